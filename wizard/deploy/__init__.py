@@ -1,0 +1,1 @@
+"""Changing the machine: steps, journal, engine, guard."""

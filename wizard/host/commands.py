@@ -1,0 +1,88 @@
+"""Running other programs; the only importer of sh."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+
+import sh
+
+from wizard.plan.findings import WizardError
+
+TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_listeners: list[Callable[[str], None]] = []
+
+
+class CommandFailed(WizardError):
+    """A program was missing, ended badly, or took too long. `code` is None where it never ended by itself."""
+
+    def __init__(self, argv: Sequence[str], code: int | None, stderr: str, why: str = "") -> None:
+        self.argv = tuple(argv)
+        self.code = code
+        self.stderr = stderr.strip()
+        said = self.stderr.splitlines()[-1] if self.stderr else why or f"exit status {code}"
+        super().__init__(f"{shlex.join(argv)}: {said}", why)
+
+
+def on_command(listener: Callable[[str], None]) -> None:
+    """Have every command line told to `listener` before it runs (for -v and the events)."""
+    _listeners.append(listener)
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment with the C locale and a PATH that holds the sbin directories."""
+    env = dict(os.environ)
+    env["LC_ALL"] = "C"
+    env["PATH"] = env.get("PATH", "") + ":" + TOOL_PATH
+    return env
+
+
+def find(tool: str) -> str | None:
+    """The full path of a program, or None."""
+    from shutil import which
+
+    return which(tool, path=environment()["PATH"])
+
+
+def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[int] = (0,)) -> str:
+    """Run a program to its end and return its standard output.
+
+    Raises CommandFailed when it is missing, ends with a status not in `ok`, or needs more than `timeout` seconds.
+    """
+    for tell in _listeners:
+        tell(shlex.join(argv))
+    path = find(argv[0])
+    if path is None:
+        raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    try:
+        out = sh.Command(path)(
+            *argv[1:],
+            # A pty as stdout makes programs page, colour and, under sudo, write to the person's own terminal.
+            _tty_out=False,
+            _decode_errors="replace",
+            _env=environment(),
+            _in=stdin,
+            _ok_code=list(ok),
+            _timeout=timeout,
+            _timeout_signal=15,
+            _return_cmd=True,
+        )
+        return bytes(out.stdout).decode("utf-8", "replace")
+    except sh.ErrorReturnCode as error:
+        stderr = bytes(error.stderr).decode("utf-8", "replace")
+        raise CommandFailed(argv, error.exit_code, stderr) from None
+    except sh.TimeoutException:
+        raise CommandFailed(argv, None, "", f"no end after {timeout:g} s") from None
+    except (sh.CommandNotFound, OSError) as error:
+        raise CommandFailed(argv, None, "", str(error)) from None
+
+
+def works(*argv: str, timeout: float = 20) -> bool:
+    """Whether a program ends with status 0."""
+    try:
+        run(*argv, timeout=timeout)
+    except CommandFailed:
+        return False
+    return True

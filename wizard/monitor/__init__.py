@@ -1,0 +1,1 @@
+"""Looking on: leases and instances."""

@@ -1,0 +1,1 @@
+"""What the gateway should be. Pure: values in, values out."""

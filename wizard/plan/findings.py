@@ -1,0 +1,34 @@
+"""What a check has to say of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark. `code` is a stable slug, `field` the plan's key path such as "nodes[2].mac"."""
+
+    severity: Severity
+    code: str
+    field: str
+    message: str
+    remedy: str
+
+
+class WizardError(Exception):
+    """Something a person can mend: `message` says what is wrong, `remedy` what to do. `status` is the exit status."""
+
+    status = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy

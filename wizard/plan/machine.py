@@ -1,0 +1,106 @@
+"""What is known of a machine, as frozen values. `host.facts` reads them; `plan.rules` judges with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netaddr import IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a NIC. `network` keeps the host bits: 10.77.0.98/24. `dynamic`: a lease, it runs out."""
+
+    network: IPNetwork
+    dynamic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One network interface.
+
+    `kind`: "ethernet", "wireless", "veth", "bridge", "bond", "vlan", "tunnel", "loopback", "macvlan",
+    "other". A veth counts as Ethernet for every rule. `permanent_mac` falls back to `mac` where the
+    kernel does not tell another. `bus` is the device path under /sys/devices, "" for virtual ones.
+    `master` is the bridge or bond that it is enslaved to. `carrier` is None where the NIC is down and
+    nobody can know. `usable_name` is False for names that tools would take as code or as a pattern:
+    such a NIC is shown and never used.
+    """
+
+    name: str
+    index: int
+    kind: str
+    mac: str = ""
+    permanent_mac: str = ""
+    bus: str = ""
+    driver: str = ""
+    vendor: str = ""
+    up: bool = False
+    carrier: bool | None = None
+    speed_mbps: int | None = None
+    addresses: tuple[Address, ...] = ()
+    default_route: bool = False
+    dhcp_client: bool = False
+    carries_ssh: bool = False
+    master: str = ""
+    usable_name: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An IPv4 or IPv6 route of any table. `destination` is 0.0.0.0/0 for a default route."""
+
+    destination: IPNetwork
+    nic: str
+    gateway: str = ""
+    table: str = "main"
+    metric: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening TCP or bound UDP socket. `nic` where it is bound to one; `process` "" where not readable."""
+
+    protocol: str
+    address: str
+    port: int
+    process: str = ""
+    pid: int | None = None
+    nic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Which role a NIC is suggested for ("corporate", "cluster" or None), and why."""
+
+    nic: str
+    role: str | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A machine at one moment.
+
+    `network_managers`: of "ifupdown", "NetworkManager", "networkd", "netplan", those that are active.
+    `firewalls`: of "docker", "ufw", "libvirt", "firewalld", "iptables", "nftables", those whose rules were
+    seen; empty where that needs root. `missing_tools`: programs that an apply needs and that are not here.
+    `ssh_port`: the port of the SSH session that we were started from.
+    """
+
+    nics: tuple[Nic, ...] = ()
+    routes: tuple[Route, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    network_managers: tuple[str, ...] = ()
+    firewalls: tuple[str, ...] = ()
+    missing_tools: tuple[str, ...] = ()
+    ssh_port: int | None = None
+    host_name: str = ""
+    system: str = ""
+    applied_cluster: str = ""
+    """Name of the cluster NIC of an applied plan: its address, routes and listeners are ours, not in the way."""
+    our_pids: frozenset[int] = frozenset()
+    """Processes of an applied gateway (dnsmasq and its guard)."""
+
+    def nic(self, name: str) -> Nic | None:
+        return next((n for n in self.nics if n.name == name), None)

@@ -1,0 +1,84 @@
+"""The plan: everything that the wizard asks a person, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from netaddr import EUI, IPAddress, IPNetwork
+
+
+class Role(StrEnum):
+    CONTROLLER = "controller"
+    NETWORK = "network"
+    COMPUTE = "compute"
+
+
+class Answer(StrEnum):
+    """Who gets a DHCP answer."""
+
+    KNOWN = "known"
+    EVERYONE = "everyone"
+
+
+class Protocol(StrEnum):
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Interfaces:
+    """The two NICs, by name."""
+
+    corporate: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The cluster's own network.
+
+    `dhcp_slice` or `dhcp_range` says where dynamic addresses come from; where both are None
+    the wizard's default slice applies (see `addresses.dynamic_range`).
+    """
+
+    cidr: IPNetwork
+    gateway: IPAddress
+    dhcp_slice: IPNetwork | None = None
+    dhcp_range: tuple[IPAddress, IPAddress] | None = None
+    lease_time: str = "12h"
+    domain: str = "ciao.lan"
+    answer: Answer = Answer.KNOWN
+    vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine; `ip` is None where the wizard is to choose one."""
+
+    name: str
+    roles: tuple[Role, ...]
+    mac: EUI
+    ip: IPAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port on the gateway that leads to a node.
+
+    `to` is a node's name or an address as text; `sources` is None for the whole corporate side.
+    """
+
+    port: int
+    to: str
+    to_port: int
+    protocol: Protocol = Protocol.TCP
+    sources: tuple[IPNetwork, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    interfaces: Interfaces
+    network: Network
+    nodes: tuple[Node, ...] = field(default=())
+    forwards: tuple[Forward, ...] = field(default=())
