@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import sh
 
@@ -86,3 +87,16 @@ def works(*argv: str, timeout: float = 20) -> bool:
     except CommandFailed:
         return False
     return True
+
+
+def detach(argv: Sequence[str], log: str) -> None:
+    """Start a program in a session of its own, with no terminal, its output appended to `log`.
+
+    It outlives us, our terminal and our session; where systemd runs it is a unit of its own, because the end
+    of ours would end it too. Raises CommandFailed where it cannot even be started.
+    """
+    shell = ("sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
+    if Path("/run/systemd/system").is_dir():
+        run("systemd-run", "--quiet", "--collect", "--", *shell)
+    else:
+        run("setsid", "-f", *shell)

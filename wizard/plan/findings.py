@@ -22,6 +22,27 @@ class Finding:
     message: str
     remedy: str
 
+    def as_json(self) -> dict[str, str]:
+        return {
+            "severity": str(self.severity),
+            "code": self.code,
+            "field": self.field,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
+
+def error(code: str, field: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.ERROR, code, field, message, remedy)
+
+
+def warning(code: str, field: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.WARNING, code, field, message, remedy)
+
+
+def note(code: str, field: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.NOTE, code, field, message, remedy)
+
 
 class WizardError(Exception):
     """Something a person can mend: `message` says what is wrong, `remedy` what to do. `status` is the exit status."""
@@ -32,3 +53,9 @@ class WizardError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+
+class NeedsRoot(WizardError):
+    """What was asked for is root's to do."""
+
+    status = 4

@@ -22,9 +22,9 @@ class Nic:
     `kind`: "ethernet", "wireless", "veth", "bridge", "bond", "vlan", "tunnel", "loopback", "macvlan",
     "other". A veth counts as Ethernet for every rule. `permanent_mac` falls back to `mac` where the
     kernel does not tell another. `bus` is the device path under /sys/devices, "" for virtual ones.
-    `master` is the bridge or bond that it is enslaved to. `carrier` is None where the NIC is down and
-    nobody can know. `usable_name` is False for names that tools would take as code or as a pattern:
-    such a NIC is shown and never used.
+    `master` is the bridge or bond that it is enslaved to, `parent` the NIC whose wire a VLAN or a macvlan
+    shares. `carrier` is None where the NIC is down and nobody can know. `usable_name` is False for names
+    that tools would take as code or as a pattern: such a NIC is shown, its name escaped, and never used.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Nic:
     carries_ssh: bool = False
     master: str = ""
     usable_name: bool = True
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

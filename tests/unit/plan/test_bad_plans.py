@@ -1,0 +1,250 @@
+"""Plans that are wrong in one thing: each is refused, in one message that names the field and the remedy.
+
+A case is the example plan with one text in it replaced. What cannot be read is refused by `load`; what
+can be read and cannot work, by an error of `check_plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from wizard.plan.findings import Severity
+from wizard.plan.planfile import PlanUnreadable, load
+from wizard.plan.rules import check_plan
+
+
+@dataclass(frozen=True)
+class Bad:
+    name: str
+    old: str
+    new: str
+    field: str
+    says: str
+    """A piece of the message or of the remedy."""
+
+
+MAC1, MAC4 = "B8:AE:ED:7B:51:50", "C0:3F:D5:67:A1:FB"
+CIDR = 'cidr       = "192.168.0.0/24"'
+GATEWAY = 'gateway    = "192.168.0.200"'
+SLICE = 'dhcp_slice = "192.168.0.64/26"'
+LEASE = 'lease_time = "12h"'
+DOMAIN = 'domain     = "ciao.lan"'
+ANSWER = 'answer     = "known"'
+VM_MACS = 'vm_macs    = ["02:*:*:*:*:*"]'
+CLUSTER = 'cluster   = "eth1"'
+CORPORATE = 'corporate = "eth0"'
+NAME = 'name = "compute1"'
+IP = 'ip   = "192.168.0.103"'
+PORT = "port = 8889"
+
+UNREADABLE = [
+    # Wrong from the ground up.
+    Bad("no-toml", "version = 1", "version: 1", "TOML", "key = value"),
+    Bad("unclosed-quote", CIDR, 'cidr = "192.168.0.0/24', "TOML", "key = value"),
+    Bad("control-character-in-toml", "version = 1", 'version = 1\nx = "\x1b"', "TOML", "key = value"),
+    Bad("key-twice", LEASE, LEASE + "\n" + LEASE, "TOML", "key = value"),
+    Bad("endless-number", PORT, "port = " + "9" * 5000, "TOML", "too long"),
+    Bad("endless-hex-number", PORT, "port = 0x" + "f" * 5000, "forwards[0].port", "a very large number"),
+    Bad("deep", "version = 1", "version = 1\nx = " + "[" * 5000, "TOML", "nested too deeply"),
+    Bad("version-of-the-future", "version = 1", "version = 2", "version", "newer ciao-wizard"),
+    Bad("version-true", "version = 1", "version = true", "version", "version = 1"),
+    Bad("version-as-text", "version = 1", 'version = "1"', "version", "version = 1"),
+    Bad("version-with-a-fraction", "version = 1", "version = 1.0", "version", "version = 1"),
+    Bad("unknown-table", "version = 1", "version = 1\n[netwerk]", "netwerk", "Did you mean network?"),
+    Bad("unknown-key", "version = 1", "version = 1\nfrobnicate = 7", "frobnicate", "Known here"),
+    Bad("hostile-key", "version = 1", 'version = 1\n"a\\u001b[31m" = 7', r"a\x1b[31m", "Known here"),
+    # Missing.
+    Bad("no-corporate", CORPORATE, "", "interfaces.corporate", 'corporate = "eth0"'),
+    Bad("no-cluster", CLUSTER, "", "interfaces.cluster", 'cluster = "eth1"'),
+    Bad("no-cidr", CIDR, "", "network.cidr", 'cidr = "192.168.0.0/24"'),
+    Bad("no-node-name", NAME, "", "nodes[2].name", 'name = "compute1"'),
+    Bad("no-role", 'role = "network"', "", "nodes[1].role", 'role = "compute"'),
+    Bad("no-mac", f'mac  = "{MAC1}"', "", "nodes[0].mac", 'mac = "b8:ae:ed:7b:51:50"'),
+    Bad("no-port", PORT, "", "forwards[0].port", "port = 8889"),
+    Bad("no-target", 'to   = "controller"', "", "forwards[0].to", 'to = "controller"'),
+    # Wrong types.
+    Bad("corporate-a-number", CORPORATE, "corporate = 0", "interfaces.corporate", "in quotes"),
+    Bad("cluster-a-list", CLUSTER, 'cluster = ["eth1"]', "interfaces.cluster", "a list, not text"),
+    Bad("cidr-a-number", CIDR, "cidr = 24", "network.cidr", "in quotes"),
+    Bad("gateway-a-date", GATEWAY, "gateway = 2024-01-01", "network.gateway", "a date"),
+    Bad("slice-a-table", SLICE, "dhcp_slice = {}", "network.dhcp_slice", "a table, not text"),
+    Bad("lease-a-number", LEASE, "lease_time = 12", "network.lease_time", "in quotes"),
+    Bad("domain-true", DOMAIN, "domain = true", "network.domain", "true or false, not text"),
+    Bad("vm-macs-text", VM_MACS, 'vm_macs = "02:*:*:*:*:*"', "network.vm_macs", "not a list"),
+    Bad("vm-macs-of-numbers", VM_MACS, "vm_macs = [2]", "network.vm_macs", "in quotes"),
+    Bad("name-a-number", NAME, "name = 1", "nodes[2].name", "in quotes"),
+    Bad("role-a-number", 'role = "network"', "role = 2", "nodes[1].role", "in quotes"),
+    Bad("mac-a-number", f'mac  = "{MAC1}"', "mac = 1", "nodes[0].mac", "in quotes"),
+    Bad("ip-a-fraction", IP, "ip = 192.168", "nodes[2].ip", "in quotes"),
+    Bad("port-as-text", PORT, 'port = "8889"', "forwards[0].port", "without quotes"),
+    Bad("port-true", PORT, "port = true", "forwards[0].port", "not a whole number"),
+    Bad("port-with-a-fraction", PORT, "port = 8889.0", "forwards[0].port", "not a whole number"),
+    Bad("to-port-true", PORT, PORT + "\nto_port = true", "forwards[0].to_port", "not a whole number"),
+    Bad("from-a-number", PORT, PORT + "\nfrom = 10", "forwards[0].from", "in quotes"),
+    Bad("nodes-one-table", "version = 1", "version = 1\n[nodes]\n", "TOML", "key = value"),
+    # Impossible values.
+    Bad("nic-name-a-pattern", CLUSTER, 'cluster = "eth+"', "interfaces.cluster", "ip link"),
+    Bad("nic-name-too-long", CLUSTER, 'cluster = "sixteen-letters-"', "interfaces.cluster", "1 to 15 letters"),
+    Bad("nic-name-for-all", CLUSTER, 'cluster = "all"', "interfaces.cluster", "name of one NIC"),
+    Bad("nic-name-an-option", CORPORATE, 'corporate = "-i"', "interfaces.corporate", "ip link"),
+    Bad("cidr-with-host-bits", CIDR, 'cidr = "192.168.0.9/24"', "network.cidr", "192.168.0.0/24"),
+    Bad("cidr-without-prefix", CIDR, 'cidr = "192.168.0.0"', "network.cidr", "192.168.0.0/24"),
+    Bad("cidr-ipv6", CIDR, 'cidr = "fd00::/64"', "network.cidr", "192.168.0.0/24"),
+    Bad("gateway-ipv6", GATEWAY, 'gateway = "fe80::1"', "network.gateway", "IPv4"),
+    Bad("gateway-with-prefix", GATEWAY, 'gateway = "192.168.0.200/24"', "network.gateway", "192.168.0.200."),
+    Bad("slice-not-aligned", SLICE, 'dhcp_slice = "192.168.0.65/26"', "network.dhcp_slice", "192.168.0.64/26"),
+    Bad(
+        "slice-and-range",
+        SLICE,
+        SLICE + '\ndhcp_range = ["192.168.0.5", "192.168.0.9"]',
+        "network.dhcp_range",
+        "Keep one",
+    ),
+    Bad("range-of-one", SLICE, 'dhcp_range = ["192.168.0.65"]', "network.dhcp_range", "the first and the last"),
+    Bad("range-of-words", SLICE, 'dhcp_range = ["low", "high"]', "network.dhcp_range", "192.168.0.101"),
+    Bad("lease-without-unit-too-short", LEASE, 'lease_time = "12"', "network.lease_time", "2m or longer"),
+    Bad("lease-of-nonsense", LEASE, 'lease_time = "often"', "network.lease_time", "12h"),
+    Bad("domain-of-spaces", DOMAIN, 'domain = "ciao lan"', "network.domain", "ciao.lan"),
+    Bad("answer-nobody", ANSWER, 'answer = "nobody"', "network.answer", "known or everyone"),
+    Bad("vm-mac-short", VM_MACS, 'vm_macs = ["02:*"]', "network.vm_macs", "02:*:*:*:*:*"),
+    Bad("name-a-lease-time", NAME, 'name = "12h"', "nodes[2].name", "lease time"),
+    Bad("name-with-a-dot", NAME, 'name = "a.b"', "nodes[2].name", "such as compute1"),
+    Bad("role-unknown", 'role = "network"', 'role = "boss"', "nodes[1].role", "controller, network or compute"),
+    Bad("role-of-nothing", 'role = "network"', "role = []", "nodes[1].role", "controller, network or compute"),
+    Bad("mac-of-five", MAC1, "B8:AE:ED:7B:51", "nodes[0].mac", "six pairs"),
+    Bad("ip-too-high", "192.168.0.103", "192.168.0.300", "nodes[2].ip", "0 to 255"),
+    Bad("port-zero", PORT, "port = 0", "forwards[0].port", "1 to 65535"),
+    Bad("port-too-high", PORT, "port = 65536", "forwards[0].port", "1 to 65535"),
+    Bad("to-port-negative", PORT, PORT + "\nto_port = -1", "forwards[0].to_port", "1 to 65535"),
+    Bad("protocol-unknown", PORT, PORT + '\nprotocol = "sctp"', "forwards[0].protocol", "tcp or udp"),
+    Bad("from-nobody", PORT, PORT + "\nfrom = []", "forwards[0].from", "corporate"),
+    Bad("from-an-address", PORT, PORT + '\nfrom = ["10.9.9.9"]', "forwards[0].from", "10.9.9.9/32"),
+    Bad("mistyped-key", PORT, PORT + '\nprotocoll = "tcp"', "forwards[0].protocoll", "Did you mean protocol?"),
+    Bad("mistyped-network-key", LEASE, 'leasetime = "12h"', "network.leasetime", "Did you mean lease_time?"),
+    # Carrying what some tool downstream would take for more.
+    Bad("newline-in-nic", CLUSTER, r'cluster = "eth1\nup rm -rf /"', "interfaces.cluster", r"eth1\nup"),
+    Bad("shell-in-nic", CLUSTER, 'cluster = "$(reboot)"', "interfaces.cluster", "ip link"),
+    Bad("backticks-in-nic", CORPORATE, 'corporate = "`id`"', "interfaces.corporate", "ip link"),
+    Bad("escape-in-nic", CORPORATE, r'corporate = "eth\u001b[2J"', "interfaces.corporate", r"\x1b[2J"),
+    Bad("newline-in-cidr", CIDR, r'cidr = "192.168.0.0/24\n"', "network.cidr", "/24"),
+    Bad("newline-in-gateway", GATEWAY, r'gateway = "192.168.0.200\n"', "network.gateway", "four numbers"),
+    Bad("comma-in-lease", LEASE, 'lease_time = "12h,set:x"', "network.lease_time", "12h"),
+    Bad("newline-in-lease", LEASE, r'lease_time = "12h\ndhcp-script=/bin/x"', "network.lease_time", "12h"),
+    Bad("newline-in-domain", DOMAIN, r'domain = "ciao.lan\naddress=/#/10.0.0.1"', "network.domain", "ciao.lan"),
+    Bad("slash-in-domain", DOMAIN, 'domain = "ciao.lan/10.0.0.1"', "network.domain", "ciao.lan"),
+    Bad("newline-in-vm-mac", VM_MACS, r'vm_macs = ["02:*:*:*:*:*\nport=0"]', "network.vm_macs", "six octets"),
+    Bad("newline-in-name", NAME, r'name = "a\ndhcp-script=/tmp/evil"', "nodes[2].name", r"a\ndhcp-script"),
+    Bad("comma-in-name", NAME, 'name = "a,192.168.0.9"', "nodes[2].name", "such as compute1"),
+    Bad("semicolon-in-name", NAME, 'name = "a;reboot"', "nodes[2].name", "such as compute1"),
+    Bad("hash-in-name", NAME, 'name = "a#b"', "nodes[2].name", "such as compute1"),
+    Bad("override-in-name", NAME, r'name = "a\u202eb"', "nodes[2].name", r"a\u202eb"),
+    Bad("nul-in-mac", MAC1, r"B8:AE:ED:7B:51:50\u0000", "nodes[0].mac", r"\x00"),
+    Bad("tail-on-mac", MAC1, "B8:AE:ED:7B:51:50,ignore", "nodes[0].mac", "six pairs"),
+    Bad("newline-in-ip", "192.168.0.103", r"192.168.0.103\n", "nodes[2].ip", "four numbers"),
+    Bad(
+        "newline-in-role", 'role = "network"', r'role = "network\n"', "nodes[1].role", "controller, network or compute"
+    ),
+    Bad("newline-in-target", 'to   = "controller"', r'to = "controller\n"', "forwards[0].to", "such as compute1"),
+    Bad("pipe-in-target", 'to   = "controller"', 'to = "a|b"', "forwards[0].to", "such as compute1"),
+    Bad("newline-in-source", PORT, PORT + '\nfrom = ["10.0.0.0/8\\n"]', "forwards[0].from", "/8"),
+    Bad("newline-in-protocol", PORT, PORT + '\nprotocol = "tcp\\n"', "forwards[0].protocol", "tcp or udp"),
+    Bad("other-digits-in-ip", "192.168.0.103", "192.168.0.١٠٣", "nodes[2].ip", "four numbers"),
+]
+
+UNWORKABLE = [
+    Bad("same-nic", CLUSTER, 'cluster = "eth0"', "interfaces.cluster", "two NICs"),
+    Bad("subnet-huge", "192.168.0.0/24", "192.0.0.0/8", "network.cidr", "/16 or smaller"),
+    Bad("gateway-elsewhere", GATEWAY, 'gateway = "10.0.0.1"', "network.gateway", "192.168.0.1 to 192.168.0.254"),
+    Bad("gateway-the-network", GATEWAY, 'gateway = "192.168.0.0"', "network.gateway", "192.168.0.1 to"),
+    Bad("gateway-the-broadcast", GATEWAY, 'gateway = "192.168.0.255"', "network.gateway", "192.168.0.1 to"),
+    Bad("slice-elsewhere", SLICE, 'dhcp_slice = "10.0.0.64/26"', "network.dhcp_slice", "between 192.168.0.1"),
+    Bad("slice-too-large", SLICE, 'dhcp_slice = "192.168.0.0/23"', "network.dhcp_slice", "between 192.168.0.1"),
+    Bad("slice-without-hosts", SLICE, 'dhcp_slice = "192.168.0.0/32"', "network.dhcp_slice", "larger slice"),
+    Bad("slice-with-the-gateway", SLICE, 'dhcp_slice = "192.168.0.192/26"', "network.dhcp_slice", "Move the range"),
+    Bad(
+        "range-backwards",
+        SLICE,
+        'dhcp_range = ["192.168.0.90", "192.168.0.80"]',
+        "network.dhcp_range",
+        "lower address first",
+    ),
+    Bad("range-beyond", SLICE, 'dhcp_range = ["192.168.0.210", "192.168.1.5"]', "network.dhcp_range", "between"),
+    Bad(
+        "range-with-the-network", SLICE, 'dhcp_range = ["192.168.0.0", "192.168.0.5"]', "network.dhcp_range", "between"
+    ),
+    Bad("node-elsewhere", "192.168.0.103", "192.168.1.103", "nodes[2].ip", "192.168.0.1 to 192.168.0.254"),
+    Bad("node-on-the-gateway", "192.168.0.103", "192.168.0.200", "nodes[2].ip", "leave ip out"),
+    Bad("node-on-the-broadcast", "192.168.0.103", "192.168.0.255", "nodes[2].ip", "leave ip out"),
+    Bad("node-on-the-network", "192.168.0.103", "192.168.0.0", "nodes[2].ip", "leave ip out"),
+    Bad("two-nodes-one-address", "192.168.0.103", "192.168.0.101", "nodes[2].ip", "of its own"),
+    Bad("two-nodes-one-mac", MAC4, "b8-ae-ed-7b-51-50", "nodes[3].mac", "own MAC"),
+    Bad("two-nodes-one-name", NAME, 'name = "Controller"', "nodes[2].name", "of its own"),
+    Bad("mac-of-nobody", MAC4, "00:00:00:00:00:00", "nodes[3].mac", "label"),
+    Bad("mac-of-all", MAC4, "ff:ff:ff:ff:ff:ff", "nodes[3].mac", "label"),
+    Bad("mac-of-a-group", MAC4, "01:00:5e:00:00:01", "nodes[3].mac", "label"),
+    Bad("no-network-node", 'role = "network"', 'role = "compute"', "nodes", "network"),
+    Bad("no-controller", 'role = "controller"', 'role = "compute"', "nodes", "controller"),
+    Bad(
+        "forward-to-a-stranger", 'to   = "controller"', 'to = "bob"', "forwards[0].to", "controller, network, compute1"
+    ),
+    Bad("forward-elsewhere", 'to   = "controller"', 'to = "10.0.0.9"', "forwards[0].to", "192.168.0.0/24"),
+    Bad("forward-to-itself", 'to   = "controller"', 'to = "192.168.0.200"', "forwards[0].to", "Name a node"),
+    Bad("two-forwards-one-port", "port = 5000", "port = 8889", "forwards[2].port", "another port"),
+    Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Take this forward out"),
+]
+
+
+def changed(example: str, case: Bad) -> str:
+    assert case.old in example, "the example has changed"
+    return example.replace(case.old, case.new, 1)
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
+def test_a_plan_that_cannot_be_read(example: str, case: Bad) -> None:
+    with pytest.raises(PlanUnreadable) as refused:
+        load(changed(example, case), "my.toml")
+    error = refused.value
+    assert error.status == 2
+    assert [problem.key for problem in error.problems] == [case.field]
+    (problem,) = error.problems
+    assert error.message.startswith("my.toml: ")
+    assert case.field in error.message
+    assert problem.remedy in error.message
+    assert case.says in error.message
+    assert problem.remedy
+    assert error.message.isprintable()
+    assert len(error.message) < 500
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
+def test_the_line_of_what_cannot_be_read(example: str, case: Bad) -> None:
+    """The line is the one that was changed; for a missing key, that of the table which lacks it."""
+    text = changed(example, case)
+    with pytest.raises(PlanUnreadable) as refused:
+        load(text, "my.toml")
+    (problem,) = refused.value.problems
+    first = example[: example.index(case.old)].count("\n") + 1
+    if problem.key == "TOML":
+        # The parser reports where it gave up.
+        assert problem.line is None or problem.line >= first
+    elif case.new == "":
+        assert text.splitlines()[problem.line - 1].startswith("[")
+    else:
+        assert first <= problem.line <= first + case.new.count("\n")
+
+
+@pytest.mark.parametrize("case", UNWORKABLE, ids=lambda case: case.name)
+def test_a_plan_that_cannot_work(example: str, case: Bad) -> None:
+    findings = check_plan(load(changed(example, case), "my.toml"))
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    assert [finding.field for finding in errors] == [case.field]
+    (finding,) = errors
+    assert case.says in f"{finding.message} {finding.remedy}"
+    assert finding.message
+    assert finding.remedy
+
+
+def test_the_example_itself_has_no_error(example: str) -> None:
+    assert not [f for f in check_plan(load(example, "ciao.toml")) if f.severity is Severity.ERROR]

@@ -1,0 +1,240 @@
+"""The commands that change the machine, the laboratory, and the wizard itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from wizard.cli_show import nothing_applied, read_plan
+from wizard.console import coloured, finding_lines, say
+from wizard.deploy import front, state
+from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.text import clean
+
+Event = dict[str, Any]
+
+_SIGNS = {"running": "▸", "done": "✓", "skipped": "·", "failed": "✗", "undone": "↩"}
+
+
+def _need_root(what: str) -> None:
+    if os.geteuid() != 0:
+        error = WizardError(f"{what} needs root", f"Run it again with sudo: sudo {' '.join(sys.argv)}")
+        error.status = 4
+        raise error
+
+
+def wizard(args: argparse.Namespace) -> int:
+    """The TUI."""
+    text, source = None, ""
+    if args.config is not None:
+        _, text, source = read_plan(args.config)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise WizardError(
+            "the wizard needs a terminal, and this is none",
+            "Without a terminal use the commands: ciao-wizard apply -c PLAN, status, leases; 'ciao-wizard --help'.",
+        )
+    from wizard.app import run
+
+    return run(text, source)
+
+
+def lab(args: argparse.Namespace) -> int:
+    from wizard.lab.enter import enter
+
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    return enter(command or wizard_in_lab())
+
+
+def wizard_in_lab() -> list[str]:
+    """What the laboratory runs when it is given nothing: the wizard, with the sample's plan suggested."""
+    from wizard.plan.render import template_dir
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise WizardError(
+            "'lab' without a command opens the wizard, which needs a terminal, and this is none",
+            "Give a command: ciao-wizard lab -- sh -c 'ciao-wizard apply -c PLAN --yes'.",
+        )
+    sample = template_dir().parent / "examples" / "ciao.toml"
+    return [sys.executable, "-P", "-m", "wizard", "-c", str(sample)]
+
+
+def apply(args: argparse.Namespace) -> int:
+    _, text, source = read_plan(args.config)
+    _need_root("apply")
+    _settle_pending(args.yes)
+    order = {
+        "plan_text": text,
+        "source": source,
+        "confirm_within": args.confirm_within,
+        "keep": args.yes,
+    }
+    return _attend(front.start("apply", order, args.events), ask=not args.yes)
+
+
+def confirm(_args: argparse.Namespace) -> int:
+    return _answer("keep")
+
+
+def rollback(_args: argparse.Namespace) -> int:
+    _need_root("rollback")
+    from wizard.deploy.revert import kept_state
+
+    if state.work() is None and (kept_state() == "interrupted" or front.interrupted_engine()):
+        say("An earlier run was cut off; taking it back.")
+        return 0 if _attend(front.start("recover", {}), ask=False, wanted="rolled-back") == 0 else 1
+    return _answer("revert")
+
+
+def _answer(word: str) -> int:
+    _need_root("confirm" if word == "keep" else "rollback")
+    following = front.answer(word)
+    if following is None:
+        error = WizardError("no apply waits for an answer", "'ciao-wizard status' says what is applied.")
+        error.status = 3
+        raise error
+    return _attend(following, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
+
+
+def reset(args: argparse.Namespace) -> int:
+    _need_root("reset")
+    from wizard.deploy.revert import kept_state
+    from wizard.deploy.status import read_status
+
+    _settle_pending(args.yes)
+    if kept_state() == "absent" and not front.interrupted_engine():
+        raise nothing_applied()
+    drift = read_status().drift
+    for line in drift:
+        say(f"Changed since it was applied, and lost by a reset: {clean(line, 300)}")
+    if not args.yes:
+        leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
+        if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
+            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+    order = {"forget_leases": args.forget_leases}
+    return _attend(front.start("reset", order, args.events), ask=False, wanted="rolled-back")
+
+
+def _ask(question: str, yes: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() == yes
+
+
+def _settle_pending(unasked: bool) -> None:
+    """An apply that waits for its answer never blocks the next run: it is taken back first, or refused."""
+    work = state.work()
+    if work is None:
+        return
+    if work.get("deadline") is None:
+        raise WizardError(
+            f"another change is under way since {work.get('since')}", "Wait for it to end: 'ciao-wizard status'."
+        )
+    if not unasked and not _ask("An earlier apply waits for its answer. Take it back and go on? [y/N] ", "y"):
+        raise WizardError(
+            "an earlier apply waits for its answer",
+            "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
+        )
+    say("Taking back the apply that waits for its answer.")
+    following = front.answer("revert")
+    if following is not None:
+        _attend(following, ask=False, wanted="rolled-back", from_now=True)
+    deadline = time.monotonic() + 30
+    while state.work() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _attend(following: front.Following, *, ask: bool, wanted: str = "kept", from_now: bool = False) -> int:
+    """Follow the engine and tell a person; 0 when it ends as wanted."""
+    waiting_until: float | None = None
+    skipping = from_now
+    for event in following:
+        if event is None:
+            skipping = False
+            if waiting_until is not None and ask:
+                _listen(waiting_until)
+            continue
+        if skipping and "result" not in event:
+            continue
+        if event.get("step") == "keep" and event.get("state") == "running":
+            seconds = float(event.get("remaining_s", 0))
+            waiting_until = time.monotonic() + seconds
+            _tell_waiting(seconds, ask)
+            continue
+        if event.get("step") == "keep":
+            waiting_until = None
+        if "result" in event:
+            return _tell_result(event, wanted)
+        _tell(event)
+    raise WizardError(
+        "the engine was killed before it was done",
+        "'ciao-wizard status' says how far it came; 'ciao-wizard rollback' takes it back.",
+    )
+
+
+def _tell(event: Event) -> None:
+    for finding in event.get("findings") or []:
+        if event.get("state") != "failed" and finding.get("severity") != "note":
+            for line in finding_lines([_finding(finding)], sys.stderr):
+                say(line)
+    sign = _SIGNS.get(str(event.get("state")), " ")
+    colour = {"done": "good", "failed": "error", "undone": "warning"}.get(str(event.get("state")), "faint")
+    if event.get("state") == "running":
+        return
+    seconds = f"  {event['seconds']:.2f} s" if isinstance(event.get("seconds"), int | float) else ""
+    text = f"{event.get('step', ''):18} {clean(str(event.get('detail', '')), 500)}{seconds}"
+    say(f"{coloured(sign, colour, sys.stderr)} {text}")
+    if event.get("step") == "verify":
+        for check in event.get("checks") or []:
+            mark = _SIGNS["done"] if check.get("ok") else _SIGNS["failed"]
+            say(f"    {mark} {check.get('name', ''):14} {clean(str(check.get('detail', '')), 300)}")
+
+
+def _tell_result(event: Event, wanted: str) -> int:
+    result, reason = str(event["result"]), clean(str(event.get("reason", "")), 4000)
+    if result == wanted:
+        say(f"{coloured(_SIGNS['done'], 'good', sys.stderr)} {reason}")
+        return 0
+    found = [_finding(f) for f in event.get("findings") or []]
+    if found:
+        for line in finding_lines(found, sys.stderr):
+            say(line)
+        say("Nothing was changed.")
+        return 1
+    say(f"{coloured(result, 'error', sys.stderr)}: {reason}")
+    return 1
+
+
+def _finding(data: dict[str, Any]) -> Finding:
+    return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
+
+
+def _tell_waiting(seconds: float, ask: bool) -> None:
+    if ask and sys.stdin.isatty():
+        say(f"Keep it? Enter keeps, b and Enter goes back. It goes back by itself in {seconds:g} s.")
+    else:
+        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")
+
+
+def _listen(until: float) -> None:
+    """One look at the keyboard while the engine waits."""
+    if not sys.stdin.isatty():
+        return
+    ready, _, _ = select.select([sys.stdin], [], [], 0)
+    if not ready:
+        return
+    line = sys.stdin.readline()
+    if line == "":
+        return
+    word = line.strip().lower()
+    if word == "":
+        state.decide("keep")
+    elif word in ("b", "back", "n", "no"):
+        state.decide("revert")
+    else:
+        say(f"Enter keeps, b and Enter goes back; {max(0, until - time.monotonic()):.0f} s left.")

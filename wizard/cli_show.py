@@ -1,0 +1,210 @@
+"""The commands that only look."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from wizard.console import coloured, finding_lines, has_error, out, out_json, say, table
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.plan.text import clean
+
+
+def read_plan(config: str | None) -> tuple[Plan, str, str]:
+    """A plan, its text and where it is from. None is the plan in force, "-" is stdin.
+
+    Raises WizardError: status 2 where the file cannot be read, 3 where nothing is in force.
+    """
+    from wizard.plan import paths
+    from wizard.plan.planfile import load
+
+    source = config if config is not None else paths.PLAN_IN_FORCE
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"{source} is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
+    except FileNotFoundError:
+        if config is None:
+            raise nothing_applied() from None
+        raise _unreadable(
+            f"{source}: no such file", "Give the path of a plan file; examples/ciao.toml is one."
+        ) from None
+    except OSError as error:
+        raise _unreadable(f"{source}: {error.strerror}", "Give the path of a plan file that you may read.") from None
+    return load(text, source), text, source
+
+
+def _unreadable(message: str, remedy: str) -> WizardError:
+    error = WizardError(message, remedy)
+    error.status = 2
+    return error
+
+
+def nothing_applied() -> WizardError:
+    error = WizardError(
+        "nothing is applied here", "Apply a plan with 'ciao-wizard apply -c PLAN', or run 'ciao-wizard'."
+    )
+    error.status = 3
+    return error
+
+
+def detect(args: argparse.Namespace) -> int:
+    from wizard.host.facts import detect_rows, read_facts
+
+    rows = detect_rows(read_facts())
+    if args.json:
+        out_json(rows)
+        return 0
+    for row in rows:
+        link = "up" if row["carrier"] else "no link" if row["up"] else "down"
+        speed = f"{row['speed_mbps']} Mb/s" if row["speed_mbps"] else ""
+        head = [row["name"], row["kind"], link, speed, row["mac"], row["vendor"], ", ".join(row["addresses"])]
+        out("  ".join(clean(str(cell), 80) for cell in head if cell))
+        role = row["suggestion"]
+        for number, reason in enumerate(row["reasons"]):
+            out(f"    {f'suggested: {role}; ' if role and number == 0 else ''}{clean(reason, 300)}")
+    return 0
+
+
+def probe(args: argparse.Namespace) -> int:
+    from wizard.host import dhcp_probe
+
+    if not args.json:
+        say(f"Asking the wire behind {clean(args.nic, 40)}; this takes up to {args.wait or 12:g} s.")
+    result = dhcp_probe.probe(args.nic, wait=args.wait)
+    if args.json:
+        out_json(result.as_json())
+    else:
+        out(f"{result.nic}: {result.verdict}{f' ({clean(result.reason, 300)})' if result.reason else ''}")
+        for server in result.servers:
+            out("  " + clean(server.in_words(), 300))
+    return {"silence": 0, "answer": 1, "unknown": 3}[str(result.verdict)]
+
+
+def check(args: argparse.Namespace) -> int:
+    from wizard.deploy.engine import findings
+
+    plan, _, _ = read_plan(args.config)
+    _, found = findings(plan)
+    if args.json:
+        out_json([f.as_json() for f in found])
+    else:
+        for line in finding_lines(found, sys.stdout):
+            out(line)
+        if not found:
+            say("No findings.")
+    return 1 if has_error(found) else 0
+
+
+def render(args: argparse.Namespace) -> int:
+    from wizard.console import has_error as errors
+    from wizard.deploy.changes import files_of
+    from wizard.plan.rules import check_plan
+
+    plan, text, _ = read_plan(args.config)
+    found = check_plan(plan)
+    if errors(found):
+        for line in finding_lines(found, sys.stderr):
+            say(line)
+        return 1
+    files = files_of(plan, text)
+    for number, file in enumerate(files):
+        if args.output is None or args.output == "-":
+            out(("" if number == 0 else "\n") + f"==> {file.path} <==")
+            out(file.text.rstrip("\n"))
+            continue
+        target = Path(args.output) / file.path.lstrip("/")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(file.text, encoding="utf-8")
+            target.chmod(file.mode)
+        except OSError as error:
+            raise WizardError(f"{target}: {error.strerror}", "Give a directory that you may write to.") from None
+        say(str(target))
+    return 0
+
+
+def diff(args: argparse.Namespace) -> int:
+    from wizard.deploy.changes import read_changes
+
+    plan, text, _ = read_plan(args.config)
+    changed = [c for c in read_changes(plan, text) if c.diff]
+    for change in changed:
+        for line in change.diff.rstrip("\n").split("\n"):
+            tone = {"+": "good", "-": "error", "@": "note"}.get(line[:1])
+            shown = clean(line, 2000)
+            out(coloured(shown, tone, sys.stdout) if tone else shown)
+    return 1 if changed else 0
+
+
+def status(args: argparse.Namespace) -> int:
+    from wizard.deploy.status import read_status
+
+    seen = read_status()
+    if args.json:
+        out_json(seen.as_json())
+    else:
+        out(f"{seen.state}{', healthy' if seen.healthy else ''}{f': {clean(seen.reason, 500)}' if seen.reason else ''}")
+        if seen.plan:
+            out(f"plan {seen.plan}{f', since {seen.since}' if seen.since else ''}")
+        for item in seen.checks:
+            word = {True: "ok", False: "FAILED", None: "not seen"}[item.ok]
+            out(f"  {word:8}  {item.name:12}  {clean(item.detail, 300)}")
+            if item.ok is False and item.remedy:
+                out(f"            {clean(item.remedy, 300)}")
+        for line in seen.drift:
+            out(f"  drift     {clean(line, 300)}")
+    if seen.state == "absent":
+        return 3
+    return 0 if seen.state == "applied" and seen.healthy and not seen.drift else 1
+
+
+def leases(args: argparse.Namespace) -> int:
+    from wizard.monitor.board import applied_plan, read_rows
+    from wizard.monitor.leases import row_json
+
+    if applied_plan() is None:
+        raise nothing_applied()
+    last: list[str] | None = None
+    while True:
+        rows = read_rows()
+        if args.json:
+            lines = [row_json(row) for row in rows]
+            if not args.watch:
+                out_json(lines)
+                return 0
+            import json
+
+            shown = [json.dumps(line) for line in lines]
+        else:
+            shown = lease_lines(rows)
+        if shown != last:
+            for line in shown if last is None or not args.json else [s for s in shown if s not in last]:
+                out(line)
+            if not args.json and args.watch:
+                out("")
+            sys.stdout.flush()
+            last = shown
+        if not args.watch:
+            return 0
+        time.sleep(1)
+
+
+def lease_lines(rows: object) -> list[str]:
+    """Lease rows as a table for people."""
+    from collections.abc import Iterable
+
+    from wizard.monitor.leases import row_json
+
+    header = ["NAME", "ROLE", "ADDRESS", "MAC", "KIND", "STATE", "HERE"]
+    body = []
+    for row in rows if isinstance(rows, Iterable) else ():
+        r = row_json(row)
+        here = {True: "yes", False: "no", None: "-"}[r["reachable"]]
+        state = f"{r['state']}: {r['reason']}" if r.get("reason") and r["state"] == "wrong-address" else r["state"]
+        role = r["role"] if isinstance(r["role"], str) else ",".join(r["role"] or [])
+        body.append([r["name"] or r["hostname"] or "-", role or "-", r["ip"] or "-", r["mac"], r["kind"], state, here])
+    return table(header, body)

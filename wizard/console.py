@@ -1,0 +1,68 @@
+"""Talking to a terminal: data to stdout, talk to stderr, colour only where it is wanted, text made harmless."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.text import clean
+
+_COLOURS = {"error": "31", "warning": "33", "note": "36", "good": "32", "faint": "2"}
+
+
+def coloured(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, on a terminal that wants it."""
+    if not stream.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def say(text: str) -> None:
+    """Talk: to stderr, without what a terminal would obey."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def out(text: str) -> None:
+    """Data: to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def out_json(data: Any) -> None:
+    out(json.dumps(data, indent=2))
+
+
+def complain(error: WizardError) -> None:
+    """Say what is wrong and what to do."""
+    for number, line in enumerate(error.message.splitlines() or [""]):
+        head = coloured("ciao-wizard:", "error", sys.stderr) + " " if number == 0 else "  "
+        say(head + clean(line, 2000))
+    if error.remedy:
+        say("  " + clean(error.remedy, 2000))
+
+
+def finding_lines(found: Sequence[Finding], stream: TextIO) -> list[str]:
+    """Findings for people: severity, code, field, message; the remedy below."""
+    lines = []
+    for f in found:
+        word = coloured(f"{f.severity:8}", str(f.severity), stream)
+        lines.append(f"{word} {f.code}  {clean(f.field, 200)}")
+        lines.append(f"         {clean(f.message, 2000)}")
+        if f.remedy:
+            lines.append(f"         {clean(f.remedy, 2000)}")
+    return lines
+
+
+def has_error(found: Sequence[Finding]) -> bool:
+    return any(f.severity is Severity.ERROR for f in found)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns, aligned, two spaces apart; every cell made harmless."""
+    body = [[clean(cell, 120) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *body]) for i in range(len(header))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *body]]

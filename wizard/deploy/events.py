@@ -1,0 +1,75 @@
+"""What an apply tells of itself: one JSON object a line, to a file that any face can follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from wizard.plan.text import clean
+
+Record = dict[str, Any]
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+class Teller:
+    """Appends events to every file it was given. A file that cannot be written is left out: telling is not doing."""
+
+    def __init__(self, *files: str) -> None:
+        self._fds: list[int] = []
+        for file in files:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._fds.append(os.open(file, flags, 0o644))
+            except OSError:
+                continue
+
+    def tell(self, **event: Any) -> None:
+        line = (json.dumps({"at": now(), **event}) + "\n").encode()
+        for fd in list(self._fds):
+            try:
+                os.write(fd, line)
+            except OSError:
+                self._fds.remove(fd)
+
+    def step(self, step: str, state: str, detail: str = "", **more: Any) -> None:
+        self.tell(step=step, state=state, detail=clean(detail, 2000), **more)
+
+    def result(self, result: str, reason: str = "", **more: Any) -> None:
+        self.tell(result=result, reason=clean(reason, 4000), **more)
+
+
+def follow(path: Path, alive: Any, patience: float = 0.05) -> Iterator[Record | None]:
+    """The events of a file as they come, ending after the one that has a result.
+
+    Yields None while there is nothing new, so that the caller can look at the clock or the keyboard. Ends
+    without a result when `alive()` is false and nothing more came.
+    """
+    with path.open("rb") as handle:
+        rest = b""
+        while True:
+            dead = not alive()
+            chunk = handle.read()
+            rest += chunk
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict):
+                    yield event
+                    if "result" in event:
+                        return
+            if not chunk:
+                if dead:
+                    return
+                yield None
+                time.sleep(patience)

@@ -1,0 +1,135 @@
+"""Starting, reloading and ending the guard, seen from the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from wizard.deploy import state
+from wizard.host import dnsmasq, firewall, processes, systemd
+from wizard.host.commands import detach
+from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.render import File, render_service
+
+SERVE_LOG = f"{paths.RUN}/serve.log"
+_RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
+_PATIENCE_S = 20.0
+# Reasons to be mute that are no fault of the configuration: served as soon as they are over.
+HARMLESS = ("no-carrier",)
+
+
+def serve_command() -> list[str]:
+    return [sys.executable, "-P", "-m", "wizard", state.SERVE_WORD]
+
+
+def unit() -> File:
+    return render_service(" ".join(serve_command()))
+
+
+def digest() -> str:
+    """A fingerprint of the live configuration, by which the guard says which one it serves."""
+    files = (dnsmasq.CONF, dnsmasq.HOSTS, _live(paths.PLAN_IN_FORCE), _live(paths.IDENTITY))
+    parts = [read_text(file) or "" for file in files]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _live(path: str) -> str:
+    return path.replace(paths.ETC, paths.LIVE)
+
+
+def prepare(uid: int) -> None:
+    make_directory(Path(paths.LIVE))
+    dnsmasq.prepare(uid)
+    dnsmasq.check(dnsmasq.CONF)
+
+
+def start() -> None:
+    """Start the guard: as a systemd service where systemd runs, else detached."""
+    state.remove(state.SERVE)
+    if systemd.running():
+        if not Path(paths.SERVICE_FILE).exists():
+            make_directory(Path(_RUNTIME_UNIT).parent)
+            write_atomic(_RUNTIME_UNIT, unit().text.encode(), 0o644)
+        systemd.start(paths.SERVICE_NAME)
+    else:
+        detach(serve_command(), SERVE_LOG)
+
+
+def reload() -> None:
+    """Have the guard take up the live files: reservations at once, options by a restart of dnsmasq."""
+    told = state.serve()
+    process = processes.from_json(told.get("process")) if told else None
+    processes.send(process, signal.SIGHUP, state.SERVE_WORD)
+
+
+def wait_until_armed(patience: float = _PATIENCE_S) -> str:
+    """Wait until the guard serves the live configuration; in words what it does.
+
+    Raises WizardError with the guard's reason where it does not come to that.
+    """
+    wanted = digest()
+    deadline = time.monotonic() + patience
+    reason = "the guard did not start"
+    while time.monotonic() < deadline:
+        told = state.serve()
+        if told is not None and told.get("digest") == wanted:
+            reason = str(told.get("reason") or reason)
+            if told.get("mode") == "armed":
+                return "armed"
+            if told.get("code") in HARMLESS:
+                return f"mute for now: {reason}"
+            if told.get("mode") in ("tripped", "failed"):
+                break
+        time.sleep(0.05)
+    raise WizardError(
+        f"the gateway does not serve: {reason}", f"Its log is {SERVE_LOG}, dnsmasq's {paths.DNSMASQ_LOG}."
+    )
+
+
+def stop() -> None:
+    """End the guard and our dnsmasq; their ports are free when this returns."""
+    told = state.read_json(state.SERVE) or {}
+    if systemd.running():
+        systemd.stop(paths.SERVICE_NAME)
+    firewall.disarm()
+    gone = processes.stop(processes.from_json(told.get("process")), state.SERVE_WORD)
+    gone = processes.stop(processes.from_json(told.get("dnsmasq")), dnsmasq.CONF) and gone
+    for stray in strays():
+        gone = processes.stop(stray, dnsmasq.CONF) and gone
+    if not gone:
+        raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
+    state.remove(state.SERVE)
+
+
+def strays() -> list[processes.Process]:
+    """dnsmasq processes that run on our configuration, whoever started them: ours by their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        line = processes.command_line(int(entry.name))
+        if line and Path(line[0]).name == "dnsmasq" and f"--conf-file={dnsmasq.CONF}" in line:
+            process = processes.identify(int(entry.name))
+            if process is not None:
+                found.append(process)
+    return found
+
+
+def clear() -> None:
+    """Remove what the guard keeps under /run, and its unit there."""
+    for directory in (paths.LIVE, paths.DNSMASQ_RUN):
+        # The rules and the address still need theirs; their own undo removes them.
+        keep = {"nat.sh", "interfaces"} if directory == paths.LIVE else set()
+        for entry in Path(directory).glob("*"):
+            if entry.name not in keep:
+                entry.unlink()
+    shutil.rmtree(paths.DNSMASQ_RUN, ignore_errors=True)
+    for name in (paths.DNSMASQ_LOG, f"{paths.DNSMASQ_LOG}.1", SERVE_LOG):
+        Path(name).unlink(missing_ok=True)
+    if Path(_RUNTIME_UNIT).exists():
+        Path(_RUNTIME_UNIT).unlink()
+        systemd.reload()

@@ -1,0 +1,113 @@
+"""What runs here of ours, told to everyone by small files under /run/ciao-wizard."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wizard.host import processes
+from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.plan import paths
+
+Record = dict[str, Any]
+
+ENGINE_WORD = "engine"
+SERVE_WORD = "serve"
+
+
+def engine_command(*words: str) -> list[str]:
+    """The command line of an engine process: this very installation, whatever root's PATH holds."""
+    return [sys.executable, "-P", "-m", "wizard", ENGINE_WORD, *words]
+
+
+def boottime() -> float:
+    """Seconds since boot, suspend included; no clock change moves it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def run_directory() -> Path:
+    directory = Path(paths.RUN)
+    make_directory(directory, 0o755)
+    return directory
+
+
+def write_json(name: str, data: Mapping[str, Any], mode: int = 0o644) -> None:
+    write_atomic(str(run_directory() / name), (json.dumps(data) + "\n").encode(), mode)
+
+
+def read_json(name: str) -> Record | None:
+    """The object in a file under /run/ciao-wizard, or None where there is none that can be read."""
+    text = read_text(f"{paths.RUN}/{name}")
+    if text is None:
+        return None
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def remove(name: str) -> None:
+    Path(f"{paths.RUN}/{name}").unlink(missing_ok=True)
+
+
+# The engine at work: {process, watchman, kind, since, events}; while it waits for an answer also
+# {deadline} (boottime) and {seconds}.
+WORK = "work.json"
+# The guard: {process, dnsmasq, mode, reason, since, digest}
+SERVE = "serve.json"
+DECISION = "decision"
+
+
+def work() -> Record | None:
+    """The engine at work now, or None. A file left by a dead one does not count."""
+    data = read_json(WORK)
+    if data is None:
+        return None
+    engine = processes.from_json(data.get("process"))
+    return data if processes.alive(engine, ENGINE_WORD) else None
+
+
+def serve() -> Record | None:
+    """The guard as it last told of itself, or None where none runs."""
+    data = read_json(SERVE)
+    if data is None:
+        return None
+    return data if processes.alive(processes.from_json(data.get("process")), SERVE_WORD) else None
+
+
+def dnsmasq_process() -> processes.Process | None:
+    data = read_json(SERVE)
+    process = processes.from_json(data.get("dnsmasq")) if data else None
+    return process if processes.alive(process, paths.LIVE) else None
+
+
+def our_pids() -> frozenset[int]:
+    """Processes of an applied gateway: the guard and its dnsmasq."""
+    guard = serve()
+    found = {p.pid for p in (processes.from_json(guard.get("process")) if guard else None, dnsmasq_process()) if p}
+    return frozenset(found)
+
+
+def decide(answer: str) -> bool:
+    """Answer the pending apply, "keep" or "revert"; whether this answer was the first."""
+    directory = run_directory()
+    draft = directory / f".{DECISION}.{os.getpid()}"
+    draft.write_text(answer)
+    try:
+        # A link comes to be once or not at all: of two answers, one wins.
+        os.link(draft, directory / DECISION)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+
+
+def decision() -> str | None:
+    return read_text(f"{paths.RUN}/{DECISION}")

@@ -1,0 +1,121 @@
+"""What is applied here, whether it works, and what somebody changed since."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from wizard.deploy import state, verify
+from wizard.deploy.revert import kept_state
+from wizard.host import dnsmasq
+from wizard.host.files import read_text
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.plan.planfile import load
+from wizard.plan.render import render
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The answer to `status`. `state`: absent, pending, applied, tripped or interrupted."""
+
+    state: str
+    healthy: bool
+    plan: str | None
+    since: str | None
+    checks: tuple[verify.Check, ...]
+    drift: tuple[str, ...]
+    reason: str = ""
+    remaining_s: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "healthy": self.healthy,
+            "plan": self.plan,
+            "since": self.since,
+            "checks": [c.as_json() for c in self.checks],
+            "drift": list(self.drift),
+            "reason": self.reason,
+            "remaining_s": self.remaining_s,
+        }
+
+
+def read_status() -> Status:
+    """Look at everything. Without root less is seen, and the checks say so."""
+    work = state.work()
+    if work is not None:
+        return _pending(work)
+    now = _state_without_work()
+    text = read_text(paths.PLAN_IN_FORCE)
+    if now == "absent" or text is None:
+        if now == "interrupted":
+            return _interrupted(None)
+        return Status("absent", False, None, None, (), (), "nothing is applied")
+    if now == "interrupted":
+        return _interrupted(paths.PLAN_IN_FORCE)
+    try:
+        plan = load(text, paths.PLAN_IN_FORCE)
+    except WizardError as error:
+        return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
+    found = tuple(verify.checks(plan))
+    changed = drift(plan, text)
+    told = state.serve() or {}
+    if told.get("mode") == "tripped":
+        return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), found, changed, str(told.get("reason")))
+    healthy = all(c.ok is not False for c in found)
+    return Status("applied", healthy, paths.PLAN_IN_FORCE, _since(), found, changed)
+
+
+def _state_without_work() -> str:
+    if os.geteuid() == 0:
+        return kept_state()
+    # The journal is for root; others see what lies open.
+    if state.read_json(state.WORK) is not None:
+        return "interrupted"
+    return "applied" if Path(paths.PLAN_IN_FORCE).exists() else "absent"
+
+
+def _pending(work: dict[str, Any]) -> Status:
+    deadline = work.get("deadline")
+    remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
+    text = read_text(f"{paths.LIVE}/gateway.toml")
+    checks: tuple[verify.Check, ...] = ()
+    if remaining is not None and text is not None:
+        checks = tuple(verify.checks(load(text, str(work.get("source", "")))))
+    reason = "an apply is under way"
+    if remaining is not None:
+        reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"
+    healthy = bool(checks) and all(c.ok is not False for c in checks)
+    return Status("pending", healthy, str(work.get("source")), work.get("since"), checks, (), reason, remaining)
+
+
+def _interrupted(plan: str | None) -> Status:
+    reason = "a run was cut off: 'ciao-wizard rollback' takes it back, and so does the next apply or reset"
+    return Status("interrupted", False, plan, None, (), (), reason)
+
+
+def _since() -> str | None:
+    try:
+        moment = Path(paths.PLAN_IN_FORCE).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return datetime.fromtimestamp(moment).astimezone().isoformat(timespec="seconds")
+
+
+def drift(plan: Plan, text: str) -> tuple[str, ...]:
+    """What no longer is as it was applied, file by file."""
+    found = []
+    for file in render(plan, text, dnsmasq.user_id()):
+        now = read_text(file.path)
+        if now is None:
+            found.append(f"{file.path} is missing")
+        elif now != file.text:
+            found.append(f"{file.path} was changed")
+    if text != (read_text(f"{paths.LIVE}/gateway.toml") or text):
+        found.append(f"{paths.PLAN_IN_FORCE} was changed and not applied since")
+    return tuple(found)

@@ -1,0 +1,171 @@
+"""Is what runs what the plan says? Asked from outside, not of the code that did it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wizard.deploy import gateway, state
+from wizard.deploy.journal import Journal
+from wizard.host import dnsmasq, firewall, network, systemd
+from wizard.host.commands import CommandFailed
+from wizard.host.facts_nics import read_nics
+from wizard.host.facts_routes import read_routes
+from wizard.host.files import read_text
+from wizard.plan import addresses, paths
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan, Protocol
+
+APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verification. `ok` is None where we may not look (no root)."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
+
+
+def default_routes(facts: Facts) -> list[str]:
+    """The main table's IPv4 default routes: "NIC via GATEWAY"."""
+    return _default_routes(facts.routes)
+
+
+def _default_routes(routes: Any) -> list[str]:
+    return sorted(
+        {f"{r.nic} via {r.gateway}" for r in routes if r.table == "main" and str(r.destination) == "0.0.0.0/0"}
+    )
+
+
+def checks(plan: Plan) -> list[Check]:
+    """Every check of a plan that is applied, or on trial."""
+    root = os.geteuid() == 0
+    found = [_address(plan), _forwarding(plan)]
+    found.append(_rules() if root else Check("rules", None, "needs root to see"))
+    found += [_dnsmasq(), _guard()]
+    found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
+    found.append(_corporate())
+    found += _forwards(plan)
+    if systemd.running():
+        found.append(_service())
+    return found
+
+
+def _address(plan: Plan) -> Check:
+    net, nic = plan.network, plan.interfaces.cluster
+    cidr = f"{net.gateway}/{net.cidr.prefixlen}"
+    on = [n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)]
+    if on == [nic] and network.has_address(nic, cidr):
+        return Check("address", True, f"{cidr} on {nic}")
+    where = f"it is on {', '.join(on)}" if on else "no NIC has it"
+    return Check("address", False, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)
+
+
+def _forwarding(plan: Plan) -> Check:
+    off = []
+    for nic in (plan.interfaces.corporate, plan.interfaces.cluster):
+        if (read_text(f"/proc/sys/net/ipv4/conf/{nic}/forwarding") or "0").strip() != "1":
+            off.append(nic)
+    if off:
+        return Check("forwarding", False, f"IPv4 forwarding is off on {', '.join(off)}", APPLY_AGAIN)
+    return Check("forwarding", True, "on for the two NICs")
+
+
+def _rules() -> Check:
+    script = f"{paths.LIVE}/nat.sh"
+    try:
+        loaded = firewall.table_text()
+        if loaded is None:
+            return Check("rules", False, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
+        if loaded != firewall.expected_table_text(script):
+            return Check("rules", False, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
+        missing = [line for line in firewall.script(script, "status").splitlines() if line.endswith("missing")]
+    except CommandFailed as error:
+        return Check("rules", False, str(error), APPLY_AGAIN)
+    if missing:
+        return Check("rules", False, "; ".join(missing), APPLY_AGAIN)
+    return Check("rules", True, "as rendered")
+
+
+def _dnsmasq() -> Check:
+    if state.dnsmasq_process() is None:
+        return Check("dnsmasq", False, "not running", f"Its log is {paths.DNSMASQ_LOG}. {APPLY_AGAIN}")
+    told = state.serve()
+    if told is not None and told.get("digest") != gateway.digest():
+        return Check("dnsmasq", False, "runs with another configuration than the plan's", APPLY_AGAIN)
+    return Check("dnsmasq", True, "runs with the plan's configuration")
+
+
+def _socket(plan: Plan) -> Check:
+    process = state.dnsmasq_process()
+    cluster = plan.interfaces.cluster
+    if process is None:
+        return Check("dhcp-socket", False, "there is none: dnsmasq is not running", APPLY_AGAIN)
+    bound = dnsmasq.dhcp_sockets(process.pid)
+    if bound == [cluster]:
+        return Check("dhcp-socket", True, f"one, bound to {cluster}")
+    seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
+    return Check("dhcp-socket", False, f"bound to {seen}, should be to {cluster} alone", APPLY_AGAIN)
+
+
+def _guard() -> Check:
+    told = state.serve()
+    if told is None:
+        return Check("guard", False, "not running; our DHCP is mute", APPLY_AGAIN)
+    if told.get("mode") == "armed":
+        return Check("guard", True, "armed")
+    reason = str(told.get("reason"))
+    if told.get("code") in gateway.HARMLESS:
+        return Check("guard", True, f"mute until the cable is in: {reason}")
+    return Check("guard", False, reason, APPLY_AGAIN)
+
+
+def _corporate() -> Check:
+    now = _default_routes(read_routes())
+    before = None
+    if os.geteuid() == 0:
+        last = Journal().read().last
+        if last is not None and last.same_boot:
+            before = last.begin.get("default_routes")
+    if before and not now:
+        return Check(
+            "corporate", False, f"the default route is gone; it was {', '.join(before)}", "Look at the corporate cable."
+        )
+    return Check("corporate", True, ", ".join(now) or "no default route, as before")
+
+
+def _forwards(plan: Plan) -> list[Check]:
+    by_name = {n.name: str(n.ip) for n in addresses.assign(plan).nodes}
+    found = []
+    for forward in plan.forwards:
+        address = by_name.get(forward.to, forward.to)
+        what = f"{forward.port} to {forward.to} {address}:{forward.to_port}"
+        if forward.protocol is not Protocol.TCP:
+            found.append(Check(f"forward-{forward.port}", True, f"{what} (udp: not tried)"))
+            continue
+        answers = _answers(address, forward.to_port)
+        found.append(Check(f"forward-{forward.port}", True, f"{what}: {'answers' if answers else 'waiting'}"))
+    return found
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=0.3):
+            return True
+    except OSError:
+        return False
+
+
+def _service() -> Check:
+    if Path(paths.SERVICE_WANTED).is_symlink() or state.work() is not None:
+        return Check("service", True, "starts at boot")
+    return Check("service", False, f"{paths.SERVICE_NAME} would not start at boot", APPLY_AGAIN)

@@ -1,0 +1,69 @@
+"""Are two NICs on one wire? A marked frame out of each, listened for on the other.
+
+It tells in a millisecond what no DHCP probe can: that cluster and corporate are one network.
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import time
+
+from wizard.host.link import Link, read_link
+from wizard.host.tap import Tap, ether_type
+
+_LOCAL_EXPERIMENTAL = 0x88B5
+_SIGNATURE = b"ciao-wizard: are two NICs on one wire?"
+
+
+def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
+    """True where what leaves one NIC comes in at the other; None where that could not be tried.
+
+    At most `tries` x `timeout` seconds where they are apart. Also True for one NIC named twice and for
+    NICs that this machine itself joins (one bridge or bond, a macvlan and its NIC). None: a NIC is
+    missing, not Ethernet, down or without carrier, before or after, or nothing could be sent.
+    Raises NeedsRoot.
+    """
+    with Tap(ether_type(_LOCAL_EXPERIMENTAL)) as one, Tap(ether_type(_LOCAL_EXPERIMENTAL)) as other:
+        link, peer = read_link(first), read_link(second)
+        if link is None or peer is None:
+            return None
+        if _joined_here(link, peer):
+            return True
+        if not (_alive(link) and _alive(peer)):
+            return None
+        try:
+            one.listen(first)
+            other.listen(second)
+            if any(_heard(one, other, link, peer, timeout) for _ in range(tries)):
+                return True
+            # A cable that was out in between says nothing.
+            undisturbed = (read_link(first), read_link(second)) == (link, peer)
+        except OSError:
+            return None
+    return False if undisturbed and tries > 0 else None
+
+
+def _joined_here(one: Link, other: Link) -> bool:
+    above = one.master != 0 and one.master == other.master
+    stacked = one.index in (other.master, other.lower) or other.index in (one.master, one.lower)
+    return one.index == other.index or above or stacked
+
+
+def _alive(link: Link) -> bool:
+    return link.ethernet and link.carrier and not link.dormant
+
+
+def _heard(one: Tap, other: Tap, link: Link, peer: Link, timeout: float) -> bool:
+    marks = secrets.token_bytes(16), secrets.token_bytes(16)
+    for tap, end, mark in zip((one, other), (link, peer), marks, strict=True):
+        tap.send(b"\xff" * 6 + end.mac + _LOCAL_EXPERIMENTAL.to_bytes(2, "big") + mark + _SIGNATURE)
+    wanted = {one: marks[1], other: marks[0]}
+    until = time.monotonic() + timeout
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([one, other], [], [], left)
+        for tap in ready:
+            heard = tap.receive(0)
+            if heard is not None and wanted[tap] in heard[0]:
+                return True
+    return False

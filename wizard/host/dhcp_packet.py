@@ -1,0 +1,208 @@
+"""DHCP frames as bytes: the one question that the probe asks, and what counts as an answer to it.
+
+Own and minimal on purpose: this reads hostile bytes as root, where a general packet library is far more
+code than the few fields needed here (and scapy takes 0.7 s to import).
+"""
+
+from __future__ import annotations
+
+import string
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+BROADCAST_MAC = b"\xff" * 6
+CLIENT_PORT = 68
+SERVER_PORT = 67
+
+_VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
+_MOST_TAGS = 4
+_IPV4 = 0x0800
+_UDP = 17
+_BOOTP = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
+_BOOTP_LEAST = 300  # some servers and relays drop shorter requests
+_MAGIC = b"\x63\x82\x53\x63"
+_WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
+_NAK = 6
+_FROM_A_SERVER = frozenset({0, 2, 5, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A server's answer. Addresses are dotted text, MACs lower case with colons.
+
+    `server_id` is "" where the server does not name itself, `relay` "" where none stands between,
+    `vlan` the outermost tag found in the frame, None for none.
+    """
+
+    server_id: str
+    source_ip: str
+    source_mac: str
+    offered_ip: str
+    relay: str
+    vlan: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An Offer, and the transaction (32 bits) and the six-byte MAC that it is meant for.
+
+    `decides`: it gives that client an address or refuses one, where others only inform (PXE, INFORM).
+    """
+
+    offer: Offer
+    xid: int
+    mac: bytes
+    decides: bool
+
+
+def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None) -> bytes:
+    """A DHCPDISCOVER as a whole Ethernet frame.
+
+    `mac` is six bytes and stands as source and as client: switches that check one against the other
+    close ports over a difference. `secs` since the first try: some servers wait for it to grow.
+    Raises ValueError for a MAC that is not six bytes long, and for a host name that is not a DNS label.
+    """
+    if len(mac) != 6:
+        raise ValueError("a MAC has six bytes")
+    options = b"\x35\x01\x01" + bytes((55, len(_WANTED))) + _WANTED
+    if hostname is not None:
+        if not 0 < len(hostname) < 64 or not set(hostname) <= set(string.ascii_letters + string.digits + "-"):
+            raise ValueError("a host name is a DNS label")
+        options += bytes((12, len(hostname))) + hostname.encode("ascii")
+    none = bytes(4)
+    # The broadcast flag: an answer sent to an address that nobody has yet may get lost on its way.
+    bootp = _BOOTP.pack(
+        1, 1, 6, 0, xid & 0xFFFFFFFF, min(max(secs, 0), 0xFFFF), 0x8000,
+        none, none, none, none, mac, b"", b"", _MAGIC,
+    )  # fmt: skip
+    payload = (bootp + options + b"\xff").ljust(_BOOTP_LEAST, b"\0")
+    return BROADCAST_MAC + mac + struct.pack("!H", _IPV4) + _datagram(payload)
+
+
+def _datagram(payload: bytes) -> bytes:
+    """`payload` in UDP 68 -> 67 in IPv4 0.0.0.0 -> 255.255.255.255, both checksums filled in."""
+    ends = bytes(4) + b"\xff" * 4
+    length = 8 + len(payload)
+    udp = struct.pack("!HHHH", CLIENT_PORT, SERVER_PORT, length, 0)
+    check = _checksum(ends + struct.pack("!BBH", 0, _UDP, length) + udp + payload) or 0xFFFF
+    header = struct.pack("!BBHHHBBH", 0x45, 0x10, 20 + length, 0, 0, 64, _UDP, 0) + ends
+    header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+    return header + udp[:6] + struct.pack("!H", check) + payload
+
+
+def _checksum(data: bytes) -> int:
+    data += b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def parse_offer(frame: bytes, xid: int, mac: bytes) -> Offer | None:
+    """The answer to our own DISCOVER in an Ethernet frame, or None. Never raises."""
+    reply = parse_reply(frame)
+    if reply is None or reply.xid != xid or reply.mac != mac:
+        return None
+    return reply.offer
+
+
+def parse_reply(frame: bytes) -> Reply | None:
+    """A DHCP server's answer to anybody in an Ethernet frame, or None. Never raises.
+
+    Lenient where a server that clients would accept must not be missed: the source port is not looked
+    at, nor are checksums (network cards fill them in later than we look), and a BOOTP server's or a
+    rapid-commit answer counts like an OFFER.
+    """
+    try:
+        vlan, packet = _strip_ethernet(frame)
+        source, payload = _strip_ip_udp(packet)
+        return _read_bootp(payload, source, frame[6:12], vlan)
+    except _NotAnAnswer:
+        return None
+
+
+class _NotAnAnswer(Exception):
+    """Not an error: most frames are something else."""
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise _NotAnAnswer
+
+
+def _strip_ethernet(frame: bytes) -> tuple[int | None, bytes]:
+    vlan: int | None = None
+    for tags in range(_MOST_TAGS + 1):
+        at = 12 + 4 * tags
+        _require(len(frame) >= at + 2)
+        kind = int.from_bytes(frame[at : at + 2], "big")
+        if kind not in _VLAN_TYPES:
+            _require(kind == _IPV4)
+            return vlan, frame[at + 2 :]
+        _require(len(frame) >= at + 4)
+        number = int.from_bytes(frame[at + 2 : at + 4], "big") & 0x0FFF
+        vlan = vlan or number or None  # 0 is a priority, not a network
+    raise _NotAnAnswer
+
+
+def _strip_ip_udp(packet: bytes) -> tuple[bytes, bytes]:
+    _require(len(packet) >= 20 and packet[0] >> 4 == 4)
+    header = (packet[0] & 0x0F) * 4
+    total, fragment = struct.unpack_from("!H2xH", packet, 2)
+    _require(header >= 20 and header + 8 <= total <= len(packet))
+    _require(packet[9] == _UDP and fragment & 0x3FFF == 0)
+    packet = packet[:total]  # short frames are padded
+    to_port, length = struct.unpack_from("!HH", packet, header + 2)
+    _require(to_port == CLIENT_PORT and 8 <= length <= total - header)
+    return packet[12:16], packet[header + 8 : header + length]
+
+
+def _read_bootp(payload: bytes, source: bytes, source_mac: bytes, vlan: int | None) -> Reply:
+    _require(len(payload) >= _BOOTP.size)
+    op, htype, hlen, _, xid, _, _, _, offered, _, relay, chaddr, sname, file, magic = _BOOTP.unpack_from(payload)
+    _require(op == 2 and htype == 1 and hlen == 6 and magic == _MAGIC)
+    found = _options(payload[_BOOTP.size :], sname, file)
+    kind, server = found.get(53, b"\0"), found.get(54, b"")
+    _require(len(kind) == 1 and kind[0] in _FROM_A_SERVER and len(server) in (0, 4))
+    offer = Offer(
+        server_id=_dotted(server) if server else "",
+        source_ip=_dotted(source),
+        source_mac=source_mac.hex(":"),
+        offered_ip=_dotted(offered),
+        relay=_dotted(relay) if any(relay) else "",
+        vlan=vlan,
+    )
+    return Reply(offer, xid, chaddr[:6], decides=any(offered) or kind[0] == _NAK)
+
+
+def _options(field: bytes, sname: bytes, file: bytes) -> dict[int, bytes]:
+    """The first value of each option; option 52 says whether the file and name fields hold more (RFC 2132, 9.3)."""
+    found: dict[int, bytes] = {}
+    for code, value in _each_option(field):
+        found.setdefault(code, value)
+    overload = found.get(52, b"\0")
+    _require(len(overload) == 1 and overload[0] <= 3)
+    for bit, more in ((1, file), (2, sname)):
+        if overload[0] & bit:
+            for code, value in _each_option(more):
+                found.setdefault(code, value)
+    return found
+
+
+def _each_option(field: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(field) and field[at] != 0xFF:
+        if field[at] == 0:
+            at += 1
+            continue
+        _require(at + 1 < len(field))
+        end = at + 2 + field[at + 1]
+        _require(end <= len(field))
+        yield field[at], field[at + 2 : end]
+        at = end
+
+
+def _dotted(address: bytes) -> str:
+    return str(IPv4Address(address))

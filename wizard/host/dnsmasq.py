@@ -1,0 +1,158 @@
+"""Our own dnsmasq: under a user of its own, with three capabilities, and dying with its parent."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from wizard.host import processes
+from wizard.host.commands import environment, find, run
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.render import DHCP_UID
+
+CONF = paths.DNSMASQ_CONF.replace(paths.ETC, paths.LIVE)
+HOSTS = paths.DNSMASQ_HOSTS.replace(paths.ETC, paths.LIVE)
+_CAPABILITIES = "net_raw,+net_admin,+net_bind_service"
+_UID_RANGE = range(DHCP_UID, 61184)
+_LOG_LIMIT = 1_000_000
+
+
+def user_id() -> int:
+    """The number our dnsmasq runs as: the first of its range that nobody has, or 0 where this user namespace has
+    no other (an unprivileged laboratory)."""
+    if not _mapped(DHCP_UID):
+        return 0
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    return next((uid for uid in _UID_RANGE if uid not in taken), DHCP_UID)
+
+
+def _mapped(uid: int) -> bool:
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        inside, _, count = (int(n) for n in line.split())
+        if inside <= uid < inside + count:
+            return True
+    return False
+
+
+def prepare(uid: int) -> None:
+    """Directories, lease file and log, owned by the user that dnsmasq runs as.
+
+    Raises WizardError where the lease file is something else than a plain file: dnsmasq would follow a link.
+    """
+    for directory in (Path(paths.DNSMASQ_RUN), Path(paths.LEASES).parent):
+        directory.mkdir(parents=True, exist_ok=True)
+    os.chown(paths.DNSMASQ_RUN, uid, uid)
+    for file, mode in ((paths.LEASES, 0o644), (paths.DNSMASQ_LOG, 0o644)):
+        try:
+            fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+        except OSError as error:
+            raise WizardError(f"{file} cannot be opened: {error.strerror}", f"Look at what {file} is.") from error
+        try:
+            os.fchown(fd, uid, uid)
+        finally:
+            os.close(fd)
+
+
+def check(conf: str) -> None:
+    """Have dnsmasq itself read the configuration. Raises CommandFailed with what it says."""
+    run("dnsmasq", "--test", f"--conf-file={conf}")
+
+
+def spawn(uid: int) -> subprocess.Popen[bytes]:
+    """Start dnsmasq in the foreground, as our child, on the live configuration.
+
+    A plain Popen and not sh: the child must be ours to wait for, with no thread between.
+    """
+    path = find("dnsmasq")
+    if path is None:
+        raise WizardError("dnsmasq is not installed", "sudo apt install dnsmasq-base")
+    argv = [path, "--keep-in-foreground", f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}"]
+    if uid == 0:
+        # One user only: there is nobody to change to, and setgroups is forbidden.
+        argv += ["--user=root", "--group="]
+    lower = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+    if uid:
+        lower += [f"--inh-caps=-all,+{_CAPABILITIES}", f"--ambient-caps=-all,+{_CAPABILITIES}"]
+        lower += [f"--bounding-set=-all,+{_CAPABILITIES}"]
+    argv = ["setpriv", *lower, "--pdeathsig=KILL", "--", *argv]
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd="/"
+    )
+
+
+def dhcp_sockets(pid: int) -> list[str]:
+    """NIC names that the DHCP sockets of a process are bound to, "" for one bound to none."""
+    told = run("ss", "-H", "-l", "-u", "-n", "-p", "sport = :67")
+    found = []
+    for line in told.splitlines():
+        if f"pid={pid}," not in line:
+            continue
+        local = re.search(r"\S*:67\b", line)
+        found.append(local.group().partition("%")[2].removesuffix(":67") if local and "%" in local.group() else "")
+    return found
+
+
+def reload_hosts(process: processes.Process) -> bool:
+    """Have dnsmasq read its reservations again."""
+    return processes.send(process, signal.SIGHUP, CONF)
+
+
+def trim_log(process: processes.Process | None) -> None:
+    """Start the log anew once it is large; the former one is kept beside it."""
+    log = Path(paths.DNSMASQ_LOG)
+    try:
+        if log.stat().st_size < _LOG_LIMIT:
+            return
+        info = log.stat()
+        log.replace(f"{log}.1")
+        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        os.fchown(fd, info.st_uid, info.st_gid)
+        os.close(fd)
+    except OSError:
+        return
+    processes.send(process, signal.SIGUSR2, CONF)
+
+
+def last_words(lines: int = 3) -> str:
+    """The end of dnsmasq's log: why it would not start."""
+    try:
+        text = Path(paths.DNSMASQ_LOG).read_text(errors="replace")
+    except OSError:
+        return ""
+    return "; ".join(line.partition("]: ")[2] or line for line in text.splitlines()[-lines:])
+
+
+def conflicts(hosts_text: str, leases_text: str) -> set[str]:
+    """Addresses that are reserved for one machine and leased to another: dnsmasq would not honour those."""
+    reserved = {}
+    for line in hosts_text.splitlines():
+        parts = line.split(",")
+        if len(parts) >= 2 and not line.startswith("#"):
+            reserved[parts[1]] = parts[0].lower()
+    taken = set()
+    for line in leases_text.splitlines():
+        parts = line.split()
+        if len(parts) >= 3 and parts[2] in reserved and parts[1].lower() != reserved[parts[2]]:
+            taken.add(parts[2])
+    return taken
+
+
+def drop_leases(addresses: set[str]) -> None:
+    """Take leases out of the lease file, in place. Only while dnsmasq is not running: it would not notice."""
+    if not addresses:
+        return
+    path = Path(paths.LEASES)
+    kept = [
+        line for line in path.read_text(errors="replace").splitlines(keepends=True) if _address(line) not in addresses
+    ]
+    path.write_text("".join(kept))
+
+
+def _address(line: str) -> str:
+    parts = line.split()
+    return parts[2] if len(parts) >= 3 else ""

@@ -1,0 +1,177 @@
+"""Writing files so that a reader sees the old or the new one, and putting back exactly what was there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wizard.plan.findings import WizardError
+
+# Hidden, and without a letter that `source interfaces.d/*` would match.
+_TEMPORARY = ".{name}.ciao-tmp"
+
+
+def read_text(path: str) -> str | None:
+    """The text of a file, or None where there is none (or none that we may read)."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return None
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: Path, mode: int = 0o755) -> list[str]:
+    """Make a directory and its parents; the ones that were missing, outermost first."""
+    made = [p for p in (path, *path.parents) if not p.exists()]
+    for directory in reversed(made):
+        directory.mkdir(mode=mode)
+        directory.chmod(mode)
+        sync_directory(directory.parent)
+    return [str(p) for p in reversed(made)]
+
+
+def write_atomic(path: str, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Replace a file in one step and make it last. A symbolic link itself is replaced, not what it points to.
+
+    Raises WizardError where the disk is full or the directory cannot be written.
+    """
+    target = Path(path)
+    temporary = target.with_name(_TEMPORARY.format(name=target.name))
+    try:
+        temporary.unlink(missing_ok=True)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as handle:
+            handle.write(content)
+            if owner is not None:
+                os.fchown(handle.fileno(), *owner)
+            os.fchmod(handle.fileno(), mode)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+        raise WizardError(f"{path}: {error.strerror}", _remedy(error)) from error
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "Make room on that disk and run it again."
+    if error.errno == errno.EROFS:
+        return "That filesystem is read-only; mount it writable and run it again."
+    return "Nothing was changed by this step; see to it and run it again."
+
+
+class PreImages:
+    """Contents of files as they were, each stored once under its SHA-256 in `root` (mode 0700)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def capture(self, path: str) -> dict[str, Any]:
+        """What stands at `path`: kind "absent", "file", "link" or "other", with all that restores it."""
+        try:
+            info = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return {"path": path, "kind": "absent", "missing_parents": _missing_parents(path)}
+        base: dict[str, Any] = {
+            "path": path,
+            "mode": stat.S_IMODE(info.st_mode),
+            "owner": [info.st_uid, info.st_gid],
+            "mtime_ns": info.st_mtime_ns,
+        }
+        if stat.S_ISLNK(info.st_mode):
+            return base | {"kind": "link", "target": os.readlink(path)}
+        if not stat.S_ISREG(info.st_mode):
+            return base | {"kind": "other"}
+        content = Path(path).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        stored = self.root / digest
+        if not stored.exists():
+            make_directory(self.root, 0o700)
+            write_atomic(str(stored), content, 0o600)
+        return base | {"kind": "file", "digest": digest, "xattrs": _read_xattrs(path)}
+
+    def content(self, image: Mapping[str, Any]) -> bytes:
+        """The stored bytes. Raises WizardError where they are gone or not what was stored."""
+        stored = self.root / str(image["digest"])
+        try:
+            content = stored.read_bytes()
+        except OSError as error:
+            raise WizardError(f"the stored copy of {image['path']} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != image["digest"]:
+            raise WizardError(f"the stored copy of {image['path']} is damaged")
+        return content
+
+    def restore(self, image: Mapping[str, Any]) -> None:
+        """Put back what `capture` saw. Doing it twice does no harm."""
+        path = str(image["path"])
+        kind = image["kind"]
+        if kind == "absent":
+            remove(path)
+            for directory in reversed(image.get("missing_parents", [])):
+                _remove_if_empty(Path(directory))
+            return
+        if kind == "link":
+            if not (os.path.islink(path) and os.readlink(path) == image["target"]):
+                remove(path)
+                make_directory(Path(path).parent)
+                os.symlink(image["target"], path)
+                os.lchown(path, *image["owner"])
+            return
+        if kind != "file":
+            return
+        content = self.content(image)
+        owner = (int(image["owner"][0]), int(image["owner"][1]))
+        make_directory(Path(path).parent)
+        write_atomic(path, content, int(image["mode"]), owner)
+        for name, value in image.get("xattrs", {}).items():
+            os.setxattr(path, name, bytes.fromhex(value))
+        os.utime(path, ns=(int(image["mtime_ns"]), int(image["mtime_ns"])))
+
+
+def remove(path: str) -> None:
+    """Remove a file or link, and a temporary one that a death may have left beside it."""
+    target = Path(path)
+    for leftover in (target, target.with_name(_TEMPORARY.format(name=target.name))):
+        try:
+            leftover.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    if target.parent.is_dir():
+        sync_directory(target.parent)
+
+
+def _missing_parents(path: str) -> list[str]:
+    return [str(p) for p in reversed(Path(path).parents) if not p.exists()]
+
+
+def _remove_if_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
+
+
+def _read_xattrs(path: str) -> dict[str, str]:
+    try:
+        return {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
+    except OSError:
+        return {}

@@ -1,0 +1,121 @@
+"""Loading nat.sh, reading what is loaded, and the armed set that our DHCP answers depend on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from wizard.host.commands import CommandFailed, find, run, works
+
+TABLE = ("inet", "ciao_gateway")
+ARMED_SECONDS = 5
+"""How long the kernel lets our DHCP answers pass after the guard last said so."""
+OUR_CHAINS = ("FORWARD", "INPUT", "OUTPUT")
+
+
+def script(path: str, verb: str) -> str:
+    """Run nat.sh up, down or status; its output. Raises CommandFailed with what it said."""
+    return run("sh", path, verb, timeout=30, ok=(0, 1) if verb == "status" else (0,))
+
+
+def table_loaded() -> bool:
+    return works("nft", "list", "table", *TABLE)
+
+
+def table_text() -> str | None:
+    """What is loaded, without counters and without the armed set's elements; None where nothing is."""
+    try:
+        listed = run("nft", "-s", "list", "table", *TABLE)
+    except CommandFailed:
+        return None
+    return _without_armed(listed)
+
+
+def expected_table_text(path: str) -> str:
+    """What the nat.sh at `path` loads, as the kernel says it back: loaded into an empty network namespace."""
+    listed = run(
+        "unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list table inet ciao_gateway', path
+    )
+    return _without_armed(listed)
+
+
+def _without_armed(listing: str) -> str:
+    kept: list[str] = []
+    inside = False
+    for line in listing.splitlines():
+        words = line.strip()
+        if words.startswith("set armed"):
+            inside = True
+        if inside and words.startswith("elements"):
+            continue
+        if words == "}":
+            inside = False
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def remove_everything() -> None:
+    """Take away whatever bears our names, with or without the script that made it. Nobody else's rule is touched."""
+    for program in ("iptables-nft", "iptables-legacy"):
+        if find(program) is None or not _iptables_table_exists(program):
+            continue
+        for chain in OUR_CHAINS:
+            while works(program, "-w", "5", "-D", chain, "-j", f"CIAO-{chain}"):
+                pass
+            if works(program, "-w", "5", "-F", f"CIAO-{chain}"):
+                run(program, "-w", "5", "-X", f"CIAO-{chain}")
+    if table_loaded():
+        run("nft", "delete", "table", *TABLE)
+
+
+def _iptables_table_exists(program: str) -> bool:
+    # Asking iptables itself would make the table.
+    if program == "iptables-nft":
+        return works("nft", "list", "table", "ip", "filter")
+    try:
+        return "filter" in Path("/proc/net/ip_tables_names").read_text().split()
+    except OSError:
+        return False
+
+
+def arm(index: int) -> None:
+    """Let our DHCP answers out by the NIC with this index, for the next few seconds."""
+    element = f"{{ {index} timeout {ARMED_SECONDS}s }}"
+    name = " ".join(TABLE)
+    # In one transaction: adding alone would leave the old element's time running.
+    run(
+        "nft",
+        "-f",
+        "-",
+        stdin=(
+            f"add element {name} armed {element}\n"
+            f"delete element {name} armed {{ {index} }}\n"
+            f"add element {name} armed {element}\n"
+        ),
+    )
+
+
+def disarm() -> None:
+    """Mute our DHCP now."""
+    if table_loaded():
+        run("nft", "flush", "set", *TABLE, "armed")
+
+
+def armed() -> bool:
+    """Whether any NIC may carry our DHCP answers at this moment."""
+    try:
+        listed = run("nft", "list", "set", *TABLE, "armed")
+    except CommandFailed:
+        return False
+    return "elements" in listed
+
+
+def counters() -> dict[str, int]:
+    """Packets our rules dropped, by counter: muted, refused_in, refused_forward."""
+    try:
+        listed: dict[str, Any] = json.loads(run("nft", "-j", "list", "counters", "table", *TABLE))
+    except (CommandFailed, ValueError):
+        return {}
+    found = (entry["counter"] for entry in listed.get("nftables", []) if "counter" in entry)
+    return {str(c["name"]): int(c["packets"]) for c in found}

@@ -1,0 +1,36 @@
+"""systemd, where it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wizard.host.commands import run, works
+
+
+def running() -> bool:
+    """Whether systemd is this machine's service manager (see sd_booted(3))."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def reload() -> None:
+    if running():
+        run("systemctl", "daemon-reload", timeout=60)
+
+
+def enable(unit: str) -> None:
+    run("systemctl", "daemon-reload", timeout=60)
+    run("systemctl", "enable", "--quiet", unit, timeout=60)
+
+
+def start(unit: str) -> None:
+    run("systemctl", "daemon-reload", timeout=60)
+    run("systemctl", "reset-failed", unit, ok=(0, 1, 5))
+    run("systemctl", "start", unit, timeout=60)
+
+
+def stop(unit: str) -> None:
+    run("systemctl", "stop", unit, timeout=60, ok=(0, 5))
+
+
+def active(unit: str) -> bool:
+    return running() and works("systemctl", "is-active", "--quiet", unit)

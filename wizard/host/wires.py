@@ -1,0 +1,224 @@
+"""Both wires at once: which pattern they make, and what that means to the person who plugged them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from wizard.host.adjacency import one_wire
+from wizard.host.dhcp_probe import Cause, ProbeResult, Verdict, probe
+from wizard.plan.text import clean
+
+_TELL_EVERY = 0.25
+
+
+class Pattern(StrEnum):
+    AS_IT_SHOULD_BE = "as-it-should-be"
+    SWAPPED = "swapped"
+    CORPORATE_CABLE_IN_CLUSTER_SWITCH = "corporate-cable-in-cluster-switch"
+    ONE_NETWORK = "one-network"
+    CORPORATE_WITHOUT_DHCP = "corporate-without-dhcp"
+    NO_CARRIER = "no-carrier"
+    COULD_NOT_TELL = "could-not-tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """What was seen. `corporate_has_lease`: the corporate NIC's address came from a DHCP server."""
+
+    corporate: ProbeResult
+    cluster: ProbeResult
+    one_wire: bool | None
+    pattern: Pattern
+    corporate_has_lease: bool = False
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether the cluster wire is proven silent, and proven to be another one than the corporate wire."""
+        fine = self.pattern in (Pattern.AS_IT_SHOULD_BE, Pattern.CORPORATE_WITHOUT_DHCP)
+        return fine and self.cluster.verdict is Verdict.SILENCE and self.one_wire is False
+
+
+class Explanation(NamedTuple):
+    """Plain words. `text` may have several lines; `remedy` is "" where nothing needs doing."""
+
+    title: str
+    text: str
+    remedy: str
+
+
+def look(
+    corporate: str,
+    cluster: str,
+    *,
+    wait: float | None = None,
+    progress: Callable[[float], None] | None = None,
+    stop: threading.Event | None = None,
+    corporate_has_lease: bool = False,
+    fresh_link: bool = False,
+) -> Wires:
+    """Probe both wires at once and try whether they are one; as long as a silent probe takes (see `probe`).
+
+    `progress` is called with the seconds gone, in the calling thread. Raises NeedsRoot.
+    """
+    begun = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(probe, nic, wait=wait, stop=stop, fresh_link=fresh_link) for nic in (corporate, cluster)]
+        tried = pool.submit(one_wire, corporate, cluster)
+        running: set[Future[Any]] = {*asked, tried}
+        while running:
+            running = wait_for(running, _TELL_EVERY).not_done
+            if progress is not None:
+                progress(time.monotonic() - begun)
+        heard = asked[0].result(), asked[1].result()
+        one = tried.result()
+    if not one:
+        # Again at the end: a switch that has only just seen the link may have held the first frames back.
+        again = one_wire(corporate, cluster, tries=1)
+        one = again if again or one is not None else None
+    return Wires(*heard, one, judge(*heard, one, corporate_has_lease), corporate_has_lease)
+
+
+def judge(corporate: ProbeResult, cluster: ProbeResult, one: bool | None, corporate_has_lease: bool) -> Pattern:
+    """The pattern. Silence on the cluster wire counts only beside a wire that was heard, or has nothing to say."""
+    if one or _same_server(corporate, cluster):
+        return Pattern.ONE_NETWORK
+    if cluster.verdict is Verdict.ANSWER:
+        silent = corporate.verdict is Verdict.SILENCE
+        return Pattern.SWAPPED if silent else Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+    if Cause.NO_CARRIER in (corporate.cause, cluster.cause):
+        return Pattern.NO_CARRIER
+    if Verdict.UNKNOWN in (corporate.verdict, cluster.verdict) or one is None:
+        return Pattern.COULD_NOT_TELL
+    if corporate.verdict is Verdict.ANSWER:
+        return Pattern.AS_IT_SHOULD_BE
+    # The control fails: the server that gave the lease is there, and this wire hides it from a probe.
+    return Pattern.COULD_NOT_TELL if corporate_has_lease else Pattern.CORPORATE_WITHOUT_DHCP
+
+
+def _same_server(corporate: ProbeResult, cluster: ProbeResult) -> bool:
+    # One server behind two relays is two networks of one company, not one network.
+    one, other = (
+        {(s.server_id, s.source_ip, s.source_mac, s.relay) for s in result.servers} for result in (corporate, cluster)
+    )
+    return not one.isdisjoint(other)
+
+
+_WHAT_WOULD_HAPPEN = "Serving here would hand your colleagues wrong addresses, and the network team would unplug you."
+
+
+def explain(wires: Wires) -> Explanation:
+    """Title, text and remedy for the person who plugged the cables; nothing in it steers a terminal."""
+    return _EXPLAIN[wires.pattern](wires, clean(wires.corporate.nic), clean(wires.cluster.nic))
+
+
+def _as_it_should_be(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    return Explanation(
+        "As it should be",
+        f"A DHCP server answers on the corporate wire, {corporate}:\n{_servers(wires.corporate)}\n"
+        f"None does on the cluster wire, {cluster} ({wires.cluster.in_words()}), and the two are not one network.",
+        "",
+    )
+
+
+def _swapped(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    return Explanation(
+        "STOP: the two NICs look swapped",
+        f"You chose {cluster} for the cluster, but a DHCP server already answers there:\n"
+        f"{_servers(wires.cluster)}\n"
+        f"None was heard on {corporate}, chosen for the company network ({wires.corporate.in_words()}). "
+        f"{_WHAT_WOULD_HAPPEN}",
+        "Exchange the two NICs in the plan, or the two cables, and look again.",
+    )
+
+
+def _cable_in_cluster_switch(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    if wires.corporate.servers:
+        beside = f"Another answers on the corporate wire, {corporate}:\n{_servers(wires.corporate)}"
+    else:
+        beside = f"On the corporate wire, {corporate}: {wires.corporate.in_words()}."
+    return Explanation(
+        "STOP: this would answer the company's DHCP",
+        f"A DHCP server already answers on the cluster wire, {cluster}:\n{_servers(wires.cluster)}\n{beside}\n"
+        "So a corporate cable is in the cluster switch or in this NIC, or somebody else already serves there. "
+        f"{_WHAT_WOULD_HAPPEN}",
+        f"Pull whatever leads from {cluster} to another network, or stop the server that answers there, and look "
+        "again.",
+    )
+
+
+def _one_network(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    seen = (
+        f"What leaves one of {corporate} and {cluster} comes in at the other."
+        if wires.one_wire
+        else f"The same DHCP server answers on {corporate} and on {cluster}:\n{_servers(wires.cluster)}"
+    )
+    return Explanation(
+        "STOP: both NICs are on one network",
+        f"{seen}\nThe company network and the cluster switch are connected somewhere. {_WHAT_WOULD_HAPPEN}",
+        "Pull the cable between the two switches, or take the two NICs out of the bridge that they share on this "
+        "machine, and look again.",
+    )
+
+
+def _without_dhcp(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    return Explanation(
+        "No DHCP on the corporate wire",
+        f"No DHCP server answers on {corporate} or on {cluster} ({wires.cluster.in_words()}), and the two are not "
+        f"one network. That is fine where {corporate} has a fixed address; but then no server's answer proves which "
+        "wire is which.",
+        f"Make sure that {corporate} is the company's cable: pull it, and see which NIC notices.",
+    )
+
+
+def _no_carrier(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    dead = [
+        f"{clean(result.nic)} ({role})"
+        for result, role in ((wires.corporate, "company network"), (wires.cluster, "cluster"))
+        if result.cause is Cause.NO_CARRIER
+    ]
+    return Explanation(
+        "No carrier on " + " and ".join(dead),
+        f"There is no cable in it, or nothing alive at its other end. {corporate}: {wires.corporate.in_words()}. "
+        f"{cluster}: {wires.cluster.in_words()}. A wire that cannot be asked is not a silent one.",
+        "Plug the cable in, switch on what it leads to, and look again.",
+    )
+
+
+def _could_not_tell(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    text = f"{corporate}: {wires.corporate.in_words()}. {cluster}: {wires.cluster.in_words()}."
+    remedy = "Look again once both NICs are up and their cables stay in."
+    if Verdict.UNKNOWN not in (wires.corporate.verdict, wires.cluster.verdict):
+        if wires.one_wire is None:
+            text += " Whether the two are one wire could not be tried."
+        else:
+            text += (
+                f" Yet {corporate} got its address from a DHCP server: that network hides its server from a probe, "
+                f"so the silence on {cluster} proves nothing either."
+            )
+            remedy = (
+                f"Follow the cable of {cluster} by hand. If it leads to the cluster switch alone, look again with "
+                f"{corporate} renewed, or ask the network team whether they filter DHCP."
+            )
+    return Explanation("Could not tell", text + " Not being able to ask is not silence.", remedy)
+
+
+def _servers(result: ProbeResult) -> str:
+    return "\n".join(f"  {server.in_words()}" for server in result.servers)
+
+
+_EXPLAIN: dict[Pattern, Callable[[Wires, str, str], Explanation]] = {
+    Pattern.AS_IT_SHOULD_BE: _as_it_should_be,
+    Pattern.SWAPPED: _swapped,
+    Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH: _cable_in_cluster_switch,
+    Pattern.ONE_NETWORK: _one_network,
+    Pattern.CORPORATE_WITHOUT_DHCP: _without_dhcp,
+    Pattern.NO_CARRIER: _no_carrier,
+    Pattern.COULD_NOT_TELL: _could_not_tell,
+}

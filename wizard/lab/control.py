@@ -1,0 +1,209 @@
+"""A laboratory held from outside, for tests: start it, run things in it, end it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from wizard.lab.tools import LabFailed, find, python, search_path
+
+T = TypeVar("T")
+
+WAITING = ("sh", "-c", "echo ready && exec cat >/dev/null")
+"""Stays until its input ends, and so until whoever holds the laboratory has died, whatever killed him."""
+
+START_SECONDS = 30.0
+
+
+class Laboratory:
+    """A running laboratory, as a context manager.
+
+    `init` is its process 1 (a pid of this side), `env` the environment of a command in the laptop's place.
+    """
+
+    def __init__(self) -> None:
+        self.init = 0
+        self.env: dict[str, str] = {}
+        self._front: subprocess.Popen[str] | None = None
+        self._talk = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._namespaces: dict[str, str] = {}
+
+    def __enter__(self) -> Laboratory:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def front(self) -> subprocess.Popen[str]:
+        """The process that a person would see."""
+        if self._front is None:
+            raise LabFailed("this laboratory has not been started", "use it in a with statement")
+        return self._front
+
+    def _start(self) -> None:
+        # A background job's shell has made its children ignore SIGINT; a laboratory is to have it.
+        self._front = subprocess.Popen(
+            ["env", "--default-signal", *python("wizard.lab.enter"), "--", *WAITING],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._talk,
+            text=True,
+            env={**os.environ, "PATH": search_path(os.environ)},
+            start_new_session=True,
+        )
+        ready, _, _ = select.select([self._front.stdout], [], [], START_SECONDS)
+        if not ready or not self._front.stdout or self._front.stdout.readline() != "ready\n":
+            raise LabFailed(f"the laboratory did not start: {self.said() or f'no sign in {START_SECONDS:g} s'}")
+        waiting = next(process for process in self._descendants() if process.name() in ("sh", "cat"))
+        self.env = waiting.environ()
+        self.init = waiting.ppid()
+        kinds = ("mnt", "net", "pid", "uts", "user")
+        self._namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
+
+    def _descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.front.pid).children(recursive=True)
+
+    def said(self) -> str:
+        """What the laboratory wrote to stderr."""
+        self._talk.seek(0)
+        return self._talk.read().strip()
+
+    def namespace(self, kind: str) -> str:
+        """The laboratory's namespace of a kind (mnt, net, pid, uts, user), as in /proc/PID/ns; also once it is gone."""
+        return self._namespaces[kind]
+
+    def command(self, argv: Sequence[str], netns: str | None = None, cwd: str | Path | None = None) -> list[str]:
+        """The command on this side that runs `argv` in the laptop's place, or in the namespace `netns`.
+
+        It dies when nsenter does: killing what this side sees leaves nothing running on the other.
+        """
+        user = os.readlink("/proc/self/ns/user") != self._namespaces["user"]
+        enter = [find("nsenter") or "nsenter", "--target", str(self.init), "--mount", "--net", "--pid", "--uts"]
+        enter += ["--user", "--preserve-credentials"] if user else []
+        there = ["ip", "netns", "exec", netns] if netns else []
+        place = ["env", f"--chdir={cwd or Path.cwd()}"]
+        return [*enter, "--", "setpriv", "--pdeathsig", "KILL", "--", *there, *place, *argv]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        netns: str | None = None,
+        check: bool = True,
+        timeout: float = 60,
+        input: str | None = None,  # noqa: A002
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; `env` is added to the laboratory's. Raises CalledProcessError, output noted."""
+        try:
+            return subprocess.run(
+                self.command(argv, netns, cwd),
+                input=input or "",
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                env={**self.env, **(env or {})},
+                check=check,
+            )
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"stdout: {error.stdout}\nstderr: {error.stderr}")
+            raise
+
+    def popen(
+        self,
+        argv: Sequence[str],
+        *,
+        netns: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+        **others: Any,
+    ) -> subprocess.Popen[str]:
+        """Start a command; `others` go to subprocess.Popen. A signal to it kills the command: see `command`."""
+        argv = self.command(argv, netns, cwd)
+        return subprocess.Popen(argv, text=True, env={**self.env, **(env or {})}, **others)
+
+    def machine(self, *argv: str) -> str:
+        """Run `machine` in the laboratory (see wizard.lab.machine), and return its output."""
+        return self.run(["machine", *argv]).stdout
+
+    def fetch(self, url: str, *, netns: str | None = None, timeout: float = 5) -> str | None:
+        """The page at `url` as seen from a namespace, or None where it cannot be had within `timeout` seconds."""
+        script = (
+            "import sys, urllib.request as u; "
+            "sys.stdout.write(u.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read().decode())"
+        )
+        argv = [sys.executable, "-c", script, url, str(timeout)]
+        done = self.run(argv, netns=netns, check=False, timeout=timeout + 30)
+        return done.stdout if done.returncode == 0 else None
+
+    def addresses(self, netns: str | None = None, nic: str = "eth0") -> list[str]:
+        """The IPv4 addresses of a NIC, without prefix length, the laptop's or a machine's."""
+        words = self.run(["ip", "-4", "-o", "address", "show", "dev", nic], netns=netns).stdout.split()
+        return [after.split("/")[0] for word, after in pairwise(words) if word == "inet"]
+
+    def wait_for(self, condition: Callable[[], T], deadline: float = 15, what: str = "") -> T:
+        """Return the first true value of `condition`. Raises AssertionError after `deadline` seconds."""
+        end = time.monotonic() + deadline
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                name = what or getattr(condition, "__name__", "it")
+                raise AssertionError(f"{name} did not come true in {deadline:g} s; the last value was {value!r}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the laboratory and wait until nothing is left of it. May be called again."""
+        front = self._front
+        if front is None:
+            return
+        if front.stdin is not None:
+            front.stdin.close()
+        try:
+            front.wait(10)
+        except subprocess.TimeoutExpired:
+            front.kill()
+            front.wait()
+        self.wait_for_end()
+        if front.stdout is not None:
+            front.stdout.close()
+
+    def kill(self) -> None:
+        """kill -9 of the front, as a person or the kernel might do it. Does not wait for the rest to die."""
+        self.front.send_signal(signal.SIGKILL)
+        self.front.wait()
+
+    def wait_for_end(self, deadline: float = 10) -> None:
+        self.wait_for(lambda: not self.survivors(), deadline, "the end of the laboratory's processes")
+
+    def survivors(self) -> list[int]:
+        """Processes, seen from this side, that are in the laboratory's pid namespace."""
+        found = []
+        for pid in psutil.pids():
+            try:
+                if self._namespaces and os.readlink(f"/proc/{pid}/ns/pid") == self._namespaces["pid"]:
+                    found.append(pid)
+            except OSError:
+                # It ended meanwhile, or it is somebody else's.
+                continue
+        return found

@@ -1,0 +1,46 @@
+"""The lease board of the plan in force: lease file, neighbours and dnsmasq's log, joined."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from wizard.host.files import read_text
+from wizard.host.neighbours import read_neighbours
+from wizard.monitor.leases import Row, rows
+from wizard.monitor.log import ignored_in, reasons_in
+from wizard.monitor.watch import LeaseFile
+from wizard.plan import paths
+from wizard.plan.model import Plan
+from wizard.plan.planfile import load
+
+_LOG_TAIL = 500_000
+
+
+def applied_plan() -> Plan | None:
+    """The plan in force, or on trial; None where nothing is."""
+    for path in (paths.PLAN_IN_FORCE, f"{paths.LIVE}/gateway.toml"):
+        text = read_text(path)
+        if text is not None:
+            return load(text, path)
+    return None
+
+
+def read_rows(file: LeaseFile | None = None) -> tuple[Row, ...]:
+    """Every node of the plan, every VM and stranger seen; () where nothing is applied.
+
+    `file` is kept between calls by who watches, so that a torn read never loses the last good view.
+    """
+    plan = applied_plan()
+    if plan is None:
+        return ()
+    leases = (file or LeaseFile(paths.LEASES)).read()
+    log = (read_text(paths.DNSMASQ_LOG) or "")[-_LOG_TAIL:]
+    now = datetime.now().astimezone()
+    return rows(
+        plan,
+        leases,
+        now=now,
+        neighbours=read_neighbours(plan.interfaces.cluster),
+        ignored=ignored_in(log, now=now),
+        reasons=reasons_in(log),
+    )

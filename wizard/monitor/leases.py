@@ -1,0 +1,316 @@
+"""Lease file -> leases; plan x leases -> one row for everybody on the cluster's wire."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from wizard.host.neighbours import Neighbour
+from wizard.host.vendors import vendor_of
+from wizard.monitor.log import LONGEST_NAME, Ignored
+from wizard.plan.addresses import SubnetFull, assign
+from wizard.plan.fields import format_mac
+from wizard.plan.model import Node, Plan
+from wizard.plan.text import clean
+
+LONGEST_LINE_SHOWN = 80
+MOST_LINES_SHOWN = 100
+
+_MAC = re.compile(r"(?:[0-9a-f]{2}-)?[0-9a-f]{2}(?::[0-9a-f]{2}){0,15}")
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_IAID = re.compile(r"T?[0-9]{1,10}")
+# Lines that dnsmasq writes beside IPv4 leases.
+_ASIDES = frozenset({"duid", "vendorclass", "agent-info"})
+_TENANT = "02:00:"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One IPv4 lease. `expires` is None for an infinite one; `hostname` and `client_id` are "" where unknown."""
+
+    expires: datetime | None
+    mac: str
+    ip: str
+    hostname: str = ""
+    client_id: str = ""
+
+
+def parse_leases(text: str, cache: dict[str, Lease] | None = None) -> tuple[tuple[Lease, ...], tuple[str, ...]]:
+    """The IPv4 leases of a lease file of dnsmasq's, and the lines that make no sense, made fit to be shown.
+
+    IPv6 leases are passed over. A last line without its end is believed only as far as it is surely
+    whole. `cache` holds, by line, what was parsed the last time, and afterwards what was parsed now.
+    """
+    leases: list[Lease] = []
+    strange: list[str] = []
+    before = cache or {}
+    parsed: dict[str, Lease] = {}
+    # Not splitlines(), and fields only at blanks: to Python many a control character ends a line.
+    *lines, torn = text.split("\n")
+    for line in lines:
+        lease = before.get(line) or _lease(line.removesuffix("\r"))
+        if lease is not None:
+            leases.append(lease)
+            parsed[line] = lease
+        elif not _is_aside(line):
+            strange.append(line)
+    if torn:
+        # Whatever stands before a blank is whole; only the client id, the last field, may be cut.
+        whole, _, _ = torn.rpartition(" ")
+        lease = _lease(f"{whole} *") if whole.count(" ") == 3 and not torn.endswith(" ") else None
+        if lease is not None:
+            leases.append(lease)
+        elif not _is_aside(torn):
+            strange.append(torn)
+    shown = [clean(line, LONGEST_LINE_SHOWN) for line in strange[:MOST_LINES_SHOWN]]
+    if len(strange) > MOST_LINES_SHOWN:
+        shown.append(f"… and {len(strange) - MOST_LINES_SHOWN} lines more")
+    if cache is not None:
+        cache.clear()
+        cache.update(parsed)
+    return tuple(leases), tuple(shown)
+
+
+def _lease(line: str) -> Lease | None:
+    fields = line.split(" ")
+    if len(fields) != 5:
+        return None
+    expiry, mac, ip, hostname, client_id = fields
+    mac = mac.lower()
+    if not (_NUMBER.fullmatch(expiry) and _MAC.fullmatch(mac) and hostname and client_id):
+        return None
+    try:
+        socket.inet_pton(socket.AF_INET, ip)
+        expires = datetime.fromtimestamp(int(expiry), UTC) if int(expiry) else None
+    except (OSError, ValueError, OverflowError):
+        return None
+    if "\0" in line:
+        return None
+    return Lease(
+        expires=expires,
+        mac=mac,
+        ip=ip,
+        hostname="" if hostname == "*" else clean(hostname, LONGEST_NAME),
+        client_id="" if client_id == "*" else clean(client_id, LONGEST_LINE_SHOWN),
+    )
+
+
+def _is_aside(line: str) -> bool:
+    """Whether a line is empty, or what dnsmasq writes for IPv6 and for its own memory."""
+    fields = line.removesuffix("\r").split(" ")
+    if fields == [""] or fields[0] in _ASIDES:
+        return True
+    if len(fields) != 5 or not _NUMBER.fullmatch(fields[0]) or not _IAID.fullmatch(fields[1]):
+        return False
+    try:
+        socket.inet_pton(socket.AF_INET6, fields[2])
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One machine on the cluster's wire, or one that should be there.
+
+    `kind`: "node", "vm", "stranger". `state`: "leased", "missing", "wrong-address", "ignored".
+    `ip` is the leased address; of a missing node the one reserved for it. `expires` is None without a
+    lease and for an infinite one. `reason` says in words what is the matter, "" where nothing is.
+    """
+
+    mac: str
+    ip: str
+    hostname: str
+    name: str
+    role: str
+    expires: datetime | None
+    kind: str
+    state: str
+    reachable: bool | None
+    vendor: str
+    reason: str
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """A row in the shape of `leases --json`."""
+    return {
+        "mac": row.mac,
+        "ip": row.ip,
+        "hostname": row.hostname,
+        "name": row.name,
+        "role": row.role,
+        "expires": row.expires.isoformat() if row.expires else None,
+        "kind": row.kind,
+        "state": row.state,
+        "reachable": row.reachable,
+        "vendor": row.vendor,
+        "reason": row.reason,
+    }
+
+
+def rows(
+    plan: Plan,
+    leases: Iterable[Lease],
+    *,
+    now: datetime,
+    neighbours: Mapping[str, Neighbour] | None = None,
+    ignored: Mapping[str, Ignored] | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> tuple[Row, ...]:
+    """The plan's nodes in their order, each with a row; then VMs, then strangers, each by address.
+
+    `now` needs a time zone. `ignored` and `reasons` are what `monitor.log` finds. Nodes without an
+    address in the plan are taken to have the one that the wizard chooses for them.
+    """
+    return tuple(_Table(plan, leases, now, neighbours or {}, ignored or {}, reasons or {}).rows())
+
+
+class _Table:
+    def __init__(
+        self,
+        plan: Plan,
+        leases: Iterable[Lease],
+        now: datetime,
+        neighbours: Mapping[str, Neighbour],
+        ignored: Mapping[str, Ignored],
+        reasons: Mapping[str, str],
+    ) -> None:
+        self.nodes = {format_mac(node.mac): node for node in _assigned(plan).nodes}
+        self.reserved = {str(node.ip): node.name for node in self.nodes.values() if node.ip is not None}
+        self.is_vm = _vm_matcher(plan.network.vm_macs)
+        self.neighbours = neighbours
+        self.ignored = ignored
+        self.reasons = reasons
+        self.current: dict[str, list[Lease]] = {}
+        self.ended: dict[str, Lease] = {}
+        self.holders: dict[str, Lease] = {}
+        for lease in leases:
+            if lease.expires is not None and lease.expires <= now:
+                self.ended[lease.mac] = lease
+                continue
+            self.current.setdefault(lease.mac, []).append(lease)
+            self.holders[lease.ip] = lease
+
+    def rows(self) -> Iterator[Row]:
+        for mac, node in self.nodes.items():
+            yield from self._node_rows(mac, node)
+        others = [
+            self._other_row(lease) for mac, held in self.current.items() if mac not in self.nodes for lease in held
+        ]
+        others += [
+            self._ignored_row(seen)
+            for mac, seen in self.ignored.items()
+            if mac not in self.current and mac not in self.nodes
+        ]
+        yield from sorted(others, key=lambda row: (row.kind == "stranger", _sort_key(row.ip), row.mac))
+
+    def _node_rows(self, mac: str, node: Node) -> Iterator[Row]:
+        held = self.current.get(mac, [])
+        wanted = "" if node.ip is None else str(node.ip)
+        right = next((lease for lease in held if lease.ip == wanted or not wanted), None)
+        if right is not None:
+            yield self._row(right, "node", "leased", node)
+        for number, lease in enumerate(lease for lease in held if lease is not right):
+            if right is not None or number:
+                why = "a second lease of this MAC: two machines share it, or one asks under two client ids"
+            else:
+                why = self._why_wrong(mac, wanted)
+            yield self._row(lease, "node", "wrong-address", node, why)
+        if held:
+            return
+        seen = self.ignored.get(mac)
+        nothing = Lease(None, mac, wanted, seen.hostname if seen else "")
+        if seen is not None:
+            why = "asked for an address and was ignored: dnsmasq does not know it as a node yet"
+            yield self._row(nothing, "node", "ignored", node, why)
+        else:
+            yield self._row(nothing, "node", "missing", node, self._why_missing(mac, wanted))
+
+    def _why_wrong(self, mac: str, wanted: str) -> str:
+        holder = self.holders.get(wanted)
+        if holder is not None:
+            return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
+        return self.reasons.get(mac) or f"{wanted} is reserved for it; it gets that when it asks again"
+
+    def _why_missing(self, mac: str, wanted: str) -> str:
+        holder = self.holders.get(wanted)
+        if holder is not None:
+            return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
+        neighbour = self.neighbours.get(wanted)
+        if neighbour is not None and neighbour.reachable and neighbour.mac == mac:
+            return f"it answers at {wanted} without a lease"
+        if mac in self.reasons:
+            return self.reasons[mac]
+        ended = self.ended.get(mac)
+        if ended is not None and ended.expires is not None:
+            return f"its lease of {ended.ip} ended at {ended.expires.astimezone():%Y-%m-%d %H:%M}"
+        return ""
+
+    def _other_row(self, lease: Lease) -> Row:
+        kind = "vm" if self.is_vm(lease.mac) else "stranger"
+        why = _tenant_leak(lease.mac)
+        if not why and lease.ip in self.reserved:
+            why = f"holds {lease.ip}, which is reserved for {self.reserved[lease.ip]}"
+        return self._row(lease, kind, "leased", None, why)
+
+    def _ignored_row(self, seen: Ignored) -> Row:
+        kind = "vm" if self.is_vm(seen.mac) else "stranger"
+        times = "once" if seen.count == 1 else f"{seen.count} times"
+        last = f", last at {seen.last_seen.astimezone():%Y-%m-%d %H:%M}" if seen.last_seen else ""
+        asked = f"asked for an address {times}{last} and was ignored: it is not in the plan"
+        why = _tenant_leak(seen.mac) or asked
+        return self._row(Lease(None, seen.mac, "", seen.hostname), kind, "ignored", None, why)
+
+    def _row(self, lease: Lease, kind: str, state: str, node: Node | None, reason: str = "") -> Row:
+        neighbour = self.neighbours.get(lease.ip) if lease.ip else None
+        reachable = None
+        if neighbour is not None and neighbour.mac in ("", lease.mac):
+            reachable = neighbour.reachable
+        elif neighbour is not None and neighbour.reachable and not reason:
+            # Who answers there is somebody else, so that nothing is known of this one.
+            reason = f"another machine answers at {lease.ip}: {neighbour.mac}"
+        return Row(
+            mac=lease.mac,
+            ip=lease.ip,
+            hostname=lease.hostname,
+            name=node.name if node else "",
+            role=", ".join(node.roles) if node else "",
+            expires=lease.expires,
+            kind=kind,
+            state=state,
+            reachable=reachable,
+            vendor=vendor_of(lease.mac),
+            reason=reason,
+        )
+
+
+def _assigned(plan: Plan) -> Plan:
+    try:
+        return assign(plan)
+    except SubnetFull:
+        return plan
+
+
+def _vm_matcher(patterns: Iterable[str]) -> Callable[[str], object]:
+    octets = "|".join(p.lower().replace("*", "[0-9a-f]{2}") for p in patterns)
+    return re.compile(octets or r"(?!)").fullmatch
+
+
+def _tenant_leak(mac: str) -> str:
+    """Words for a MAC that ciao gives to tenants' instances (02:00 and the address), "" for others."""
+    if not mac.startswith(_TENANT) or len(mac) != 17:
+        return ""
+    ip = ".".join(str(int(octet, 16)) for octet in mac.split(":")[2:])
+    return f"the MAC of the tenant instance {ip}, which should never be seen on this wire"
+
+
+def _called(lease: Lease) -> str:
+    return f"{lease.mac} ({lease.hostname})" if lease.hostname else lease.mac
+
+
+def _sort_key(ip: str) -> bytes:
+    return socket.inet_aton(ip) if ip else b"\xff" * 5

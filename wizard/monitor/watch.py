@@ -1,0 +1,142 @@
+"""Following the lease file, which dnsmasq writes anew in place each time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wizard.monitor.leases import Lease, parse_leases
+
+LARGEST = 32 * 1024 * 1024
+# dnsmasq empties the file, then writes it in pieces: what is younger than this may be half of it.
+_FRESH_SECONDS = 0.03
+_TRIES = 5
+# What stays empty, torn or away for so long is no longer a moment within a rewrite.
+SETTLED_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What tells one state of a file from another; all zero where there is no file."""
+
+    inode: int = 0
+    size: int = 0
+    changed_ns: int = 0
+
+
+_NOTHING = _Stamp()
+
+
+class LeaseFile:
+    """A lease file, read as often as one likes.
+
+    `read` never raises and never forgets: where the file is empty, torn, gone, too large or not a plain
+    file, the last good view stands until that has lasted, and `problem` says what is the matter.
+    `strange` holds the lines that make no sense.
+    """
+
+    def __init__(self, path: str | Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = Path(path)
+        self.problem = ""
+        self.strange: tuple[str, ...] = ()
+        self._clock = clock
+        self._leases: tuple[Lease, ...] = ()
+        self._cache: dict[str, Lease] = {}
+        self._seen: _Stamp | None = None
+        self._doubt: tuple[_Stamp, float] | None = None
+
+    def changed(self) -> bool:
+        """Whether `read` may have something new to say; costs one stat."""
+        if self._doubt is not None or self._seen is None:
+            return True
+        try:
+            return _stamp(self.path.lstat()) != self._seen
+        except OSError:
+            return self._seen != _NOTHING
+
+    def read(self) -> tuple[Lease, ...]:
+        """The leases as of now, or the last that could be read for sure."""
+        try:
+            text, stamp, quiet = _read_quietly(self.path)
+        except FileNotFoundError:
+            text, stamp, quiet = "", _NOTHING, True
+        except _Unreadable as error:
+            self.problem = str(error)
+            self._seen = None
+            return self._leases
+        self.problem = _problem(text, stamp)
+        if stamp == self._seen:
+            self._doubt = None
+        elif text.endswith("\n") or not self._leases or self._lasts(stamp):
+            self._leases, self.strange = parse_leases(text, self._cache)
+            self._seen = stamp if quiet else None
+            self._doubt = None
+        return self._leases
+
+    def _lasts(self, stamp: _Stamp) -> bool:
+        """Whether the file has been in this doubtful state for long enough to be believed."""
+        now = self._clock()
+        if self._doubt is None or self._doubt[0] != stamp:
+            self._doubt = (stamp, now)
+        return now - self._doubt[1] >= SETTLED_SECONDS
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _problem(text: str, stamp: _Stamp) -> str:
+    if stamp == _NOTHING:
+        return "there is no lease file"
+    return "the lease file ends within a line" if text and not text.endswith("\n") else ""
+
+
+def _read_quietly(path: Path) -> tuple[str, _Stamp, bool]:
+    """Text and stamp, and whether nobody wrote meanwhile nor just before; waits a little for such a moment."""
+    for _ in range(_TRIES):
+        data, before, after = _read_once(path)
+        quiet = before == after and not 0 <= time.time() - after.changed_ns / 1e9 < _FRESH_SECONDS
+        if quiet:
+            break
+        time.sleep(_FRESH_SECONDS / 3)
+    if before != after and not quiet:
+        # Written to all the while: not a line of it is sure to be the last.
+        data = data.rstrip(b"\n")
+    return data.decode("utf-8", "replace"), after, quiet
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return _Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _read_once(path: Path) -> tuple[bytes, _Stamp, _Stamp]:
+    """The file's bytes, and its stamps before and after. Raises FileNotFoundError or _Unreadable."""
+    try:
+        # Root reads this where others might write: no links, and no waiting for a pipe's other end.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise
+        why = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
+        raise _Unreadable(f"the lease file {path} {why}") from None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _Unreadable(f"the lease file {path} is not a plain file")
+        if status.st_size > LARGEST:
+            raise _Unreadable(f"the lease file {path} is larger than {LARGEST >> 20} MiB")
+        parts = []
+        left = LARGEST
+        while left > 0 and (part := os.read(fd, min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts), _stamp(status), _stamp(os.fstat(fd))
+    except OSError as error:
+        raise _Unreadable(f"the lease file {path} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(fd)

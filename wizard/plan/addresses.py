@@ -1,0 +1,179 @@
+"""Slices, ranges, the next free address; which networks a machine has no use for yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.plan.fields import printable
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import Facts
+from wizard.plan.model import Network, Plan
+
+# No private block is larger than a /8. What is shorter stands for "everywhere", such as the
+# 0.0.0.0/1 and 128.0.0.0/1 with which a VPN takes over the default route.
+SHORTEST_SITE_PREFIX = 8
+MULTICAST = 0xE0000000
+HIGHEST = 0xFFFFFFFF
+
+# ciao carves its tenants' networks from here, whatever is configured.
+TENANTS = IPNetwork("172.16.0.0/12")
+
+
+class SubnetFull(WizardError):
+    """More nodes than the network has addresses left for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A network that a machine uses. `what` says how: 'the address … of eth0', 'the route … over tun0'."""
+
+    network: IPNetwork
+    nic: str
+    what: str
+
+
+def default_gateway(cidr: IPNetwork) -> IPAddress:
+    """.200 in a /24, as ciao's guide has it; else the last usable host."""
+    if cidr.prefixlen == 24:
+        return IPAddress(cidr.first + 200, version=4)
+    return IPAddress(cidr.last - 1 if cidr.size > 2 else cidr.last, version=4)
+
+
+def default_slice(cidr: IPNetwork, gateway: IPAddress) -> IPNetwork:
+    """The second quarter of `cidr` (.64/26 of a /24), or the next quarter that the gateway is not in."""
+    prefix = min(cidr.prefixlen + 2, 32)
+    quarters = list(cidr.subnet(prefix))
+    wanted = [*quarters[1:], quarters[0]]
+    return next((quarter for quarter in wanted if gateway not in quarter), wanted[0])
+
+
+def dynamic_range(network: Network) -> tuple[IPAddress, IPAddress]:
+    """First and last dynamic address: the slice's usable hosts, .65 to .126 for .64/26.
+
+    Where a slice holds no usable host at all the first comes out greater than the last.
+    """
+    if network.dhcp_range is not None:
+        return network.dhcp_range
+    part = network.dhcp_slice
+    if part is None:
+        part = default_slice(network.cidr, network.gateway)
+    first, last = part.first, part.last
+    if part.size > 2:
+        first, last = first + 1, last - 1
+    # Only slices of one or two addresses can still stand on the network's own two.
+    first += first == network.cidr.first
+    last -= last == network.cidr.last
+    return IPAddress(min(first, HIGHEST), version=4), IPAddress(max(last, 0), version=4)
+
+
+def next_free(plan: Plan) -> IPAddress | None:
+    """The address that the next node without one would get, or None where the network is full."""
+    return next(_free_hosts(plan), None)
+
+
+def assign(plan: Plan) -> Plan:
+    """The plan with an address for every node.
+
+    Nodes without one get, in their order, the lowest host that is not the gateway's, not another
+    node's and not in the dynamic range. Raises SubnetFull.
+    """
+    if all(node.ip is not None for node in plan.nodes):
+        return plan
+    free = _free_hosts(plan)
+    nodes = []
+    for node in plan.nodes:
+        ip = node.ip if node.ip is not None else next(free, None)
+        if ip is None:
+            raise SubnetFull(
+                f"{plan.network.cidr} has no address left for {node.name}: {len(plan.nodes)} nodes "
+                "and the dynamic range share it.",
+                "Take a larger network.cidr, or a smaller network.dhcp_slice.",
+            )
+        nodes.append(replace(node, ip=ip))
+    return replace(plan, nodes=tuple(nodes))
+
+
+def _free_hosts(plan: Plan) -> Iterator[IPAddress]:
+    cidr = plan.network.cidr
+    first, last = (int(end) for end in dynamic_range(plan.network))
+    taken = {int(node.ip) for node in plan.nodes if node.ip is not None}
+    taken.add(int(plan.network.gateway))
+    candidate = cidr.first + 1
+    while candidate < cidr.last:
+        if first <= candidate <= last:
+            candidate = last + 1
+            continue
+        if candidate not in taken:
+            yield IPAddress(candidate, version=4)
+        candidate += 1
+
+
+def busy_networks(facts: Facts, ours: str = "") -> tuple[Busy, ...]:
+    """The IPv4 networks of the machine's addresses and routes, of any table, the largest first.
+
+    Left out: default routes and what amounts to one, multicast, all that belongs to the NIC `ours`,
+    and what lies within another one of the same NIC.
+    """
+    found = [
+        Busy(address.network.cidr, nic.name, f"the address {address.network} of {printable(nic.name)}")
+        for nic in facts.nics
+        for address in nic.addresses
+    ]
+    for route in facts.routes:
+        over = f" over {printable(route.nic)}" if route.nic else ""
+        table = "" if route.table in ("main", "local") else f" (table {printable(route.table)})"
+        found.append(Busy(route.destination.cidr, route.nic, f"the route {route.destination}{over}{table}"))
+    kept: dict[str, list[Busy]] = {}
+    for busy in sorted(found, key=lambda b: b.network.prefixlen):
+        if not _is_site(busy.network) or (ours and busy.nic == ours):
+            continue
+        same_nic = kept.setdefault(busy.nic, [])
+        if not any(overlap(busy.network, other.network) for other in same_nic):
+            same_nic.append(busy)
+    return tuple(busy for of_nic in kept.values() for busy in of_nic)
+
+
+def takes_all(network: IPNetwork) -> bool:
+    """Whether a route to `network` is a default route or part of one."""
+    return network.version == 4 and network.prefixlen < SHORTEST_SITE_PREFIX and network.first < MULTICAST
+
+
+def default_route_nics(facts: Facts) -> frozenset[str]:
+    """The NICs that a default route of any table leads over."""
+    return frozenset(
+        [nic.name for nic in facts.nics if nic.default_route]
+        + [route.nic for route in facts.routes if route.nic and takes_all(route.destination)]
+    )
+
+
+def _is_site(network: IPNetwork) -> bool:
+    return network.version == 4 and network.prefixlen >= SHORTEST_SITE_PREFIX and network.first < MULTICAST
+
+
+def overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.version == other.version and one.first <= other.last and other.first <= one.last
+
+
+def free_networks(facts: Facts, count: int = 2) -> list[IPNetwork]:
+    """Up to `count` private /24s that overlap nothing that the machine uses."""
+    busy = busy_networks(facts, facts.applied_cluster)
+    free: list[IPNetwork] = []
+    for first in _private_24s():
+        if len(free) >= count:
+            break
+        if not any(b.network.first <= first + 255 and first <= b.network.last for b in busy):
+            free.append(IPNetwork((first, 24), version=4))
+    return free
+
+
+def _private_24s() -> Iterator[int]:
+    """First addresses, those first that neither ciao's defaults nor home routers and hypervisors use."""
+    c_block, a_block = 0xC0A80000, 0x0A000000
+    for third in (*range(64, 100), *range(192, 255), *range(1, 64), *range(100, 192)):
+        yield c_block + (third << 8)
+    for second in (*range(64, 256), *range(64)):
+        for third in range(256):
+            yield a_block + (second << 16) + (third << 8)

@@ -1,0 +1,292 @@
+"""What a person has typed so far: plain texts, right or wrong, and the way from there to a Plan and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.plan import addresses, rules
+from wizard.plan import fields as parsers
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.machine import Facts
+from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+
+_Value = TypeVar("_Value")
+_Record = TypeVar("_Record", "NodeText", "ForwardText")
+
+UNREADABLE = "unreadable-value"
+"""Code of a finding on a text that is no value of its field."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeText:
+    """A node as typed. `role` may name several with commas between; a blank `ip` is left to the wizard."""
+
+    role: str = Role.COMPUTE.value
+    name: str = ""
+    mac: str = ""
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardText:
+    """A forward as typed. A blank `to_port` means the same port, blank `sources` the whole corporate side."""
+
+    port: str = ""
+    to: str = ""
+    to_port: str = ""
+    protocol: str = Protocol.TCP.value
+    sources: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that the wizard asks, as typed.
+
+    `pool` is where dynamic addresses come from: a network, "first - last", or blank for the wizard's choice.
+    """
+
+    corporate: str = ""
+    cluster: str = ""
+    cidr: str = ""
+    gateway: str = ""
+    pool: str = ""
+    lease_time: str = "12h"
+    domain: str = "ciao.lan"
+    answer: str = Answer.KNOWN.value
+    vm_macs: str = "02:*:*:*:*:*"
+    nodes: tuple[NodeText, ...] = ()
+    forwards: tuple[ForwardText, ...] = ()
+
+    @classmethod
+    def from_plan(cls, plan: Plan) -> Draft:
+        network = plan.network
+        return cls(
+            corporate=plan.interfaces.corporate,
+            cluster=plan.interfaces.cluster,
+            cidr=str(network.cidr),
+            gateway=str(network.gateway),
+            pool=_pool_text(network),
+            lease_time=network.lease_time,
+            domain=network.domain,
+            answer=network.answer.value,
+            vm_macs=", ".join(network.vm_macs),
+            nodes=tuple(_node_text(node) for node in plan.nodes),
+            forwards=tuple(_forward_text(forward) for forward in plan.forwards),
+        )
+
+    def to_plan(self) -> Plan | tuple[Finding, ...]:
+        """The plan these texts stand for, or one error for each text that is no value of its field."""
+        reader = _Reader()
+        corporate = reader.nic("interfaces.corporate", self.corporate, "company network")
+        cluster = reader.nic("interfaces.cluster", self.cluster, "cluster switch")
+        network = _network(self, reader)
+        nodes = tuple(_node(text, f"nodes[{i}]", reader) for i, text in enumerate(self.nodes))
+        forwards = tuple(_forward(text, f"forwards[{i}]", reader) for i, text in enumerate(self.forwards))
+        if reader.problems or corporate is None or cluster is None or network is None:
+            return tuple(reader.problems)
+        return Plan(
+            Interfaces(corporate, cluster),
+            network,
+            tuple(node for node in nodes if node),
+            tuple(forward for forward in forwards if forward),
+        )
+
+
+class _Reader:
+    """Parses texts and gathers what could not be parsed."""
+
+    def __init__(self) -> None:
+        self.problems: list[Finding] = []
+
+    def read(self, field: str, parse: Callable[[str], _Value], text: str) -> _Value | None:
+        try:
+            return parse(text)
+        except parsers.FieldError as error:
+            self.refuse(field, error.message, error.remedy)
+            return None
+
+    def nic(self, field: str, text: str, leads_to: str) -> str | None:
+        if not text:
+            self.refuse(field, f"No NIC is chosen for the {leads_to}.", "Choose one on the Interfaces screen.")
+            return None
+        return self.read(field, parsers.parse_nic_name, text)
+
+    def refuse(self, field: str, message: str, remedy: str) -> None:
+        self.problems.append(Finding(Severity.ERROR, UNREADABLE, field, message, remedy))
+
+
+def _network(draft: Draft, reader: _Reader) -> Network | None:
+    cidr = reader.read("network.cidr", parsers.parse_network, draft.cidr)
+    gateway = None
+    if draft.gateway.strip():
+        gateway = reader.read("network.gateway", parsers.parse_address, draft.gateway)
+    elif cidr is not None:
+        gateway = addresses.default_gateway(cidr)
+    slice_, range_ = _pool(draft.pool, reader)
+    lease_time = reader.read("network.lease_time", parsers.parse_lease_time, draft.lease_time)
+    domain = reader.read("network.domain", parsers.parse_domain, draft.domain)
+    answer = reader.read("network.answer", parsers.parse_answer, draft.answer)
+    patterns = [text for text in draft.vm_macs.split(",") if text.strip()]
+    vm_macs = [reader.read("network.vm_macs", parsers.parse_vm_mac, text) for text in patterns]
+    if cidr is None or gateway is None or lease_time is None or domain is None or answer is None:
+        return None
+    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, tuple(m for m in vm_macs if m))
+
+
+def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress, IPAddress] | None]:
+    if not text.strip():
+        return None, None
+    if "/" in text:
+        return reader.read("network.dhcp_slice", parsers.parse_network, text), None
+    first, dash, last = text.partition("-")
+    if not dash:
+        reader.refuse(
+            "network.dhcp_slice",
+            f"{parsers.shown(text)} is neither a slice nor a range.",
+            "Write a slice such as 192.168.0.64/26, or its first and last address with a dash between.",
+        )
+        return None, None
+    begin = reader.read("network.dhcp_range", parsers.parse_address, first)
+    end = reader.read("network.dhcp_range", parsers.parse_address, last)
+    return None, (begin, end) if begin is not None and end is not None else None
+
+
+def _node(text: NodeText, field: str, reader: _Reader) -> Node | None:
+    name = reader.read(f"{field}.name", parsers.parse_node_name, text.name)
+    roles = reader.read(f"{field}.role", parsers.parse_roles, text.role)
+    mac = reader.read(f"{field}.mac", parsers.parse_mac, text.mac)
+    ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
+    return Node(name, roles, mac, ip) if name and roles and mac is not None else None
+
+
+def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
+    port = reader.read(f"{field}.port", parsers.parse_port, text.port)
+    to = reader.read(f"{field}.to", parsers.parse_target, text.to)
+    to_port = reader.read(f"{field}.to_port", parsers.parse_port, text.to_port) if text.to_port.strip() else port
+    protocol = reader.read(f"{field}.protocol", parsers.parse_protocol, text.protocol)
+    sources = reader.read(f"{field}.from", parsers.parse_sources, text.sources.strip() or "corporate")
+    if port is None or to is None or to_port is None or protocol is None:
+        return None
+    return Forward(port, to, to_port, protocol, sources)
+
+
+def _pool_text(network: Network) -> str:
+    if network.dhcp_slice is not None:
+        return str(network.dhcp_slice)
+    if network.dhcp_range is not None:
+        return f"{network.dhcp_range[0]} - {network.dhcp_range[1]}"
+    return ""
+
+
+def _node_text(node: Node) -> NodeText:
+    ip = "" if node.ip is None else str(node.ip)
+    return NodeText(", ".join(role.value for role in node.roles), node.name, parsers.format_mac(node.mac), ip)
+
+
+def _forward_text(forward: Forward) -> ForwardText:
+    to_port = "" if forward.to_port == forward.port else str(forward.to_port)
+    sources = "" if forward.sources is None else ", ".join(str(source) for source in forward.sources)
+    return ForwardText(str(forward.port), forward.to, to_port, forward.protocol.value, sources)
+
+
+def check_node(text: NodeText, field: str) -> tuple[Finding, ...]:
+    """What is wrong with one node taken by itself; `field` is its place in the plan, such as "nodes[2]"."""
+    reader = _Reader()
+    _node(text, field, reader)
+    return tuple(reader.problems)
+
+
+def check_forward(text: ForwardText, field: str) -> tuple[Finding, ...]:
+    """What is wrong with one forward taken by itself."""
+    reader = _Reader()
+    _forward(text, field, reader)
+    return tuple(reader.problems)
+
+
+def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
+    """All there is to say of a draft: its unreadable texts, or where there are none, what the rules find."""
+    plan = draft.to_plan()
+    if not isinstance(plan, Plan):
+        return plan
+    return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+
+
+def moved_along(draft: Draft, old_cidr: str) -> Draft:
+    """`draft` with every address that lay in `old_cidr` at the same place of its new subnet.
+
+    What has no such place is left blank, for the wizard to choose. Unchanged where either subnet is unreadable.
+    """
+    try:
+        old, new = parsers.parse_network(old_cidr), parsers.parse_network(draft.cidr)
+    except parsers.FieldError:
+        return draft
+    if old == new:
+        return draft
+    move = _mover(old, new)
+    nodes = tuple(replace(node, ip=move(node.ip)) for node in draft.nodes)
+    forwards = tuple(replace(forward, to=move(forward.to)) for forward in draft.forwards)
+    gateway = move(draft.gateway) or str(addresses.default_gateway(new))
+    return replace(draft, gateway=gateway, pool=_moved_pool(draft.pool, move, new), nodes=nodes, forwards=forwards)
+
+
+def _mover(old: IPNetwork, new: IPNetwork) -> Callable[[str], str]:
+    def move(text: str) -> str:
+        try:
+            address = parsers.parse_address(text)
+        except parsers.FieldError:
+            return text
+        if address not in old:
+            return text
+        offset = int(address) - old.first
+        return str(IPAddress(new.first + offset)) if offset < new.size - 1 else ""
+
+    return move
+
+
+def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
+    if "/" in text:
+        address, _, prefix = text.partition("/")
+        moved = move(address.strip())
+        fits = prefix.strip().isdecimal() and int(prefix) > new.prefixlen
+        aligned = moved and fits and parsers.refusal(parsers.parse_network, f"{moved}/{prefix}") is None
+        return f"{moved}/{prefix}" if aligned else ""
+    ends = [move(end.strip()) for end in text.split("-")]
+    return " - ".join(ends) if all(ends) else ""
+
+
+def dump(draft: Draft) -> str:
+    """The draft as JSON, for the next start."""
+    return json.dumps(asdict(draft), ensure_ascii=True)
+
+
+def load(text: str) -> Draft | None:
+    """The draft that `dump` wrote, or None where the text is anything else."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return None
+    names = {field.name for field in fields(Draft)}
+    if not isinstance(data, dict) or set(data) != names:
+        return None
+    nodes, forwards = _records(NodeText, data["nodes"]), _records(ForwardText, data["forwards"])
+    texts = {name: data[name] for name in names - {"nodes", "forwards"}}
+    if nodes is None or forwards is None or not all(isinstance(value, str) for value in texts.values()):
+        return None
+    return Draft(nodes=nodes, forwards=forwards, **texts)
+
+
+def _records(kind: type[_Record], data: Any) -> tuple[_Record, ...] | None:
+    names = {field.name for field in fields(kind)}
+    if not isinstance(data, list):
+        return None
+    for item in data:
+        if not isinstance(item, dict) or set(item) != names:
+            return None
+        if not all(isinstance(value, str) for value in item.values()):
+            return None
+    return tuple(kind(**item) for item in data)

@@ -1,0 +1,300 @@
+"""Text -> value, one parser a field.
+
+Every parser takes what a person typed, forgives blanks around it, and returns a value whose text
+form is safe in a configuration file, a shell script and a terminal; or raises FieldError, which
+names the value and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
+
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Answer, Protocol, Role
+
+LONGEST_SHOWN = 60
+SHORTEST_LEASE = 120
+LONGEST_LEASE = 365 * 86400
+
+_MAC_FORMS = (
+    re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}"),
+    re.compile(r"[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}"),
+    re.compile(r"[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}"),
+    re.compile(r"[0-9A-Fa-f]{12}"),
+)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_PREFIX = re.compile(r"[12]?[0-9]|3[0-2]")
+_NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
+_LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_VM_MAC = re.compile(r"(?:[0-9a-f]{2}|\*)(?::(?:[0-9a-f]{2}|\*)){5}")
+# dnsmasq reads such a word in a reservation as the lease time, or as the order to ignore the node.
+_NOT_A_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore")
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class FieldError(WizardError):
+    """A value that does not fit its field. `value` is what was given, as text that is safe to show."""
+
+    def __init__(self, value: object, problem: str, remedy: str) -> None:
+        self.value = shown(value)
+        self.problem = problem
+        super().__init__(f"{self.value} {problem}.", remedy)
+
+
+def shown(value: object) -> str:
+    """`value` for a message: text in quotes and fit for a terminal, cut when long."""
+    if isinstance(value, str):
+        return f'"{printable(value)}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        # Python refuses to write out numbers of thousands of digits.
+        return str(value) if abs(value) < 10**LONGEST_SHOWN else "a very large number"
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return "a list" if value else "an empty list"
+    return "a table" if isinstance(value, dict) else "a date or a time"
+
+
+def printable(text: str, limit: int = LONGEST_SHOWN) -> str:
+    """`text` with control and invisible characters escaped, cut to `limit` characters of it."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
+    return safe + "…" if len(text) > limit else safe
+
+
+def parse_mac(text: str) -> EUI:
+    """A MAC with colons, dashes, Cisco's dots or bare. Zero and multicast are left to the rules."""
+    given = _trimmed(text)
+    if not any(form.fullmatch(given) for form in _MAC_FORMS):
+        raise FieldError(text, "is not a MAC address", "Write six pairs of hex digits, such as b8:ae:ed:7b:51:50.")
+    return EUI(int(re.sub("[:.-]", "", given), 16), version=48, dialect=mac_unix_expanded)
+
+
+def format_mac(mac: EUI) -> str:
+    """Lower case, six octets, colons: the form of sysfs, dnsmasq and our JSON."""
+    digits = f"{int(mac):012x}"
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def parse_address(text: str) -> IPAddress:
+    """An IPv4 address, four numbers."""
+    given = _trimmed(text)
+    if _IPV4.fullmatch(given):
+        return IPAddress(given, version=4)
+    remedy = "Write four numbers from 0 to 255, such as 192.168.0.101."
+    if "/" in given and _IPV4.fullmatch(given.split("/", 1)[0]):
+        raise FieldError(text, "carries a prefix", f"Write the address alone: {given.split('/', 1)[0]}.")
+    if ":" in given:
+        remedy = "The cluster speaks IPv4. " + remedy
+    raise FieldError(text, "is not an IPv4 address", remedy)
+
+
+def parse_network(text: str) -> IPNetwork:
+    """An IPv4 network with its prefix and no host bits."""
+    given = _trimmed(text)
+    address, slash, prefix = given.partition("/")
+    if not _IPV4.fullmatch(address):
+        raise FieldError(
+            text, "is not an IPv4 network", "Write its first address and its prefix, such as 192.168.0.0/24."
+        )
+    if not slash:
+        raise FieldError(text, "lacks its prefix", f"Write how large it is as well, such as {address}/24.")
+    if not _PREFIX.fullmatch(prefix):
+        raise FieldError(
+            text,
+            "has a prefix that is no number from 0 to 32",
+            f"Write it with a number, such as {address}/24.",
+        )
+    network = IPNetwork(given, version=4)
+    if network.ip != network.cidr.ip:
+        raise FieldError(
+            text,
+            "is an address within a network, not a network",
+            f"Write {network.cidr} for the network it is in.",
+        )
+    return network
+
+
+def parse_nic_name(text: str) -> str:
+    """A NIC's name of the sort that no tool takes for code, for a pattern or for an option."""
+    given = _trimmed(text)
+    if not _NIC_NAME.fullmatch(given):
+        raise FieldError(
+            text,
+            "is not a NIC name that can be used safely",
+            "Write a name of 1 to 15 letters, digits, '_', '.' and '-', as `ip link` shows it, such as eth1; "
+            "rename a NIC that has another.",
+        )
+    if given in ("all", "default"):
+        # Under /proc/sys/net these mean every NIC.
+        raise FieldError(text, "stands for every NIC in the kernel's settings", "Write the name of one NIC.")
+    return given
+
+
+def parse_node_name(text: str) -> str:
+    """A DNS label, in lower case."""
+    given = _ascii_lower(_trimmed(text))
+    if not _LABEL.fullmatch(given):
+        raise FieldError(
+            text,
+            "is not a node name",
+            "Write letters, digits and '-' between them, 63 at most, such as compute1.",
+        )
+    if _NOT_A_NAME.fullmatch(given):
+        raise FieldError(
+            text,
+            "means something else to dnsmasq (a lease time, or an order)",
+            f"Write it as n{given}, for one.",
+        )
+    if given == "localhost":
+        raise FieldError(text, "is every machine's name for itself", "Choose another name, such as compute1.")
+    return given
+
+
+def parse_domain(text: str) -> str:
+    """A DNS domain in lower case, without the last dot."""
+    given = _ascii_lower(_trimmed(text)).removesuffix(".")
+    labels = given.split(".")
+    if len(given) > 200 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise FieldError(
+            text, "is not a DNS domain", "Write letters, digits and '-' with dots between, such as ciao.lan."
+        )
+    if labels[-1].isdigit():
+        raise FieldError(text, "looks like an address", "Write a domain that ends in a word, such as ciao.lan.")
+    return given
+
+
+def parse_lease_time(text: str) -> str:
+    """dnsmasq's notation: 45m, 12h, 7d, 2w, plain seconds, "infinite"; from two minutes to a year."""
+    given = _ascii_lower(_trimmed(text))
+    if given == "infinite":
+        return given
+    match = _LEASE.fullmatch(given)
+    if match is None:
+        raise FieldError(
+            text, "is not a lease time", "Write a number and m, h or d, such as 45m, 12h or 7d, or infinite."
+        )
+    seconds = int(match[1]) * _LEASE_UNITS[match[2]]
+    if seconds < SHORTEST_LEASE:
+        raise FieldError(text, "is shorter than dnsmasq's shortest lease", "Write 2m or longer, such as 12h.")
+    if seconds > LONGEST_LEASE:
+        raise FieldError(text, "is longer than a year", "Write 365d or shorter, or infinite.")
+    return f"{int(match[1])}{match[2]}"
+
+
+def parse_port(value: int | str) -> int:
+    """A port, 1 to 65535, as a number or as text."""
+    if isinstance(value, str):
+        given = _trimmed(value)
+        number = int(given) if _PORT.fullmatch(given) else 0
+    else:
+        number = 0 if isinstance(value, bool) else value
+    if not 1 <= number <= 65535:
+        raise FieldError(value, "is not a port", "Write a number from 1 to 65535, such as 8889.")
+    return number
+
+
+def parse_role(text: str) -> Role:
+    return _choice(text, Role, "role")
+
+
+def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
+    """One role, several with commas between, or a list; none twice."""
+    texts = value.split(",") if isinstance(value, str) else value
+    roles = tuple(parse_role(text) for text in texts)
+    if not roles:
+        raise FieldError(value, "names no role", f"Write {_one_of(Role)}.")
+    if len(set(roles)) < len(roles):
+        raise FieldError(value, "names a role twice", "Write each role once.")
+    return roles
+
+
+def parse_answer(text: str) -> Answer:
+    return _choice(text, Answer, "answer")
+
+
+def parse_protocol(text: str) -> Protocol:
+    return _choice(text, Protocol, "protocol")
+
+
+def parse_vm_mac(text: str) -> str:
+    """A MAC in which `*` stands for any octet, in lower case with colons."""
+    given = _ascii_lower(_trimmed(text)).replace("-", ":")
+    if _VM_MAC.fullmatch(given):
+        return given
+    if any(form.fullmatch(given) for form in _MAC_FORMS):
+        return format_mac(parse_mac(given))
+    raise FieldError(
+        text,
+        "is not a pattern of MACs",
+        "Write six octets with colons between and * for any, such as 02:*:*:*:*:*.",
+    )
+
+
+def parse_target(text: str) -> str:
+    """Where a forward leads: a node's name or an IPv4 address, as text."""
+    given = _trimmed(text)
+    if re.fullmatch(r"[0-9./:]*", given):
+        return str(parse_address(text))
+    return parse_node_name(text)
+
+
+def parse_sources(value: str | Sequence[str]) -> tuple[IPNetwork, ...] | None:
+    """Who may use a forward: "corporate" (None), or networks as a list or with commas between."""
+    if isinstance(value, str):
+        if _trimmed(value) == "corporate":
+            return None
+        value = value.split(",")
+    if not value:
+        raise FieldError(list(value), "lets nobody in", 'Write "corporate" or a list of networks.')
+    return tuple(_source(text) for text in value)
+
+
+def _source(text: str) -> IPNetwork:
+    given = _trimmed(text)
+    if _IPV4.fullmatch(given):
+        raise FieldError(text, "is one address", f"Write {given}/32 to let that machine alone in.")
+    return parse_network(text)
+
+
+def _choice(text: str, choices: type[_Choice], what: str) -> _Choice:
+    given = _ascii_lower(_trimmed(text))
+    for choice in choices:
+        if choice.value == given:
+            return choice
+    raise FieldError(text, f"is not a value of {what}", f"Write {_one_of(choices)}.")
+
+
+def _one_of(choices: type[StrEnum]) -> str:
+    *first, last = (choice.value for choice in choices)
+    return f"{', '.join(first)} or {last}"
+
+
+def _trimmed(text: str) -> str:
+    # Blanks come with a paste. Newlines and the like are no accident that we should repair.
+    return text.strip(" ")
+
+
+def _ascii_lower(text: str) -> str:
+    # str.lower turns the Kelvin sign into an ASCII k.
+    return text.lower() if text.isascii() else text
+
+
+def refusal(parse: Callable[[str], object], text: str) -> FieldError | None:
+    """What `parse` has against `text`, or None."""
+    try:
+        parse(text)
+    except FieldError as error:
+        return error
+    return None

@@ -1,0 +1,186 @@
+"""TOML <-> Plan. Nothing in a plan file is skipped or guessed: what is not understood is refused."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.plan import fields, planwrite
+from wizard.plan.addresses import default_gateway
+from wizard.plan.fields import FieldError, printable
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.toml_lines import key_lines, line_of
+from wizard.plan.toml_table import Problem, Table, as_number, as_text, as_texts
+
+__all__ = ["VERSION", "PlanUnreadable", "Problem", "dump", "load"]
+
+VERSION = 1
+LARGEST_FILE = 8_000_000
+MOST_TOLD = 20
+
+
+class PlanUnreadable(WizardError):
+    """A file that cannot be read as a plan. `message` tells its problems, a line each."""
+
+    status = 2
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        name = printable(source, 300)
+        told = [str(problem) for problem in self.problems[:MOST_TOLD]]
+        if len(self.problems) == 1:
+            message = f"{name}: {told[0]}"
+        else:
+            more = len(self.problems) - len(told)
+            told += [f"… and {more} more."] if more else []
+            message = "\n  ".join([f"{name}: {len(self.problems)} things in it cannot be read.", *told])
+        super().__init__(message)
+
+
+def load(text: str, source: str) -> Plan:
+    """The plan that a TOML text stands for. `source` names the text in messages.
+
+    Raises PlanUnreadable, with every problem at once.
+    """
+    top = Table(_parse(text, source), "", [])
+    top.only("version", "interfaces", "network", "nodes", "forwards")
+    top.optional("version", _version, VERSION)
+    interfaces = _interfaces(top.table("interfaces"))
+    network = _network(top.table("network"))
+    nodes = tuple(filter(None, map(_node, top.tables("nodes"))))
+    forwards = tuple(filter(None, map(_forward, top.tables("forwards"))))
+    if top.problems or interfaces is None or network is None:
+        lines = key_lines(text)
+        raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
+    return Plan(interfaces, network, nodes, forwards)
+
+
+def dump(plan: Plan, original: str | None = None) -> str:
+    """The plan as TOML: `load(dump(plan))` equals `plan`.
+
+    With `original` (a plan file's text) that text is edited, so that its comments, its order and its
+    notation survive wherever the plan did not change. Values that equal their default are left out
+    unless `original` has them.
+    """
+    if original is None:
+        return planwrite.plain(plan)
+    try:
+        before = load(original, "the original")
+    except PlanUnreadable:
+        return planwrite.with_comments_of(original, planwrite.plain(plan))
+    if before == plan:
+        return original
+    edited = planwrite.edited(plan, before, original)
+    try:
+        if load(edited, "the edited plan") == plan:
+            return edited
+    except PlanUnreadable:
+        # An unusual layout that the editor could not follow. The plan goes before the layout.
+        pass
+    return planwrite.with_comments_of(original, planwrite.plain(plan))
+
+
+def _parse(text: str, source: str) -> dict[str, object]:
+    if len(text) > LARGEST_FILE:
+        problem = Problem("file", "", None, "It is larger than 8 MB.", "Give the plan's own file.")
+        raise PlanUnreadable(source, [problem])
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        reason, line = "Lists or tables are nested too deeply", None
+    except ValueError as error:
+        reason = str(error)
+        place = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", reason)
+        line = text.count("\n") + 1 if place is None or place[1] is None else int(place[1])
+        reason = reason[: place.start()] if place else "A number is too long"
+    remedy = "Write it as key = value, with text in quotes; examples/ciao.toml shows every key."
+    raise PlanUnreadable(source, [Problem("TOML", "", line, f"{printable(reason, 200)}.", remedy)])
+
+
+def _version(value: object) -> int:
+    if isinstance(value, bool) or value != VERSION or not isinstance(value, int):
+        remedy = f"Write version = {VERSION}; a newer file needs a newer ciao-wizard."
+        raise FieldError(value, "is not a version of the plan file that is known here", remedy)
+    return VERSION
+
+
+def _interfaces(table: Table | None) -> Interfaces | None:
+    if table is None:
+        return None
+    table.only("corporate", "cluster")
+    corporate = table.required("corporate", as_text(fields.parse_nic_name))
+    cluster = table.required("cluster", as_text(fields.parse_nic_name))
+    return Interfaces(corporate, cluster) if corporate and cluster else None
+
+
+def _network(table: Table | None) -> Network | None:
+    if table is None:
+        return None
+    known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs")
+    table.only(*known)
+    cidr = table.required("cidr", as_text(fields.parse_network))
+    gateway = table.optional("gateway", as_text(fields.parse_address), None)
+    dhcp_slice = table.optional("dhcp_slice", as_text(fields.parse_network), None)
+    dhcp_range = table.optional("dhcp_range", _dhcp_range, None)
+    if "dhcp_slice" in table.data and "dhcp_range" in table.data:
+        message = "dhcp_slice and dhcp_range both say where dynamic addresses come from."
+        table.refuse("dhcp_range", table.data["dhcp_range"], message, "Keep one of them.")
+    stand_in = Network(IPNetwork("0.0.0.0/32"), IPAddress(0, version=4))
+    network = Network(
+        cidr=cidr or stand_in.cidr,
+        gateway=gateway or (default_gateway(cidr) if cidr else stand_in.gateway),
+        dhcp_slice=dhcp_slice,
+        dhcp_range=dhcp_range,
+        lease_time=table.optional("lease_time", as_text(fields.parse_lease_time), stand_in.lease_time),
+        domain=table.optional("domain", as_text(fields.parse_domain), stand_in.domain),
+        answer=table.optional("answer", as_text(fields.parse_answer), Answer.KNOWN),
+        vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
+    )
+    return network if cidr else None
+
+
+def _dhcp_range(value: object) -> tuple[IPAddress, IPAddress]:
+    ends = [fields.parse_address(end) for end in as_texts(value)]
+    if len(ends) != 2:
+        remedy = 'Write the first and the last, such as ["192.168.0.65", "192.168.0.126"].'
+        raise FieldError(value, f"holds {len(ends)} addresses, not two", remedy)
+    return ends[0], ends[1]
+
+
+def _vm_macs(value: object) -> tuple[str, ...]:
+    return tuple(fields.parse_vm_mac(pattern) for pattern in as_texts(value))
+
+
+def _node(table: Table) -> Node | None:
+    table.only("name", "role", "mac", "ip")
+    name = table.required("name", as_text(fields.parse_node_name))
+    roles = table.required("role", _roles)
+    mac = table.required("mac", as_text(fields.parse_mac))
+    ip = table.optional("ip", as_text(fields.parse_address), None)
+    return Node(name, roles, mac, ip) if name and roles and mac is not None else None
+
+
+def _roles(value: object) -> tuple[Role, ...]:
+    return fields.parse_roles(as_texts(value) if isinstance(value, list) else as_text(str)(value))
+
+
+def _forward(table: Table) -> Forward | None:
+    table.only("port", "to", "to_port", "protocol", "from")
+    port = table.required("port", as_number(fields.parse_port))
+    to = table.required("to", as_text(fields.parse_target))
+    to_port = table.optional("to_port", as_number(fields.parse_port), port)
+    protocol = table.optional("protocol", as_text(fields.parse_protocol), Protocol.TCP)
+    sources = table.optional("from", _sources, None)
+    if port is None or to is None or to_port is None:
+        return None
+    return Forward(port, to, to_port, protocol, sources)
+
+
+def _sources(value: object) -> tuple[IPNetwork, ...] | None:
+    return fields.parse_sources(as_texts(value) if isinstance(value, list) else as_text(str)(value))

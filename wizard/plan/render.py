@@ -1,0 +1,162 @@
+"""Plan -> the text of every file it stands for, through templates/."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from wizard.plan import addresses, paths
+from wizard.plan.fields import format_mac
+from wizard.plan.machine import Facts
+from wizard.plan.model import Answer, Forward, Plan
+
+HEADER = "# written by ciao-wizard"
+DHCP_UID = 60867
+"""The user that our dnsmasq runs as: a number that no distribution hands out (60578-61183 are free by
+systemd's table), so that the packet filter can tell its answers from everyone else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file to be: absolute path, whole text, permission bits."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def template_dir() -> Path:
+    """Where the templates are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    checkout = package.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "templates"
+    return package / "templates"
+
+
+def _plain(value: object) -> object:
+    """Let only plain text and numbers through: a list or None in a root-run file is our own mistake."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"a template was given {value!r}, which is neither text nor a number")
+    if isinstance(value, str) and any(c in value for c in "\n\r\0\"'`$\\;&|"):
+        raise ValueError(f"a template was given {value!r}, which is not plain")
+    return value
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_dir()),
+        undefined=jinja2.StrictUndefined,
+        finalize=_plain,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
+        autoescape=False,  # noqa: S701
+    )
+
+
+def _fill(template: str, context: dict[str, Any]) -> str:
+    return _environment().get_template(template).render(context)
+
+
+def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
+    by_name = {n.name: n.ip for n in plan.nodes}
+    address = by_name.get(forward.to) or forward.to
+    return {
+        "protocol": str(forward.protocol),
+        "port": forward.port,
+        "address": str(address),
+        "to_port": forward.to_port,
+        "sources": ", ".join(str(s) for s in forward.sources or ()),
+    }
+
+
+def context(plan: Plan, dhcp_uid: int = DHCP_UID) -> dict[str, Any]:
+    """Everything that the templates may name. `plan` must have passed the rules."""
+    plan = addresses.assign(plan)
+    net = plan.network
+    first, last = addresses.dynamic_range(net)
+    size = int(last) - int(first) + 1
+    taken_names = {n.name for n in plan.nodes}
+    return {
+        "plan_path": paths.PLAN_IN_FORCE,
+        "corporate": plan.interfaces.corporate,
+        "cluster": plan.interfaces.cluster,
+        "cidr": str(net.cidr),
+        "prefix": int(net.cidr.prefixlen),
+        "netmask": str(net.cidr.netmask),
+        "gateway": str(net.gateway),
+        "gateway_name": "" if "gateway" in taken_names else "gateway",
+        "range_first": str(first),
+        "range_last": str(last),
+        "range_size": size,
+        "slice": str(net.dhcp_slice or "") if net.dhcp_range is None else "",
+        "lease_time": net.lease_time,
+        "lease_max": size + len(plan.nodes),
+        "domain": net.domain,
+        "known_only": net.answer is Answer.KNOWN,
+        "vm_macs": list(net.vm_macs),
+        "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
+        "forwards": [_forward_row(plan, f) for f in plan.forwards],
+        "dhcp_uid": dhcp_uid,
+        "pid_file": paths.DNSMASQ_PID,
+        "lease_file": paths.LEASES,
+        "hosts_file": paths.DNSMASQ_HOSTS,
+    }
+
+
+def plan_in_force_text(plan_text: str) -> str:
+    """The plan as given, under a first line that says whose file it is."""
+    body = plan_text
+    if body.startswith(HEADER):
+        body = body.partition("\n")[2]
+    header = f"{HEADER}: the plan in force; edit it here, or apply another: 'ciao-wizard apply [-c PLAN]'"
+    return f"{header}\n{body}"
+
+
+def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID) -> tuple[File, ...]:
+    """Every file of the plan, the interfaces file last.
+
+    `plan_text` is the plan file as the person wrote it. The rules must have passed: render does not judge.
+    """
+    filled = context(plan, dhcp_uid)
+    return (
+        File(paths.PLAN_IN_FORCE, plan_in_force_text(plan_text)),
+        File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),
+        File(paths.DNSMASQ_HOSTS, _fill("tenant_dns.hosts", filled)),
+        File(paths.NAT_SCRIPT, _fill("nat.sh", filled), 0o755),
+        File(paths.INTERFACES_FILE, _fill("interfaces", filled)),
+    )
+
+
+def render_identity(plan: Plan, facts: Facts) -> File:
+    """Which NICs the plan means on this machine, by what does not change: permanent MAC and bus path."""
+    lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
+    for role, name in (("corporate", plan.interfaces.corporate), ("cluster", plan.interfaces.cluster)):
+        nic = facts.nic(name)
+        if nic is not None:
+            lines += ["", f"[{role}]", f'name = "{nic.name}"', f'mac  = "{nic.permanent_mac}"', f'bus  = "{nic.bus}"']
+    return File(paths.IDENTITY, "\n".join(lines) + "\n")
+
+
+def render_service(serve_command: str) -> File:
+    """The systemd unit. It names this installation's interpreter, so it is not one of the plan's files."""
+    text = _fill("ciao-gateway.service", {"plan_path": paths.PLAN_IN_FORCE, "serve_command": serve_command})
+    return File(paths.SERVICE_FILE, text)
+
+
+def live(file: File) -> File:
+    """The same file for a trial: under /run, and naming its companions there."""
+    text = file.text.replace(paths.DNSMASQ_HOSTS, paths.DNSMASQ_HOSTS.replace(paths.ETC, paths.LIVE))
+    return File(file.path.replace(paths.ETC, paths.LIVE), text, file.mode)

@@ -1,0 +1,51 @@
+"""Plan x Facts -> Findings. The rules themselves are in the `rules_` files, by what they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from wizard.plan import rules_forwards, rules_machine, rules_network, rules_nics, rules_nodes
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+from wizard.plan.text import clean
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+
+
+def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
+    """All there is to say of a plan on this machine, errors first. An apply is refused while there is one."""
+    return _sorted(
+        [
+            *_of_plan(plan),
+            *rules_nics.against_machine(plan, facts),
+            *rules_network.against_machine(plan, facts),
+            *rules_nodes.against_machine(plan, facts),
+            *rules_forwards.against_machine(plan, facts),
+            *rules_machine.against_machine(plan, facts),
+        ]
+    )
+
+
+def check_plan(plan: Plan) -> tuple[Finding, ...]:
+    """What can be said of a plan without a machine, errors first. Cheap enough for every key press."""
+    return _sorted(_of_plan(plan))
+
+
+def _of_plan(plan: Plan) -> Iterable[Finding]:
+    yield from rules_nics.of_plan(plan)
+    yield from rules_network.of_plan(plan)
+    yield from rules_nodes.of_plan(plan)
+    yield from rules_forwards.of_plan(plan)
+
+
+def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(map(_safe, findings), key=lambda finding: _ORDER[finding.severity]))
+
+
+def _safe(finding: Finding) -> Finding:
+    """Names of NICs, routing tables and processes are anybody's text."""
+    if finding.message.isprintable() and finding.remedy.isprintable():
+        return finding
+    return replace(finding, message=clean(finding.message, 2000), remedy=clean(finding.remedy, 2000))

@@ -1,0 +1,238 @@
+"""The cluster's own network: its size, its gateway, its dynamic range, and what else it must not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netaddr import IPNetwork
+
+from wizard.plan.addresses import TENANTS, Busy, busy_networks, dynamic_range, free_networks, overlap
+from wizard.plan.fields import shown
+from wizard.plan.findings import Finding, error, note, warning
+from wizard.plan.machine import Facts
+from wizard.plan.model import Answer, Network, Plan
+
+SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
+MESH = IPNetwork("192.168.0.0/18")
+MESH_FREE = IPNetwork("192.168.128.0/18")
+
+_PRIVATE = tuple(map(IPNetwork, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15")))
+_NOT_UNICAST = {
+    "the null network": IPNetwork("0.0.0.0/8"),
+    "the loopback network": IPNetwork("127.0.0.0/8"),
+    "for addresses that machines make up themselves": IPNetwork("169.254.0.0/16"),
+    "for multicast": IPNetwork("224.0.0.0/4"),
+    "reserved": IPNetwork("240.0.0.0/4"),
+}
+_REAL_DOMAINS = frozenset(
+    ("com", "net", "org", "info", "biz", "edu", "gov", "mil", "int", "arpa", "dev", "app", "cloud", "tech", "online")
+)
+
+
+def of_plan(plan: Plan) -> Iterator[Finding]:
+    network = plan.network
+    yield from _size(network)
+    yield from _kind(network)
+    if network.cidr.prefixlen <= LONGEST_PREFIX:
+        # In anything smaller neither gateway nor range can be right, and one word on it is enough.
+        yield from _gateway(network)
+        yield from _range(network)
+    yield from _domain(network)
+    yield from _answers(network)
+    yield from _ciao(network)
+
+
+def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    yield from _overlaps(plan, facts)
+    yield from _tenant_routes(plan, facts)
+
+
+def _size(network: Network) -> Iterator[Finding]:
+    prefix = network.cidr.prefixlen
+    if prefix < SHORTEST_PREFIX:
+        yield error(
+            "subnet-too-large",
+            "network.cidr",
+            f"{network.cidr} has {network.cidr.size} addresses; it would swallow other people's networks.",
+            f"Take a /{SHORTEST_PREFIX} or smaller, such as {network.cidr.ip}/24.",
+        )
+    elif prefix > LONGEST_PREFIX:
+        yield error(
+            "subnet-too-small",
+            "network.cidr",
+            f"{network.cidr} has {network.cidr.size} addresses: too few for a gateway, three nodes and a range.",
+            f"Take a /{LONGEST_PREFIX} or larger, such as a /24.",
+        )
+
+
+def _kind(network: Network) -> Iterator[Finding]:
+    for what, block in _NOT_UNICAST.items():
+        if overlap(network.cidr, block):
+            yield error(
+                "subnet-not-usable",
+                "network.cidr",
+                f"{network.cidr} lies in {block}, which is {what}: no node can have such an address.",
+                "Take a private network, such as 192.168.0.0/24.",
+            )
+            return
+    if not any(network.cidr in block for block in _PRIVATE):
+        yield warning(
+            "subnet-public",
+            "network.cidr",
+            f"{network.cidr} is no private network: the nodes could not reach its true owners on the Internet.",
+            "Take a private network, such as 192.168.0.0/24.",
+        )
+
+
+def _gateway(network: Network) -> Iterator[Finding]:
+    cidr, gateway = network.cidr, network.gateway
+    if gateway not in cidr:
+        why = f"is not in {cidr}"
+    elif int(gateway) == cidr.first:
+        why = f"is the address of the network {cidr} itself"
+    elif int(gateway) == cidr.last:
+        why = f"is the broadcast address of {cidr}"
+    else:
+        return
+    yield error(
+        "gateway-not-host",
+        "network.gateway",
+        f"The gateway's address {gateway} {why}.",
+        f"Take one from {cidr[1]} to {cidr[-2]}.",
+    )
+
+
+def _range(network: Network) -> Iterator[Finding]:
+    cidr = network.cidr
+    field = "network.dhcp_slice" if network.dhcp_range is None else "network.dhcp_range"
+    first, last = dynamic_range(network)
+    said = f"The dynamic range {first} to {last}"
+    hosts = f"between {cidr[1]} and {cidr[-2]}"
+    if network.dhcp_slice is not None and network.dhcp_range is not None:
+        yield error(
+            "range-twice", field, "dhcp_slice and dhcp_range both say where dynamic addresses come from.", "Keep one."
+        )
+    if first > last and network.dhcp_range is not None:
+        yield error("range-reversed", field, f"{said} runs backwards.", "Write the lower address first.")
+        return
+    if first > last:
+        yield error(
+            "range-empty",
+            field,
+            f"The slice {network.dhcp_slice} has no usable host.",
+            "Take a larger slice, such as a /26.",
+        )
+        return
+    whole = network.dhcp_slice if network.dhcp_range is None else None
+    outside = first not in cidr or last not in cidr or (whole is not None and whole not in cidr)
+    if outside:
+        yield error(
+            "range-outside",
+            field,
+            f"The slice {whole} is not within {cidr}." if whole else f"{said} is not within {cidr}.",
+            f"Take addresses {hosts}.",
+        )
+    elif int(first) == cidr.first or int(last) == cidr.last:
+        yield error(
+            "range-outside",
+            field,
+            f"{said} includes the network's own address or its broadcast address.",
+            f"Take addresses {hosts}.",
+        )
+    if first <= network.gateway <= last:
+        yield error(
+            "range-holds-gateway",
+            field,
+            f"{said} includes the gateway's own address {network.gateway}.",
+            "Move the range, or the gateway.",
+        )
+
+
+def _domain(network: Network) -> Iterator[Finding]:
+    last = network.domain.rsplit(".", 1)[-1]
+    if last == "local":
+        yield warning(
+            "domain-local",
+            "network.domain",
+            f"Names under {shown(network.domain)} are asked by multicast on many systems, and never of this gateway.",
+            "Take a domain that ends in .lan or .internal.",
+        )
+    elif last in _REAL_DOMAINS or len(last) == 2:
+        yield warning(
+            "domain-real",
+            "network.domain",
+            f"{shown(network.domain)} may be a real domain; the nodes would not find what is published under it.",
+            "Take a domain that ends in .lan or .internal, unless it is yours and unused.",
+        )
+
+
+def _answers(network: Network) -> Iterator[Finding]:
+    if network.answer is Answer.EVERYONE:
+        yield warning(
+            "answer-everyone",
+            "network.answer",
+            "Every machine on the cluster's wire gets an address, also those that are no part of the plan: a cable "
+            "in the wrong switch would take strangers off their network.",
+            'Write answer = "known", and let vm_macs name the virtual machines.',
+        )
+    elif "*:*:*:*:*:*" in network.vm_macs:
+        yield warning(
+            "vm-macs-match-everyone",
+            "network.vm_macs",
+            "*:*:*:*:*:* matches every MAC, so that every machine on the cluster's wire gets an address.",
+            "Name the MACs of the virtual machines alone, such as 02:*:*:*:*:*.",
+        )
+
+
+def _ciao(network: Network) -> Iterator[Finding]:
+    if overlap(network.cidr, TENANTS):
+        yield warning(
+            "subnet-in-tenant-range",
+            "network.cidr",
+            f"ciao gives its tenants networks from {TENANTS}; instances could not reach nodes in {network.cidr}.",
+            "Take a network outside of it, such as 192.168.0.0/24.",
+        )
+    elif overlap(network.cidr, MESH):
+        yield note(
+            "mesh-overlap",
+            "network.cidr",
+            f"{network.cidr} lies in {MESH}, ciao's default for the mesh between CNCIs (cnci_net).",
+            f"Set cnci_net: {MESH_FREE.ip} in ciao's configuration.yaml; `export ciao` does.",
+        )
+
+
+def _overlaps(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    cidr, cluster = plan.network.cidr, plan.interfaces.cluster
+    ours = cluster if facts.applied_cluster == cluster else ""
+    for busy in busy_networks(facts, ours):
+        # A cluster NIC that somebody configured by hand just as the plan has it is no conflict.
+        by_hand = busy.nic == cluster and busy.network in cidr
+        if overlap(busy.network, cidr) and not by_hand:
+            yield error("subnet-overlap", "network.cidr", _overlap_words(cidr, busy), _overlap_remedy(facts))
+
+
+def _overlap_words(cidr: IPNetwork, busy: Busy) -> str:
+    same = "is the same network as" if busy.network == cidr else "overlaps"
+    return f"{cidr} {same} {busy.what}: this machine could no longer tell the two apart."
+
+
+def _overlap_remedy(facts: Facts) -> str:
+    if facts.applied_cluster:
+        free = "If it is what an earlier apply set up, `sudo ciao-wizard reset` first; else take"
+    else:
+        free = "Take"
+    networks = [str(network) for network in free_networks(facts)]
+    return f"{free} a network that nothing here uses, such as {' or '.join(networks) or 'another private /24'}."
+
+
+def _tenant_routes(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    tunnels = {nic.name for nic in facts.nics if nic.kind == "tunnel"}
+    for busy in busy_networks(facts):
+        if busy.nic in {plan.interfaces.corporate, *tunnels} and overlap(busy.network, TENANTS):
+            yield note(
+                "corporate-in-tenant-range",
+                "interfaces.corporate",
+                f"ciao's tenants get networks from {TENANTS}, and so is {busy.what}: instances will not reach it.",
+                "Nothing to do, unless instances must reach those machines.",
+            )
+            return

@@ -1,0 +1,207 @@
+"""What the two NICs must be, and above all what the cluster's must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wizard.plan.addresses import default_route_nics
+from wizard.plan.fields import FieldError, parse_nic_name, shown
+from wizard.plan.findings import Finding, error, warning
+from wizard.plan.machine import Facts, Nic
+from wizard.plan.model import Plan
+
+CABLE_KINDS = frozenset({"ethernet", "veth"})
+"""Kinds of NICs that can be the cluster's."""
+
+_KIND_WORDS = {
+    "wireless": "a wireless NIC",
+    "bridge": "a bridge",
+    "bond": "a bond",
+    "vlan": "a VLAN",
+    "tunnel": "a tunnel",
+    "loopback": "the loopback",
+    "macvlan": "a macvlan",
+}
+
+
+def kind_words(nic: Nic) -> str:
+    return _KIND_WORDS.get(nic.kind, "a virtual NIC")
+
+
+def of_plan(plan: Plan) -> Iterator[Finding]:
+    corporate, cluster = plan.interfaces.corporate, plan.interfaces.cluster
+    if corporate == cluster:
+        yield error(
+            "same-nic",
+            "interfaces.cluster",
+            f"{shown(cluster)} is to be the corporate and the cluster NIC at once.",
+            "Name two NICs; a gateway needs two cables.",
+        )
+    for field, name in (("interfaces.corporate", corporate), ("interfaces.cluster", cluster)):
+        try:
+            parse_nic_name(name)
+        except FieldError as refused:
+            yield error("nic-unusable-name", field, refused.message, refused.remedy)
+
+
+def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    corporate = facts.nic(plan.interfaces.corporate)
+    cluster = facts.nic(plan.interfaces.cluster)
+    for field, name, nic in (
+        ("interfaces.corporate", plan.interfaces.corporate, corporate),
+        ("interfaces.cluster", plan.interfaces.cluster, cluster),
+    ):
+        if nic is None:
+            if _name_passes(name):
+                yield _missing(field, name, facts)
+            continue
+        yield from _any_nic(field, nic)
+    if corporate is not None:
+        yield from _corporate(corporate, facts)
+    if cluster is not None:
+        yield from _cluster(plan, cluster, corporate, facts)
+        if corporate is not None and cluster.name != corporate.name:
+            yield from _alike(corporate, cluster)
+
+
+def _missing(field: str, name: str, facts: Facts) -> Finding:
+    usable = [nic.name for nic in facts.nics if nic.usable_name and nic.kind != "loopback"]
+    here = f"Here are: {', '.join(usable)}." if usable else "There is no NIC that can be used."
+    return error(
+        "nic-missing", field, f"This machine has no NIC {shown(name)}. {here}", "Plug it in, or name another."
+    )
+
+
+def _any_nic(field: str, nic: Nic) -> Iterator[Finding]:
+    if not nic.usable_name and _name_passes(nic.name):
+        yield error(
+            "nic-unusable-name",
+            field,
+            f"The name {shown(nic.name)} means something else to the tools that set up networks.",
+            "Rename the NIC, with `ip link set … name …` or a systemd .link file.",
+        )
+    if nic.master:
+        yield error(
+            "nic-enslaved",
+            field,
+            f"{nic.name} is part of {shown(nic.master)}, which has its frames and its address.",
+            f"Take it out (`sudo ip link set {nic.name} nomaster`), or name another NIC.",
+        )
+    if nic.carrier is False:
+        yield warning(
+            "no-carrier",
+            field,
+            f"{nic.name} has no link: no cable is in it, or what is at the other end is off.",
+            "Plug the cable in; a wire without a link cannot be probed.",
+        )
+
+
+def _name_passes(name: str) -> bool:
+    """Whether `of_plan` says nothing of this name already."""
+    try:
+        return bool(parse_nic_name(name))
+    except FieldError:
+        return False
+
+
+def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
+    field = "interfaces.corporate"
+    routed = nic.name in default_route_nics(facts)
+    if nic.kind in ("loopback", "tunnel") or (nic.kind == "bridge" and not routed):
+        yield error(
+            "nic-kind",
+            field,
+            f"{nic.name} is {kind_words(nic)}: no cable to the company can be in it.",
+            "Name the NIC that leads to the company's network.",
+        )
+    elif not routed:
+        yield warning(
+            "corporate-no-default-route",
+            field,
+            f"{nic.name} has no default route: the nodes will reach nothing beyond this machine's own networks.",
+            "Check that this is the NIC that leads to the company, and that its cable is in.",
+        )
+
+
+def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Iterator[Finding]:
+    field = "interfaces.cluster"
+    routed = nic.name in default_route_nics(facts)
+    if nic.kind == "wireless":
+        yield error(
+            "cluster-wireless",
+            field,
+            f"{nic.name} is wireless: it can carry no switch full of nodes and virtual machines.",
+            "Name a wired NIC; a USB adapter will do.",
+        )
+    elif nic.kind not in CABLE_KINDS:
+        yield error(
+            "nic-kind",
+            field,
+            f"{nic.name} is {kind_words(nic)}: no cable to the nodes can be in it.",
+            "Name the Ethernet NIC that the cluster's switch is plugged into.",
+        )
+    if routed:
+        turned = corporate is not None and not corporate.default_route
+        yield error(
+            "cluster-has-default-route",
+            field,
+            f"The default route leads over {nic.name}: it is the way to the company, where DHCP must not be served.",
+            "The two NICs look swapped: exchange them." if turned else "Name the other NIC for the cluster.",
+        )
+    elif _carries_vpn(nic.name, facts):
+        yield error(
+            "cluster-under-vpn",
+            field,
+            f"A VPN has the default route, and reaches its server over {nic.name}: this is the way to the company.",
+            "Name another NIC for the cluster.",
+        )
+    if nic.dhcp_client or any(address.dynamic for address in nic.addresses):
+        leased = next((f" ({a.network.ip})" for a in nic.addresses if a.dynamic), "")
+        yield error(
+            "cluster-has-dhcp-address",
+            field,
+            f"{nic.name} gets its address{leased} from a DHCP server: a second server on that wire does damage.",
+            "Name the other NIC for the cluster, or stop the DHCP client there if it really leads to the nodes.",
+        )
+    if nic.carries_ssh:
+        yield error(
+            "cluster-carries-ssh",
+            field,
+            f"Your SSH session comes in over {nic.name}; a change of its address would cut you off.",
+            "Name another NIC for the cluster, or work at the machine's own keyboard.",
+        )
+    yield from _foreign_addresses(plan, nic, facts)
+
+
+def _foreign_addresses(plan: Plan, nic: Nic, facts: Facts) -> Iterator[Finding]:
+    static = [
+        str(address.network)
+        for address in nic.addresses
+        if address.network.version == 4 and not address.dynamic and address.network.ip != plan.network.gateway
+    ]
+    if static and nic.name not in {facts.applied_cluster, *default_route_nics(facts)}:
+        yield warning(
+            "cluster-has-address",
+            "interfaces.cluster",
+            f"{nic.name} already has the address {', '.join(static)}: something else may be using it.",
+            "Make sure that it leads to the nodes alone.",
+        )
+
+
+def _alike(corporate: Nic, cluster: Nic) -> Iterator[Finding]:
+    mac = cluster.permanent_mac or cluster.mac
+    if mac and mac == (corporate.permanent_mac or corporate.mac) and cluster.bus == corporate.bus:
+        yield error(
+            "nics-alike",
+            "interfaces.cluster",
+            f"{corporate.name} and {cluster.name} have the same MAC ({mac}) and the same place in the machine: "
+            "nothing but a name tells them apart, and names change.",
+            "Name another NIC for one of them.",
+        )
+
+
+def _carries_vpn(name: str, facts: Facts) -> bool:
+    over_all = default_route_nics(facts)
+    if not any(nic.kind == "tunnel" and nic.name in over_all for nic in facts.nics):
+        return False
+    return any(route.nic == name and route.gateway and route.destination.version == 4 for route in facts.routes)

@@ -1,0 +1,140 @@
+"""A change under way, and the question whether to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from wizard.progress import Progress
+from wizard.widgets.page import Page, plain
+from wizard.widgets.steps import StepsView
+from wizard.widgets.working import Working
+
+_BAR = 60
+_ENDS = {
+    "kept": "Kept. The gateway is in force.",
+    "rolled-back": "Gone back: this machine is as it was before.",
+    "refused": "Refused: nothing was changed.",
+    "failed": "Failed. What was changed and could not be undone is said below.",
+}
+
+
+class ApplyPage(Page):
+    TITLE = "Apply"
+    STEP = "apply"
+    QUESTION = "Working now. If you do nothing, everything goes back by itself."
+    HELP = (
+        "The change runs as a process of its own: it does not need this screen. Once every part is verified it "
+        "waits for your answer. k keeps it; b, no answer, a lost terminal or a crash bring everything back.\n\n"
+        "Leaving with ctrl+q stops nothing. Start ciao-wizard again, here or in another terminal, to find it."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "answer(True)", "keep"),
+        Binding("b", "answer(False)", "go back"),
+        Binding("escape", "back", "back", show=True),
+        Binding("ctrl+q", "app.quit", "leave"),
+    ]
+
+    @dataclass
+    class Answered(Message):
+        """Keep it, or go back."""
+
+        keep: bool
+
+    progress: reactive[Progress] = reactive(Progress())
+    answer: reactive[bool | None] = reactive(None)
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._now = now
+
+    def body(self) -> Iterable[Widget]:
+        yield StepsView(id="steps")
+        yield Working("Starting…", id="working")
+        with Vertical(id="keep"):
+            with Horizontal(classes="buttons"):
+                yield Static("Keep it?", classes="label", markup=False)
+                yield Button("[ Keep ]", id="yes", compact=True)
+                yield Button("[ Go back ]", id="no", compact=True)
+                yield Static(id="left", markup=False)
+            yield Static(id="bar", markup=False)
+        yield Static(id="end", markup=False)
+
+    def on_mount(self) -> None:
+        for button, label in (("#yes", "[ Keep ]"), ("#no", "[ Go back ]")):
+            self.query_one(button, Button).label = Text(label)
+        self.set_interval(0.5, self.draw_clock)
+
+    def watch_progress(self, old: Progress, new: Progress) -> None:
+        self.redraw()
+        if new.asking and not old.asking:
+            self.call_after_refresh(self._focus_answer)
+
+    def _focus_answer(self) -> None:
+        self.query_one("#yes", Button).focus()
+
+    def watch_answer(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        progress = self.progress
+        self.query_one("#steps", StepsView).show(progress)
+        self.query_one("#working").display = not progress.steps and not progress.result and not progress.asking
+        self.query_one("#keep").display = progress.asking
+        end = self.query_one("#end", Static)
+        end.display = bool(progress.result)
+        if progress.result:
+            self.say(_ENDS.get(progress.result, progress.result))
+            sign = "✓ " if progress.good else "✗ "
+            end.update(Text(sign, "bold").append_text(plain(progress.reason or progress.result, limit=900)))
+        elif progress.asking:
+            self.say("Every part is in place and verified. Look around, then answer.")
+        self.draw_clock()
+        self.refresh_bindings()
+
+    def draw_clock(self) -> None:
+        progress = self.progress
+        if not progress.asking:
+            return
+        for button in self.query("#keep Button").results(Button):
+            button.disabled = self.answer is not None
+        left = self.query_one("#left", Static)
+        bar = self.query_one("#bar", Static)
+        if self.answer is not None:
+            left.update("keeping…" if self.answer else "going back…")
+            bar.update("")
+            return
+        if progress.deadline is None:
+            left.update("it goes back by itself")
+            return
+        seconds = max((progress.deadline - self._now()).total_seconds(), 0.0)
+        left.update(f"going back in {int(seconds) // 60}:{int(seconds) % 60:02d}")
+        full = round(_BAR * min(seconds / progress.wait_s, 1.0)) if progress.wait_s else 0
+        bar.update("█" * full + "░" * (_BAR - full))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "answer":
+            return self.progress.asking and self.answer is None
+        if action == "back":
+            return bool(self.progress.result)
+        return super().check_action(action, parameters)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_answer(event.button.id == "yes")
+
+    def action_answer(self, keep: bool) -> None:
+        if self.progress.asking and self.answer is None:
+            self.answer = keep
+            self.post_message(self.Answered(keep))

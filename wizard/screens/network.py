@@ -1,0 +1,168 @@
+"""The cluster's own network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, Static
+
+from wizard.plan import addresses
+from wizard.plan.draft import Draft, moved_along
+from wizard.plan.findings import Severity
+from wizard.plan.machine import Facts
+from wizard.plan.model import Answer, Plan
+from wizard.widgets.field import Field, field_id
+from wizard.widgets.page import StepPage
+from wizard.widgets.subnet import picture
+from wizard.widgets.tick import Tick
+
+FIELD_NAMES = {
+    "network.cidr": "Subnet",
+    "network.gateway": "Gateway",
+    "network.dhcp_slice": "Slice",
+    "network.dhcp_range": "Slice",
+    "network.lease_time": "Lease time",
+    "network.domain": "Domain",
+}
+# The plan's two ways to say where dynamic addresses come from share one field.
+_SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
+
+
+class NetworkPage(StepPage):
+    TITLE = "Network"
+    STEP = "network"
+    FIELDS = "network"
+    QUESTION = "The cluster's own network. It must not overlap any network this machine knows."
+    HELP = (
+        "Subnet: the network of the cluster, such as 192.168.0.0/24. When you change it, the gateway, the slice "
+        "and the nodes' addresses move along.\n"
+        "Gateway: this machine's address in it.\n"
+        "Slice: where machines without an address of their own get one, such as VMs; a network within the subnet "
+        "(192.168.0.64/26) or a first and last address (192.168.0.65 - 192.168.0.126). Left blank, the wizard "
+        "takes a quarter of the subnet.\n"
+        "Lease time: 45m, 12h, 7d or infinite.\n"
+        "Domain: node names end in it.\n\n"
+        "With the box ticked, machines that are not in the plan and are no VM get no address here. "
+        "f4 puts in another subnet that is free on this machine."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f4", "another", "another subnet")]
+
+    def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
+        super().__init__(draft, facts, field)
+        self._settled = draft.cidr
+
+    def body(self) -> Iterable[Widget]:
+        draft = self.draft
+        yield Field("network.cidr", "Subnet", draft.cidr)
+        yield Field("network.gateway", "Gateway", draft.gateway)
+        yield Field("network.dhcp_slice", "Slice", draft.pool)
+        yield Field("network.lease_time", "Lease time", draft.lease_time)
+        yield Field("network.domain", "Domain", draft.domain)
+        yield Tick(
+            f"answer only the nodes of this plan and VMs ({draft.vm_macs})",
+            draft.answer == Answer.KNOWN.value,
+            id="known",
+        )
+        yield Static(id="picture", markup=False)
+
+    def draw(self) -> None:
+        findings = self.findings()
+        self.show_findings(findings, FIELD_NAMES)
+        wrong = {
+            _SAME_FIELD.get(finding.field, finding.field)
+            for finding in findings
+            if finding.severity is Severity.ERROR
+        }
+        for field in self.query(Field):
+            field.mark(field.key in wrong)
+        self._draw_picture()
+
+    def point_at(self, field: str) -> None:
+        key = _SAME_FIELD.get(field, field)
+        if key in FIELD_NAMES:
+            self.query_one("#" + field_id(key), Field).point()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.edit(self._typed())
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._settle()
+        self.focus_next()
+
+    def on_input_blurred(self, event: Input.Blurred) -> None:
+        event.stop()
+        self._settle()
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        self.edit(self._typed())
+
+    def action_next(self) -> None:
+        self._settle()
+        super().action_next()
+
+    def action_back(self) -> None:
+        self._settle()
+        super().action_back()
+
+    def action_another(self) -> None:
+        """The next free network of this machine."""
+        free = [str(network) for network in addresses.free_networks(self.facts or Facts(), 8)]
+        if not free:
+            self.notify("No private /24 is free on this machine.", severity="warning", markup=False)
+            return
+        after = free.index(self.draft.cidr) + 1 if self.draft.cidr in free else 0
+        self._field("network.cidr").value = free[after % len(free)]
+        self.edit(self._typed())
+        self._settle()
+
+    def _typed(self) -> Draft:
+        """The draft with what stands in the fields now."""
+        return replace(
+            self.draft,
+            cidr=self._field("network.cidr").value,
+            gateway=self._field("network.gateway").value,
+            pool=self._field("network.dhcp_slice").value,
+            lease_time=self._field("network.lease_time").value,
+            domain=self._field("network.domain").value,
+            answer=(Answer.KNOWN if self.query_one("#known", Tick).value else Answer.EVERYONE).value,
+        )
+
+    def _settle(self) -> None:
+        """A subnet has been typed to its end: what lay in the old one moves along."""
+        draft = self._typed()
+        moved = moved_along(draft, self._settled)
+        if moved != draft:
+            self._field("network.gateway").value = moved.gateway
+            self._field("network.dhcp_slice").value = moved.pool
+            self.notify("The addresses in the subnet moved along.", markup=False)
+        if not any(finding.field == "network.cidr" for finding in self.findings()):
+            self._settled = draft.cidr
+        self.edit(moved)
+
+    def _field(self, key: str) -> Field:
+        return self.query_one("#" + field_id(key), Field)
+
+    def _draw_picture(self) -> None:
+        """The hints and the picture, for as much of the draft as makes sense."""
+        plan = self.draft.to_plan()
+        shown = self.query_one("#picture", Static)
+        shown.display = isinstance(plan, Plan)
+        if not isinstance(plan, Plan):
+            return
+        network = plan.network
+        first, last = addresses.dynamic_range(network)
+        size = max(int(last) - int(first) + 1, 0)
+        self._field("network.cidr").hint(Text(f"{max(network.cidr.size - 2, 0)} hosts"))
+        self._field("network.gateway").hint(Text(f"this machine, on {plan.interfaces.cluster}"))
+        self._field("network.dhcp_slice").hint(Text(f"{first} to {last}: {size}"))
+        self._field("network.domain").hint(Text(f"controller.{network.domain}"))
+        ips = [node.ip for node in plan.nodes if node.ip is not None]
+        shown.update(picture(network.cidr, network.gateway, (first, last), ips))

@@ -1,0 +1,96 @@
+"""Giving everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from wizard.progress import Progress
+from wizard.widgets.modal import Question
+from wizard.widgets.page import Page, plain
+from wizard.widgets.steps import StepsView
+from wizard.widgets.tick import Tick
+
+_WHAT = (
+    "Reset undoes all that ciao-wizard ever did on this machine:\n\n"
+    "  · the gateway stops: no addresses, no names, no forwards for the cluster\n"
+    "  · the cluster NIC, forwarding and the packet filter go back to what they were\n"
+    "  · every file it wrote is removed, every file it changed is as it was before\n\n"
+    "It touches nothing of others. The plan in force is removed too; save it first if you\n"
+    "want it again (Edit plan, Review, f6)."
+)
+
+
+class ResetPage(Page):
+    TITLE = "Reset"
+    QUESTION = "Give everything back?"
+    HELP = _WHAT
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+a", "reset", "reset"),
+        Binding("escape", "back", "back"),
+        Binding("ctrl+q", "app.quit", "leave"),
+    ]
+
+    @dataclass
+    class Asked(Message):
+        """Reset it is."""
+
+        forget_leases: bool
+
+    progress: reactive[Progress] = reactive(Progress())
+    running: reactive[bool] = reactive(False)
+
+    def body(self) -> Iterable[Widget]:
+        yield Static(_WHAT, id="what", markup=False)
+        yield Tick("forget the leases too (nodes may then get other dynamic addresses)", id="forget")
+        yield StepsView(id="steps")
+        yield Static(id="end", markup=False)
+
+    def watch_progress(self) -> None:
+        self.redraw()
+
+    def watch_running(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        begun = self.running or bool(self.progress.result)
+        self.query_one("#what").display = self.query_one("#forget").display = not begun
+        steps = self.query_one("#steps", StepsView)
+        steps.display = begun
+        steps.show(self.progress)
+        end = self.query_one("#end", Static)
+        end.display = bool(self.progress.result)
+        if self.progress.result:
+            good = self.progress.good
+            self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
+            sign = "✓ " if good else "✗ "
+            end.update(Text(sign, "bold").append_text(plain(self.progress.reason or self.progress.result, limit=900)))
+        elif begun:
+            self.say("Giving everything back…")
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "reset":
+            return not self.running and not self.progress.result
+        if action == "back":
+            return not self.running or bool(self.progress.result)
+        return super().check_action(action, parameters)
+
+    def action_reset(self) -> None:
+        forget = self.query_one("#forget", Tick).value
+        text = "The cluster loses its gateway at once." + (" Its leases are forgotten." if forget else "")
+        question = Question("Give everything back?", text, "[ Reset ]", "[ Leave it ]")
+        self.app.push_screen(question, lambda yes: self._answered(bool(yes), forget))
+
+    def _answered(self, yes: bool, forget: bool) -> None:
+        if yes:
+            self.running = True
+            self.post_message(self.Asked(forget))

@@ -1,0 +1,270 @@
+"""All that the screens ask of the machine, behind one face. Nothing here changes the machine by itself:
+what does runs as a process of its own, which outlives the terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
+
+if TYPE_CHECKING:
+    from wizard.deploy.changes import Change
+    from wizard.deploy.status import Status
+    from wizard.host.wires import Wires
+    from wizard.monitor.leases import Row
+    from wizard.plan.machine import Facts
+    from wizard.plan.model import Plan
+
+CONFIRM_WITHIN_S = 120
+_MOST_READ = 1 << 20
+
+
+class Run(Protocol):
+    """A change of the machine under way in another process."""
+
+    def lines(self) -> list[str]:
+        """The lines of its events file since the last call; only whole ones."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether the process that we started still is. The change may go on without it."""
+        ...
+
+    def said(self) -> str:
+        """The end of what it wrote to its standard error, safe to show."""
+        ...
+
+
+class Services(Protocol):
+    """Calls may block (except `now` and a Run's) and raise WizardError."""
+
+    def now(self) -> datetime: ...
+    def facts(self) -> Facts: ...
+    def status(self) -> Status: ...
+    def plan_in_force(self) -> str | None: ...
+    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]: ...
+    def rows(self) -> tuple[Row, ...]: ...
+    def vendors(self, macs: tuple[str, ...]) -> dict[str, str]: ...
+    def look_at_wires(self, corporate: str, cluster: str) -> Wires | None:
+        """What both wires say, or None where we may not ask them."""
+        ...
+
+    def may_change(self) -> bool:
+        """Whether a change can start without a password being asked."""
+        ...
+
+    def ask_password(self) -> bool:
+        """Have sudo ask on the terminal, which must be free of the screen. Whether it was given."""
+        ...
+
+    def start_apply(self, plan_text: str) -> Run: ...
+    def start_reset(self, forget_leases: bool) -> Run: ...
+    def pending_run(self) -> Run:
+        """An apply that was started earlier, perhaps by somebody else."""
+        ...
+
+    def confirm(self) -> None: ...
+    def rollback(self) -> None: ...
+    def read_draft(self, name: str) -> tuple[str, datetime] | None:
+        """A draft that an earlier run left, and when it was last changed."""
+        ...
+
+    def save_draft(self, name: str, text: str) -> None: ...
+    def forget_draft(self, name: str) -> None: ...
+    def save_plan(self, path: str, plan_text: str) -> None:
+        """Write a plan file. Raises WizardError rather than overwrite one."""
+        ...
+
+
+@dataclass(slots=True)
+class HostRun:
+    """A process of ours and the events file that it writes; `process` is None for one started earlier."""
+
+    events: Path
+    output: Path
+    process: subprocess.Popen[bytes] | None = None
+    _read: int = field(default=0, repr=False)
+
+    def lines(self) -> list[str]:
+        try:
+            with self.events.open("rb") as handle:
+                handle.seek(self._read)
+                raw = handle.read(_MOST_READ)
+        except OSError:
+            return []
+        whole, newline, _ = raw.rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        return whole.decode("utf-8", "replace").splitlines() if newline else []
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def said(self) -> str:
+        try:
+            raw = self.output.read_bytes()[-2000:]
+        except OSError:
+            return ""
+        lines = [clean(line, 300) for line in raw.decode("utf-8", "replace").splitlines()]
+        return "\n".join([line for line in lines if line.strip()][-4:])
+
+
+class HostServices:
+    """The real machine."""
+
+    def __init__(self) -> None:
+        home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        self._state = Path(home) / "ciao-wizard"
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def facts(self) -> Facts:
+        from wizard.host.facts import read_facts
+
+        return read_facts(os.environ, applied_cluster=self._applied_cluster())
+
+    def status(self) -> Status:
+        from wizard.deploy.status import read_status
+
+        return read_status()
+
+    def plan_in_force(self) -> str | None:
+        from wizard.host.files import read_text
+
+        return read_text(paths.PLAN_IN_FORCE)
+
+    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+        from wizard.deploy.changes import read_changes
+
+        return read_changes(plan, plan_text)
+
+    def rows(self) -> tuple[Row, ...]:
+        from wizard.monitor.board import read_rows
+
+        return read_rows()
+
+    def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
+        from wizard.host.vendors import vendor_of
+
+        return {mac: vendor_of(mac) for mac in macs}
+
+    def look_at_wires(self, corporate: str, cluster: str) -> Wires | None:
+        if os.geteuid() != 0:
+            return None
+        from wizard.host.wires import look
+
+        return look(corporate, cluster)
+
+    def may_change(self) -> bool:
+        from wizard.host import commands
+
+        return os.geteuid() == 0 or commands.works("sudo", "-n", "true")
+
+    def ask_password(self) -> bool:
+        from wizard.host import commands
+
+        sudo = commands.find("sudo")
+        if sudo is None:
+            raise WizardError("changing this machine needs root, and sudo is not installed", "Start it again as root.")
+        return subprocess.run([sudo, "-v"], check=False).returncode == 0
+
+    def start_apply(self, plan_text: str) -> Run:
+        plan = self._write("apply.toml", plan_text)
+        return self._start("apply", "-c", str(plan), "--confirm-within", str(CONFIRM_WITHIN_S))
+
+    def start_reset(self, forget_leases: bool) -> Run:
+        return self._start("reset", "--yes", *(["--forget-leases"] if forget_leases else []))
+
+    def pending_run(self) -> Run:
+        return HostRun(self._state / "events.jsonl", self._state / "output.log")
+
+    def confirm(self) -> None:
+        self._run("confirm")
+
+    def rollback(self) -> None:
+        self._run("rollback")
+
+    def read_draft(self, name: str) -> tuple[str, datetime] | None:
+        path = self._state / f"{name}.json"
+        try:
+            changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            return path.read_text(encoding="utf-8", errors="replace"), changed
+        except OSError:
+            return None
+
+    def save_draft(self, name: str, text: str) -> None:
+        self._write(f"{name}.json", text)
+
+    def forget_draft(self, name: str) -> None:
+        try:
+            (self._state / f"{name}.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise WizardError(f"{error.filename}: {error.strerror}") from error
+
+    def save_plan(self, path: str, plan_text: str) -> None:
+        target = Path(path).expanduser()
+        try:
+            with target.open("x", encoding="utf-8") as handle:
+                handle.write(plan_text)
+        except FileExistsError:
+            raise WizardError(f"{path} is there already.", "Choose another name.") from None
+        except OSError as error:
+            raise WizardError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
+
+    def _applied_cluster(self) -> str:
+        """The cluster NIC of the plan in force, or ""."""
+        from wizard.plan.planfile import PlanUnreadable, load
+
+        text = self.plan_in_force()
+        try:
+            return load(text, paths.PLAN_IN_FORCE).interfaces.cluster if text else ""
+        except PlanUnreadable:
+            return ""
+
+    def _write(self, name: str, text: str) -> Path:
+        """Replace one of our own files. Not synced: it is to outlive the screen, not a power cut."""
+        path = self._state / name
+        temporary = self._state / f".{name}.{os.getpid()}"
+        try:
+            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise WizardError(f"{path}: {error.strerror}", "Make it writable, or set XDG_STATE_HOME.") from error
+        return path
+
+    def _start(self, *words: str) -> Run:
+        # Made by us, so that we can read what root writes into it.
+        events = self._write("events.jsonl", "")
+        output = self._write("output.log", "")
+        root = os.geteuid() == 0
+        argv = [*_wizard(), *words, "--events", str(events)]
+        with output.open("ab") as sink:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                # Away from the terminal's hang-up. sudo keeps its ticket within the session only.
+                start_new_session=root,
+                process_group=None if root else 0,
+            )
+        return HostRun(events, output, process)
+
+    def _run(self, word: str) -> None:
+        from wizard.host import commands
+
+        commands.run(*_wizard(), word, timeout=CONFIRM_WITHIN_S)
+
+
+def _wizard() -> list[str]:
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    return [*prefix, sys.executable, "-P", "-m", "wizard"]

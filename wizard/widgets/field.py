@@ -1,0 +1,51 @@
+"""A labelled input in one row, with a hint beside it."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+
+class Field(Horizontal):
+    """`key` is the plan's key path of the field. Changes bubble as Input.Changed."""
+
+    def __init__(self, key: str, label: str, value: str = "", placeholder: str = "", hint: str = "") -> None:
+        super().__init__(id=field_id(key), classes="field")
+        self.key = key
+        self._label = label
+        self._input = Input(value, placeholder=placeholder, compact=True, select_on_focus=False)
+        self._hint = Static(Text(hint), classes="hint", markup=False)
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._label, classes="label", markup=False)
+        yield Static(" ", classes="sign", markup=False)
+        yield self._input
+        yield self._hint
+
+    @property
+    def value(self) -> str:
+        return self._input.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        if text != self._input.value:
+            self._input.value = text
+
+    def hint(self, text: Text) -> None:
+        self._hint.update(text)
+
+    def mark(self, wrong: bool) -> None:
+        """Show or take away the sign that this field is refused."""
+        self._input.set_class(wrong, "-invalid")
+        if self.is_mounted:
+            self.query_one(".sign", Static).update(Text("✗" if wrong else " ", "bold"))
+
+    def point(self) -> None:
+        self._input.focus()
+
+
+def field_id(key: str) -> str:
+    """A widget's id for a key path: ids take no dots or brackets."""
+    return "field-" + "".join(c if c.isalnum() else "-" for c in key)

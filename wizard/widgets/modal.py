@@ -1,0 +1,93 @@
+"""Dialogs: a question, the help of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, TypeVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Footer, Static
+
+from wizard.widgets.page import TooSmall
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer]):
+    """A box over the page, with the keys that hold in it."""
+
+    TITLE: ClassVar[str | None] = ""
+    AUTO_FOCUS: ClassVar[str | None] = "#dialog-body *"
+
+    def compose(self) -> ComposeResult:
+        yield TooSmall()
+        with Vertical(id="dialog") as box:
+            box.border_title = Text(self.title or " ")
+            with Vertical(id="dialog-body"):
+                yield from self.body()
+        yield Footer(show_command_palette=False, compact=True)
+
+    def body(self) -> Iterable[Widget]:
+        return ()
+
+
+class Question(Dialog[bool]):
+    """A question with two answers; escape is the one that changes nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "yes"),
+        Binding("n,escape", "answer(False)", "no"),
+        Binding("left,right", "app.focus_next", "other button", show=False),
+    ]
+
+    def __init__(self, title: str, text: str, yes: str, no: str, prefer: bool = False) -> None:
+        super().__init__()
+        self.title = title
+        self._text = text
+        self._labels = (yes, no)
+        self._prefer = prefer
+
+    def body(self) -> Iterable[Widget]:
+        yield Static(Text(self._text), markup=False)
+        with Horizontal(classes="buttons"):
+            yield Button(Text(self._labels[0]), id="yes", compact=True)
+            yield Button(Text(self._labels[1]), id="no", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#yes" if self._prefer else "#no", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(event.button.id == "yes")
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+
+class Help(Dialog[None]):
+    """What a page is for, and every key that holds on it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "close", "close")]
+
+    def __init__(self, title: str, text: str, keys: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.title = f"Help: {title}"
+        self._text = text
+        self._keys = keys
+
+    def body(self) -> Iterable[Widget]:
+        with VerticalScroll():
+            yield Static(Text(self._text), markup=False)
+            table = Text("\n")
+            for key, what in self._keys:
+                table.append(f"\n  {key:<12}", "bold")
+                table.append(what)
+            yield Static(table, markup=False)
+
+    def action_close(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,236 @@
+"""What every page has: a head line, one line that says what is wanted, findings where they belong, the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from wizard.plan.draft import UNREADABLE, Draft, judge
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.machine import Facts
+from wizard.plan.text import clean
+
+LEAST_SIZE = (80, 24)
+HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
+VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high")]
+MOST_FINDINGS = 3
+
+STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
+_SIGNS = {Severity.ERROR: ("✗ ", "$error"), Severity.WARNING: ("! ", "$warning"), Severity.NOTE: ("· ", "")}
+
+
+def plain(text: str, style: str = "", limit: int = 400) -> Text:
+    """`text` from anywhere as a Text that carries neither markup nor control characters."""
+    return Text(clean(text, limit), style)
+
+
+class TooSmall(Static):
+    """Stands alone on the screen where the terminal is too small for a page."""
+
+    def __init__(self) -> None:
+        width, height = LEAST_SIZE
+        super().__init__(f"ciao-wizard needs {width}×{height}. Make this window larger.", markup=False, id="too-small")
+
+
+class Page(Screen[None]):
+    """A page. Plain data goes in, messages to the app come out."""
+
+    @dataclass
+    class Edited(Message):
+        """The draft has changed."""
+
+        draft: Draft
+
+    @dataclass
+    class Next(Message):
+        """This step is done."""
+
+        draft: Draft
+
+    class Back(Message):
+        """To the page before."""
+
+    class LookAgain(Message):
+        """Read the machine anew."""
+
+    @dataclass
+    class Go(Message):
+        """To another page, by name; `field` is what to point at there."""
+
+        page: str
+        field: str = ""
+
+    TITLE: ClassVar[str | None] = ""
+    STEP: ClassVar[str] = ""
+    QUESTION: ClassVar[str] = ""
+    HELP: ClassVar[str] = ""
+    AUTO_FOCUS: ClassVar[str | None] = "#body *"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "next"),
+        Binding("escape", "back", "back", show=False),
+        Binding("ctrl+r", "look_again", "look again", show=False),
+    ]
+
+    host: reactive[str] = reactive("")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready = False
+
+    def compose(self) -> ComposeResult:
+        yield TooSmall()
+        with Vertical(id="page"):
+            yield Static(id="head", markup=False)
+            yield Static(self.QUESTION, id="question", markup=False)
+            with Vertical(id="body"):
+                yield from self.body()
+            yield Static(id="findings", markup=False)
+            yield Footer(show_command_palette=False, compact=True)
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the question and the findings."""
+        return ()
+
+    def on_mount(self) -> None:
+        self._ready = True
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def watch_host(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw, once there is something to draw on. For watchers: values may come in before the widgets are there."""
+        if self._ready:
+            self.draw_head()
+            self.draw()
+
+    def draw(self) -> None:
+        """Bring the body up to date with the data."""
+
+    def draw_head(self) -> None:
+        width = max(self.size.width - 2, 20)
+        left = Text.assemble(("ciao-wizard", "bold"), " ─ ", (self.TITLE or "", "bold"), " ")
+        right = self.head_right()
+        right.append(f"  {clean(self.host, 16)}" if self.host else "")
+        line = "─" * max(width - left.cell_len - right.cell_len - 1, 1)
+        self.query_one("#head", Static).update(Text.assemble(left, (line, "dim"), " ", right))
+
+    def head_right(self) -> Text:
+        if self.STEP not in STEPS:
+            return Text()
+        here = STEPS.index(self.STEP)
+        marks = [f"[{i + 1}]" if i == here else str(i + 1) for i in range(len(STEPS))]
+        return Text("·".join(marks))
+
+    def say(self, question: str) -> None:
+        """Another line of what is wanted."""
+        self.query_one("#question", Static).update(Text(question))
+
+    def show_findings(self, findings: Sequence[Finding], names: dict[str, str] | None = None) -> None:
+        """Put findings under the body; `names` calls fields by other names than the plan's."""
+        lines = [finding_text(finding, (names or {}).get(finding.field, "")) for finding in findings[:MOST_FINDINGS]]
+        if len(findings) > MOST_FINDINGS:
+            lines.append(Text(f"  … and {len(findings) - MOST_FINDINGS} more"))
+        panel = self.query_one("#findings", Static)
+        panel.update(Text("\n").join(lines))
+        panel.display = bool(lines)
+
+    def action_back(self) -> None:
+        self.post_message(self.Back())
+
+    def action_look_again(self) -> None:
+        self.post_message(self.LookAgain())
+
+    def action_next(self) -> None:
+        """Overridden where a page leads on."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Pages that are no step of the set-up have no next."""
+        return self.STEP in STEPS[:-2] if action == "next" else True
+
+
+class StepPage(Page):
+    """A page that edits the draft. It holds a working copy, so that no answer of the app can undo a key press."""
+
+    FIELDS: ClassVar[str] = ""
+    """The findings of this page are those whose field begins so."""
+
+    facts: reactive[Facts | None] = reactive(None)
+
+    def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
+        super().__init__()
+        self.draft = draft
+        self.pointed = field
+        self._told: tuple[Finding, ...] = ()
+        self.set_reactive(StepPage.facts, facts)
+
+    def on_mount(self) -> None:
+        if self.pointed:
+            self.call_after_refresh(self.point_at, self.pointed)
+
+    def watch_facts(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        self.show_findings(self.findings())
+
+    def edit(self, draft: Draft) -> None:
+        """Take a changed draft."""
+        if draft != self.draft:
+            self.draft = draft
+            self.post_message(self.Edited(draft))
+            self.redraw()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is to be said about this page's fields, errors first; notes are left to the review."""
+        mine = [
+            finding
+            for finding in judge(self.draft, self.facts)
+            if finding.field.startswith(self.FIELDS) and finding.severity is not Severity.NOTE
+        ]
+        return tuple(sorted(mine, key=lambda finding: finding.severity is not Severity.ERROR))
+
+    def point_at(self, field: str) -> None:
+        """Bring the cursor to a field. Overridden by pages with several."""
+
+    def action_next(self) -> None:
+        """Go on, unless a text is no value of its field. What the rules refuse is said once before."""
+        errors = tuple(f for f in self.findings() if f.severity is Severity.ERROR)
+        unreadable = [finding for finding in errors if finding.code == UNREADABLE]
+        if unreadable:
+            self.point_at(unreadable[0].field)
+            self.notify("Not yet: see what is marked ✗.", severity="error", markup=False)
+        elif errors and errors != self._told:
+            self._told = errors
+            self.point_at(errors[0].field)
+            self.notify("See what is marked ✗. ctrl+n again goes on all the same.", severity="warning", markup=False)
+        else:
+            self.post_message(self.Next(self.draft))
+
+
+def finding_text(finding: Finding, name: str = "") -> Text:
+    """A finding as "✗ field: message remedy". The sign says what the colour says."""
+    sign, colour = _SIGNS[finding.severity]
+    text = Text(sign, "bold")
+    field = name or finding.field
+    if field:
+        text.append(f"{clean(field, 60)}  ", "bold")
+    text.append(clean(finding.message, 400))
+    if finding.remedy:
+        text.append(" " + clean(finding.remedy, 300), "dim" if not colour else "")
+    return text

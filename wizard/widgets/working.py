@@ -1,0 +1,30 @@
+"""A moving sign for waits."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.reactive import reactive
+from textual.widgets import Static
+
+_SIGNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_EVERY_S = 0.1
+
+
+class Working(Static):
+    """A turning sign and what is being waited for. It turns while it is displayed."""
+
+    turn: reactive[int] = reactive(0)
+
+    def __init__(self, what: str, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, markup=False)
+        self._what = what
+
+    def on_mount(self) -> None:
+        self.set_interval(_EVERY_S, self._step)
+
+    def _step(self) -> None:
+        if self.display:
+            self.turn += 1
+
+    def render(self) -> Text:
+        return Text(f"{_SIGNS[self.turn % len(_SIGNS)]} {self._what}")
