@@ -12,7 +12,6 @@ from wizard.plan.text import clean
 KEEP = "keep"
 """The step in which an apply waits for a person."""
 LONGEST_DETAIL = 400
-GOOD_RESULTS = frozenset({"kept", "done", "reset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,6 @@ class Progress:
     wait_s: float = 0
     result: str = ""
     reason: str = ""
-
-    @property
-    def good(self) -> bool:
-        return self.result in GOOD_RESULTS
 
 
 def follow(progress: Progress, line: str) -> Progress:
@@ -90,12 +85,18 @@ def _stepped(progress: Progress, name: str, state: str, event: dict[str, Any]) -
     began, took = new.began, new.took_s
     if state == "running":
         began, took = at, None
-    elif at and began and state in ("done", "failed"):
-        took = max((at - began).total_seconds(), 0.0)
+    elif state in ("done", "failed"):
+        took = _seconds(event.get("seconds"), began, at)
     new = replace(new, state=state, detail=_text(event.get("detail")) or new.detail, began=began, took_s=took)
     if old is None:
         return replace(progress, steps=(*progress.steps, new))
     return replace(progress, steps=tuple(new if step is old else step for step in progress.steps))
+
+
+def _seconds(told: object, began: datetime | None, ended: datetime | None) -> float | None:
+    if isinstance(told, int | float):
+        return float(told)
+    return max((ended - began).total_seconds(), 0.0) if began and ended else None
 
 
 def _time(value: object) -> datetime | None:

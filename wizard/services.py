@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +19,23 @@ from wizard.plan.text import clean
 if TYPE_CHECKING:
     from wizard.deploy.changes import Change
     from wizard.deploy.status import Status
-    from wizard.host.wires import Wires
     from wizard.monitor.leases import Row
+    from wizard.monitor.watch import LeaseFile
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
 
 CONFIRM_WITHIN_S = 120
 _MOST_READ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WiresSaid:
+    """What both wires say, in words. `fine`: the gateway could serve on them."""
+
+    fine: bool
+    title: str
+    text: str
+    remedy: str
 
 
 class Run(Protocol):
@@ -53,8 +64,8 @@ class Services(Protocol):
     def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]: ...
     def rows(self) -> tuple[Row, ...]: ...
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]: ...
-    def look_at_wires(self, corporate: str, cluster: str) -> Wires | None:
-        """What both wires say, or None where we may not ask them."""
+    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        """What both wires say, or None where we may not ask them. Takes seconds; ends early once `stop` is set."""
         ...
 
     def may_change(self) -> bool:
@@ -122,14 +133,17 @@ class HostServices:
     def __init__(self) -> None:
         home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         self._state = Path(home) / "ciao-wizard"
+        self._leases: LeaseFile | None = None
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def facts(self) -> Facts:
+        from wizard.deploy import state
+        from wizard.deploy.engine import applied_cluster
         from wizard.host.facts import read_facts
 
-        return read_facts(os.environ, applied_cluster=self._applied_cluster())
+        return read_facts(applied_cluster=applied_cluster(), our_pids=state.our_pids())
 
     def status(self) -> Status:
         from wizard.deploy.status import read_status
@@ -148,20 +162,24 @@ class HostServices:
 
     def rows(self) -> tuple[Row, ...]:
         from wizard.monitor.board import read_rows
+        from wizard.monitor.watch import LeaseFile
 
-        return read_rows()
+        self._leases = self._leases or LeaseFile(paths.LEASES)
+        return read_rows(self._leases)
 
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
         from wizard.host.vendors import vendor_of
 
         return {mac: vendor_of(mac) for mac in macs}
 
-    def look_at_wires(self, corporate: str, cluster: str) -> Wires | None:
+    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
         if os.geteuid() != 0:
             return None
-        from wizard.host.wires import look
+        from wizard.host.wires import explain, look
 
-        return look(corporate, cluster)
+        nic = self.facts().nic(corporate)
+        wires = look(corporate, cluster, stop=stop, corporate_has_lease=nic is not None and nic.dhcp_client)
+        return None if stop.is_set() else WiresSaid(wires.may_serve, *explain(wires))
 
     def may_change(self) -> bool:
         from wizard.host import commands
@@ -184,7 +202,11 @@ class HostServices:
         return self._start("reset", "--yes", *(["--forget-leases"] if forget_leases else []))
 
     def pending_run(self) -> Run:
-        return HostRun(self._state / "events.jsonl", self._state / "output.log")
+        from wizard.deploy import state
+
+        # Its first events file lies open to everybody.
+        files = (state.work() or {}).get("events") or [os.devnull]
+        return HostRun(Path(str(files[0])), Path(os.devnull))
 
     def confirm(self) -> None:
         self._run("confirm")
@@ -218,16 +240,6 @@ class HostServices:
             raise WizardError(f"{path} is there already.", "Choose another name.") from None
         except OSError as error:
             raise WizardError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
-
-    def _applied_cluster(self) -> str:
-        """The cluster NIC of the plan in force, or ""."""
-        from wizard.plan.planfile import PlanUnreadable, load
-
-        text = self.plan_in_force()
-        try:
-            return load(text, paths.PLAN_IN_FORCE).interfaces.cluster if text else ""
-        except PlanUnreadable:
-            return ""
 
     def _write(self, name: str, text: str) -> Path:
         """Replace one of our own files. Not synced: it is to outlive the screen, not a power cut."""

@@ -33,6 +33,7 @@ from wizard.plan.model import Plan
 from wizard.plan.planfile import load
 
 log = logging.getLogger("ciao-gateway")
+log.setLevel(logging.INFO)
 
 ARM_EVERY_S = 1.5
 LOOK_AFTER_RULES_S = 5.0
@@ -348,7 +349,7 @@ def _link_changes() -> socket.socket:
 
 def main() -> int:
     """Run the guard; 0 when it was told to end, 1 when it could not begin."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         Guard().run()
     except WizardError as error:

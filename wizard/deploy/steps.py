@@ -185,6 +185,7 @@ def _capture_nic(nic: str, journal: Journal) -> Record:
         "link": network.link_state(nic),
         "held": network.keeper().holds(nic),
         "config": journal.images.capture(LIVE_INTERFACES),
+        "state": journal.images.capture(network.state_file(nic)),
     }
 
 
@@ -201,6 +202,8 @@ def undo_address(image: Record, journal: Journal) -> str:
     journal.images.restore(image["config"])
     if image["held"] and network.link_state(nic)["present"]:
         keeper.up(nic, _config_in_use())
+    else:
+        journal.images.restore(image["state"])
     network.restore_link(image["link"])
     return f"{nic} is as it was"
 

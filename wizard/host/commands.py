@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,8 +60,9 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    late = threading.Event()
     try:
-        out = sh.Command(path)(
+        command = sh.Command(path)(
             *argv[1:],
             # A pty as stdout makes programs page, colour and, under sudo, write to the person's own terminal.
             _tty_out=False,
@@ -66,18 +70,35 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[
             _env=environment(),
             _in=stdin,
             _ok_code=list(ok),
-            _timeout=timeout,
-            _timeout_signal=15,
-            _return_cmd=True,
+            _bg=True,
+            _bg_exc=False,
         )
-        return bytes(out.stdout).decode("utf-8", "replace")
+        # Not sh's own _timeout: with it, every call lasts at least 0.1 s.
+        watch = threading.Timer(timeout, _end, (command, late))
+        watch.daemon = True
+        watch.start()
+        try:
+            command.wait()
+        finally:
+            watch.cancel()
+        return bytes(command.stdout).decode("utf-8", "replace")
     except sh.ErrorReturnCode as error:
         stderr = bytes(error.stderr).decode("utf-8", "replace")
+        if late.is_set():
+            raise CommandFailed(argv, None, stderr, f"no end after {timeout:g} s") from None
         raise CommandFailed(argv, error.exit_code, stderr) from None
-    except sh.TimeoutException:
-        raise CommandFailed(argv, None, "", f"no end after {timeout:g} s") from None
     except (sh.CommandNotFound, OSError) as error:
         raise CommandFailed(argv, None, "", str(error)) from None
+
+
+def _end(command: sh.RunningCommand, late: threading.Event) -> None:
+    late.set()
+    for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.0)):
+        try:
+            command.signal(number)
+        except ProcessLookupError:
+            return
+        time.sleep(patience)
 
 
 def works(*argv: str, timeout: float = 20) -> bool:

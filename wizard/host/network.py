@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 Record = dict[str, Any]
+_LINK_LOCAL_PATIENCE_S = 3.0
 SOURCE_LINE = "source /etc/network/interfaces.d/*"
 _STANZA = re.compile(r"^(iface|mapping|auto|allow-\S+|no-auto-down|no-scripts|source|source-directory|rename)\b")
 
@@ -48,6 +50,11 @@ class Ifupdown:
             return bool(run("ifquery", "--state", nic, ok=(0, 1)).strip())
         except CommandFailed:
             return False
+
+
+def state_file(nic: str) -> str:
+    """Where ifupdown remembers that it raised a NIC; it leaves an empty one behind."""
+    return f"/run/network/ifstate.{nic}"
 
 
 def keeper() -> Keeper:
@@ -97,6 +104,18 @@ def restore_link(image: Record) -> None:
     for address in image["addresses"]:
         if address["cidr"] not in present and address["scope"] != "link":
             run("ip", "addr", "replace", address["cidr"], "dev", nic)
+    _await_link_local(nic, image)
+
+
+def _await_link_local(nic: str, image: Record) -> None:
+    """Where the NIC had its IPv6 link-local address, wait until the kernel has made and proven it again."""
+    wanted = {a["cidr"] for a in image["addresses"] if a["scope"] == "link"}
+    deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
+    while image["up"] and wanted and time.monotonic() < deadline:
+        listed = run("ip", "-6", "addr", "show", "dev", nic, "scope", "link")
+        if all(cidr in listed for cidr in wanted) and "tentative" not in listed:
+            return
+        time.sleep(0.05)
 
 
 def main_file_edited(text: str, nic: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from wizard.lab import marker
 from wizard.lab.tools import LabFailed, find, python, search_path
 
 T = TypeVar("T")
@@ -68,8 +69,8 @@ class Laboratory:
             env={**os.environ, "PATH": search_path(os.environ)},
             start_new_session=True,
         )
-        ready, _, _ = select.select([self._front.stdout], [], [], START_SECONDS)
-        if not ready or not self._front.stdout or self._front.stdout.readline() != "ready\n":
+        sign = self._front.stdout
+        if not sign or not select.select([sign], [], [], START_SECONDS)[0] or sign.readline() != "ready\n":
             raise LabFailed(f"the laboratory did not start: {self.said() or f'no sign in {START_SECONDS:g} s'}")
         waiting = next(process for process in self._descendants() if process.name() in ("sh", "cat"))
         self.env = waiting.environ()
@@ -86,7 +87,7 @@ class Laboratory:
         return self._talk.read().strip()
 
     def namespace(self, kind: str) -> str:
-        """The laboratory's namespace of a kind (mnt, net, pid, uts, user), as in /proc/PID/ns; also once it is gone."""
+        """A namespace of the laboratory as /proc/PID/ns names it: mnt, net, pid, uts or user; also once it is gone."""
         return self._namespaces[kind]
 
     def command(self, argv: Sequence[str], netns: str | None = None, cwd: str | Path | None = None) -> list[str]:
@@ -144,6 +145,10 @@ class Laboratory:
     def machine(self, *argv: str) -> str:
         """Run `machine` in the laboratory (see wizard.lab.machine), and return its output."""
         return self.run(["machine", *argv]).stdout
+
+    def world(self) -> dict[str, Any]:
+        """What the laboratory says of itself: see marker.world."""
+        return marker.world(Path(f"/proc/{self.init}/root"))
 
     def fetch(self, url: str, *, netns: str | None = None, timeout: float = 5) -> str | None:
         """The page at `url` as seen from a namespace, or None where it cannot be had within `timeout` seconds."""

@@ -75,9 +75,7 @@ def start(argv: Sequence[str], log: Path) -> None:
     """Start a program that stays: no terminal, output appended to `log`, a child of the laboratory's process 1."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        subprocess.run(
-            ["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True
-        )
+        subprocess.run(["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
 
 
 def ip(*argv: str, netns: str | None = None) -> str:

@@ -15,7 +15,7 @@ from wizard.monitor.leases import Lease, parse_leases
 LARGEST = 32 * 1024 * 1024
 # dnsmasq empties the file, then writes it in pieces: what is younger than this may be half of it.
 _FRESH_SECONDS = 0.03
-_TRIES = 5
+_TRIES = 10
 # What stays empty, torn or away for so long is no longer a moment within a rewrite.
 SETTLED_SECONDS = 2.0
 
@@ -47,6 +47,7 @@ class LeaseFile:
         self._clock = clock
         self._leases: tuple[Lease, ...] = ()
         self._cache: dict[str, Lease] = {}
+        self._length = 0
         self._seen: _Stamp | None = None
         self._doubt: tuple[_Stamp, float] | None = None
 
@@ -72,11 +73,16 @@ class LeaseFile:
         self.problem = _problem(text, stamp)
         if stamp == self._seen:
             self._doubt = None
-        elif text.endswith("\n") or not self._leases or self._lasts(stamp):
+        elif self._is_whole(text, quiet) or not self._leases or self._lasts(stamp):
             self._leases, self.strange = parse_leases(text, self._cache)
             self._seen = stamp if quiet else None
+            self._length = len(text)
             self._doubt = None
         return self._leases
+
+    def _is_whole(self, text: str, quiet: bool) -> bool:
+        """Whether it is sure to be more than the beginning of what is being written."""
+        return text.endswith("\n") and (quiet or len(text) >= self._length)
 
     def _lasts(self, stamp: _Stamp) -> bool:
         """Whether the file has been in this doubtful state for long enough to be believed."""
@@ -97,16 +103,19 @@ def _problem(text: str, stamp: _Stamp) -> str:
 
 
 def _read_quietly(path: Path) -> tuple[str, _Stamp, bool]:
-    """Text and stamp, and whether nobody wrote meanwhile nor just before; waits a little for such a moment."""
+    """Text and stamp of a moment without a write, and whether there was none just before either.
+
+    Waits a little for such a moment. Raises FileNotFoundError or _Unreadable.
+    """
     for _ in range(_TRIES):
         data, before, after = _read_once(path)
         quiet = before == after and not 0 <= time.time() - after.changed_ns / 1e9 < _FRESH_SECONDS
         if quiet:
             break
         time.sleep(_FRESH_SECONDS / 3)
-    if before != after and not quiet:
-        # Written to all the while: not a line of it is sure to be the last.
-        data = data.rstrip(b"\n")
+    if before != after:
+        # Old and new may be mixed within one line.
+        raise _Unreadable(f"the lease file {path} is being written to all the time")
     return data.decode("utf-8", "replace"), after, quiet
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan import addresses, rules
+from wizard.plan import addresses, rules, suggest
 from wizard.plan import fields as parsers
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
@@ -214,6 +214,22 @@ def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
     if not isinstance(plan, Plan):
         return plan
     return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+
+
+def first_draft(plan: Plan | None, facts: Facts) -> Draft:
+    """What to begin with on a machine: `plan`, with this machine's NICs where it has not the plan's; or suggestions."""
+    corporate, cluster = suggest.suggest_interfaces(facts)
+    if plan is None:
+        network = suggest.suggest_network(facts)
+        return replace(
+            Draft(corporate, cluster, str(network.cidr), str(network.gateway), _pool_text(network)),
+            lease_time=network.lease_time,
+            domain=network.domain,
+        )
+    draft = Draft.from_plan(plan)
+    if facts.nic(draft.corporate) is None or facts.nic(draft.cluster) is None:
+        return replace(draft, corporate=corporate, cluster=cluster)
+    return draft
 
 
 def moved_along(draft: Draft, old_cidr: str) -> Draft:

@@ -124,15 +124,15 @@ def _range(network: Network) -> Iterator[Finding]:
         )
         return
     whole = network.dhcp_slice if network.dhcp_range is None else None
-    outside = first not in cidr or last not in cidr or (whole is not None and whole not in cidr)
-    if outside:
+    if first not in cidr or last not in cidr or (whole is not None and whole not in cidr):
         yield error(
             "range-outside",
             field,
             f"The slice {whole} is not within {cidr}." if whole else f"{said} is not within {cidr}.",
             f"Take addresses {hosts}.",
         )
-    elif int(first) == cidr.first or int(last) == cidr.last:
+        return
+    if int(first) == cidr.first or int(last) == cidr.last:
         yield error(
             "range-outside",
             field,

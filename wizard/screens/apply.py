@@ -22,10 +22,10 @@ from wizard.widgets.working import Working
 
 _BAR = 60
 _ENDS = {
-    "kept": "Kept. The gateway is in force.",
-    "rolled-back": "Gone back: this machine is as it was before.",
-    "refused": "Refused: nothing was changed.",
-    "failed": "Failed. What was changed and could not be undone is said below.",
+    "kept": ("✓ ", "Kept. The gateway is in force."),
+    "rolled-back": ("↩ ", "Gone back: this machine is as it was before."),
+    "refused": ("✗ ", "Refused: nothing was changed. Below is why."),
+    "failed": ("✗ ", "This did not work. Below is why, and what could not be taken back, if anything."),
 }
 
 
@@ -95,8 +95,8 @@ class ApplyPage(Page):
         end = self.query_one("#end", Static)
         end.display = bool(progress.result)
         if progress.result:
-            self.say(_ENDS.get(progress.result, progress.result))
-            sign = "✓ " if progress.good else "✗ "
+            sign, said = _ENDS.get(progress.result, ("✗ ", progress.result))
+            self.say(said)
             end.update(Text(sign, "bold").append_text(plain(progress.reason or progress.result, limit=900)))
         elif progress.asking:
             self.say("Every part is in place and verified. Look around, then answer.")

@@ -24,7 +24,7 @@ _SAYS = {
     "pending": "A trial is under way and waits for an answer.",
     "applied": "The gateway is in force.",
     "tripped": "The guard has stopped the gateway, to keep it from answering the wrong network.",
-    "interrupted": "A change was interrupted half-way. Reset gives everything back.",
+    "interrupted": "A change was interrupted half-way.",
 }
 
 
@@ -77,15 +77,18 @@ class DashboardPage(Page):
 
 def _told(status: Status) -> Text:
     text = Text()
+    if status.reason:
+        text.append_text(plain(status.reason, limit=600)).append("\n\n")
     if status.plan:
         text.append_text(plain(f"plan   {status.plan}", limit=200)).append("\n")
     if status.since:
         text.append_text(plain(f"since  {status.since}", limit=80)).append("\n")
     for check in status.checks:
-        text.append("\n✓ " if check.ok else "\n✗ ", "bold")
+        sign = {True: "✓", False: "✗", None: "?"}[check.ok]
+        text.append(f"\n{sign} ", "bold")
         text.append_text(plain(check.name, limit=30)).append("  ")
         text.append_text(plain(check.detail, limit=300))
-        if not check.ok and check.remedy:
+        if check.ok is False and check.remedy:
             text.append("\n    ").append_text(plain(check.remedy, limit=300))
     if status.drift:
         text.append("\n\nChanged by hand since:", "bold")

@@ -72,10 +72,7 @@ class InterfacesPage(StepPage):
         super().draw()
         table = self.query_one("#nics", KeyedTable)
         facts = self.facts or Facts()
-        first = not table.row_count
         table.sync([(nic.name, self._cells(nic)) for nic in sorted(facts.nics, key=self._order)])
-        if first:
-            table.point_at(self.draft.cluster)
         self.draw_nic()
         self.draw_wires()
 

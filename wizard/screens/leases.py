@@ -98,7 +98,7 @@ class LeasesPage(Page):
             plain(row.role or row.kind, limit=30),
             plain(row.ip or "–", limit=15),
             plain(row.mac, limit=17),
-            Text(_left(row.expires, self._now())),
+            Text(_left(row, self._now())),
             Text(_state(row)),
         )
 
@@ -107,11 +107,11 @@ def _key(row: Row) -> str:
     return f"{row.kind} {row.mac} {row.name}"
 
 
-def _left(expires: datetime | None, now: datetime) -> str:
-    """Hours and minutes until a lease runs out."""
-    if expires is None:
-        return "–"
-    minutes = max(int((expires - now).total_seconds()) // 60, 0)
+def _left(row: Row, now: datetime) -> str:
+    """Hours and minutes until the lease runs out."""
+    if row.expires is None:
+        return "ever" if row.state == "leased" else "–"
+    minutes = max(int((row.expires - now).total_seconds()) // 60, 0)
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 

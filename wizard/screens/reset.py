@@ -69,7 +69,8 @@ class ResetPage(Page):
         end = self.query_one("#end", Static)
         end.display = bool(self.progress.result)
         if self.progress.result:
-            good = self.progress.good
+            # Going back is what a reset is for.
+            good = self.progress.result == "rolled-back"
             self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
             sign = "✓ " if good else "✗ "
             end.update(Text(sign, "bold").append_text(plain(self.progress.reason or self.progress.result, limit=900)))

@@ -1,0 +1,35 @@
+"""The laboratory as a fixture. Where it cannot run, tests are skipped with the reason; in CI they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from wizard.lab.control import Laboratory
+from wizard.lab.preflight import missing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "lab" in getattr(item, "fixturenames", ()) or "lab_possible" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def lab_possible() -> None:
+    hindrances = missing()
+    if not hindrances:
+        return
+    reason = "no laboratory here: " + "; ".join(hindrances)
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def lab(lab_possible: None) -> Iterator[Laboratory]:
+    """A fresh laboratory of its own for the test."""
+    with Laboratory() as laboratory:
+        yield laboratory

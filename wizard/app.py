@@ -1,0 +1,528 @@
+"""The Textual app: the order of the pages, what they are told, and what is done for them. No rule of the domain."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import ModalScreen, Screen
+from textual.timer import Timer
+from textual.worker import Worker, WorkerState
+
+from wizard.deploy.status import Status
+from wizard.monitor.leases import Row
+from wizard.plan import draft as drafts
+from wizard.plan import planfile
+from wizard.plan.draft import Draft, first_draft
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+from wizard.progress import Progress, follow
+from wizard.screens.apply import ApplyPage
+from wizard.screens.dashboard import DashboardPage
+from wizard.screens.forwards import ForwardsPage
+from wizard.screens.interfaces import InterfacesPage
+from wizard.screens.leases import LeasesPage
+from wizard.screens.network import NetworkPage
+from wizard.screens.nodes import NodesPage
+from wizard.screens.reset import ResetPage
+from wizard.screens.review import ReviewPage
+from wizard.screens.start import StartPage
+from wizard.services import HostServices, Run, Services, WiresSaid
+from wizard.widgets.modal import Help, Question
+from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
+
+_Value = TypeVar("_Value")
+
+FOLLOW_EVERY_S = 0.2
+SAVE_AFTER_S = 0.05
+# How long a change may say nothing, its process gone, before we look for ourselves.
+PATIENCE_TICKS = 15
+_STEP_PAGES: dict[str, type[StepPage]] = {
+    "interfaces": InterfacesPage,
+    "network": NetworkPage,
+    "nodes": NodesPage,
+    "forwards": ForwardsPage,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What was found at the start."""
+
+    facts: Facts
+    status: Status
+    plan_in_force: str | None
+
+
+class WizardApp(App[None]):
+    """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; raises PlanUnreadable."""
+
+    TITLE = "ciao-wizard"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = HORIZONTAL_BREAKPOINTS
+    VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", "help")]
+
+    draft: reactive[Draft] = reactive(Draft())
+    facts: reactive[Facts | None] = reactive(None)
+    status: reactive[Status | None] = reactive(None)
+    rows: reactive[tuple[Row, ...] | None] = reactive(None)
+    progress: reactive[Progress] = reactive(Progress())
+    host: reactive[str] = reactive("")
+
+    @dataclass
+    class Told(Message):
+        """The machine's answer to question `number` of `group`, for `then`."""
+
+        group: str
+        number: int
+        then: Callable[[Any], None]
+        value: Any
+
+    def __init__(self, services: Services, plan_text: str | None = None, source: str = "") -> None:
+        # Under NO_COLOR Textual drops colours only where it is told at once to use the terminal's own.
+        plain = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if plain else None)
+        if plain:
+            self.theme = "ansi-dark"
+        self.services = services
+        self._given = None if plan_text is None else planfile.load(plan_text, source)
+        self._original = plan_text
+        digest = hashlib.sha256((plan_text or "").encode()).hexdigest()[:8]
+        self._draft_name = "draft" if plan_text is None else f"draft-{digest}"
+        self._begun_with = Draft()
+        self._page: Page | None = None
+        self._asked: dict[str, int] = {}
+        self._plan_text = ""
+        self._run: Run | None = None
+        self._follower: Timer | None = None
+        self._silent = 0
+        self._saving: Timer | None = None
+        self._in_force = False
+        self._wires_stop = threading.Event()
+
+    # Asking the machine
+
+    def ask(
+        self,
+        group: str,
+        question: Callable[[], _Value],
+        then: Callable[[_Value], None],
+        otherwise: Callable[[WizardError], None] | None = None,
+    ) -> None:
+        """Have `question` answered in a thread; `then` gets the answer, unless the group was asked again since."""
+        number = self._asked.get(group, 0) + 1
+        self._asked[group] = number
+
+        def answer() -> None:
+            try:
+                told = self.Told(group, number, then, question())
+            except WizardError as error:
+                told = self.Told(group, number, otherwise or self.complain, error)
+            self.post_message(told)
+
+        self.run_worker(answer, name=group, group=group, thread=True, exit_on_error=False)
+
+    def on_wizard_app_told(self, message: Told) -> None:
+        if self._asked.get(message.group) == message.number:
+            message.then(message.value)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A defect of ours in a thread must not look like a wait without end."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.complain(WizardError(f"{event.worker.name}: {type(error).__name__}: {error}", "This is a defect."))
+
+    def complain(self, error: WizardError) -> None:
+        self.notify(f"{error.message} {error.remedy}".strip(), severity="error", timeout=10, markup=False)
+
+    # The start
+
+    def on_mount(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._show(StartPage())
+
+        def look() -> Beginning:
+            return Beginning(self.services.facts(), self.services.status(), self.services.plan_in_force())
+
+        self.ask("begin", look, self._begun, self._cannot_begin)
+
+    def _cannot_begin(self, error: WizardError) -> None:
+        if isinstance(self._page, StartPage):
+            self._page.trouble = error
+
+    def _begun(self, found: Beginning) -> None:
+        self.facts, self.status = found.facts, found.status
+        self.host = found.facts.host_name
+        self._in_force = found.status.state in ("applied", "tripped") and found.plan_in_force is not None
+        self._begun_with = first_draft(self._given, found.facts)
+        self.draft = self._begun_with
+        if found.status.state == "pending":
+            self._join()
+            return
+        self._go("interfaces" if found.status.state == "absent" else "dashboard")
+        self._offer_draft()
+
+    def _offer_draft(self) -> None:
+        saved = self.services.read_draft(self._draft_name)
+        draft = drafts.load(saved[0]) if saved else None
+        if saved is None or draft is None or draft == self._begun_with:
+            return
+        when = saved[1].astimezone().strftime("%d %B, %H:%M")
+        text = f"What you typed until {when} is still here: {len(draft.nodes)} nodes, subnet {draft.cidr[:40]}."
+        question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", prefer=True)
+        self.push_screen(question, partial(self._draft_offered, draft))
+
+    def _draft_offered(self, draft: Draft, taken: bool | None) -> None:
+        if taken:
+            self.draft = draft
+            self._go("interfaces")
+        else:
+            self._forget_draft()
+
+    # The pages
+
+    def _show(self, page: Page) -> None:
+        """Put `page` in the place of the one that is there, dialogs and all."""
+        while isinstance(self.screen, ModalScreen):
+            self.pop_screen()
+        self._wires_stop.set()
+        page.data_bind(host=WizardApp.host)
+        if isinstance(page, StepPage):
+            page.data_bind(facts=WizardApp.facts)
+        elif isinstance(page, ApplyPage | ResetPage):
+            page.data_bind(progress=WizardApp.progress)
+        elif isinstance(page, DashboardPage):
+            page.data_bind(status=WizardApp.status)
+        elif isinstance(page, LeasesPage):
+            page.data_bind(rows=WizardApp.rows)
+        self._page = page
+        if len(self.screen_stack) > 1:
+            self.switch_screen(page)
+        else:
+            self.push_screen(page)
+
+    def _go(self, name: str, field: str = "") -> None:
+        if name in _STEP_PAGES:
+            self._show(_STEP_PAGES[name](self.draft, self.facts, field))
+            if name == "interfaces":
+                self._look_at_wires(self.draft.corporate, self.draft.cluster)
+        elif name == "review":
+            self._review()
+        elif name == "dashboard":
+            self._show(DashboardPage())
+            self._look_at_status()
+        elif name == "leases":
+            self._show(LeasesPage(self.services.now))
+            self._read_rows()
+        elif name == "reset":
+            self.progress = Progress()
+            self._show(ResetPage())
+        elif name in ("edit", "again"):
+            self.ask("edit", self.services.plan_in_force, partial(self._edit, name))
+
+    def _edit(self, name: str, text: str | None) -> None:
+        """Take up the plan in force: to change it, or to apply it once more as it is."""
+        if text is None:
+            self._go("interfaces")
+            return
+        try:
+            plan = planfile.load(text, "the plan in force")
+        except planfile.PlanUnreadable as error:
+            self.complain(error)
+            return
+        self._original = text
+        self._begun_with = Draft.from_plan(plan)
+        self.draft = self._begun_with
+        self._go("interfaces" if name == "edit" else "review")
+
+    def on_page_edited(self, message: Page.Edited) -> None:
+        self.draft = message.draft
+
+    def on_page_next(self, message: Page.Next) -> None:
+        self.draft = message.draft
+        if self._page is not None and self._page.STEP in _STEP_PAGES:
+            self._go(STEPS[STEPS.index(self._page.STEP) + 1])
+
+    def on_page_go(self, message: Page.Go) -> None:
+        self._go(message.page, message.field)
+
+    def on_page_back(self) -> None:
+        page = self._page
+        if isinstance(page, ResetPage) and self.progress.result:
+            self._begin()
+        elif isinstance(page, LeasesPage | ResetPage):
+            self._go("dashboard")
+        elif isinstance(page, InterfacesPage) and self._in_force:
+            self._go("dashboard")
+        elif page is not None and page.STEP in STEPS[1:]:
+            self._go(STEPS[STEPS.index(page.STEP) - 1])
+
+    def on_page_look_again(self) -> None:
+        page = self._page
+        if isinstance(page, StartPage):
+            self._begin()
+        elif isinstance(page, DashboardPage):
+            self._look_at_status()
+        elif isinstance(page, LeasesPage):
+            self._read_rows()
+        else:
+            self.ask("facts", self.services.facts, self._looked)
+
+    def _looked(self, facts: Facts) -> None:
+        self.facts = facts
+        if isinstance(self._page, InterfacesPage):
+            self._look_at_wires(self._page.draft.corporate, self._page.draft.cluster)
+        elif isinstance(self._page, ReviewPage):
+            self._review()
+
+    def _look_at_status(self) -> None:
+        self.ask("status", self.services.status, partial(setattr, self, "status"))
+
+    def _read_rows(self) -> None:
+        self.ask("rows", self.services.rows, partial(setattr, self, "rows"))
+
+    def on_nodes_page_vendors_wanted(self, message: NodesPage.VendorsWanted) -> None:
+        self.ask("vendors", lambda: self.services.vendors(message.macs), self._vendors_told)
+
+    def _vendors_told(self, vendors: dict[str, str]) -> None:
+        if isinstance(self._page, NodesPage):
+            self._page.vendors = {**self._page.vendors, **vendors}
+
+    # The wires
+
+    def on_interfaces_page_chosen(self, message: InterfacesPage.Chosen) -> None:
+        self._look_at_wires(message.corporate, message.cluster)
+
+    def _look_at_wires(self, corporate: str, cluster: str) -> None:
+        """Ask both wires while nothing of ours serves on one of them. Nobody waits for it."""
+        self._wires_stop.set()
+        if not corporate or not cluster or self.status is None or self.status.state != "absent":
+            return
+        stop = self._wires_stop = threading.Event()
+        if isinstance(self._page, InterfacesPage):
+            self._page.asking = True
+        self.ask("wires", lambda: self.services.look_at_wires(corporate, cluster, stop), self._wires_told, self._no_wires)
+
+    def _wires_told(self, said: WiresSaid | None) -> None:
+        if isinstance(self._page, InterfacesPage):
+            self._page.asking = False
+            self._page.wires = said
+
+    def _no_wires(self, error: WizardError) -> None:
+        self._wires_told(WiresSaid(False, "The wires could not be asked", error.message, error.remedy))
+
+    # Review and apply
+
+    def _review(self) -> None:
+        page = ReviewPage(self.draft, self.facts)
+        self._show(page)
+        plan = self.draft.to_plan()
+        if page.blocked or not isinstance(plan, Plan):
+            return
+
+        def compare() -> tuple[str, Any]:
+            text = planfile.dump(plan, self._original)
+            return text, self.services.changes(plan, text)
+
+        self.ask("changes", compare, partial(self._compared, page), partial(setattr, page, "trouble"))
+
+    def _compared(self, page: ReviewPage, found: tuple[str, Any]) -> None:
+        self._plan_text, page.changes = found
+
+    def on_review_page_save_asked(self, message: ReviewPage.SaveAsked) -> None:
+        plan = self.draft.to_plan()
+        if not isinstance(plan, Plan):
+            self.notify("This is no plan yet: see what is marked ✗.", severity="error", markup=False)
+            return
+
+        def save() -> str:
+            self.services.save_plan(message.path, planfile.dump(plan, self._original))
+            return message.path
+
+        self.ask("save", save, lambda path: self.notify(f"Saved as {path}.", markup=False))
+
+    def on_review_page_apply_asked(self) -> None:
+        self._privileged(partial(self._start, ApplyPage(self.services.now), partial(self._apply, self._plan_text)))
+
+    def on_reset_page_asked(self, message: ResetPage.Asked) -> None:
+        self._privileged(partial(self._start, None, partial(self.services.start_reset, message.forget_leases)))
+
+    def _apply(self, text: str) -> Run:
+        return self.services.start_apply(text)
+
+    def _privileged(self, then: Callable[[], None]) -> None:
+        """Do `then` once sudo needs no password, which it asks for outside the screen."""
+        self.ask("sudo", self.services.may_change, partial(self._password, then), self._not_started)
+
+    def _password(self, then: Callable[[], None], already: bool) -> None:
+        try:
+            if not already:
+                with self.suspend():
+                    already = self.services.ask_password()
+        except SuspendNotSupported:
+            self._not_started(WizardError("A password cannot be asked here.", "Start it again as root."))
+            return
+        except WizardError as error:
+            self._not_started(error)
+            return
+        if already:
+            then()
+        else:
+            self._not_started(WizardError("Nothing was changed: that needs root.", "Try again, or start it as root."))
+
+    def _not_started(self, error: WizardError) -> None:
+        if isinstance(self._page, ResetPage):
+            self._page.running = False
+        self.complain(error)
+
+    def _start(self, page: Page | None, start: Callable[[], Run]) -> None:
+        if self._run is not None:
+            self.notify("A change is under way already.", severity="error", markup=False)
+            return
+        self.progress = Progress()
+        if page is not None:
+            self._show(page)
+        self.ask("start", start, self._started, self._could_not_start)
+
+    def _could_not_start(self, error: WizardError) -> None:
+        self.progress = Progress(result="refused", reason=f"{error.message} {error.remedy}".strip())
+
+    def _join(self) -> None:
+        """Follow a change that was started before we were."""
+        self.progress = Progress()
+        self._show(ApplyPage(self.services.now))
+        self.ask("start", self.services.pending_run, self._started, self._could_not_start)
+
+    def _started(self, run: Run) -> None:
+        self._run = run
+        self._silent = 0
+        self._follower = self.set_interval(FOLLOW_EVERY_S, self._follow)
+
+    def _follow(self) -> None:
+        """Fold what the events file says by now into the progress."""
+        run = self._run
+        if run is None:
+            return
+        lines = run.lines()
+        progress = self.progress
+        for line in lines:
+            progress = follow(progress, line)
+        self.progress = progress
+        if progress.result:
+            self._ended()
+            return
+        self._silent = 0 if lines or run.alive() else self._silent + 1
+        if self._silent == PATIENCE_TICKS:
+            self.ask("status", self.services.status, self._silence_explained)
+
+    def _silence_explained(self, status: Status) -> None:
+        """The process is gone and the file says no more: what is true now?"""
+        self._silent = 0
+        if status.state == "pending" or self._run is None:
+            return
+        told = self._run.said()
+        why = f"It ended without a word. Now: {status.state}. {told}".strip()
+        self.progress = Progress(self.progress.steps, result="failed", reason=why)
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+        self._run = None
+        if isinstance(self._page, ApplyPage) and self.progress.result == "kept":
+            self._in_force = True
+            self._forget_draft()
+            self.rows = None
+            self._go("leases")
+
+    def on_apply_page_answered(self, message: ApplyPage.Answered) -> None:
+        answer = self.services.confirm if message.keep else self.services.rollback
+        self.ask("answer", answer, lambda _: None, self._not_answered)
+
+    def _not_answered(self, error: WizardError) -> None:
+        if isinstance(self._page, ApplyPage):
+            self._page.answer = None
+        self.complain(error)
+
+    # The draft
+
+    def watch_draft(self, draft: Draft) -> None:
+        """Keep it where the next start finds it; several changes at once are one."""
+        if draft != self._begun_with and self._saving is None:
+            self._saving = self.set_timer(SAVE_AFTER_S, self._save_draft)
+
+    def _save_draft(self) -> None:
+        self._saving = None
+        try:
+            self.services.save_draft(self._draft_name, drafts.dump(self.draft))
+        except WizardError as error:
+            self.complain(error)
+
+    def _forget_draft(self) -> None:
+        if self._saving is not None:
+            self._saving.stop()
+            self._saving = None
+        try:
+            self.services.forget_draft(self._draft_name)
+        except WizardError as error:
+            self.complain(error)
+
+    # Everywhere
+
+    def action_help(self) -> None:
+        page = self._page
+        if page is None or isinstance(self.screen, ModalScreen):
+            return
+        keys = [
+            (self.get_key_display(active.binding), active.binding.description)
+            for active in self.screen.active_bindings.values()
+            if active.binding.description and active.enabled and not active.binding.system
+        ]
+        self.push_screen(Help(page.TITLE or "", page.HELP, keys))
+
+    async def action_quit(self) -> None:
+        if self._run is None or isinstance(self.screen, Question):
+            self._leave(True)
+            return
+        text = "The change goes on without this screen. If it waits for your answer, it goes back by itself."
+        question = Question("Leave it alone?", text, "[ Leave ]", "[ Stay ]")
+        self.push_screen(question, self._leave)
+
+    def _leave(self, sure: bool | None) -> None:
+        if sure:
+            self._wires_stop.set()
+            if self._saving is not None:
+                self._save_draft()
+            self.exit()
+
+    def get_key_display(self, binding: Binding) -> str:
+        return binding.key_display or binding.key.split(",")[0].replace("escape", "esc").replace("delete", "del")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("Look again", "Read this machine anew", self.on_page_look_again)
+        if self._in_force and self._run is None:
+            yield SystemCommand("Leases", "Who has which address", partial(self._go, "leases"))
+            yield SystemCommand("Dashboard", "Whether the gateway works", partial(self._go, "dashboard"))
+            yield SystemCommand("Edit plan", "Change the plan in force", partial(self._go, "edit"))
+            yield SystemCommand("Reset", "Give everything back", partial(self._go, "reset"))
+
+
+def run(plan_text: str | None, source: str) -> int:
+    """Show the wizard on this terminal; the exit status. Raises PlanUnreadable for `plan_text`."""
+    app = WizardApp(HostServices(), plan_text, source)
+    app.run()
+    return app.return_code or 0
