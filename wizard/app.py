@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
-from textual.worker import Worker, WorkerState
 
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
@@ -26,7 +24,7 @@ from wizard.plan.draft import Draft, first_draft
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.progress import Progress, follow
+from wizard.progress import Progress
 from wizard.screens.apply import ApplyPage
 from wizard.screens.dashboard import DashboardPage
 from wizard.screens.forwards import ForwardsPage
@@ -37,16 +35,12 @@ from wizard.screens.nodes import NodesPage
 from wizard.screens.reset import ResetPage
 from wizard.screens.review import ReviewPage
 from wizard.screens.start import StartPage
-from wizard.services import HostServices, Run, Services, WiresSaid
+from wizard.services import HostServices, Services, WiresSaid
+from wizard.widgets.changing import ChangingApp
 from wizard.widgets.modal import Help, Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
 
-_Value = TypeVar("_Value")
-
-FOLLOW_EVERY_S = 0.2
 SAVE_AFTER_S = 0.05
-# How long a change may say nothing, its process gone, before we look for ourselves.
-PATIENCE_TICKS = 15
 _STEP_PAGES: dict[str, type[StepPage]] = {
     "interfaces": InterfacesPage,
     "network": NetworkPage,
@@ -64,7 +58,7 @@ class Beginning:
     plan_in_force: str | None
 
 
-class WizardApp(App[None]):
+class WizardApp(ChangingApp):
     """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; raises PlanUnreadable."""
 
     TITLE = "ciao-wizard"
@@ -77,17 +71,7 @@ class WizardApp(App[None]):
     facts: reactive[Facts | None] = reactive(None)
     status: reactive[Status | None] = reactive(None)
     rows: reactive[tuple[Row, ...] | None] = reactive(None)
-    progress: reactive[Progress] = reactive(Progress())
     host: reactive[str] = reactive("")
-
-    @dataclass
-    class Told(Message):
-        """The machine's answer to question `number` of `group`, for `then`."""
-
-        group: str
-        number: int
-        then: Callable[[Any], None]
-        value: Any
 
     def __init__(self, services: Services, plan_text: str | None = None, source: str = "") -> None:
         # Under NO_COLOR Textual drops colours only where it is told at once to use the terminal's own.
@@ -102,49 +86,10 @@ class WizardApp(App[None]):
         self._draft_name = "draft" if plan_text is None else f"draft-{digest}"
         self._begun_with = Draft()
         self._page: Page | None = None
-        self._asked: dict[str, int] = {}
         self._plan_text = ""
-        self._run: Run | None = None
-        self._follower: Timer | None = None
-        self._silent = 0
         self._saving: Timer | None = None
         self._in_force = False
         self._wires_stop = threading.Event()
-
-    # Asking the machine
-
-    def ask(
-        self,
-        group: str,
-        question: Callable[[], _Value],
-        then: Callable[[_Value], None],
-        otherwise: Callable[[WizardError], None] | None = None,
-    ) -> None:
-        """Have `question` answered in a thread; `then` gets the answer, unless the group was asked again since."""
-        number = self._asked.get(group, 0) + 1
-        self._asked[group] = number
-
-        def answer() -> None:
-            try:
-                told = self.Told(group, number, then, question())
-            except WizardError as error:
-                told = self.Told(group, number, otherwise or self.complain, error)
-            self.post_message(told)
-
-        self.run_worker(answer, name=group, group=group, thread=True, exit_on_error=False)
-
-    def on_wizard_app_told(self, message: Told) -> None:
-        if self._asked.get(message.group) == message.number:
-            message.then(message.value)
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A defect of ours in a thread must not look like a wait without end."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            self.complain(WizardError(f"{event.worker.name}: {type(error).__name__}: {error}", "This is a defect."))
-
-    def complain(self, error: WizardError) -> None:
-        self.notify(f"{error.message} {error.remedy}".strip(), severity="error", timeout=10, markup=False)
 
     # The start
 
@@ -170,7 +115,8 @@ class WizardApp(App[None]):
         self._begun_with = first_draft(self._given, found.facts)
         self.draft = self._begun_with
         if found.status.state == "pending":
-            self._join()
+            self._show(ApplyPage(self.services.now))
+            self.change(self.services.pending_run)
             return
         self._go("interfaces" if found.status.state == "absent" else "dashboard")
         self._offer_draft()
@@ -263,9 +209,7 @@ class WizardApp(App[None]):
         page = self._page
         if isinstance(page, ResetPage) and self.progress.result:
             self._begin()
-        elif isinstance(page, LeasesPage | ResetPage):
-            self._go("dashboard")
-        elif isinstance(page, InterfacesPage) and self._in_force:
+        elif isinstance(page, LeasesPage | ResetPage) or (isinstance(page, InterfacesPage) and self._in_force):
             self._go("dashboard")
         elif page is not None and page.STEP in STEPS[1:]:
             self._go(STEPS[STEPS.index(page.STEP) - 1])
@@ -314,7 +258,8 @@ class WizardApp(App[None]):
         stop = self._wires_stop = threading.Event()
         if isinstance(self._page, InterfacesPage):
             self._page.asking = True
-        self.ask("wires", lambda: self.services.look_at_wires(corporate, cluster, stop), self._wires_told, self._no_wires)
+        look = partial(self.services.look_at_wires, corporate, cluster, stop)
+        self.ask("wires", look, self._wires_told, self._no_wires)
 
     def _wires_told(self, said: WiresSaid | None) -> None:
         if isinstance(self._page, InterfacesPage):
@@ -330,7 +275,7 @@ class WizardApp(App[None]):
         page = ReviewPage(self.draft, self.facts)
         self._show(page)
         plan = self.draft.to_plan()
-        if page.blocked or not isinstance(plan, Plan):
+        if not isinstance(plan, Plan):
             return
 
         def compare() -> tuple[str, Any]:
@@ -355,93 +300,22 @@ class WizardApp(App[None]):
         self.ask("save", save, lambda path: self.notify(f"Saved as {path}.", markup=False))
 
     def on_review_page_apply_asked(self) -> None:
-        self._privileged(partial(self._start, ApplyPage(self.services.now), partial(self._apply, self._plan_text)))
+        self.when_privileged(self._apply)
+
+    def _apply(self) -> None:
+        self._show(ApplyPage(self.services.now))
+        self.change(partial(self.services.start_apply, self._plan_text))
 
     def on_reset_page_asked(self, message: ResetPage.Asked) -> None:
-        self._privileged(partial(self._start, None, partial(self.services.start_reset, message.forget_leases)))
+        start = partial(self.services.start_reset, message.forget_leases)
+        self.when_privileged(partial(self.change, start))
 
-    def _apply(self, text: str) -> Run:
-        return self.services.start_apply(text)
-
-    def _privileged(self, then: Callable[[], None]) -> None:
-        """Do `then` once sudo needs no password, which it asks for outside the screen."""
-        self.ask("sudo", self.services.may_change, partial(self._password, then), self._not_started)
-
-    def _password(self, then: Callable[[], None], already: bool) -> None:
-        try:
-            if not already:
-                with self.suspend():
-                    already = self.services.ask_password()
-        except SuspendNotSupported:
-            self._not_started(WizardError("A password cannot be asked here.", "Start it again as root."))
-            return
-        except WizardError as error:
-            self._not_started(error)
-            return
-        if already:
-            then()
-        else:
-            self._not_started(WizardError("Nothing was changed: that needs root.", "Try again, or start it as root."))
-
-    def _not_started(self, error: WizardError) -> None:
+    def change_refused(self, error: WizardError) -> None:
         if isinstance(self._page, ResetPage):
             self._page.running = False
         self.complain(error)
 
-    def _start(self, page: Page | None, start: Callable[[], Run]) -> None:
-        if self._run is not None:
-            self.notify("A change is under way already.", severity="error", markup=False)
-            return
-        self.progress = Progress()
-        if page is not None:
-            self._show(page)
-        self.ask("start", start, self._started, self._could_not_start)
-
-    def _could_not_start(self, error: WizardError) -> None:
-        self.progress = Progress(result="refused", reason=f"{error.message} {error.remedy}".strip())
-
-    def _join(self) -> None:
-        """Follow a change that was started before we were."""
-        self.progress = Progress()
-        self._show(ApplyPage(self.services.now))
-        self.ask("start", self.services.pending_run, self._started, self._could_not_start)
-
-    def _started(self, run: Run) -> None:
-        self._run = run
-        self._silent = 0
-        self._follower = self.set_interval(FOLLOW_EVERY_S, self._follow)
-
-    def _follow(self) -> None:
-        """Fold what the events file says by now into the progress."""
-        run = self._run
-        if run is None:
-            return
-        lines = run.lines()
-        progress = self.progress
-        for line in lines:
-            progress = follow(progress, line)
-        self.progress = progress
-        if progress.result:
-            self._ended()
-            return
-        self._silent = 0 if lines or run.alive() else self._silent + 1
-        if self._silent == PATIENCE_TICKS:
-            self.ask("status", self.services.status, self._silence_explained)
-
-    def _silence_explained(self, status: Status) -> None:
-        """The process is gone and the file says no more: what is true now?"""
-        self._silent = 0
-        if status.state == "pending" or self._run is None:
-            return
-        told = self._run.said()
-        why = f"It ended without a word. Now: {status.state}. {told}".strip()
-        self.progress = Progress(self.progress.steps, result="failed", reason=why)
-        self._ended()
-
-    def _ended(self) -> None:
-        if self._follower is not None:
-            self._follower.stop()
-        self._run = None
+    def change_ended(self) -> None:
         if isinstance(self._page, ApplyPage) and self.progress.result == "kept":
             self._in_force = True
             self._forget_draft()
@@ -494,7 +368,7 @@ class WizardApp(App[None]):
         self.push_screen(Help(page.TITLE or "", page.HELP, keys))
 
     async def action_quit(self) -> None:
-        if self._run is None or isinstance(self.screen, Question):
+        if not self.changing or isinstance(self.screen, Question):
             self._leave(True)
             return
         text = "The change goes on without this screen. If it waits for your answer, it goes back by itself."
@@ -514,7 +388,7 @@ class WizardApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield SystemCommand("Look again", "Read this machine anew", self.on_page_look_again)
-        if self._in_force and self._run is None:
+        if self._in_force and not self.changing:
             yield SystemCommand("Leases", "Who has which address", partial(self._go, "leases"))
             yield SystemCommand("Dashboard", "Whether the gateway works", partial(self._go, "dashboard"))
             yield SystemCommand("Edit plan", "Change the plan in force", partial(self._go, "edit"))

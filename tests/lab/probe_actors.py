@@ -1,4 +1,4 @@
-"""What runs inside the namespaces of the probe's tests: the probe itself, servers that nobody sells, nodes that shout.
+"""What runs inside the namespaces of the probe's tests: the probe, servers that nobody sells, nodes that shout.
 
     probe_actors.py ACTOR JSON-ARGUMENTS
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import random
 import secrets
 import signal
 import socket
@@ -118,9 +117,8 @@ def discovers(frame: bytes) -> tuple[bytes, bytes, int] | None:
     return frame[46:50], frame[70:76], int.from_bytes(frame[50:52], "big")
 
 
-def serve(nic: str, delay: float | list[float], make: Callable[[bytes, bytes, int], Iterator[bytes]]) -> None:
-    """Answers each DISCOVER with the frames of `make`, `delay` seconds later; of two delays, something in between."""
-    soonest, latest = delay if isinstance(delay, list) else (delay, delay)
+def serve(nic: str, delay: float, make: Callable[[bytes, bytes, int], Iterator[bytes]]) -> None:
+    """Answers each DISCOVER with the frames of `make`, `delay` seconds later."""
     sock = tap(nic)
     due: list[tuple[float, int, bytes]] = []
     count = itertools.count()
@@ -134,15 +132,14 @@ def serve(nic: str, delay: float | list[float], make: Callable[[bytes, bytes, in
             asked = None
         if asked:
             for answer in make(*asked):
-                at = time.monotonic() + random.uniform(soonest, latest)
-                heapq.heappush(due, (at, next(count), answer))
+                heapq.heappush(due, (time.monotonic() + delay, next(count), answer))
         while due and due[0][0] <= time.monotonic():
             sock.send(heapq.heappop(due)[2])
 
 
 def server(
     nic: str,
-    delay: float | list[float] = 0,
+    delay: float = 0,
     unicast: bool = False,
     relay: str = "0.0.0.0",  # noqa: S104
     tags: list[int] | None = None,
@@ -151,7 +148,7 @@ def server(
     to_others: bool = False,
     ip: str = "10.9.0.1",
 ) -> None:
-    """A server that answers as told. `patience`: only where `secs` has grown to this; `to_others`: never to who asks."""
+    """A server that answers as told. `patience`: only where `secs` has grown to it; `to_others`: never who asks."""
 
     def make(xid: bytes, chaddr: bytes, secs: int) -> Iterator[bytes]:
         if secs < patience:
@@ -198,10 +195,9 @@ def broken_replies(xid: bytes, chaddr: bytes, _secs: int) -> Iterator[bytes]:
         bad = reply(bytes(4), chaddr, "0.0.0.0", "0.0.0.0", options * 20)  # noqa: S104
         yield ethernet(everyone, SERVER_MAC, [], udp("10.9.0.1", "255.255.255.255", 67, bad))
     yield ethernet(everyone, SERVER_MAC, [1, 2, 3, 4, 5, 6], frame[14:])
-    noise = random.Random(1)
-    for _ in range(100):
-        yield frame[:14] + noise.randbytes(noise.randrange(1, 1400))
-        yield ethernet(everyone, SERVER_MAC, [], udp("10.9.0.1", "255.255.255.255", 67, noise.randbytes(400)))
+    for size in range(1, 1400, 14):
+        yield frame[:14] + secrets.token_bytes(size)
+        yield ethernet(everyone, SERVER_MAC, [], udp("10.9.0.1", "255.255.255.255", 67, secrets.token_bytes(size)))
 
 
 def hostile(nic: str, then_offer: float | None = None) -> None:

@@ -292,9 +292,7 @@ def test_our_own_server_was_answering_all_the_while(started: Started) -> None:
         ("not let out", "not-sent", 4),
     ],
 )  # fmt: skip
-def test_what_could_not_be_asked_is_not_called_silent(
-    started: Started, name: str, cause: str, at_most: float
-) -> None:
+def test_what_could_not_be_asked_is_not_called_silent(started: Started, name: str, cause: str, at_most: float) -> None:
     result = started.result(name)
     assert (result["verdict"], result["cause"]) == ("unknown", cause)
     assert result["reason"].isprintable()

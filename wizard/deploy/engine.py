@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wizard.deploy import state, steps, verify
+from wizard.deploy import proof, state, steps, verify
 from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal
 from wizard.deploy.lock import Lock
@@ -76,7 +76,9 @@ def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> steps.Job
         previous = plan_in_force()
     except WizardError:
         previous = None
-    return steps.Job(plan, (*files, render_identity(plan, facts), interfaces), uid, journal, previous)
+    corporate = facts.nic(plan.interfaces.corporate)
+    leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
+    return steps.Job(plan, (*files, render_identity(plan, facts), interfaces), uid, journal, previous, leased)
 
 
 class Engine:
@@ -188,10 +190,11 @@ class Engine:
         verdict = self._await_worker(worker, ok_read)
         os.close(ok_read)
         if verdict != b"y":
-            why = verdict.decode("utf-8", "replace").removeprefix("n") or "the engine ended unexpectedly"
+            why = verdict[1:].decode("utf-8", "replace") or "the engine ended unexpectedly"
             if state.decision() == "revert":
                 why = "taken back on request"
-            self._revert(why, "failed" if not state.decision() else "rolled-back", worker, gone_write)
+            result = "refused" if verdict[:1] == b"r" else "rolled-back" if state.decision() else "failed"
+            self._revert(why, result, worker, gone_write)
             return False
         self.worker, self.gone_write = worker, gone_write
         return True
@@ -227,13 +230,15 @@ class Engine:
             os._exit(70)
 
     def _take_trial(self, job: steps.Job, trial: list[steps.Step], watchman: int) -> str:
-        """Take the steps and verify them: "y", or "n" and why."""
+        """Take the steps and verify them: "y", or why not after "n" (failed) or "r" (refused)."""
         try:
             for step in trial:
                 if os.getppid() != watchman:
                     return "nthe engine was killed"
                 take(step, self.journal, self.teller)
             self._verify(job)
+        except proof.WireRefused as error:
+            return "r" + _in_full(error)
         except (WizardError, OSError) as error:
             return "n" + _in_full(error)
         return "y"
@@ -294,7 +299,7 @@ class Engine:
         if problems:
             self.teller.result("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
         else:
-            self.teller.result("rolled-back", why) if result == "rolled-back" else self.teller.result("failed", why)
+            self.teller.result(result, why)
 
     def _let_go(self, worker: int, gone_write: int) -> None:
         os.write(gone_write, b".")
@@ -329,6 +334,8 @@ def take(step: steps.Step, journal: Journal, teller: Teller) -> None:
         return
     teller.step(step.name, "running", step.title)
     begun = time.monotonic()
+    if isinstance(step, steps.ProveWires):
+        step.tell = lambda gone: teller.step(step.name, "running", step.title, seconds=round(gone, 1))
     try:
         journal.append({"t": "before", "step": step.name, "image": step.capture()})
         detail = step.do()

@@ -21,7 +21,7 @@ SERVE_LOG = f"{paths.RUN}/serve.log"
 _RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
 _PATIENCE_S = 20.0
 # Reasons to be mute that are no fault of the configuration: served as soon as they are over.
-HARMLESS = ("no-carrier",)
+HARMLESS = ("no-carrier", "unproven")
 
 
 def serve_command() -> list[str]:
@@ -49,8 +49,9 @@ def prepare(uid: int) -> None:
     dnsmasq.check(dnsmasq.CONF)
 
 
-def start() -> None:
-    """Start the guard: as a systemd service where systemd runs, else detached."""
+def start() -> float:
+    """Start the guard: as a systemd service where systemd runs, else detached. The moment (boottime) before."""
+    moment = state.boottime()
     state.remove(state.SERVE)
     if systemd.running():
         if not Path(paths.SERVICE_FILE).exists():
@@ -59,17 +60,23 @@ def start() -> None:
         systemd.start(paths.SERVICE_NAME)
     else:
         detach(serve_command(), SERVE_LOG)
+    return moment
 
 
-def reload() -> None:
-    """Have the guard take up the live files: reservations at once, options by a restart of dnsmasq."""
+def reload() -> float:
+    """Have the guard take up the live files: reservations at once, options by a restart of dnsmasq.
+
+    The moment (boottime) before, for the wait functions.
+    """
+    moment = state.boottime()
     told = state.serve()
     process = processes.from_json(told.get("process")) if told else None
     processes.send(process, signal.SIGHUP, state.SERVE_WORD)
+    return moment
 
 
-def wait_until_armed(patience: float = _PATIENCE_S) -> str:
-    """Wait until the guard serves the live configuration; in words what it does.
+def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
+    """Wait until the guard has taken up the live configuration after `since` and serves it; in words what it does.
 
     Raises WizardError with the guard's reason where it does not come to that.
     """
@@ -78,7 +85,7 @@ def wait_until_armed(patience: float = _PATIENCE_S) -> str:
     reason = "the guard did not start"
     while time.monotonic() < deadline:
         told = state.serve()
-        if told is not None and told.get("digest") == wanted:
+        if _taken_up(told, wanted, since) and told is not None:
             reason = str(told.get("reason") or reason)
             if told.get("mode") == "armed":
                 return "armed"
@@ -90,6 +97,20 @@ def wait_until_armed(patience: float = _PATIENCE_S) -> str:
     raise WizardError(
         f"the gateway does not serve: {reason}", f"Its log is {SERVE_LOG}, dnsmasq's {paths.DNSMASQ_LOG}."
     )
+
+
+def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:
+    return told is not None and told.get("digest") == wanted and float(told.get("taken_up") or 0) >= since
+
+
+def wait_until_taken_up(since: float, patience: float = _PATIENCE_S) -> None:
+    """Wait until the guard runs on the live configuration, armed or not. Raises WizardError where it does not."""
+    wanted = digest()
+    deadline = time.monotonic() + patience
+    while not _taken_up(state.serve(), wanted, since):
+        if time.monotonic() > deadline:
+            raise WizardError("the guard does not take up its configuration", f"Its log is {SERVE_LOG}.")
+        time.sleep(0.05)
 
 
 def stop() -> None:
@@ -123,7 +144,7 @@ def clear() -> None:
     """Remove what the guard keeps under /run, and its unit there."""
     for directory in (paths.LIVE, paths.DNSMASQ_RUN):
         # The rules and the address still need theirs; their own undo removes them.
-        keep = {"nat.sh", "interfaces"} if directory == paths.LIVE else set()
+        keep = {"nat.sh", "interfaces", "proof.json"} if directory == paths.LIVE else set()
         for entry in Path(directory).glob("*"):
             if entry.name not in keep:
                 entry.unlink()

@@ -16,19 +16,18 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from wizard.deploy import gateway, state
+from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
+from wizard.deploy.wire_watch import WireWatch
 from wizard.host import dnsmasq, firewall, network, processes
 from wizard.host.commands import CommandFailed, detach
 from wizard.host.facts_nics import read_nics
-from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
 
@@ -38,19 +37,6 @@ log.setLevel(logging.INFO)
 ARM_EVERY_S = 1.5
 LOOK_AFTER_RULES_S = 5.0
 _BOOT_PATIENCE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether DHCP may be answered now. `code` is a stable slug, `tripped` for what a person must look at."""
-
-    ok: bool
-    code: str = ""
-    reason: str = ""
-    tripped: bool = False
-
-
-FINE = Verdict(True)
 
 
 class Guard:
@@ -69,7 +55,9 @@ class Guard:
         self.reload_wanted = False
         self.end_wanted = False
         self.rules_seen = 0.0
+        self.taken_up = 0.0
         self.wake, self._waker = socket.socketpair()
+        self.wire = WireWatch(self._waker)
 
     # Life
 
@@ -89,6 +77,7 @@ class Guard:
         finally:
             self.hush()
             self.stop_child()
+            self.wire.end()
             state.remove(state.SERVE)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -110,7 +99,9 @@ class Guard:
         """Take up the live files; at boot there are none yet, and those under /etc are copied."""
         if not Path(dnsmasq.CONF).exists():
             bring_to_life()
+        self.taken_up = state.boottime()
         self.plan = load(read_text(f"{paths.LIVE}/gateway.toml") or "", f"{paths.LIVE}/gateway.toml")
+        self.deaths = []
         self.identity = tomllib.loads(read_text(f"{paths.LIVE}/identity.toml") or "")
         self.digest = gateway.digest()
         conf = read_text(dnsmasq.CONF) or ""
@@ -124,6 +115,7 @@ class Guard:
         elif running:
             self.stop_child()
         self.conf_text = conf
+        self.wire.take_up(self.plan)
 
     def tick(self) -> None:
         """One look at everything; arms or mutes accordingly."""
@@ -141,6 +133,7 @@ class Guard:
             self.hush()
             if verdict.tripped:
                 self.stop_child()
+                self.wire.trip(verdict)
             self.tell("tripped" if verdict.tripped else "muted", verdict)
         dnsmasq.trim_log(self._child_process())
 
@@ -148,13 +141,19 @@ class Guard:
         """Everything that must hold for a DHCP answer to leave; arms when it does."""
         if self.plan is None:
             return Verdict(False, "no-plan", "no plan is taken up yet")
+        tripped = self.wire.tripped()
+        if tripped is not None:
+            return tripped
         nics = {n.name: n for n in read_nics()}
         verdict = identity_holds(self.plan, self.identity, nics)
         if verdict.ok:
             self.look_after_rules()
             verdict = wire_holds(self.plan, nics)
         if verdict.ok:
+            # dnsmasq may run before the wire is proven: the kernel mutes it.
             verdict = self.child_holds(self.plan.interfaces.cluster)
+        if verdict.ok:
+            verdict = self.wire.judge()
         if verdict.ok:
             index = nics[self.plan.interfaces.cluster].index
             firewall.arm(index)
@@ -240,6 +239,8 @@ class Guard:
             "code": verdict.code,
             "reason": verdict.reason,
             "digest": self.digest,
+            "taken_up": self.taken_up,
+            "nic": self.plan.interfaces.cluster if self.plan else "",
             "dnsmasq": child.as_json() if child else None,
         }
         if told == {k: self.told.get(k) for k in told}:
@@ -264,51 +265,6 @@ def _last_words(child: subprocess.Popen[bytes]) -> str:
     said = child.stderr.read() if child.stderr is not None else b""
     child.wait()
     return said.decode("utf-8", "replace").strip() or dnsmasq.last_words() or f"status {child.returncode}"
-
-
-def identity_holds(plan: Plan, identity: dict[str, dict[str, str]], nics: dict[str, Nic]) -> Verdict:
-    """The cluster NIC is the very NIC that the plan was applied to."""
-    cluster = plan.interfaces.cluster
-    known = identity.get("cluster", {})
-    nic = nics.get(cluster)
-    elsewhere = next(
-        (n for n in nics.values() if n.permanent_mac == known.get("mac") and n.bus == known.get("bus")), None
-    )
-    if nic is None:
-        if elsewhere is not None:
-            return Verdict(
-                False,
-                "renamed",
-                f"{cluster} is now called {elsewhere.name}; apply the plan with that name",
-                tripped=True,
-            )
-        return Verdict(False, "nic-gone", f"{cluster} is not there")
-    if known and (nic.permanent_mac, nic.bus) != (known.get("mac"), known.get("bus")):
-        now = f", and the one that was meant is now {elsewhere.name}" if elsewhere else ""
-        return Verdict(
-            False,
-            "other-nic",
-            f"{cluster} is another NIC: expected {known.get('mac')}, found {nic.permanent_mac}{now}",
-            tripped=True,
-        )
-    return FINE
-
-
-def wire_holds(plan: Plan, nics: dict[str, Nic]) -> Verdict:
-    """The cluster NIC has a link and the gateway's address, which is nowhere else, and no default route."""
-    cluster, net = plan.interfaces.cluster, plan.network
-    if cluster in default_route_nics(read_routes()):
-        return Verdict(
-            False, "default-route", f"a default route leads over {cluster}: that is no cluster", tripped=True
-        )
-    if not nics[cluster].carrier:
-        return Verdict(False, "no-carrier", f"{cluster} has no link: no cable, or nothing at its other end")
-    ours = str(net.gateway)
-    holders = [n.name for n in nics.values() for a in n.addresses if str(a.network.ip) == ours]
-    if holders != [cluster]:
-        where = ", ".join(holders) or "no NIC"
-        return Verdict(False, "address", f"{ours} should be on {cluster} alone; it is on {where}")
-    return FINE
 
 
 def bring_to_life() -> None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from wizard.deploy import gateway, state
+from wizard.deploy import gateway, proof, state
 from wizard.deploy.journal import Journal
 from wizard.host import firewall, network, systemd
-from wizard.host.commands import CommandFailed
+from wizard.host.commands import CommandFailed, run
 from wizard.host.files import make_directory, read_text, remove, write_atomic
+from wizard.host.wires import explain
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -25,6 +26,7 @@ from wizard.plan.render import File, live
 Record = dict[str, Any]
 
 LIVE_SCRIPT = paths.NAT_SCRIPT.replace(paths.ETC, paths.LIVE)
+PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 LIVE_INTERFACES = f"{paths.LIVE}/interfaces"
 
 
@@ -37,6 +39,7 @@ class Job:
     dhcp_uid: int
     journal: Journal
     previous: Plan | None = None
+    corporate_has_lease: bool = False
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)
@@ -121,6 +124,54 @@ def _nics_of(script: str) -> list[str]:
     return [line for line in script.splitlines() if line.startswith(("CORPORATE=", "CLUSTER="))]
 
 
+class ProveWires:
+    """Ask both wires before anything is changed that could be heard on them."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
+        self.name = f"wires:{self.cluster}"
+        self.title = f"wires: does anybody else answer DHCP on {self.cluster}?"
+        self.tell: Callable[[float], None] | None = None
+
+    def needed(self) -> bool:
+        told = state.serve() or {}
+        served = told.get("mode") == "armed" and told.get("nic") == self.cluster
+        return not (served and proof.holds(self.cluster))
+
+    def capture(self) -> Record:
+        return {"link": network.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
+
+    def do(self) -> str:
+        link = network.link_state(self.cluster)
+        if not link.get("up"):
+            # A NIC that is down hears nothing; it is up without an address, and says nothing.
+            run("ip", "link", "set", "dev", self.cluster, "up")
+            proof.await_carrier(self.cluster)
+        seen = proof.look(
+            self.corporate,
+            self.cluster,
+            corporate_has_lease=self.job.corporate_has_lease,
+            fresh_link=not link.get("up"),
+            progress=self.tell,
+        )
+        refused = proof.refusal(seen)
+        if refused is not None:
+            raise refused
+        if seen.may_serve:
+            proof.write(self.cluster)
+        said = explain(seen)
+        return f"{said.title}. {' '.join(said.text.split())}"
+
+
+def undo_wires(image: Record, journal: Journal) -> str:
+    journal.images.restore(image["proof"])
+    if network.keeper().holds(str(image["link"]["nic"])):
+        return "left as it is: it is in use"
+    network.restore_link(image["link"])
+    return "the link is as it was"
+
+
 class ClusterAddress:
     """The gateway's address on the cluster NIC, through the machine's network manager."""
 
@@ -141,11 +192,12 @@ class ClusterAddress:
 
     def do(self) -> str:
         keeper = network.keeper()
-        if keeper.holds(self.nic):
-            # Under whatever text it was raised with: ours of an earlier plan, or the person's own.
-            keeper.down(self.nic, _config_in_use())
-        _write(File(LIVE_INTERFACES, self.text))
-        keeper.up(self.nic, LIVE_INTERFACES)
+        with proof.through_our_own_flap(self.nic):
+            if keeper.holds(self.nic):
+                # Under whatever text it was raised with: ours of an earlier plan, or the person's own.
+                keeper.down(self.nic, _config_in_use())
+            _write(File(LIVE_INTERFACES, self.text))
+            keeper.up(self.nic, LIVE_INTERFACES)
         if not network.has_address(self.nic, self.cidr):
             raise WizardError(
                 f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
@@ -237,22 +289,15 @@ class Gateway:
         for file in self.files:
             _write(file)
         gateway.prepare(self.job.dhcp_uid)
-        if state.serve() is None:
-            gateway.start()
-        else:
-            gateway.reload()
-        return gateway.wait_until_armed()
+        return gateway.wait_until_armed(gateway.start() if state.serve() is None else gateway.reload())
 
 
 def undo_gateway(image: Record, journal: Journal) -> str:
     if image["running"]:
         for file in image["files"]:
             journal.images.restore(file)
-        if state.serve() is None:
-            gateway.start()
-        else:
-            gateway.reload()
-        gateway.wait_until_armed()
+        # The address comes back only after this; the guard arms by itself then.
+        gateway.wait_until_taken_up(gateway.start() if state.serve() is None else gateway.reload())
         return "serving as before"
     gateway.stop()
     for file in image["files"]:
@@ -328,6 +373,7 @@ def undo_service(image: Record, journal: Journal) -> str:
 
 
 UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
+    "wires": undo_wires,
     "rules": undo_rules,
     "address": undo_address,
     "gateway": undo_gateway,
@@ -336,12 +382,12 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
 }
 
 # What a reboot has undone already.
-RUNTIME = ("rules", "address", "gateway")
+RUNTIME = ("wires", "rules", "address", "gateway")
 
 
 def trial(job: Job) -> list[Step]:
     """The steps that make it work, touching nothing that outlives a reboot; in order."""
-    steps: list[Step] = [Rules(job)]
+    steps: list[Step] = [ProveWires(job), Rules(job)]
     if job.previous is not None and job.previous.interfaces.cluster != job.plan.interfaces.cluster:
         steps.append(LeaveNic(job, job.previous.interfaces.cluster))
     return [*steps, ClusterAddress(job), Gateway(job)]

@@ -189,9 +189,14 @@ class Laboratory:
         except subprocess.TimeoutExpired:
             front.kill()
             front.wait()
-        self.wait_for_end()
         if front.stdout is not None:
             front.stdout.close()
+        try:
+            self.wait_for_end()
+        finally:
+            # Should the bonds to the front ever fail, a test is to tell of it and yet leave nothing.
+            if self.init in self.survivors():
+                os.kill(self.init, signal.SIGKILL)
 
     def kill(self) -> None:
         """kill -9 of the front, as a person or the kernel might do it. Does not wait for the rest to die."""

@@ -46,9 +46,9 @@ def main() -> None:
         status = run_in_place(sys.argv[2:], pipe, cwd)
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-    except WizardError as error:
-        sys.stderr.write(f"ciao-wizard: the laboratory could not be built: {error.message}\n")
-        status = error.status
+    except (WizardError, OSError) as error:
+        sys.stderr.write(f"ciao-wizard: the laboratory could not be built: {error}\n")
+        status = 1
     sys.exit(status)
 
 
@@ -122,7 +122,7 @@ def run_in_place(command: Sequence[str], pipe: int, cwd: str) -> int:
     """Run the command where the caller stands, with his terminal, and look after it. Returns the exit status."""
     go(cwd)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        # The kernel keeps it from process 1 then; and the command must not inherit that it is ignored.
+        # From here on Ctrl-C is for the command: process 1 gets no signal that it has no handler for.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     wake, waker = os.pipe()
     for fd in (wake, waker):
@@ -179,5 +179,5 @@ def reap(command: int) -> int | None:
 
 if __name__ == "__main__":
     if os.getpid() != 1:
-        raise LabFailed("this is for process 1 of a laboratory only", "use ciao-wizard lab")
+        sys.exit("this is for process 1 of a laboratory only; use: ciao-wizard lab")
     main()

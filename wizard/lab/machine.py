@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     for verb, text in {
         "remove": "take a machine away",
         "reboot": "the machine forgets its address and asks anew",
+        "renew": "the machine renews its lease now",
         "unplug": "pull a cable (of a machine, or eth0, eth1 of the laptop)",
         "plug": "put it back",
     }.items():
@@ -90,7 +91,7 @@ def carry_out(args: argparse.Namespace) -> None:
             machines.part()
         case "list":
             sys.stdout.write(show(args.json) + "\n")
-        case "remove" | "reboot" | "unplug" | "plug" as verb:
+        case "remove" | "reboot" | "renew" | "unplug" | "plug" as verb:
             getattr(machines, verb)(args.name)
 
 

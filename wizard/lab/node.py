@@ -1,6 +1,6 @@
 """What runs on one machine of the laboratory, in its namespace: a DHCP client that never gives up, and pages.
 
-SIGHUP is a reboot: the client starts anew without knowing its old address.
+SIGHUP is a reboot: the client starts anew without knowing its old address. SIGUSR1 renews the lease before its time.
 """
 
 from __future__ import annotations
@@ -41,8 +41,17 @@ async def live(args: argparse.Namespace) -> None:
         if running is not None and running.returncode is None:
             running.kill()
 
+    def renew() -> None:
+        if running is not None and running.returncode is None:
+            running.send_signal(signal.SIGUSR1)
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reboot)
-    (marker.MACHINES / f"{args.name}.pid").write_text(str(os.getpid()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, renew)
+    file = marker.MACHINES / f"{args.name}.pid"
+    # Whoever sees the file sees the number in it.
+    written = file.with_suffix(".new")
+    written.write_text(str(os.getpid()))
+    written.rename(file)
     while args.dhcp:
         running = await asyncio.create_subprocess_exec(*client(args), env={**os.environ, "MACHINE": args.name})
         await running.wait()

@@ -72,7 +72,10 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, fds: Sequence
 
 
 def start(argv: Sequence[str], log: Path) -> None:
-    """Start a program that stays: no terminal, output appended to `log`, a child of the laboratory's process 1."""
+    """Start a program that stays: no terminal, output appended to `log`, a child of the laboratory's process 1.
+
+    Raises LabFailed where it cannot be started at all; what it says later is in the log.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         subprocess.run(["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
@@ -20,6 +21,27 @@ _Record = TypeVar("_Record", "NodeText", "ForwardText")
 
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that is no value of its field."""
+
+_LISTED = re.compile(r"(nodes|forwards)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_FIELD_NAMES = {
+    "interfaces.corporate": "Company NIC",
+    "interfaces.cluster": "Cluster NIC",
+    "network.cidr": "Subnet",
+    "network.gateway": "Gateway",
+    "network.dhcp_slice": "Slice",
+    "network.dhcp_range": "Slice",
+    "network.lease_time": "Lease time",
+    "network.domain": "Domain",
+    "nodes.name": "name",
+    "nodes.role": "role",
+    "nodes.mac": "MAC",
+    "nodes.ip": "address",
+    "forwards.port": "port",
+    "forwards.to": "target",
+    "forwards.to_port": "its port",
+    "forwards.protocol": "protocol",
+    "forwards.from": "who may",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +236,20 @@ def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
     if not isinstance(plan, Plan):
         return plan
     return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+
+
+def field_name(draft: Draft, field: str) -> str:
+    """What a person calls the field with that key path: "Subnet", "compute1, MAC"."""
+    match = _LISTED.fullmatch(field)
+    if match is None:
+        return _FIELD_NAMES.get(field, field)
+    kind, number, key = match[1], int(match[2]), match[3]
+    label = _FIELD_NAMES.get(f"{kind}.{key}", key)
+    if kind == "nodes" and number < len(draft.nodes):
+        return f"{draft.nodes[number].name or f'node {number + 1}'}, {label}"
+    if kind == "forwards" and number < len(draft.forwards):
+        return f"forward {draft.forwards[number].port or number + 1}, {label}"
+    return field
 
 
 def first_draft(plan: Plan | None, facts: Facts) -> Draft:

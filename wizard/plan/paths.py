@@ -22,3 +22,6 @@ LIVE = f"{RUN}/live"
 DNSMASQ_RUN = f"{RUN}/dnsmasq"
 DNSMASQ_PID = f"{DNSMASQ_RUN}/tenant_dns.pid"
 DNSMASQ_LOG = f"{RUN}/dnsmasq.log"
+
+LAB_MARKER = "/run/ciao-lab/marker"
+"""There only inside the laboratory."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from netaddr import IPAddress, IPNetwork
+from tomlkit.exceptions import TOMLKitError
 
 from wizard.plan import fields, planwrite
 from wizard.plan.addresses import default_gateway
@@ -76,11 +77,11 @@ def dump(plan: Plan, original: str | None = None) -> str:
         return planwrite.with_comments_of(original, planwrite.plain(plan))
     if before == plan:
         return original
-    edited = planwrite.edited(plan, before, original)
     try:
+        edited = planwrite.with_comments_of(original, planwrite.edited(plan, before, original))
         if load(edited, "the edited plan") == plan:
             return edited
-    except PlanUnreadable:
+    except (PlanUnreadable, TOMLKitError, ValueError):
         # An unusual layout that the editor could not follow. The plan goes before the layout.
         pass
     return planwrite.with_comments_of(original, planwrite.plain(plan))
@@ -131,10 +132,12 @@ def _network(table: Table | None) -> Network | None:
     if "dhcp_slice" in table.data and "dhcp_range" in table.data:
         message = "dhcp_slice and dhcp_range both say where dynamic addresses come from."
         table.refuse("dhcp_range", table.data["dhcp_range"], message, "Keep one of them.")
+    # Where there is no cidr, all the other keys are still to be looked at.
     stand_in = Network(IPNetwork("0.0.0.0/32"), IPAddress(0, version=4))
+    span = stand_in.cidr if cidr is None else cidr
     network = Network(
-        cidr=cidr or stand_in.cidr,
-        gateway=gateway or (default_gateway(cidr) if cidr else stand_in.gateway),
+        cidr=span,
+        gateway=default_gateway(span) if gateway is None else gateway,
         dhcp_slice=dhcp_slice,
         dhcp_range=dhcp_range,
         lease_time=table.optional("lease_time", as_text(fields.parse_lease_time), stand_in.lease_time),
@@ -142,7 +145,7 @@ def _network(table: Table | None) -> Network | None:
         answer=table.optional("answer", as_text(fields.parse_answer), Answer.KNOWN),
         vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
     )
-    return network if cidr else None
+    return None if cidr is None else network
 
 
 def _dhcp_range(value: object) -> tuple[IPAddress, IPAddress]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -33,7 +34,9 @@ def plain(plan: Plan) -> str:
 
 def edited(plan: Plan, before: Plan, original: str) -> str:
     """`original`, which stands for `before`, changed so that it stands for `plan`."""
-    document = tomlkit.parse(original)
+    # A last line without its end would run into whatever is put below it.
+    text = original.removeprefix("\ufeff")
+    document = tomlkit.parse(text if text.endswith("\n") else text + "\n")
     _edit(document["interfaces"], _interface_rows(before.interfaces), _interface_rows(plan.interfaces))
     _edit(document["network"], _network_rows(before.network), _network_rows(plan.network))
     _edit_list(document, "nodes", before.nodes, plan.nodes, _node_rows, (lambda n: n.name, lambda n: n.mac))
@@ -49,11 +52,20 @@ def edited(plan: Plan, before: Plan, original: str) -> str:
 
 
 def with_comments_of(original: str, text: str) -> str:
-    """`text` below the comments of `original`, for where they cannot stay in their places."""
-    comments = [line.strip() for line in original.splitlines() if line.lstrip().startswith("#")]
-    # A comment of a refused text may hold what TOML forbids in comments.
-    comments = ["".join(c for c in line if c == "\t" or c.isprintable()) for line in comments]
-    return "\n".join([*comments, "", text]) if comments else text
+    """`text`, below those comments of `original` that it lacks: a comment that lost its place is not lost."""
+    present = Counter(_comments(text))
+    lost = []
+    for comment in _comments(original):
+        present[comment] -= 1
+        if present[comment] < 0:
+            lost.append(comment)
+    return "\n".join([*lost, "", text]) if lost else text
+
+
+def _comments(text: str) -> list[str]:
+    """The comments that have a line of their own, without what TOML forbids in them."""
+    lines = [line.strip() for line in text.split("\n")]
+    return ["".join(c for c in line if c == "\t" or c.isprintable()) for line in lines if line.startswith("#")]
 
 
 def _section(header: str, rows: Sequence[Row], always: Sequence[str] = ()) -> str:
@@ -132,6 +144,8 @@ def _edit_list(
     """Make the tables under `key` those of `after`, each edited from the one of `before` that it was."""
     origin = _origins(before, after, identities)
     held: Any = document.get(key)
+    if held is None and not after:
+        return
     if held is None:
         held = document[key] = tomlkit.aot()
     tables: list[Any] = []

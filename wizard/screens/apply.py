@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from wizard.progress import Progress
-from wizard.widgets.page import Page, plain
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
 from wizard.widgets.steps import StepsView
 from wizard.widgets.working import Working
 
@@ -42,8 +42,8 @@ class ApplyPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "answer(True)", "keep"),
         Binding("b", "answer(False)", "go back"),
-        Binding("escape", "back", "back", show=True),
-        Binding("ctrl+q", "app.quit", "leave"),
+        SHOWN_BACK,
+        LEAVE,
     ]
 
     @dataclass

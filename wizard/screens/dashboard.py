@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -12,7 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from wizard.widgets.page import Page, plain
+from wizard.widgets.page import LOOK_AGAIN, Page, plain
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class DashboardPage(Page):
         Binding("e", "go('edit')", "edit plan"),
         Binding("a", "go('again')", "apply again"),
         Binding("r", "go('reset')", "reset"),
+        LOOK_AGAIN,
     ]
 
     status: reactive[Status | None] = reactive(None)
@@ -80,13 +82,13 @@ def _told(status: Status) -> Text:
     if status.reason:
         text.append_text(plain(status.reason, limit=600)).append("\n\n")
     if status.plan:
-        text.append_text(plain(f"plan   {status.plan}", limit=200)).append("\n")
+        text.append_text(plain(f"  {'plan':<14} {status.plan}", limit=200)).append("\n")
     if status.since:
-        text.append_text(plain(f"since  {status.since}", limit=80)).append("\n")
+        text.append_text(plain(f"  {'since':<14} {_when(status.since)}", limit=80)).append("\n")
     for check in status.checks:
         sign = {True: "✓", False: "✗", None: "?"}[check.ok]
         text.append(f"\n{sign} ", "bold")
-        text.append_text(plain(check.name, limit=30)).append("  ")
+        text.append_text(plain(f"{check.name:<14}", limit=30)).append(" ")
         text.append_text(plain(check.detail, limit=300))
         if check.ok is False and check.remedy:
             text.append("\n    ").append_text(plain(check.remedy, limit=300))
@@ -95,3 +97,11 @@ def _told(status: Status) -> Text:
         for line in status.drift:
             text.append("\n! ", "bold").append_text(plain(line, limit=300))
     return text
+
+
+def _when(iso: str) -> str:
+    """A time as people here write it."""
+    try:
+        return datetime.fromisoformat(iso).strftime("%d %B %Y, %H:%M")
+    except ValueError:
+        return iso

@@ -12,11 +12,12 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
 from wizard.plan.draft import Draft, ForwardText, check_forward
+from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import StepPage, finding_text, plain
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, finding_text, plain
 from wizard.widgets.table import KeyedTable
 
 COLUMNS = (("port", 8), ("protocol", 8), ("to", 22), ("its port", 8), ("who may", 22))
@@ -46,8 +47,11 @@ class ForwardsPage(StepPage):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change"),
         Binding("f2", "add", "add"),
-        Binding("delete", "remove", "remove"),
+        Binding("delete", "remove", "remove", show=False),
         Binding("f4", "ciao", "ciao's"),
+        NEXT,
+        BACK,
+        LOOK_AGAIN,
         Binding("ctrl+z", "undo", "undo", show=False),
     ]
 
@@ -60,7 +64,7 @@ class ForwardsPage(StepPage):
 
     def draw(self) -> None:
         super().draw()
-        wrong = {finding.field.partition(".")[0] for finding in self.findings()}
+        wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         rows = [
             (str(number), _cells(forward, f"forwards[{number}]" in wrong))
             for number, forward in enumerate(self.draft.forwards)
@@ -92,12 +96,13 @@ class ForwardsPage(StepPage):
             forwards = list(self.draft.forwards)
             gone = forwards.pop(number)
             self._set(forwards)
-            self.notify(f"Port {plain(gone.port, limit=20).plain} is closed again. ctrl+z brings it back.", markup=False)
+            port = plain(gone.port, limit=20).plain
+            self.notify(f"Port {port} stays closed now. ctrl+z brings it back.", markup=False)
 
     def action_undo(self) -> None:
         if self._before:
             self.edit(replace(self.draft, forwards=self._before.pop()))
-    
+
     def action_ciao(self) -> None:
         """ciao's three ports, those that are not there yet."""
         held = {forward.port.strip() for forward in self.draft.forwards}
@@ -122,7 +127,7 @@ class ForwardsPage(StepPage):
         if tuple(forwards) != self.draft.forwards:
             self._before.append(self.draft.forwards)
             self.edit(replace(self.draft, forwards=tuple(forwards)))
-    
+
     def _current(self) -> int | None:
         key = self.query_one("#forwards", KeyedTable).current
         return int(key) if key is not None else None

@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Static
 from wizard.plan.draft import Draft
 from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.suggest import suggest
-from wizard.widgets.page import StepPage, plain
+from wizard.widgets.page import BACK, NEXT, SHOWN_LOOK_AGAIN, StepPage, plain
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
 
@@ -43,7 +43,9 @@ class InterfacesPage(StepPage):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "choose role"),
         Binding("f4", "swap", "swap"),
-        Binding("ctrl+r", "look_again", "look again"),
+        SHOWN_LOOK_AGAIN,
+        NEXT,
+        BACK,
     ]
 
     @dataclass
@@ -184,14 +186,6 @@ def _known(nic: Nic) -> str:
 def _about(nic: Nic, suggestion: Suggestion | None) -> Text:
     parts = [nic.vendor, nic.driver, nic.permanent_mac or nic.mac, nic.kind]
     text = Text(" · ".join(clean for part in parts if (clean := plain(part, limit=60).plain)))
-    telling = [
-        ("default route", nic.default_route),
-        ("address by DHCP", nic.dhcp_client),
-        ("carries your SSH session", nic.carries_ssh),
-        (f"belongs to {plain(nic.master, limit=20).plain}", bool(nic.master)),
-    ]
-    said = ", ".join(what for what, holds in telling if holds)
-    text.append(f"\n{said[:1].upper()}{said[1:]}." if said else "")
     if suggestion is not None:
         suits = f"Suits {_LEADS_TO[suggestion.role]}" if suggestion.role else "Suits neither"
         reasons = "; ".join(plain(reason, limit=160).plain for reason in suggestion.reasons)

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from wizard.plan.text import clean
-from wizard.widgets.page import Page, plain
+from wizard.widgets.page import LEAVE, SHOWN_LOOK_AGAIN, Page, plain
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVERY_S = 2
 MOST_ROWS = 2000
 COLUMNS = (("name", 13), ("role", 10), ("address", 15), ("MAC", 17), ("left", 6), ("state", 7))
-_KINDS = ("node", "vm", "stranger")
+_KINDS = {"node": "nodes", "vm": "VMs", "stranger": "strangers"}
 
 
 class LeasesPage(Page):
@@ -36,8 +36,8 @@ class LeasesPage(Page):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "dashboard"),
-        Binding("ctrl+r", "look_again", "look again"),
-        Binding("ctrl+q", "app.quit", "quit"),
+        SHOWN_LOOK_AGAIN,
+        LEAVE,
     ]
 
     rows: reactive[tuple[Row, ...] | None] = reactive(None)
@@ -60,9 +60,9 @@ class LeasesPage(Page):
 
     def head_right(self) -> Text:
         rows = self.rows or ()
-        counts = [(kind, sum(row.kind == kind for row in rows)) for kind in _KINDS]
         leased = sum(row.kind == "node" and row.state == "leased" for row in rows)
-        told = [f"{leased} of {count} nodes" if kind == "node" else f"{count} {kind}s" for kind, count in counts]
+        told = [f"{sum(row.kind == kind for row in rows)} {word}" for kind, word in _KINDS.items()]
+        told[0] = f"{leased} of {told[0]}"
         return Text(" · ".join(told)) if rows else Text()
 
     def draw(self) -> None:

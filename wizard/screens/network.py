@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from netaddr import IPAddress
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
@@ -17,18 +18,10 @@ from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.page import StepPage
+from wizard.widgets.page import LOOK_AGAIN, NEXT, SHOWN_BACK, StepPage
 from wizard.widgets.subnet import picture
 from wizard.widgets.tick import Tick
 
-FIELD_NAMES = {
-    "network.cidr": "Subnet",
-    "network.gateway": "Gateway",
-    "network.dhcp_slice": "Slice",
-    "network.dhcp_range": "Slice",
-    "network.lease_time": "Lease time",
-    "network.domain": "Domain",
-}
 # The plan's two ways to say where dynamic addresses come from share one field.
 _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 
@@ -50,7 +43,12 @@ class NetworkPage(StepPage):
         "With the box ticked, machines that are not in the plan and are no VM get no address here. "
         "f4 puts in another subnet that is free on this machine."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f4", "another", "another subnet")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f4", "another", "another subnet"),
+        NEXT,
+        SHOWN_BACK,
+        LOOK_AGAIN,
+    ]
 
     def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
         super().__init__(draft, facts, field)
@@ -72,7 +70,7 @@ class NetworkPage(StepPage):
 
     def draw(self) -> None:
         findings = self.findings()
-        self.show_findings(findings, FIELD_NAMES)
+        self.show_findings(findings, self.draft)
         wrong = {
             _SAME_FIELD.get(finding.field, finding.field)
             for finding in findings
@@ -83,9 +81,9 @@ class NetworkPage(StepPage):
         self._draw_picture()
 
     def point_at(self, field: str) -> None:
-        key = _SAME_FIELD.get(field, field)
-        if key in FIELD_NAMES:
-            self.query_one("#" + field_id(key), Field).point()
+        for widget in self.query(Field):
+            if widget.key == _SAME_FIELD.get(field, field):
+                widget.point()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -159,10 +157,17 @@ class NetworkPage(StepPage):
             return
         network = plan.network
         first, last = addresses.dynamic_range(network)
-        size = max(int(last) - int(first) + 1, 0)
         self._field("network.cidr").hint(Text(f"{max(network.cidr.size - 2, 0)} hosts"))
         self._field("network.gateway").hint(Text(f"this machine, on {plan.interfaces.cluster}"))
-        self._field("network.dhcp_slice").hint(Text(f"{first} to {last}: {size}"))
+        self._field("network.dhcp_slice").hint(Text(_span(first, last)))
         self._field("network.domain").hint(Text(f"controller.{network.domain}"))
         ips = [node.ip for node in plan.nodes if node.ip is not None]
         shown.update(picture(network.cidr, network.gateway, (first, last), ips))
+
+
+def _span(first: IPAddress, last: IPAddress) -> str:
+    """A range in few words: ".65 to .126, 62 addresses"."""
+    count = max(int(last) - int(first) + 1, 0)
+    one_net = int(first) >> 8 == int(last) >> 8
+    ends = [f".{int(end) & 255}" if one_net else str(end) for end in (first, last)]
+    return f"{' to '.join(ends)}, {count} addresses" if one_net else f"{count} addresses"

@@ -59,9 +59,8 @@ class NodeDialog(Dialog[NodeText | None]):
 
     def action_accept(self) -> None:
         """Refused while a text is no value of its field."""
-        value = {key: self.query_one("#" + field_id(f"node.{key}"), Field).value.strip() for key in ("name", "mac", "ip")}
-        name = value["name"] or self._free_name(self._roles())
-        node = NodeText(self._roles(), name, value["mac"], value["ip"])
+        name = self._typed("name") or self._free_name(self._roles())
+        node = NodeText(self._roles(), name, self._typed("mac"), self._typed("ip"))
         problems = check_node(node, "node")
         wrong = {problem.field for problem in problems}
         for field in self.query(Field):
@@ -75,6 +74,9 @@ class NodeDialog(Dialog[NodeText | None]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+    def _typed(self, key: str) -> str:
+        return self.query_one("#" + field_id(f"node.{key}"), Field).value.strip()
 
     def _roles(self) -> str:
         ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]

@@ -16,12 +16,12 @@ from textual.widgets import DataTable
 from wizard.plan import addresses
 from wizard.plan.draft import Draft, NodeText
 from wizard.plan.fields import format_mac, parse_mac, refusal
-from wizard.plan.findings import WizardError
+from wizard.plan.findings import Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import Reading
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
-from wizard.widgets.page import StepPage, plain
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain
 from wizard.widgets.table import KeyedTable
 
 COLUMNS = (("role", 12), ("name", 15), ("MAC", 17), ("vendor", 10), ("address", 14))
@@ -41,8 +41,11 @@ class NodesPage(StepPage):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change"),
         Binding("f2", "add", "add"),
-        Binding("delete", "remove", "remove"),
+        Binding("delete", "remove", "remove", show=False),
         Binding("f4", "paste", "paste"),
+        NEXT,
+        BACK,
+        LOOK_AGAIN,
         Binding("ctrl+z", "undo", "undo", show=False),
     ]
 
@@ -71,7 +74,7 @@ class NodesPage(StepPage):
     def draw(self) -> None:
         super().draw()
         given = self._given()
-        wrong = {finding.field.partition(".")[0] for finding in self.findings()}
+        wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         rows = [
             (key, self._cells(node, given[number], f"nodes[{number}]" in wrong))
             for number, (key, node) in enumerate(zip(self._keys, self.draft.nodes, strict=True))

@@ -15,17 +15,17 @@ from textual.widgets import Static
 
 from wizard.progress import Progress
 from wizard.widgets.modal import Question
-from wizard.widgets.page import Page, plain
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
 from wizard.widgets.steps import StepsView
 from wizard.widgets.tick import Tick
 
 _WHAT = (
     "Reset undoes all that ciao-wizard ever did on this machine:\n\n"
-    "  · the gateway stops: no addresses, no names, no forwards for the cluster\n"
-    "  · the cluster NIC, forwarding and the packet filter go back to what they were\n"
-    "  · every file it wrote is removed, every file it changed is as it was before\n\n"
-    "It touches nothing of others. The plan in force is removed too; save it first if you\n"
-    "want it again (Edit plan, Review, f6)."
+    "  · the gateway stops: no addresses, names or forwards for the cluster\n"
+    "  · the cluster NIC, forwarding and the packet filter go back as they were\n"
+    "  · files it wrote are removed, files it changed are as they were before\n\n"
+    "Nothing of others is touched. The plan in force goes too: to have it again, "
+    "save it first (in the dashboard e, and in the review f6)."
 )
 
 
@@ -35,8 +35,8 @@ class ResetPage(Page):
     HELP = _WHAT
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+a", "reset", "reset"),
-        Binding("escape", "back", "back"),
-        Binding("ctrl+q", "app.quit", "leave"),
+        SHOWN_BACK,
+        LEAVE,
     ]
 
     @dataclass

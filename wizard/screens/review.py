@@ -14,12 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from wizard.plan.draft import Draft, judge
+from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.widgets.diff import DiffView
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import STEPS, Page, finding_text, plain
+from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class ReviewPage(Page):
         Binding("f6", "save", "save plan"),
         Binding("ctrl+a", "apply", "apply"),
         Binding("enter", "mend", "mend", show=False),
-        Binding("escape", "back", "back"),
+        SHOWN_BACK,
+        LOOK_AGAIN,
     ]
 
     class ApplyAsked(Message):
@@ -71,12 +72,20 @@ class ReviewPage(Page):
     def blocked(self) -> bool:
         return any(finding.severity is Severity.ERROR for finding in self._findings)
 
+    @property
+    def readable(self) -> bool:
+        """Whether the draft is a plan at all; only then can it be compared."""
+        return not any(finding.code == UNREADABLE for finding in self._findings)
+
     def body(self) -> Iterable[Widget]:
         yield Static(_summary(self._findings), id="summary", markup=False)
-        yield OptionList(*[Option(finding_text(finding)) for finding in self._findings], id="said", compact=True)
+        yield OptionList(*[self._option(finding) for finding in self._findings], id="said", compact=True)
         yield Working("Comparing with what is on this machine…", id="comparing")
         yield Static(id="files", markup=False)
         yield DiffView(id="diff")
+
+    def _option(self, finding: Finding) -> Option:
+        return Option(finding_text(finding, field_name(self.draft, finding.field)))
 
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
@@ -92,10 +101,11 @@ class ReviewPage(Page):
 
     def draw(self) -> None:
         changed = self._changed()
-        self.query_one("#comparing").display = not self.blocked and self.changes is None and self.trouble is None
+        comparing = self.readable and self.changes is None and self.trouble is None
+        self.query_one("#comparing").display = comparing
         files = self.query_one("#files", Static)
         view = self.query_one("#diff", DiffView)
-        files.display = view.display = not self.blocked and not self.query_one("#comparing").display
+        files.display = view.display = self.readable and not comparing
         if self.trouble is not None:
             files.update(Text("✗ ", "bold").append_text(plain(f"{self.trouble.message} {self.trouble.remedy}")))
             view.show("")

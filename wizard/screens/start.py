@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
 from wizard.plan.findings import WizardError
-from wizard.widgets.page import Page, plain
+from wizard.widgets.page import LEAVE, SHOWN_LOOK_AGAIN, Page, plain
 from wizard.widgets.working import Working
 
 
@@ -22,8 +22,8 @@ class StartPage(Page):
     HELP = "The wizard looks at the network interfaces, routes and services of this machine. It changes nothing."
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "look_again", "look again"),
-        Binding("ctrl+q", "app.quit", "quit"),
+        SHOWN_LOOK_AGAIN,
+        LEAVE,
     ]
 
     trouble: reactive[WizardError | None] = reactive(None)

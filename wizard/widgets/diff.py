@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import ClassVar
+
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -16,7 +19,7 @@ MOST_LINES = 5000
 class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
     """Scrolls up and down only: left and right belong to the page."""
 
-    BINDINGS: list[BindingType] = [  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "scroll_up", "up", show=False),
         Binding("down", "scroll_down", "down", show=False),
         Binding("pageup", "page_up", "page up", show=False),
@@ -29,8 +32,8 @@ class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
         super().__init__(id=id)
         self._text = Static(markup=False)
 
-    def compose(self) -> list[Static]:  # type: ignore[override]
-        return [self._text]
+    def compose(self) -> Iterable[Static]:
+        yield self._text
 
     def show(self, diff: str) -> None:
         """Show a diff from its beginning; the two lines that name the files are left out."""
@@ -45,5 +48,7 @@ class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
 
 def _line(line: str) -> Text:
     sign = line[:1]
-    style = {"+": "bold", "-": "dim", "@": "dim italic"}.get(sign, "")
+    style = {"+": "bold", "-": "dim", "@": "dim"}.get(sign, "")
+    if sign == "@":
+        return Text(clean(line, LONGEST_LINE), style)
     return Text(f"{sign} {clean(line[1:].expandtabs(4), LONGEST_LINE)}", style)

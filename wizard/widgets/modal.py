@@ -30,7 +30,7 @@ class Dialog(ModalScreen[Answer]):
             box.border_title = Text(self.title or " ")
             with Vertical(id="dialog-body"):
                 yield from self.body()
-        yield Footer(show_command_palette=False, compact=True)
+        yield Footer(show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
         return ()

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import reactive
@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from wizard.plan.draft import UNREADABLE, Draft, judge
+from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
@@ -25,14 +25,25 @@ LEAST_SIZE = (80, 24)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
 VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high")]
 MOST_FINDINGS = 3
+LONGEST_WARNING = 2 * (LEAST_SIZE[0] - 2) - 4
 
 STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
-_SIGNS = {Severity.ERROR: ("✗ ", "$error"), Severity.WARNING: ("! ", "$warning"), Severity.NOTE: ("· ", "")}
+_SIGNS = {Severity.ERROR: "✗ ", Severity.WARNING: "! ", Severity.NOTE: "· "}
 
 
 def plain(text: str, style: str = "", limit: int = 400) -> Text:
     """`text` from anywhere as a Text that carries neither markup nor control characters."""
     return Text(clean(text, limit), style)
+
+
+# The footer shows a page's own keys in the order in which the page lists them, so each lists all of its keys.
+NEXT = Binding("ctrl+n", "next", "next")
+BACK = Binding("escape", "back", "back", show=False)
+SHOWN_BACK = Binding("escape", "back", "back")
+LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again", show=False)
+SHOWN_LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again")
+# With priority, or the app's own, which is not shown, takes its place.
+LEAVE = Binding("ctrl+q", "app.quit", "leave", priority=True)
 
 
 class TooSmall(Static):
@@ -77,12 +88,6 @@ class Page(Screen[None]):
     HELP: ClassVar[str] = ""
     AUTO_FOCUS: ClassVar[str | None] = "#body *"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "next"),
-        Binding("escape", "back", "back", show=False),
-        Binding("ctrl+r", "look_again", "look again", show=False),
-    ]
-
     host: reactive[str] = reactive("")
 
     def __init__(self) -> None:
@@ -97,7 +102,7 @@ class Page(Screen[None]):
             with Vertical(id="body"):
                 yield from self.body()
             yield Static(id="findings", markup=False)
-            yield Footer(show_command_palette=False, compact=True)
+            yield Footer(show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
         """The widgets between the question and the findings."""
@@ -141,9 +146,15 @@ class Page(Screen[None]):
         """Another line of what is wanted."""
         self.query_one("#question", Static).update(Text(question))
 
-    def show_findings(self, findings: Sequence[Finding], names: dict[str, str] | None = None) -> None:
-        """Put findings under the body; `names` calls fields by other names than the plan's."""
-        lines = [finding_text(finding, (names or {}).get(finding.field, "")) for finding in findings[:MOST_FINDINGS]]
+    def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
+        """Put findings under the body."""
+        lines = []
+        for finding in findings[:MOST_FINDINGS]:
+            line = finding_text(finding, field_name(draft, finding.field))
+            if finding.severity is not Severity.ERROR:
+                # Errors are mended here; the rest is told in full by the review.
+                line.truncate(LONGEST_WARNING, overflow="ellipsis")
+            lines.append(line)
         if len(findings) > MOST_FINDINGS:
             lines.append(Text(f"  … and {len(findings) - MOST_FINDINGS} more"))
         panel = self.query_one("#findings", Static)
@@ -155,13 +166,6 @@ class Page(Screen[None]):
 
     def action_look_again(self) -> None:
         self.post_message(self.LookAgain())
-
-    def action_next(self) -> None:
-        """Overridden where a page leads on."""
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Pages that are no step of the set-up have no next."""
-        return self.STEP in STEPS[:-2] if action == "next" else True
 
 
 class StepPage(Page):
@@ -187,7 +191,7 @@ class StepPage(Page):
         self.redraw()
 
     def draw(self) -> None:
-        self.show_findings(self.findings())
+        self.show_findings(self.findings(), self.draft)
 
     def edit(self, draft: Draft) -> None:
         """Take a changed draft."""
@@ -223,14 +227,12 @@ class StepPage(Page):
             self.post_message(self.Next(self.draft))
 
 
-def finding_text(finding: Finding, name: str = "") -> Text:
-    """A finding as "✗ field: message remedy". The sign says what the colour says."""
-    sign, colour = _SIGNS[finding.severity]
-    text = Text(sign, "bold")
-    field = name or finding.field
-    if field:
-        text.append(f"{clean(field, 60)}  ", "bold")
-    text.append(clean(finding.message, 400))
+def finding_text(finding: Finding, name: str) -> Text:
+    """A finding as "✗ name  message remedy". The sign says what the colour says."""
+    text = Text(_SIGNS[finding.severity], "bold")
+    if name:
+        text.append(f"{clean(name, 60)}  ", "bold")
+    text.append(clean(finding.message, 600))
     if finding.remedy:
-        text.append(" " + clean(finding.remedy, 300), "dim" if not colour else "")
+        text.append(f" {clean(finding.remedy, 400)}")
     return text

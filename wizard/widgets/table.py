@@ -14,10 +14,17 @@ from textual.widgets.data_table import RowDoesNotExist
 Cells = Sequence[Text]
 
 
-class KeyedTable(DataTable[Text]):
-    """Rows are (key, cells). `columns` is (heading, width) for each."""
+class KeyedTable(DataTable[Text], inherit_bindings=False):
+    """Rows are (key, cells). `columns` is (heading, width) for each. Enter is left to the page."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "choose", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "cursor_up", "up", show=False),
+        Binding("down", "cursor_down", "down", show=False),
+        Binding("pageup", "page_up", "page up", show=False),
+        Binding("pagedown", "page_down", "page down", show=False),
+        Binding("home", "scroll_top", "top", show=False),
+        Binding("end", "scroll_bottom", "bottom", show=False),
+    ]
 
     def __init__(self, columns: Sequence[tuple[str, int]], id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, cursor_type="row", zebra_stripes=False)
@@ -41,7 +48,7 @@ class KeyedTable(DataTable[Text]):
     def sync(self, rows: Sequence[tuple[str, Cells]]) -> None:
         """Make the table show exactly `rows`, in this order, touching only what differs."""
         current = self.current
-        wanted = {key: cells for key, cells in rows}
+        wanted = dict(rows)
         known = [row.key.value for row in self.ordered_rows]
         for key in known:
             if key is not None and key not in wanted:

@@ -12,8 +12,8 @@ from textual.widgets import Checkbox
 class Tick(Checkbox):
     """A Checkbox whose state is a sign: Textual's own tells on from off by colour alone."""
 
-    BUTTON_LEFT: ClassVar[str] = "["
-    BUTTON_RIGHT: ClassVar[str] = "]"
+    BUTTON_LEFT: str = "["
+    BUTTON_RIGHT: str = "]"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "toggle_button", "tick", show=False)]
 
     def __init__(self, label: str, value: bool = False, id: str | None = None) -> None:  # noqa: A002

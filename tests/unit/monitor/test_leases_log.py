@@ -16,9 +16,9 @@ dnsmasq-dhcp[44]: DHCP, IP range 192.168.0.65 -- 192.168.0.126, lease time 12h
 dnsmasq-dhcp[44]: DHCP, sockets bound exclusively to interface eth1
 dnsmasq-dhcp[44]: DHCPDISCOVER(eth1) c0:3f:d5:67:a2:01 ignored
 dnsmasq-dhcp[44]: DHCPDISCOVER(eth1) c0:3f:d5:67:a2:01 ignored
-dnsmasq-dhcp[44]: DHCPDISCOVER(eth1) b8:ae:ed:7b:51:50 
-dnsmasq-dhcp[44]: DHCPOFFER(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 
-dnsmasq-dhcp[44]: DHCPREQUEST(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 
+dnsmasq-dhcp[44]: DHCPDISCOVER(eth1) b8:ae:ed:7b:51:50\x20
+dnsmasq-dhcp[44]: DHCPOFFER(eth1) 192.168.0.101 b8:ae:ed:7b:51:50\x20
+dnsmasq-dhcp[44]: DHCPREQUEST(eth1) 192.168.0.101 b8:ae:ed:7b:51:50\x20
 dnsmasq-dhcp[44]: DHCPACK(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 controller
 """
 
@@ -34,9 +34,9 @@ Nov 22 12:35:12 dnsmasq-dhcp[43]: 4660 DHCPINFORM(eth1) 192.168.0.9 aa:bb:cc:11:
 
 TAKEN = """\
 dnsmasq-dhcp[43]: not using configured address 192.168.0.80 because it is leased to 02:11:22:33:44:55
-dnsmasq-dhcp[43]: 3215102844 DHCPDISCOVER(eth1) c0:3f:d5:63:ea:dd 
-dnsmasq-dhcp[43]: 3215102844 DHCPOFFER(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd 
-dnsmasq-dhcp[43]: 3215102844 DHCPREQUEST(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd 
+dnsmasq-dhcp[43]: 3215102844 DHCPDISCOVER(eth1) c0:3f:d5:63:ea:dd\x20
+dnsmasq-dhcp[43]: 3215102844 DHCPOFFER(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd\x20
+dnsmasq-dhcp[43]: 3215102844 DHCPREQUEST(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd\x20
 dnsmasq-dhcp[43]: 3215102844 DHCPACK(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd compute1
 """
 

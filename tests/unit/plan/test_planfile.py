@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -277,6 +278,42 @@ def test_unusual_layouts_keep_the_plan_right_and_the_comments(layout: str) -> No
         edited = dump(other, layout)
         assert load(edited, "edited") == other
         assert "# the first" in edited
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> str:
+    """A plan file as a person might keep it: comments and blank lines anywhere, sections in any order."""
+    talk = st.sampled_from(["", "", "\n", "# a\n", "# b\n", "\n# heading\n\n", "# x\n\n# y\n"])
+    pool = st.sampled_from(["", 'gateway = "10.1.0.5"', 'dhcp_range = [\n "10.1.0.9", # first\n "10.1.0.20"\n]'])
+    address = st.sampled_from(["", 'ip = "10.1.0.101" # kept'])
+    sections = [
+        ["[interfaces]", 'corporate = "eth0" # to the company', "cluster = 'eth1'"],
+        ["[network]", 'cidr = "10.1.0.0/24"', draw(pool)],
+    ]
+    for number in range(draw(st.integers(0, 3))):
+        mac = f'mac = "B8-AE-ED-00-00-0{number}"'
+        sections.append(["[[nodes]]", f'name = "n{number}"', 'role = "compute"', mac, draw(address)])
+    for number in range(draw(st.integers(0, 2))):
+        sections.append(["[[forwards]]", f"port = {80 + number}", 'to = "n0"'])
+    lines = [line for section in draw(st.permutations(sections)) for line in section]
+    text = "".join(f"{draw(talk)}{line}\n" for line in lines) + draw(talk)
+    if draw(st.booleans()):
+        text = text.removesuffix("\n")
+    return text.replace("\n", "\r\n") if draw(st.booleans()) else text
+
+
+@settings(deadline=None)
+@given(layouts(), layouts(), st.data())
+def test_whatever_the_layout_the_plan_is_right_and_no_comment_is_lost(
+    original: str, other: str, data: st.DataObject
+) -> None:
+    before, after = load(original, "before"), load(other, "after")
+    either = data.draw(st.permutations(before.nodes + after.nodes))
+    after = replace(after, nodes=tuple(either[: data.draw(st.integers(0, 5))]))
+    edited = dump(after, original)
+    assert load(edited, "edited") == after
+    kept = Counter(line.strip() for line in edited.splitlines() if line.lstrip().startswith("#"))
+    assert not Counter(line.strip() for line in original.splitlines() if line.lstrip().startswith("#")) - kept
 
 
 def test_default_values_are_left_out_unless_the_file_has_them(example: str, plan: Plan) -> None:

@@ -1,0 +1,93 @@
+"""Screens without a machine, and their pictures under snapshots/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.widgets import Input, TextArea
+
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import FakeServices
+from wizard.app import WizardApp
+
+ROOT = Path(__file__).parents[2]
+DRAWN_BY = "8.2.8"
+
+
+@pytest.fixture
+def sample() -> str:
+    """The plan of ciao's guide."""
+    return (ROOT / "examples" / "ciao.toml").read_text()
+
+
+@pytest.fixture(autouse=True)
+def quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for kind in (Input, TextArea):
+        # A blinking cursor makes two pictures of one screen.
+        monkeypatch.setattr(kind, "cursor_blink", False)
+
+
+@pytest.fixture
+def start(sample: str) -> Start:
+    """`async with start(services, …) as driver`: the app at 80×24 with the sample plan."""
+
+    @asynccontextmanager
+    async def started(
+        services: FakeServices | None = None,
+        plan: str | None = sample,
+        size: tuple[int, int] = (80, 24),
+        theme: str | None = "textual-dark",
+    ) -> AsyncIterator[Driver]:
+        machine = services or FakeServices()
+        app = WizardApp(machine, plan, "ciao.toml")
+        if theme is not None:
+            app.theme = theme
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            yield Driver(app, machine, pilot)
+
+    return started
+
+
+class ScreenPicture(SingleFileSnapshotExtension):
+    """SVGs under snapshots/screens, named as the test names them."""
+
+    _file_extension = "svg"
+    _write_mode = WriteMode.TEXT
+
+    @classmethod
+    def dirname(cls, *, test_location: Any) -> str:
+        return str(ROOT / "snapshots" / "screens")
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: Any, index: Any = 0) -> str:
+        return str(index)
+
+
+Shoot = Callable[[Driver, str], Awaitable[None]]
+
+
+@pytest.fixture
+def shoot(snapshot: Any, request: pytest.FixtureRequest) -> Shoot:
+    """`await shoot(driver, name)` compares the screen with snapshots/screens/name.svg."""
+    if version("textual") != DRAWN_BY:
+        if request.config.option.update_snapshots:
+            pytest.fail(f"snapshots are drawn by textual {DRAWN_BY} alone")
+        pytest.skip(f"the pictures were drawn by textual {DRAWN_BY}")
+    pictures = snapshot.use_extension(ScreenPicture)
+
+    async def shot(driver: Driver, name: str) -> None:
+        await driver.pilot.pause()
+        drawn = driver.app.export_screenshot(title="ciao-wizard", simplify=True)
+        assert re.sub(r"terminal-\d+-", "terminal-", drawn) == pictures(name=name)
+
+    return shot
+

@@ -1,0 +1,76 @@
+"""The keyboard of the app under test, and what stands on its screen."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.fakes import FakeServices
+from wizard.app import WizardApp
+
+PATIENCE_S = 10
+# Of the pictures that Textual draws.
+CELL_WIDTH = 12.2
+
+
+@dataclass
+class Driver:
+    """The app under test, its keyboard, and what stands on its screen."""
+
+    app: WizardApp
+    services: FakeServices
+    pilot: Pilot[None]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        await self.press(*("space" if c == " " else c for c in text))
+
+    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Wait for a condition, not for a time."""
+        for _ in range(int(PATIENCE_S / 0.02)):
+            if condition():
+                await self.pilot.pause()
+                return
+            await self.pilot.pause(0.02)
+        pytest.fail(f"waited in vain for {what or condition}; on the screen:\n{self.text()}")
+
+    async def page(self, title: str) -> None:
+        await self.until(lambda: f"ciao-wizard ─ {title} " in self.text(), f"the page {title}")
+
+    async def says(self, *texts: str) -> None:
+        for text in texts:
+            await self.until(lambda text=text: text in self.flat(), f"{text!r}")
+
+    def text(self) -> str:
+        """The screen, line by line."""
+        width, _ = self.app.size
+        lines: dict[int, list[str]] = {}
+        for x, line, said in re.findall(
+            r'<text[^>]* x="([\d.]+)"[^>]*clip-path="url\(#[^"]*line-(\d+)\)"[^>]*>(.*?)</text>',
+            self.app.export_screenshot(),
+            re.DOTALL,
+        ):
+            cells = lines.setdefault(int(line), [" "] * width)
+            column = round(float(x) / CELL_WIDTH)
+            text = html.unescape(said).replace("\xa0", " ")
+            cells[column : column + len(text)] = text
+        return "\n".join("".join(cells).rstrip() for _, cells in sorted(lines.items()))
+
+    def flat(self) -> str:
+        """The screen as one line, so that a wrapped sentence is found."""
+        return re.sub(r"[\s│]+", " ", self.text())
+
+    def toasts(self) -> str:
+        return "\n".join(notification.message for notification in self.app._notifications)
+
+
+Start = Callable[..., AbstractAsyncContextManager[Driver]]

@@ -1,0 +1,257 @@
+"""A machine of plain values, and events that a test writes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from netaddr import IPNetwork
+
+from wizard.deploy.changes import Change
+from wizard.deploy.status import Status
+from wizard.deploy.verify import Check
+from wizard.monitor.leases import Row
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import Address, Facts, Nic, Route
+from wizard.plan.model import Plan
+from wizard.services import WiresSaid
+
+NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+
+FACTS = Facts(
+    nics=(
+        Nic("lo", 1, "loopback", up=True, carrier=True, addresses=(Address(IPNetwork("127.0.0.1/8")),)),
+        Nic(
+            "eth0",
+            2,
+            "ethernet",
+            mac="00:1b:21:3c:9d:01",
+            permanent_mac="00:1b:21:3c:9d:01",
+            driver="e1000e",
+            vendor="Intel Corporate",
+            up=True,
+            carrier=True,
+            speed_mbps=1000,
+            addresses=(Address(IPNetwork("10.77.0.98/24"), dynamic=True),),
+            default_route=True,
+            dhcp_client=True,
+        ),
+        Nic(
+            "eth1",
+            3,
+            "ethernet",
+            mac="00:e0:4c:68:0f:12",
+            permanent_mac="00:e0:4c:68:0f:12",
+            driver="r8152",
+            vendor="Realtek",
+            up=True,
+            carrier=True,
+            speed_mbps=1000,
+        ),
+        Nic("wlp2s0", 4, "wireless", mac="a0:88:b4:00:00:01", driver="iwlwifi", vendor="Intel Corporate"),
+        Nic("docker0", 5, "bridge", mac="02:42:00:00:00:01", addresses=(Address(IPNetwork("172.17.0.1/16")),)),
+    ),
+    routes=(
+        Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"),
+        Route(IPNetwork("10.77.0.0/24"), "eth0"),
+        Route(IPNetwork("172.17.0.0/16"), "docker0"),
+    ),
+    network_managers=("ifupdown",),
+    host_name="gw01",
+    system="Debian GNU/Linux 12",
+)
+ABSENT = Status("absent", False, None, None, (), (), "nothing is applied")
+APPLIED = Status(
+    "applied",
+    True,
+    "/etc/ciao-wizard/gateway.toml",
+    "2026-03-02T13:40:00+00:00",
+    (
+        Check("address", True, "192.168.0.200/24 on eth1"),
+        Check("forwarding", True, "on"),
+        Check("rules", True, "as the plan wants them"),
+        Check("dnsmasq", True, "bound to eth1 alone"),
+        Check("guard", True, "armed"),
+    ),
+    (),
+)
+STEPS = [
+    {"name": "check", "title": "check"},
+    {"name": "wires", "title": "ask both wires"},
+    {"name": "guard", "title": "hold back our DHCP"},
+    {"name": "address", "title": "cluster address"},
+    {"name": "rules", "title": "NAT and firewall"},
+    {"name": "dnsmasq", "title": "DHCP and DNS"},
+    {"name": "verify", "title": "verify"},
+    {"name": "keep", "title": "keep"},
+]
+
+
+def event(seconds: float = 0, **more: Any) -> str:
+    """A line of an events file, some seconds after NOW."""
+    return json.dumps({"at": (NOW + timedelta(seconds=seconds)).isoformat(), **more})
+
+
+def steps_done() -> list[str]:
+    """The lines of a trial up to the question."""
+    lines = [event(0, step="check", state="done", detail="5 findings, no error", steps=STEPS)]
+    for number, step in enumerate(STEPS[1:-1], 1):
+        lines.append(event(number, step=step["name"], state="running", detail=step["title"]))
+        lines.append(event(number + 0.5, step=step["name"], state="done", detail=f"{step['name']} is in place"))
+    return lines
+
+
+def asks(remaining: float = 120) -> str:
+    return event(
+        10, step="keep", state="running", detail=f"going back by itself in {remaining:g} s", remaining_s=remaining
+    )
+
+
+def row(number: int, name: str, role: str, **more: Any) -> Row:
+    values: dict[str, Any] = {
+        "mac": f"b8:ae:ed:7b:51:{number:02x}",
+        "ip": f"192.168.0.{100 + number}",
+        "hostname": name,
+        "name": name,
+        "role": role,
+        "expires": NOW + timedelta(hours=11, minutes=42),
+        "kind": "node",
+        "state": "leased",
+        "reachable": True,
+        "vendor": "Elitegroup",
+        "reason": "",
+    }
+    return Row(**{**values, **more})
+
+
+FOUR_ROWS = (
+    row(1, "controller", "controller"),
+    row(2, "network", "network"),
+    row(3, "compute1", "compute"),
+    row(4, "compute2", "compute"),
+)
+
+
+@dataclass
+class FakeRun:
+    """A change that goes on as the test feeds it."""
+
+    fed: list[str] = field(default_factory=list)
+    living: bool = True
+    stderr: str = ""
+
+    def lines(self) -> list[str]:
+        lines, self.fed = self.fed, []
+        return lines
+
+    def alive(self) -> bool:
+        return self.living
+
+    def said(self) -> str:
+        return self.stderr
+
+
+@dataclass
+class FakeServices:
+    """A machine of plain values. `did` lists what was asked to be done."""
+
+    machine: Facts = FACTS
+    state: Status = ABSENT
+    in_force: str | None = None
+    board: tuple[Row, ...] = FOUR_ROWS
+    change: FakeRun = field(default_factory=FakeRun)
+    wires: WiresSaid | None = None
+    differing: tuple[Change, ...] | None = None
+    privileged: bool = True
+    drafts: dict[str, str] = field(default_factory=dict)
+    did: list[str] = field(default_factory=list)
+    applied_text: str = ""
+    refuse: WizardError | None = None
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=23)
+
+    def facts(self) -> Facts:
+        if self.refuse is not None:
+            raise self.refuse
+        return self.machine
+
+    def status(self) -> Status:
+        return self.state
+
+    def plan_in_force(self) -> str | None:
+        return self.in_force
+
+    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+        if self.differing is not None:
+            return self.differing
+        cfg = f"interface={plan.interfaces.cluster}\nbind-dynamic\n"
+        address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+        stanza = f"auto {plan.interfaces.cluster}\n    address {address}\n"
+        return (
+            new_file("/etc/network/interfaces.d/ciao-cluster", stanza),
+            new_file("/etc/ciao-wizard/tenant_dns.cfg", cfg),
+            new_file("/etc/ciao-wizard/gateway.toml", plan_text),
+        )
+
+    def rows(self) -> tuple[Row, ...]:
+        return self.board
+
+    def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
+        return {mac: "Elitegroup" if mac.startswith("b8:ae:ed") else "" for mac in macs}
+
+    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        return self.wires
+
+    def may_change(self) -> bool:
+        return self.privileged
+
+    def ask_password(self) -> bool:
+        return False
+
+    def start_apply(self, plan_text: str) -> FakeRun:
+        self.did.append("apply")
+        self.applied_text = plan_text
+        return self.change
+
+    def start_reset(self, forget_leases: bool) -> FakeRun:
+        self.did.append("reset, leases too" if forget_leases else "reset")
+        return self.change
+
+    def pending_run(self) -> FakeRun:
+        return self.change
+
+    def confirm(self) -> None:
+        self.did.append("confirm")
+        self.change.fed.append(event(25, step="keep", state="done", detail="kept"))
+        self.change.fed.append(event(26, result="kept", reason="applied and kept"))
+
+    def rollback(self) -> None:
+        self.did.append("rollback")
+        self.change.fed += [
+            event(25, step="rules", state="undone", detail="the table is gone"),
+            event(26, result="rolled-back", reason="taken back on request"),
+        ]
+
+    def read_draft(self, name: str) -> tuple[str, datetime] | None:
+        return (self.drafts[name], NOW) if name in self.drafts else None
+
+    def save_draft(self, name: str, text: str) -> None:
+        self.drafts[name] = text
+
+    def forget_draft(self, name: str) -> None:
+        self.drafts.pop(name, None)
+
+    def save_plan(self, path: str, plan_text: str) -> None:
+        self.did.append(f"save {path}")
+
+
+def new_file(path: str, text: str) -> Change:
+    lines = text.splitlines()
+    head = f"--- /dev/null\n+++ {path}\n@@ -0,0 +1,{len(lines)} @@\n"
+    return Change(path, None, text, head + "".join(f"+{line}\n" for line in lines))
+
+

@@ -1,0 +1,91 @@
+"""The whole way through, by keyboard, at 80×24."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
+
+STEPS = ("Network", "Nodes", "Forwards", "Review")
+
+
+async def walk_to_review(driver: Driver) -> None:
+    await driver.page("Interfaces")
+    for title in STEPS:
+        await driver.press("ctrl+n")
+        await driver.page(title)
+
+
+async def test_the_suggested_values_lead_to_four_leases(start: Start, sample: str) -> None:
+    async with start() as driver:
+        await walk_to_review(driver)
+        await driver.says("1/3", "auto eth1")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        driver.services.change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?", "going back in 1:47")
+        await driver.press("k")
+        await driver.page("Leases")
+        for name, address in (("controller", 101), ("network", 102), ("compute1", 103), ("compute2", 104)):
+            await driver.says(name, f"192.168.0.{address}")
+        await driver.says("4 of 4 nodes")
+        assert driver.services.did == ["apply", "confirm"]
+        assert driver.services.applied_text == sample
+        assert driver.services.drafts == {}
+
+
+async def test_nics_that_are_not_here_give_way_to_those_suggested(start: Start) -> None:
+    nics = tuple(replace(nic, name=nic.name.replace("eth", "enp0s")) for nic in FACTS.nics)
+    routes = tuple(replace(route, nic=route.nic.replace("eth", "enp0s")) for route in FACTS.routes)
+    machine = replace(FACTS, nics=nics, routes=routes)
+    async with start(FakeServices(machine=machine)) as driver:
+        await walk_to_review(driver)
+        await driver.says("auto enp0s1")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("enp0s0", "enp0s1")
+
+
+async def test_without_a_plan_network_and_nics_are_suggested(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await driver.page("Interfaces")
+        draft = driver.app.draft
+        assert (draft.corporate, draft.cluster, draft.cidr) == ("eth0", "eth1", "192.168.0.0/24")
+        assert draft.nodes == ()
+
+
+async def test_where_something_is_applied_the_dashboard_comes_first(start: Start, sample: str) -> None:
+    async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
+        await driver.page("Dashboard")
+        await driver.says("The gateway is in force.", "bound to eth1 alone", "applied, healthy")
+        await driver.press("l")
+        await driver.page("Leases")
+        await driver.press("escape")
+        await driver.page("Dashboard")
+        await driver.press("e")
+        await driver.page("Interfaces")
+        await driver.press("escape")
+        await driver.page("Dashboard")
+        await driver.press("a")
+        await driver.page("Review")
+        await driver.says("1/3")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        assert driver.services.applied_text == sample
+
+
+async def test_a_window_too_small_says_so_and_heals(start: Start) -> None:
+    async with start(size=(70, 20)) as driver:
+        await driver.says("needs 80×24")
+        assert "eth0" not in driver.text()
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.says("eth0")
+        assert "needs 80×24" not in driver.text()
+
+
+async def test_help_names_the_keys_of_the_page(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("f1")
+        await driver.says("Help: Interfaces", "ctrl+r look again", "f4 swap")
+        await driver.press("escape")
+        await driver.until(lambda: "Help: Interfaces" not in driver.text())

@@ -1,0 +1,248 @@
+"""The pages of the set-up: what was typed stays, what is wrong is refused where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.widgets import Input, TextArea
+
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import FACTS, FakeServices
+from tests.tui.test_path import walk_to_review
+from wizard.plan.machine import Nic
+from wizard.plan.planfile import load
+
+
+async def go(driver: Driver, title: str) -> None:
+    await driver.page("Interfaces")
+    for step in ("Network", "Nodes", "Forwards"):
+        await driver.press("ctrl+n")
+        await driver.page(step)
+        if step == title:
+            return
+
+
+async def retype(driver: Driver, text: str) -> None:
+    """Put `text` in the place of what the focused field holds."""
+    await driver.press("end", "ctrl+u")
+    await driver.type(text)
+
+
+async def test_back_keeps_what_was_typed_and_what_was_chosen(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("f4")
+        assert driver.app.draft.cluster == "eth0"
+        await driver.press("f4", "ctrl+n")
+        await driver.page("Network")
+        await driver.press("tab", "tab", "tab", "tab")
+        await retype(driver, "lab.example")
+        await driver.press("escape")
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+        await driver.says("lab.example")
+        assert driver.app.draft.domain == "lab.example"
+
+
+@pytest.mark.parametrize(
+    ("tabs", "text", "said"),
+    [
+        (0, "10.0.0.0/99", "has a prefix that is no number from 0 to 32"),
+        (0, "192.168.0.5/24", "is an address within a network"),
+        (1, "192.168.0.300", "is not an IPv4 address"),
+        (2, "somewhere", "is neither a slice nor a range"),
+        (3, "soon", "is not a lease time"),
+        (4, "two words", "is not a DNS domain"),
+    ],
+)
+async def test_what_is_no_value_is_refused_at_its_field(start: Start, tabs: int, text: str, said: str) -> None:
+    async with start() as driver:
+        await go(driver, "Network")
+        await driver.press(*["tab"] * tabs)
+        field = driver.app.focused
+        await retype(driver, text)
+        await driver.press("ctrl+n")
+        await driver.says("✗", said)
+        assert "─ Network ─" in driver.text()
+        assert driver.app.focused is field
+        # The keys of pages are letters nowhere where one can type.
+        assert isinstance(field, Input)
+        assert field.value == text
+
+
+async def test_what_lies_in_the_subnet_moves_along_with_it(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Network")
+        await retype(driver, "10.50.0.0/24")
+        await driver.press("ctrl+n")
+        await driver.page("Nodes")
+        draft = driver.app.draft
+        assert (draft.gateway, draft.pool) == ("10.50.0.200", "10.50.0.64/26")
+        await driver.says("10.50.0.101", "10.50.0.104")
+
+
+async def test_an_overlap_is_said_and_another_subnet_is_at_hand(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Network")
+        await retype(driver, "10.77.0.0/24")
+        await driver.press("tab")
+        await driver.says("✗ Subnet", "10.77.0.0/24")
+        await driver.press("f4")
+        await driver.until(lambda: "✗" not in driver.text(), "no error")
+        assert driver.app.draft.gateway.endswith(".200")
+
+
+async def test_a_rule_broken_is_said_once_and_stops_the_apply(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("f4", "ctrl+n")
+        await driver.says("✗ Cluster NIC")
+        assert "─ Interfaces ─" in driver.text()
+        await driver.press("ctrl+n")
+        for title in ("Network", "Nodes", "Forwards", "Review"):
+            await driver.page(title)
+            await driver.press("ctrl+n")
+        await driver.says("This plan cannot be applied yet")
+        await driver.says("1/3")
+        await driver.press("ctrl+a")
+        assert driver.services.did == []
+        assert "─ Review ─" in driver.text()
+        await driver.press("up", "home", "enter")
+        await driver.page("Interfaces")
+
+
+async def test_enter_gives_each_role_to_one_nic(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("", "eth0")
+        await driver.press("down", "enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "eth0")
+        await driver.press("up", "enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "")
+        await driver.press("ctrl+n")
+        await driver.says("No NIC is chosen for the cluster switch")
+        assert "─ Interfaces ─" in driver.text()
+
+
+async def test_looking_again_shows_a_nic_that_was_plugged_in(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        usb = Nic("enx00e04c680f12", 9, "ethernet", mac="00:e0:4c:68:0f:12", up=True, carrier=False)
+        driver.services.machine = replace(FACTS, nics=(*FACTS.nics, usb))
+        await driver.press("ctrl+r")
+        await driver.says("enx00e04c680f12", "○ no cable")
+
+
+async def test_a_nic_whose_name_is_code_is_shown_and_never_chosen(start: Start) -> None:
+    bad = Nic("a;reboot", 2, "ethernet", up=True, carrier=True, usable_name=False)
+    async with start(FakeServices(machine=replace(FACTS, nics=(bad, *FACTS.nics[1:])))) as driver:
+        await driver.page("Interfaces")
+        await driver.says("a;reboot")
+        await driver.press("home", "enter", "enter")
+        assert "a;reboot" not in (driver.app.draft.corporate, driver.app.draft.cluster)
+
+
+async def test_a_node_is_added_only_once_it_is_one(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Nodes")
+        await driver.press("f2")
+        await driver.says("A new node")
+        await driver.type("b8:ae:ed")
+        await driver.press("ctrl+n")
+        await driver.says("✗ MAC", "is not a MAC address")
+        await driver.type("-7b-72-99")
+        await driver.press("end", "ctrl+u")
+        await driver.type("B8-AE-ED-7B-72-99")
+        await driver.press("enter")
+        await driver.says("b8:ae:ed:7b:72:99", "compute3", "(192.168.0.1)")
+        node = driver.app.draft.nodes[-1]
+        assert (node.role, node.name, node.ip) == ("compute", "compute3", "")
+
+
+async def test_a_node_is_changed_deleted_and_brought_back(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Nodes")
+        before = driver.app.draft.nodes
+        await driver.press("down", "enter")
+        await driver.says("This node")
+        await driver.press("tab")
+        await retype(driver, "edge")
+        await driver.press("ctrl+n")
+        await driver.says("edge")
+        assert driver.app.draft.nodes[1].name == "edge"
+        await driver.press("delete")
+        assert [node.name for node in driver.app.draft.nodes] == ["controller", "compute1", "compute2"]
+        await driver.press("ctrl+z", "ctrl+z")
+        assert driver.app.draft.nodes == before
+
+
+async def test_a_cancelled_dialog_changes_nothing(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Nodes")
+        before = driver.app.draft
+        await driver.press("enter")
+        await driver.says("This node")
+        await retype(driver, "00:00:00:00:00:01")
+        await driver.press("escape")
+        await driver.until(lambda: "This node" not in driver.text())
+        assert driver.app.draft == before
+
+
+async def test_pasted_lines_are_taken_and_the_others_stay(start: Start) -> None:
+    async with start() as driver:
+        await go(driver, "Nodes")
+        await driver.press("f4")
+        await driver.says("Many nodes at once")
+        driver.app.screen.query_one(TextArea).text = (
+            "name,role,mac,ip\nrack7,compute,B8AE.ED7B.0007,192.168.0.107\nwhat is this\ndhcp-host=b8:ae:ed:7b:00:08\n"
+        )
+        await driver.says("2 understood", "line 3: ")
+        await driver.press("ctrl+n")
+        await driver.says("1 lines were not understood", "what is this")
+        assert [node.name for node in driver.app.draft.nodes][4:] == ["rack7", "compute3"]
+        assert driver.app.draft.nodes[4].mac == "b8:ae:ed:7b:00:07"
+        await driver.press("escape")
+        await driver.page("Nodes")
+        assert len(driver.app.draft.nodes) == 6
+
+
+async def test_forwards_are_added_changed_removed(start: Start, sample: str) -> None:
+    bare = sample[: sample.index("# From the company's side")]
+    async with start(plan=bare) as driver:
+        await go(driver, "Forwards")
+        assert driver.app.draft.forwards == ()
+        await driver.press("f4")
+        assert [(f.port, f.to) for f in driver.app.draft.forwards] == [
+            ("8889", "controller"),
+            ("35357", "controller"),
+            ("5000", "controller"),
+        ]
+        await driver.press("f2")
+        await driver.type("99999")
+        await driver.press("ctrl+n")
+        await driver.says("✗ Port", "is not a port")
+        await driver.press("end", "ctrl+u")
+        await driver.type("8080")
+        await driver.press("tab")
+        await retype(driver, "compute1")
+        await driver.press("ctrl+n")
+        await driver.says("8080", "compute1")
+        await driver.press("home", "delete", "ctrl+n")
+        await driver.page("Review")
+        await driver.says("1/3")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        ports = [forward.port for forward in load(driver.services.applied_text, "applied").forwards]
+        assert ports == [35357, 5000, 8080]
+
+
+async def test_the_plan_is_saved_where_it_is_told(start: Start) -> None:
+    async with start() as driver:
+        await walk_to_review(driver)
+        await driver.press("f6")
+        await driver.says("Save the plan")
+        await driver.press("enter")
+        await driver.until(lambda: driver.services.did == ["save ciao.toml"])

@@ -1,0 +1,81 @@
+"""Routes, as `ip -j route show table all` tells them."""
+
+import json
+from typing import Any
+
+import pytest
+from netaddr import IPNetwork
+
+from wizard.host import commands
+from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.plan.machine import Route
+
+TOLD = """[
+{"dst":"10.11.0.0/16","dev":"wg0","table":"51820","scope":"link","flags":[]},
+{"dst":"default","gateway":"10.77.0.1","dev":"eth0","protocol":"dhcp","metric":100,"flags":[]},
+{"dst":"default","via":{"family":"inet6","host":"fe80::9"},"dev":"eth5","metric":300,"flags":[]},
+{"dst":"10.9.0.0/16","flags":[],"nexthops":[{"gateway":"10.77.0.1","dev":"eth0","weight":1,"flags":[]},
+ {"gateway":"10.78.0.3","dev":"eth2","weight":1,"flags":[]}]},
+{"type":"blackhole","dst":"10.10.0.0/16","flags":[]},
+{"dst":"10.77.0.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.77.0.98","flags":[]},
+{"dst":"10.0.0.7","dev":"a;b","flags":[]},
+{"type":"local","dst":"10.77.0.98","dev":"eth0","table":"local","protocol":"kernel","scope":"host"},
+{"type":"local","dst":"10.200.0.0/16","dev":"lo","table":"local","scope":"host"},
+{"type":"broadcast","dst":"10.77.0.255","dev":"eth0","table":"local","protocol":"kernel","scope":"link"},
+{"dst":"fd00::/64","dev":"eth0","protocol":"kernel","metric":256,"flags":[],"pref":"medium"},
+{"dst":"default","gateway":"fe80::1","dev":"eth0","metric":1024,"flags":[],"pref":"medium"},
+{"type":"unreachable","dst":"default","dev":"lo","metric":4294967295,"flags":[],"pref":"medium"},
+{"type":"multicast","dst":"ff00::/8","dev":"eth0","table":"local","protocol":"kernel","metric":256}
+]"""
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def says(text: str) -> None:
+        monkeypatch.setattr(commands, "run", lambda *_, **__: text)
+
+    return says
+
+
+def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: Any) -> None:
+    said(TOLD)
+
+    assert read_routes() == (
+        Route(IPNetwork("10.11.0.0/16"), "wg0", table="51820"),
+        Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1", metric=100),
+        Route(IPNetwork("0.0.0.0/0"), "eth5", "fe80::9", metric=300),
+        Route(IPNetwork("10.9.0.0/16"), "eth0", "10.77.0.1"),
+        Route(IPNetwork("10.9.0.0/16"), "eth2", "10.78.0.3"),
+        Route(IPNetwork("10.10.0.0/16"), ""),
+        Route(IPNetwork("10.77.0.0/24"), "eth0"),
+        Route(IPNetwork("10.0.0.7/32"), "a;b"),
+        Route(IPNetwork("10.200.0.0/16"), "lo", table="local"),
+        Route(IPNetwork("fd00::/64"), "eth0", metric=256),
+        Route(IPNetwork("::/0"), "eth0", "fe80::1", metric=1024),
+        Route(IPNetwork("::/0"), "", metric=4294967295),
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "counts"),
+    [
+        ({}, True),
+        ({"metric": 19999}, True),
+        ({"metric": 20100}, False),
+        ({"table": "51820"}, False),
+        ({"dst": "0.0.0.0/1"}, False),
+        ({"gateway": "fe80::1", "pref": "medium"}, True),
+        ({"type": "unreachable"}, False),
+    ],
+)
+def test_only_a_live_default_route_of_the_main_table_counts(said: Any, more: dict[str, Any], counts: bool) -> None:
+    said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
+
+    assert default_route_nics(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nonsense", '[{"dst":"garbage","dev":"eth0"}]', "[{}]"])
+def test_what_cannot_be_understood_is_no_route(said: Any, text: str) -> None:
+    said(text)
+
+    assert read_routes() == ()

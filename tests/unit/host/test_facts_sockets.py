@@ -1,0 +1,73 @@
+"""Listening sockets, as `ss -H -lntup` tells them."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wizard.host import commands
+from wizard.host.facts_sockets import read_listeners
+from wizard.plan.machine import Listener
+
+ANY = "0.0.0.0"  # noqa: S104
+TOLD = """\
+udp   UNCONN 0      0      0.0.0.0%eth1:67   0.0.0.0:* users:(("dnsmasq",pid=123,fd=4))
+udp   UNCONN 0      0            *%eth0:547        *:*
+udp   UNCONN 0      0      [fe80::1]%eth0:546    [::]:*
+udp   UNCONN 0      0      127.0.0.53%lo:53  0.0.0.0:* users:(("systemd-resolve",pid=124,fd=12))
+tcp   LISTEN 0      128               *:8080       *:* users:(("a",pid=1,fd=3),("b",pid=123,fd=4))
+tcp   LISTEN 0      128            [::]:22      [::]:* users:(("x",pid=1,fd=1))",pid=124,fd=3))
+tcp   LISTEN 0      128    0.0.0.0%a;b:99   0.0.0.0:*
+tcp   ESTAB  0      0      10.0.0.1:22     10.0.0.2:5
+nonsense
+
+"""
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    for pid, name in ((123, "dnsmasq"), (124, "evil\x1b[31m")):
+        (tmp_path / "proc" / str(pid)).mkdir(parents=True)
+        (tmp_path / "proc" / str(pid) / "comm").write_text(name + "\n")
+    return tmp_path
+
+
+def test_addresses_ports_nics_and_processes(monkeypatch: pytest.MonkeyPatch, proc: Path) -> None:
+    monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
+
+    assert read_listeners(proc) == (
+        Listener("udp", ANY, 67, "dnsmasq", 123, "eth1"),
+        Listener("udp", "::", 547, nic="eth0"),
+        Listener("udp", "fe80::1", 546, nic="eth0"),
+        Listener("udp", "127.0.0.53", 53, "evil?[31m", 124, "lo"),
+        Listener("tcp", "::", 8080, "dnsmasq", 123),
+        Listener("tcp", "::", 22, "evil?[31m", 124),
+        Listener("tcp", ANY, 99, nic="a;b"),
+    )
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_the_real_ss_tells_a_real_socket(listening: int) -> None:
+    (found,) = [one for one in read_listeners() if one.port == listening]
+
+    assert (found.protocol, found.address, found.nic) == ("tcp", "127.0.0.1", "")
+    assert found.process
+
+
+def test_without_ss_psutil_tells(monkeypatch: pytest.MonkeyPatch, listening: int) -> None:
+    def missing(*argv: str, **_: Any) -> str:
+        raise commands.CommandFailed(argv, None, "", "ss is not installed")
+
+    monkeypatch.setattr(commands, "run", missing)
+
+    (found,) = [one for one in read_listeners() if one.port == listening]
+
+    assert (found.protocol, found.address) == ("tcp", "127.0.0.1")
+    assert found.process

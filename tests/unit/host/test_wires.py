@@ -1,0 +1,132 @@
+"""Which pattern two results make, and the words for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wizard.host.dhcp_probe import Cause, ProbeResult, Server, Verdict
+from wizard.host.wires import Pattern, Wires, explain, judge
+
+COMPANY = Server("10.77.0.1", "10.77.0.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.12)
+OTHER = Server("192.168.1.1", "192.168.1.1", "00:1b:21:00:00:01", "192.168.1.50", 3.01)
+
+
+def result(nic: str, what: Server | Cause | None) -> ProbeResult:
+    if isinstance(what, Server):
+        return ProbeResult(nic, Verdict.ANSWER, 0.1, (what,))
+    if isinstance(what, Cause):
+        return ProbeResult(nic, Verdict.UNKNOWN, 0.0, reason="a reason", cause=what)
+    return ProbeResult(nic, Verdict.SILENCE, 12.0)
+
+
+def wires(corporate: Any, cluster: Any, one_wire: bool | None = False, lease: bool = False) -> Wires:
+    heard = result("eth0", corporate), result("eth1", cluster)
+    return Wires(*heard, one_wire, judge(*heard, one_wire, lease), lease)
+
+
+CASES = [
+    (wires(COMPANY, None), Pattern.AS_IT_SHOULD_BE, True),
+    (wires(COMPANY, None, lease=True), Pattern.AS_IT_SHOULD_BE, True),
+    (wires(None, None), Pattern.CORPORATE_WITHOUT_DHCP, True),
+    (wires(None, None, lease=True), Pattern.COULD_NOT_TELL, False),
+    (wires(None, COMPANY), Pattern.SWAPPED, False),
+    (wires(None, COMPANY, lease=True), Pattern.SWAPPED, False),
+    (wires(COMPANY, OTHER), Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
+    (wires(Cause.NO_CARRIER, COMPANY, None), Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
+    (wires(COMPANY, COMPANY), Pattern.ONE_NETWORK, False),
+    (wires(COMPANY, None, True), Pattern.ONE_NETWORK, False),
+    (wires(None, None, True), Pattern.ONE_NETWORK, False),
+    (wires(Cause.STOPPED, Cause.STOPPED, True), Pattern.ONE_NETWORK, False),
+    (wires(COMPANY, Cause.NO_CARRIER, None), Pattern.NO_CARRIER, False),
+    (wires(Cause.NO_CARRIER, None, None), Pattern.NO_CARRIER, False),
+    (wires(COMPANY, Cause.LINK_LOST), Pattern.COULD_NOT_TELL, False),
+    (wires(Cause.DOWN, None, None), Pattern.COULD_NOT_TELL, False),
+    (wires(COMPANY, None, None), Pattern.COULD_NOT_TELL, False),
+    (wires(None, None, None), Pattern.COULD_NOT_TELL, False),
+]
+
+
+@pytest.mark.parametrize(("seen", "pattern", "may_serve"), CASES)
+def test_the_pattern_and_whether_serving_is_safe(seen: Wires, pattern: Pattern, may_serve: bool) -> None:
+    assert (seen.pattern, seen.may_serve) == (pattern, may_serve)
+
+
+def test_one_server_behind_two_relays_is_not_one_network() -> None:
+    other_side = Server("10.77.0.1", "10.77.9.1", COMPANY.source_mac, "10.77.9.50", 0.2, relay="10.77.9.1")
+    assert wires(COMPANY, other_side).pattern is Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+
+
+def test_serving_needs_silence_and_two_wires_whatever_the_pattern_says() -> None:
+    for cluster, one in ((COMPANY, False), (Cause.STOPPED, False), (None, None), (None, True)):
+        heard = result("eth0", COMPANY), result("eth1", cluster)
+        assert not Wires(*heard, one, Pattern.AS_IT_SHOULD_BE).may_serve
+
+
+@pytest.mark.parametrize(("seen", "pattern", "may_serve"), CASES)
+def test_every_pattern_is_explained(seen: Wires, pattern: Pattern, may_serve: bool) -> None:
+    title, text, remedy = explain(seen)
+    assert title
+    assert "eth0" in text
+    assert "eth1" in text
+    assert title.startswith("STOP") == (not may_serve and pattern not in (Pattern.NO_CARRIER, Pattern.COULD_NOT_TELL))
+    assert bool(remedy) == (pattern is not Pattern.AS_IT_SHOULD_BE)
+
+
+def test_who_answered_on_the_cluster_wire_is_said() -> None:
+    _, text, _ = explain(wires(None, COMPANY))
+    assert "10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s" in text
+    _, text, _ = explain(wires(COMPANY, OTHER))
+    assert "offered 10.77.0.98" in text
+    assert "offered 192.168.1.50" in text
+
+
+def test_the_dead_nic_is_named() -> None:
+    assert explain(wires(COMPANY, Cause.NO_CARRIER, None)).title == "No carrier on eth1 (cluster)"
+    assert explain(wires(Cause.NO_CARRIER, None, None)).title == "No carrier on eth0 (company network)"
+
+
+def test_a_hidden_server_is_told_from_a_dead_link() -> None:
+    assert "got its address from a DHCP server" in explain(wires(None, None, lease=True)).text
+    assert "a reason" in explain(wires(COMPANY, Cause.LINK_LOST)).text
+    assert "could not be tried" in explain(wires(COMPANY, None, None)).text
+
+
+def test_a_hostile_name_steers_no_terminal() -> None:
+    bad = "e\x1b]0;x\x07\u202e"
+    for cluster in (result(bad, None), result(bad, COMPANY), result(bad, Cause.NO_CARRIER), result(bad, Cause.DOWN)):
+        corporate = result(bad, COMPANY)
+        for one in (True, False, None):
+            seen = Wires(corporate, cluster, one, judge(corporate, cluster, one, False))
+            assert all(part.replace("\n", "").isprintable() for part in explain(seen))
+
+
+def test_the_json_of_a_probe() -> None:
+    relayed = Server("", "10.77.9.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.123456, relay="10.77.9.1")
+    assert ProbeResult("eth0", Verdict.ANSWER, 0.2, (relayed,)).as_json() == {
+        "nic": "eth0",
+        "verdict": "answer",
+        "waited_s": 0.2,
+        "servers": [
+            {
+                "server_id": None,
+                "source_ip": "10.77.9.1",
+                "source_mac": "00:1b:21:3c:9d:10",
+                "offered_ip": "10.77.0.98",
+                "delay_s": 0.123,
+                "relay": "10.77.9.1",
+                "vlan": None,
+                "overheard": False,
+            }
+        ],
+        "reason": "",
+        "cause": None,
+    }
+    assert result("eth0", Cause.NO_CARRIER).as_json()["cause"] == "no-carrier"
+
+
+def test_half_a_line_says_what_the_wire_said() -> None:
+    assert result("eth0", COMPANY).in_words() == "DHCP: 10.77.0.1"
+    assert result("eth1", None).in_words() == "silent for 12 s"
+    assert result("eth1", Cause.DOWN).in_words() == "could not tell: a reason"
