@@ -41,6 +41,7 @@ from wizard.widgets.modal import Help, Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
 
 SAVE_AFTER_S = 0.05
+_COMMON_ACTIONS = ("app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "command_palette")
 _STEP_PAGES: dict[str, type[StepPage]] = {
     "interfaces": InterfacesPage,
     "network": NetworkPage,
@@ -363,7 +364,8 @@ class WizardApp(ChangingApp):
         keys = [
             (self.get_key_display(active.binding), active.binding.description)
             for active in self.screen.active_bindings.values()
-            if active.binding.description and active.enabled and not active.binding.system
+            # Not those that every widget and every app has.
+            if active.node in (page, self) and active.enabled and active.binding.action not in _COMMON_ACTIONS
         ]
         self.push_screen(Help(page.TITLE or "", page.HELP, keys))
 

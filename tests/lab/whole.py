@@ -2,16 +2,28 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 TREES = ("/etc", "/run", "/var/lib")
-# Written by others while nothing of ours happens: lease renewals of the corporate NIC, and what this script makes.
-OTHERS = ("/run/ciao-lab", "/run/netns", "/run/xtables.lock", "/run/network/.ifstate", "/var/lib/dhcp", "/etc/resolv.conf", "/etc/netns")
+# Written by others while nothing of ours happens: lease renewals of the corporate NIC, and the laboratory itself.
+OTHERS = (
+    "/run/ciao-lab",
+    "/run/netns",
+    "/run/xtables.lock",
+    "/run/network/.ifstate",
+    "/var/lib/dhcp",
+    "/etc/resolv.conf",
+    "/etc/netns",
+)
+ADDRESS_PATIENCE_S = 5.0
 
 
 def files() -> dict[str, object]:
+    """Path -> mode, owner, group, time of change (of files), content or target. Everything but directories' times."""
     found: dict[str, object] = {}
     for tree in TREES:
         for directory, names, leaves in os.walk(tree):
@@ -21,17 +33,35 @@ def files() -> dict[str, object]:
                 if path.startswith(OTHERS):
                     continue
                 info = os.lstat(path)
-                content = ""
+                content, changed = "", 0
                 if stat.S_ISLNK(info.st_mode):
                     content = os.readlink(path)
                 elif stat.S_ISREG(info.st_mode):
                     content = Path(path).read_bytes().hex() if info.st_size < 100_000 else str(info.st_size)
-                found[path] = [oct(info.st_mode), info.st_uid, info.st_gid, content]
+                    # Programs rewrite their state under /run with the same words.
+                    changed = 0 if tree == "/run" else info.st_mtime_ns
+                found[path] = [oct(info.st_mode), info.st_uid, info.st_gid, changed, content]
     return found
 
 
 def told(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
+
+
+def settled() -> None:
+    """Wait until the kernel has proven its IPv6 addresses: one that is tentative now is not in a moment."""
+    deadline = time.monotonic() + ADDRESS_PATIENCE_S
+    while told("ip", "-6", "address", "show", "tentative") and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def rules(program: str) -> list[str]:
+    """What an iptables-save says, in order, without comments and without packet counters."""
+    lines = [line for line in told(program).splitlines() if not line.startswith("#")]
+    return [re.sub(r"\[\d+:\d+\]", "", line).rstrip() for line in lines]
 
 
 def network() -> dict[str, object]:
@@ -49,12 +79,14 @@ def network() -> dict[str, object]:
                 sysctls[str(path)] = path.read_text()
             except OSError:
                 continue
+    programs = ("iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save")
     return {
         "links": links,
         "routes": sorted(told("ip", "route", "show", "table", "all").splitlines()),
+        "routes6": sorted(told("ip", "-6", "route", "show", "table", "all").splitlines()),
         "rules": told("ip", "rule"),
         "nft": told("nft", "-s", "list", "ruleset"),
-        "iptables": [line for line in told("iptables-save").splitlines() if not line.startswith("#")],
+        "iptables": {program: rules(program) for program in programs},
         "sysctls": sysctls,
     }
 
@@ -73,4 +105,5 @@ def processes() -> list[str]:
 
 
 if __name__ == "__main__":
+    settled()
     print(json.dumps({"files": files(), "network": network(), "processes": processes()}))

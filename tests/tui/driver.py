@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -15,8 +15,6 @@ from tests.tui.fakes import FakeServices
 from wizard.app import WizardApp
 
 PATIENCE_S = 10
-# Of the pictures that Textual draws.
-CELL_WIDTH = 12.2
 
 
 @dataclass
@@ -52,18 +50,9 @@ class Driver:
 
     def text(self) -> str:
         """The screen, line by line."""
-        width, _ = self.app.size
-        lines: dict[int, list[str]] = {}
-        for x, line, said in re.findall(
-            r'<text[^>]* x="([\d.]+)"[^>]*clip-path="url\(#[^"]*line-(\d+)\)"[^>]*>(.*?)</text>',
-            self.app.export_screenshot(),
-            re.DOTALL,
-        ):
-            cells = lines.setdefault(int(line), [" "] * width)
-            column = round(float(x) / CELL_WIDTH)
-            text = html.unescape(said).replace("\xa0", " ")
-            cells[column : column + len(text)] = text
-        return "\n".join("".join(cells).rstrip() for _, cells in sorted(lines.items()))
+        # What export_screenshot draws as a picture, without the picture.
+        update: Any = self.app.screen._compositor.render_update(full=True, screen_stack=self.app._background_screens)
+        return "\n".join("".join(strip.text for strip in line).rstrip() for line in update.strips)
 
     def flat(self) -> str:
         """The screen as one line, so that a wrapped sentence is found."""

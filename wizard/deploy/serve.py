@@ -21,6 +21,7 @@ from pathlib import Path
 
 from wizard.deploy import gateway, state
 from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
+from wizard.deploy.revert import kept_state
 from wizard.deploy.wire_watch import WireWatch
 from wizard.host import dnsmasq, firewall, network, processes
 from wizard.host.commands import CommandFailed, detach
@@ -305,7 +306,13 @@ def _link_changes() -> socket.socket:
 
 def main() -> int:
     """Run the guard; 0 when it was told to end, 1 when it could not begin."""
+    state.run_directory()
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    if state.work() is None and kept_state() == "interrupted":
+        # A power cut or a kill in the middle: nothing unconfirmed is served, it is taken back instead.
+        log.warning("an apply was cut off; taking it back")
+        detach(state.engine_command("recover"), gateway.SERVE_LOG)
+        return 0
     try:
         Guard().run()
     except WizardError as error:

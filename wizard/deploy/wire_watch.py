@@ -17,6 +17,7 @@ from wizard.host.dhcp_packet import CLIENT_PORT, parse_reply
 from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.dhcp_probe import probe
 from wizard.host.facts_nics import read_nics
+from wizard.host.notice import desktop_notice
 from wizard.host.tap import Tap, from_mac, udp_to_port
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -71,6 +72,7 @@ class WireWatch:
             when = datetime.now().astimezone().isoformat(timespec="seconds")
             told = {"code": verdict.code, "reason": verdict.reason, "since": when, "at": state.boottime()}
             state.write_json(TRIPPED, told)
+            desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
 
     def judge(self) -> Verdict:
         """Whether the wire is proven; where it is not, a proof is under way when this returns."""

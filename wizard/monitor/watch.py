@@ -135,6 +135,8 @@ def _read_once(path: Path) -> tuple[bytes, _Stamp, _Stamp]:
         raise _Unreadable(f"the lease file {path} {why}") from None
     try:
         status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _Unreadable(f"the lease file {path} is not a plain file")
         if status.st_size > LARGEST:
             raise _Unreadable(f"the lease file {path} is larger than {LARGEST >> 20} MiB")
         parts = []

@@ -85,8 +85,8 @@ class Facts:
 
     `network_managers`: of "ifupdown", "NetworkManager", "networkd", "netplan", those that are active.
     `firewalls`: of "docker", "ufw", "libvirt", "firewalld", "iptables", "nftables", those whose rules were
-    seen; empty where that needs root. `missing_tools`: programs that an apply needs and that are not here.
-    `ssh_port`: the port of the SSH session that we were started from.
+    seen; without root, when nobody may look, those whose daemon or NIC is there. `missing_tools`: programs
+    that an apply needs and that are not here. `ssh_port`: the port of the SSH session that we were started from.
     """
 
     nics: tuple[Nic, ...] = ()

@@ -14,6 +14,7 @@ from textual.widgets import Checkbox, Input, Static
 
 from wizard.plan import addresses
 from wizard.plan.draft import Draft, moved_along
+from wizard.plan.fields import parse_network, refusal
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
@@ -141,7 +142,7 @@ class NetworkPage(StepPage):
             self._field("network.gateway").value = moved.gateway
             self._field("network.dhcp_slice").value = moved.pool
             self.notify("The addresses in the subnet moved along.", markup=False)
-        if not any(finding.field == "network.cidr" for finding in self.findings()):
+        if refusal(parse_network, draft.cidr) is None:
             self._settled = draft.cidr
         self.edit(moved)
 

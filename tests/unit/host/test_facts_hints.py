@@ -17,6 +17,8 @@ from wizard.host.vendors import vendor_of
         ("b8:ae:ed:7b:51:50", "Elitegroup Computer Systems Co.,Ltd."),
         ("B8:AE:ED:7B:51:50", "Elitegroup Computer Systems Co.,Ltd."),
         ("02:11:22:33:44:55", ""),
+        # Registered long ago, and yet as good as any made-up one.
+        ("02:60:8c:33:44:55", ""),
         ("00:00:00:00:00:00", ""),
         ("ff:ff:ff:ff:ff:ff", ""),
         ("01:00:5e:00:00:01", ""),

@@ -55,6 +55,14 @@ def test_times_and_names_where_the_log_has_them() -> None:
     assert found["aa:bb:cc:11:22:33"].hostname == ""
 
 
+def test_a_name_that_may_be_another_machines_is_not_taken() -> None:
+    other = "dnsmasq-dhcp[4]: 6 client provides name: other\n"
+    nobodys = "dnsmasq-dhcp[4]: client provides name: nobodys\n"
+    text = other + nobodys + "dnsmasq-dhcp[4]: 7 DHCPDISCOVER(eth1) c0:3f:d5:67:a2:01 ignored\n" + PLAIN
+
+    assert ignored_in(text)["c0:3f:d5:67:a2:01"].hostname == ""
+
+
 def test_a_line_of_last_december_read_in_january() -> None:
     line = "Dec 31 23:59:58 dnsmasq-dhcp[4]: DHCPDISCOVER(eth1) c0:3f:d5:67:a2:01 ignored\n"
     seen = ignored_in(line, now=datetime(2027, 1, 1, tzinfo=UTC))["c0:3f:d5:67:a2:01"]
