@@ -12,6 +12,7 @@ from typing import Any
 from wizard.cli_show import nothing_applied, read_plan
 from wizard.console import coloured, finding_lines, say
 from wizard.deploy import front, state
+from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
 
@@ -71,6 +72,8 @@ def apply(args: argparse.Namespace) -> int:
         "source": source,
         "confirm_within": args.confirm_within,
         "keep": args.yes,
+        # The engine is no child of ours any more; it could not find the session that must not be cut.
+        "ssh_connection": ssh_connection(),
     }
     return _attend(front.start("apply", order, args.events), ask=not args.yes)
 

@@ -225,6 +225,16 @@ def shouting_nodes(nic: str, nodes: int = 20) -> None:
         time.sleep(0.05)
 
 
+def loop(nic: str) -> None:
+    """A cable from the switch back into the switch: every frame comes back."""
+    sock = tap(nic)
+    say("ready")
+    while True:
+        frame, address = sock.recvfrom(65535)
+        if address[2] != socket.PACKET_OUTGOING:
+            sock.send(frame)
+
+
 def flood(nic: str) -> None:
     """As much UDP to port 68 as goes, none of it an answer."""
     sock = tap(nic)
@@ -243,7 +253,8 @@ def hold_port_68() -> None:
 
 
 ACTORS: dict[str, Callable[..., None]] = {
-    actor.__name__: actor for actor in (probe, one_wire, look, server, hostile, shouting_nodes, flood, hold_port_68)
+    actor.__name__: actor
+    for actor in (probe, one_wire, look, server, hostile, shouting_nodes, loop, flood, hold_port_68)
 }
 
 if __name__ == "__main__":

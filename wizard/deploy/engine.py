@@ -46,6 +46,7 @@ class Order:
     events: tuple[str, ...] = ()
     confirm_within: float = 120.0
     keep: bool = False
+    ssh_connection: str = ""
 
 
 def findings(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, tuple[Finding, ...]]:
@@ -114,7 +115,7 @@ class Engine:
         if not self._settle_earlier():
             return 1
         plan = load(self.order.plan_text, self.order.source)
-        facts, found = findings(plan)
+        facts, found = findings(plan, {"SSH_CONNECTION": self.order.ssh_connection})
         told = [f.as_json() for f in found]
         errors = [f for f in found if f.severity is Severity.ERROR]
         if errors:

@@ -24,6 +24,7 @@ def main(words: Sequence[str]) -> int:
             events=events,
             confirm_within=float(order["confirm_within"]),
             keep=bool(order["keep"]),
+            ssh_connection=str(order["ssh_connection"]),
         )
     ).run()
 

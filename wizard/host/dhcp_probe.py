@@ -212,11 +212,13 @@ class _Listening:
             self.sent.append(now)
 
     def _judge(self, frame: bytes, vlan: int | None) -> None:
+        if frame[6:12] == self.link.mac:  # our own server's answer, come back through a loop
+            return
         offer = parse_offer(frame, self.xid, self.link.mac)
         overheard = offer is None
         if offer is None:
             reply = parse_reply(frame)
-            if reply is None or not reply.decides or frame[6:12] == self.link.mac:
+            if reply is None or not reply.decides:
                 return
             offer = reply.offer
         key = (offer.server_id, offer.source_ip, offer.source_mac, offer.relay)

@@ -127,6 +127,12 @@ def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | N
     return None
 
 
+def ssh_connection() -> str:
+    """Our SSH session as $SSH_CONNECTION would have it (sudo drops that); "" where there is none."""
+    session = ssh_session(os.environ)
+    return f"{session.peer} 0 {session.server} {session.port}" if session else ""
+
+
 def _parse_session(told: str) -> SshSession | None:
     fields = told.split()
     if len(fields) != 4 or not fields[3].isdigit():
