@@ -35,11 +35,21 @@ ANSWER_S = 10.0
 # The wizard, through its command line
 
 
+BRIEF = {"CIAO_LAB_PROBE_WAIT": "1"}
+"""Twelve seconds of listening before every apply are for the tests of the probe."""
+
+
 def ciao(
-    lab: Laboratory, *argv: str, check: bool = False, stdin: str | None = None, timeout: float = 60
+    lab: Laboratory, *argv: str, stdin: str | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of ciao-wizard in the laptop's place, without a terminal."""
-    return lab.run(["ciao-wizard", *argv], check=check, input=stdin, timeout=timeout)
+    """Run a command of ciao-wizard in the laptop's place, without a terminal, whatever its exit status."""
+    return lab.run(["ciao-wizard", *argv], check=False, input=stdin, timeout=timeout, env=BRIEF)
+
+
+def start_ciao(lab: Laboratory, *argv: str, **others: Any) -> subprocess.Popen[str]:
+    """The same, started and left to run. `others` go to subprocess.Popen."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return lab.popen(["ciao-wizard", *argv], env=BRIEF, **{**pipes, **others})
 
 
 def ciao_json(lab: Laboratory, *argv: str) -> Any:

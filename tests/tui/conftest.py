@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.widgets import Input, TextArea
 
 from tests.tui.driver import Driver, Start
@@ -18,6 +16,7 @@ from tests.tui.fakes import FakeServices
 from wizard.app import WizardApp
 
 ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "snapshots" / "screens"
 DRAWN_BY = "8.2.8"
 
 
@@ -57,37 +56,32 @@ def start(sample: str) -> Start:
     return started
 
 
-class ScreenPicture(SingleFileSnapshotExtension):
-    """SVGs under snapshots/screens, named as the test names them."""
-
-    _file_extension = "svg"
-    _write_mode = WriteMode.TEXT
-
-    @classmethod
-    def dirname(cls, *, test_location: Any) -> str:
-        return str(ROOT / "snapshots" / "screens")
-
-    @classmethod
-    def get_snapshot_name(cls, *, test_location: Any, index: Any = 0) -> str:
-        return str(index)
-
-
 Shoot = Callable[[Driver, str], Awaitable[None]]
 
 
 @pytest.fixture
-def shoot(snapshot: Any, request: pytest.FixtureRequest) -> Shoot:
-    """`await shoot(driver, name)` compares the screen with snapshots/screens/name.svg."""
+def shoot(request: pytest.FixtureRequest, tmp_path: Path) -> Shoot:
+    """`await shoot(driver, name)` compares the screen with snapshots/screens/name.svg.
+
+    With --snapshot-update the picture is taken anew; look at it before it is committed.
+    """
+    renew = request.config.option.update_snapshots
     if version("textual") != DRAWN_BY:
-        if request.config.option.update_snapshots:
-            pytest.fail(f"snapshots are drawn by textual {DRAWN_BY} alone")
+        if renew:
+            pytest.fail(f"the pictures are drawn by textual {DRAWN_BY} alone")
         pytest.skip(f"the pictures were drawn by textual {DRAWN_BY}")
-    pictures = snapshot.use_extension(ScreenPicture)
 
     async def shot(driver: Driver, name: str) -> None:
         await driver.pilot.pause()
         drawn = driver.app.export_screenshot(title="ciao-wizard", simplify=True)
-        assert re.sub(r"terminal-\d+-", "terminal-", drawn) == pictures(name=name)
+        drawn = re.sub(r"terminal-\d+-", "terminal-", drawn)
+        picture = PICTURES / f"{name}.svg"
+        if renew:
+            PICTURES.mkdir(parents=True, exist_ok=True)
+            picture.write_text(drawn)
+        elif not picture.exists() or picture.read_text() != drawn:
+            now = tmp_path / picture.name
+            now.write_text(drawn)
+            pytest.fail(f"not as in {picture}; now it is {now}:\n{driver.text()}")
 
     return shot
-

@@ -253,5 +253,3 @@ def new_file(path: str, text: str) -> Change:
     lines = text.splitlines()
     head = f"--- /dev/null\n+++ {path}\n@@ -0,0 +1,{len(lines)} @@\n"
     return Change(path, None, text, head + "".join(f"+{line}\n" for line in lines))
-
-

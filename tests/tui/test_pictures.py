@@ -11,6 +11,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, FakeServices, asks, event, row, steps_done
 from wizard.services import WiresSaid
 
+STEPS = ("Interfaces", "Network", "Nodes", "Forwards", "Review", "Apply")
 AS_IT_SHOULD_BE = WiresSaid(
     True,
     "As it should be",
@@ -21,10 +22,10 @@ AS_IT_SHOULD_BE = WiresSaid(
 
 
 async def at(driver: Driver, title: str) -> None:
-    await driver.page("Interfaces")
-    for step in ("Network", "Nodes", "Forwards", "Review", "Apply"):
-        if f"─ {title} ─" in driver.text():
-            return
+    """Go on from the page that is there until the one with that title."""
+    await driver.until(lambda: any(f"─ {step} ─" in driver.text() for step in STEPS))
+    here = next(number for number, step in enumerate(STEPS) if f"─ {step} ─" in driver.text())
+    for step in STEPS[here + 1 : STEPS.index(title) + 1]:
         await driver.press("ctrl+a" if step == "Apply" else "ctrl+n")
         await driver.page(step)
         if step == "Review":

@@ -196,7 +196,9 @@ async def test_pasted_lines_are_taken_and_the_others_stay(start: Start) -> None:
         await go(driver, "Nodes")
         await driver.press("f4")
         await driver.says("Many nodes at once")
-        driver.app.screen.query_one(TextArea).text = (
+        driver.app.screen.query_one(
+            TextArea
+        ).text = (
             "name,role,mac,ip\nrack7,compute,B8AE.ED7B.0007,192.168.0.107\nwhat is this\ndhcp-host=b8:ae:ed:7b:00:08\n"
         )
         await driver.says("2 understood", "line 3: ")

@@ -31,7 +31,7 @@ def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:
     """Every file that the plan stands for, against what is there now."""
     found = [_change(f.path, read_text(f.path), f.text) for f in files_of(plan, plan_text)]
     main = read_text(paths.INTERFACES_MAIN) or ""
-    edited = network.main_file_edited(main, plan.interfaces.cluster)
+    edited = network.main_file_for(main, plan.interfaces.cluster)
     if edited != main:
         found.append(_change(paths.INTERFACES_MAIN, main or None, edited))
     return tuple(found)

@@ -5,8 +5,10 @@ A line is a CRC-32 in hex, a space, and one JSON object. Each is synced before t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,17 +23,22 @@ from wizard.plan.findings import WizardError
 Record = dict[str, Any]
 
 ENDED = ("applied", "reverted")
+RESERVE_BYTES = 65536
+"""Kept aside, and given up where a full disk would keep us from writing down how something is taken back."""
+_WORDS = ("begin", "before", "done", "trial", "kept", "applied", "reverting", "reverted")
 
 
 @dataclass(slots=True)
 class Transaction:
-    """What the journal says of one apply. `steps` holds (step, pre-image) in the order they were begun."""
+    """What the journal says of one apply or reset.
+
+    `steps` holds (step, pre-image) in the order they were begun, `done` what each wrote when it was done.
+    """
 
     number: int
     begin: Record
     steps: list[tuple[str, Record]] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
-    undone: set[str] = field(default_factory=set)
+    done: dict[str, Record] = field(default_factory=dict)
     phase: str = "begin"
 
     @property
@@ -43,8 +50,8 @@ class Transaction:
         return bool(self.begin.get("boot") == boot_id())
 
     @property
-    def kept(self) -> bool:
-        return self.phase in ("kept", "applied")
+    def is_reset(self) -> bool:
+        return self.begin.get("kind") == "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +69,37 @@ class Reading:
 
     @property
     def in_force(self) -> Transaction | None:
-        """The last transaction that was kept to the end."""
-        return next((t for t in reversed(self.transactions) if t.phase == "applied"), None)
+        """The last transaction that was kept to the end, unless a reset came to its end since."""
+        for transaction in reversed(self.transactions):
+            if transaction.is_reset and not transaction.open:
+                return None
+            if transaction.phase == "applied":
+                return transaction
+        return None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be taken back: what is in force is all there is."""
+        return self.last is not None and not self.last.open and self.in_force is not None
 
     def first_images(self) -> list[tuple[str, Record]]:
-        """For each step ever begun, what was there before the first of them; in order.
-
-        A transaction that was reverted left things as they were, so a later one saw the same.
-        """
+        """For each step ever begun and not taken back, what was there before the first of them; in order."""
         seen: dict[str, Record] = {}
         for transaction in self.transactions:
+            if transaction.phase == "reverted":
+                # It left things as they were, and they may have changed since.
+                continue
             for step, image in transaction.steps:
                 seen.setdefault(step, image)
         return list(seen.items())
+
+    def written(self) -> dict[str, Record]:
+        """For each step in force, what its last run said that it wrote."""
+        found: dict[str, Record] = {}
+        for transaction in self.transactions:
+            if transaction.phase == "applied":
+                found |= transaction.done
+        return found
 
 
 class Journal:
@@ -83,35 +108,87 @@ class Journal:
     def __init__(self, root: str = paths.STATE) -> None:
         self.root = Path(root)
         self.path = self.root / "journal"
-        self.images = PreImages(self.root / "before")
+        self.reserve = self.root / "reserve"
+        # What lies under /run has its second names there, too: that is another disk.
+        near = Path(paths.RUN) / "before" if root == paths.STATE else None
+        self.images = PreImages(self.root / "before", near)
 
     def exists(self) -> bool:
         return self.root.exists()
 
+    def begin(self, **what: Any) -> None:
+        """Begin a transaction, with room kept aside for its end. Raises WizardError when it cannot be written."""
+        record = {"t": "begin", "boot": boot_id(), **what}
+        try:
+            if not self.root.exists():
+                self._create(_line(record))
+                return
+            if not self.reserve.exists():
+                _keep_aside(self.reserve)
+        except OSError as error:
+            self.discard()
+            raise self._unwritable(error) from error
+        self.append(record)
+
+    def _create(self, line: bytes) -> None:
+        """The directory comes to be with its first record in it: one without a journal has lost it."""
+        self.discard()
+        self._draft.mkdir(mode=0o700, parents=True)
+        self._draft.chmod(0o700)
+        _keep_aside(self._draft / self.reserve.name)
+        fd = os.open(self._draft / self.path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(fd, line)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_directory(self._draft)
+        self._draft.rename(self.root)
+        sync_directory(self.root.parent)
+
+    @property
+    def _draft(self) -> Path:
+        return self.root.with_name(f".{self.root.name}.new")
+
+    def discard(self) -> None:
+        """Remove what a death in the very beginning may have left."""
+        shutil.rmtree(self._draft, ignore_errors=True)
+
     def append(self, record: Record) -> None:
         """Write one record and make it last. Raises WizardError when it cannot."""
-        body = json.dumps(record, separators=(",", ":"), sort_keys=True)
-        line = f"{zlib.crc32(body.encode()):08x} {body}\n".encode()
+        line = _line(record)
         try:
             make_directory(self.root, 0o700)
-            new = not self.path.exists()
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             try:
-                size = _drop_torn_tail(fd)
-                written = os.write(fd, line)
-                if written != len(line):
-                    os.ftruncate(fd, size)
-                    raise OSError(28, "No space left on device")
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            if new:
-                sync_directory(self.root)
+                self._write(line)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.reserve.exists():
+                    raise
+                self.reserve.unlink()
+                self._write(line)
         except OSError as error:
-            raise WizardError(
-                f"the journal {self.path} cannot be written: {error.strerror}",
-                "Nothing is changed without it. Make room or make it writable, then run it again.",
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _write(self, line: bytes) -> None:
+        new = not self.path.exists()
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            size = _drop_torn_tail(fd)
+            written = os.write(fd, line)
+            if written != len(line):
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if new:
+            sync_directory(self.root)
+
+    def _unwritable(self, error: OSError) -> WizardError:
+        return WizardError(
+            f"the journal {self.path} cannot be written: {error.strerror}",
+            "Nothing is changed without it. Make room or make it writable, then run it again.",
+        )
 
     def read(self) -> Reading:
         """All that can be trusted of the journal. Never raises for what is in it."""
@@ -124,8 +201,14 @@ class Journal:
             return Reading((), damage=(f"the journal cannot be read: {error.strerror}",))
         return parse(raw)
 
+    def prune(self) -> None:
+        """Remove what was kept for going back to, and can no longer be gone back to."""
+        reading = self.read()
+        if reading.settled and not reading.damage:
+            self.images.prune(reading.first_images())
+
     def forget(self) -> None:
-        """Remove the journal and everything it kept: the last act of a reset that left nothing behind."""
+        """Remove the journal and everything it kept: the last act of a way back that left nothing behind."""
         for directory in (self.images.root, self.root):
             if not directory.is_dir():
                 continue
@@ -133,8 +216,24 @@ class Journal:
                 if not entry.is_dir():
                     entry.unlink()
             directory.rmdir()
+        self.discard()
         if self.root.parent.is_dir():
             sync_directory(self.root.parent)
+
+
+def _line(record: Record) -> bytes:
+    body = json.dumps(record, separators=(",", ":"), sort_keys=True)
+    return f"{zlib.crc32(body.encode()):08x} {body}\n".encode()
+
+
+def _keep_aside(file: Path) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # Zeros that are written take blocks; a hole would not.
+        os.write(fd, bytes(RESERVE_BYTES))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _drop_torn_tail(fd: int) -> int:
@@ -182,7 +281,14 @@ def _record(line: bytes) -> Record | None:
         record = json.loads(body)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "t" in record else None
+    return record if isinstance(record, dict) and _makes_sense(record) else None
+
+
+def _makes_sense(record: Record) -> bool:
+    kind = record.get("t")
+    if kind == "before" and not isinstance(record.get("image"), dict):
+        return False
+    return kind in _WORDS and (kind not in ("before", "done") or isinstance(record.get("step"), str))
 
 
 def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> list[Transaction]:
@@ -192,16 +298,17 @@ def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> li
         if kind == "begin":
             found.append(Transaction(len(found) + 1, dict(record)))
             continue
-        if not found:
-            damage.append("the journal does not begin with a beginning")
-            found.append(Transaction(1, {"t": "begin"}))
+        if not found or not found[-1].open:
+            # Its beginning is lost, and with it perhaps more.
+            damage.append(f"the journal has no beginning for what follows transaction {len(found)}")
+            found.append(Transaction(len(found) + 1, {"t": "begin"}))
         transaction = found[-1]
         if kind == "before":
-            transaction.steps.append((str(record["step"]), dict(record["image"])))
+            transaction.steps.append((record["step"], dict(record["image"])))
         elif kind == "done":
-            transaction.done.add(str(record["step"]))
-        elif kind == "undone":
-            transaction.undone.add(str(record["step"]))
+            if record["step"] not in dict(transaction.steps):
+                damage.append(f"the journal does not say what was there before {record['step']}")
+            transaction.done[record["step"]] = dict(record)
         else:
             transaction.phase = kind
     return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from wizard.deploy import state
 from wizard.host import wires
-from wizard.host.files import read_text
+from wizard.host.link import read_link
 from wizard.host.processes import boot_id
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -42,20 +42,13 @@ class Stamp:
 
 def stamp(nic: str) -> Stamp | None:
     """What identifies the wire behind a NIC now; None where there is no such NIC."""
-    base = f"/sys/class/net/{nic}"
-    try:
-        return Stamp(
-            nic, int(read_text(f"{base}/ifindex") or ""), int(read_text(f"{base}/carrier_changes") or ""), boot_id()
-        )
-    except ValueError:
-        return None
+    link = read_link(nic)
+    return Stamp(nic, link.index, link.changes, boot_id()) if link is not None else None
 
 
 def carrier(nic: str) -> bool:
-    try:
-        return Path(f"/sys/class/net/{nic}/carrier").read_text().strip() == "1"
-    except OSError:
-        return False
+    link = read_link(nic)
+    return link is not None and link.carrier
 
 
 def write(nic: str) -> None:

@@ -6,25 +6,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import gateway, steps
+from wizard.deploy import faults, gateway, kept, state, steps
 from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal, Reading, Transaction
-from wizard.host import firewall, network, processes, systemd
-from wizard.host.commands import CommandFailed
-from wizard.host.files import read_text, remove
+from wizard.deploy.kept import kept_state as kept_state
+from wizard.deploy.lock import await_orphans
+from wizard.host import firewall, network, systemd
+from wizard.host.files import read_text, remove, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.render import HEADER
 
 Record = dict[str, Any]
 
-UNPROVEN = ": what bears our names is gone; what was there before us could not be proven"
+UNPROVEN = (
+    "What bears our names is gone. That everything else is as it was cannot be proven: "
+    f"look at {paths.INTERFACES_MAIN} and at 'ip addr'"
+)
 
 
 class Reverter:
     """Undoes by the journal, tells as it goes, and goes on past an undo that fails.
 
-    Every method may be killed at any point and run again. What they return is what could not be undone.
+    Every method may be killed at any point and run again. What they return is what could not be undone, or not
+    be proven to be. The caller holds the lock.
     """
 
     def __init__(self, journal: Journal, teller: Teller) -> None:
@@ -33,137 +37,156 @@ class Reverter:
 
     def revert(self, why: str) -> list[str]:
         """Undo the transaction that is open."""
-        reading = self.journal.read()
+        await_orphans()
+        reading = kept.read_journal(self.journal)
         last = reading.last
-        if last is None or not last.open:
+        if last is not None and last.open:
+            self._note({"t": "reverting", "why": why, "at": now()})
+            problems = self._undo_transaction(last)
+            return problems or self._conclude(reading)
+        if reading.in_force is not None:
             return []
-        self.journal.append({"t": "reverting", "why": why, "at": now()})
-        problems = self._undo(_to_undo(last))
-        if problems:
-            return problems
-        self.journal.append({"t": "reverted", "at": now()})
-        if reading.in_force is None:
-            self._leave_nothing()
-        return []
+        return self._conclude(reading)
 
     def recover(self) -> list[str]:
         """Undo whatever a killed run left, also with a journal that is damaged."""
-        reading = self.journal.read()
-        last = reading.last
-        if last is not None and last.begin.get("kind") == "reset" and last.open:
+        last = kept.read_journal(self.journal).last
+        if last is not None and last.is_reset and last.open:
             return self.reset(forget_leases=bool(last.begin.get("forget_leases")))
-        if reading.damage:
-            return self._without_journal(reading)
         return self.revert("cut off")
 
     def reset(self, forget_leases: bool) -> list[str]:
         """Undo everything the wizard ever did here."""
-        reading = self.journal.read()
-        last = reading.last
-        if last is not None and last.begin.get("kind") != "reset":
-            begin = {"t": "begin", "kind": "reset", "at": now(), "boot": processes.boot_id()}
-            self.journal.append({**begin, "forget_leases": forget_leases})
+        await_orphans()
+        reading = kept.read_journal(self.journal)
+        if reading.last is not None and not (reading.last.is_reset and reading.last.open):
+            self._note({"t": "begin", "kind": "reset", "at": now(), "forget_leases": forget_leases})
         images = reading.first_images()
         if not forget_leases:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
         problems = self._undo(list(reversed(images)))
-        if reading.damage:
-            problems += self._by_ownership()
-            self.teller.step(
-                "journal",
-                "done",
-                f"{'; '.join(reading.damage)}{UNPROVEN}",
-            )
         if problems:
             return problems
         if forget_leases:
             remove(paths.LEASES)
-        elif Path(paths.LEASES).exists():
-            shutil.chown(paths.LEASES, 0, 0)
-        self._leave_nothing()
-        return []
+        return self._conclude(reading, everything=True)
 
-    def _undo(self, todo: list[tuple[str, Record]]) -> list[str]:
+    # The parts of a way back
+
+    def _undo_transaction(self, transaction: Transaction) -> list[str]:
+        if transaction.same_boot:
+            return self._undo(list(reversed(transaction.steps)))
+        # The reboot has undone what the trial did, and has then raised whatever lay under /etc.
+        try:
+            self._take_down_what_runs()
+        except (WizardError, OSError) as error:
+            return [str(error)]
+        return self._undo(list(reversed(transaction.steps)), after_boot=True)
+
+    def _undo(self, todo: list[tuple[str, Record]], after_boot: bool = False) -> list[str]:
         problems = []
         for step, image in todo:
+            faults.moment(f"undo:{step}")
             try:
-                detail = steps.undo(step, image, self.journal)
+                detail = steps.undo(step, image, self.journal, after_boot)
             except (WizardError, OSError) as error:
                 problems.append(f"{step}: {error}")
                 self.teller.step(step, "failed", f"could not be undone: {error}")
                 continue
             self.teller.step(step, "undone", detail)
+            faults.moment(f"undone:{step}")
         return problems
 
-    def _without_journal(self, reading: Reading) -> list[str]:
-        """A damaged journal is not acted on blindly: our own things go by their names, and that is said."""
-        kept = reading.in_force
-        if kept is not None and reading.last is kept:
-            return []
-        problems = self._undo(_to_undo(reading.last)) if reading.last is not None and reading.last.open else []
-        problems += self._by_ownership()
-        self.teller.step(
-            "journal",
-            "done",
-            f"{'; '.join(reading.damage)}{UNPROVEN}",
-        )
-        if not problems:
-            self._leave_nothing()
-        return problems
-
-    def _by_ownership(self) -> list[str]:
-        """Take away what is ours by name and header."""
-        problems = []
-        nic = _our_nic()
+    def _conclude(self, reading: Reading, everything: bool = False) -> list[str]:
+        """All is undone: close the journal, and look whether it is as it is said to be."""
+        if reading.in_force is not None and not everything:
+            problems = self._close()
+            if reading.last is not None and not reading.last.same_boot:
+                problems += self._bring_back()
+            return problems + kept.not_as_kept(reading.written())
         try:
-            gateway.stop()
-            firewall.remove_everything()
-            if nic and network.keeper().holds(nic):
-                network.keeper().down(nic, paths.INTERFACES_FILE)
-            if systemd.running() and Path(paths.SERVICE_WANTED).is_symlink():
-                remove(paths.SERVICE_WANTED)
-        except (CommandFailed, WizardError, OSError) as error:
-            problems.append(str(error))
-        ours = [paths.INTERFACES_FILE, paths.SERVICE_FILE, *(str(p) for p in Path(paths.ETC).glob("*"))]
-        for path in ours:
-            if (read_text(path) or "").removeprefix("#!/bin/sh\n").startswith(HEADER):
+            found = self._remove_by_name(dict(reading.first_images()))
+        except (WizardError, OSError) as error:
+            return [str(error)]
+        faults.moment("concluded")
+        if reading.last is not None:
+            # Also where this cannot be written: what follows leaves nothing of the journal.
+            self._close()
+        self._leave_nothing()
+        if not found and not reading.damage:
+            return []
+        told = [*reading.damage, *(f"removed, though the journal does not know of it: {f}" for f in found)]
+        self.teller.step("journal", "failed", "; ".join(told))
+        return [f"{'; '.join(told)}. {UNPROVEN}"]
+
+    def _close(self) -> list[str]:
+        try:
+            self.journal.append({"t": "reverted", "at": now()})
+        except WizardError as error:
+            return [f"everything is as it was, but {error}"]
+        return []
+
+    def _note(self, record: Record) -> None:
+        """Write down what helps whoever comes next. What is taken back does not depend on it."""
+        try:
+            if record["t"] == "begin":
+                self.journal.begin(**{k: v for k, v in record.items() if k != "t"})
+            else:
+                self.journal.append(record)
+        except WizardError as error:
+            self.teller.step("journal", "failed", str(error))
+
+    def _remove_by_name(self, known: dict[str, Record]) -> list[str]:
+        """Take away what is ours by name and header and was not there before us; what that was."""
+        found = self._take_down_what_runs()
+        found += [str(file) for file in sorted(Path(paths.LIVE).glob("*"))]
+        if systemd.running() and Path(paths.SERVICE_WANTED).is_symlink() and kept.is_ours(paths.SERVICE_FILE):
+            remove(paths.SERVICE_WANTED)
+            found.append(paths.SERVICE_WANTED)
+        for path in kept.ALL_FILES:
+            image = known.get(f"file:{path}", {})
+            if kept.is_ours(path) and image.get("kind") in (None, "absent"):
                 remove(path)
+                found.append(path)
         main = read_text(paths.INTERFACES_MAIN) or ""
-        if "# ciao-wizard: " in main:
-            Path(paths.INTERFACES_MAIN).write_text(main.replace("# ciao-wizard: ", ""))
-        return problems
+        restored = network.main_file_restored(main, bool(network.other_files()))
+        if restored != main and f"file:{paths.INTERFACES_MAIN}" not in known:
+            rewrite(paths.INTERFACES_MAIN, restored)
+            found.append(f"our changes of {paths.INTERFACES_MAIN}")
+        return found
+
+    def _take_down_what_runs(self) -> list[str]:
+        """End what runs of ours and is known by its name; what that was."""
+        found = []
+        if state.serve() is not None or gateway.strays():
+            gateway.stop()
+            found.append("dnsmasq and its guard")
+        for config in (kept.LIVE_INTERFACES, paths.INTERFACES_FILE):
+            if kept.is_ours(config) and network.take_down(config):
+                found.append(f"the address that {config} gives")
+        return [*found, *firewall.remove_everything(), *firewall.restore_forwarding()]
+
+    def _bring_back(self) -> list[str]:
+        """After a reboot: what is kept runs again, from the files under /etc."""
+        try:
+            shutil.rmtree(paths.LIVE, ignore_errors=True)
+            nic = network.nic_of(read_text(paths.INTERFACES_FILE) or "")
+            if nic and not network.keeper().holds(nic):
+                network.keeper().up(nic, paths.INTERFACES_FILE)
+            gateway.wait_until_taken_up(gateway.start())
+        except (WizardError, OSError) as error:
+            return [f"what is kept does not run again: {error}"]
+        return []
 
     def _leave_nothing(self) -> None:
         gateway.clear()
-        for directory in (paths.LIVE, paths.RUN):
-            shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(paths.LIVE, ignore_errors=True)
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()
         self.journal.forget()
 
 
-def _to_undo(transaction: Transaction) -> list[tuple[str, Record]]:
-    """The steps of a transaction, last first. Of another boot only what outlives one."""
-    begun = list(reversed(transaction.steps))
-    if transaction.same_boot:
-        return begun
-    return [(s, i) for s, i in begun if s.partition(":")[0] not in steps.RUNTIME]
-
-
-def _our_nic() -> str:
-    for path in (f"{paths.LIVE}/interfaces", paths.INTERFACES_FILE):
-        for line in (read_text(path) or "").splitlines():
-            if line.startswith("iface "):
-                return line.split()[1]
-    return ""
-
-
-def kept_state() -> str:
-    """What was there: "absent" where nothing is applied, "applied", or "interrupted"."""
-    journal = Journal()
-    reading = journal.read()
-    if not journal.exists():
-        return "absent"
-    if reading.damage or (reading.last is not None and reading.last.open):
-        return "interrupted"
-    return "applied" if reading.in_force is not None else "absent"
+def rewrite(path: str, text: str) -> None:
+    """Replace a text file, keeping its mode and owner."""
+    info = Path(path).stat()
+    write_atomic(path, text.encode(), info.st_mode & 0o7777, (info.st_uid, info.st_gid))

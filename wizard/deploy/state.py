@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ def remove(name: str) -> None:
     Path(f"{paths.RUN}/{name}").unlink(missing_ok=True)
 
 
-# The engine at work: {process, watchman, kind, since, events}; while it waits for an answer also
+# The engine at work: {process, kind, since, source, events}; while it waits for an answer also
 # {deadline} (boottime) and {seconds}.
 WORK = "work.json"
-# The guard: {process, dnsmasq, mode, reason, since, digest}
+# The guard: see serve.Guard.tell.
 SERVE = "serve.json"
 DECISION = "decision"
 
@@ -94,20 +94,40 @@ def our_pids() -> frozenset[int]:
     return frozenset(found)
 
 
-def decide(answer: str) -> bool:
-    """Answer the pending apply, "keep" or "revert"; whether this answer was the first."""
-    directory = run_directory()
-    draft = directory / f".{DECISION}.{os.getpid()}"
-    draft.write_text(answer)
+def decide(answer: str, engine: processes.Process | None = None) -> bool:
+    """Answer an engine (default: the one at work), "keep" or "revert"; whether this answer was the first."""
+    engine = engine or processes.from_json((work() or {}).get("process"))
+    if engine is None:
+        return False
     try:
-        # A link comes to be once or not at all: of two answers, one wins.
-        os.link(draft, directory / DECISION)
+        # A link comes to be once or not at all: of two answers, one wins. And its text takes no room on a full disk.
+        os.symlink(answer, run_directory() / _decision_of(engine))
         return True
     except FileExistsError:
         return False
-    finally:
-        draft.unlink()
 
 
-def decision() -> str | None:
-    return read_text(f"{paths.RUN}/{DECISION}")
+def decision(engine: processes.Process) -> str | None:
+    """The answer that was given to an engine, or None."""
+    try:
+        return os.readlink(f"{paths.RUN}/{_decision_of(engine)}")
+    except OSError:
+        return None
+
+
+def forget_decisions() -> None:
+    for answer in Path(paths.RUN).glob(f"{DECISION}.*"):
+        answer.unlink(missing_ok=True)
+
+
+def _decision_of(engine: processes.Process) -> str:
+    # Its own, so that an answer which comes late is none to the next one.
+    return f"{DECISION}.{engine.pid}-{engine.started}"
+
+
+def drop_events(own: Collection[str] = ()) -> None:
+    """Remove events and orders that nobody reads any longer: whoever asked for them has ended."""
+    for file in [*Path(paths.RUN).glob("events-*"), *Path(paths.RUN).glob("order-*")]:
+        asker = file.name.split("-")[1]
+        if str(file) not in own and asker.isdigit() and processes.identify(int(asker)) is None:
+            file.unlink(missing_ok=True)

@@ -127,7 +127,7 @@ def _guard() -> Check:
         return Check("guard", True, f"armed; {muted} answers muted since the rules were loaded" if muted else "armed")
     reason = str(told.get("reason"))
     if told.get("code") in gateway.HARMLESS:
-        return Check("guard", True, f"mute until the cable is in: {reason}")
+        return Check("guard", True, f"mute for now: {reason}")
     return Check("guard", False, reason, APPLY_AGAIN)
 
 

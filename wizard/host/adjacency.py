@@ -24,23 +24,23 @@ def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -
     missing, not Ethernet, down or without carrier, before or after, or nothing could be sent.
     Raises NeedsRoot.
     """
-    with Tap(ether_type(_LOCAL_EXPERIMENTAL)) as one, Tap(ether_type(_LOCAL_EXPERIMENTAL)) as other:
-        link, peer = read_link(first), read_link(second)
-        if link is None or peer is None:
-            return None
-        if _joined_here(link, peer):
-            return True
-        if not (_alive(link) and _alive(peer)):
-            return None
-        try:
+    try:
+        with Tap(ether_type(_LOCAL_EXPERIMENTAL)) as one, Tap(ether_type(_LOCAL_EXPERIMENTAL)) as other:
+            link, peer = read_link(first), read_link(second)
+            if link is None or peer is None:
+                return None
+            if _joined_here(link, peer):
+                return True
+            if not (_alive(link) and _alive(peer)):
+                return None
             one.listen(first)
             other.listen(second)
             if any(_heard(one, other, link, peer, timeout) for _ in range(tries)):
                 return True
             # A cable that was out in between says nothing.
             undisturbed = (read_link(first), read_link(second)) == (link, peer)
-        except OSError:
-            return None
+    except OSError:
+        return None
     return False if undisturbed and tries > 0 else None
 
 

@@ -17,6 +17,7 @@ from wizard.plan.findings import WizardError
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _listeners: list[Callable[[str], None]] = []
+_inherited: set[int] = set()
 
 
 class CommandFailed(WizardError):
@@ -33,6 +34,12 @@ class CommandFailed(WizardError):
 def on_command(listener: Callable[[str], None]) -> None:
     """Have every command line told to `listener` before it runs (for -v and the events)."""
     _listeners.append(listener)
+
+
+def inherit(*fds: int) -> None:
+    """Have every command that `run` starts from now on, and all that it starts itself, hold these descriptors."""
+    _inherited.clear()
+    _inherited.update(fds)
 
 
 def environment() -> dict[str, str]:
@@ -55,6 +62,10 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[
 
     Raises CommandFailed when it is missing, ends with a status not in `ok`, or needs more than `timeout` seconds.
     """
+    return _run(argv, stdin, timeout, ok, frozenset(_inherited))
+
+
+def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[int], fds: frozenset[int]) -> str:
     for tell in _listeners:
         tell(shlex.join(argv))
     path = find(argv[0])
@@ -72,6 +83,7 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[
             _ok_code=list(ok),
             _bg=True,
             _bg_exc=False,
+            _pass_fds=fds,
         )
         # Not sh's own _timeout: with it, every call lasts at least 0.1 s.
         watch = threading.Timer(timeout, _end, (command, late))
@@ -95,7 +107,8 @@ def _end(command: sh.RunningCommand, late: threading.Event) -> None:
     late.set()
     for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.0)):
         try:
-            command.signal(number)
+            # Its whole group: what it started itself would go on without it.
+            command.signal_group(number)
         except ProcessLookupError:
             return
         time.sleep(patience)
@@ -118,6 +131,8 @@ def detach(argv: Sequence[str], log: str) -> None:
     """
     shell = ("sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
     if Path("/run/systemd/system").is_dir():
-        run("systemd-run", "--quiet", "--collect", "--", *shell)
+        argv = ("systemd-run", "--quiet", "--collect", "--", *shell)
     else:
-        run("setsid", "-f", *shell)
+        argv = ("setsid", "-f", *shell)
+    # It stays, and is not one of those commands that are waited for.
+    _run(argv, None, 20, (0,), frozenset())

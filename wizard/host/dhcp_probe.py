@@ -45,6 +45,7 @@ class Cause(StrEnum):
     NO_CARRIER = "no-carrier"
     NOT_AUTHORISED = "not-authorised"
     LINK_LOST = "link-lost"
+    NO_SOCKET = "no-socket"
     NOT_SENT = "not-sent"
     NOT_HEARD = "not-heard"
     STOPPED = "stopped"
@@ -57,6 +58,7 @@ _WORDS = {
     Cause.NO_CARRIER: "no carrier: no cable, or nothing alive at its other end",
     Cause.NOT_AUTHORISED: "the link is not authorised yet (802.1X)",
     Cause.LINK_LOST: "the link went down, or the NIC was renamed or taken away, while listening",
+    Cause.NO_SOCKET: "the kernel gives us no packet socket",
     Cause.NOT_SENT: "no DISCOVER could be sent in time",
     Cause.NOT_HEARD: "frames were lost while listening",
     Cause.STOPPED: "stopped before the end",
@@ -138,19 +140,18 @@ def probe(
     carrier came up less than 35 s ago. Raises NeedsRoot; whatever else prevents it is a verdict of unknown.
     """
     asked = wait if wait is not None else FRESH_WAIT if fresh_link else FULL_WAIT
-    with Tap(udp_to_port(CLIENT_PORT)) as tap:
-        link = read_link(nic)
-        cause = _unfit(link)
-        if link is None or cause:
-            return _could_not_tell(nic, cause or Cause.NO_NIC, 0.0)
-        listening = _Listening(tap, nic, link, asked, until_first, fresh_link)
-        try:
+    try:
+        with Tap(udp_to_port(CLIENT_PORT)) as tap:
+            link = read_link(nic)
+            cause = _unfit(link)
+            if link is None or cause:
+                return _could_not_tell(nic, cause or Cause.NO_NIC, 0.0)
             tap.listen(nic)
+            listening = _Listening(tap, nic, link, asked, until_first, fresh_link)
             listening.run(stop, progress)
-            listening.check_link()
-        except OSError as error:
-            listening.cause = listening.cause or _cause_of(error)
-        return listening.result()
+            return listening.result()
+    except OSError as error:
+        return _could_not_tell(nic, _cause_of(error, Cause.NO_SOCKET), 0.0)
 
 
 class _Listening:
@@ -169,6 +170,14 @@ class _Listening:
         return time.monotonic() - self.begun
 
     def run(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
+        """Ask and listen to the end, whatever makes it come; after it, `result` has the verdict."""
+        try:
+            self._ask_and_listen(stop, progress)
+            self.check_link()
+        except OSError as error:
+            self.cause = self.cause or _cause_of(error, Cause.NOT_SENT)
+
+    def _ask_and_listen(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
         sends = _send_times(self.fresh)
         next_send, next_look = next(sends), 0.0
         while (now := self.gone()) < self.wait and not (self.servers and self.until_first):
@@ -275,10 +284,8 @@ def _unfit(link: Link | None) -> Cause | None:
     return Cause.NOT_AUTHORISED if link.dormant else None
 
 
-def _cause_of(error: OSError) -> Cause:
-    if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENETDOWN):
-        return Cause.LINK_LOST
-    return Cause.NOT_SENT
+def _cause_of(error: OSError, otherwise: Cause) -> Cause:
+    return Cause.LINK_LOST if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENETDOWN) else otherwise
 
 
 def _could_not_tell(nic: str, cause: Cause, waited: float) -> ProbeResult:

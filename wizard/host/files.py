@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ def make_directory(path: Path, mode: int = 0o755) -> list[str]:
     """Make a directory and its parents; the ones that were missing, outermost first."""
     made = [p for p in (path, *path.parents) if not p.exists()]
     for directory in reversed(made):
-        directory.mkdir(mode=mode)
+        try:
+            directory.mkdir(mode=mode)
+        except FileExistsError:
+            # Somebody made it at the same time.
+            continue
         directory.chmod(mode)
         sync_directory(directory.parent)
     return [str(p) for p in reversed(made)]
@@ -79,10 +84,15 @@ def _remedy(error: OSError) -> str:
 
 
 class PreImages:
-    """Contents of files as they were, each stored once under its SHA-256 in `root` (mode 0700)."""
+    """What stood at paths, to be put back exactly: in `root` (mode 0700), each content once under its SHA-256.
 
-    def __init__(self, root: Path) -> None:
+    Beside the copy a file gets a second name there, or in `near` where `root` is on another disk: to put that
+    one back takes no room, keeps the very file, and so works on a disk that is full.
+    """
+
+    def __init__(self, root: Path, near: Path | None = None) -> None:
         self.root = root
+        self.near = near
 
     def capture(self, path: str) -> dict[str, Any]:
         """What stands at `path`: kind "absent", "file", "link" or "other", with all that restores it."""
@@ -103,10 +113,34 @@ class PreImages:
         content = Path(path).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         stored = self.root / digest
-        if not stored.exists():
-            make_directory(self.root, 0o700)
+        make_directory(self.root, 0o700)
+        if digest_of(str(stored)) != digest:
             write_atomic(str(stored), content, 0o600)
-        return base | {"kind": "file", "digest": digest, "xattrs": _read_xattrs(path)}
+        twin = self._second_name(path, digest)
+        return base | {"kind": "file", "digest": digest, "xattrs": _read_xattrs(path), "twin": twin}
+
+    def _second_name(self, path: str, digest: str) -> str:
+        """Another name for the very file at `path`, or "" where no disk of ours can hold one."""
+        for directory in (self.root, self.near):
+            if directory is None:
+                continue
+            twin = directory / f"twin-{digest[:16]}-{time.monotonic_ns()}"
+            try:
+                make_directory(directory, 0o700)
+                os.link(path, twin, follow_symlinks=False)
+                sync_directory(directory)
+                return str(twin)
+            except OSError:
+                continue
+        return ""
+
+    def prune(self, needed: object) -> None:
+        """Remove what no image in `needed` (records with images somewhere inside) refers to."""
+        wanted = set(_names(needed))
+        for directory in (self.root, self.near):
+            for entry in directory.iterdir() if directory is not None and directory.is_dir() else ():
+                if entry.name not in wanted:
+                    entry.unlink()
 
     def content(self, image: Mapping[str, Any]) -> bytes:
         """The stored bytes. Raises WizardError where they are gone or not what was stored."""
@@ -120,40 +154,96 @@ class PreImages:
         return content
 
     def restore(self, image: Mapping[str, Any]) -> None:
-        """Put back what `capture` saw. Doing it twice does no harm."""
+        """Put back what `capture` saw. Doing it twice does no harm. Raises WizardError or OSError."""
         path = str(image["path"])
         kind = image["kind"]
+        remove_temporary(path)
         if kind == "absent":
             remove(path)
             for directory in reversed(image.get("missing_parents", [])):
                 _remove_if_empty(Path(directory))
-            return
-        if kind == "link":
-            if not (os.path.islink(path) and os.readlink(path) == image["target"]):
-                remove(path)
-                make_directory(Path(path).parent)
-                os.symlink(image["target"], path)
-                os.lchown(path, *image["owner"])
-            return
-        if kind != "file":
-            return
-        content = self.content(image)
+        elif kind == "link" and not (os.path.islink(path) and os.readlink(path) == image["target"]):
+            remove(path)
+            make_directory(Path(path).parent)
+            os.symlink(image["target"], path)
+            os.lchown(path, *image["owner"])
+            sync_directory(Path(path).parent)
+        elif kind == "file" and not _stands(image):
+            make_directory(Path(path).parent)
+            if not self._rename_back(image):
+                self._write_back(image)
+
+    def _rename_back(self, image: Mapping[str, Any]) -> bool:
+        """Put the very file back under its name; False where it is gone, or is no longer what it was."""
+        twin = str(image.get("twin") or "")
+        if not twin or not _stands({**image, "path": twin}):
+            return False
+        try:
+            Path(twin).replace(image["path"])
+            # Two names of one file already: then replacing changes nothing, and the second name is still there.
+            Path(twin).unlink(missing_ok=True)
+            sync_directory(Path(image["path"]).parent)
+        except OSError:
+            return False
+        return True
+
+    def _write_back(self, image: Mapping[str, Any]) -> None:
+        path = str(image["path"])
         owner = (int(image["owner"][0]), int(image["owner"][1]))
-        make_directory(Path(path).parent)
-        write_atomic(path, content, int(image["mode"]), owner)
+        write_atomic(path, self.content(image), int(image["mode"]), owner)
         for name, value in image.get("xattrs", {}).items():
             os.setxattr(path, name, bytes.fromhex(value))
         os.utime(path, ns=(int(image["mtime_ns"]), int(image["mtime_ns"])))
 
 
+def _names(found: object) -> Iterator[str]:
+    """Names of the files that hold what images inside of `found` need."""
+    if isinstance(found, Mapping):
+        yield from (Path(str(found[key])).name for key in ("digest", "twin") if found.get(key))
+    if isinstance(found, Mapping | list | tuple):
+        for inner in found.values() if isinstance(found, Mapping) else found:
+            yield from _names(inner)
+
+
+def _stands(image: Mapping[str, Any]) -> bool:
+    """Whether a file is in every way what an image of it says."""
+    path = str(image["path"])
+    try:
+        info = os.lstat(path)
+        if not stat.S_ISREG(info.st_mode) or [info.st_uid, info.st_gid] != list(image["owner"]):
+            return False
+        if (stat.S_IMODE(info.st_mode), info.st_mtime_ns) != (image["mode"], image["mtime_ns"]):
+            return False
+        return bool(digest_of(path) == image["digest"] and _read_xattrs(path) == image.get("xattrs", {}))
+    except OSError:
+        return False
+
+
+def digest_of(path: str) -> str | None:
+    """The SHA-256 of a file's content, or None where there is none that can be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def remove_temporary(path: str) -> None:
+    """Remove what a death in `write_atomic` may have left beside a file."""
+    target = Path(path)
+    try:
+        target.with_name(_TEMPORARY.format(name=target.name)).unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+
+
 def remove(path: str) -> None:
     """Remove a file or link, and a temporary one that a death may have left beside it."""
     target = Path(path)
-    for leftover in (target, target.with_name(_TEMPORARY.format(name=target.name))):
-        try:
-            leftover.unlink()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+    try:
+        target.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    remove_temporary(path)
     if target.parent.is_dir():
         sync_directory(target.parent)
 

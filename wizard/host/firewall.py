@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host.commands import CommandFailed, find, run, works
+from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
 ARMED_SECONDS = 5
@@ -55,18 +56,37 @@ def _without_armed(listing: str) -> str:
     return "\n".join(kept)
 
 
-def remove_everything() -> None:
-    """Take away whatever bears our names, with or without the script that made it. Nobody else's rule is touched."""
+def remove_everything() -> list[str]:
+    """Take away whatever bears our names, with or without the script that made it; what that was, in words.
+    Nobody else's rule is touched."""
+    removed = []
     for program in ("iptables-nft", "iptables-legacy"):
         if find(program) is None or not _iptables_table_exists(program):
             continue
         for chain in OUR_CHAINS:
             while works(program, "-w", "5", "-D", chain, "-j", f"CIAO-{chain}"):
-                pass
+                removed.append(f"a jump to CIAO-{chain}")
             if works(program, "-w", "5", "-F", f"CIAO-{chain}"):
                 run(program, "-w", "5", "-X", f"CIAO-{chain}")
+                removed.append(f"the chain CIAO-{chain}")
     if table_loaded():
         run("nft", "delete", "table", *TABLE)
+        removed.append(f"the table {' '.join(TABLE)}")
+    return removed
+
+
+def restore_forwarding() -> list[str]:
+    """Put the NICs' forwarding switches back to what nat.sh found; on which NICs. Needs no nat.sh."""
+    restored = []
+    for saved in sorted(Path(paths.RUN).glob("forwarding.*")):
+        nic = saved.name.removeprefix("forwarding.")
+        switch = Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding")
+        # Somebody who threw the global switch since needs them all.
+        if switch.exists() and Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "0":
+            switch.write_text(saved.read_text())
+            restored.append(f"forwarding on {nic}")
+        saved.unlink()
+    return restored
 
 
 def _iptables_table_exists(program: str) -> bool:

@@ -15,6 +15,8 @@ from wizard.plan.findings import WizardError
 Record = dict[str, Any]
 _LINK_LOCAL_PATIENCE_S = 3.0
 SOURCE_LINE = "source /etc/network/interfaces.d/*"
+_MARK = "# ciao-wizard: "
+_ADDED = "# added by ciao-wizard"
 _STANZA = re.compile(r"^(iface|mapping|auto|allow-\S+|no-auto-down|no-scripts|source|source-directory|rename)\b")
 
 
@@ -68,18 +70,37 @@ def keeper() -> Keeper:
 
 
 def link_state(nic: str) -> Record:
-    """Link flag and addresses of a NIC: {nic, present, up, addresses: [{cidr, scope}]}; {nic, present: False}."""
+    """Link flag and addresses of a NIC: {nic, present, up, addresses: [{cidr, scope, broadcast, label}]};
+    {nic, present: False}."""
     try:
         found = json.loads(run("ip", "-j", "addr", "show", "dev", nic))
     except CommandFailed:
         return {"nic": nic, "present": False}
     entry: Record = next((e for e in found if e.get("ifname")), {})
     addresses = [
-        {"cidr": f"{a['local']}/{a['prefixlen']}", "scope": a.get("scope", "global")}
+        {
+            "cidr": f"{a['local']}/{a['prefixlen']}",
+            "scope": a.get("scope", "global"),
+            "broadcast": a.get("broadcast", ""),
+            "label": a.get("label", ""),
+        }
         for a in entry.get("addr_info", [])
         if "local" in a and not a.get("dynamic")
     ]
     return {"nic": nic, "present": True, "up": "UP" in entry.get("flags", []), "addresses": addresses}
+
+
+def routes_over(nic: str) -> list[str]:
+    """The routes over a NIC that the kernel will not make by itself, as `ip` takes them."""
+    found = []
+    for family in ("-4", "-6"):
+        try:
+            listed = run("ip", family, "route", "show", "dev", nic)
+        except CommandFailed:
+            continue
+        lines = [re.sub(r" (linkdown|dead|pref \w+|expires \w+)", "", line).strip() for line in listed.splitlines()]
+        found += [f"{family} {line}" for line in lines if not re.search(r" proto (kernel|ra|dhcp)\b", line)]
+    return found
 
 
 def has_address(nic: str, cidr: str) -> bool:
@@ -88,34 +109,77 @@ def has_address(nic: str, cidr: str) -> bool:
 
 
 def restore_link(image: Record) -> None:
-    """Bring link flag and addresses of a NIC back to what `link_state` saw. A NIC that is gone is restored."""
+    """Bring link flag, addresses and (where the image has them) routes of a NIC back to what was seen. A NIC that
+    is gone has nothing to give back."""
     nic = str(image["nic"])
     now = link_state(nic)
     if not image.get("present") or not now["present"]:
         return
     wanted = {a["cidr"] for a in image["addresses"]}
     for address in now["addresses"]:
-        # The kernel makes link-local addresses itself as the link goes up and down.
-        if address["cidr"] not in wanted and address["scope"] != "link":
+        if address["cidr"] not in wanted and not _made_by_kernel(address):
             run("ip", "addr", "del", address["cidr"], "dev", nic, ok=(0, 2))
     if image["up"] != now["up"]:
         run("ip", "link", "set", "dev", nic, "up" if image["up"] else "down")
     present = {a["cidr"] for a in link_state(nic)["addresses"]}
     for address in image["addresses"]:
-        if address["cidr"] not in present and address["scope"] != "link":
-            run("ip", "addr", "replace", address["cidr"], "dev", nic)
+        if address["cidr"] not in present and not _made_by_kernel(address):
+            more = ["broadcast", address["broadcast"]] if address.get("broadcast") else []
+            more += ["label", address["label"]] if address.get("label", nic) not in ("", nic) else []
+            run("ip", "addr", "add", address["cidr"], "dev", nic, "scope", address["scope"], *more)
+    for route in image.get("routes", []) if image["up"] else []:
+        if route not in routes_over(nic):
+            family, *words = route.split()
+            run("ip", family, "route", "replace", *words, "dev", nic)
     _await_link_local(nic, image)
+
+
+def _made_by_kernel(address: Record) -> bool:
+    """IPv6 link-local addresses come and go with the link."""
+    return address["scope"] == "link" and ":" in address["cidr"]
 
 
 def _await_link_local(nic: str, image: Record) -> None:
     """Where the NIC had its IPv6 link-local address, wait until the kernel has made and proven it again."""
-    wanted = {a["cidr"] for a in image["addresses"] if a["scope"] == "link"}
+    wanted = {a["cidr"] for a in image["addresses"] if _made_by_kernel(a)}
     deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
     while image["up"] and wanted and time.monotonic() < deadline:
         listed = run("ip", "-6", "addr", "show", "dev", nic, "scope", "link")
         if all(cidr in listed for cidr in wanted) and "tentative" not in listed:
             return
         time.sleep(0.05)
+
+
+def nic_of(config: str) -> str:
+    """The NIC that our configuration text is for; "" where it names none."""
+    found = re.search(r"^iface (\S+) inet ", config, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def release(nic: str, config: str) -> bool:
+    """Take a NIC out of its manager's hands, whatever `config` it was raised with; whether it was in them."""
+    if not keeper().holds(nic):
+        return False
+    try:
+        keeper().down(nic, config)
+    except CommandFailed:
+        # A NIC that is gone has nothing to give back.
+        if link_state(nic)["present"]:
+            raise
+    return True
+
+
+def take_down(config: str) -> bool:
+    """Take away what our configuration file gave to its NIC, whoever raised it; whether there was anything."""
+    text = Path(config).read_text(encoding="utf-8", errors="replace")
+    nic = nic_of(text)
+    address = re.search(r"^\s+address (\S+)", text, re.MULTILINE)
+    cidr = address[1] if address else ""
+    held = bool(nic) and release(nic, config)
+    if any(a["cidr"] == cidr for a in link_state(nic).get("addresses", [])):
+        run("ip", "addr", "del", cidr, "dev", nic)
+        return True
+    return held
 
 
 def main_file_edited(text: str, nic: str) -> str:
@@ -128,25 +192,63 @@ def main_file_edited(text: str, nic: str) -> str:
         if _STANZA.match(word):
             inside = re.match(rf"(iface|mapping)\s+{re.escape(nic)}(\s|$)", word) is not None
             names = word.split()
-            if names[0] in ("auto",) or names[0].startswith("allow-"):
-                if names[1:] == [nic]:
-                    lines.append(f"# ciao-wizard: {line}")
-                    continue
-                if nic in names[1:]:
-                    line = line.replace(word, " ".join(n for n in names if n != nic))
+            if _raises(names) and nic in names[1:]:
+                lines.append(f"{_MARK}{line}")
+                others = " ".join(n for n in names if n != nic)
+                lines += [line.replace(word, others)] if len(names) > 2 else []
+                continue
         if inside and word and not word.startswith("#"):
-            line = f"# ciao-wizard: {line}"
+            line = f"{_MARK}{line}"
         lines.append(line)
     edited = "".join(lines)
     if not sources_directory(edited):
-        edited = edited.rstrip("\n") + f"\n\n{SOURCE_LINE}\n" if edited else f"{SOURCE_LINE}\n"
+        edited = (edited.rstrip("\n") + "\n\n" if edited else "") + f"{_ADDED}\n{SOURCE_LINE}\n"
     return edited
+
+
+def main_file_restored(text: str, keep_source: bool = False) -> str:
+    """The text without what `main_file_edited` did to it, whatever else has been changed in it since.
+
+    `keep_source`: leave the `source` line, which others have come to need.
+    """
+    lines: list[str] = []
+    raised: list[str] = []
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if raised and _raises(words) and len(words) == len(raised) - 1 and set(words) < set(raised):
+            raised = []
+            continue
+        raised = []
+        if line.startswith(_MARK):
+            line = line.removeprefix(_MARK)
+            raised = line.split() if _raises(line.split()) and len(line.split()) > 2 else []
+        lines.append(line)
+    restored = "".join(lines)
+    added = f"{_ADDED}\n{SOURCE_LINE}\n"
+    if keep_source:
+        return restored.replace(added, f"{SOURCE_LINE}\n")
+    return restored.replace(f"\n{added}", "").replace(added, "")
+
+
+def main_file_for(text: str, nic: str) -> str:
+    """/etc/network/interfaces, in whatever way we changed it before, as we need it for this NIC."""
+    return main_file_edited(main_file_restored(text), nic)
+
+
+def _raises(words: list[str]) -> bool:
+    return bool(words) and (words[0] == "auto" or words[0].startswith("allow-"))
 
 
 def sources_directory(text: str) -> bool:
     """Whether an interfaces file reads /etc/network/interfaces.d."""
     found = re.search(r"^\s*source(-directory)?\s+(/etc/network/)?interfaces\.d(/\*?)?\s*$", text, re.MULTILINE)
     return found is not None
+
+
+def other_files() -> list[str]:
+    """Files of other people under interfaces.d."""
+    found = Path(paths.INTERFACES_FILE).parent.glob("*")
+    return sorted(str(f) for f in found if str(f) != paths.INTERFACES_FILE)
 
 
 def other_stanzas(nic: str, directory: str = "/etc/network/interfaces.d") -> list[str]:

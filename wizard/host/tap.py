@@ -6,6 +6,7 @@ an answer sent to the address that is being offered never reaches a socket.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from array import array
@@ -21,7 +22,6 @@ _SOL_PACKET, _STATISTICS, _AUXDATA, _IGNORE_OUTGOING = 263, 6, 8, 23
 _AUX = struct.Struct("=IIIHHHH")
 _VLAN_VALID = 0x10
 _ATTACH_FILTER = 26
-_OUTGOING = 4
 _LARGEST = 1 << 16
 
 Instruction = tuple[int, int, int, int]
@@ -84,7 +84,9 @@ class Tap:
             raise NeedsRoot("asking a wire needs root (CAP_NET_RAW)", "run it with sudo") from None
         self._attach(program)
         self._socket.setsockopt(_SOL_PACKET, _AUXDATA, 1)
-        self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+        # Spares a copy of every frame that leaves; `receive` throws them away where an old kernel cannot.
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
     def __enter__(self) -> Self:
@@ -107,13 +109,16 @@ class Tap:
         self._socket.send(frame)
 
     def receive(self, timeout: float) -> tuple[bytes, int | None] | None:
-        """The next frame and the number of the VLAN whose tag the kernel took off; None after `timeout` seconds."""
+        """The next frame and the number of the VLAN whose tag the kernel took off; None after `timeout` seconds.
+
+        The frame is empty where it was one that this machine sent.
+        """
         self._socket.settimeout(max(timeout, 0))
         try:
             frame, ancillary, _, address = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_AUX.size))
         except (TimeoutError, BlockingIOError):
             return None
-        if address[2] == _OUTGOING:
+        if address[2] == socket.PACKET_OUTGOING:
             return b"", None
         for level, kind, data in ancillary:
             if (level, kind) == (_SOL_PACKET, _AUXDATA) and len(data) >= _AUX.size:

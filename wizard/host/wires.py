@@ -185,8 +185,8 @@ def _no_carrier(wires: Wires, corporate: str, cluster: str) -> Explanation:
     ]
     return Explanation(
         "No carrier on " + " and ".join(dead),
-        f"There is no cable in it, or nothing alive at its other end. {corporate}: {wires.corporate.in_words()}. "
-        f"{cluster}: {wires.cluster.in_words()}. A wire that cannot be asked is not a silent one.",
+        f"{corporate}: {wires.corporate.in_words()}. {cluster}: {wires.cluster.in_words()}. "
+        "A wire that cannot be asked is not a silent one.",
         "Plug the cable in, switch on what it leads to, and look again.",
     )
 
@@ -203,8 +203,8 @@ def _could_not_tell(wires: Wires, corporate: str, cluster: str) -> Explanation:
                 f"so the silence on {cluster} proves nothing either."
             )
             remedy = (
-                f"Follow the cable of {cluster} by hand. If it leads to the cluster switch alone, look again with "
-                f"{corporate} renewed, or ask the network team whether they filter DHCP."
+                f"Follow the cable of {cluster} by hand. If it leads to the cluster switch alone, let "
+                f"{corporate} renew its lease and look again, or ask the network team whether they filter DHCP."
             )
     return Explanation("Could not tell", text + " Not being able to ask is not silence.", remedy)
 

@@ -67,9 +67,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
 def _missing(field: str, name: str, facts: Facts) -> Finding:
     usable = [nic.name for nic in facts.nics if nic.usable_name and nic.kind != "loopback"]
     here = f"Here are: {', '.join(usable)}." if usable else "There is no NIC that can be used."
-    return error(
-        "nic-missing", field, f"This machine has no NIC {shown(name)}. {here}", "Plug it in, or name another."
-    )
+    return error("nic-missing", field, f"This machine has no NIC {shown(name)}. {here}", "Plug it in, or name another.")
 
 
 def _any_nic(field: str, nic: Nic) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ _ENDS = {
     "kept": ("✓ ", "Kept. The gateway is in force."),
     "rolled-back": ("↩ ", "Gone back: this machine is as it was before."),
     "refused": ("✗ ", "Refused: nothing was changed. Below is why."),
-    "failed": ("✗ ", "This did not work. Below is why, and what could not be taken back, if anything."),
+    "failed": ("✗ ", "This did not work. Below is why, and what could not be undone, if anything."),
 }
 
 
@@ -97,7 +97,7 @@ class ApplyPage(Page):
         if progress.result:
             sign, said = _ENDS.get(progress.result, ("✗ ", progress.result))
             self.say(said)
-            end.update(Text(sign, "bold").append_text(plain(progress.reason or progress.result, limit=900)))
+            end.update(Text.assemble((sign, "bold")).append_text(plain(progress.reason or progress.result, limit=900)))
         elif progress.asking:
             self.say("Every part is in place and verified. Look around, then answer.")
         self.draw_clock()

@@ -70,7 +70,7 @@ class DashboardPage(Page):
         self.query_one("#working").display = status is None
         if status is None:
             return
-        self.say(_SAYS.get(status.state, status.state))
+        self.say(_SAYS.get(status.state, ""))
         self.query_one("#checks", Static).update(_told(status))
 
     def action_go(self, page: str) -> None:

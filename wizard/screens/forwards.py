@@ -185,7 +185,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
 def _cells(forward: ForwardText, wrong: bool) -> tuple[Text, ...]:
     return (
-        Text("✗ " if wrong else "", "bold").append_text(plain(forward.port, limit=20)),
+        Text.assemble(("✗ " if wrong else "", "bold")).append_text(plain(forward.port, limit=20)),
         plain(forward.protocol, limit=20),
         plain(forward.to, limit=63),
         plain(forward.to_port or "the same", limit=20),

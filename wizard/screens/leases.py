@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVERY_S = 2
 MOST_ROWS = 2000
 COLUMNS = (("name", 13), ("role", 10), ("address", 15), ("MAC", 17), ("left", 6), ("state", 7))
-_KINDS = {"node": "nodes", "vm": "VMs", "stranger": "strangers"}
+_KINDS = {"node": "node", "vm": "VM", "stranger": "stranger"}
 
 
 class LeasesPage(Page):
@@ -61,7 +61,8 @@ class LeasesPage(Page):
     def head_right(self) -> Text:
         rows = self.rows or ()
         leased = sum(row.kind == "node" and row.state == "leased" for row in rows)
-        told = [f"{sum(row.kind == kind for row in rows)} {word}" for kind, word in _KINDS.items()]
+        counts = [(sum(row.kind == kind for row in rows), word) for kind, word in _KINDS.items()]
+        told = [f"{count} {word}" if count == 1 else f"{count} {word}s" for count, word in counts]
         told[0] = f"{leased} of {told[0]}"
         return Text(" · ".join(told)) if rows else Text()
 
@@ -99,7 +100,7 @@ class LeasesPage(Page):
             plain(row.ip or "–", limit=15),
             plain(row.mac, limit=17),
             Text(_left(row, self._now())),
-            Text(_state(row)),
+            plain(_state(row), limit=20),
         )
 
 

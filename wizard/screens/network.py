@@ -73,9 +73,7 @@ class NetworkPage(StepPage):
         findings = self.findings()
         self.show_findings(findings, self.draft)
         wrong = {
-            _SAME_FIELD.get(finding.field, finding.field)
-            for finding in findings
-            if finding.severity is Severity.ERROR
+            _SAME_FIELD.get(finding.field, finding.field) for finding in findings if finding.severity is Severity.ERROR
         }
         for field in self.query(Field):
             field.mark(field.key in wrong)

@@ -9,17 +9,20 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Static
 
 from wizard.plan.draft import NodeText, check_node
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, read_lines
+from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.tick import Tick
 
 MOST_SHOWN = 4
+# One row of the dialog.
+LONGEST_REASON = 68
 _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
 
 
@@ -105,11 +108,10 @@ class PasteDialog(Dialog[Reading | None]):
 
     def body(self) -> Iterable[Widget]:
         yield Static(
-            self._reasons
-            or "One node a line: its MAC, and as you have them its name, role and address, in any order.",
+            self._reasons or "One node a line: its MAC, and as you have them its name, role and address, in any order.",
             markup=False,
         )
-        yield TextArea(self._lines, id="lines", soft_wrap=False, tab_behavior="focus")
+        yield Lines(self._lines, id="lines")
         yield Static(id="reading", markup=False)
 
     def on_mount(self) -> None:
@@ -119,14 +121,14 @@ class PasteDialog(Dialog[Reading | None]):
         self._read()
 
     def _read(self) -> Reading:
-        reading = read_lines(self.query_one("#lines", TextArea).text, self._taken)
-        text = Text(f"{len(reading.nodes)} understood", "bold")
+        reading = read_lines(self.query_one("#lines", Lines).text, self._taken)
+        text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
         if reading.nodes:
             last = reading.nodes[-1]
-            text.append(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", "")
+            text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
         for line in reading.not_understood[:MOST_SHOWN]:
             text.append("\n✗ ", "bold")
-            text.append_text(plain(f"line {line.number}: {line.why}", limit=140))
+            text.append_text(plain(f"line {line.number}: {line.why}", limit=LONGEST_REASON))
         if len(reading.not_understood) > MOST_SHOWN:
             text.append(f"\n  … and {len(reading.not_understood) - MOST_SHOWN} lines more not understood")
         self.query_one("#reading", Static).update(text)

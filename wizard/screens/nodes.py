@@ -177,14 +177,12 @@ class NodesPage(StepPage):
                 assigned = addresses.assign(plan)
             except WizardError:
                 return [node.ip for node in self.draft.nodes]
-            return [
-                node.ip or f"({given.ip})" for node, given in zip(self.draft.nodes, assigned.nodes, strict=True)
-            ]
+            return [node.ip or f"({given.ip})" for node, given in zip(self.draft.nodes, assigned.nodes, strict=True)]
         return [node.ip for node in self.draft.nodes]
 
     def _cells(self, node: NodeText, address: str, wrong: bool) -> tuple[Text, ...]:
         mac = _mac(node.mac)
-        role = Text("✗ " if wrong else "", "bold")
+        role = Text.assemble(("✗ " if wrong else "", "bold"))
         return (
             role.append_text(plain(node.role, limit=24)),
             plain(node.name, limit=63),

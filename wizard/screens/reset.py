@@ -73,7 +73,11 @@ class ResetPage(Page):
             good = self.progress.result == "rolled-back"
             self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
             sign = "✓ " if good else "✗ "
-            end.update(Text(sign, "bold").append_text(plain(self.progress.reason or self.progress.result, limit=900)))
+            end.update(
+                Text.assemble((sign, "bold")).append_text(
+                    plain(self.progress.reason or self.progress.result, limit=900)
+                )
+            )
         elif begun:
             self.say("Giving everything back…")
         self.refresh_bindings()

@@ -18,6 +18,7 @@ from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.widgets.diff import DiffView
+from wizard.widgets.entry import Entry
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain
 from wizard.widgets.working import Working
@@ -107,7 +108,9 @@ class ReviewPage(Page):
         view = self.query_one("#diff", DiffView)
         files.display = view.display = self.readable and not comparing
         if self.trouble is not None:
-            files.update(Text("✗ ", "bold").append_text(plain(f"{self.trouble.message} {self.trouble.remedy}")))
+            files.update(
+                Text.assemble(("✗ ", "bold")).append_text(plain(f"{self.trouble.message} {self.trouble.remedy}"))
+            )
             view.show("")
         elif self.changes is not None and not changed:
             files.update(Text("Every file is as the plan wants it."))
@@ -178,7 +181,7 @@ class SaveDialog(Dialog[str | None]):
 
     def body(self) -> Iterable[Widget]:
         yield Static("The plan as a file, for `ciao-wizard apply -c FILE` on another day.", markup=False)
-        yield Input("ciao.toml", compact=True, select_on_focus=False)
+        yield Entry("ciao.toml")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

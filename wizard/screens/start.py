@@ -41,4 +41,4 @@ class StartPage(Page):
         said.display = self.trouble is not None
         if self.trouble is not None:
             text = f"{self.trouble.message} {self.trouble.remedy}"
-            said.update(Text("✗ ", "bold").append_text(plain(text, limit=900)))
+            said.update(Text.assemble(("✗ ", "bold")).append_text(plain(text, limit=900)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import Input, Static
+from textual.widgets import Static
+
+from wizard.widgets.entry import Entry
 
 
 class Field(Horizontal):
@@ -15,7 +17,7 @@ class Field(Horizontal):
         super().__init__(id=field_id(key), classes="field")
         self.key = key
         self._label = label
-        self._input = Input(value, placeholder=placeholder, compact=True, select_on_focus=False)
+        self._input = Entry(value, placeholder)
         self._hint = Static(Text(hint), classes="hint", markup=False)
 
     def compose(self) -> ComposeResult:

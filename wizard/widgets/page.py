@@ -229,7 +229,7 @@ class StepPage(Page):
 
 def finding_text(finding: Finding, name: str) -> Text:
     """A finding as "✗ name  message remedy". The sign says what the colour says."""
-    text = Text(_SIGNS[finding.severity], "bold")
+    text = Text.assemble((_SIGNS[finding.severity], "bold"))
     if name:
         text.append(f"{clean(name, 60)}  ", "bold")
     text.append(clean(finding.message, 600))

@@ -40,14 +40,11 @@ def step_line(step: StepState, width: int) -> Text:
     loud = "bold" if step.state in ("running", "failed") else "dim" if step.state == "waiting" else ""
     took = "" if step.took_s is None else f"{step.took_s:.1f} s"
     last = took if step.state == "done" else "" if step.state == "waiting" else step.state
-    text = Text(f" {sign} ", loud)
+    text = Text.assemble((f" {sign} ", loud))
     title = Text(step.title or step.name, loud)
     title.truncate(_TITLE, overflow="ellipsis", pad=True)
     text.append_text(title).append(" ")
     room = max(width - _TITLE - _TIME - 5, _LEAST_DETAIL)
     detail = Text(step.detail)
-    if step.state == "failed":
-        # All of it: this is what somebody has to mend.
-        return text.append(last.rjust(room + _TIME), loud).append(f"\n     {step.detail}")
     detail.truncate(room, overflow="ellipsis", pad=True)
     return text.append_text(detail).append(last.rjust(_TIME), loud)

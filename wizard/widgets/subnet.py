@@ -11,9 +11,7 @@ CELLS = 128
 CELLS_A_ROW = 32
 
 
-def picture(
-    cidr: IPNetwork, gateway: IPAddress, pool: tuple[IPAddress, IPAddress], nodes: Iterable[IPAddress]
-) -> Text:
+def picture(cidr: IPNetwork, gateway: IPAddress, pool: tuple[IPAddress, IPAddress], nodes: Iterable[IPAddress]) -> Text:
     """Rows of cells, each a few addresses: "G" the gateway, "N" a node, "░" dynamic, "·" free.
 
     A cell shows the rarest of what is in it. Addresses outside `cidr` are left out.

@@ -12,13 +12,13 @@ from textual.widgets import Checkbox
 class Tick(Checkbox):
     """A Checkbox whose state is a sign: Textual's own tells on from off by colour alone."""
 
-    BUTTON_LEFT: str = "["
-    BUTTON_RIGHT: str = "]"
+    BUTTON_LEFT: str = ""
+    BUTTON_RIGHT: str = ""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "toggle_button", "tick", show=False)]
 
     def __init__(self, label: str, value: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(Content(label), value, id=id, compact=True)
 
     def render(self) -> Content:
-        self.BUTTON_INNER = "x" if self.value else " "
+        self.BUTTON_INNER = "[x]" if self.value else "[ ]"
         return super().render()

@@ -108,8 +108,13 @@ CASES = [
     Case("subnet-not-usable", subnet("169.254.0.0/16"), CIDR, "make up themselves"),
     Case("subnet-not-usable", subnet("0.0.0.0/24"), CIDR, "null"),
     Case("subnet-public", subnet("8.8.8.0/24"), CIDR, "Internet", WARNING),
-    Case("subnet-overlap", subnet("10.77.0.0/24"), CIDR, "10.77.0.98/24 of eth0"),
-    Case("subnet-overlap", subnet("10.77.0.0/28"), CIDR, "10.77.0.98/24 of eth0"),
+    Case(
+        "subnet-overlap",
+        subnet("10.77.0.0/24"),
+        CIDR,
+        "is the same network as the address 10.77.0.98/24 of eth0",
+    ),
+    Case("subnet-overlap", subnet("10.77.0.0/28"), CIDR, "10.77.0.0/28 overlaps the address 10.77.0.98/24 of eth0"),
     Case("subnet-overlap", subnet("172.17.3.0/24"), CIDR, "172.17.0.1/16 of docker0"),
     Case(
         "subnet-overlap",
@@ -137,6 +142,9 @@ CASES = [
     ),
     Case("range-outside", network(dhcp_slice=IPNetwork("192.168.1.0/26")), "network.dhcp_slice", "192.168.1.0/26"),
     Case("range-holds-gateway", network(dhcp_slice=IPNetwork("192.168.0.0/24")), "network.dhcp_slice", "192.168.0.200"),
+    Case("range-holds-gateway", network(gateway=IPAddress("192.168.0.65")), "network.dhcp_slice", "192.168.0.65"),
+    Case("range-holds-gateway", network(gateway=IPAddress("192.168.0.126")), "network.dhcp_slice", "192.168.0.126"),
+    Case("gateway-not-host", subnet("10.9.0.0/28", "10.9.0.15"), "network.gateway", "10.9.0.1 to 10.9.0.14"),
     Case("range-empty", network(dhcp_slice=IPNetwork("192.168.0.255/32")), "network.dhcp_slice", "no usable host"),
     Case(
         "range-reversed",
@@ -179,12 +187,14 @@ CASES = [
     Case(
         "node-in-range", node(2, ip=IPAddress("192.168.0.126")), "nodes[0].ip", "starts over at 192.168.0.65", WARNING
     ),
+    Case("node-in-range", node(3, ip=IPAddress("192.168.0.65")), "nodes[0].ip", "192.168.0.65 (compute2)", WARNING),
     # Forwards.
     Case("forward-to-nobody", forward(80, "bob"), "forwards[3].to", "controller, network"),
     Case("forward-to-nobody", forward(80, "10.0.0.1"), "forwards[3].to", "192.168.0.0/24"),
     Case("forward-to-nobody", forward(80, "192.168.0.255"), "forwards[3].to", "192.168.0.0/24"),
     Case("forward-to-gateway", forward(80, "192.168.0.200"), "forwards[3].to", "this machine itself"),
     Case("forward-to-dynamic", forward(80, "192.168.0.70"), "forwards[3].to", "dynamic range", WARNING),
+    Case("forward-to-dynamic", forward(80, "192.168.0.126"), "forwards[3].to", "dynamic range", WARNING),
     Case("forward-taken", forward(8889), "forwards[3].port", "forwards[0]"),
     Case("forward-dhcp", forward(67, protocol=Protocol.UDP), "forwards[3].port", "DHCP"),
     Case("forward-dhcp", forward(80, to_port=68, protocol=Protocol.UDP), "forwards[3].port", "DHCP"),

@@ -21,6 +21,7 @@ from plan_changes import (
     names,
     network,
     nic,
+    node,
     routes,
     subnet,
 )
@@ -94,6 +95,53 @@ SOUND: dict[str, Change] = {
 @pytest.mark.parametrize("change", SOUND.values(), ids=SOUND.keys())
 def test_what_is_no_error(plan: Plan, facts: Facts, change: Change) -> None:
     assert errors(check(*change(plan, facts))) == []
+
+
+SAME_MAC = {"mac": "00:1b:21:00:00:09", "permanent_mac": "00:1b:21:00:00:09"}
+
+QUIET: dict[str, tuple[str, Change]] = {
+    "its own address after an apply": ("cluster-has-address", APPLIED),
+    "an applied address that the plan changes": ("cluster-has-address", both(APPLIED, subnet("10.9.0.0/24"))),
+    "the planned address set by hand": ("cluster-has-address", nic("eth1", addresses=address("192.168.0.200/24"))),
+    "an IPv6 address": ("cluster-has-address", nic("eth1", addresses=address("fe80::9/64"))),
+    "an address that is told as a lease": ("cluster-has-address", nic("eth1", addresses=address("10.3.0.7/24", True))),
+    "a route over the cluster NIC but no VPN": (
+        "cluster-under-vpn",
+        routes(Route(IPNetwork("203.0.113.9/32"), "eth1", "10.1.1.1")),
+    ),
+    "a VPN for one network only": (
+        "cluster-under-vpn",
+        both(
+            more_nics(TUN),
+            routes(Route(IPNetwork("10.0.0.0/8"), "wg0"), Route(IPNetwork("203.0.113.9/32"), "eth1", "10.1.1.1")),
+        ),
+    ),
+    "one MAC on two NICs at two places": ("nics-alike", both(nic("eth0", **SAME_MAC), nic("eth1", **SAME_MAC))),
+    "two MACs at one place": ("nics-alike", both(nic("eth0", bus=""), nic("eth1", bus=""))),
+    "a NIC that is off": ("no-carrier", nic("eth1", carrier=None, up=False)),
+    "another node's name like the machine's": ("name-is-gateway", node(2, name="laptop2")),
+    "a machine without a name": ("name-is-gateway", machine(host_name="")),
+    "nodes just outside the range": (
+        "node-in-range",
+        both(network(dhcp_slice=IPNetwork("192.168.0.96/30")), node(0, ip=IPAddress("192.168.0.96"))),
+    ),
+    "a domain for private use": ("domain-real", network(domain="ciao.internal")),
+    "patterns for some while everyone is answered": (
+        "vm-macs-match-everyone",
+        network(answer=Answer.EVERYONE, vm_macs=("*:*:*:*:*:*",)),
+    ),
+    "a private network outside the mesh": ("mesh-overlap", subnet("192.168.64.0/24")),
+    "Docker in the tenants' range": ("corporate-in-tenant-range", lambda plan, facts: (plan, facts)),
+}
+
+
+@pytest.mark.parametrize(("code", "change"), QUIET.values(), ids=QUIET.keys())
+def test_what_is_not_worth_a_word(plan: Plan, facts: Facts, code: str, change: Change) -> None:
+    assert code not in [finding.code for finding in check(*change(plan, facts))]
+
+
+def test_of_the_guides_cluster_there_is_little_to_say(plan: Plan, facts: Facts) -> None:
+    assert [finding.code for finding in check(plan, facts)] == ["node-in-range", "mesh-overlap"]
 
 
 def test_errors_come_first_then_warnings_then_notes(plan: Plan, facts: Facts) -> None:

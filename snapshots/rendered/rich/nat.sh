@@ -1,0 +1,245 @@
+#!/bin/sh
+# written by ciao-wizard from /etc/ciao-wizard/gateway.toml; change that and run 'ciao-wizard apply'
+#
+# NAT, forwards, firewall and DHCP guard of the cluster gateway.
+#
+#   nat.sh up      load all of it; run it as often as you like
+#   nat.sh down    take all of it away
+#   nat.sh status  what is loaded; ends with 0 when all of it is
+#   nat.sh table   the nftables text, for reading or for 'nft -c -f -'
+#
+# Everything is in one nftables table of our own. Nobody else's rule is changed or removed. Where
+# iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
+# one chain of ours goes first there, because an accept in our table cannot overrule their drop.
+set -eu
+LC_ALL=C
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+
+CORPORATE=enp0s31f6
+CLUSTER=enx00e04c680f12
+NET=10.44.0.0/22
+RUN=/run/ciao-wizard
+
+table() {
+    cat <<'TABLE'
+# First the frame, so that what follows finds it; then, in the same transaction, the old rules go and
+# the new ones come. The armed set and the counters outlive that.
+table inet ciao_gateway {
+    # The NICs, by index, that our DHCP answers may leave by. The guard puts the cluster NIC here for a
+    # few seconds at a time, and only while everything holds.
+    set armed { type iface_index; flags timeout; }
+    map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    counter muted { }
+    counter refused_in { }
+    counter refused_forward { }
+}
+flush table inet ciao_gateway
+flush map inet ciao_gateway forwards
+table inet ciao_gateway {
+    map forwards {
+        type inet_proto . inet_service : ipv4_addr . inet_service
+        elements = {
+            tcp . 8443 : 10.44.0.1 . 443,
+            udp . 514 : 10.44.1.10 . 514,
+            tcp . 6443 : 10.44.0.2 . 6443,
+            udp . 6443 : 10.44.0.2 . 6443
+        }
+    }
+
+    # The DHCP guard: our dnsmasq has a user of its own, and what it says to a client stays here
+    # unless the guard is armed for exactly that NIC.
+    chain guard {
+        type filter hook output priority -300; policy accept;
+        meta skuid 60867 udp sport { 67, 547 } oif != @armed counter name muted drop
+        meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
+        oifname "enp0s31f6" udp sport { 67, 547 } counter name muted drop
+    }
+
+    # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
+    chain prerouting {
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "enp0s31f6" tcp dport 8443 ip saddr != { 10.77.0.0/24, 10.99.0.0/16 } return
+        iifname "enp0s31f6" udp dport 514 ip saddr != { 10.77.0.0/24 } return
+        iifname { "enp0s31f6", "enx00e04c680f12" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+    }
+    chain output {
+        type nat hook output priority -100; policy accept;
+        ip daddr != 127.0.0.0/8 fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "enp0s31f6" ip saddr 10.44.0.0/22 ip daddr != 10.44.0.0/22 masquerade
+        # A node that asks for a forward must get its answer from us, not from its neighbour.
+        oifname "enx00e04c680f12" ip saddr 10.44.0.0/22 ct status dnat masquerade
+    }
+
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        # Not ours: no judgement.
+        iifname != "enx00e04c680f12" oifname != "enx00e04c680f12" accept
+        meta nfproto ipv6 counter name refused_forward drop
+        ct state established,related accept
+        ct state invalid counter name refused_forward drop
+        iifname "enx00e04c680f12" oifname "enx00e04c680f12" accept
+        iifname "enx00e04c680f12" oifname "enp0s31f6" ip saddr 10.44.0.0/22 accept
+        iifname "enp0s31f6" oifname "enx00e04c680f12" ct status dnat accept
+        counter name refused_forward drop
+    }
+
+    chain input {
+        type filter hook input priority filter; policy accept;
+        # The gateway's cluster address is for the cluster.
+        iifname "enp0s31f6" ip daddr 10.44.0.0/22 counter name refused_in drop
+        iifname != "enx00e04c680f12" accept
+        meta nfproto ipv6 counter name refused_in drop
+        ct state established,related accept
+        udp dport { 53, 67 } accept
+        tcp dport { 22, 53 } accept
+        icmp type echo-request accept
+        counter name refused_in drop
+    }
+}
+TABLE
+}
+
+# The iptables programs whose filter table exists here. Asking in any other way would make it exist.
+iptables_here() {
+    if command -v iptables-nft >/dev/null && nft list table ip filter >/dev/null 2>&1; then
+        echo iptables-nft
+    fi
+    if command -v iptables-legacy >/dev/null && grep -qsx filter /proc/net/ip_tables_names; then
+        echo iptables-legacy
+    fi
+}
+
+# Whether a chain of iptables, PROGRAM CHAIN, drops by policy or has rules other than our jump.
+judges() {
+    "$1" -w 5 -S "$2" 2>/dev/null | grep -v -e "^-P $2 ACCEPT" -e "-j CIAO-$2\$" | grep -q .
+}
+
+accepts() {
+    case $1 in
+    FORWARD)
+        echo "-A CIAO-FORWARD -i $CLUSTER -o $CLUSTER -j ACCEPT"
+        echo "-A CIAO-FORWARD -s $NET -i $CLUSTER -o $CORPORATE -j ACCEPT"
+        echo "-A CIAO-FORWARD -i $CORPORATE -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+        ;;
+    INPUT)
+        echo "-A CIAO-INPUT -i $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p tcp -m multiport --dports 22,53 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p icmp -m icmp --icmp-type 8 -j ACCEPT"
+        ;;
+    OUTPUT)
+        echo "-A CIAO-OUTPUT -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+        echo "-A CIAO-OUTPUT -o $CLUSTER -p udp -m udp --sport 67 -j ACCEPT"
+        ;;
+    esac
+}
+
+neighbours_up() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            judges "$program" "$chain" || continue
+            # One transaction: the chain is emptied and filled, everything else kept.
+            {
+                echo '*filter'
+                echo ":CIAO-$chain - [0:0]"
+                accepts "$chain"
+                "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || echo "-I $chain 1 -j CIAO-$chain"
+                echo COMMIT
+            } | "$program-restore" -w 5 --noflush
+        done
+    done
+}
+
+neighbours_down() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            while "$program" -w 5 -D "$chain" -j "CIAO-$chain" 2>/dev/null; do :; done
+            "$program" -w 5 -F "CIAO-$chain" 2>/dev/null || continue
+            "$program" -w 5 -X "CIAO-$chain"
+        done
+    done
+}
+
+neighbours_status() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            judges "$program" "$chain" || continue
+            if [ "$("$program" -w 5 -S "CIAO-$chain" 2>/dev/null | grep -c '^-A')" -eq "$(accepts "$chain" | wc -l)" ] &&
+                "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null; then
+                echo "accepts   $program $chain: ours is in place"
+            else
+                echo "accepts   $program $chain: ours is missing"
+                missing=1
+            fi
+        done
+    done
+}
+
+# Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
+# Docker decides by it whether to close FORWARD.
+forwarding_up() {
+    mkdir -p "$RUN"
+    for nic in "$CORPORATE" "$CLUSTER"; do
+        switch=/proc/sys/net/ipv4/conf/$nic/forwarding
+        [ -e "$switch" ] || continue
+        [ -e "$RUN/forwarding.$nic" ] || cat "$switch" >"$RUN/forwarding.$nic"
+        [ "$(cat "$switch")" = 1 ] || echo 1 >"$switch"
+    done
+}
+
+forwarding_down() {
+    for saved in "$RUN"/forwarding.*; do
+        [ -e "$saved" ] || continue
+        switch=/proc/sys/net/ipv4/conf/${saved#"$RUN/forwarding."}/forwarding
+        # Docker and others need the global switch; where it was thrown since, forwarding stays.
+        if [ -e "$switch" ] && [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
+            [ "$(cat "$switch")" = "$(cat "$saved")" ] || cat "$saved" >"$switch"
+        fi
+        rm -f "$saved"
+    done
+}
+
+case ${1-} in
+up)
+    table | nft -f -
+    neighbours_up
+    forwarding_up
+    ;;
+down)
+    forwarding_down
+    neighbours_down
+    if nft list table inet ciao_gateway >/dev/null 2>&1; then
+        nft delete table inet ciao_gateway
+    fi
+    ;;
+status)
+    missing=0
+    if nft list table inet ciao_gateway 2>/dev/null | grep -q 'chain guard'; then
+        echo 'table     inet ciao_gateway: loaded'
+    else
+        echo 'table     inet ciao_gateway: not loaded'
+        missing=1
+    fi
+    neighbours_status
+    for nic in "$CORPORATE" "$CLUSTER"; do
+        if [ "$(cat "/proc/sys/net/ipv4/conf/$nic/forwarding" 2>/dev/null)" = 1 ]; then
+            echo "forward   $nic: on"
+        else
+            echo "forward   $nic: off"
+            missing=1
+        fi
+    done
+    exit "$missing"
+    ;;
+table)
+    table
+    ;;
+*)
+    echo "usage: ${0##*/} up | down | status | table" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,313 @@
+"""Docker, ufw and libvirt next to the gateway: all of it works through their rules, and none of these is changed.
+
+What they set up in iptables is in rules/; a container and a guest stand behind them. Both kinds of iptables.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.support import (
+    EXAMPLE,
+    HERE,
+    OFFICE,
+    TRAFFIC,
+    Question,
+    apply,
+    ask,
+    await_nodes,
+    await_status,
+    ciao,
+    differences,
+    laptop_services,
+    page,
+    peer,
+    plan_with,
+    reset,
+    route_to_the_nodes,
+    whole,
+    wrong,
+)
+from wizard.lab.control import Laboratory
+
+pytestmark = pytest.mark.lab
+
+PROGRAMS = ("iptables-nft", "iptables-legacy")
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A machine of a neighbour's own: a namespace behind a bridge of this laptop."""
+
+    netns: str
+    bridge: str
+    address: str
+    router: str
+
+
+BEHIND = {
+    "docker": Behind("container", "docker0", "172.17.0.2", "172.17.0.1"),
+    "libvirt": Behind("guest", "virbr0", "192.168.122.2", "192.168.122.1"),
+}
+
+# What a neighbour's own machines do, gateway or not.
+THEIRS = {
+    "docker": {
+        "its published port is reached from the office": Question(
+            "colleague", "fetch", f"http://{OFFICE}:8080/", page("container", 80, "172.17.0.2", "10.77.0.50")
+        ),
+        "its published port is reached from the laptop": Question(
+            None, "fetch", f"http://{OFFICE}:8080/", page("container", 80, "172.17.0.2", OFFICE)
+        ),
+        "a container reaches the office": Question(
+            "container", "fetch", "http://10.77.0.1/", page("corporate", 80, "10.77.0.1", OFFICE)
+        ),
+        "a container's connection to somebody's port 5000 goes there": Question(
+            "container", "fetch", "http://198.51.100.10:5000/", page("corporate", 5000, "198.51.100.10", OFFICE)
+        ),
+    },
+    "libvirt": {
+        "a guest reaches the office": Question(
+            "guest", "fetch", "http://10.77.0.1/", page("corporate", 80, "10.77.0.1", OFFICE)
+        ),
+    },
+    "ufw": {
+        "SSH is open to the office": Question(
+            "colleague", "fetch", f"http://{OFFICE}:22/", page("laptop", 22, OFFICE, "10.77.0.50")
+        ),
+        "nothing else is": Question("colleague", "fetch", f"http://{OFFICE}:3000/"),
+    },
+}
+
+
+def usable(lab: Laboratory, program: str) -> None:
+    if lab.run([program, "-S"], check=False).returncode:
+        pytest.skip(f"{program} does not work on this kernel")
+
+
+def load(lab: Laboratory, program: str, name: str) -> None:
+    """Have a neighbour load its rules as it does when it starts: its own chains, and jumps into everybody's."""
+    if name in BEHIND:
+        lab.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
+    lab.run([f"{program}-restore", "--noflush", str(HERE / "rules" / f"{name}.rules")])
+
+
+@contextmanager
+def started(lab: Laboratory, program: str, names: Sequence[str]) -> Iterator[None]:
+    """Neighbours that are there: bridges, machines behind them, and rules."""
+    with ExitStack() as stack:
+        for name in names:
+            behind = BEHIND.get(name)
+            if behind is not None:
+                build(lab, behind)
+                stack.enter_context(peer(lab, "serve", behind.netns, "80", netns=behind.netns))
+            load(lab, program, name)
+        yield
+
+
+def build(lab: Laboratory, behind: Behind) -> None:
+    for line in (
+        f"link add {behind.bridge} type bridge forward_delay 0",
+        f"address add {behind.router}/24 dev {behind.bridge}",
+        f"link set {behind.bridge} up",
+        f"netns add {behind.netns}",
+        f"link add {behind.netns} master {behind.bridge} type veth peer name eth0 netns {behind.netns}",
+        f"link set {behind.netns} up",
+        f"-n {behind.netns} link set lo up",
+        f"-n {behind.netns} link set eth0 up",
+        f"-n {behind.netns} address add {behind.address}/24 dev eth0",
+        f"-n {behind.netns} route add default via {behind.router}",
+    ):
+        lab.run(["ip", *line.split()])
+
+
+def questions(names: Sequence[str]) -> dict[str, Question]:
+    """The gateway's traffic and the neighbours' own."""
+    return TRAFFIC | theirs(names)
+
+
+def theirs(names: Sequence[str]) -> dict[str, Question]:
+    found = {f"{name}: {text}": question for name in names for text, question in THEIRS[name].items()}
+    if "ufw" in names:
+        # Its own drop of what nobody let in is in front of Docker's accept in that chain; so it was without us.
+        found.pop("libvirt: nothing", None)
+    return found
+
+
+def their_rules(machine: dict[str, object]) -> dict[str, list[str]]:
+    """Everybody's iptables rules but ours, in order."""
+    saved = machine["network"]["iptables"]
+    return {program: [line for line in lines if "CIAO-" not in line] for program, lines in saved.items()}
+
+
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [
+        ("iptables-nft", ["docker"]),
+        ("iptables-nft", ["ufw"]),
+        ("iptables-nft", ["libvirt"]),
+        ("iptables-nft", ["docker", "ufw", "libvirt"]),
+        ("iptables-legacy", ["ufw"]),
+        ("iptables-legacy", ["docker", "ufw", "libvirt"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
+)
+def test_everything_works_and_nothing_of_theirs_is_changed(lab: Laboratory, program: str, names: list[str]) -> None:
+    usable(lab, program)
+    with laptop_services(lab), started(lab, program, names):
+        assert wrong(lab, theirs(names)) == {}, "the neighbours work before we come"
+        before = whole(lab)
+
+        apply(lab)
+        await_nodes(lab)
+        route_to_the_nodes(lab)
+        assert wrong(lab, questions(names)) == {}
+        applied = whole(lab)
+        assert differences(their_rules(before), their_rules(applied)) == []
+
+        apply(lab)
+        # Rules that differ are loaded anew; both ways.
+        apply(lab, plan_with(("port = 8889", "port = 8890")))
+        apply(lab)
+        again = whole(lab)
+        assert differences(applied["network"], again["network"]) == []
+        assert wrong(lab, questions(names)) == {}
+
+        reset(lab)
+        assert differences(before, whole(lab)) == []
+        assert wrong(lab, theirs(names)) == {}
+
+
+@pytest.mark.parametrize(("program", "name"), [("iptables-nft", "docker"), ("iptables-legacy", "ufw")])
+def test_a_neighbour_that_starts_later_cuts_nobody_off_for_long(lab: Laboratory, program: str, name: str) -> None:
+    usable(lab, program)
+    with laptop_services(lab):
+        apply(lab)
+        await_nodes(lab)
+        route_to_the_nodes(lab)
+        assert wrong(lab, TRAFFIC) == {}
+
+        with started(lab, program, [name]):
+            # Loaded again, so that what is there and what comes back is known: with nothing of ours in front.
+            loaded = their_rules(whole(lab))
+            sign = {"it": TRAFFIC["a node asks the gateway's DNS" if name == "ufw" else "a node sees the corporate page by its address"]}
+            lab.wait_for(lambda: wrong(lab, sign) == {}, 10, "the nodes' connection")
+            assert wrong(lab, questions([name])) == {}
+            assert differences(loaded, their_rules(whole(lab))) == []
+            assert await_status(lab, "applied")["drift"] == []
+            reset(lab)
+            assert differences(loaded, their_rules(whole(lab))) == []
+
+
+def test_a_firewall_that_flushes_everything_cuts_nobody_off_for_long(lab: Laboratory) -> None:
+    """As `systemctl restart nftables` does; and after it Docker comes back."""
+    with laptop_services(lab):
+        apply(lab)
+        await_nodes(lab)
+        route_to_the_nodes(lab)
+        lab.run(["nft", "flush", "ruleset"])
+        assert ask(lab, {"it": Question("compute1", "fetch", f"http://{OFFICE}:8889/")}) == {"it": None}
+        load(lab, "iptables-nft", "docker")
+        sign = {"it": TRAFFIC["a colleague's 8889 lands on the controller"]}
+        lab.wait_for(lambda: wrong(lab, sign) == {}, 10, "the forward")
+        assert wrong(lab, TRAFFIC) == {}
+
+
+# nat.sh by hand
+
+
+@pytest.fixture
+def script(lab: Laboratory) -> Iterator[str]:
+    """nat.sh as rendered, with nobody else looking after it, in a directory that only the laboratory sees; Docker's
+    and ufw's rules are there."""
+    directory = "/run/ciao-lab/rendered"
+    done = ciao(lab, "render", "-c", str(EXAMPLE), "-o", directory)
+    assert done.returncode == 0, done.stderr
+    with started(lab, "iptables-nft", ["docker", "ufw"]):
+        yield f"{directory}/etc/ciao-wizard/nat.sh"
+
+
+def nat(lab: Laboratory, script: str, verb: str) -> subprocess.CompletedProcess[str]:
+    return lab.run([script, verb], check=False)
+
+
+def rules(lab: Laboratory) -> object:
+    """Rules and switches, and what the script keeps of its own."""
+    seen = whole(lab)
+    kept = {path: entry for path, entry in seen["files"].items() if path.startswith("/run/ciao-wizard")}
+    return {"network": seen["network"], "kept": kept}
+
+
+def test_nat_sh_may_be_run_by_hand_in_any_order(lab: Laboratory, script: str) -> None:
+    down = rules(lab)
+    assert nat(lab, script, "status").returncode == 1
+    assert nat(lab, script, "down").returncode == 0
+    assert differences(down, rules(lab)) == []
+    assert nat(lab, script, "up").returncode == 0
+    up = rules(lab)
+    assert differences(down, up) != []
+    assert differences(their_rules(down), their_rules(up)) == []
+    for verb in "up up status down down up down up status up".split():
+        done = nat(lab, script, verb)
+        assert (done.returncode, done.stderr) == (0, ""), verb
+        if verb != "status":
+            now = rules(lab)
+            there = down["network"] if verb == "down" else up["network"]
+            assert differences(there, now["network"]) == [], verb
+    assert nat(lab, script, "down").returncode == 0
+    assert differences(down["network"], rules(lab)["network"]) == []
+    for argv in ([], ["sideways"]):
+        done = lab.run([script, *argv], check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("usage: nat.sh up | down")
+
+
+def test_nat_sh_status_says_what_is_missing(lab: Laboratory, script: str) -> None:
+    assert nat(lab, script, "up").returncode == 0
+    for breaks, word in {
+        "iptables-nft -D FORWARD -j CIAO-FORWARD": "iptables-nft FORWARD: ours is missing",
+        "iptables-nft -F CIAO-INPUT": "iptables-nft INPUT: ours is missing",
+        "echo 0 >/proc/sys/net/ipv4/conf/eth1/forwarding": "eth1: off",
+        "nft delete table inet ciao_gateway": "not loaded",
+    }.items():
+        lab.run(["sh", "-c", breaks])
+        done = nat(lab, script, "status")
+        assert done.returncode == 1, breaks
+        assert word in done.stdout
+        assert nat(lab, script, "up").returncode == 0
+        assert nat(lab, script, "status").returncode == 0
+
+
+@pytest.mark.parametrize("verbs", [["up"] * 6, ["down"] * 6, ["up", "down"] * 3], ids=lambda v: "+".join(v[:2]))
+def test_several_nat_sh_at_once_end_as_one_does(lab: Laboratory, script: str, verbs: list[str]) -> None:
+    down = rules(lab)
+    nat(lab, script, "up")
+    up = rules(lab)
+    for _ in range(3):
+        if verbs[0] != "down":
+            nat(lab, script, "down")
+        running = [lab.popen([script, verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for verb in verbs]
+        said = [process.communicate(timeout=60)[0] for process in running]
+        assert [process.returncode for process in running] == [0] * len(verbs), said
+        seen = rules(lab)["network"]
+        if len(set(verbs)) == 1:
+            wanted = [up["network"] if verbs[0] == "up" else down["network"]]
+        else:
+            wanted = [up["network"], down["network"]]
+        assert seen in wanted, differences(wanted[0], seen)
+        nat(lab, script, "up")
+        assert differences(up["network"], rules(lab)["network"]) == []
+
+
+def test_the_script_is_plain_posix_shell(tmp_path: Path) -> None:
+    """Runs in a shell that knows nothing more, where there is one."""
+    text = subprocess.run(
+        [".venv/bin/ciao-wizard", "render", "-c", str(EXAMPLE)], capture_output=True, text=True, check=True, cwd=HERE.parents[1]
+    ).stdout
+    assert "#!/bin/sh\n" in text

@@ -1,0 +1,216 @@
+"""A change under way: what the events file says is what the screen says, whatever becomes of the process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
+from tests.tui.test_path import walk_to_review
+from wizard.plan.findings import WizardError
+
+PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
+
+
+async def begin(driver: Driver) -> FakeRun:
+    await walk_to_review(driver)
+    await driver.says("1/3")
+    await driver.press("ctrl+a")
+    await driver.page("Apply")
+    await driver.until(lambda: driver.app.changing, "a change under way")
+    return driver.services.change
+
+
+async def test_a_failed_step_is_shown_with_what_was_undone(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [
+            *steps_done()[:7],
+            event(8, step="rules", state="running", detail="NAT and firewall"),
+            event(8, step="rules", state="failed", detail="nft: Operation not supported"),
+            event(9, step="address", state="undone", detail="192.168.0.200 is off eth1"),
+            event(9, result="failed", reason="nft: Operation not supported. Load the module nf_tables."),
+        ]
+        await driver.says("This did not work.", "Load the module nf_tables.", "192.168.0.200 is off eth1", "undone")
+        assert "Keep it?" not in driver.text()
+        assert not driver.app.changing
+        await driver.press("k")
+        assert driver.services.did == ["apply"]
+        await driver.press("escape")
+        await driver.page("Review")
+
+
+async def test_no_bring_it_back(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        await driver.press("b")
+        await driver.says("Gone back: this machine is as it was before.", "taken back on request")
+        assert driver.services.did == ["apply", "rollback"]
+        assert "─ Apply ─" in driver.text()
+
+
+async def test_no_answer_in_time_is_told(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks(5)]
+        await driver.says("going back in 0:00")
+        change.fed += [event(130, result="rolled-back", reason="no answer within 5 s")]
+        await driver.says("Gone back", "no answer within 5 s")
+        assert driver.services.did == ["apply"]
+
+
+async def test_an_answer_is_given_once(start: Start) -> None:
+    class Slow(FakeServices):
+        def confirm(self) -> None:
+            self.did.append("confirm")
+
+    async with start(Slow()) as driver:
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        await driver.press("k", "k", "b", "enter")
+        await driver.says("keeping…")
+        assert driver.services.did == ["apply", "confirm"]
+
+
+async def test_an_answer_that_did_not_arrive_can_be_given_again(start: Start) -> None:
+    class Deaf(FakeServices):
+        def confirm(self) -> None:
+            self.did.append("confirm")
+            if self.did.count("confirm") == 1:
+                raise WizardError("sudo: a password is required", "Try again.")
+            super().confirm()
+
+    async with start(Deaf()) as driver:
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        await driver.press("k")
+        await driver.until(lambda: "a password is required" in driver.toasts())
+        await driver.press("k")
+        await driver.page("Leases")
+
+
+async def test_keys_before_the_question_answer_nothing(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += steps_done()[:5]
+        await driver.says("guard is in place")
+        await driver.press("k", "b", "enter", "escape")
+        assert driver.services.did == ["apply"]
+        assert "─ Apply ─" in driver.text()
+
+
+async def test_a_refusal_names_its_reason(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [event(0, result="refused", reason="another ciao-wizard apply runs (pid 4711)")]
+        await driver.says("Refused: nothing was changed.", "pid 4711")
+
+
+async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.stderr = "sudo: unable to resolve host gw01"
+        change.living = False
+        await driver.says("It ended without a word. Now: absent.", "unable to resolve host gw01")
+        assert not driver.app.changing
+
+
+async def test_a_change_is_followed_when_its_process_is_gone(start: Start) -> None:
+    """The front dies; the detached engine goes on writing."""
+    async with start() as driver:
+        change = await begin(driver)
+        change.living = False
+        driver.services.state = PENDING
+        change.fed += steps_done()
+        await driver.says("verify is in place")
+        change.fed += [asks()]
+        await driver.says("Keep it?")
+        await driver.press("k")
+        await driver.page("Leases")
+
+
+async def test_steps_that_nobody_announced_are_shown(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [
+            event(0, step="recover", state="running", detail="an earlier run was cut off"),
+            "not json",
+            "[]",
+            '{"step": 7}',
+            event(1, step="recover", state="done", detail="the earlier run is undone", steps=STEPS),
+        ]
+        await driver.says("the earlier run is undone", "ask both wires")
+
+
+async def test_without_the_password_nothing_starts(start: Start) -> None:
+    async with start(FakeServices(privileged=False)) as driver:
+        await walk_to_review(driver)
+        await driver.says("1/3")
+        await driver.press("ctrl+a")
+        await driver.until(lambda: driver.toasts())
+        assert driver.services.did == []
+        assert "─ Review ─" in driver.text()
+
+
+async def test_leaving_stops_nothing_and_says_so(start: Start) -> None:
+    async with start() as driver:
+        await begin(driver)
+        await driver.press("ctrl+q")
+        await driver.says("The change goes on without this screen.")
+        await driver.press("n")
+        await driver.until(lambda: "goes on without" not in driver.text())
+        assert driver.app.is_running
+        await driver.press("ctrl+q")
+        await driver.says("The change goes on without this screen.")
+        await driver.press("y")
+        assert driver.services.did == ["apply"]
+
+
+async def test_coming_back_finds_the_question(start: Start) -> None:
+    services = FakeServices(state=PENDING, change=FakeRun([*steps_done(), asks()], living=False))
+    async with start(services) as driver:
+        await driver.page("Apply")
+        await driver.says("Keep it?", "verify is in place")
+        await driver.press("k")
+        await driver.page("Leases")
+        assert services.did == ["confirm"]
+
+
+@pytest.mark.parametrize("forget", [False, True])
+async def test_reset_asks_and_then_gives_everything_back(start: Start, sample: str, forget: bool) -> None:
+    async with start(FakeServices(state=APPLIED, in_force=sample)) as driver:
+        await driver.page("Dashboard")
+        await driver.press("r")
+        await driver.page("Reset")
+        await driver.press("ctrl+a", "enter")
+        assert driver.services.did == []
+        if forget:
+            await driver.press("space")
+        await driver.press("ctrl+a", "y")
+        await driver.until(lambda: driver.services.did)
+        assert driver.services.did == ["reset, leases too" if forget else "reset"]
+        driver.services.state, driver.services.in_force = ABSENT, None
+        driver.services.change.fed += [
+            event(1, step="dnsmasq", state="undone", detail="stopped"),
+            event(2, result="rolled-back", reason="everything is as it was before the wizard"),
+        ]
+        await driver.says("Done. This machine is as it was.", "stopped")
+        await driver.press("escape")
+        await driver.page("Interfaces")
+
+
+async def test_a_reset_that_left_something_says_what(start: Start, sample: str) -> None:
+    async with start(FakeServices(state=APPLIED, in_force=sample)) as driver:
+        await driver.page("Dashboard")
+        await driver.press("r")
+        await driver.page("Reset")
+        await driver.press("ctrl+a", "y")
+        await driver.until(lambda: driver.services.did)
+        driver.services.change.fed += [event(2, result="failed", reason="/etc/network/interfaces was changed since")]
+        await driver.says("Not everything could be given back.", "/etc/network/interfaces was changed since")

@@ -1,0 +1,195 @@
+"""What was typed: the way to a plan and back, moving along, and the next start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tui.driver import Start
+from tests.tui.fakes import FACTS, FakeServices
+from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, judge, load, moved_along
+from wizard.plan.model import Plan
+from wizard.plan.nodelines import read_lines
+from wizard.plan.planfile import load as load_plan
+
+TEXTS = st.text(max_size=40)
+
+
+@pytest.fixture
+def draft(sample: str) -> Draft:
+    return Draft.from_plan(load_plan(sample, "sample"))
+
+
+def test_a_plan_survives_the_way_there_and_back(sample: str) -> None:
+    text = sample.replace('to   = "controller"', 'to   = "controller"\nto_port = 80\nfrom = ["10.0.0.0/8"]', 1)
+    text = text.replace('role = "network"', 'role = ["network", "compute"]')
+    text = text.replace('dhcp_slice = "192.168.0.64/26"', 'dhcp_range = ["192.168.0.65", "192.168.0.90"]')
+    plan = load_plan(text, "sample")
+    assert Draft.from_plan(plan).to_plan() == plan
+
+
+def test_every_wrong_text_is_named_at_once(draft: Draft) -> None:
+    wrong = replace(
+        draft,
+        cluster="",
+        cidr="10.0.0.0",
+        nodes=(replace(draft.nodes[0], mac="nothing"), *draft.nodes[1:]),
+        forwards=(ForwardText("0", "controller"), *draft.forwards),
+    )
+    problems = wrong.to_plan()
+    assert not isinstance(problems, Plan)
+    assert [p.field for p in problems] == ["interfaces.cluster", "network.cidr", "nodes[0].mac", "forwards[0].port"]
+    assert all(problem.remedy for problem in problems)
+    assert judge(wrong, FACTS) == problems
+
+
+def test_a_blank_gateway_and_slice_are_the_wizards_to_choose(draft: Draft) -> None:
+    plan = replace(draft, gateway=" ", pool="").to_plan()
+    assert isinstance(plan, Plan)
+    assert str(plan.network.gateway) == "192.168.0.200"
+    assert plan.network.dhcp_slice is None
+
+
+def test_fields_are_called_by_names(draft: Draft) -> None:
+    assert field_name(draft, "network.cidr") == "Subnet"
+    assert field_name(draft, "nodes[2].mac") == "compute1, MAC"
+    assert field_name(draft, "forwards[0].to") == "forward 8889, target"
+    assert field_name(draft, "nodes[99].mac") == "nodes[99].mac"
+    assert field_name(draft, "machine") == "machine"
+
+
+@pytest.mark.parametrize(
+    ("cidr", "gateway", "pool", "node"),
+    [
+        ("10.9.0.0/24", "10.9.0.200", "10.9.0.64/26", "10.9.0.101"),
+        ("10.9.0.0/16", "10.9.0.200", "10.9.0.64/26", "10.9.0.101"),
+        # Too small for most of it: what has no place is left to the wizard.
+        ("10.9.0.0/26", "10.9.0.62", "", ""),
+        ("not yet", "192.168.0.200", "192.168.0.64/26", "192.168.0.101"),
+    ],
+)
+def test_addresses_move_along_with_the_subnet(draft: Draft, cidr: str, gateway: str, pool: str, node: str) -> None:
+    moved = moved_along(replace(draft, cidr=cidr), draft.cidr)
+    assert (moved.gateway, moved.pool, moved.nodes[0].ip) == (gateway, pool, node)
+    assert moved.forwards == draft.forwards
+
+
+def test_what_was_outside_the_subnet_stays(draft: Draft) -> None:
+    outside = replace(draft, nodes=(replace(draft.nodes[0], ip="172.20.0.9"),), cidr="10.9.0.0/24")
+    assert moved_along(outside, draft.cidr).nodes[0].ip == "172.20.0.9"
+
+
+def test_a_plans_own_nics_are_kept_where_they_exist(sample: str) -> None:
+    plan = load_plan(sample.replace('"eth0"', '"wlp2s0"', 1), "sample")
+    assert first_draft(plan, FACTS).corporate == "wlp2s0"
+
+
+@given(
+    st.builds(
+        Draft,
+        cidr=TEXTS,
+        pool=TEXTS,
+        domain=TEXTS,
+        vm_macs=TEXTS,
+        nodes=st.lists(st.builds(NodeText, TEXTS, TEXTS, TEXTS, TEXTS), max_size=3).map(tuple),
+        forwards=st.lists(st.builds(ForwardText, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), max_size=3).map(tuple),
+    )
+)
+def test_any_draft_is_judged_and_survives_its_file(draft: Draft) -> None:
+    assert load(dump(draft)) == draft
+    judge(draft, FACTS)
+    moved_along(draft, "192.168.0.0/24")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nodes": 1}', dump(Draft()).replace('"12h"', "12")])
+def test_a_file_that_is_no_draft_is_none(text: str) -> None:
+    assert load(text) is None
+
+
+def test_lines_are_read_in_any_order() -> None:
+    reading = read_lines(
+        "role,name,mac,ip\n"
+        "controller, controller, b8:ae:ed:7b:51:50, 192.168.0.101\n"
+        "C03F.D567.A76F\tnetwork\n"
+        '"node-7";192.168.0.9;"b8-ae-ed-7b-72-58"\n'
+        "dhcp-host=C0:3F:D5:67:A1:FB,192.168.0.104\n"
+        "  # a comment\n"
+        "\n"
+        "network+compute b8aeed000001 both\n"
+    )
+    assert reading.not_understood == ()
+    assert reading.nodes == (
+        NodeText("controller", "controller", "b8:ae:ed:7b:51:50", "192.168.0.101"),
+        NodeText("network", "network", "c0:3f:d5:67:a7:6f", ""),
+        NodeText("compute", "node-7", "b8:ae:ed:7b:72:58", "192.168.0.9"),
+        NodeText("compute", "compute1", "c0:3f:d5:67:a1:fb", "192.168.0.104"),
+        NodeText("network, compute", "both", "b8:ae:ed:00:00:01", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("controller 192.168.0.1", "no MAC in it"),
+        ("a b b8:ae:ed:7b:51:50", 'more than one name: "a" and "b"'),
+        ("b8:ae:ed:7b:51:50 b8:ae:ed:7b:51:51", "more than one MAC"),
+        ("b8:ae:ed:7b:51 host", '"b8:ae:ed:7b:51" is neither'),
+        ("10.0.0.0/8 b8:ae:ed:7b:51:50", '"10.0.0.0/8" is neither'),
+        ("b8:ae:ed:7b:51:50 host_name", '"host_name" is neither'),
+    ],
+)
+def test_a_line_not_understood_comes_back_with_its_reason(line: str, why: str) -> None:
+    reading = read_lines(f"\n{line}\n")
+    assert reading.nodes == ()
+    (bad,) = reading.not_understood
+    assert (bad.number, bad.line) == (2, line)
+    assert why in bad.why
+
+
+def test_names_made_up_do_not_meet_those_that_are_taken() -> None:
+    reading = read_lines("b8:ae:ed:00:00:01\nb8:ae:ed:00:00:02 compute2\n", taken={"compute1"})
+    assert [node.name for node in reading.nodes] == ["compute3", "compute2"]
+
+
+async def test_what_was_typed_is_there_at_the_next_start(start: Start) -> None:
+    services = FakeServices()
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+        await driver.press("end", "ctrl+u", *"10.9.0.0/2")
+        await driver.until(lambda: services.drafts, "the draft on disk")
+        # Nothing is done to end this run: it is gone, as with kill -9.
+        left = dict(services.drafts)
+    async with start(FakeServices(drafts=left)) as driver:
+        await driver.says("Go on where you left off?", "10.9.0.0/2")
+        await driver.press("enter")
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.says("10.9.0.0/2")
+
+
+async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        name = driver.app._draft_name
+    services = FakeServices(drafts={name: dump(replace(draft, domain="other.lan"))})
+    async with start(services) as driver:
+        await driver.says("Go on where you left off?")
+        await driver.press("n")
+        await driver.page("Interfaces")
+        assert driver.app.draft.domain == "ciao.lan"
+        assert services.drafts == {}
+
+
+async def test_nothing_typed_leaves_nothing_to_offer(start: Start) -> None:
+    services = FakeServices()
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+        await driver.press("ctrl+q")
+    assert services.drafts == {}

@@ -1,0 +1,129 @@
+"""The real services as far as they need no root: files of our own, another process, what it tells."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wizard import services as module
+from wizard.plan.findings import WizardError
+from wizard.progress import Progress, follow
+from wizard.services import HostRun, HostServices, Run
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostServices:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return HostServices()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_line_is_given_once_and_only_whole(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    run = HostRun(events, tmp_path / "output")
+    assert run.lines() == []
+    events.write_text('{"a": 1}\n{"b"')
+    assert run.lines() == ['{"a": 1}']
+    assert run.lines() == []
+    with events.open("a") as handle:
+        handle.write(": 2}\n")
+    assert run.lines() == ['{"b": 2}']
+    assert not run.alive()
+
+
+def test_a_draft_is_kept_and_forgotten(host: HostServices) -> None:
+    assert host.read_draft("draft") is None
+    host.save_draft("draft", "one")
+    host.save_draft("draft", "two")
+    found = host.read_draft("draft")
+    assert found is not None
+    assert found[0] == "two"
+    host.forget_draft("draft")
+    host.forget_draft("draft")
+    assert host.read_draft("draft") is None
+
+
+def test_a_draft_is_for_its_author_alone(host: HostServices, tmp_path: Path) -> None:
+    host.save_draft("draft", "one")
+    assert (tmp_path / "state" / "ciao-wizard").stat().st_mode & 0o077 == 0
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").write_text("a file")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with pytest.raises(WizardError) as raised:
+        HostServices().save_draft("draft", "one")
+    assert "XDG_STATE_HOME" in raised.value.remedy
+
+
+def test_a_plan_is_saved_and_never_over_another(host: HostServices, tmp_path: Path) -> None:
+    path = tmp_path / "ciao.toml"
+    host.save_plan(str(path), "version = 1\n")
+    assert path.read_text() == "version = 1\n"
+    with pytest.raises(WizardError, match="is there already"):
+        host.save_plan(str(path), "version = 2\n")
+    assert path.read_text() == "version = 1\n"
+    with pytest.raises(WizardError, match="cannot be written"):
+        host.save_plan(str(tmp_path / "nowhere" / "x.toml"), "")
+
+
+SCRIPT = """
+import sys, json, os
+words = sys.argv[1:]
+events = words[words.index("--events") + 1]
+plan = words[words.index("-c") + 1]
+print("\\x1b[31mnot for a terminal", file=sys.stderr)
+with open(events, "a") as out:
+    seen = open(plan).read() + repr(sys.stdin.read()) + str(os.getsid(0) == os.getpid())
+    print(json.dumps({"at": "2026-03-02T14:00:00+00:00", "step": words[0], "state": "done", "detail": seen}), file=out)
+    print(json.dumps({"at": "2026-03-02T14:00:01+00:00", "result": "kept", "reason": " ".join(words[:1])}), file=out)
+"""
+
+
+def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
+    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    run = host.start_apply("the plan")
+    progress = Progress()
+
+    def ended() -> bool:
+        nonlocal progress
+        for line in run.lines():
+            progress = follow(progress, line)
+        return bool(progress.result)
+
+    wait_for(ended)
+    # The plan came as a file; its standard input is empty; it leads a session of its own, away from the terminal's.
+    assert progress.steps[0].detail == "the plan''True"
+    assert (progress.result, progress.reason) == ("kept", "apply")
+    wait_for(lambda: not run.alive())
+    assert run.said() == "?[31mnot for a terminal"
+
+
+def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
+    first = host.start_apply("one")
+    wait_for(lambda: not first.alive())
+    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", "pass"])
+    second: Run = host.start_apply("two")
+    wait_for(lambda: not second.alive())
+    assert second.lines() == []
+
+
+def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+    assert module._wizard()[:3] == ["sudo", "-n", sys.executable]
+    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    assert module._wizard() == [sys.executable, "-P", "-m", "wizard"]

@@ -1,0 +1,165 @@
+"""The command line as a script sees it: exit statuses, what goes to stdout, and that help is there. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wizard import VERSION
+from wizard.cli import parser
+from wizard.plan import paths
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples" / "ciao.toml"
+COMMANDS = sorted(next(iter(a.choices for a in parser()._actions if a.choices and "apply" in a.choices)) or ())
+AS_NOBODY = ["unshare", "--user"]
+"""Nobody in particular is root in a user namespace that maps no one."""
+
+
+def ciao_wizard(*words: str, stdin: str = "", before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*before, sys.executable, "-P", "-m", "wizard", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def nothing_applied() -> None:
+    if Path(paths.PLAN_IN_FORCE).exists() or Path(paths.STATE).exists() or Path(paths.RUN).exists():
+        pytest.skip("this machine is a gateway")
+
+
+def test_the_contracts_commands_are_there() -> None:
+    contract = "detect probe check render diff apply confirm rollback reset status leases lab"
+    assert set(contract.split()) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command: str) -> None:
+    done = ciao_wizard(*command.split(), "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: ciao-wizard {command}".rstrip())
+    assert done.stderr == ""
+
+
+def test_version() -> None:
+    assert ciao_wizard("--version").stdout == f"ciao-wizard {VERSION}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["frobnicate"],
+        ["check"],
+        ["render", "-c"],
+        ["detect", "--jsonn"],
+        ["apply", "--confirm-within", "soon"],
+        ["apply", "--confirm-within", "-1"],
+        ["apply", "--confirm-within", "nan"],
+        ["probe"],
+        ["check", "-c", "/nonexistent.toml"],
+        ["render", "-c", "/"],
+        ["diff", "-c", "/nonexistent.toml"],
+        ["apply", "-c", "/nonexistent.toml"],
+        ["-c", "/nonexistent.toml"],
+    ],
+)
+def test_bad_usage_is_2(words: list[str]) -> None:
+    done = ciao_wizard(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "render", "diff", "apply"])
+@pytest.mark.parametrize("plan", ["", "version = 1\n[interfaces\n", "version = 2\n", "x\0y", "\ufeff\x1b[2J = 1"])
+def test_plan_that_cannot_be_read_is_2(command: str, plan: str) -> None:
+    done = ciao_wizard(command, "-c", "-", stdin=plan)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("ciao-wizard: ")
+    assert not set(done.stderr) & {"\0", "\x1b"}
+
+
+@pytest.mark.usefixtures("nothing_applied")
+@pytest.mark.parametrize("words", [["status"], ["leases"], ["diff"], ["apply"]])
+def test_nothing_applied_is_3(words: list[str]) -> None:
+    assert ciao_wizard(*words).returncode == 3
+
+
+@pytest.mark.usefixtures("nothing_applied")
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root these need root first")
+@pytest.mark.parametrize("words", [["confirm"], ["rollback"], ["reset", "--yes"]])
+def test_nothing_to_answer_or_reset_is_3(words: list[str]) -> None:
+    assert ciao_wizard(*words).returncode == 3
+
+
+@pytest.mark.parametrize("words", [["apply", "-c", "-", "--yes"], ["confirm"], ["rollback"], ["reset", "--yes"]])
+def test_without_root_it_is_4(words: list[str]) -> None:
+    before = AS_NOBODY if os.geteuid() == 0 else []
+    if before and subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    done = ciao_wizard(*words, stdin=SAMPLE.read_text(), before=tuple(before))
+    assert done.returncode == 4
+    assert "sudo" in done.stderr
+
+
+def test_check_says_what_is_wrong_and_is_1() -> None:
+    plan = SAMPLE.read_text().replace('"eth1"', '"nosuchnic0"').replace('"eth0"', '"nosuchnic1"')
+    done = ciao_wizard("check", "-c", "-", "--json", stdin=plan)
+    assert done.returncode == 1
+    fields = {f["field"] for f in json.loads(done.stdout) if f["severity"] == "error"}
+    assert {"interfaces.corporate", "interfaces.cluster"} <= fields
+
+
+def test_render_refuses_an_impossible_plan_with_1() -> None:
+    done = ciao_wizard("render", "-c", "-", stdin=SAMPLE.read_text().replace("192.168.0.101", "10.1.1.1"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "10.1.1.1" in done.stderr
+
+
+def test_diff_of_what_is_not_there_is_1() -> None:
+    done = ciao_wizard("diff", "-c", str(SAMPLE))
+    assert done.returncode == 1
+    assert "+++ " in done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["lab"]])
+def test_what_needs_a_terminal_says_what_does_not(words: list[str]) -> None:
+    done = ciao_wizard(*words)
+    assert done.returncode == 1
+    assert "terminal" in done.stderr
+    assert "ciao-wizard" in done.stderr
+
+
+def test_who_stops_reading_is_no_error_of_ours() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "wizard", "render", "-c", str(SAMPLE)],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + 13, "")
+
+
+def test_no_colour_where_nobody_looks() -> None:
+    assert "\x1b" not in ciao_wizard("check", "-c", str(SAMPLE)).stdout

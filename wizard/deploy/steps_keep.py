@@ -1,0 +1,121 @@
+"""The steps that make it last, once it was kept: files under /etc and the service."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from wizard.deploy import gateway
+from wizard.deploy.job import Job, Record, write
+from wizard.deploy.journal import Journal
+from wizard.host import network, systemd
+from wizard.host.files import digest_of, read_text
+from wizard.plan import paths
+from wizard.plan.render import File
+
+
+class KeepFile:
+    """One file under /etc, written only after it was kept."""
+
+    def __init__(self, job: Job, file: File) -> None:
+        self.job = job
+        self.file = file
+        self.name = f"file:{file.path}"
+        self.title = f"file: {file.path}"
+
+    def needed(self) -> bool:
+        return read_text(self.file.path) != self.file.text or _mode(self.file.path) != self.file.mode
+
+    def capture(self) -> Record:
+        return self.job.journal.images.capture(self.file.path)
+
+    def do(self) -> str:
+        write(self.file)
+        return "written"
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_mode & 0o7777
+    except FileNotFoundError:
+        return None
+
+
+def undo_file(image: Record, journal: Journal) -> str:
+    path = str(image["path"])
+    known = [image.get("digest"), image.get("will_be")]
+    known += [t.done.get(f"file:{path}", {}).get("digest") for t in journal.read().transactions]
+    if path == paths.INTERFACES_MAIN and Path(path).is_file() and digest_of(path) not in known:
+        # Somebody else's work is in there by now: only what is ours goes.
+        text = read_text(path) or ""
+        info = Path(path).stat()
+        restored = network.main_file_restored(text, keep_source=bool(network.other_files()))
+        write(File(path, restored, info.st_mode & 0o7777), (info.st_uid, info.st_gid))
+        return "without our changes; what was changed since is kept"
+    journal.images.restore(image)
+    return "as it was"
+
+
+class MainFile:
+    """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d."""
+
+    name = f"file:{paths.INTERFACES_MAIN}"
+    title = f"file: {paths.INTERFACES_MAIN}"
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def _texts(self) -> tuple[str, str]:
+        """As it is, and as it should be."""
+        text = read_text(paths.INTERFACES_MAIN) or ""
+        return text, network.main_file_for(text, self.job.plan.interfaces.cluster)
+
+    def needed(self) -> bool:
+        now, wanted = self._texts()
+        return now != wanted
+
+    def capture(self) -> Record:
+        will_be = hashlib.sha256(self._texts()[1].encode()).hexdigest()
+        return {**self.job.journal.images.capture(paths.INTERFACES_MAIN), "will_be": will_be}
+
+    def do(self) -> str:
+        _, wanted = self._texts()
+        owner = None
+        if (main := Path(paths.INTERFACES_MAIN)).exists():
+            owner = (main.stat().st_uid, main.stat().st_gid)
+        write(File(paths.INTERFACES_MAIN, wanted, _mode(paths.INTERFACES_MAIN) or 0o644), owner)
+        return "written"
+
+
+class Service:
+    """The systemd unit that brings everything back after a reboot."""
+
+    name = "service"
+    title = f"service: {paths.SERVICE_NAME}"
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.file = gateway.unit()
+
+    def needed(self) -> bool:
+        return systemd.running() and (
+            read_text(self.file.path) != self.file.text or not Path(paths.SERVICE_WANTED).is_symlink()
+        )
+
+    def capture(self) -> Record:
+        images = self.job.journal.images
+        return {"unit": images.capture(self.file.path), "wanted": images.capture(paths.SERVICE_WANTED)}
+
+    def do(self) -> str:
+        write(self.file)
+        systemd.enable(paths.SERVICE_NAME)
+        return "starts at boot"
+
+
+def undo_service(image: Record, journal: Journal) -> str:
+    journal.images.restore(image["wanted"])
+    journal.images.restore(image["unit"])
+    systemd.reload()
+    return "as it was"
+
+

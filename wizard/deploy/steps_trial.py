@@ -1,0 +1,273 @@
+"""The steps of a trial: they make it work, and touch nothing that outlives a reboot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from wizard.deploy import gateway, proof, state
+from wizard.deploy.job import Job, Record, write
+from wizard.deploy.journal import Journal
+from wizard.deploy.kept import LIVE_INTERFACES, live_path
+from wizard.host import firewall, network
+from wizard.host.commands import CommandFailed, run
+from wizard.host.files import read_text
+from wizard.host.wires import explain
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.render import File, live
+
+LIVE_SCRIPT = live_path(paths.NAT_SCRIPT)
+PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
+
+
+class ProveWires:
+    """Ask both wires before anything is changed that could be heard on them."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
+        self.name = f"wires:{self.cluster}"
+        self.title = f"wires: does anybody else answer DHCP on {self.cluster}?"
+        self.tell: Callable[[float], None] | None = None
+
+    def needed(self) -> bool:
+        told = state.serve() or {}
+        served = told.get("mode") == "armed" and told.get("nic") == self.cluster
+        return not (served and proof.holds(self.cluster))
+
+    def capture(self) -> Record:
+        return {"link": network.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
+
+    def do(self) -> str:
+        link = network.link_state(self.cluster)
+        if not link.get("up"):
+            # A NIC that is down hears nothing; it is up without an address, and says nothing.
+            run("ip", "link", "set", "dev", self.cluster, "up")
+            proof.await_carrier(self.cluster)
+        seen = proof.look(
+            self.corporate,
+            self.cluster,
+            corporate_has_lease=self.job.corporate_has_lease,
+            fresh_link=not link.get("up"),
+            progress=self.tell,
+        )
+        refused = proof.refusal(seen)
+        if refused is not None:
+            raise refused
+        if seen.may_serve:
+            proof.write(self.cluster)
+        said = explain(seen)
+        return f"{said.title}. {' '.join(said.text.split())}"
+
+
+def undo_wires(image: Record, journal: Journal) -> str:
+    journal.images.restore(image["proof"])
+    if network.keeper().holds(str(image["link"]["nic"])):
+        return "left as it is: it is in use"
+    network.restore_link(image["link"])
+    return "the link is as it was"
+
+
+class Rules:
+    """The nftables table, the accepts at neighbours, forwarding on two NICs. Our DHCP is mute from here on."""
+
+    name = "rules"
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.file = live(job.file(paths.NAT_SCRIPT))
+        self.title = f"rules: NAT, {len(job.plan.forwards)} forwards, firewall; our DHCP can leave by no NIC"
+
+    def needed(self) -> bool:
+        if read_text(self.file.path) != self.file.text:
+            return True
+        try:
+            firewall.script(self.file.path, "status")
+            return firewall.table_text() != firewall.expected_table_text(self.file.path) or not _all_up(self.file.path)
+        except CommandFailed:
+            return True
+
+    def capture(self) -> Record:
+        return {"script": self.job.journal.images.capture(self.file.path), "loaded": firewall.table_loaded()}
+
+    def do(self) -> str:
+        old = self.job.previous
+        if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
+            # Its accepts and forwarding bear the old names; the new script would not find them.
+            firewall.script(self.file.path, "down")
+        write(self.file)
+        firewall.script(self.file.path, "up")
+        return "one table, loaded in one transaction"
+
+
+def _all_up(path: str) -> bool:
+    return "missing" not in (told := firewall.script(path, "status")) and "off" not in told.split()
+
+
+def undo_rules(image: Record, journal: Journal) -> str:
+    before = image["script"]
+    if image["loaded"] and before["kind"] == "file":
+        now, old = read_text(LIVE_SCRIPT), journal.images.content(before).decode()
+        if now is not None and _nics_of(now) != _nics_of(old):
+            firewall.script(LIVE_SCRIPT, "down")
+        journal.images.restore(before)
+        firewall.script(LIVE_SCRIPT, "up")
+        return "the former rules are back"
+    if Path(LIVE_SCRIPT).exists():
+        firewall.script(LIVE_SCRIPT, "down")
+    # Whatever somebody made of the script meanwhile.
+    firewall.remove_everything()
+    firewall.restore_forwarding()
+    journal.images.restore(before)
+    return "our table and accepts are gone"
+
+
+def _nics_of(script: str) -> list[str]:
+    return [line for line in script.splitlines() if line.startswith(("CORPORATE=", "CLUSTER="))]
+
+
+class ClusterAddress:
+    """The gateway's address on the cluster NIC, through the machine's network manager."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.nic = job.plan.interfaces.cluster
+        net = job.plan.network
+        self.cidr = f"{net.gateway}/{net.cidr.prefixlen}"
+        self.name = f"address:{self.nic}"
+        self.title = f"address: {self.cidr} on {self.nic}"
+        self.text = job.file(paths.INTERFACES_FILE).text
+
+    def needed(self) -> bool:
+        return read_text(LIVE_INTERFACES) != self.text or not network.has_address(self.nic, self.cidr)
+
+    def capture(self) -> Record:
+        return _capture_nic(self.nic, self.job.journal)
+
+    def do(self) -> str:
+        keeper = network.keeper()
+        with proof.through_our_own_flap(self.nic):
+            if keeper.holds(self.nic):
+                # Under whatever text it was raised with: ours of an earlier plan, or the person's own.
+                keeper.down(self.nic, _config_in_use())
+            write(File(LIVE_INTERFACES, self.text))
+            keeper.up(self.nic, LIVE_INTERFACES)
+        if not network.has_address(self.nic, self.cidr):
+            raise WizardError(
+                f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
+                f"Look at 'ip addr show {self.nic}' and at what else configures it.",
+            )
+        return f"by {keeper.name}"
+
+
+class LeaveNic(ClusterAddress):
+    """Take the former cluster NIC out of use, where a plan names another one."""
+
+    def __init__(self, job: Job, nic: str) -> None:
+        super().__init__(job)
+        self.nic = nic
+        self.name = f"address:{nic}"
+        self.title = f"address: leave {nic}"
+
+    def needed(self) -> bool:
+        return True
+
+    def do(self) -> str:
+        first = dict(self.job.journal.read().first_images()).get(self.name)
+        keeper = network.keeper()
+        if keeper.holds(self.nic):
+            keeper.down(self.nic, _config_in_use())
+        if first is not None:
+            network.restore_link(first["link"])
+        return "as it was before it was ours"
+
+
+def _config_in_use() -> str:
+    return LIVE_INTERFACES if Path(LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
+
+
+def _capture_nic(nic: str, journal: Journal) -> Record:
+    return {
+        "link": network.link_state(nic) | {"routes": network.routes_over(nic)},
+        "held": network.keeper().holds(nic),
+        "config": journal.images.capture(LIVE_INTERFACES),
+        "state": journal.images.capture(network.state_file(nic)),
+    }
+
+
+def undo_address(image: Record, journal: Journal) -> str:
+    nic = str(image["link"]["nic"])
+    serving = image["config"]["kind"] == "file"
+    # Where a gateway goes on here, the wire that it had proven is still the same.
+    with proof.through_our_own_flap(nic) if serving else nullcontext():
+        network.release(nic, _config_in_use())
+        journal.images.restore(image["config"])
+        if image["held"] and network.link_state(nic)["present"]:
+            network.keeper().up(nic, _config_in_use())
+        else:
+            journal.images.restore(image["state"])
+        network.restore_link(image["link"])
+    return f"{nic} is as it was"
+
+
+class Gateway:
+    """The guard and its dnsmasq: started, or brought to the new configuration without a pause."""
+
+    name = "gateway"
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.title = f"dnsmasq: bound to {job.plan.interfaces.cluster} alone, then armed"
+        kept = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
+        self.files = [live(job.file(path)) for path in kept]
+
+    def needed(self) -> bool:
+        told = state.serve()
+        if told is None or told.get("mode") != "armed":
+            return True
+        return any(read_text(f.path) != f.text for f in self.files)
+
+    def capture(self) -> Record:
+        images = self.job.journal.images
+        return {
+            "running": state.serve() is not None,
+            "files": [images.capture(f.path) for f in self.files],
+            "leases": images.capture(paths.LEASES),
+        }
+
+    def do(self) -> str:
+        for file in self.files:
+            write(file)
+        gateway.prepare(self.job.dhcp_uid)
+        return gateway.wait_until_armed(gateway.start() if state.serve() is None else gateway.reload())
+
+
+def undo_gateway(image: Record, journal: Journal) -> str:
+    if image["running"]:
+        for file in image["files"]:
+            journal.images.restore(file)
+        # The address comes back only after this; the guard arms by itself then.
+        gateway.wait_until_taken_up(gateway.start() if state.serve() is None else gateway.reload())
+        return "serving as before"
+    gateway.stop()
+    undo_leases(image, journal)
+    if all(file["kind"] == "absent" for file in image["files"]):
+        gateway.clear()
+    for file in image["files"]:
+        journal.images.restore(file)
+    return "dnsmasq and its guard are gone"
+
+
+def undo_leases(image: Record, journal: Journal) -> str:
+    """The lease file as it was, or (`keep_leases` in the image) as it is now, for those who hold one."""
+    now = Path(paths.LEASES)
+    if image["running"]:
+        return "left to the gateway"
+    if not image.get("keep_leases") or not now.exists() or now.stat().st_size == 0:
+        journal.images.restore(image["leases"])
+        return "the leases are as they were"
+    os.chown(paths.LEASES, *image["leases"].get("owner", (0, 0)), follow_symlinks=False)
+    return "the leases are kept"
