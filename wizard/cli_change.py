@@ -84,11 +84,14 @@ def confirm(_args: argparse.Namespace) -> int:
 
 def rollback(_args: argparse.Namespace) -> int:
     _need_root("rollback")
-    from wizard.deploy.revert import kept_state
+    from wizard.deploy.kept import kept_state
 
-    if state.work() is None and (kept_state() == "interrupted" or front.interrupted_engine()):
+    work = state.work()
+    cut_off = work is None and (kept_state() == "interrupted" or front.interrupted_engine())
+    if cut_off or (work is not None and work.get("kind") == "rollback"):
+        # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
         say("An earlier run was cut off; taking it back.")
-        return 0 if _attend(front.start("recover", {}), ask=False, wanted="rolled-back") == 0 else 1
+        return _attend(front.start("recover", {}), ask=False, wanted="rolled-back")
     return _answer("revert")
 
 
@@ -104,7 +107,7 @@ def _answer(word: str) -> int:
 
 def reset(args: argparse.Namespace) -> int:
     _need_root("reset")
-    from wizard.deploy.revert import kept_state
+    from wizard.deploy.kept import kept_state
     from wizard.deploy.status import read_status
 
     _settle_pending(args.yes)
@@ -133,6 +136,9 @@ def _settle_pending(unasked: bool) -> None:
     """An apply that waits for its answer never blocks the next run: it is taken back first, or refused."""
     work = state.work()
     if work is None:
+        return
+    if work.get("kind") == "rollback":
+        # What a killed run left is being taken back; the engine waits for the end of that.
         return
     if work.get("deadline") is None:
         raise WizardError(

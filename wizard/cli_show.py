@@ -6,11 +6,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wizard.console import coloured, finding_lines, has_error, out, out_json, say, table
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.plan.text import clean
+
+if TYPE_CHECKING:
+    from wizard.monitor.live import Monitor
 
 
 def read_plan(config: str | None) -> tuple[Plan, str, str]:
@@ -163,34 +167,74 @@ def status(args: argparse.Namespace) -> int:
 
 
 def leases(args: argparse.Namespace) -> int:
-    from wizard.monitor.board import applied_plan, read_rows
+    from wizard.monitor.live import Monitor
+
+    monitor = Monitor()
+    try:
+        if not monitor.look().applied:
+            raise nothing_applied()
+        _settle(monitor)
+        if args.watch:
+            return _watch_leases(monitor, args.json)
+        _tell_leases(monitor, args.json)
+        return 0
+    finally:
+        monitor.close()
+
+
+_ANSWERS_WITHIN_S = 0.4
+_LOOK_EVERY_S = 0.25
+
+
+def _settle(monitor: Monitor) -> None:
+    """Give those who are there a moment to answer."""
+    until = time.monotonic() + _ANSWERS_WITHIN_S
+    while time.monotonic() < until and any(row.reachable is None and row.ip for row in monitor.rows):
+        time.sleep(0.02)
+        monitor.look()
+
+
+def _tell_leases(monitor: Monitor, as_json: bool) -> None:
     from wizard.monitor.leases import row_json
 
-    if applied_plan() is None:
-        raise nothing_applied()
-    last: list[str] | None = None
-    while True:
-        rows = read_rows()
-        if args.json:
-            lines = [row_json(row) for row in rows]
-            if not args.watch:
-                out_json(lines)
-                return 0
-            import json
+    if as_json:
+        out_json([row_json(row) for row in monitor.rows])
+    else:
+        for line in lease_lines(monitor.rows):
+            out(line)
 
-            shown = [json.dumps(line) for line in lines]
+
+def _watch_leases(monitor: Monitor, as_json: bool) -> int:
+    """Until interrupted, or until nothing is applied any longer (3). JSON: one object a line for each row that
+    changed; people get the table, then what happens."""
+    import json
+
+    from wizard.monitor.leases import row_json
+
+    if as_json:
+        for row in monitor.rows:
+            out(json.dumps(row_json(row)))
+    else:
+        _tell_leases(monitor, as_json)
+    problem = ""
+    while True:
+        sys.stdout.flush()
+        time.sleep(_LOOK_EVERY_S)
+        view = monitor.look()
+        if view.problem != problem:
+            problem = view.problem
+            say(clean(problem, 300) if problem else "the lease file is whole again")
+        if as_json:
+            for row in view.gone:
+                out(json.dumps({**row_json(row), "gone": True}))
+            for row in view.changed:
+                out(json.dumps(row_json(row)))
         else:
-            shown = lease_lines(rows)
-        if shown != last:
-            for line in shown if last is None or not args.json else [s for s in shown if s not in last]:
-                out(line)
-            if not args.json and args.watch:
-                out("")
-            sys.stdout.flush()
-            last = shown
-        if not args.watch:
-            return 0
-        time.sleep(1)
+            for event in view.events:
+                who = f"{event.name or '-'} ({event.mac})"
+                out(clean(f"{event.at:%H:%M:%S}  {event.kind:8}{who}: {event.words}", 400))
+        if not view.applied:
+            raise nothing_applied()
 
 
 def lease_lines(rows: object) -> list[str]:
@@ -204,7 +248,8 @@ def lease_lines(rows: object) -> list[str]:
     for row in rows if isinstance(rows, Iterable) else ():
         r = row_json(row)
         here = {True: "yes", False: "no", None: "-"}[r["reachable"]]
-        state = f"{r['state']}: {r['reason']}" if r.get("reason") and r["state"] == "wrong-address" else r["state"]
+        telling = r["reason"] and (r["state"] != "ignored" or r["alarms"])
+        state = f"{r['state']}: {r['reason']}" if telling else r["state"]
         role = r["role"] if isinstance(r["role"], str) else ",".join(r["role"] or [])
         body.append([r["name"] or r["hostname"] or "-", role or "-", r["ip"] or "-", r["mac"], r["kind"], state, here])
     return table(header, body)

@@ -23,6 +23,11 @@ ROUTER_LIFETIME_S = 1800
 PREFIX = "fd00:bad::"
 
 
+def say(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def page(name, ours, peer):
     host, port = ours[:2]
     return f"{name} {port}\nserved by {plain(host)}\nasked by {plain(peer[0])}\n"
@@ -56,13 +61,13 @@ def serve(name, ports):
     servers = [DualStack(("::", int(port)), Page) for port in ports]
     for server in servers:
         threading.Thread(target=server.serve_forever).start()
-    print("ready", flush=True)
+    say("ready")
 
 
 def echo(name, port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.bind(("0.0.0.0", int(port)))  # noqa: S104
-        print("ready", flush=True)
+        say("ready")
         while True:
             _, peer = here.recvfrom(2048)
             here.sendto(f"{name} {port}\nasked by {peer[0]}\n".encode(), peer)
@@ -145,7 +150,7 @@ def main(argv):
     elif verb == "echo":
         echo(*rest)
     elif verb == "ask":
-        print(json.dumps(ask(json.load(sys.stdin))))
+        say(json.dumps(ask(json.load(sys.stdin))))
     elif verb == "advertise":
         advertise(*rest)
     else:

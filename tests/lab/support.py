@@ -146,16 +146,18 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """One thing asked from a machine (None: the laptop), and the answer it must have; None: none at all."""
+    """One thing asked from a machine (None: the laptop), and the answer it must have, None for none at all,
+    within some seconds."""
 
     where: str | None
     kind: str
     target: str
     answer: str | None = None
+    within: float = ANSWER_S
 
     @property
     def timeout(self) -> float:
-        return NO_ANSWER_S if self.answer is None else ANSWER_S
+        return NO_ANSWER_S if self.answer is None else self.within
 
 
 def ask(lab: Laboratory, questions: Mapping[str, Question]) -> dict[str, str | None]:

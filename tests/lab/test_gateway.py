@@ -1,4 +1,4 @@
-"""What the gateway does for those on its two sides, once the example is applied: leases, names, NAT, forwards, walls."""
+"""What the gateway does for those on its two sides: leases, names, NAT, forwards, and the walls between them."""
 
 from __future__ import annotations
 
@@ -123,9 +123,7 @@ def test_a_vm_gets_an_address_of_the_slice(gateway: Laboratory, newcomers: dict[
     assert wrong(gateway, {"outside": Question("cnci", "fetch", "http://www.corp.example/", OFFICE_PAGE)}) == {}
 
 
-def test_clones_with_one_client_id_get_addresses_of_their_own(
-    gateway: Laboratory, newcomers: dict[str, str]
-) -> None:
+def test_clones_with_one_client_id_get_addresses_of_their_own(gateway: Laboratory, newcomers: dict[str, str]) -> None:
     clones = ("clone1", "clone2")
     got = {name: gateway.wait_for(lambda n=name: gateway.addresses(n)) for name in clones}
     assert got["clone1"] != got["clone2"]

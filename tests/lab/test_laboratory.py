@@ -67,7 +67,7 @@ def machine_state() -> dict[str, object]:
             status = path.lstat()
             readable = path.is_file() and os.access(path, os.R_OK)
             content = hashlib.sha256(path.read_bytes()).hexdigest() if readable else ""
-            etc[str(path)] = (status.st_mode, status.st_uid, status.st_mtime_ns, content)
+            etc[f"file {path}"] = (status.st_mode, status.st_uid, status.st_mtime_ns, content)
     here = {
         "links": ["ip", "-o", "link"],
         "routes": ["ip", "route", "show", "table", "all"],
@@ -82,7 +82,7 @@ def machine_state() -> dict[str, object]:
     return {
         **shown,
         **sysctls,
-        "etc": etc,
+        **etc,
         "host name": socket.gethostname(),
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "leases": sorted(map(str, Path("/var/lib/dhcp").glob("*"))),
@@ -220,7 +220,8 @@ def test_nothing_is_left_and_nothing_was_touched(
             lab.wait_for_end()
         assert lab.survivors() == []
     after = machine_state()
-    assert {what: after[what] for what in after if after[what] != before[what]} == {}
+    changed = {what for what in {*before, *after} if before.get(what) != after.get(what)}
+    assert {what: (before.get(what), after.get(what)) for what in changed} == {}
 
 
 def test_a_command_that_ignores_termination_is_ended_after_a_grace(lab_possible: None) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ OTHERS = (
     "/etc/resolv.conf",
     "/etc/netns",
 )
+RANDOM = ("_secret", "uuid", "fastopen_key")
 ADDRESS_PATIENCE_S = 5.0
 
 
@@ -73,8 +75,8 @@ def network() -> dict[str, object]:
             address.pop("preferred_life_time", None)
     sysctls = {}
     for path in sorted(Path("/proc/sys/net").rglob("*")):
-        # The kernel makes conf directories for NICs as it sees fit; random ones change by themselves.
-        if path.is_file() and not path.name.endswith(("_secret", "uuid", "fastopen_key")) and "netfilter" not in str(path):
+        # Random ones change by themselves, and connection tracking counts.
+        if path.is_file() and not path.name.endswith(RANDOM) and "netfilter" not in str(path):
             try:
                 sysctls[str(path)] = path.read_text()
             except OSError:
@@ -106,4 +108,4 @@ def processes() -> list[str]:
 
 if __name__ == "__main__":
     settled()
-    print(json.dumps({"files": files(), "network": network(), "processes": processes()}))
+    sys.stdout.write(json.dumps({"files": files(), "network": network(), "processes": processes()}))

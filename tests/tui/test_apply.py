@@ -8,15 +8,13 @@ import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
-from tests.tui.test_path import walk_to_review
 from wizard.plan.findings import WizardError
 
 PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
 
 
 async def begin(driver: Driver) -> FakeRun:
-    await walk_to_review(driver)
-    await driver.says("1/3")
+    await driver.jump("Review")
     await driver.press("ctrl+a")
     await driver.page("Apply")
     await driver.until(lambda: driver.app.changing, "a change under way")
@@ -150,8 +148,7 @@ async def test_steps_that_nobody_announced_are_shown(start: Start) -> None:
 
 async def test_without_the_password_nothing_starts(start: Start) -> None:
     async with start(FakeServices(privileged=False)) as driver:
-        await walk_to_review(driver)
-        await driver.says("1/3")
+        await driver.jump("Review")
         await driver.press("ctrl+a")
         await driver.until(lambda: driver.toasts())
         assert driver.services.did == []

@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.tui.conftest import Shoot
-from tests.tui.driver import Driver, Start
+from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, FakeServices, asks, event, row, steps_done
 from wizard.services import WiresSaid
 
-STEPS = ("Interfaces", "Network", "Nodes", "Forwards", "Review", "Apply")
 AS_IT_SHOULD_BE = WiresSaid(
     True,
     "As it should be",
@@ -21,24 +20,13 @@ AS_IT_SHOULD_BE = WiresSaid(
 )
 
 
-async def at(driver: Driver, title: str) -> None:
-    """Go on from the page that is there until the one with that title."""
-    await driver.until(lambda: any(f"─ {step} ─" in driver.text() for step in STEPS))
-    here = next(number for number, step in enumerate(STEPS) if f"─ {step} ─" in driver.text())
-    for step in STEPS[here + 1 : STEPS.index(title) + 1]:
-        await driver.press("ctrl+a" if step == "Apply" else "ctrl+n")
-        await driver.page(step)
-        if step == "Review":
-            await driver.says("1/3")
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_the_set_up(start: Start, shoot: Shoot, size: tuple[int, int]) -> None:
     """Every step with the sample's plan."""
     shape = f"{size[0]}x{size[1]}"
     async with start(FakeServices(wires=AS_IT_SHOULD_BE), size=size) as driver:
         for title in ("Interfaces", "Network", "Nodes", "Forwards", "Review"):
-            await at(driver, title)
+            await driver.jump(title)
             if title == "Interfaces":
                 await driver.says("As it should be")
             if title == "Nodes":
@@ -50,7 +38,9 @@ async def test_the_set_up(start: Start, shoot: Shoot, size: tuple[int, int]) -> 
 async def test_an_apply(start: Start, shoot: Shoot) -> None:
     """Half-way, and at the question."""
     async with start() as driver:
-        await at(driver, "Apply")
+        await driver.jump("Review")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
         driver.services.change.fed += steps_done()[:8]
         await driver.says("guard is in place")
         await shoot(driver, "apply-running-80x24")
@@ -62,7 +52,9 @@ async def test_an_apply(start: Start, shoot: Shoot) -> None:
 async def test_a_failed_apply(start: Start, shoot: Shoot) -> None:
     """What failed, why, and what was undone."""
     async with start() as driver:
-        await at(driver, "Apply")
+        await driver.jump("Review")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
         why = "dnsmasq could not bind to 192.168.0.200: address in use. Another dnsmasq runs here (pid 812)."
         driver.services.change.fed += [
             *steps_done()[:9],
@@ -78,7 +70,7 @@ async def test_a_failed_apply(start: Start, shoot: Shoot) -> None:
 async def test_a_refused_field(start: Start, shoot: Shoot) -> None:
     """The sign stands at the field, the remedy below."""
     async with start() as driver:
-        await at(driver, "Network")
+        await driver.jump("Network")
         await driver.press("end", "ctrl+u", *"10.77.0.0/24", "tab")
         await driver.says("✗ Subnet")
         await shoot(driver, "network-overlap-80x24")
@@ -87,7 +79,7 @@ async def test_a_refused_field(start: Start, shoot: Shoot) -> None:
 async def test_the_node_dialog(start: Start, shoot: Shoot) -> None:
     """A form over the page."""
     async with start() as driver:
-        await at(driver, "Nodes")
+        await driver.jump("Nodes")
         await driver.press("f2", *"b8:ae:ed", "ctrl+n")
         await driver.says("is not a MAC address")
         await shoot(driver, "node-dialog-80x24")
@@ -96,7 +88,7 @@ async def test_the_node_dialog(start: Start, shoot: Shoot) -> None:
 async def test_help(start: Start, shoot: Shoot) -> None:
     """What the page is for, and its keys."""
     async with start() as driver:
-        await at(driver, "Nodes")
+        await driver.jump("Nodes")
         await driver.press("f1")
         await driver.says("Help: Nodes")
         await shoot(driver, "help-80x24")
@@ -133,5 +125,5 @@ async def test_without_colour(start: Start, shoot: Shoot, monkeypatch: pytest.Mo
     async with start(theme=None) as driver:
         await driver.page("Interfaces")
         await shoot(driver, "interfaces-no-colour-80x24")
-        await at(driver, "Network")
+        await driver.jump("Network")
         await shoot(driver, "network-no-colour-80x24")

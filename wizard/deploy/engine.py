@@ -7,23 +7,23 @@ Where both die, the guard has it taken back, and failing that the next start.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wizard.deploy import proof, state, steps, verify
+from wizard.deploy import faults, proof, room, state, steps, verify
 from wizard.deploy.events import Teller, now
+from wizard.deploy.job import Job, Step
 from wizard.deploy.journal import Journal
-from wizard.deploy.lock import Lock
+from wizard.deploy.kept import live_path, read_journal
 from wizard.deploy.revert import Reverter
-from wizard.host import dnsmasq, processes
+from wizard.deploy.run import Run, in_full
+from wizard.deploy.steps_trial import ProveWires
+from wizard.deploy.worker import Worker
+from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
-from wizard.host.files import read_text
+from wizard.host.files import digest_of, read_text
 from wizard.plan import paths
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
@@ -55,31 +55,30 @@ def findings(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, 
     return facts, check(plan, facts)
 
 
-def plan_in_force() -> Plan | None:
-    """The plan that is applied here, or None."""
-    text = read_text(paths.PLAN_IN_FORCE)
-    return load(text, paths.PLAN_IN_FORCE) if text is not None else None
+def plan_running() -> Plan | None:
+    """The plan that runs here, which is not always what somebody has made of its file since; or None."""
+    for path in (live_path(paths.PLAN_IN_FORCE), paths.PLAN_IN_FORCE):
+        text = read_text(path)
+        try:
+            if text is not None:
+                return load(text, path)
+        except WizardError:
+            continue
+    return None
 
 
 def applied_cluster() -> str:
-    try:
-        plan = plan_in_force()
-    except WizardError:
-        return ""
+    plan = plan_running()
     return plan.interfaces.cluster if plan else ""
 
 
-def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> steps.Job:
+def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
     uid = dnsmasq.user_id()
     *files, interfaces = render(plan, text, uid)
-    try:
-        previous = plan_in_force()
-    except WizardError:
-        previous = None
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
-    return steps.Job(plan, (*files, render_identity(plan, facts), interfaces), uid, journal, previous, leased)
+    return Job(plan, (*files, render_identity(plan, facts), interfaces), uid, journal, plan_running(), leased)
 
 
 class Engine:
@@ -89,162 +88,111 @@ class Engine:
         self.order = order
         self.teller = Teller(*order.events)
         self.journal = Journal()
-        self.deadline = 0.0
+        self.worker: Worker | None = None
+        self.begun = False
 
     def run(self) -> int:
         """Bring the order about. 0 kept, 1 anything else; the last event says which, and why."""
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        try:
-            lock = Lock("ciao-wizard apply")
-        except WizardError as error:
-            self.teller.result("refused", _in_full(error))
-            return 1
-        try:
-            return self._locked(lock)
-        except (WizardError, OSError) as error:
-            self.teller.result("refused", _in_full(error))
-            return 1
-        finally:
-            state.remove(state.WORK)
-            state.remove(state.DECISION)
+        return Run("apply", self.teller, self.order.events, source=self.order.source).carry_out(self._attempt)
 
-    def _locked(self, lock: Lock) -> int:
-        state.remove(state.DECISION)
-        self._write_work({})
-        if not self._settle_earlier():
-            return 1
+    def _attempt(self, run: Run) -> None:
+        try:
+            self._locked(run)
+        except (WizardError, OSError) as error:
+            if not self.begun:
+                raise
+            self._revert(run, in_full(error), "failed")
+        # Not where a mistake of ours ends this: then it is the worker who takes everything back.
+        if self.worker is not None:
+            self.worker.let_go()
+
+    def _locked(self, run: Run) -> None:
+        if not self._settle_earlier(run):
+            return
+        room.check()
         plan = load(self.order.plan_text, self.order.source)
         facts, found = findings(plan, {"SSH_CONNECTION": self.order.ssh_connection})
         told = [f.as_json() for f in found]
         errors = [f for f in found if f.severity is Severity.ERROR]
         if errors:
             self.teller.step("check", "failed", f"{len(errors)} errors", findings=told)
-            self.teller.result("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=told)
-            return 1
+            run.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=told)
+            return
         job = make_job(plan, self.order.plan_text, facts, self.journal)
         trial, persist = steps.trial(job), steps.persist(job)
-        coming = [{"name": "check", "title": "check"}]
-        coming += [{"name": s.name, "title": s.title} for s in trial]
-        coming += [{"name": "verify", "title": "verify"}, {"name": "keep", "title": "keep"}]
-        coming += [{"name": s.name, "title": s.title} for s in persist]
-        self.teller.step("check", "done", f"{len(found)} findings, no error", steps=coming, findings=told)
-        needed = [s for s in (*trial, *persist) if s.needed()]
-        if not needed:
-            return self._nothing_to_do(job)
-        self._begin(facts)
-        if not self._try(lock, job, trial):
-            return 1
-        return self._keep(persist)
+        self.teller.step(
+            "check", "done", f"{len(found)} findings, no error", steps=_coming(trial, persist), findings=told
+        )
+        if not any(s.needed() for s in (*trial, *persist)):
+            self._nothing_to_do(run, job)
+            return
+        routes = verify.default_routes(facts)
+        self.journal.begin(kind="apply", at=now(), source=self.order.source, default_routes=routes)
+        self.begun = True
+        faults.moment("begun")
+        if self._try(run, job, trial):
+            self._keep(run, job)
 
-    def _settle_earlier(self) -> bool:
+    def _settle_earlier(self, run: Run) -> bool:
         """Take back what a killed run left unfinished, before anything new."""
-        reading = self.journal.read()
-        if not reading.damage and (reading.last is None or not reading.last.open):
+        reading = read_journal(self.journal)
+        if reading.settled or not (reading.damage or reading.last):
             return True
+        if reading.damage:
+            run.end(
+                "refused",
+                f"{'; '.join(reading.damage)}: what was there before us is no longer known for certain. "
+                "Take everything back first: 'ciao-wizard reset' removes what bears our names, and says what it "
+                "cannot prove.",
+            )
+            return False
         self.teller.step("recover", "running", "an earlier run was cut off; taking it back first")
         problems = Reverter(self.journal, self.teller).recover()
         if problems:
             self.teller.step("recover", "failed", "; ".join(problems))
-            self.teller.result("failed", "an earlier run could not be taken back: " + "; ".join(problems))
+            run.end("failed", "an earlier run could not be taken back: " + "; ".join(problems))
             return False
         self.teller.step("recover", "done", "the earlier run is undone")
         return True
 
-    def _nothing_to_do(self, job: steps.Job) -> int:
+    def _nothing_to_do(self, run: Run, job: Job) -> None:
         checks = verify.checks(job.plan)
         bad = [c for c in checks if not c.ok]
         if bad:
-            self.teller.result("failed", "; ".join(f"{c.name}: {c.detail}. {c.remedy}" for c in bad))
-            return 1
+            run.end("failed", "; ".join(f"{c.name}: {c.detail}. {c.remedy}" for c in bad))
+            return
         self.teller.step("verify", "done", f"{len(checks)} of {len(checks)}", checks=[c.as_json() for c in checks])
-        self.teller.result("kept", "nothing to do: this machine is as the plan says")
-        return 0
-
-    def _begin(self, facts: Facts) -> None:
-        self.journal.append(
-            {
-                "t": "begin",
-                "kind": "apply",
-                "at": now(),
-                "boot": processes.boot_id(),
-                "source": self.order.source,
-                "default_routes": verify.default_routes(facts),
-            }
-        )
+        run.end("kept", "nothing to do: this machine is as the plan says")
 
     # The trial
 
-    def _try(self, lock: Lock, job: steps.Job, trial: list[steps.Step]) -> bool:
+    def _try(self, run: Run, job: Job, trial: Sequence[Step]) -> bool:
         """Take the trial's steps in a worker; False when they were taken back."""
-        gone_read, gone_write = os.pipe()
-        ok_read, ok_write = os.pipe()
-        worker = os.fork()
-        if worker == 0:
-            os.close(lock.fd)
-            os.close(gone_write)
-            os.close(ok_read)
-            self._worker(job, trial, gone_read, ok_write)
-        os.close(gone_read)
-        os.close(ok_write)
-        self._write_work({"worker": worker})
-        verdict = self._await_worker(worker, ok_read)
-        os.close(ok_read)
-        if verdict != b"y":
-            why = verdict[1:].decode("utf-8", "replace") or "the engine ended unexpectedly"
-            if state.decision() == "revert":
-                why = "taken back on request"
-            result = "refused" if verdict[:1] == b"r" else "rolled-back" if state.decision() else "failed"
-            self._revert(why, result, worker, gone_write)
-            return False
-        self.worker, self.gone_write = worker, gone_write
-        return True
+        self.worker = Worker(run.lock, lambda gone: self._take_trial(job, trial, gone), self.order.events)
+        word = self.worker.word(lambda: state.decision(run.me) == "revert")
+        if word == "y":
+            return True
+        if state.decision(run.me) == "revert":
+            self._revert(run, "taken back on request", "rolled-back")
+        else:
+            self._revert(run, word[1:] or "the engine ended unexpectedly", "refused" if word[:1] == "r" else "failed")
+        return False
 
-    def _await_worker(self, worker: int, ok_read: int) -> bytes:
-        """What the worker said of its trial: y, or n and why. Empty where it died."""
-        os.set_blocking(ok_read, False)
-        while True:
-            try:
-                said = os.read(ok_read, 65536)
-                if said or _exited(worker):
-                    return said
-            except BlockingIOError:
-                pass
-            if state.decision() == "revert":
-                os.kill(worker, signal.SIGKILL)
-                return b""
-            time.sleep(0.02)
-
-    def _worker(self, job: steps.Job, trial: list[steps.Step], gone_read: int, ok_write: int) -> None:
-        """The worker's whole life; never returns."""
-        watchman = os.getppid()
-        try:
-            said = self._take_trial(job, trial, watchman)
-            os.write(ok_write, said.encode()[:60000])
-            # Nothing is read until the watchman lets go: by a word when it is done, by its death else.
-            if os.read(gone_read, 1) == b"" and os.getppid() != watchman:
-                os.execv(sys.executable, state.engine_command("recover", *self.order.events))  # noqa: S606
-            os._exit(0)
-        finally:
-            # Only a bug comes here: it is told in the log, and the watchman reverts.
-            traceback.print_exc()
-            os._exit(70)
-
-    def _take_trial(self, job: steps.Job, trial: list[steps.Step], watchman: int) -> str:
+    def _take_trial(self, job: Job, trial: Sequence[Step], gone: Callable[[], bool]) -> str:
         """Take the steps and verify them: "y", or why not after "n" (failed) or "r" (refused)."""
         try:
             for step in trial:
-                if os.getppid() != watchman:
+                if gone():
                     return "nthe engine was killed"
                 take(step, self.journal, self.teller)
             self._verify(job)
         except proof.WireRefused as error:
-            return "r" + _in_full(error)
+            return "r" + in_full(error)
         except (WizardError, OSError) as error:
-            return "n" + _in_full(error)
+            return "n" + in_full(error)
         return "y"
 
-    def _verify(self, job: steps.Job) -> None:
+    def _verify(self, job: Job) -> None:
         self.teller.step("verify", "running", "is it as it should be?")
         checks = verify.checks(job.plan)
         bad = [c for c in checks if not c.ok]
@@ -254,146 +202,99 @@ class Engine:
             self.teller.step("verify", "failed", why, checks=told)
             raise WizardError(f"verification failed: {why}", bad[0].remedy)
         self.teller.step("verify", "done", f"{len(checks)} of {len(checks)}", checks=told)
+        faults.moment("verified")
 
     # The answer
 
-    def _keep(self, persist: list[steps.Step]) -> int:
-        why = self._answer()
+    def _keep(self, run: Run, job: Job) -> None:
+        why = self._answer(run)
         if why is not None:
-            self._revert(why, "rolled-back", self.worker, self.gone_write)
-            return 1
+            self._revert(run, why, "rolled-back")
+            return
         self.journal.append({"t": "kept", "at": now()})
+        faults.moment("kept")
         self.teller.step("keep", "done", "kept")
-        try:
-            for step in persist:
-                take(step, self.journal, self.teller)
-        except (WizardError, OSError) as error:
-            self._revert(_in_full(error), "failed", self.worker, self.gone_write)
-            return 1
+        # Looked at again: somebody may have changed a file during the trial.
+        for step in steps.persist(job):
+            take(step, self.journal, self.teller)
         self.journal.append({"t": "applied", "at": now()})
-        self._let_go(self.worker, self.gone_write)
-        self.teller.result("kept", "applied and kept")
-        return 0
+        # From here on there is nothing to go back to.
+        self.begun = False
+        faults.moment("applied")
+        self.journal.prune()
+        run.end("kept", "applied and kept")
 
-    def _answer(self) -> str | None:
+    def _answer(self, run: Run) -> str | None:
         """Wait for the answer: None to keep, else why it goes back."""
         self.journal.append({"t": "trial", "at": now()})
         if self.order.keep:
-            return None if state.decide("keep") or state.decision() == "keep" else "taken back on request"
+            kept = state.decide("keep", run.me) or state.decision(run.me) == "keep"
+            return None if kept else "taken back on request"
         seconds = self.order.confirm_within
-        self.deadline = state.boottime() + seconds
-        self._write_work({"worker": self.worker, "deadline": self.deadline, "seconds": seconds})
+        deadline = state.boottime() + seconds
+        run.write_work(deadline=deadline, seconds=seconds)
         self.teller.step("keep", "running", f"going back by itself in {seconds:g} s", remaining_s=seconds)
-        while (answer := state.decision()) is None:
-            if state.boottime() >= self.deadline and state.decide("revert"):
-                return f"no answer within {seconds:g} s"
-            if state.serve() is None and state.decide("revert"):
-                return "the gateway ended by itself during the trial"
+        faults.moment("waiting")
+        while (answer := state.decision(run.me)) is None:
+            why = f"no answer within {seconds:g} s" if state.boottime() >= deadline else _health()
+            if why and state.decide("revert", run.me):
+                return why
+            self._have_a_second(run)
             time.sleep(_TICK_S)
-        return None if answer.strip() == "keep" else "taken back on request"
+        return None if answer == "keep" else "taken back on request"
 
-    # The way back
+    def _have_a_second(self, run: Run) -> None:
+        """There is always a second process that would take everything back."""
+        if self.worker is not None and not self.worker.alive():
+            self.worker.let_go()
+            self.worker = Worker(run.lock, lambda _gone: "y", self.order.events)
 
-    def _revert(self, why: str, result: str, worker: int, gone_write: int) -> None:
-        self._end_worker(worker, gone_write)
+    def _revert(self, run: Run, why: str, result: str) -> None:
+        if self.worker is not None:
+            self.worker.end()
         problems = Reverter(self.journal, self.teller).revert(why)
         if problems:
-            self.teller.result("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
+            run.end("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
         else:
-            self.teller.result(result, why)
-
-    def _let_go(self, worker: int, gone_write: int) -> None:
-        os.write(gone_write, b".")
-        os.close(gone_write)
-        os.waitpid(worker, 0)
-
-    def _end_worker(self, worker: int, gone_write: int) -> None:
-        if not _exited(worker):
-            os.kill(worker, signal.SIGKILL)
-            os.waitpid(worker, 0)
-        os.close(gone_write)
-
-    def _write_work(self, more: Record) -> None:
-        me = processes.identify(os.getpid())
-        state.write_json(
-            state.WORK,
-            {
-                "process": me.as_json() if me else None,
-                "kind": "apply",
-                "since": now(),
-                "source": self.order.source,
-                "events": list(self.order.events),
-                **more,
-            },
-        )
+            run.end(result, why)
 
 
-def take(step: steps.Step, journal: Journal, teller: Teller) -> None:
+def _health() -> str:
+    """Why a trial must not go on, or ""."""
+    told = state.serve()
+    if told is None:
+        return "the gateway ended by itself during the trial"
+    if told.get("mode") == "tripped" or told.get("code") == "nic-gone":
+        return f"the guard stopped serving during the trial: {told.get('reason')}"
+    return ""
+
+
+def _coming(trial: Sequence[Step], persist: Sequence[Step]) -> list[Record]:
+    """All that is to come, for whoever draws it beforehand."""
+    named = [("check", "check"), *((s.name, s.title) for s in trial), ("verify", "verify"), ("keep", "keep")]
+    return [{"name": name, "title": title} for name, title in (*named, *((s.name, s.title) for s in persist))]
+
+
+def take(step: Step, journal: Journal, teller: Teller) -> None:
     """Take one step: what was there goes to the journal first."""
     if not step.needed():
         teller.step(step.name, "skipped", "as it should be already")
         return
     teller.step(step.name, "running", step.title)
     begun = time.monotonic()
-    if isinstance(step, steps.ProveWires):
+    if isinstance(step, ProveWires):
         step.tell = lambda gone: teller.step(step.name, "running", step.title, seconds=round(gone, 1))
+    faults.moment(f"before:{step.name}")
     try:
         journal.append({"t": "before", "step": step.name, "image": step.capture()})
+        faults.moment(f"noted:{step.name}")
         detail = step.do()
-        journal.append({"t": "done", "step": step.name})
+        faults.moment(f"did:{step.name}")
+        kind, _, path = step.name.partition(":")
+        wrote = {"digest": digest_of(path)} if kind == "file" else {}
+        journal.append({"t": "done", "step": step.name, **wrote})
     except (WizardError, OSError) as error:
-        teller.step(step.name, "failed", _in_full(error))
+        teller.step(step.name, "failed", in_full(error))
         raise
     teller.step(step.name, "done", detail, seconds=round(time.monotonic() - begun, 3))
-
-
-def _exited(child: int) -> bool:
-    """Whether a child has ended; it is left to be waited for."""
-    try:
-        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
-
-
-def _in_full(error: WizardError | OSError) -> str:
-    if isinstance(error, WizardError):
-        return f"{error.message} {error.remedy}".strip()
-    return str(error)
-
-
-def recover(events: tuple[str, ...]) -> int:
-    """Take back whatever a killed run left; 0 when nothing is left of it."""
-    return _alone("rollback", events, lambda r: r.recover(), "what a killed run had left is undone")
-
-
-def reset(events: tuple[str, ...], forget_leases: bool) -> int:
-    """Undo everything the wizard ever did here; 0 when nothing is left of it."""
-    return _alone("reset", events, lambda r: r.reset(forget_leases), "everything is as it was before the wizard")
-
-
-def _alone(what: str, events: tuple[str, ...], way_back: Callable[[Reverter], list[str]], done: str) -> int:
-    """Run one way back under the lock, telling how it ends."""
-    teller = Teller(*events)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        lock = Lock(f"ciao-wizard {what}")
-    except WizardError as error:
-        teller.result("refused", _in_full(error))
-        return 1
-    me = processes.identify(os.getpid())
-    state.write_json(
-        state.WORK, {"process": me.as_json() if me else None, "kind": what, "since": now(), "events": list(events)}
-    )
-    try:
-        problems = way_back(Reverter(Journal(), teller))
-    except (WizardError, OSError) as error:
-        problems = [_in_full(error)]
-    state.remove(state.WORK)
-    state.remove(state.DECISION)
-    if problems:
-        teller.result("failed", "; ".join(problems))
-    else:
-        teller.result("rolled-back", done)
-    lock.release()
-    return 1 if problems else 0
+    faults.moment(f"after:{step.name}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from wizard.plan.text import clean
 
@@ -26,7 +25,8 @@ class Teller:
         self._fds: list[int] = []
         for file in files:
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                # Not waiting for somebody to read a pipe.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
                 self._fds.append(os.open(file, flags, 0o644))
             except OSError:
                 continue
@@ -46,30 +46,29 @@ class Teller:
         self.tell(result=result, reason=clean(reason, 4000), **more)
 
 
-def follow(path: Path, alive: Any, patience: float = 0.05) -> Iterator[Record | None]:
+def follow(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[Record | None]:
     """The events of a file as they come, ending after the one that has a result.
 
     Yields None while there is nothing new, so that the caller can look at the clock or the keyboard. Ends
     without a result when `alive()` is false and nothing more came.
     """
-    with path.open("rb") as handle:
-        rest = b""
-        while True:
-            dead = not alive()
-            chunk = handle.read()
-            rest += chunk
-            *lines, rest = rest.split(b"\n")
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(event, dict):
-                    yield event
-                    if "result" in event:
-                        return
-            if not chunk:
-                if dead:
+    rest = b""
+    while True:
+        dead = not alive()
+        chunk = handle.read()
+        rest += chunk
+        *lines, rest = rest.split(b"\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+                if "result" in event:
                     return
-                yield None
-                time.sleep(patience)
+        if not chunk:
+            if dead:
+                return
+            yield None
+            time.sleep(patience)

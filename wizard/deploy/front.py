@@ -11,50 +11,77 @@ from typing import Any
 
 from wizard.deploy import state
 from wizard.deploy.events import follow
+from wizard.deploy.run import leave
 from wizard.host import processes
 from wizard.host.commands import detach
 from wizard.host.files import write_atomic
 from wizard.plan import paths
+from wizard.plan.findings import WizardError
 
 Record = dict[str, Any]
 
 ENGINE_LOG = f"{paths.RUN}/engine.log"
 _START_PATIENCE_S = 20.0
+_TAKEOVER_PATIENCE_S = 3.0
 
 
 class Following:
-    """One run of the engine, followed from here; it does not need us."""
+    """One run of the engine, followed from here; it does not need us. `own`: the events file was made for us."""
 
-    def __init__(self, events: Path) -> None:
+    def __init__(self, events: Path, own: bool = False) -> None:
         self.events = events
-        self.begun = time.monotonic()
-        self.seen = False
+        # Open from now on: at its end a run may leave nothing, this file included.
+        self.handle = events.open("rb")
+        self.own = own
+        self.last_seen = time.monotonic() + (_START_PATIENCE_S if own else 0) - _TAKEOVER_PATIENCE_S
 
     def alive(self) -> bool:
-        """Whether more can come: the engine lives, or may still be starting."""
-        if state.work() is not None:
-            self.seen = True
-            return True
-        return not self.seen and time.monotonic() - self.begun < _START_PATIENCE_S
+        """Whether more can come: the engine lives, may still be starting, or may just be replaced by another."""
+        work = state.work()
+        if work is not None and str(self.events) in work.get("events", []):
+            self.last_seen = max(self.last_seen, time.monotonic())
+        return time.monotonic() - self.last_seen < _TAKEOVER_PATIENCE_S
 
     def __iter__(self) -> Iterator[Record | None]:
-        return follow(self.events, self.alive)
+        try:
+            yield from follow(self.handle, self.alive)
+        finally:
+            self.handle.close()
+            if self.own:
+                self.events.unlink(missing_ok=True)
+                leave()
 
 
 def start(verb: str, order: Record, extra_events: str | None = None) -> Following:
-    """Start `engine VERB` detached. `order` is what it is asked for, as JSON; events also go to `extra_events`."""
-    directory = state.run_directory()
+    """Start `engine VERB` detached. `order` is what it is asked for, as JSON; events also go to `extra_events`.
+
+    Raises WizardError where it cannot be started.
+    """
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
-    events = directory / f"events-{mark}.jsonl"
-    events.touch(mode=0o644)
+    events = Path(paths.RUN) / f"events-{mark}.jsonl"
     files = [str(events)]
     if extra_events is not None:
         # The engine runs elsewhere: a path relative to here would be lost.
         files.append(str(Path(extra_events).absolute()))
-    path = directory / f"order-{mark}.json"
-    write_atomic(str(path), json.dumps({**order, "events": files}).encode(), 0o600)
-    detach(state.engine_command(verb, str(path)), ENGINE_LOG)
-    return Following(events)
+    path = f"{paths.RUN}/order-{mark}.json"
+    try:
+        _touch(events)
+        write_atomic(path, json.dumps({**order, "events": files}).encode(), 0o600)
+    except OSError as error:
+        raise WizardError(f"{events}: {error.strerror}", f"Make {paths.RUN} writable, with room on it.") from error
+    detach(state.engine_command(verb, path), ENGINE_LOG)
+    return Following(events, own=True)
+
+
+def _touch(file: Path) -> None:
+    while True:
+        state.run_directory()
+        try:
+            file.touch(mode=0o644)
+            return
+        except FileNotFoundError:
+            # The directory was taken away at this very moment, by a run that leaves nothing.
+            continue
 
 
 def take_order(path: str) -> Record:
@@ -72,17 +99,29 @@ def pending() -> Record | None:
 
 
 def answer(word: str) -> Following | None:
-    """Answer the pending apply, "keep" or "revert"; the rest of its events, or None where none waits."""
+    """Answer the pending apply, "keep" or "revert"; the rest of its events, or None where none waits.
+
+    A way back that is under way already is followed to its end where that is what was asked for.
+    """
     work = state.work()
-    if work is None or work.get("kind") != "apply":
+    if work is None:
         return None
+    if work.get("kind") != "apply":
+        return _following(work) if word == "revert" else None
     if word == "keep" and work.get("deadline") is None:
         return None
-    files = work.get("events") or []
-    following = Following(Path(str(files[0])))
-    following.seen = True
-    state.decide(word)
+    following = _following(work)
+    state.decide(word, processes.from_json(work.get("process")))
     return following
+
+
+def _following(work: Record) -> Following | None:
+    files = work.get("events") or [os.devnull]
+    try:
+        return Following(Path(str(files[0])))
+    except FileNotFoundError:
+        # Whoever asked for it has heard its end already.
+        return None
 
 
 def interrupted_engine() -> bool:

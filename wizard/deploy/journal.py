@@ -5,6 +5,7 @@ A line is a CRC-32 in hex, a space, and one JSON object. Each is synced before t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -205,7 +206,9 @@ class Journal:
         """Remove what was kept for going back to, and can no longer be gone back to."""
         reading = self.read()
         if reading.settled and not reading.damage:
-            self.images.prune(reading.first_images())
+            # What cannot be removed does no harm.
+            with contextlib.suppress(OSError):
+                self.images.prune(reading.first_images())
 
     def forget(self) -> None:
         """Remove the journal and everything it kept: the last act of a way back that left nothing behind."""

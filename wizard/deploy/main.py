@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wizard.deploy import engine
+from wizard.deploy import back, engine
 from wizard.deploy.front import take_order
 
 
 def main(words: Sequence[str]) -> int:
-    """`apply ORDER`, `reset ORDER` or `recover [EVENTS…]`."""
-    verb = words[0] if words else ""
-    if verb == "recover":
-        return engine.recover(tuple(w for w in words[1:] if not w.endswith(".json")) or _events_of(words[1:]))
-    order = take_order(words[1])
+    """`apply ORDER`, `reset ORDER`, `recover [ORDER]`; `takeover EVENTS…` where a worker has lost its watchman."""
+    verb, *rest = words
+    if verb == "takeover":
+        return back.recover(tuple(rest))
+    order = take_order(rest[0]) if rest else {"events": []}
     events = tuple(order["events"])
+    if verb == "recover":
+        return back.recover(events)
     if verb == "reset":
-        return engine.reset(events, bool(order["forget_leases"]))
+        return back.reset(events, bool(order["forget_leases"]))
     return engine.Engine(
         engine.Order(
             plan_text=order["plan_text"],
@@ -27,8 +29,3 @@ def main(words: Sequence[str]) -> int:
             ssh_connection=str(order["ssh_connection"]),
         )
     ).run()
-
-
-def _events_of(words: Sequence[str]) -> tuple[str, ...]:
-    """`recover` from the command line comes with an order, from a worker with the files themselves."""
-    return tuple(take_order(words[0])["events"]) if words else ()

@@ -117,5 +117,3 @@ def undo_service(image: Record, journal: Journal) -> str:
     journal.images.restore(image["unit"])
     systemd.reload()
     return "as it was"
-
-

@@ -89,7 +89,7 @@ def _live(task: Callable[[Callable[[], bool]], str], gone_read: int, said_write:
             os.write(said_write, said.encode()[:_LONGEST_WORD])
         # Nothing is read until the watchman lets go: by a word when it is done, by its death else.
         if os.read(gone_read, 1) == b"":
-            os.execv(sys.executable, state.engine_command("recover", *events))  # noqa: S606
+            os.execv(sys.executable, state.engine_command("takeover", *events))  # noqa: S606
         mark.remove()
         os._exit(0)
     finally:

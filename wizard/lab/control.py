@@ -39,17 +39,23 @@ class Laboratory:
         self._front: subprocess.Popen[str] | None = None
         self._talk = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._namespaces: dict[str, str] = {}
+        self._held: int | None = None
 
     def __enter__(self) -> Laboratory:
         try:
             self._start()
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self._talk.close()
+            if self._held is not None:
+                os.close(self._held)
 
     @property
     def front(self) -> subprocess.Popen[str]:
@@ -75,6 +81,8 @@ class Laboratory:
         waiting = next(process for process in self._descendants() if process.name() in ("sh", "cat"))
         self.env = waiting.environ()
         self.init = waiting.ppid()
+        # The kernel gives a namespace's number to the next one as soon as nobody holds the old one.
+        self._held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
         kinds = ("mnt", "net", "pid", "uts", "user")
         self._namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
 
@@ -207,7 +215,7 @@ class Laboratory:
         self.wait_for(lambda: not self.survivors(), deadline, "the end of the laboratory's processes")
 
     def survivors(self) -> list[int]:
-        """Processes, seen from this side, that are in the laboratory's pid namespace."""
+        """Processes, seen from this side, that are in the laboratory's pid namespace. For use in the with statement."""
         found = []
         for pid in psutil.pids():
             try:

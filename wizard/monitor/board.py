@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from datetime import datetime
 
+from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.host.neighbours import read_neighbours
-from wizard.monitor.leases import Row, rows
+from wizard.monitor.instances import GATEWAY_BLANK, Known, is_plain_user
+from wizard.monitor.leases import Lease, Row, rows
 from wizard.monitor.log import ignored_in, reasons_in
 from wizard.monitor.watch import LeaseFile
 from wizard.plan import paths
+from wizard.plan.export import surroundings
+from wizard.plan.fields import format_mac
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
 
 _LOG_TAIL = 500_000
+
+
+def known_here() -> Known:
+    """What this machine, where it is a gateway, knows that leads to instances; all blank where it is none."""
+    plan = applied_plan()
+    if plan is None:
+        return Known()
+    is_node = {format_mac(node.mac) for node in plan.nodes}
+    vms = tuple(row for row in read_rows() if row.kind == "vm" and row.ip and row.mac not in is_node)
+    around = surroundings(plan, read_facts())
+    user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name
+    jump = f"{user}@{around.address}" if around.address and is_plain_user(user) else GATEWAY_BLANK
+    return Known(tuple(Lease(row.expires, row.mac, row.ip, row.hostname) for row in vms), plan.network.domain, jump)
 
 
 def applied_plan() -> Plan | None:

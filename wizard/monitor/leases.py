@@ -52,7 +52,7 @@ def parse_leases(text: str, cache: dict[str, Lease] | None = None) -> tuple[tupl
     # Not splitlines(), and fields only at blanks: to Python many a control character ends a line.
     *lines, torn = text.split("\n")
     for line in lines:
-        lease = before.get(line) or _lease(line.removesuffix("\r"))
+        lease = before.get(line) or parse_line(line)
         if lease is not None:
             leases.append(lease)
             parsed[line] = lease
@@ -61,7 +61,7 @@ def parse_leases(text: str, cache: dict[str, Lease] | None = None) -> tuple[tupl
     if torn:
         # Whatever stands before a blank is whole; only the client id, the last field, may be cut.
         whole, _, _ = torn.rpartition(" ")
-        lease = _lease(f"{whole} *") if whole.count(" ") == 3 and not torn.endswith(" ") else None
+        lease = parse_line(f"{whole} *") if whole.count(" ") == 3 and not torn.endswith(" ") else None
         if lease is not None:
             leases.append(lease)
         elif not _is_aside(torn):
@@ -75,8 +75,9 @@ def parse_leases(text: str, cache: dict[str, Lease] | None = None) -> tuple[tupl
     return tuple(leases), tuple(shown)
 
 
-def _lease(line: str) -> Lease | None:
-    fields = line.split(" ")
+def parse_line(line: str) -> Lease | None:
+    """The IPv4 lease that a line without its end stands for, or None where it stands for none."""
+    fields = line.removesuffix("\r").split(" ")
     if len(fields) != 5:
         return None
     expiry, mac, ip, hostname, client_id = fields
@@ -120,6 +121,8 @@ class Row:
     `kind`: "node", "vm", "stranger". `state`: "leased", "missing", "wrong-address", "ignored".
     `ip` is the leased address; of a missing node the one reserved for it. `expires` is None without a
     lease and for an infinite one. `reason` says in words what is the matter, "" where nothing is.
+    `alarms` are slugs of what should never be: "one-mac", "one-address", "tenant-mac". `first_seen` and
+    `last_seen`: when it was heard of, as far as the log and whoever watched can tell.
     """
 
     mac: str
@@ -133,6 +136,9 @@ class Row:
     reachable: bool | None
     vendor: str
     reason: str
+    alarms: tuple[str, ...] = ()
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
 
 
 def row_json(row: Row) -> dict[str, Any]:
@@ -149,6 +155,9 @@ def row_json(row: Row) -> dict[str, Any]:
         "reachable": row.reachable,
         "vendor": row.vendor,
         "reason": row.reason,
+        "alarms": list(row.alarms),
+        "first_seen": row.first_seen.isoformat() if row.first_seen else None,
+        "last_seen": row.last_seen.isoformat() if row.last_seen else None,
     }
 
 
@@ -166,47 +175,86 @@ def rows(
     `now` needs a time zone. `ignored` and `reasons` are what `monitor.log` finds. Nodes without an
     address in the plan are taken to have the one that the wizard chooses for them.
     """
-    return tuple(_Table(plan, leases, now, neighbours or {}, ignored or {}, reasons or {}).rows())
+    table = Table(plan)
+    table.neighbours = neighbours or {}
+    table.ignored = ignored or {}
+    table.reasons = reasons or {}
+    for lease in leases:
+        table.add(lease, now)
+    found = ((row_key(row, place), row) for mac in table.macs() for place, row in enumerate(table.rows_of(mac)))
+    last = len(table.order)
+    # The nodes stay in the plan's order.
+    return tuple(row for _, row in sorted(found, key=lambda k: (table.order.get(k[1].mac, last), k[0])))
 
 
-class _Table:
-    def __init__(
-        self,
-        plan: Plan,
-        leases: Iterable[Lease],
-        now: datetime,
-        neighbours: Mapping[str, Neighbour],
-        ignored: Mapping[str, Ignored],
-        reasons: Mapping[str, str],
-    ) -> None:
+def row_key(row: Row, place: int) -> tuple[int, bytes, str, int]:
+    """By what rows are sorted: nodes, VMs, strangers, each by address. `place`: among those of its MAC."""
+    return ("node", "vm", "stranger").index(row.kind), b"" if row.kind == "node" else _sort_key(row.ip), row.mac, place
+
+
+class Table:
+    """The plan, joined with leases that come and go; tells the rows of one machine at a time.
+
+    `neighbours` by address, `ignored` and `reasons` by MAC may be replaced at any time.
+    """
+
+    def __init__(self, plan: Plan) -> None:
         self.nodes = {format_mac(node.mac): node for node in _assigned(plan).nodes}
-        self.reserved = {str(node.ip): node.name for node in self.nodes.values() if node.ip is not None}
+        self.order = {mac: number for number, mac in enumerate(self.nodes)}
+        self.reserved = {str(node.ip): mac for mac, node in self.nodes.items() if node.ip is not None}
         self.is_vm = _vm_matcher(plan.network.vm_macs)
-        self.neighbours = neighbours
-        self.ignored = ignored
-        self.reasons = reasons
+        self.neighbours: Mapping[str, Neighbour] = {}
+        self.ignored: Mapping[str, Ignored] = {}
+        self.reasons: Mapping[str, str] = {}
         self.current: dict[str, list[Lease]] = {}
         self.ended: dict[str, Lease] = {}
         self.holders: dict[str, Lease] = {}
-        for lease in leases:
-            if lease.expires is not None and lease.expires <= now:
-                self.ended[lease.mac] = lease
-                continue
-            self.current.setdefault(lease.mac, []).append(lease)
-            self.holders[lease.ip] = lease
 
-    def rows(self) -> Iterator[Row]:
-        for mac, node in self.nodes.items():
-            yield from self._node_rows(mac, node)
-        others = [
-            self._other_row(lease) for mac, held in self.current.items() if mac not in self.nodes for lease in held
-        ]
-        others += [
-            self._ignored_row(seen)
-            for mac, seen in self.ignored.items()
-            if mac not in self.current and mac not in self.nodes
-        ]
-        yield from sorted(others, key=lambda row: (row.kind == "stranger", _sort_key(row.ip), row.mac))
+    def add(self, lease: Lease, now: datetime) -> None:
+        if lease.expires is not None and lease.expires <= now:
+            self.ended[lease.mac] = lease
+            return
+        self.current.setdefault(lease.mac, []).append(lease)
+        self.holders[lease.ip] = lease
+
+    def remove(self, lease: Lease) -> None:
+        """Forget a lease that was added; nothing where it was not."""
+        held = self.current.get(lease.mac, [])
+        if lease in held:
+            held.remove(lease)
+            if not held:
+                del self.current[lease.mac]
+        if self.ended.get(lease.mac) == lease:
+            del self.ended[lease.mac]
+        if self.holders.get(lease.ip) == lease:
+            del self.holders[lease.ip]
+
+    def end(self, lease: Lease) -> None:
+        """The lease's time is over, and it is in the file still."""
+        if lease in self.current.get(lease.mac, []):
+            self.remove(lease)
+            self.ended[lease.mac] = lease
+
+    def concerned(self, ip: str) -> set[str]:
+        """The MACs whose rows may change with what happens at an address."""
+        owner = self.reserved.get(ip)
+        holder = self.holders.get(ip)
+        return {mac for mac in (owner, holder.mac if holder else None) if mac is not None}
+
+    def macs(self) -> Iterator[str]:
+        """Everybody who has a row."""
+        yield from self.nodes
+        yield from (mac for mac in self.current if mac not in self.nodes)
+        yield from (mac for mac in self.ignored if mac not in self.current and mac not in self.nodes)
+
+    def rows_of(self, mac: str) -> list[Row]:
+        """A node's rows, at least one; of others one for each lease, or for having been ignored; or none."""
+        node = self.nodes.get(mac)
+        if node is not None:
+            return list(self._node_rows(mac, node))
+        if mac in self.current:
+            return [self._other_row(lease) for lease in self.current[mac]]
+        return [self._ignored_row(self.ignored[mac])] if mac in self.ignored else []
 
     def _node_rows(self, mac: str, node: Node) -> Iterator[Row]:
         held = self.current.get(mac, [])
@@ -254,7 +302,7 @@ class _Table:
         kind = "vm" if self.is_vm(lease.mac) else "stranger"
         why = _tenant_leak(lease.mac)
         if not why and lease.ip in self.reserved:
-            why = f"holds {lease.ip}, which is reserved for {self.reserved[lease.ip]}"
+            why = f"holds {lease.ip}, which is reserved for {self.nodes[self.reserved[lease.ip]].name}"
         return self._row(lease, kind, "leased", None, why)
 
     def _ignored_row(self, seen: Ignored) -> Row:
@@ -285,6 +333,7 @@ class _Table:
             reachable=reachable,
             vendor=vendor_of(lease.mac),
             reason=reason,
+            alarms=("tenant-mac",) if _tenant_leak(lease.mac) else (),
         )
 
 

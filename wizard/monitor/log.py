@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from wizard.plan.text import clean
 
 LONGEST_NAME = 64
+MOST_KEPT = 70_000
+"""Machines that a log is followed for: more than any network of ours has addresses."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # With log-dhcp every line carries the transaction's number.
@@ -61,51 +64,78 @@ class _Said:
     text: str
 
 
+class Log:
+    """What a log says, fed piece by piece: who was ignored, who was refused and why, who was heard when.
+
+    All three are by MAC. `ignored`: those who have got no address since. `reasons`: without those that have
+    what they wanted by now. `heard`: first and last time that a machine asked; only lines with a time count.
+    """
+
+    def __init__(self) -> None:
+        self.ignored: dict[str, Ignored] = {}
+        self.reasons: dict[str, str] = {}
+        self.heard: dict[str, tuple[datetime, datetime]] = {}
+        self._names: dict[str, str] = {}
+        self._reserved: dict[str, str] = {}
+        self._pending: re.Match[str] | None = None
+
+    def feed(self, text: str, now: datetime | None = None) -> None:
+        """Take whole lines. `now` gives the year that the log leaves out."""
+        for said in _lines(text, now):
+            if named := _NAMED.match(said.text):
+                self._names[said.number] = clean(named["name"], LONGEST_NAME)
+                _bound(self._names)
+            elif configured := _CONFIGURED.match(said.text):
+                self._pending = configured
+            elif packet := _PACKET.match(said.text):
+                self._packet(said, packet)
+
+    def _packet(self, said: _Said, packet: re.Match[str]) -> None:
+        mac, what, rest = packet["mac"], packet["what"], (packet["rest"] or "").strip()
+        if said.at is not None:
+            first, _ = self.heard.pop(mac, (said.at, said.at))
+            self.heard[mac] = (first, said.at)
+            _bound(self.heard)
+        if self._pending is not None:
+            # dnsmasq says whose packet it was about only in the line after.
+            self._reserved[mac] = self._pending["ip"]
+            self.reasons[mac] = f"{self._pending['ip']} is reserved for it, but {clean(self._pending['why'], 80)}"
+            self._pending = None
+        if rest == "ignored":
+            before = self.ignored.pop(mac, Ignored(mac))
+            name = self._names.get(said.number, "") if said.number else ""
+            name = name or before.hostname
+            self.ignored[mac] = replace(before, count=before.count + 1, last_seen=said.at, hostname=name)
+            _bound(self.ignored)
+        elif what in ("DHCPOFFER", "DHCPACK"):
+            self.ignored.pop(mac, None)
+        if rest in _REFUSALS and what != "DHCPACK":
+            self.reasons[mac] = _REFUSALS[rest].format(ip=packet["ip"] or "an address")
+        elif what == "DHCPACK" and packet["ip"] == self._reserved.get(mac, packet["ip"]):
+            self.reasons.pop(mac, None)
+            self._reserved.pop(mac, None)
+        _bound(self.reasons)
+        _bound(self._reserved)
+
+
+def _bound(kept: dict[str, Any]) -> None:
+    """Forget the oldest: whoever makes up MACs is not to fill our memory."""
+    if len(kept) > MOST_KEPT:
+        kept.pop(next(iter(kept)))
+
+
 def ignored_in(text: str, *, now: datetime | None = None) -> dict[str, Ignored]:
     """By MAC, who was ignored and has got no address since. `now` gives the year that the log leaves out."""
-    found: dict[str, Ignored] = {}
-    names: dict[str, str] = {}
-    for said in _lines(text, now):
-        if named := _NAMED.match(said.text):
-            names[said.number] = clean(named["name"], LONGEST_NAME)
-            continue
-        packet = _PACKET.match(said.text)
-        if packet is None:
-            continue
-        mac = packet["mac"]
-        if packet["rest"] == "ignored":
-            before = found.pop(mac, Ignored(mac))
-            name = names.get(said.number, "") if said.number else ""
-            found[mac] = replace(before, count=before.count + 1, last_seen=said.at, hostname=name or before.hostname)
-        elif packet["what"] in ("DHCPOFFER", "DHCPACK"):
-            found.pop(mac, None)
-    return found
+    log = Log()
+    log.feed(text, now)
+    return log.ignored
 
 
 def reasons_in(text: str) -> dict[str, str]:
     """By MAC, why it did not get the address it should have or wanted; without those that have it by now."""
-    found: dict[str, str] = {}
-    reserved: dict[str, str] = {}
-    pending: re.Match[str] | None = None
-    for said in _lines(text, None):
-        if configured := _CONFIGURED.match(said.text):
-            pending = configured
-            continue
-        packet = _PACKET.match(said.text)
-        if packet is None:
-            continue
-        mac, what, rest = packet["mac"], packet["what"], (packet["rest"] or "").strip()
-        if pending is not None:
-            # dnsmasq says whose packet it was about only in the line after.
-            reserved[mac] = pending["ip"]
-            found[mac] = f"{pending['ip']} is reserved for it, but {clean(pending['why'], 80)}"
-            pending = None
-        if rest in _REFUSALS and what != "DHCPACK":
-            found[mac] = _REFUSALS[rest].format(ip=packet["ip"] or "an address")
-        elif what == "DHCPACK" and packet["ip"] == reserved.get(mac, packet["ip"]):
-            found.pop(mac, None)
-            reserved.pop(mac, None)
-    return found
+    log = Log()
+    log.feed(text)
+    return log.reasons
 
 
 def nic_troubles_in(text: str) -> dict[str, str]:

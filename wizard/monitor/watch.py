@@ -6,11 +6,12 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from wizard.monitor.leases import Lease, parse_leases
+from wizard.monitor.leases import Lease, parse_leases, parse_line
 
 LARGEST = 32 * 1024 * 1024
 # dnsmasq empties the file, then writes it in pieces: what is younger than this may be half of it.
@@ -47,7 +48,7 @@ class LeaseFile:
         self._clock = clock
         self._leases: tuple[Lease, ...] = ()
         self._cache: dict[str, Lease] = {}
-        self._length = 0
+        self._text = ""
         self._seen: _Stamp | None = None
         self._doubt: tuple[_Stamp, float] | None = None
 
@@ -74,15 +75,45 @@ class LeaseFile:
         if stamp == self._seen:
             self._doubt = None
         elif self._is_whole(text, quiet) or not self._leases or self._lasts(stamp):
-            self._leases, self.strange = parse_leases(text, self._cache)
+            if not self._take_difference(text):
+                self._leases, self.strange = parse_leases(text, self._cache)
+            self._text = text
             self._seen = stamp if quiet else None
-            self._length = len(text)
             self._doubt = None
         return self._leases
 
+    def _take_difference(self, text: str) -> bool:
+        """Parse only the lines that differ; False where the whole has to be parsed, and nothing was done.
+
+        Of 65,000 leases one is renewed: a comparison of memory is a hundred times as fast as looking at each line.
+        """
+        old, leases = self._text, self._leases
+        if not (text.endswith("\n") and leases and len(leases) == old.count("\n") and old.endswith("\n")):
+            return False
+        start, end = common_ends(old, text)
+        start = old.rfind("\n", 0, start) + 1
+        # Where the end begins within a line of either, that line counts as different.
+        if not (_begins_line(old, len(old) - end) and _begins_line(text, len(text) - end)):
+            end = len(old) - old.index("\n", len(old) - end) - 1
+        before, after = old[start : len(old) - end], text[start : len(text) - end]
+        found: list[Lease] = []
+        added = after.split("\n")[:-1]
+        for line in added:
+            lease = self._cache.get(line) or parse_line(line)
+            if lease is None:
+                return False
+            found.append(lease)
+        for line in before.split("\n")[:-1]:
+            self._cache.pop(line, None)
+        self._cache.update(zip(added, found, strict=True))
+        first = old.count("\n", 0, start)
+        last = len(leases) - old.count("\n", len(old) - end)
+        self._leases = (*leases[:first], *found, *leases[last:])
+        return True
+
     def _is_whole(self, text: str, quiet: bool) -> bool:
         """Whether it is sure to be more than the beginning of what is being written."""
-        return text.endswith("\n") and (quiet or len(text) >= self._length)
+        return text.endswith("\n") and (quiet or len(text) >= len(self._text))
 
     def _lasts(self, stamp: _Stamp) -> bool:
         """Whether the file has been in this doubtful state for long enough to be believed."""
@@ -90,6 +121,29 @@ class LeaseFile:
         if self._doubt is None or self._doubt[0] != stamp:
             self._doubt = (stamp, now)
         return now - self._doubt[1] >= SETTLED_SECONDS
+
+
+def _begins_line(text: str, place: int) -> bool:
+    return place == 0 or text[place - 1] == "\n"
+
+
+def common_ends(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
+    """How long the common beginning of two sequences is, and the common end of what is left of both."""
+    shorter = min(len(old), len(new))
+    start = _most(shorter, lambda n: old[:n] == new[:n])
+    return start, _most(shorter - start, lambda n: n == 0 or old[-n:] == new[-n:])
+
+
+def _most(limit: int, holds: Callable[[int], bool]) -> int:
+    """The largest number up to `limit` for which a condition holds that holds for every smaller one."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 class _Unreadable(Exception):

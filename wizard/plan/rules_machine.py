@@ -31,6 +31,7 @@ _SERVICES = {53: "DNS", 67: "DHCP"}
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _tools(facts)
     yield from _manager(facts)
+    yield from _rivals(plan, facts)
     yield from _ports(plan, facts)
     yield from _firewalld(plan, facts)
 
@@ -57,6 +58,27 @@ def _manager(facts: Facts) -> Iterator[Finding]:
         f"{here}; the cluster NIC's address is set up through ifupdown.",
         "Run `sudo apt install ifupdown`; it can stand beside the other and will manage the cluster NIC alone.",
     )
+
+
+def _rivals(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    cluster = plan.interfaces.cluster
+    if "NetworkManager" in facts.network_managers:
+        yield warning(
+            "networkmanager-active",
+            "interfaces.cluster",
+            f"NetworkManager runs here and may take {shown(cluster)} into its own hands. Once applied, it leaves the "
+            "NIC alone from its next start on, because /etc/network/interfaces names it.",
+            f"Run `sudo nmcli device set {cluster} managed no` before an apply.",
+        )
+    if "networkd" in facts.network_managers:
+        yield warning(
+            "networkd-active",
+            "interfaces.cluster",
+            f"systemd-networkd runs here; where one of its .network files matches {shown(cluster)}, each undoes the "
+            "other's work.",
+            f"See `networkctl status {cluster}`; a file with `[Match] Name={cluster}` and `[Link] Unmanaged=yes` under "
+            "/etc/systemd/network keeps it off.",
+        )
 
 
 def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:

@@ -13,11 +13,12 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Button, Static
+from textual.widgets import Button
 
 from wizard.progress import Progress
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
 from wizard.widgets.steps import StepsView
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 _BAR = 60
@@ -64,12 +65,12 @@ class ApplyPage(Page):
         yield Working("Starting…", id="working")
         with Vertical(id="keep"):
             with Horizontal(classes="buttons"):
-                yield Static("Keep it?", classes="label", markup=False)
+                yield Words("Keep it?", classes="label")
                 yield Button("[ Keep ]", id="yes", compact=True)
                 yield Button("[ Go back ]", id="no", compact=True)
-                yield Static(id="left", markup=False)
-            yield Static(id="bar", markup=False)
-        yield Static(id="end", markup=False)
+                yield Words(id="left")
+            yield Words(id="bar")
+        yield Words(id="end")
 
     def on_mount(self) -> None:
         for button, label in (("#yes", "[ Keep ]"), ("#no", "[ Go back ]")):
@@ -92,7 +93,7 @@ class ApplyPage(Page):
         self.query_one("#steps", StepsView).show(progress)
         self.query_one("#working").display = not progress.steps and not progress.result and not progress.asking
         self.query_one("#keep").display = progress.asking
-        end = self.query_one("#end", Static)
+        end = self.query_one("#end", Words)
         end.display = bool(progress.result)
         if progress.result:
             sign, said = _ENDS.get(progress.result, ("✗ ", progress.result))
@@ -109,8 +110,8 @@ class ApplyPage(Page):
             return
         for button in self.query("#keep Button").results(Button):
             button.disabled = self.answer is not None
-        left = self.query_one("#left", Static)
-        bar = self.query_one("#bar", Static)
+        left = self.query_one("#left", Words)
+        bar = self.query_one("#bar", Words)
         if self.answer is not None:
             left.update("keeping…" if self.answer else "going back…")
             bar.update("")

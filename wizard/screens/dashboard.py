@@ -11,9 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Static
 
 from wizard.widgets.page import LOOK_AGAIN, Page, plain
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class DashboardPage(Page):
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="status"):
             yield Working("Looking…", id="working")
-            yield Static(id="checks", markup=False)
+            yield Words(id="checks")
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
@@ -71,7 +71,7 @@ class DashboardPage(Page):
         if status is None:
             return
         self.say(_SAYS.get(status.state, ""))
-        self.query_one("#checks", Static).update(_told(status))
+        self.query_one("#checks", Words).update(_told(status))
 
     def action_go(self, page: str) -> None:
         self.post_message(Page.Go(page))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import DataTable, Input
 
 from wizard.plan.draft import Draft, ForwardText, check_forward
 from wizard.plan.findings import Severity
@@ -19,6 +19,7 @@ from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, finding_text, plain
 from wizard.widgets.table import KeyedTable
+from wizard.widgets.words import Words
 
 COLUMNS = (("port", 8), ("protocol", 8), ("to", 22), ("its port", 8), ("who may", 22))
 # The ports of ciao's guide: its web interface and API, and Keystone's two.
@@ -158,7 +159,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
         yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company network")
-        yield Static(id="dialog-findings", markup=False)
+        yield Words(id="dialog-findings")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -173,7 +174,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         for field in self.query(Field):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
-        self.query_one("#dialog-findings", Static).update(Text("\n").join(lines))
+        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
         if problems:
             self.query_one("#" + field_id(problems[0].field), Field).point()
         else:

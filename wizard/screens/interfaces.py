@@ -11,13 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from wizard.plan.draft import Draft
 from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.suggest import suggest
 from wizard.widgets.page import BACK, NEXT, SHOWN_LOOK_AGAIN, StepPage, plain
 from wizard.widgets.table import KeyedTable
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class InterfacesPage(StepPage):
 
     def body(self) -> Iterable[Widget]:
         yield KeyedTable(COLUMNS, id="nics")
-        yield Static(id="nic", markup=False)
+        yield Words(id="nic")
         yield Working("Asking both wires whether a DHCP server answers…", id="asking")
-        yield Static(id="wires", markup=False)
+        yield Words(id="wires")
 
     def watch_asking(self) -> None:
         self.redraw()
@@ -82,7 +83,7 @@ class InterfacesPage(StepPage):
         facts = self.facts or Facts()
         current = self.query_one("#nics", KeyedTable).current
         nic = facts.nic(current) if current else None
-        panel = self.query_one("#nic", Static)
+        panel = self.query_one("#nic", Words)
         panel.display = nic is not None
         if nic is not None:
             panel.border_title = plain(nic.name, limit=40)
@@ -91,7 +92,7 @@ class InterfacesPage(StepPage):
 
     def draw_wires(self) -> None:
         self.query_one("#asking").display = self.asking
-        panel = self.query_one("#wires", Static)
+        panel = self.query_one("#wires", Words)
         panel.display = self.wires is not None and not self.asking
         if self.wires is not None:
             sign = "✓ " if self.wires.fine else "! "

@@ -10,11 +10,12 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from wizard.plan.text import clean
 from wizard.widgets.page import LEAVE, SHOWN_LOOK_AGAIN, Page, plain
 from wizard.widgets.table import KeyedTable
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class LeasesPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Working("Reading the leases…", id="working")
         yield KeyedTable(COLUMNS, id="leases")
-        yield Static(id="row", markup=False)
+        yield Words(id="row")
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
@@ -83,7 +84,7 @@ class LeasesPage(Page):
         """What the table has no room for, of the row with the cursor."""
         current = self.query_one("#leases", KeyedTable).current
         row = next((row for row in rows if _key(row) == current), None)
-        panel = self.query_one("#row", Static)
+        panel = self.query_one("#row", Words)
         panel.display = row is not None
         if row is None:
             return

@@ -10,7 +10,7 @@ from netaddr import IPAddress
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Checkbox, Input, Static
+from textual.widgets import Checkbox, Input
 
 from wizard.plan import addresses
 from wizard.plan.draft import Draft, moved_along
@@ -22,6 +22,7 @@ from wizard.widgets.field import Field, field_id
 from wizard.widgets.page import LOOK_AGAIN, NEXT, SHOWN_BACK, StepPage
 from wizard.widgets.subnet import picture
 from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
 
 # The plan's two ways to say where dynamic addresses come from share one field.
 _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
@@ -67,7 +68,7 @@ class NetworkPage(StepPage):
             draft.answer == Answer.KNOWN.value,
             id="known",
         )
-        yield Static(id="picture", markup=False)
+        yield Words(id="picture")
 
     def draw(self) -> None:
         findings = self.findings()
@@ -150,7 +151,7 @@ class NetworkPage(StepPage):
     def _draw_picture(self) -> None:
         """The hints and the picture, for as much of the draft as makes sense."""
         plan = self.draft.to_plan()
-        shown = self.query_one("#picture", Static)
+        shown = self.query_one("#picture", Words)
         shown.display = isinstance(plan, Plan)
         if not isinstance(plan, Plan):
             return

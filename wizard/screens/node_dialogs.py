@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from wizard.plan.draft import NodeText, check_node
 from wizard.plan.model import Role
@@ -19,6 +19,7 @@ from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
 
 MOST_SHOWN = 4
 # One row of the dialog.
@@ -44,14 +45,14 @@ class NodeDialog(Dialog[NodeText | None]):
     def body(self) -> Iterable[Widget]:
         held = {role.strip() for role in self._node.role.split(",")}
         with Horizontal(classes="field"):
-            yield Static("Roles", classes="label", markup=False)
-            yield Static(" ", classes="sign", markup=False)
+            yield Words("Roles", classes="label")
+            yield Words(" ", classes="sign")
             for role in Role:
                 yield Tick(role.value, role.value in held, id=f"role-{role.value}")
         yield Field("node.mac", "MAC", self._node.mac, "b8:ae:ed:7b:51:50", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
         yield Field("node.ip", "Address", self._node.ip, "", "blank: the next free one")
-        yield Static(id="dialog-findings", markup=False)
+        yield Words(id="dialog-findings")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -69,7 +70,7 @@ class NodeDialog(Dialog[NodeText | None]):
         for field in self.query(Field):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
-        self.query_one("#dialog-findings", Static).update(Text("\n").join(lines))
+        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
         if not problems:
             self.dismiss(node)
         elif problems[0].field in _NAMES and problems[0].field != "node.role":
@@ -107,12 +108,11 @@ class PasteDialog(Dialog[Reading | None]):
         self._reasons = reasons
 
     def body(self) -> Iterable[Widget]:
-        yield Static(
+        yield Words(
             self._reasons or "One node a line: its MAC, and as you have them its name, role and address, in any order.",
-            markup=False,
         )
         yield Lines(self._lines, id="lines")
-        yield Static(id="reading", markup=False)
+        yield Words(id="reading")
 
     def on_mount(self) -> None:
         self._read()
@@ -131,7 +131,7 @@ class PasteDialog(Dialog[Reading | None]):
             text.append_text(plain(f"line {line.number}: {line.why}", limit=LONGEST_REASON))
         if len(reading.not_understood) > MOST_SHOWN:
             text.append(f"\n  … and {len(reading.not_understood) - MOST_SHOWN} lines more not understood")
-        self.query_one("#reading", Static).update(text)
+        self.query_one("#reading", Words).update(text)
         return reading
 
     def action_accept(self) -> None:

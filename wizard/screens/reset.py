@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Static
 
 from wizard.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
 from wizard.widgets.steps import StepsView
 from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
 
 _WHAT = (
     "Reset undoes all that ciao-wizard ever did on this machine:\n\n"
@@ -49,10 +49,10 @@ class ResetPage(Page):
     running: reactive[bool] = reactive(False)
 
     def body(self) -> Iterable[Widget]:
-        yield Static(_WHAT, id="what", markup=False)
+        yield Words(_WHAT, id="what")
         yield Tick("forget the leases too (nodes may then get other dynamic addresses)", id="forget")
         yield StepsView(id="steps")
-        yield Static(id="end", markup=False)
+        yield Words(id="end")
 
     def watch_progress(self) -> None:
         self.redraw()
@@ -66,7 +66,7 @@ class ResetPage(Page):
         steps = self.query_one("#steps", StepsView)
         steps.display = begun
         steps.show(self.progress)
-        end = self.query_one("#end", Static)
+        end = self.query_one("#end", Words)
         end.display = bool(self.progress.result)
         if self.progress.result:
             # Going back is what a reset is for.

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
@@ -21,6 +21,7 @@ from wizard.widgets.diff import DiffView
 from wizard.widgets.entry import Entry
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class ReviewPage(Page):
         return not any(finding.code == UNREADABLE for finding in self._findings)
 
     def body(self) -> Iterable[Widget]:
-        yield Static(_summary(self._findings), id="summary", markup=False)
+        yield Words(_summary(self._findings), id="summary")
         yield OptionList(*[self._option(finding) for finding in self._findings], id="said", compact=True)
         yield Working("Comparing with what is on this machine…", id="comparing")
-        yield Static(id="files", markup=False)
+        yield Words(id="files")
         yield DiffView(id="diff")
 
     def _option(self, finding: Finding) -> Option:
@@ -104,7 +105,7 @@ class ReviewPage(Page):
         changed = self._changed()
         comparing = self.readable and self.changes is None and self.trouble is None
         self.query_one("#comparing").display = comparing
-        files = self.query_one("#files", Static)
+        files = self.query_one("#files", Words)
         view = self.query_one("#diff", DiffView)
         files.display = view.display = self.readable and not comparing
         if self.trouble is not None:
@@ -180,7 +181,7 @@ class SaveDialog(Dialog[str | None]):
     AUTO_FOCUS: ClassVar[str | None] = "Input"
 
     def body(self) -> Iterable[Widget]:
-        yield Static("The plan as a file, for `ciao-wizard apply -c FILE` on another day.", markup=False)
+        yield Words("The plan as a file, for `ciao-wizard apply -c FILE` on another day.")
         yield Entry("ciao.toml")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

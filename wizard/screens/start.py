@@ -9,10 +9,10 @@ from rich.text import Text
 from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Static
 
 from wizard.plan.findings import WizardError
 from wizard.widgets.page import LEAVE, SHOWN_LOOK_AGAIN, Page, plain
+from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 
@@ -30,14 +30,14 @@ class StartPage(Page):
 
     def body(self) -> Iterable[Widget]:
         yield Working("Looking at this machine…", id="working")
-        yield Static(id="trouble", markup=False)
+        yield Words(id="trouble")
 
     def watch_trouble(self) -> None:
         self.redraw()
 
     def draw(self) -> None:
         self.query_one("#working").display = self.trouble is None
-        said = self.query_one("#trouble", Static)
+        said = self.query_one("#trouble", Words)
         said.display = self.trouble is not None
         if self.trouble is not None:
             text = f"{self.trouble.message} {self.trouble.remedy}"

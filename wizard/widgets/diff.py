@@ -8,9 +8,9 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from wizard.plan.text import clean
+from wizard.widgets.words import Words
 
 LONGEST_LINE = 2000
 MOST_LINES = 5000
@@ -30,9 +30,9 @@ class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._text = Static(markup=False)
+        self._text = Words()
 
-    def compose(self) -> Iterable[Static]:
+    def compose(self) -> Iterable[Words]:
         yield self._text
 
     def show(self, diff: str) -> None:

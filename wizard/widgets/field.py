@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import Static
 
 from wizard.widgets.entry import Entry
+from wizard.widgets.words import Words
 
 
 class Field(Horizontal):
@@ -18,11 +18,11 @@ class Field(Horizontal):
         self.key = key
         self._label = label
         self._input = Entry(value, placeholder)
-        self._hint = Static(Text(hint), classes="hint", markup=False)
+        self._hint = Words(Text(hint), classes="hint")
 
     def compose(self) -> ComposeResult:
-        yield Static(self._label, classes="label", markup=False)
-        yield Static(" ", classes="sign", markup=False)
+        yield Words(self._label, classes="label")
+        yield Words(" ", classes="sign")
         yield self._input
         yield self._hint
 
@@ -42,7 +42,7 @@ class Field(Horizontal):
         """Show or take away the sign that this field is refused."""
         self._input.set_class(wrong, "-invalid")
         if self.is_mounted:
-            self.query_one(".sign", Static).update(Text("✗" if wrong else " ", "bold"))
+            self.query_one(".sign", Words).update(Text("✗" if wrong else " ", "bold"))
 
     def point(self) -> None:
         self._input.focus()

@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Footer
 
 from wizard.widgets.page import TooSmall
+from wizard.widgets.words import Words
 
 Answer = TypeVar("Answer")
 
@@ -53,7 +54,7 @@ class Question(Dialog[bool]):
         self._prefer = prefer
 
     def body(self) -> Iterable[Widget]:
-        yield Static(Text(self._text), markup=False)
+        yield Words(Text(self._text))
         with Horizontal(classes="buttons"):
             yield Button(Text(self._labels[0]), id="yes", compact=True)
             yield Button(Text(self._labels[1]), id="no", compact=True)
@@ -82,12 +83,12 @@ class Help(Dialog[None]):
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll():
-            yield Static(Text(self._text), markup=False)
+            yield Words(Text(self._text))
             table = Text("\n")
             for key, what in self._keys:
                 table.append(f"\n  {key:<12}", "bold")
                 table.append(what)
-            yield Static(table, markup=False)
+            yield Words(table)
 
     def action_close(self) -> None:
         self.dismiss(None)

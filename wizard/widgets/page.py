@@ -14,12 +14,13 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
+from wizard.widgets.words import Words
 
 LEAST_SIZE = (80, 24)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
@@ -46,12 +47,12 @@ SHOWN_LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again")
 LEAVE = Binding("ctrl+q", "app.quit", "leave", priority=True)
 
 
-class TooSmall(Static):
+class TooSmall(Words):
     """Stands alone on the screen where the terminal is too small for a page."""
 
     def __init__(self) -> None:
         width, height = LEAST_SIZE
-        super().__init__(f"ciao-wizard needs {width}×{height}. Make this window larger.", markup=False, id="too-small")
+        super().__init__(f"ciao-wizard needs {width}×{height}. Make this window larger.", id="too-small")
 
 
 class Page(Screen[None]):
@@ -97,11 +98,11 @@ class Page(Screen[None]):
     def compose(self) -> ComposeResult:
         yield TooSmall()
         with Vertical(id="page"):
-            yield Static(id="head", markup=False)
-            yield Static(self.QUESTION, id="question", markup=False)
+            yield Words(id="head")
+            yield Words(self.QUESTION, id="question")
             with Vertical(id="body"):
                 yield from self.body()
-            yield Static(id="findings", markup=False)
+            yield Words(id="findings")
             yield Footer(show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
@@ -133,7 +134,7 @@ class Page(Screen[None]):
         right = self.head_right()
         right.append(f"  {clean(self.host, 16)}" if self.host else "")
         line = "─" * max(width - left.cell_len - right.cell_len - 1, 1)
-        self.query_one("#head", Static).update(Text.assemble(left, (line, "dim"), " ", right))
+        self.query_one("#head", Words).update(Text.assemble(left, (line, "dim"), " ", right))
 
     def head_right(self) -> Text:
         if self.STEP not in STEPS:
@@ -144,7 +145,7 @@ class Page(Screen[None]):
 
     def say(self, question: str) -> None:
         """Another line of what is wanted."""
-        self.query_one("#question", Static).update(Text(question))
+        self.query_one("#question", Words).update(Text(question))
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
@@ -157,7 +158,7 @@ class Page(Screen[None]):
             lines.append(line)
         if len(findings) > MOST_FINDINGS:
             lines.append(Text(f"  … and {len(findings) - MOST_FINDINGS} more"))
-        panel = self.query_one("#findings", Static)
+        panel = self.query_one("#findings", Words)
         panel.update(Text("\n").join(lines))
         panel.display = bool(lines)
 

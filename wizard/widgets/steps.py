@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from rich.text import Text
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from wizard.progress import Progress, StepState
+from wizard.widgets.words import Words
 
 _SIGNS = {"waiting": "·", "running": "▶", "done": "✓", "skipped": "–", "failed": "✗", "undone": "↩"}
 _TITLE = 22
@@ -21,9 +21,9 @@ class StepsView(VerticalScroll, can_focus=False):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._text = Static(markup=False)
+        self._text = Words()
 
-    def compose(self) -> Iterable[Static]:
+    def compose(self) -> Iterable[Words]:
         yield self._text
 
     def show(self, progress: Progress) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.reactive import reactive
-from textual.widgets import Static
+
+from wizard.widgets.words import Words
 
 _SIGNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _EVERY_S = 0.1
 
 
-class Working(Static):
+class Working(Words):
     """A turning sign and what is being waited for. It turns while it is displayed."""
 
     turn: reactive[int] = reactive(0)
 
     def __init__(self, what: str, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id)
         self._what = what
 
     def on_mount(self) -> None:

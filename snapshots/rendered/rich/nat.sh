@@ -103,6 +103,15 @@ table inet ciao_gateway {
 TABLE
 }
 
+# One at a time, by whatever copy of this script: between two looks another would add the jump too.
+alone() {
+    exec 9</run
+    flock -w 30 9 || {
+        echo "${0##*/}: another one has been at work for 30 seconds; nothing was done" >&2
+        exit 1
+    }
+}
+
 # The iptables programs whose filter table exists here. Asking in any other way would make it exist.
 iptables_here() {
     if command -v iptables-nft >/dev/null && nft list table ip filter >/dev/null 2>&1; then
@@ -142,12 +151,14 @@ neighbours_up() {
     for program in $(iptables_here); do
         for chain in FORWARD INPUT OUTPUT; do
             judges "$program" "$chain" || continue
+            # Asked before: iptables-legacy-restore holds the lock that this needs.
+            jump=$("$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || echo "-I $chain 1 -j CIAO-$chain")
             # One transaction: the chain is emptied and filled, everything else kept.
             {
                 echo '*filter'
                 echo ":CIAO-$chain - [0:0]"
                 accepts "$chain"
-                "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || echo "-I $chain 1 -j CIAO-$chain"
+                [ -z "$jump" ] || echo "$jump"
                 echo COMMIT
             } | "$program-restore" -w 5 --noflush
         done
@@ -205,11 +216,13 @@ forwarding_down() {
 
 case ${1-} in
 up)
+    alone
     table | nft -f -
     neighbours_up
     forwarding_up
     ;;
 down)
+    alone
     forwarding_down
     neighbours_down
     if nft list table inet ciao_gateway >/dev/null 2>&1; then
@@ -217,6 +230,7 @@ down)
     fi
     ;;
 status)
+    alone
     missing=0
     if nft list table inet ciao_gateway 2>/dev/null | grep -q 'chain guard'; then
         echo 'table     inet ciao_gateway: loaded'

@@ -205,6 +205,9 @@ def test_json_has_the_keys_that_were_promised() -> None:
         "reachable": None,
         "vendor": "Elitegroup Computer Systems Co.,Ltd.",
         "reason": "",
+        "alarms": [],
+        "first_seen": None,
+        "last_seen": None,
     }
 
 

@@ -109,6 +109,43 @@ def test_given_addresses_pass_over_the_dynamic_range() -> None:
     assert [str(node.ip) for node in addresses.assign(plan).nodes] == ["192.168.0.1", "192.168.0.10"]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "given_out"),
+    [
+        ("192.168.0.1", "192.168.0.1", "192.168.0.2"),
+        ("192.168.0.1", "192.168.0.198", "192.168.0.199"),
+        ("192.168.0.1", "192.168.0.199", "192.168.0.201"),
+        ("192.168.0.1", "192.168.0.254", None),
+        ("192.168.0.9", "192.168.0.5", "192.168.0.1"),
+    ],
+)
+def test_next_to_the_range_and_at_the_ends_of_the_network(first: str, last: str, given_out: str | None) -> None:
+    plan = make("192.168.0.0/24", "192.168.0.200", [], dhcp_range=(IPAddress(first), IPAddress(last)))
+    assert addresses.next_free(plan) == (None if given_out is None else IPAddress(given_out))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meets"),
+    [
+        ("192.168.0.0/24", "192.168.0.255/32", True),
+        ("192.168.0.0/24", "192.168.0.0/32", True),
+        ("192.168.0.0/24", "192.168.1.0/32", False),
+        ("192.168.0.0/24", "192.167.255.255/32", False),
+        ("192.168.0.0/24", "192.168.0.0/16", True),
+        ("0.0.0.0/0", "::/0", False),
+    ],
+)
+def test_overlap_at_the_edges(one: str, other: str, meets: bool) -> None:
+    assert addresses.overlap(IPNetwork(one), IPNetwork(other)) is meets
+    assert addresses.overlap(IPNetwork(other), IPNetwork(one)) is meets
+
+
+def test_a_single_address_keeps_its_whole_24_from_being_proposed() -> None:
+    hosts = ("192.168.64.0/32", "192.168.65.255/32", "192.168.66.7/32")
+    facts = Facts(routes=tuple(Route(IPNetwork(host), "tun0") for host in hosts))
+    assert addresses.free_networks(facts, 1) == [IPNetwork("192.168.67.0/24")]
+
+
 def test_a_plan_with_all_addresses_is_left_alone(plan: Plan) -> None:
     assert addresses.assign(plan) is plan
 

@@ -231,6 +231,20 @@ CASES = [
     ),
     Case("network-manager-unsupported", machine(network_managers=()), "machine", "sudo apt install ifupdown"),
     Case("firewalld-active", machine(firewalls=("docker", "firewalld")), "machine", "firewall-cmd", WARNING),
+    Case(
+        "networkmanager-active",
+        machine(network_managers=("ifupdown", "NetworkManager")),
+        "interfaces.cluster",
+        "nmcli device set",
+        WARNING,
+    ),
+    Case(
+        "networkd-active",
+        machine(network_managers=("ifupdown", "networkd")),
+        "interfaces.cluster",
+        "Unmanaged",
+        WARNING,
+    ),
     # ciao's own ways.
     Case("mesh-overlap", lambda p, f: (p, f), CIDR, "192.168.128.0", NOTE),
     Case("subnet-in-tenant-range", subnet("172.20.0.0/24"), CIDR, "172.16.0.0/12", WARNING),

@@ -116,6 +116,8 @@ QUIET: dict[str, tuple[str, Change]] = {
             routes(Route(IPNetwork("10.0.0.0/8"), "wg0"), Route(IPNetwork("203.0.113.9/32"), "eth1", "10.1.1.1")),
         ),
     ),
+    "a route to a whole /8": ("cluster-has-default-route", routes(Route(IPNetwork("10.0.0.0/8"), "eth1", "10.1.1.1"))),
+    "a route for multicast": ("cluster-has-default-route", routes(Route(IPNetwork("224.0.0.0/4"), "eth1"))),
     "one MAC on two NICs at two places": ("nics-alike", both(nic("eth0", **SAME_MAC), nic("eth1", **SAME_MAC))),
     "two MACs at one place": ("nics-alike", both(nic("eth0", bus=""), nic("eth1", bus=""))),
     "a NIC that is off": ("no-carrier", nic("eth1", carrier=None, up=False)),

@@ -55,6 +55,21 @@ def test_where_two_could_be_the_clusters_neither_is_suggested() -> None:
     assert suggest_interfaces(Facts(nics=(corp(), nic("eth1"), nic("eth2")))) == ("eth0", "")
 
 
+def test_one_that_could_be_the_clusters_says_why_it_is_not_suggested() -> None:
+    alike = {each.nic: each.reasons for each in suggest(Facts(nics=(corp(), nic("eth1"), nic("eth2"))))}
+    assert alike["eth1"] == alike["eth2"]
+    assert "another like it" in alike["eth1"][0]
+    spare = {each.nic: each.reasons for each in suggest(Facts(nics=(corp(), nic("eth1"), nic("eth2", carrier=False))))}
+    assert spare["eth2"] == ("nothing uses it", "no cable is in it")
+
+
+@pytest.mark.parametrize(
+    "change", [{"master": "br0"}, {"usable_name": False}, {"kind": "loopback"}, {"kind": "tunnel"}]
+)
+def test_what_is_never_suggested_for_the_company(change: dict[str, object]) -> None:
+    assert suggest_interfaces(Facts(nics=(replace(corp(), **change), nic("eth1")))) == ("", "")
+
+
 def test_the_one_with_a_cable_is_suggested_before_those_without() -> None:
     facts = Facts(nics=(corp(), nic("eth1", carrier=False), nic("eth2"), nic("eth3", carrier=None)))
     assert suggest_interfaces(facts) == ("eth0", "eth2")
@@ -125,6 +140,11 @@ def test_the_applied_cluster_nic_stays_the_clusters() -> None:
     ours = nic("eth1", addresses=(Address(IPNetwork("192.168.0.200/24")),))
     facts = Facts(nics=(corp(), ours, nic("eth2")), applied_cluster="eth1")
     assert suggest_interfaces(facts) == ("eth0", "eth1")
+
+
+def test_the_applied_cluster_nic_is_never_the_companys() -> None:
+    ours = nic("eth1", addresses=(Address(IPNetwork("192.168.0.200/24")),), carries_ssh=True)
+    assert suggest_interfaces(Facts(nics=(nic("eth0"), ours), applied_cluster="eth1")) == ("", "eth1")
 
 
 def test_the_guides_network_is_suggested_where_it_is_free(facts: Facts) -> None:

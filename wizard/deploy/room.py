@@ -1,0 +1,33 @@
+"""Is there room, and may we write, wherever an apply will?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+
+NEEDED = 1 << 20
+"""Bytes. The files of a plan are some kilobytes; a disk this full is in trouble anyway."""
+
+
+def check() -> None:
+    """Raises WizardError, naming the directory, where a disk is full or read-only."""
+    for path in (paths.ETC, paths.INTERFACES_FILE, paths.STATE, paths.LEASES, paths.RUN):
+        directory = _nearest(Path(path))
+        disk = os.statvfs(directory)
+        if disk.f_flag & os.ST_RDONLY:
+            raise WizardError(
+                f"{directory} is on a read-only filesystem", "Mount it writable and run it again. Nothing was changed."
+            )
+        if disk.f_bavail * disk.f_frsize < NEEDED or (disk.f_files and not disk.f_ffree):
+            raise WizardError(
+                f"the disk of {directory} is full: less than 1 MiB is left",
+                "Make room there and run it again. Nothing was changed.",
+            )
+
+
+def _nearest(path: Path) -> Path:
+    """The directory of `path`, or the first of its parents that is there."""
+    return next(p for p in path.parents if p.is_dir())

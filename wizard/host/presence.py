@@ -1,0 +1,161 @@
+"""Who is there: one small question to an address, and the answers as they come in. Nothing here waits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wizard.host.facts_nics import is_usable_name
+from wizard.host.tap import Tap, ether_type
+from wizard.plan.findings import NeedsRoot
+
+_ARP = 0x0806
+_ARP_HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
+_ARP_BODY = struct.Struct("!6s4s6s4s")
+_REQUEST, _REPLY = 1, 2
+_MOST_READ = 4000
+# Where traceroute begins: nobody listens there, and so the machine itself answers.
+_CLOSED_PORT = 33434
+_IP_RECVERR = 11
+_ERROR = struct.Struct("=IBBBBII")
+_FROM_WIRE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`here`: whether somebody is at `ip`. `mac` is "" where that is not told. `reply`: to what we asked, and not
+    something that was overheard."""
+
+    ip: str
+    here: bool
+    mac: str = ""
+    reply: bool = True
+
+
+class Prober(Protocol):
+    """Asks and hears. `sure`: whether silence means absence; False where a firewall may swallow the question."""
+
+    sure: bool
+
+    def ask(self, ip: str) -> None: ...
+
+    def collect(self) -> list[Answer]:
+        """What came in since the last call."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ArpProber:
+    """Asks for an address by ARP, which no machine that has it leaves unanswered. Needs CAP_NET_RAW.
+
+    Two machines with one MAC both answer, which the kernel's own neighbour table never tells.
+    """
+
+    sure = True
+
+    def __init__(self, nic: str, own_ip: str) -> None:
+        """Raises NeedsRoot, or OSError where there is no such NIC."""
+        if not is_usable_name(nic):
+            raise OSError(errno.ENODEV, "no such NIC")
+        self._mac = bytes.fromhex(Path(f"/sys/class/net/{nic}/address").read_text().strip().replace(":", ""))
+        self._ip = socket.inet_aton(own_ip)
+        self._tap = Tap(ether_type(_ARP))
+        try:
+            self._tap.listen(nic)
+        except OSError:
+            self.close()
+            raise
+
+    def ask(self, ip: str) -> None:
+        body = _ARP_BODY.pack(self._mac, self._ip, bytes(6), socket.inet_aton(ip))
+        frame = b"\xff" * 6 + self._mac + struct.pack("!H", _ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
+        with contextlib.suppress(OSError):
+            # No carrier, no NIC: nobody answers, which is the truth.
+            self._tap.send(frame)
+
+    def collect(self) -> list[Answer]:
+        found = []
+        for _ in range(_MOST_READ):
+            try:
+                received = self._tap.receive(0)
+            except OSError:
+                break
+            if received is None:
+                break
+            answer = self._answer(received[0])
+            if answer is not None:
+                found.append(answer)
+        return found
+
+    def _answer(self, frame: bytes) -> Answer | None:
+        if len(frame) < 42 or frame[14:20] != _ARP_HEADER:
+            return None
+        operation = int.from_bytes(frame[20:22], "big")
+        mac, ip, _, target = _ARP_BODY.unpack_from(frame, 22)
+        # 0.0.0.0: somebody asks whether an address is free.
+        if ip == bytes(4) or mac == self._mac or mac[0] & 1:
+            return None
+        asked = operation == _REPLY and target == self._ip
+        return Answer(socket.inet_ntoa(ip), True, mac.hex(":"), asked)
+
+    def close(self) -> None:
+        self._tap.__exit__(None, None, None)
+
+
+class UdpProber:
+    """Sends a datagram to a port that nobody has, as traceroute does. Works for everybody.
+
+    That makes the kernel look for the machine, so that the neighbour table tells of it too.
+    """
+
+    sure = False
+
+    def __init__(self, nic: str = "") -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        if nic:
+            with contextlib.suppress(OSError):
+                # Else a wrong route could lead the question to somebody else's machine.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.encode())
+
+    def ask(self, ip: str) -> None:
+        for _ in range(2):
+            # An error that waits is told instead of sending.
+            try:
+                self._socket.sendto(b"", (ip, _CLOSED_PORT))
+            except OSError:
+                continue
+            return
+
+    def collect(self) -> list[Answer]:
+        found = []
+        for _ in range(_MOST_READ):
+            try:
+                _, ancillary, _, address = self._socket.recvmsg(64, 512, socket.MSG_ERRQUEUE)
+            except OSError:
+                break
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.IPPROTO_IP, _IP_RECVERR) and len(data) >= _ERROR.size:
+                    number, origin, *_ = _ERROR.unpack_from(data)
+                    if origin == _FROM_WIRE and number == errno.ECONNREFUSED:
+                        found.append(Answer(address[0], True))
+                    elif number == errno.EHOSTUNREACH:
+                        found.append(Answer(address[0], False))
+        return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def open_prober(nic: str, own_ip: str) -> Prober:
+    """The best that we may use."""
+    try:
+        return ArpProber(nic, own_ip)
+    except (NeedsRoot, OSError):
+        return UdpProber(nic)

@@ -1,0 +1,143 @@
+"""Running a script on another machine over ssh, with the user's own configuration, agent and known_hosts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from wizard.host import commands
+from wizard.plan.fields import shown
+from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
+
+CONNECT_TIMEOUT_S = 8
+
+# What is neither an option to ssh nor code to a ProxyCommand that names %h.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,252}")
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": CONNECT_TIMEOUT_S,
+    "ConnectionAttempts": 1,
+    "ServerAliveInterval": 5,
+    "ServerAliveCountMax": 2,
+    # Its reasons are ours to tell, however quiet the user's configuration is.
+    "LogLevel": "ERROR",
+    "RequestTTY": "no",
+    # Forwards, commands and masters of that configuration are for sessions, not for a look.
+    "RemoteCommand": "none",
+    "PermitLocalCommand": "no",
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "ControlMaster": "no",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to go. `address` overrules the host name that ssh would connect to; "" leaves that to ssh."""
+
+    host: str
+    user: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+
+class SshFailed(WizardError):
+    """ssh did not do it. `kind` is a stable slug: "down", "no-such-name", "unknown-host-key", "changed-host-key",
+    "permission-denied", "no-ssh" or "failed"."""
+
+    def __init__(self, kind: str, message: str, remedy: str) -> None:
+        super().__init__(message, remedy)
+        self.kind = kind
+
+
+def parse_target(text: str) -> Target:
+    """[USER@]HOST. Raises WizardError (status 2) for what ssh could take as an option or a shell as code."""
+    user, at, host = text.rpartition("@")
+    host = host.removeprefix("[").removesuffix("]")
+    if _HOST.fullmatch(host) and (_USER.fullmatch(user) if at else True):
+        return Target(host, user)
+    error = WizardError(
+        f"{shown(text)} is not a machine that ssh could be sent to.",
+        "Write [USER@]HOST with a name or an address, such as cloud-admin@192.168.0.65.",
+    )
+    error.status = 2
+    raise error
+
+
+def settings(target: Target) -> dict[str, str]:
+    """What ssh's configuration makes of a target (`ssh -G`): host name, user, port and the like; {} without ssh."""
+    try:
+        told = commands.run("ssh", "-G", "--", str(target), timeout=10)
+    except commands.CommandFailed:
+        return {}
+    return {key: value for key, _, value in (line.partition(" ") for line in told.splitlines())}
+
+
+def run_script(target: Target, script: str, timeout: float) -> str:
+    """Run a POSIX shell script there and return its standard output. Raises SshFailed."""
+    options = [f"-o{name}={value}" for name, value in _OPTIONS.items()]
+    if target.address:
+        options.append(f"-oHostName={target.address}")
+    try:
+        # By stdin: whatever shell the user has there, it has nothing to unquote.
+        return commands.run("ssh", "-T", *options, "--", str(target), "sh -s", stdin=script, timeout=timeout)
+    except commands.CommandFailed as error:
+        _explain(target, error, timeout)
+
+
+def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> NoReturn:
+    name = clean(target.host, 80)
+    # 255 is ssh's own; with any other status the words are those of a program there.
+    said = error.stderr if error.code in (255, None) else ""
+    last = clean(error.stderr.splitlines()[-1], 200) if error.stderr else ""
+    login = f"ssh {target}"
+    if commands.find("ssh") is None:
+        raise SshFailed("no-ssh", "ssh is not installed here", "sudo apt install openssh-client") from None
+    if "HOST IDENTIFICATION HAS CHANGED" in said:
+        key = target.address or name
+        raise SshFailed(
+            "changed-host-key",
+            f"{name} shows another host key than the one you know: it is another machine by now, or somebody "
+            "stands between. Nothing was read.",
+            f"Find out which. If it was set up anew: ssh-keygen -R {key}, then {login}",
+        ) from None
+    if "Host key verification failed" in said or "host key is known for" in said:
+        raise SshFailed(
+            "unknown-host-key",
+            f"{name}'s host key is not known to you yet. Nothing was read.",
+            f"Connect once by hand and compare the key: {login}",
+        ) from None
+    if "Permission denied" in said or "Too many authentication failures" in said:
+        raise SshFailed(
+            "permission-denied",
+            f"{name} accepts none of your keys{f' for {target.user}' if target.user else ''}",
+            f"Name the user whose key you have, such as cloud-admin@{name}, and load it: ssh-add. See: {login}",
+        ) from None
+    if "Could not resolve hostname" in said:
+        raise SshFailed(
+            "no-such-name",
+            f"no machine is known by the name {name}",
+            "Give its address; 'ciao-wizard leases' lists it.",
+        ) from None
+    if error.code is None:
+        raise SshFailed("down", f"{name} gave no answer within {timeout:g} s", f"Look at it by hand: {login}") from None
+    for words, why in (
+        ("timed out", "does not answer"),
+        ("timeout", "does not answer"),
+        ("No route to host", "does not answer: nobody has that address"),
+        ("Network is unreachable", "cannot be reached from here: there is no route to it"),
+        ("Connection refused", "is there, and no ssh server answers"),
+        ("Connection closed", "closed the connection"),
+        ("Connection reset", "closed the connection"),
+    ):
+        if words in said:
+            raise SshFailed("down", f"{name} {why}", "Is it running? 'ciao-wizard leases' tells who is.") from None
+    raise SshFailed(
+        "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Look at it by hand: {login}"
+    ) from None

@@ -1,0 +1,288 @@
+"""The leases that CNCIs handed to their instances, read there; and the ways onto each instance."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from wizard.host import commands, ssh
+from wizard.host.ssh import SshFailed, Target
+from wizard.monitor.leases import Lease, parse_leases
+from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
+
+FIRST_PORT = 33000
+HERE = ("localhost", ".")
+GATEWAY_BLANK = "GATEWAY"
+PATIENCE_S = 30.0
+MOST_AT_ONCE = 16
+_MOST_BYTES = 4 << 20
+_MOST_PINGED = 1024
+_PINGS_AT_ONCE = 64
+_NAME = re.compile(r"dnsmasq_(?P<subnet>.*)\.leases", re.DOTALL)
+
+# What is in the files is for us to judge, not for the shell: nothing of it is expanded or run there.
+_SCRIPT = r"""
+mark=@MARK@
+echo "$mark now $(date +%s)"
+for f in /tmp/dnsmasq_*.leases; do
+    [ -f "$f" ] || continue
+    [ -r "$f" ] || { echo "$mark unreadable"; continue; }
+    echo "$mark file $f"
+    head -c @BYTES@ <"$f"
+    echo
+    echo "$mark end"
+done
+command -v ping >/dev/null || { echo "$mark noping"; exit 0; }
+n=0
+cat /tmp/dnsmasq_*.leases 2>/dev/null | head -n @MOST@ | {
+    while read -r expiry mac ip rest; do
+        case "$ip" in '' | *[!0-9.]*) continue ;; esac
+        if ping -c1 -W1 "$ip" </dev/null >/dev/null 2>&1; then echo "$mark up $ip"; else echo "$mark quiet $ip"; fi &
+        n=$((n + 1))
+        [ $((n % @ATONCE@)) -ne 0 ] || wait
+    done
+    wait
+}
+exit 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Command lines that lead onto an instance: on the CNCI itself, on the gateway, and from the corporate side.
+
+    `port` is the CNCI's port for it, None where there is none; then `why_no_port` says so, and the lines go
+    through the CNCI's own ssh.
+    """
+
+    direct: str
+    gateway: str
+    corporate: str
+    port: int | None
+    why_no_port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One lease of a CNCI's. `subnet` is ciao's id of the tenant's subnet. `state`: "leased" or "expired", by the
+    CNCI's own clock. `reachable`: by a ping from the CNCI, None where it could not tell."""
+
+    mac: str
+    ip: str
+    subnet: str
+    hostname: str
+    expires: datetime | None
+    state: str
+    reachable: bool | None
+    ways: Ways
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one CNCI said. `state`: "read", "no-lease-files", or why not: SshFailed's kinds and "ambiguous".
+
+    `reason` and `remedy` are for people, "" where all is well.
+    """
+
+    cnci: str
+    address: str
+    state: str
+    reason: str = ""
+    remedy: str = ""
+    subnets: tuple[str, ...] = ()
+    instances: tuple[Instance, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return self.state != "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What this gateway knows: VMs' leases, and its own place. `jump` is how the corporate side calls it for ssh -J."""
+
+    vms: tuple[Lease, ...] = ()
+    domain: str = ""
+    jump: str = GATEWAY_BLANK
+
+
+def ssh_port(ip: str) -> int | None:
+    """The CNCI's port that leads to an instance's SSH: 33000 + 256 times the third octet + the fourth.
+
+    None where ciao has none: from a third octet of 127 on there would be no such port.
+    """
+    octets = [int(octet) for octet in ip.split(".")]
+    return None if octets[2] >= 127 else FIRST_PORT + (octets[2] << 8) + octets[3]
+
+
+def ways_to(ip: str, cnci: str, login: str, user: str, jump: str) -> Ways:
+    """`cnci` is its address on the cluster's network, `login` what goes before that for its own ssh ("" or "user@")."""
+    port = ssh_port(ip)
+    direct = f"ssh {user}@{ip}"
+    if port is not None:
+        line = f"-p {port} {user}@{cnci}"
+        return Ways(direct, f"ssh {line}", f"ssh -J {jump} {line}", port)
+    why = f"no port: the third octet of {ip} is {ip.split('.')[2]}, and the ports end before 127"
+    line = f"{login}{cnci} {user}@{ip}"
+    return Ways(direct, f"ssh -J {line}", f"ssh -J {jump},{line}", None, why)
+
+
+def read_all(targets: Sequence[Target], known: Known, user: str = "demouser") -> tuple[Reading, ...]:
+    """One reading for each target, in their order; all are asked at the same time and none waits for another."""
+    if not targets:
+        return ()
+    with ThreadPoolExecutor(min(len(targets), MOST_AT_ONCE)) as pool:
+        return tuple(pool.map(lambda target: read_one(target, known, user), targets))
+
+
+def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:
+    """What one CNCI says. Never raises for a CNCI that does not answer: the reading says why."""
+    mark = f"ciao-{secrets.token_hex(8)}"
+    script = _SCRIPT.replace("@MARK@", mark).replace("@BYTES@", str(_MOST_BYTES))
+    script = script.replace("@MOST@", str(_MOST_PINGED)).replace("@ATONCE@", str(_PINGS_AT_ONCE))
+    name = clean(str(target), 120)
+    address = target.host
+    try:
+        if target.host in HERE and not target.user:
+            said = commands.run("sh", "-s", stdin=script, timeout=PATIENCE_S)
+            address = _own_address()
+        else:
+            target, address = resolve(target, known)
+            said = ssh.run_script(target, script, PATIENCE_S)
+    except SshFailed as error:
+        return Reading(name, clean(address, 80), error.kind, error.message, error.remedy)
+    except commands.CommandFailed as error:
+        return Reading(name, clean(address, 80), "failed", clean(error.message, 300), error.remedy)
+    login = f"{target.user}@" if target.user else ""
+    return _reading(name, address, said, mark, lambda ip: ways_to(ip, address, login, user, known.jump))
+
+
+def resolve(target: Target, known: Known) -> tuple[Target, str]:
+    """The target with the address of a VM's lease, where it names one by MAC or host name, and that address.
+
+    An alias of the user's own ssh configuration goes before a lease: the names of leases are the VMs' own claims.
+    Raises SshFailed where several VMs claim the name.
+    """
+    host = target.host.lower()
+    short = host.removesuffix(f".{known.domain}") if known.domain else host
+    settings = ssh.settings(target)
+    called = settings.get("hostname", target.host)
+    if called != host:
+        return target, called
+    found = {lease.ip for lease in known.vms if host == lease.mac or short == lease.hostname.lower()}
+    if not found:
+        return target, target.host
+    if len(found) > 1:
+        raise SshFailed(
+            "ambiguous",
+            f"{len(found)} VMs have leases under the name {clean(target.host, 80)}: {', '.join(sorted(found)[:10])}",
+            "Give the address of the one you mean.",
+        )
+    (address,) = found
+    return Target(target.host, target.user, address), address
+
+
+def _own_address() -> str:
+    """This machine's address on its default route; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "CNCI"
+
+
+def _reading(name: str, address: str, said: str, mark: str, ways: Callable[[str], Ways]) -> Reading:
+    instances: list[Instance] = []
+    subnets: list[str] = []
+    answers = {ip: word == "up" for word, ip in re.findall(rf"^{mark} (up|quiet) ([0-9.]+)$", said, re.MULTILINE)}
+    told = re.search(rf"^{mark} now ([0-9]+)$", said, re.MULTILINE)
+    now = datetime.fromtimestamp(int(told[1]), UTC) if told else datetime.now(UTC)
+    for file, text in re.findall(rf"^{mark} file ([^\n]*)\n(.*?)\n{mark} end$", said, re.MULTILINE | re.DOTALL):
+        matched = _NAME.fullmatch(file.rpartition("/")[2])
+        subnet = clean(matched["subnet"] if matched else file, 80)
+        subnets.append(subnet)
+        leases, _ = parse_leases(text)
+        instances += [_instance(lease, subnet, now, answers, ways(lease.ip)) for lease in leases]
+    instances.sort(key=lambda instance: (int(ipaddress.IPv4Address(instance.ip)), instance.subnet, instance.mac))
+    if subnets:
+        return Reading(name, clean(address, 80), "read", "", "", tuple(subnets), tuple(instances))
+    if f"\n{mark} unreadable" in said:
+        why = "its /tmp/dnsmasq_*.leases may not be read by this user"
+        remedy = f"Log in as another user of {name}."
+    else:
+        why = "it has no /tmp/dnsmasq_*.leases: it is no CNCI, or no instance of its tenant has been started yet"
+        remedy = "'ciao-wizard leases' lists the VMs here; a CNCI is one of them."
+    return Reading(name, clean(address, 80), "no-lease-files", f"{name}: {why}", remedy)
+
+
+def _instance(lease: Lease, subnet: str, now: datetime, answers: dict[str, bool], ways: Ways) -> Instance:
+    over = lease.expires is not None and lease.expires <= now
+    reason = ""
+    if lease.mac.startswith("02:00:") and len(lease.mac) == 17:
+        stands_for = ".".join(str(int(octet, 16)) for octet in lease.mac.split(":")[2:])
+        if stands_for != lease.ip:
+            reason = f"its MAC is that of the instance {stands_for}"
+    return Instance(
+        mac=lease.mac,
+        ip=lease.ip,
+        subnet=subnet,
+        hostname=lease.hostname,
+        expires=lease.expires,
+        state="expired" if over else "leased",
+        reachable=answers.get(lease.ip),
+        ways=ways,
+        reason=reason,
+    )
+
+
+def reading_json(reading: Reading) -> dict[str, Any]:
+    """A reading in the shape of `instances --json`."""
+    return {
+        "cnci": reading.cnci,
+        "address": reading.address,
+        "state": reading.state,
+        "reason": reading.reason,
+        "remedy": reading.remedy,
+        "subnets": list(reading.subnets),
+        "instances": [_instance_json(instance) for instance in reading.instances],
+    }
+
+
+def _instance_json(instance: Instance) -> dict[str, Any]:
+    ways = instance.ways
+    return {
+        "mac": instance.mac,
+        "ip": instance.ip,
+        "subnet": instance.subnet,
+        "hostname": instance.hostname,
+        "expires": instance.expires.isoformat() if instance.expires else None,
+        "state": instance.state,
+        "reachable": instance.reachable,
+        "reason": instance.reason or ways.why_no_port,
+        "port": ways.port,
+        "ssh": {"direct": ways.direct, "gateway": ways.gateway, "corporate": ways.corporate},
+    }
+
+
+def is_plain_user(text: str) -> bool:
+    """Whether a user's name is of the sort that no shell takes for more."""
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text) is not None
+
+
+def parse_user(text: str) -> str:
+    """A user's name for the ssh lines. Raises WizardError (status 2) for what a shell would take for more."""
+    if is_plain_user(text):
+        return text
+    error = WizardError(f'"{clean(text, 60)}" is not a user name', "Write letters and digits, such as demouser.")
+    error.status = 2
+    raise error

@@ -1,0 +1,301 @@
+"""The lease monitor: looks again and again, and remembers in between.
+
+What a look costs goes by what has changed, not by how many leases there are; the lease file alone is read whole,
+because dnsmasq writes it whole.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from wizard.host.neighbours import Neighbour, read_neighbours
+from wizard.host.presence import Prober, open_prober
+from wizard.monitor.events import Event, changes_of
+from wizard.monitor.follow import LogFile, PlanFile
+from wizard.monitor.leases import Lease, Row, Table, row_key
+from wizard.monitor.log import Ignored
+from wizard.monitor.presence import Presence
+from wizard.monitor.watch import LeaseFile, common_ends
+from wizard.plan import paths
+from wizard.plan.model import Plan
+
+MOST_EVENTS = 1000
+NEIGHBOURS_EVERY_S = 1.0
+CLOCK_SLACK = timedelta(seconds=5)
+
+Clock = Callable[[], float]
+Keyed = tuple[tuple[int, int, bytes, str, int], Row]
+
+
+@dataclass(slots=True)
+class Sources:
+    """Where a monitor looks. The defaults are the machine's own; tests put others in their place."""
+
+    plan: Callable[[], Plan | None] = field(default_factory=lambda: PlanFile().read)
+    leases: LeaseFile = field(default_factory=lambda: LeaseFile(paths.LEASES))
+    log: LogFile = field(default_factory=LogFile)
+    neighbours: Callable[[str], dict[str, Neighbour]] = read_neighbours
+    prober: Callable[[str, str], Prober] = open_prober
+    clock: Clock = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now().astimezone()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one look found. `applied` is False where there is no plan; `problem`: see LeaseFile.
+
+    `changed` are the rows that are new or differ in more than the time they were last seen, `gone` those that
+    are no longer there. `events` are those of this look, the oldest first.
+    """
+
+    applied: bool
+    changed: tuple[Row, ...] = ()
+    gone: tuple[Row, ...] = ()
+    events: tuple[Event, ...] = ()
+    problem: str = ""
+
+
+class Monitor:
+    """`look` as often as you like (four times a second shows all in time); `rows` and `events` tell all there is.
+
+    Not to be shared between threads. Close it when done.
+    """
+
+    def __init__(self, sources: Sources | None = None) -> None:
+        self.events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._from = sources or Sources()
+        self._plan: Plan | None = None
+        self._presence: Presence | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew: another plan, or a clock that went back."""
+        self._table: Table | None = None
+        self._leases: tuple[Lease, ...] = ()
+        self._ends: list[tuple[float, int, Lease]] = []
+        self._of: dict[str, list[Keyed]] = {}
+        self._order: list[Keyed] = []
+        self._seen: dict[str, tuple[datetime, datetime]] = {}
+        self._wire: dict[str, Neighbour] = {}
+        self._speaking: dict[str, list[str]] = {}
+        self._merged: dict[str, Neighbour] = {}
+        self._alarmed: set[str] = set()
+        self._number = 0
+        self._at: datetime | None = None
+        self._wired = float("-inf")
+        # Of the first look no events are made: nobody comes just because we begin to look.
+        self._baseline = True
+        self._ignored: dict[str, Ignored] = {}
+        self._reasons: dict[str, str] = {}
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows: the plan's nodes in their order, then VMs, then strangers, each by address."""
+        return tuple(row for _, row in self._order)
+
+    def close(self) -> None:
+        if self._presence is not None:
+            self._presence.prober.close()
+            self._presence = None
+
+    def look(self) -> View:
+        """What is new since the last look. Raises PlanUnreadable only where there never was a plan to read."""
+        plan = self._from.plan()
+        now = self._from.now()
+        if plan is None:
+            self.close()
+            gone = self.rows
+            self._plan = None
+            self._forget()
+            return View(False, gone=gone)
+        old = self._order
+        fresh = plan != self._plan
+        if fresh or (self._at is not None and now < self._at - CLOCK_SLACK):
+            self._begin(plan, keep_prober=not fresh)
+        self._at = now
+        dirty = set(self._take_leases(now))
+        dirty |= self._take_log(now)
+        dirty |= self._take_wire()
+        if fresh and self._table is not None:
+            dirty |= set(self._table.macs())
+        view = self._redo(dirty, now)
+        if fresh and old:
+            kept = {row_id(row) for row in self.rows}
+            return replace(view, gone=tuple(row for _, row in old if row_id(row) not in kept))
+        return view
+
+    def feed(self, removed: Iterable[Lease], added: Iterable[Lease], now: datetime) -> View:
+        """What `look` does with a difference of the lease file; its cost does not depend on how many there are."""
+        return self._redo(self._change(removed, added, now), now)
+
+    def _begin(self, plan: Plan, keep_prober: bool) -> None:
+        if not keep_prober:
+            self.close()
+        self._forget()
+        self._plan = plan
+        self._table = Table(plan)
+        if self._presence is None:
+            prober = self._from.prober(plan.interfaces.cluster, str(plan.network.gateway))
+            self._presence = Presence(prober, self._from.clock)
+        self._presence.follow(self._table.reserved)
+
+    def _take_leases(self, now: datetime) -> set[str]:
+        file = self._from.leases
+        if file.changed() or not self._leases:
+            leases = file.read()
+            removed, added = difference(self._leases, leases)
+            self._leases = leases
+        else:
+            removed, added = (), ()
+        return self._change(removed, added, now)
+
+    def _change(self, removed: Iterable[Lease], added: Iterable[Lease], now: datetime) -> set[str]:
+        table, dirty = self._table, set()
+        if table is None:
+            return set()
+        for lease in removed:
+            dirty |= {lease.mac, *table.concerned(lease.ip)}
+            table.remove(lease)
+            if lease.ip not in table.reserved and lease.ip not in table.holders and self._presence:
+                self._presence.forget([lease.ip])
+        for lease in added:
+            table.add(lease, now)
+            dirty |= {lease.mac, *table.concerned(lease.ip)}
+            if lease.expires is not None and lease.expires > now:
+                self._number += 1
+                heapq.heappush(self._ends, (lease.expires.timestamp(), self._number, lease))
+            if self._presence is not None:
+                self._presence.follow([lease.ip])
+        while self._ends and self._ends[0][0] <= now.timestamp():
+            _, _, lease = heapq.heappop(self._ends)
+            dirty |= {lease.mac, *table.concerned(lease.ip)}
+            table.end(lease)
+        return dirty
+
+    def _take_log(self, now: datetime) -> set[str]:
+        table = self._table
+        if table is None or (not self._from.log.look(now) and not self._baseline):
+            return set()
+        log = self._from.log.log
+        dirty = {mac for mac, _ in self._ignored.items() ^ log.ignored.items()}
+        dirty |= {mac for mac, _ in self._reasons.items() ^ log.reasons.items()}
+        self._ignored, self._reasons = dict(log.ignored), dict(log.reasons)
+        table.ignored, table.reasons = log.ignored, log.reasons
+        return dirty
+
+    def _take_wire(self) -> set[str]:
+        """The neighbour table and what we asked ourselves, as one."""
+        table, presence, plan = self._table, self._presence, self._plan
+        if table is None or presence is None or plan is None:
+            return set()
+        ips = presence.look()
+        clock = self._from.clock()
+        if clock - self._wired >= NEIGHBOURS_EVERY_S:
+            self._wired = clock
+            wire = self._from.neighbours(plan.interfaces.cluster)
+            ips |= {ip for ip, _ in self._wire.items() ^ wire.items()}
+            self._wire = wire
+            self._speaking = {}
+            for ip, neighbour in wire.items():
+                if neighbour.state == "reachable" and "." in ip:
+                    self._speaking.setdefault(neighbour.mac, []).append(ip)
+            ips |= self._alarmed
+        for ip in ips:
+            neighbour = self._wire.get(ip, Neighbour())
+            here = presence.here(ip)
+            if here is not None:
+                neighbour = Neighbour(presence.mac(ip) or neighbour.mac, "reachable" if here else "failed")
+            self._merged[ip] = neighbour
+            if ip not in self._wire and here is None:
+                del self._merged[ip]
+        table.neighbours = self._merged
+        return set().union(*(table.concerned(ip) for ip in ips))
+
+    def _redo(self, dirty: set[str], now: datetime) -> View:
+        """Make the rows of these machines anew."""
+        table = self._table
+        if table is None:
+            return View(False)
+        changed: list[Row] = []
+        gone: list[Row] = []
+        events: list[Event] = []
+        for mac in sorted(dirty):
+            before = [row for _, row in self._of.get(mac, [])]
+            after = [self._dressed(row, now) for row in table.rows_of(mac)]
+            self._place(mac, after)
+            known = [same(row) for row in before]
+            changed += [row for row in after if same(row) not in known]
+            kept = {row_id(row) for row in after}
+            gone += [row for row in before if row_id(row) not in kept]
+            if not self._baseline:
+                events += changes_of(before, after, now)
+        self._baseline = False
+        self.events.extend(events)
+        return View(True, tuple(changed), tuple(gone), tuple(events), self._from.leases.problem)
+
+    def _place(self, mac: str, after: Sequence[Row]) -> None:
+        """Put a machine's rows where they belong among all."""
+        assert self._table is not None  # noqa: S101
+        for keyed in self._of.pop(mac, []):
+            del self._order[bisect_left(self._order, keyed[0], key=lambda k: k[0])]
+        placed: list[Keyed] = []
+        for place, row in enumerate(after):
+            group, address, _, _ = row_key(row, place)
+            number = self._table.order.get(mac, 0) if row.kind == "node" else 0
+            placed.append(((group, number, address, mac, place), row))
+            insort(self._order, placed[-1], key=lambda k: k[0])
+        if placed:
+            self._of[mac] = placed
+
+    def _dressed(self, row: Row, now: datetime) -> Row:
+        """The row with its alarms, and with when it was first and last seen."""
+        presence = self._presence
+        alarms, reason = list(row.alarms), row.reason
+        if presence is not None and row.ip and row.state != "ignored":
+            claimants = presence.claimants(row.ip)
+            if len(claimants) > 1:
+                alarms.append("one-address")
+                reason = f"two machines say that {row.ip} is theirs: {', '.join(claimants)}"
+            elif presence.doubled(row.ip) == row.mac:
+                alarms.append("one-mac")
+                reason = f"two machines with the MAC {row.mac} answer at {row.ip}: one is a clone of the other"
+        if row.ip:
+            (self._alarmed.add if len(alarms) > len(row.alarms) else self._alarmed.discard)(row.ip)
+        if not alarms and row.kind == "node" and (other := self._elsewhere(row)):
+            alarms.append("one-mac")
+            reason = f"its MAC answers at {other} too: a second machine has it, or this one has a second address"
+        heard = [at for at in (*self._from.log.log.heard.get(row.mac, ()), *self._seen.get(row.mac, ())) if at <= now]
+        if row.reachable or (row.state in ("leased", "wrong-address") and not heard and not self._baseline):
+            heard.append(now)
+        if heard:
+            self._seen[row.mac] = (min(heard), max(heard))
+        first, last = self._seen.get(row.mac, (None, None))
+        return replace(row, alarms=tuple(alarms), reason=reason, first_seen=first, last_seen=last)
+
+    def _elsewhere(self, row: Row) -> str:
+        """Another address at which a node's MAC answers, "" where there is none."""
+        table = self._table
+        held = {lease.ip for lease in table.current.get(row.mac, [])} | {row.ip} if table else set()
+        return next((ip for ip in self._speaking.get(row.mac, ()) if ip not in held), "")
+
+
+def row_id(row: Row) -> tuple[str, str]:
+    """What makes a row the same one from look to look."""
+    return row.mac, row.ip
+
+
+def same(row: Row) -> Row:
+    """The row without what changes by merely looking."""
+    return replace(row, last_seen=None)
+
+
+def difference(old: Sequence[Lease], new: Sequence[Lease]) -> tuple[Sequence[Lease], Sequence[Lease]]:
+    """What is between the common beginning and the common end of the two: removed, added."""
+    start, end = common_ends(old, new)
+    return old[start : len(old) - end], new[start : len(new) - end]
