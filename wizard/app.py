@@ -199,9 +199,10 @@ class WizardApp(ChangingApp):
         self.draft = message.draft
 
     def on_page_next(self, message: Page.Next) -> None:
-        self.draft = message.draft
-        if self._page is not None and self._page.STEP in _STEP_PAGES:
-            self._go(STEPS[STEPS.index(self._page.STEP) + 1])
+        # A page that has been left may still have something to say.
+        if self._page is not None and message.step == self._page.STEP:
+            self.draft = message.draft
+            self._go(STEPS[STEPS.index(message.step) + 1])
 
     def on_page_go(self, message: Page.Go) -> None:
         self._go(message.page, message.field)

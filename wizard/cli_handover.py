@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.cli_show import read_plan
-from wizard.console import coloured, complain, finding_lines, has_error, out, out_json, say, table
+from wizard.console import complain, finding_lines, has_error, out, out_json, say, table
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
@@ -47,25 +47,22 @@ def instances(args: argparse.Namespace) -> int:
     """Reads every CNCI that answers, and says what is the matter with the others."""
     from wizard.host.ssh import Target, parse_target
     from wizard.monitor.board import known_here
-    from wizard.monitor.instances import HERE, parse_user, read_all, reading_json
+    from wizard.monitor.instances import HERE, parse_user, read_each, reading_json
 
     user = parse_user(args.instance_user)
     targets = [Target(text) if text in HERE else parse_target(text) for text in args.cnci]
-    readings = read_all(targets, known_here(), user)
-    if args.json:
-        out_json([reading_json(reading) for reading in readings])
-    else:
-        for number, reading in enumerate(readings):
-            if number:
-                out("")
+    failed = False
+    readings: dict[int, Reading] = {}
+    for place, reading in read_each(targets, known_here(), user):
+        readings[place] = reading
+        failed |= reading.failed
+        if not args.json:
+            # As they come: one that does not answer holds nobody up.
             _tell(reading)
-    sys.stdout.flush()
+            sys.stdout.flush()
     if args.json:
-        return 1 if any(reading.failed for reading in readings) else 0
-    for reading in readings:
-        if reading.failed:
-            complain(WizardError(reading.reason, reading.remedy))
-    return 1 if any(reading.failed for reading in readings) else 0
+        out_json([reading_json(readings[place]) for place in range(len(targets))])
+    return 1 if failed else 0
 
 
 def _tell(reading: Reading) -> None:
@@ -73,7 +70,7 @@ def _tell(reading: Reading) -> None:
     if reading.address not in (reading.cnci.rpartition("@")[2], ""):
         head += f" ({clean(reading.address, 80)})"
     if reading.failed:
-        out(f"{head}: {coloured(reading.state.replace('-', ' '), 'error', sys.stdout)}")
+        complain(WizardError(reading.reason, reading.remedy))
         return
     count = len(reading.instances)
     out(f"{head}: {count} instance{'' if count == 1 else 's'} on {len(reading.subnets)} "

@@ -14,6 +14,9 @@ from wizard.plan.model import Plan
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wizard.monitor.leases import Row
     from wizard.monitor.live import Monitor
 
 
@@ -237,19 +240,13 @@ def _watch_leases(monitor: Monitor, as_json: bool) -> int:
             raise nothing_applied()
 
 
-def lease_lines(rows: object) -> list[str]:
-    """Lease rows as a table for people."""
-    from collections.abc import Iterable
-
-    from wizard.monitor.leases import row_json
-
-    header = ["NAME", "ROLE", "ADDRESS", "MAC", "KIND", "STATE", "HERE"]
+def lease_lines(rows: Sequence[Row]) -> list[str]:
+    """Lease rows as a table for people; why something is the matter only where something is."""
+    header = ["NAME", "ROLE", "ADDRESS", "MAC", "KIND", "STATE", "HERE", "WHY"]
     body = []
-    for row in rows if isinstance(rows, Iterable) else ():
-        r = row_json(row)
-        here = {True: "yes", False: "no", None: "-"}[r["reachable"]]
-        telling = r["reason"] and (r["state"] != "ignored" or r["alarms"])
-        state = f"{r['state']}: {r['reason']}" if telling else r["state"]
-        role = r["role"] if isinstance(r["role"], str) else ",".join(r["role"] or [])
-        body.append([r["name"] or r["hostname"] or "-", role or "-", r["ip"] or "-", r["mac"], r["kind"], state, here])
-    return table(header, body)
+    for row in rows:
+        here = {True: "yes", False: "no", None: "-"}[row.reachable]
+        who = [row.name or row.hostname or "-", row.role or "-", row.ip or "-", row.mac]
+        body.append([*who, row.kind, row.state, here, row.reason])
+    told = len(header) if any(row.reason for row in rows) else -1
+    return table(header[:told], [cells[:told] for cells in body])

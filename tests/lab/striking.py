@@ -98,9 +98,7 @@ def running(
     lab: Laboratory, *argv: str, env: Mapping[str, str] | None = None, stdin: Any = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[str]]:
     """`ciao-wizard ARGV…` in the background. What it says is read at the end."""
-    front = lab.popen(
-        ["ciao-wizard", *argv], env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    front = lab.popen(["ciao-wizard", *argv], env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         yield front
     finally:

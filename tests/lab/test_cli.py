@@ -228,7 +228,7 @@ def test_a_node_that_is_added_gets_its_address_without_a_pause_for_the_others(la
 def pinging(lab: Laboratory, netns: str, address: str) -> Iterator[Any]:
     """Ping all the while, twenty times a second; call what is yielded after it for the number of lost packets."""
     process = lab.popen(["ping", "-n", "-i", "0.05", address], netns=netns, stdout=subprocess.PIPE)
-    pid = lab.run(["pgrep", "-n", "-x", "ping"]).stdout.strip()
+    pid = lab.wait_for(lambda: lab.run(["pgrep", "-x", "ping"], check=False).stdout.strip())
     told: list[str] = []
 
     def lost() -> int:

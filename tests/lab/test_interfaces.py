@@ -22,11 +22,9 @@ CORPORATE = "auto eth0\niface eth0 inet dhcp\n"
 SOURCE = "source /etc/network/interfaces.d/*\n\n"
 
 INTERFACES = {
-    "no source line": (LOOPBACK + CORPORATE, ""),
-    "no source line, no newline at the end": ((LOOPBACK + CORPORATE).rstrip("\n"), ""),
-    "eth1 by dhcp, not up": (SOURCE + LOOPBACK + CORPORATE + "\nauto eth1\niface eth1 inet dhcp\n    metric 7\n", ""),
-    "eth1 static, not up": (
-        SOURCE + LOOPBACK + CORPORATE + "\niface eth1 inet static\n    address 10.9.9.9/24\n# the end\n",
+    "no source line and no newline at the end": ((LOOPBACK + CORPORATE).rstrip("\n"), ""),
+    "eth1 by dhcp, raised with eth0, not up": (
+        SOURCE + LOOPBACK + "auto eth0 eth1\niface eth0 inet dhcp\n\niface eth1 inet dhcp\n    metric 7\n# the end\n",
         "",
     ),
     "eth1 static, up": (
@@ -38,8 +36,8 @@ INTERFACES = {
     ),
     "eth1 static with the very address, up": (
         LOOPBACK
-        + "auto eth0 eth1\niface eth0 inet dhcp\n\n"
-        + "iface eth1 inet static\n    address 192.168.0.200\n    netmask 255.255.255.0\n",
+        + CORPORATE
+        + "auto eth1\niface eth1 inet static\n    address 192.168.0.200\n    netmask 255.255.255.0\n",
         "ifup eth1",
     ),
 }

@@ -80,13 +80,14 @@ APPLIED = Status(
 )
 STEPS = [
     {"name": "check", "title": "check"},
-    {"name": "wires", "title": "ask both wires"},
-    {"name": "guard", "title": "hold back our DHCP"},
-    {"name": "address", "title": "cluster address"},
-    {"name": "rules", "title": "NAT and firewall"},
-    {"name": "dnsmasq", "title": "DHCP and DNS"},
+    {"name": "wires", "title": "wires: does anybody else answer DHCP on eth1?"},
+    {"name": "guard", "title": "guard: hold back our DHCP"},
+    {"name": "address", "title": "address: 192.168.0.200/24 on eth1"},
+    {"name": "rules", "title": "rules: NAT, 3 forwards, firewall"},
+    {"name": "dnsmasq", "title": "dnsmasq: bound to eth1 alone"},
     {"name": "verify", "title": "verify"},
     {"name": "keep", "title": "keep"},
+    {"name": "plan", "title": "file: /etc/ciao-wizard/gateway.toml"},
 ]
 
 
@@ -98,7 +99,7 @@ def event(seconds: float = 0, **more: Any) -> str:
 def steps_done() -> list[str]:
     """The lines of a trial up to the question."""
     lines = [event(0, step="check", state="done", detail="5 findings, no error", steps=STEPS)]
-    for number, step in enumerate(STEPS[1:-1], 1):
+    for number, step in enumerate(STEPS[1:7], 1):
         lines.append(event(number, step=step["name"], state="running", detail=step["title"]))
         lines.append(event(number + 0.5, step=step["name"], state="done", detail=f"{step['name']} is in place"))
     return lines

@@ -143,7 +143,7 @@ async def test_steps_that_nobody_announced_are_shown(start: Start) -> None:
             '{"step": 7}',
             event(1, step="recover", state="done", detail="the earlier run is undone", steps=STEPS),
         ]
-        await driver.says("the earlier run is undone", "ask both wires")
+        await driver.says("the earlier run is undone", "does anybody else answer")
 
 
 async def test_without_the_password_nothing_starts(start: Start) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from textual.events import Key
+
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
 
@@ -89,3 +91,18 @@ async def test_help_names_the_keys_of_the_page(start: Start) -> None:
         await driver.says("Help: Interfaces", "ctrl+r look again", "f4 swap")
         await driver.press("escape")
         await driver.until(lambda: "Help: Interfaces" not in driver.text())
+
+
+async def test_keys_act_in_their_order_however_fast_they_come(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        burst = [("ctrl+n", None), ("end", None), ("ctrl+u", None)]
+        burst += [(c, c) for c in "10.9.0.0/25"]
+        burst += [("backspace", None), ("4", "4"), ("tab", None), ("tab", None), ("tab", None), ("ctrl+u", None)]
+        burst += [(c, c) for c in "45m"]
+        burst += [("ctrl+n", None), ("ctrl+n", None), ("ctrl+n", None)]
+        for key, character in burst:
+            driver.app.post_message(Key(key, character))
+        await driver.page("Review")
+        draft = driver.app.draft
+        assert (draft.cidr, draft.gateway, draft.lease_time) == ("10.9.0.0/24", "10.9.0.200", "45m")

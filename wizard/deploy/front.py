@@ -33,14 +33,14 @@ class Following:
         # Open from now on: at its end a run may leave nothing, this file included.
         self.handle = events.open("rb")
         self.own = own
-        self.last_seen = time.monotonic() + (_START_PATIENCE_S if own else 0) - _TAKEOVER_PATIENCE_S
+        self.until = time.monotonic() + (_START_PATIENCE_S if own else 0)
 
     def alive(self) -> bool:
         """Whether more can come: the engine lives, may still be starting, or may just be replaced by another."""
         work = state.work()
         if work is not None and str(self.events) in work.get("events", []):
-            self.last_seen = max(self.last_seen, time.monotonic())
-        return time.monotonic() - self.last_seen < _TAKEOVER_PATIENCE_S
+            self.until = time.monotonic() + _TAKEOVER_PATIENCE_S
+        return time.monotonic() < self.until
 
     def __iter__(self) -> Iterator[Record | None]:
         try:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from wizard.deploy import state, verify
-from wizard.deploy.revert import kept_state
-from wizard.host import dnsmasq
+from wizard.deploy.journal import Journal
+from wizard.deploy.kept import changed_since, kept_state, live_path, read_journal
+from wizard.host import dnsmasq, firewall, network
+from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -80,6 +82,13 @@ def _state_without_work() -> str:
     return "applied" if Path(paths.PLAN_IN_FORCE).exists() else "absent"
 
 
+_UNDER_WAY = {
+    "apply": "an apply is under way",
+    "reset": "a reset is under way",
+    "rollback": "what a killed run left is being taken back",
+}
+
+
 def _pending(work: dict[str, Any]) -> Status:
     deadline = work.get("deadline")
     remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
@@ -87,7 +96,7 @@ def _pending(work: dict[str, Any]) -> Status:
     checks: tuple[verify.Check, ...] = ()
     if remaining is not None and text is not None:
         checks = tuple(verify.checks(load(text, str(work.get("source", "")))))
-    reason = "an apply is under way"
+    reason = _UNDER_WAY.get(str(work.get("kind")), "a change is under way")
     if remaining is not None:
         reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"
     healthy = bool(checks) and all(c.ok is not False for c in checks)
@@ -95,7 +104,13 @@ def _pending(work: dict[str, Any]) -> Status:
 
 
 def _interrupted(plan: str | None) -> Status:
+    damage = read_journal(Journal()).damage if os.geteuid() == 0 else ()
     reason = "a run was cut off: 'ciao-wizard rollback' takes it back, and so does the next apply or reset"
+    if damage:
+        reason = (
+            f"{'; '.join(damage)}: 'ciao-wizard rollback' takes back what was under way, and what bears our names "
+            "where nothing else is known; it says what it cannot prove"
+        )
     return Status("interrupted", False, plan, None, (), (), reason)
 
 
@@ -108,7 +123,7 @@ def _since() -> str | None:
 
 
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
-    """What no longer is as it was applied, file by file."""
+    """What no longer is as it was applied, file by file and rule by rule. Without root only the files are seen."""
     found = []
     for file in render(plan, text, dnsmasq.user_id()):
         now = read_text(file.path)
@@ -116,6 +131,22 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
             found.append(f"{file.path} is missing")
         elif now != file.text:
             found.append(f"{file.path} was changed")
-    if text != (read_text(f"{paths.LIVE}/gateway.toml") or text):
+    if text != (read_text(live_path(paths.PLAN_IN_FORCE)) or text):
         found.append(f"{paths.PLAN_IN_FORCE} was changed and not applied since")
+    main = read_text(paths.INTERFACES_MAIN) or ""
+    if network.main_file_for(main, plan.interfaces.cluster) != main:
+        found.append(f"{paths.INTERFACES_MAIN} was changed: it gets in the way of {paths.INTERFACES_FILE}")
+    if os.geteuid() == 0:
+        reading = read_journal(Journal())
+        known = {line.split()[0] for line in found}
+        found += [line for line in changed_since(reading.written()) if line.split()[0] not in known]
+        found += [f"{line}; a reset cannot prove all that it gives back" for line in reading.damage]
+        found += _rules_changed()
     return tuple(found)
+
+
+def _rules_changed() -> list[str]:
+    try:
+        return firewall.changes(live_path(paths.NAT_SCRIPT))
+    except CommandFailed as error:
+        return [str(error)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,23 @@ def expected_table_text(path: str) -> str:
         "unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list table inet ciao_gateway', path
     )
     return _without_armed(listed)
+
+
+def changes(path: str) -> list[str]:
+    """What of the rules of the nat.sh at `path` somebody took away or added since, a line each; [] where nothing.
+
+    Raises CommandFailed where the script itself does not work.
+    """
+    loaded, expected = table_text(), expected_table_text(path)
+    name = " ".join(TABLE)
+    if loaded is None:
+        return [f"the table {name} is not loaded"]
+    found = []
+    for line in difflib.ndiff(expected.splitlines(), loaded.splitlines()):
+        if line[:2] in ("- ", "+ ") and line[2:].strip() not in ("", "}"):
+            found.append(f"{'missing' if line[0] == '-' else 'added'} in {name}: {line[2:].strip()}")
+    status = script(path, "status").splitlines()
+    return found + [" ".join(line.split()) for line in status if line.endswith((": ours is missing", ": off"))]
 
 
 def _without_armed(listing: str) -> str:

@@ -6,12 +6,13 @@ import contextlib
 import errno
 import socket
 import struct
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from wizard.host.facts_nics import is_usable_name
-from wizard.host.tap import Tap, ether_type
+from wizard.host.tap import ether_type
 from wizard.plan.findings import NeedsRoot
 
 _ARP = 0x0806
@@ -19,6 +20,9 @@ _ARP_HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
 _ARP_BODY = struct.Struct("!6s4s6s4s")
 _REQUEST, _REPLY = 1, 2
 _MOST_READ = 4000
+_ALL_PROTOCOLS = 0x0003
+_ATTACH_FILTER = 26
+_QUIET = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 # Where traceroute begins: nobody listens there, and so the machine itself answers.
 _CLOSED_PORT = 33434
 _IP_RECVERR = 11
@@ -28,11 +32,13 @@ _FROM_WIRE = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`here`: whether somebody is at `ip`. `mac` is "" where that is not told. `reply`: to what we asked, and not
-    something that was overheard."""
+    """`here`: whether somebody is at `ip`; None where it is no answer, but somebody else here who asked as well.
+
+    `mac` is "" where that is not told. `reply`: to a question from here, and not something that was overheard.
+    """
 
     ip: str
-    here: bool
+    here: bool | None
     mac: str = ""
     reply: bool = True
 
@@ -65,9 +71,16 @@ class ArpProber:
             raise OSError(errno.ENODEV, "no such NIC")
         self._mac = bytes.fromhex(Path(f"/sys/class/net/{nic}/address").read_text().strip().replace(":", ""))
         self._ip = socket.inet_aton(own_ip)
-        self._tap = Tap(ether_type(_ARP))
         try:
-            self._tap.listen(nic)
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | _QUIET, 0)
+        except PermissionError:
+            raise NeedsRoot("asking a wire needs root (CAP_NET_RAW)", "run it with sudo") from None
+        code = array("B", b"".join(struct.pack("=HBBI", *step) for step in ether_type(_ARP)))
+        described = struct.pack("@HP", len(code) // 8, code.buffer_info()[0])
+        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
+        try:
+            # Every protocol: only such a socket hears what others on this machine ask.
+            self._socket.bind((nic, _ALL_PROTOCOLS))
         except OSError:
             self.close()
             raise
@@ -77,35 +90,36 @@ class ArpProber:
         frame = b"\xff" * 6 + self._mac + struct.pack("!H", _ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
         with contextlib.suppress(OSError):
             # No carrier, no NIC: nobody answers, which is the truth.
-            self._tap.send(frame)
+            self._socket.send(frame)
 
     def collect(self) -> list[Answer]:
         found = []
         for _ in range(_MOST_READ):
             try:
-                received = self._tap.receive(0)
+                frame, address = self._socket.recvfrom(2048)
             except OSError:
+                # Nothing more, or the NIC is down.
                 break
-            if received is None:
-                break
-            answer = self._answer(received[0])
+            answer = self._answer(frame, address[2] == socket.PACKET_OUTGOING)
             if answer is not None:
                 found.append(answer)
         return found
 
-    def _answer(self, frame: bytes) -> Answer | None:
+    def _answer(self, frame: bytes, ours: bool) -> Answer | None:
         if len(frame) < 42 or frame[14:20] != _ARP_HEADER:
             return None
         operation = int.from_bytes(frame[20:22], "big")
         mac, ip, _, target = _ARP_BODY.unpack_from(frame, 22)
+        if ours:
+            # The kernel's, or another monitor's. Both get their answers, and we hear those too.
+            return Answer(socket.inet_ntoa(target), None) if operation == _REQUEST else None
         # 0.0.0.0: somebody asks whether an address is free.
         if ip == bytes(4) or mac == self._mac or mac[0] & 1:
             return None
-        asked = operation == _REPLY and target == self._ip
-        return Answer(socket.inet_ntoa(ip), True, mac.hex(":"), asked)
+        return Answer(socket.inet_ntoa(ip), True, mac.hex(":"), operation == _REPLY and target == self._ip)
 
     def close(self) -> None:
-        self._tap.__exit__(None, None, None)
+        self._socket.close()
 
 
 class UdpProber:
@@ -117,7 +131,7 @@ class UdpProber:
     sure = False
 
     def __init__(self, nic: str = "") -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | _QUIET)
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         if nic:
             with contextlib.suppress(OSError):

@@ -6,8 +6,8 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -136,12 +136,14 @@ def ways_to(ip: str, cnci: str, login: str, user: str, jump: str) -> Ways:
     return Ways(direct, f"ssh -J {line}", f"ssh -J {jump},{line}", None, why)
 
 
-def read_all(targets: Sequence[Target], known: Known, user: str = "demouser") -> tuple[Reading, ...]:
-    """One reading for each target, in their order; all are asked at the same time and none waits for another."""
+def read_each(targets: Sequence[Target], known: Known, user: str = "demouser") -> Iterator[tuple[int, Reading]]:
+    """Each target's place and its reading, whoever answers first first: all are asked at the same time."""
     if not targets:
-        return ()
+        return
     with ThreadPoolExecutor(min(len(targets), MOST_AT_ONCE)) as pool:
-        return tuple(pool.map(lambda target: read_one(target, known, user), targets))
+        asked = {pool.submit(read_one, target, known, user): place for place, target in enumerate(targets)}
+        for done in as_completed(asked):
+            yield asked[done], done.result()
 
 
 def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:

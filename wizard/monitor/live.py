@@ -172,6 +172,7 @@ class Monitor:
                 heapq.heappush(self._ends, (lease.expires.timestamp(), self._number, lease))
             if self._presence is not None:
                 self._presence.follow([lease.ip])
+                self._presence.hurry([lease.ip])
         while self._ends and self._ends[0][0] <= now.timestamp():
             _, _, lease = heapq.heappop(self._ends)
             dirty |= {lease.mac, *table.concerned(lease.ip)}
@@ -271,7 +272,10 @@ class Monitor:
             alarms.append("one-mac")
             reason = f"its MAC answers at {other} too: a second machine has it, or this one has a second address"
         heard = [at for at in (*self._from.log.log.heard.get(row.mac, ()), *self._seen.get(row.mac, ())) if at <= now]
-        if row.reachable or (row.state in ("leased", "wrong-address") and not heard and not self._baseline):
+        silent = presence.silent_for(row.ip) if presence is not None and row.reachable is not None else None
+        if silent is not None:
+            heard.append(now - timedelta(seconds=silent))
+        elif row.reachable or (row.state in ("leased", "wrong-address") and not heard and not self._baseline):
             heard.append(now)
         if heard:
             self._seen[row.mac] = (min(heard), max(heard))

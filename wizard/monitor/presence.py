@@ -28,6 +28,7 @@ class _Asked:
     asked: float = 0.0
     tries: int = 0
     questions: int = 0
+    others: float = float("-inf")
     answered: float | None = None
     here: bool | None = None
     replies: dict[str, int] = field(default_factory=dict)
@@ -38,7 +39,7 @@ class _Asked:
 
 
 class Presence:
-    """Give it the addresses of interest with `follow`, then `look` often; it tells which of them changed."""
+    """Give it the addresses of interest with `follow`, then `look` often; it tells what is new at which of them."""
 
     def __init__(self, prober: Prober, clock: Callable[[], float] = time.monotonic) -> None:
         self.prober = prober
@@ -56,12 +57,21 @@ class Presence:
                 self._asked[ip] = _Asked(now)
                 heapq.heappush(self._queue, (now, ip))
 
+    def hurry(self, ips: Iterable[str]) -> None:
+        """Ask these at once: something has happened there."""
+        now = self._clock()
+        for ip in ips:
+            asked = self._asked.get(ip)
+            if asked is not None and asked.tries == 0:
+                asked.due = now
+                heapq.heappush(self._queue, (now, ip))
+
     def forget(self, ips: Iterable[str]) -> None:
         for ip in ips:
             self._asked.pop(ip, None)
 
     def look(self) -> set[str]:
-        """Take the answers, ask who is due; the addresses of which something new is known."""
+        """Take the answers, ask who is due; the addresses that somebody answered at, or that changed."""
         now = self._clock()
         changed = set()
         for answer in self.prober.collect():
@@ -90,6 +100,11 @@ class Presence:
         """Who answered last at an address; "" where that was not told."""
         asked = self._asked.get(ip)
         return "" if asked is None else asked.last_mac
+
+    def silent_for(self, ip: str) -> float | None:
+        """Seconds since somebody answered at an address; None where nobody ever did."""
+        asked = self._asked.get(ip)
+        return None if asked is None or asked.answered is None else self._clock() - asked.answered
 
     def claimants(self, ip: str) -> tuple[str, ...]:
         """The MACs of several machines that all say that an address is theirs; () where it is one."""
@@ -121,7 +136,8 @@ class Presence:
             return asked.here is not before
         if asked.tries == 0:
             asked.replies.clear()
-            asked.questions = 0
+            # What another asked a moment ago may be answered yet.
+            asked.questions = int(now - asked.others < WAIT_S)
         self._credit -= 1
         asked.tries += 1
         asked.questions += 1
@@ -132,6 +148,10 @@ class Presence:
 
     def _take(self, asked: _Asked, answer: Answer, now: float) -> bool:
         before = (asked.here, len(asked.flips), len(asked.doubles))
+        if answer.here is None:
+            asked.questions += 1
+            asked.others = now
+            return False
         asked.here = answer.here
         if answer.mac:
             self._claim(asked, answer, now)
@@ -142,7 +162,7 @@ class Presence:
                 # Somebody who seems to be two is asked again soon, to be sure.
                 asked.due = now + (WAIT_S if asked.flips or asked.doubles else PERIOD_S)
                 heapq.heappush(self._queue, (asked.due, answer.ip))
-        return before != (asked.here, len(asked.flips), len(asked.doubles))
+        return bool(answer.here) or before != (asked.here, len(asked.flips), len(asked.doubles))
 
     def _claim(self, asked: _Asked, answer: Answer, now: float) -> None:
         since = now - MEMORY_S
@@ -153,8 +173,8 @@ class Presence:
             asked.flips.append(now)
         asked.last_mac = answer.mac
         asked.macs[answer.mac] = now
-        # Two questions may well have two answers.
-        if answer.reply and asked.questions == 1 and now - asked.asked <= WAIT_S:
+        # Two questions may well have two answers, whoever put them.
+        if answer.reply and now - asked.asked <= WAIT_S:
             asked.replies[answer.mac] = asked.replies.get(answer.mac, 0) + 1
-            if asked.replies[answer.mac] == 2:
+            if asked.replies[answer.mac] == asked.questions + 1:
                 asked.doubles.append((now, answer.mac))

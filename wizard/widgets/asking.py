@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from textual.app import App
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
 from wizard.plan.findings import WizardError
+from wizard.widgets.keys import OrderedKeysApp
 
 _Value = TypeVar("_Value")
 
 
-class AskingApp(App[None]):
+class AskingApp(OrderedKeysApp):
     """Questions come in groups; only the answer to a group's latest question counts."""
 
     @dataclass

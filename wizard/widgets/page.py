@@ -68,6 +68,7 @@ class Page(Screen[None]):
     class Next(Message):
         """This step is done."""
 
+        step: str
         draft: Draft
 
     class Back(Message):
@@ -225,7 +226,7 @@ class StepPage(Page):
             self.point_at(errors[0].field)
             self.notify("See what is marked ✗. ctrl+n again goes on all the same.", severity="warning", markup=False)
         else:
-            self.post_message(self.Next(self.draft))
+            self.post_message(self.Next(self.STEP, self.draft))
 
 
 def finding_text(finding: Finding, name: str) -> Text:

@@ -11,9 +11,9 @@ from wizard.progress import Progress, StepState
 from wizard.widgets.words import Words
 
 _SIGNS = {"waiting": "·", "running": "▶", "done": "✓", "skipped": "–", "failed": "✗", "undone": "↩"}
-_TITLE = 22
+_NAME = 12
 _TIME = 9
-_LEAST_DETAIL = 20
+_LEAST_ABOUT = 20
 
 
 class StepsView(VerticalScroll, can_focus=False):
@@ -35,16 +35,25 @@ class StepsView(VerticalScroll, can_focus=False):
 
 
 def step_line(step: StepState, width: int) -> Text:
-    """Sign, title, detail, and at the right the time it took or its state in a word."""
+    """Sign, name, what it is about, and at the right the time it took or its state in a word."""
     sign = _SIGNS.get(step.state, "?")
     loud = "bold" if step.state in ("running", "failed") else "dim" if step.state == "waiting" else ""
     took = "" if step.took_s is None else f"{step.took_s:.1f} s"
     last = took if step.state == "done" else "" if step.state == "waiting" else step.state
-    text = Text.assemble((f" {sign} ", loud))
-    title = Text(step.title or step.name, loud)
-    title.truncate(_TITLE, overflow="ellipsis", pad=True)
-    text.append_text(title).append(" ")
-    room = max(width - _TITLE - _TIME - 5, _LEAST_DETAIL)
-    detail = Text(step.detail)
-    detail.truncate(room, overflow="ellipsis", pad=True)
-    return text.append_text(detail).append(last.rjust(_TIME), loud)
+    # Titles are "name: what it does".
+    name, colon, what = (step.title or step.name).partition(": ")
+    told = step.detail if step.detail != step.title else ""
+    # What came of it says more than what it was to be; but which file it was stays.
+    about = told or what
+    if colon and what.startswith("/") and told:
+        about = f"{what} · {told}"
+    room = max(width - _NAME - _TIME - 4, _LEAST_ABOUT)
+    return Text.assemble(
+        (f" {sign} ", loud), _fitted(name, _NAME, loud), " ", _fitted(about, room), (last.rjust(_TIME), loud)
+    )
+
+
+def _fitted(words: str, width: int, style: str = "") -> Text:
+    text = Text(words, style)
+    text.truncate(width, overflow="ellipsis", pad=True)
+    return text

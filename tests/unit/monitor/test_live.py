@@ -1,0 +1,364 @@
+"""The monitor that remembers: rows, events and alarms from look to look."""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from netaddr import EUI, IPAddress
+
+from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, PLAN, START, STRANGER, TENANT, World
+from wizard.host.neighbours import Neighbour
+from wizard.monitor.leases import parse_leases, rows
+from wizard.monitor.live import difference
+from wizard.monitor.watch import SETTLED_SECONDS
+from wizard.plan.model import Node, Role
+
+HOME = "192.168.0.101"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_the_first_look_shows_all_and_nobody_comes_by_that(world: World) -> None:
+    world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
+    view = world.monitor.look()
+
+    assert view.applied
+    assert [(row.mac, row.state) for row in world.monitor.rows] == [
+        (CONTROLLER, "leased"),
+        (COMPUTE, "missing"),
+        (CNCI, "leased"),
+    ]
+    assert set(view.changed) == set(world.monitor.rows)
+    assert view.events == ()
+
+
+def test_nothing_new_is_nothing_changed(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER]
+    # Two seconds until it is sure that the other one is not there.
+    world.wait(3)
+    for _ in range(100):
+        world.clock += 0.25
+        world.now += timedelta(seconds=0.25)
+        view = world.monitor.look()
+        assert (view.changed, view.gone, view.events) == ((), (), ())
+
+
+def test_a_node_that_boots_is_shown_at_the_next_look(world: World) -> None:
+    world.monitor.look()
+    world.leases((CONTROLLER, HOME))
+    view = world.monitor.look()
+
+    assert [(row.mac, row.state) for row in view.changed] == [(CONTROLLER, "leased")]
+    (event,) = view.events
+    assert (event.kind, event.mac, event.ip, event.name) == ("came", CONTROLLER, HOME, "controller")
+    assert event.as_json()["event"] == "came"
+
+
+def test_one_that_is_unplugged_is_unreachable_within_ten_seconds_whenever_that_is(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    chance = random.Random(1)  # noqa: S311
+    for _ in range(20):
+        world.wire.there[HOME] = [CONTROLLER]
+        world.wait(7 + chance.random() * 8)
+        assert world.row(CONTROLLER).reachable is True
+        del world.wire.there[HOME]
+        world.wait(9.5)
+        assert world.row(CONTROLLER).reachable is False
+        assert world.row(CONTROLLER).state == "leased"
+    assert world.events()[:2] == [("left", CONTROLLER), ("came", CONTROLLER)]
+
+
+def test_a_machine_is_asked_gently(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER]
+    world.wait(120)
+    assert 10 <= world.wire.asked.count(HOME) <= 21
+
+
+def test_hundreds_are_not_asked_in_a_burst(world: World) -> None:
+    world.leases(
+        *[(f"02:22:00:00:{n >> 8:02x}:{n & 255:02x}", f"192.168.{4 + (n >> 8)}.{n & 255}") for n in range(2000)]
+    )
+    world.monitor.look()
+    counts = []
+    for _ in range(40):
+        before = len(world.wire.asked)
+        world.wait(0.25)
+        counts.append(len(world.wire.asked) - before)
+    assert max(counts) <= 100
+    assert sum(counts) <= 1100
+
+
+def test_first_and_last_seen(world: World) -> None:
+    world.monitor.look()
+    world.wait(5)
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER]
+    world.wait(20)
+    first = world.row(CONTROLLER)
+    assert START + timedelta(seconds=5) <= first.first_seen <= START + timedelta(seconds=6)
+    del world.wire.there[HOME]
+    world.wait(60)
+    gone = world.row(CONTROLLER)
+    assert gone.first_seen == first.first_seen
+    assert START + timedelta(seconds=10) <= gone.last_seen <= START + timedelta(seconds=26)
+    assert world.row(COMPUTE).first_seen is None
+
+
+def test_first_seen_is_taken_from_the_log_where_it_goes_further_back(world: World) -> None:
+    world.log(f"DHCPACK(eth1) {HOME} {CONTROLLER} controller")
+    world.now += timedelta(hours=1)
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER]
+    world.wait(1)
+    assert world.row(CONTROLLER).first_seen == START
+    assert world.row(CONTROLLER).last_seen >= START + timedelta(hours=1)
+
+
+def test_moved_left_and_ended(world: World) -> None:
+    world.leases((CNCI, "192.168.0.65"), (STRANGER, "192.168.0.66"))
+    world.monitor.look()
+    world.leases((CNCI, "192.168.0.70"), (STRANGER, "192.168.0.66"))
+    view = world.monitor.look()
+    assert [(e.kind, e.words) for e in view.events] == [("moved", "moved from 192.168.0.65 to 192.168.0.70")]
+    assert [row.ip for row in view.gone] == ["192.168.0.65"]
+    world.leases((STRANGER, "192.168.0.66"))
+    assert [(e.kind, e.mac) for e in world.monitor.look().events] == [("left", CNCI)]
+    # No line of the file changes when a lease's time is over.
+    world.now += timedelta(hours=12)
+    view = world.monitor.look()
+    assert [(e.kind, e.mac) for e in view.events] == [("left", STRANGER)]
+    assert [row.mac for row in world.monitor.rows] == [CONTROLLER, COMPUTE]
+
+
+def test_a_clock_that_was_ahead_and_is_set_back_brings_leases_back(world: World) -> None:
+    world.leases((CNCI, "192.168.0.65"))
+    world.now += timedelta(days=2)
+    world.monitor.look()
+    assert CNCI not in [row.mac for row in world.monitor.rows]
+    world.now -= timedelta(days=2)
+    world.monitor.look()
+    assert world.row(CNCI).state == "leased"
+
+
+def test_a_stranger_that_is_ignored_is_told_once(world: World) -> None:
+    world.monitor.look()
+    for _ in range(5):
+        world.log(f"DHCPDISCOVER(eth1) {STRANGER} ignored")
+        world.wait(1)
+    assert world.events() == [("refused", STRANGER)]
+    assert "5 times" in world.row(STRANGER).reason
+    world.log(f"DHCPACK(eth1) 192.168.0.9 {STRANGER}")
+    world.leases((STRANGER, "192.168.0.9"))
+    world.wait(1)
+    assert world.row(STRANGER).state == "leased"
+
+
+def test_a_log_that_was_started_anew_is_read_on(world: World) -> None:
+    world.monitor.look()
+    world.log(f"DHCPDISCOVER(eth1) {STRANGER} ignored")
+    world.monitor.look()
+    world.log_path.rename(world.log_path.with_suffix(".1"))
+    world.log(f"DHCPDISCOVER(eth1) {CNCI} ignored")
+    world.monitor.look()
+    assert {STRANGER, CNCI} <= {row.mac for row in world.monitor.rows}
+
+
+def test_a_line_of_the_log_that_is_being_written_is_waited_for(world: World) -> None:
+    world.monitor.look()
+    with world.log_path.open("a") as handle:
+        handle.write(f"Nov 22 12:00:00 dnsmasq-dhcp[43]: DHCPDISCOVER(eth1) {STRANGER} ")
+        handle.flush()
+        world.monitor.look()
+        handle.write("ignored\n")
+    world.monitor.look()
+    assert world.row(STRANGER).state == "ignored"
+
+
+def test_a_clone_of_a_mac_is_called_one(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER]
+    world.wait(10)
+    assert world.row(CONTROLLER).alarms == ()
+    world.wire.there[HOME] = [CONTROLLER, CONTROLLER]
+    world.wait(10)
+    row = world.row(CONTROLLER)
+    assert row.alarms == ("one-mac",)
+    assert "clone" in row.reason
+    assert ("alarm", CONTROLLER) in world.events()
+    world.wire.there[HOME] = [CONTROLLER]
+    world.wait(60)
+    assert world.row(CONTROLLER).alarms == ()
+
+
+def test_two_machines_with_one_address(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER, STRANGER]
+    world.wait(15)
+    row = world.row(CONTROLLER)
+    assert row.alarms == ("one-address",)
+    assert CONTROLLER in row.reason
+    assert STRANGER in row.reason
+
+
+def test_an_address_that_passes_to_another_machine_is_no_conflict(world: World) -> None:
+    world.leases((CNCI, "192.168.0.65"))
+    world.wire.there["192.168.0.65"] = [CNCI]
+    world.wait(10)
+    world.leases((STRANGER, "192.168.0.65"))
+    world.wire.there["192.168.0.65"] = [STRANGER]
+    world.wait(30)
+    assert world.row(STRANGER).alarms == ()
+    assert world.row(STRANGER).reachable is True
+
+
+def test_a_nodes_mac_at_a_second_address(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.neighbours = {"192.168.0.77": Neighbour(CONTROLLER, "reachable")}
+    world.monitor.look()
+    row = world.row(CONTROLLER)
+    assert row.alarms == ("one-mac",)
+    assert "192.168.0.77" in row.reason
+
+
+def test_a_tenants_mac_is_a_leak_and_says_whose(world: World) -> None:
+    world.monitor.look()
+    world.leases((TENANT, "192.168.0.65"))
+    view = world.monitor.look()
+    assert world.row(TENANT).alarms == ("tenant-mac",)
+    assert "172.16.0.2" in world.row(TENANT).reason
+    assert ("alarm", TENANT) in [(e.kind, e.mac) for e in view.events]
+
+
+def test_somebody_else_at_the_address_is_not_taken_for_the_node(world: World) -> None:
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [STRANGER]
+    world.wait(2)
+    assert world.row(CONTROLLER).reachable is None
+    assert STRANGER in world.row(CONTROLLER).reason
+
+
+def test_where_silence_means_nothing_nobody_is_called_gone_who_never_answered(world: World) -> None:
+    world.wire.sure = False
+    world.leases((CONTROLLER, HOME))
+    world.wait(30)
+    assert world.row(CONTROLLER).reachable is None
+    world.neighbours = {HOME: Neighbour(CONTROLLER, "failed")}
+    world.wait(2)
+    assert world.row(CONTROLLER).reachable is False
+
+
+def test_torn_and_empty_moments_lose_nothing(world: World) -> None:
+    world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
+    world.monitor.look()
+    for text in ("", "1", "1763"):
+        world.lease_path.write_text(text)
+        view = world.monitor.look()
+        assert (view.events, view.gone) == ((), ())
+        assert {row.mac for row in world.monitor.rows} == {CONTROLLER, COMPUTE, CNCI}
+
+
+def test_an_adopted_stranger_becomes_a_node_while_we_look_on(world: World) -> None:
+    world.leases((STRANGER, "192.168.0.66"))
+    world.monitor.look()
+    assert world.row(STRANGER).kind == "stranger"
+    node = Node("compute2", (Role.COMPUTE,), EUI(STRANGER), IPAddress("192.168.0.105"))
+    world.plan = replace(PLAN, nodes=(*PLAN.nodes, node))
+    view = world.monitor.look()
+    row = world.row(STRANGER)
+    assert (row.kind, row.name, row.state) == ("node", "compute2", "wrong-address")
+    assert row in view.changed
+
+
+def test_nothing_applied_and_then_something(tmp_path: Path) -> None:
+    world = World(tmp_path, None)
+    assert not world.monitor.look().applied
+    world.plan = PLAN
+    assert world.monitor.look().applied
+    assert len(world.monitor.rows) == 2
+    world.plan = None
+    view = world.monitor.look()
+    assert not view.applied
+    assert len(view.gone) == 2
+
+
+addresses = st.integers(1, 12).map(lambda n: f"192.168.0.{100 + n}")
+macs = st.sampled_from([CONTROLLER, COMPUTE, CNCI, STRANGER, TENANT, "02:01:00:00:00:01"])
+expiries = st.sampled_from([0, 1, *(int(START.timestamp()) + n for n in (5, 50, 500_000))])
+lines = st.builds(lambda e, m, i: f"{e} {m} {i} * *", expiries, macs, addresses)
+files = st.lists(
+    st.lists(st.one_of(lines, lines, st.sampled_from(["", "duid 00:01", "nonsense"])), max_size=8), max_size=8
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files)
+def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[str]]
+) -> None:
+    world = World(tmp_path_factory.mktemp("world"))
+    for number, file in enumerate(files):
+        world.leases(*file)
+        world.clock += 1 + number
+        world.now += timedelta(seconds=7)
+        world.monitor.look()
+        # What is empty may be half written, and is believed only after a while.
+        world.clock += SETTLED_SECONDS
+        world.monitor.look()
+        held, _ = parse_leases(world.lease_path.read_text())
+        # Two leases of one address: whose it is depends on who came last, which a file cannot say.
+        if len({lease.ip for lease in held}) < len(held):
+            return
+        fresh = rows(world.plan, held, now=world.now)
+        seen = {(row.mac, row.ip, row.kind, row.state) for row in world.monitor.rows}
+        assert seen == {(row.mac, row.ip, row.kind, row.state) for row in fresh}
+        order = [row.mac for row in world.monitor.rows]
+        assert order == [row.mac for row in fresh]
+
+
+@given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
+def test_difference(old: list[int], new: list[int]) -> None:
+    removed, added = difference(old, new)  # type: ignore[arg-type]
+    start = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    assert old[:start] + list(removed) + old[start + len(removed) :] == old
+    assert old[:start] + list(added) + old[start + len(removed) :] == new
+
+
+def many(count: int) -> Iterator[tuple[str, str]]:
+    for n in range(count):
+        yield f"02:22:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}", f"192.168.{1 + (n >> 8) % 250}.{n & 255}"
+
+
+def cost_of_one(tmp: Path, count: int, tries: int = 60) -> float:
+    """The seconds that one renewed lease costs among so many, without the reading of the file; the median."""
+    tmp.mkdir()
+    world = World(tmp)
+    world.leases(*many(count))
+    world.monitor.look()
+    held = {lease.mac: lease for lease in parse_leases(world.lease_path.read_text())[0]}
+    chance, costs = random.Random(2), []  # noqa: S311
+    for number in range(tries):
+        old = held[chance.choice(list(held))]
+        new = replace(old, expires=old.expires + timedelta(seconds=number + 1))  # type: ignore[operator]
+        held[old.mac] = new
+        start = time.perf_counter()
+        view = world.monitor.feed([old], [new], world.now)
+        costs.append(time.perf_counter() - start)
+        assert [row.expires for row in view.changed] == [new.expires]
+    return sorted(costs)[tries // 2]
+
+
+def test_one_lease_among_thousands_costs_what_it_costs_among_a_hundred(tmp_path: Path) -> None:
+    few, lots = cost_of_one(tmp_path / "few", 100), cost_of_one(tmp_path / "lots", 20_000)
+    # Two hundred times as many. Sorting them anew each time would cost a hundred times as much.
+    assert lots < few * 4

@@ -1,0 +1,47 @@
+"""A machine that was seen becomes a node of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netaddr import IPAddress
+
+from wizard.plan.addresses import SubnetFull, assign
+from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
+from wizard.plan.findings import Severity, WizardError
+from wizard.plan.model import Node, Plan
+from wizard.plan.planfile import dump, load
+from wizard.plan.rules import check_plan
+
+
+def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:
+    """`plan_text` with one node more, its comments and its order kept; to be applied as any other plan.
+
+    Over the plan in force such an apply writes one reservation and has dnsmasq read it, without an outage. The
+    node gets the next free address where `ip` is None. Raises WizardError where a field is no good, or where the
+    plan has the machine, the name or the address already; PlanUnreadable where `plan_text` is no plan.
+    """
+    plan = load(plan_text, "the plan")
+    node = Node(parse_node_name(name), parse_roles(role), parse_mac(mac), parse_address(ip) if ip else None)
+    known = next((n for n in plan.nodes if n.mac == node.mac), None)
+    if known is not None:
+        raise WizardError(f"{format_mac(node.mac)} is a node of the plan already: {known.name}", "Nothing is to do.")
+    if any(n.name == node.name for n in plan.nodes):
+        raise WizardError(f"there is a node {node.name} already", "Choose another name.")
+    if node.ip is None:
+        # Written down, so that it stays its own whatever is added later.
+        node = replace(node, ip=_next_address(plan, node))
+    before = {(finding.code, finding.field) for finding in check_plan(plan) if finding.severity is Severity.ERROR}
+    grown = replace(plan, nodes=(*plan.nodes, node))
+    for finding in check_plan(grown):
+        if finding.severity is Severity.ERROR and (finding.code, finding.field) not in before:
+            raise WizardError(finding.message, finding.remedy)
+    return dump(grown, plan_text)
+
+
+def _next_address(plan: Plan, node: Node) -> IPAddress | None:
+    """What the wizard would choose for it, after the nodes that have no address of their own either."""
+    try:
+        return assign(replace(plan, nodes=(*plan.nodes, node))).nodes[-1].ip
+    except SubnetFull as error:
+        raise WizardError(f"no address is left for {node.name}", error.remedy) from None

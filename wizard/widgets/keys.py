@@ -1,0 +1,62 @@
+"""Keys that act in the order in which they were pressed."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+from textual import events
+from textual.app import App
+from textual.message_pump import MessagePump
+
+# A widget that was removed by the key it was handling cannot tell when it is done.
+PATIENCE_S = 0.25
+
+
+class OrderedKeysApp(App[None]):
+    """Hands out one key after the other.
+
+    In Textual a letter reaches its field at once, but a bound key acts only when it has bubbled up to the app.
+    Where keys come in bursts, as over a slow line, tab and backspace so act on what was typed after them.
+    """
+
+    def __init__(self, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self._keys: deque[events.Key] = deque()
+        self._key_number = 0
+        self._key_under_way = False
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._keys.append(event)
+            if not self._key_under_way:
+                await self._next_key()
+        else:
+            await super().on_event(event)
+
+    async def _next_key(self) -> None:
+        self._key_under_way = bool(self._keys)
+        if not self._keys:
+            return
+        self._key_number += 1
+        key = self._keys.popleft()
+        target = self.focused or self.screen
+        # The way of the key itself, and then of what its action told the page and the page told us.
+        way: deque[MessagePump] = deque([*target.ancestors_with_self, target.screen, self])
+        await super().on_event(key)
+        self.set_timer(PATIENCE_S, partial(self._overdue, self._key_number))
+        await self._behind(self._key_number, way)
+
+    async def _behind(self, number: int, way: deque[MessagePump]) -> None:
+        """Go behind key `number` along its way; once there, hand out the next one."""
+        if number != self._key_number:
+            return
+        while way:
+            node = way.popleft()
+            if node.call_later(self._behind, number, way):
+                return
+        await self._next_key()
+
+    async def _overdue(self, number: int) -> None:
+        if number == self._key_number and self._key_under_way:
+            await self._next_key()
