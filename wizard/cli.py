@@ -68,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
     command("rollback", "wizard.cli_change:rollback", "take back the apply that waits, or one that was cut off")
     reset = command("reset", "wizard.cli_change:reset", "undo everything the wizard ever did here")
     reset.add_argument("--yes", action="store_true", help="do not ask")
-    reset.add_argument("--forget-leases", action="store_true", help="remove the leases too")
+    what = reset.add_mutually_exclusive_group()
+    what.add_argument("--forget-leases", action="store_true", help="remove the leases too")
+    what.add_argument("--only", choices=("rules", "nodes", "dhcp", "leases"), help=_ONLY)
     reset.add_argument("--events", metavar="FILE", help="write what happens as JSON, one object a line")
     command("status", "wizard.cli_show:status", "what is applied, whether it works, what has drifted", json=True)
     leases = command("leases", "wizard.cli_show:leases", "who has which address, who is missing", json=True)
@@ -85,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
     lab = command("lab", "wizard.cli_change:lab", "the same inside a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD in the laptop's place")
     return top
+
+
+_ONLY = (
+    "undo nothing; bring one part of what is applied about anew: load the rules again, read the reserved nodes again, "
+    "restart DHCP and keep the leases, or restart it and forget the leases"
+)
 
 
 def _seconds(text: str) -> float:

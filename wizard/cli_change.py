@@ -110,11 +110,12 @@ def reset(args: argparse.Namespace) -> int:
     from wizard.deploy.kept import kept_state
     from wizard.deploy.status import read_status
 
+    if args.only is not None:
+        return _renew(args)
     _settle_pending(args.yes)
     if kept_state() == "absent" and not front.interrupted_engine():
         raise nothing_applied()
-    drift = read_status().drift
-    for line in drift:
+    for line in read_status().drift:
         say(f"Changed since it was applied, and lost by a reset: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
@@ -122,6 +123,37 @@ def reset(args: argparse.Namespace) -> int:
             raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
     order = {"forget_leases": args.forget_leases}
     return _attend(front.start("reset", order, args.events), ask=False, wanted="rolled-back")
+
+
+def _renew(args: argparse.Namespace) -> int:
+    """One part of what is applied, anew."""
+    from wizard.deploy.kept import kept_state
+
+    if kept_state() == "absent":
+        raise nothing_applied()
+    if args.only == "leases":
+        for line in _leases_to_forget():
+            say(line)
+        if not args.yes and not _ask("Forget them? [y/N] ", "y"):
+            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+    return _attend(front.start("renew", {"part": args.only}, args.events), ask=False)
+
+
+def _leases_to_forget() -> list[str]:
+    """Whose leases these are, and what it means for them."""
+    from wizard.host.files import read_text
+    from wizard.monitor.leases import parse_leases
+    from wizard.plan import paths
+
+    leases, _ = parse_leases(read_text(paths.LEASES) or "")
+    lines = [clean(f"  {lease.ip:15}  {lease.mac}  {lease.hostname}", 200) for lease in leases]
+    return [
+        f"{len(leases)} leases are forgotten{':' if leases else '.'}",
+        *lines,
+        "Whoever holds one keeps the address until half its time is over, and asks again then. Reserved addresses "
+        "stay whose they are; a dynamic one may go to somebody else before that: dnsmasq looks first whether it is "
+        "in use.",
+    ]
 
 
 def _ask(question: str, yes: str) -> bool:

@@ -19,7 +19,7 @@ from wizard.lab.control import Laboratory
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("instances")]
 
 PLACE = "/run/instances"
-"""Private to the laboratory. /tmp and /root are not, and so each CNCI and each user gets one of its own over it."""
+"""Private to the laboratory, as /etc is. /tmp is not, and so each CNCI gets one of its own over it."""
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
 
 CNCI_BOOT = f"""
@@ -67,11 +67,11 @@ class Cncis:
     lab: Laboratory
     address: dict[str, str]
 
-    def instances(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def instances(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """As a user whose home is our own: ssh takes that from the list of users, whatever HOME says."""
         home = f'mount --bind {PLACE}/home /root && exec ciao-wizard instances "$@"'
         argv = ("unshare", "-m", "sh", "-c", home, "sh", *argv)
-        done = self.lab.run(argv, check=False, env={**BRIEF, **(env or {})})
+        done = self.lab.run(argv, check=False, env=BRIEF)
         assert "Traceback" not in done.stderr
         return done
 
@@ -88,6 +88,8 @@ def cncis(lab_possible: None) -> Iterator[Cncis]:
         pytest.skip("no sshd here")
     with Laboratory() as lab:
         apply(lab)
+        # ssh takes a user's home from the list of users, whatever HOME says.
+        lab.run(["sed", "-i", f"s#^root:.*#root:x:0:0:root:{PLACE}/home:/bin/sh#", "/etc/passwd"])
         keygen = "ssh-keygen -q -t ed25519 -N ''"
         lab.run(["sh", "-euc", f"mkdir -p /run/sshd {PLACE}/home/.ssh; cd {PLACE}; {keygen} -f home/.ssh/id_ed25519; "
                  "cp home/.ssh/id_ed25519.pub authorized_keys; cat >bound; chmod 755 bound; chmod 700 home/.ssh"],
@@ -96,8 +98,8 @@ def cncis(lab_possible: None) -> Iterator[Cncis]:
         for number, name in enumerate(("cnci1", "cnci2")):
             lab.machine("add", name, "--mac", f"02:11:22:33:44:0{number + 1}")
             lab.run(["ip", "netns", "add", f"inst-{name}"])
-            lab.run(["sh", "-euc", f"mkdir {PLACE}/{name}; cat >{PLACE}/{name}/sshd_config; {keygen} -f {PLACE}/{name}/key"],
-                    input=SSHD_CONFIG.format(place=PLACE, name=name))  # fmt: skip
+            make = f"mkdir {PLACE}/{name}; cd {PLACE}/{name}; cat >sshd_config; {keygen} -f key"
+            lab.run(["sh", "-euc", make], input=SSHD_CONFIG.format(place=PLACE, name=name))
         for number, name in enumerate(("cnci1", "cnci2")):
             (address[name],) = lab.wait_for(lambda n=name: lab.addresses(n), 30, f"an address for {name}")
             boot = ["unshare", "-m", "sh", "-c", CNCI_BOOT, "sh", name, str(number)]

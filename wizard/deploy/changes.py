@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
 from dataclasses import dataclass
 
 from wizard.host import dnsmasq, network
+from wizard.host.facts_nics import read_nics
 from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.model import Plan
@@ -24,7 +26,19 @@ class Change:
 
 def files_of(plan: Plan, plan_text: str) -> tuple[File, ...]:
     """The plan's files as this machine would get them."""
-    return render(plan, plan_text, dnsmasq.user_id())
+    return render(plan, plan_text, dnsmasq.user_id(), _cluster_mac(plan.interfaces.cluster))
+
+
+def _cluster_mac(name: str) -> str:
+    """The permanent MAC of the cluster NIC; of one that is not plugged in, as it was applied. "" where unknown."""
+    nic = next((n for n in read_nics() if n.name == name), None)
+    if nic is not None:
+        return nic.permanent_mac
+    try:
+        known = tomllib.loads(read_text(paths.IDENTITY) or "").get("cluster", {})
+    except tomllib.TOMLDecodeError:
+        return ""
+    return str(known.get("mac", "")) if known.get("name") == name else ""
 
 
 def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:

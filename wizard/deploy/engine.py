@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wizard.deploy import faults, proof, room, state, steps, verify
+from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller, now
 from wizard.deploy.job import Job, Step
 from wizard.deploy.journal import Journal
@@ -29,7 +30,7 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
-from wizard.plan.render import render, render_identity
+from wizard.plan.render import render_identity
 from wizard.plan.rules import check
 
 Record = dict[str, Any]
@@ -74,11 +75,12 @@ def applied_cluster() -> str:
 
 def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
-    uid = dnsmasq.user_id()
-    *files, interfaces = render(plan, text, uid)
+    *files, interfaces = files_of(plan, text)
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
-    return Job(plan, (*files, render_identity(plan, facts), interfaces), uid, journal, plan_running(), leased)
+    return Job(
+        plan, (*files, render_identity(plan, facts), interfaces), dnsmasq.user_id(), journal, plan_running(), leased
+    )
 
 
 class Engine:

@@ -19,6 +19,7 @@ KEPT_FILES = (
 """Files that are kept under /etc and run from their twins under /run."""
 ALL_FILES = (*KEPT_FILES, paths.INTERFACES_FILE, paths.SERVICE_FILE)
 LIVE_INTERFACES = f"{paths.LIVE}/interfaces"
+LIVE_PLAN = f"{paths.LIVE}/gateway.toml"
 
 
 def live_path(path: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wizard.deploy import back, engine
+from wizard.deploy import back, engine, renew
 from wizard.deploy.front import take_order
 
 
 def main(words: Sequence[str]) -> int:
-    """`apply ORDER`, `reset ORDER`, `recover [ORDER]`; `takeover EVENTS…` where a worker has lost its watchman."""
+    """`apply ORDER`, `reset ORDER`, `renew ORDER`, `recover [ORDER]`; `takeover EVENTS…` where a worker has lost its watchman."""
     verb, *rest = words
     if verb == "takeover":
         return back.recover(tuple(rest))
@@ -17,6 +17,8 @@ def main(words: Sequence[str]) -> int:
     events = tuple(order["events"])
     if verb == "recover":
         return back.recover(events)
+    if verb == "renew":
+        return renew.renew(str(order["part"]), events)
     if verb == "reset":
         return back.reset(events, bool(order["forget_leases"]))
     return engine.Engine(

@@ -45,7 +45,7 @@ class Reverter:
             problems = self._undo_transaction(last)
             return problems or self._conclude(reading)
         if reading.in_force is not None:
-            return []
+            return self._serve_again()
         return self._conclude(reading)
 
     def recover(self) -> list[str]:
@@ -166,6 +166,16 @@ class Reverter:
                 found.append(f"the address that {config} gives")
         return [*found, *firewall.remove_everything(), *firewall.restore_forwarding()]
 
+    def _serve_again(self) -> list[str]:
+        """What is in force serves; where the guard is gone (killed, or between two lives) it is started."""
+        if state.serve() is not None:
+            return []
+        try:
+            gateway.wait_until_taken_up(gateway.start())
+        except (WizardError, OSError) as error:
+            return [f"what is kept does not run again: {error}"]
+        return []
+
     def _bring_back(self) -> list[str]:
         """After a reboot: what is kept runs again, from the files under /etc."""
         try:
@@ -173,10 +183,9 @@ class Reverter:
             nic = network.nic_of(read_text(paths.INTERFACES_FILE) or "")
             if nic and not network.keeper().holds(nic):
                 network.keeper().up(nic, paths.INTERFACES_FILE)
-            gateway.wait_until_taken_up(gateway.start())
         except (WizardError, OSError) as error:
-            return [f"what is kept does not run again: {error}"]
-        return []
+            return [f"the address does not come back: {error}"]
+        return self._serve_again()
 
     def _leave_nothing(self) -> None:
         gateway.clear()

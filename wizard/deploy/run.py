@@ -17,11 +17,17 @@ from wizard.host import processes
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
-PURPOSES = {"apply": "ciao-wizard apply", "rollback": "ciao-wizard rollback", "reset": "ciao-wizard reset"}
+PURPOSES = {
+    "apply": "ciao-wizard apply",
+    "rollback": "ciao-wizard rollback",
+    "reset": "ciao-wizard reset",
+    "renew": "ciao-wizard reset --only",
+}
+GOING_BACK = ("rollback", "reset")
 
 
 class Run:
-    """One run. `kind` is "apply", "rollback" or "reset"; the rest of `about` is told to whoever asks for the work."""
+    """One run. `kind` is one of PURPOSES; the rest of `about` is told to whoever asks for the work."""
 
     lock: Lock
     me: processes.Process
@@ -58,7 +64,7 @@ class Run:
             self.write_work()
             work(self)
         except (WizardError, OSError) as error:
-            self.end("refused" if self.kind == "apply" else "failed", in_full(error))
+            self.end("failed" if self.kind in GOING_BACK else "refused", in_full(error))
         if mark is not None:
             mark.remove()
         try:
@@ -66,7 +72,7 @@ class Run:
         except OSError as error:
             self.outcome["reason"] += f" ({paths.RUN} could not be tidied up: {error})"
         self.teller.result(**self.outcome)
-        return 0 if self.outcome["result"] == ("kept" if self.kind == "apply" else "rolled-back") else 1
+        return 0 if self.outcome["result"] == ("rolled-back" if self.kind in GOING_BACK else "kept") else 1
 
     def write_work(self, **more: Any) -> None:
         """Tell everyone what is under way."""

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from wizard.deploy import state, verify
+from wizard.deploy.changes import files_of
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import changed_since, kept_state, live_path, read_journal
-from wizard.host import dnsmasq, firewall, network
+from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
-from wizard.plan.render import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ def _state_without_work() -> str:
 _UNDER_WAY = {
     "apply": "an apply is under way",
     "reset": "a reset is under way",
+    "renew": "a part of the gateway is being reset",
     "rollback": "what a killed run left is being taken back",
 }
 
@@ -125,7 +126,7 @@ def _since() -> str | None:
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
     """What no longer is as it was applied, file by file and rule by rule. Without root only the files are seen."""
     found = []
-    for file in render(plan, text, dnsmasq.user_id()):
+    for file in files_of(plan, text):
         now = read_text(file.path)
         if now is None:
             found.append(f"{file.path} is missing")

@@ -21,7 +21,7 @@ class KeepFile:
         self.job = job
         self.file = file
         self.name = f"file:{file.path}"
-        self.title = f"file: {file.path}"
+        self.title = Path(file.path).name
 
     def needed(self) -> bool:
         return read_text(self.file.path) != self.file.text or _mode(self.file.path) != self.file.mode
@@ -31,7 +31,7 @@ class KeepFile:
 
     def do(self) -> str:
         write(self.file)
-        return "written"
+        return f"written to {Path(self.file.path).parent}"
 
 
 def _mode(path: str) -> int | None:
@@ -60,7 +60,7 @@ class MainFile:
     """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d."""
 
     name = f"file:{paths.INTERFACES_MAIN}"
-    title = f"file: {paths.INTERFACES_MAIN}"
+    title = "interfaces"
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -91,7 +91,7 @@ class Service:
     """The systemd unit that brings everything back after a reboot."""
 
     name = "service"
-    title = f"service: {paths.SERVICE_NAME}"
+    title = "service"
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -30,7 +30,7 @@ class ProveWires:
         self.job = job
         self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
         self.name = f"wires:{self.cluster}"
-        self.title = f"wires: does anybody else answer DHCP on {self.cluster}?"
+        self.title = "both wires"
         self.tell: Callable[[float], None] | None = None
 
     def needed(self) -> bool:
@@ -79,7 +79,7 @@ class Rules:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.file = live(job.file(paths.NAT_SCRIPT))
-        self.title = f"rules: NAT, {len(job.plan.forwards)} forwards, firewall; our DHCP can leave by no NIC"
+        self.title = "rules"
 
     def needed(self) -> bool:
         if read_text(self.file.path) != self.file.text:
@@ -100,7 +100,7 @@ class Rules:
             firewall.script(self.file.path, "down")
         write(self.file)
         firewall.script(self.file.path, "up")
-        return "one table, loaded in one transaction"
+        return f"NAT, {len(self.job.plan.forwards)} forwards, firewall; our DHCP is mute until armed"
 
 
 def _all_up(path: str) -> bool:
@@ -138,7 +138,7 @@ class ClusterAddress:
         net = job.plan.network
         self.cidr = f"{net.gateway}/{net.cidr.prefixlen}"
         self.name = f"address:{self.nic}"
-        self.title = f"address: {self.cidr} on {self.nic}"
+        self.title = "address"
         self.text = job.file(paths.INTERFACES_FILE).text
 
     def needed(self) -> bool:
@@ -149,6 +149,10 @@ class ClusterAddress:
 
     def do(self) -> str:
         keeper = network.keeper()
+        if keeper.holds(self.nic) and network.has_address(self.nic, self.cidr) and Path(LIVE_INTERFACES).exists():
+            # Another comment or check in the text is no reason to take the link down.
+            write(File(LIVE_INTERFACES, self.text))
+            return f"{self.cidr} on {self.nic}, as before"
         with proof.through_our_own_flap(self.nic):
             if keeper.holds(self.nic):
                 # Under whatever text it was raised with: ours of an earlier plan, or the person's own.
@@ -160,7 +164,7 @@ class ClusterAddress:
                 f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
-        return f"by {keeper.name}"
+        return f"{self.cidr} on {self.nic}, by {keeper.name}"
 
 
 class LeaveNic(ClusterAddress):
@@ -170,7 +174,7 @@ class LeaveNic(ClusterAddress):
         super().__init__(job)
         self.nic = nic
         self.name = f"address:{nic}"
-        self.title = f"address: leave {nic}"
+        self.title = f"leave {nic}"
 
     def needed(self) -> bool:
         return True
@@ -220,7 +224,7 @@ class Gateway:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.title = f"dnsmasq: bound to {job.plan.interfaces.cluster} alone, then armed"
+        self.title = "dnsmasq"
         kept = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
         self.files = [live(job.file(path)) for path in kept]
 

@@ -178,7 +178,7 @@ def resolve(target: Target, known: Known) -> tuple[Target, str]:
     short = host.removesuffix(f".{known.domain}") if known.domain else host
     settings = ssh.settings(target)
     called = settings.get("hostname", target.host)
-    if called != host:
+    if called.lower() != host:
         return target, called
     found = {lease.ip for lease in known.vms if host == lease.mac or short == lease.hostname.lower()}
     if not found:

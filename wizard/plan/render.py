@@ -82,7 +82,7 @@ def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
     }
 
 
-def context(plan: Plan, dhcp_uid: int = DHCP_UID) -> dict[str, Any]:
+def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
     """Everything that the templates may name. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
     net = plan.network
@@ -110,6 +110,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID) -> dict[str, Any]:
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
         "dhcp_uid": dhcp_uid,
+        "cluster_mac": cluster_mac,
         "pid_file": paths.DNSMASQ_PID,
         "lease_file": paths.LEASES,
         "hosts_file": paths.DNSMASQ_HOSTS,
@@ -125,12 +126,13 @@ def plan_in_force_text(plan_text: str) -> str:
     return f"{header}\n{body}"
 
 
-def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID) -> tuple[File, ...]:
+def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> tuple[File, ...]:
     """Every file of the plan, the interfaces file last.
 
-    `plan_text` is the plan file as the person wrote it. The rules must have passed: render does not judge.
+    `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
+    it is not known. The rules must have passed: render does not judge.
     """
-    filled = context(plan, dhcp_uid)
+    filled = context(plan, dhcp_uid, cluster_mac)
     return (
         File(paths.PLAN_IN_FORCE, plan_in_force_text(plan_text)),
         File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),

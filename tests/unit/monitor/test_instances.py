@@ -1,0 +1,196 @@
+"""Ports, lines and words; the laboratory's tests have the sshd."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wizard.host import commands, ssh
+from wizard.host.ssh import SshFailed, Target, parse_target
+from wizard.monitor.instances import GATEWAY_BLANK, Known, read_each, reading_json, resolve, ssh_port, ways_to
+from wizard.monitor.leases import Lease
+from wizard.plan.findings import WizardError
+
+CHANGED = """\
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
+Host key for 192.168.0.65 has changed and you have requested strict checking.
+Host key verification failed.
+"""
+
+
+@pytest.mark.parametrize(
+    ("ip", "port"),
+    [
+        ("172.16.0.2", 33002),
+        ("172.16.1.2", 33258),
+        ("172.31.126.255", 65511),
+        ("172.16.127.0", None),
+        ("172.16.200.1", None),
+    ],
+)
+def test_the_cncis_port(ip: str, port: int | None) -> None:
+    assert ssh_port(ip) == port
+
+
+@given(st.integers(0, 126), st.integers(0, 255))
+def test_every_instance_has_a_port_of_its_own_that_exists(third: int, fourth: int) -> None:
+    port = ssh_port(f"172.16.{third}.{fourth}")
+    assert port is not None
+    assert 33000 <= port <= 65535
+    assert ((port - 33000) >> 8, (port - 33000) & 255) == (third, fourth)
+
+
+def test_the_lines() -> None:
+    ways = ways_to("172.16.0.2", "192.168.0.65", "cloud-admin@", "demouser", "me@10.77.0.98")
+    assert ways.direct == "ssh demouser@172.16.0.2"
+    assert ways.gateway == "ssh -p 33002 demouser@192.168.0.65"
+    assert ways.corporate == "ssh -J me@10.77.0.98 -p 33002 demouser@192.168.0.65"
+    far = ways_to("172.16.127.2", "192.168.0.65", "cloud-admin@", "demouser", GATEWAY_BLANK)
+    assert far.gateway == "ssh -J cloud-admin@192.168.0.65 demouser@172.16.127.2"
+    assert far.corporate == "ssh -J GATEWAY,cloud-admin@192.168.0.65 demouser@172.16.127.2"
+    assert "127" in far.why_no_port
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("cnci", Target("cnci")),
+        ("cloud-admin@192.168.0.65", Target("192.168.0.65", "cloud-admin")),
+        ("02:11:22:33:44:55", Target("02:11:22:33:44:55")),
+        ("root@[fe80::1%eth0]", Target("fe80::1%eth0", "root")),
+    ],
+)
+def test_targets(text: str, target: Target) -> None:
+    assert parse_target(text) == target
+
+
+def test_a_target_that_is_none_is_bad_usage() -> None:
+    with pytest.raises(WizardError) as refused:
+        parse_target("-oProxyCommand=x")
+    assert refused.value.status == 2
+    assert refused.value.remedy
+
+
+@given(st.text())
+def test_no_target_is_an_option_or_code(text: str) -> None:
+    try:
+        target = parse_target(text)
+    except WizardError:
+        return
+    assert not str(target).startswith("-")
+    assert not target.host.startswith("-")
+    assert not set(str(target)) & set(" \t\n;&|$`'\"\\<>(){}*?!#~/")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "kind"),
+    [
+        (CHANGED, 255, "changed-host-key"),
+        ("Host key verification failed.", 255, "unknown-host-key"),
+        ("No ED25519 host key is known for x and you have requested strict checking.", 255, "unknown-host-key"),
+        ("root@x: Permission denied (publickey).", 255, "permission-denied"),
+        ("Received disconnect from x: Too many authentication failures", 255, "permission-denied"),
+        ("ssh: Could not resolve hostname x: Name or service not known", 255, "no-such-name"),
+        ("ssh: connect to host x port 22: Connection timed out", 255, "down"),
+        ("ssh: connect to host x port 22: No route to host", 255, "down"),
+        ("ssh: connect to host x port 22: Connection refused", 255, "down"),
+        ("kex_exchange_identification: Connection closed by remote host", 255, "down"),
+        ("", None, "down"),
+        ("Bad owner or permissions on /home/me/.ssh/config", 255, "failed"),
+        # A program there said so, not ssh.
+        ("cat: Permission denied", 1, "failed"),
+        ("", 255, "failed"),
+    ],
+)
+def test_what_ssh_says_in_our_words(monkeypatch: pytest.MonkeyPatch, said: str, code: int | None, kind: str) -> None:
+    def run(*argv: str, **_: object) -> str:
+        raise commands.CommandFailed(argv, code, said, "no end after 30 s" if code is None else "")
+
+    monkeypatch.setattr(commands, "run", run)
+    with pytest.raises(SshFailed) as failed:
+        ssh.run_script(Target("x", "root"), "true", 30)
+    assert failed.value.kind == kind
+    assert "x" in failed.value.message
+    assert failed.value.remedy
+
+
+def test_hostile_words_of_a_server_are_made_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*argv: str, **_: object) -> str:
+        raise commands.CommandFailed(argv, 255, "banner \x1b[2J\u202e")
+
+    monkeypatch.setattr(commands, "run", run)
+    with pytest.raises(SshFailed) as failed:
+        ssh.run_script(Target("x"), "true", 30)
+    assert failed.value.message.isprintable()
+
+
+VMS = (
+    Lease(None, "02:11:22:33:44:55", "192.168.0.65", "cnci"),
+    Lease(None, "02:11:22:33:44:66", "192.168.0.66", "clone"),
+    Lease(None, "02:11:22:33:44:77", "192.168.0.67", "clone"),
+)
+
+
+def test_leases_as_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        ssh, "settings", lambda target: {"hostname": "10.1.1.1" if target.host == "alias" else target.host}
+    )
+    known = Known((*VMS, Lease(None, "02:00:00:00:00:01", "192.168.0.99", "alias")), "ciao.lan")
+
+    assert resolve(Target("cnci", "u"), known) == (Target("cnci", "u", "192.168.0.65"), "192.168.0.65")
+    assert resolve(Target("CNCI.ciao.lan"), known)[1] == "192.168.0.65"
+    assert resolve(Target("02:11:22:33:44:66"), known)[1] == "192.168.0.66"
+    assert resolve(Target("192.168.0.7"), known) == (Target("192.168.0.7"), "192.168.0.7")
+    # A VM may call itself what it likes: the user's own configuration goes first.
+    assert resolve(Target("alias"), known) == (Target("alias"), "10.1.1.1")
+    with pytest.raises(SshFailed) as failed:
+        resolve(Target("clone"), known)
+    assert "192.168.0.66" in failed.value.message
+    assert "192.168.0.67" in failed.value.message
+
+
+def script_says(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Have every machine answer with `text`, MARK replaced by what the script was to mark its lines with."""
+
+    def run(*argv: str, stdin: str = "", **_: object) -> str:
+        mark = stdin.split("mark=", 1)[1].split("\n", 1)[0] if stdin else "none"
+        return text.replace("MARK", mark)
+
+    monkeypatch.setattr(commands, "run", run)
+
+
+def test_a_shell_that_greets_and_files_that_pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    script_says(
+        monkeypatch,
+        "Welcome!\nMARK now 1000\nMARK file /tmp/dnsmasq_net.leases\n"
+        "2000 02:00:ac:10:00:02 172.16.0.2 vm *\n"
+        "ciao-0 file /tmp/dnsmasq_fake.leases\nciao-0 end\nMARK-up 172.16.0.2\n"
+        "2000 02:00:ac:10:00:03 172.16.0.3 vm2 *\n\nMARK end\nMARK quiet 172.16.0.2\nMARK up 172.16.0.3\n",
+    )
+    ((_, reading),) = read_each([Target("cnci", "u")], Known())
+    told = reading_json(reading)
+    assert told["subnets"] == ["net"]
+    assert [(one["ip"], one["reachable"], one["state"]) for one in told["instances"]] == [
+        ("172.16.0.2", False, "leased"),
+        ("172.16.0.3", True, "leased"),
+    ]
+
+
+def test_a_machine_without_ping_says_nothing_of_reachability(monkeypatch: pytest.MonkeyPatch) -> None:
+    script_says(
+        monkeypatch,
+        "MARK now 1000\nMARK file /tmp/dnsmasq_n.leases\n0 02:00:ac:10:00:02 172.16.0.2 * *\n\nMARK end\nMARK noping\n",
+    )
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert [(i.reachable, i.expires) for i in reading.instances] == [(None, None)]
+
+
+@given(st.text(max_size=300))
+def test_whatever_comes_back_is_no_traceback(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        script_says(patch, f"MARK now 1\nMARK file /tmp/dnsmasq_{text}\n{text}\nMARK end\nMARK up {text}")
+        ((_, reading),) = read_each([Target("cnci")], Known())
+        assert all(subnet.isprintable() for subnet in reading.subnets)
+        assert all(one.hostname.isprintable() for one in reading.instances)

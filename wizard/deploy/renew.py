@@ -1,0 +1,81 @@
+"""The small resets: one part of what is in force, brought about anew. Nothing else is touched, nothing is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from wizard.deploy import faults, gateway
+from wizard.deploy.events import Teller
+from wizard.deploy.job import write
+from wizard.deploy.journal import Journal
+from wizard.deploy.kept import LIVE_PLAN, read_journal
+from wizard.deploy.run import Run
+from wizard.host import dnsmasq, firewall
+from wizard.host.files import read_text, remove
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.planfile import load
+from wizard.plan.render import File, live, render
+
+
+def _running(path: str) -> File:
+    """A file as the plan that runs would have it live."""
+    text = read_text(LIVE_PLAN)
+    if text is None:
+        raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
+    files = render(load(text, LIVE_PLAN), text, dnsmasq.user_id())
+    return live(next(f for f in files if f.path == path))
+
+
+def _rules() -> str:
+    script = _running(paths.NAT_SCRIPT)
+    changed = firewall.changes(script.path) if read_text(script.path) == script.text else ["nat.sh itself was changed"]
+    write(script)
+    firewall.script(script.path, "up")
+    left = firewall.changes(script.path)
+    if left:
+        raise WizardError("; ".join(left), "Look at who changes the rules meanwhile.")
+    return "; ".join(changed) or "loaded again; they were as they should be"
+
+
+def _nodes() -> str:
+    write(_running(paths.DNSMASQ_HOSTS))
+    gateway.wait_until_taken_up(gateway.reload())
+    return "dnsmasq has read the reserved nodes again; it was not restarted"
+
+
+def _dhcp() -> str:
+    gateway.stop()
+    faults.moment("renew")
+    return f"dnsmasq and its guard started anew, the leases kept: {gateway.wait_until_armed(gateway.start())}"
+
+
+def _leases() -> str:
+    gateway.stop()
+    remove(paths.LEASES)
+    faults.moment("renew")
+    gateway.prepare(dnsmasq.user_id())
+    return f"every lease is forgotten: {gateway.wait_until_armed(gateway.start())}"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {"rules": _rules, "nodes": _nodes, "dhcp": _dhcp, "leases": _leases}
+
+
+def renew(part: str, events: tuple[str, ...]) -> int:
+    """Bring one part of what is in force about anew; 0 when it is."""
+    teller = Teller(*events)
+
+    def work(run: Run) -> None:
+        reading = read_journal(Journal())
+        if not reading.settled:
+            raise WizardError("nothing is in force here", "'ciao-wizard status' says why.")
+        teller.step(part, "running")
+        try:
+            detail = PARTS[part]()
+        except (WizardError, OSError) as error:
+            teller.step(part, "failed", str(error))
+            raise
+        teller.step(part, "done", detail)
+        run.end("kept", f"{part}: done")
+
+    return Run("renew", teller, events).carry_out(work)
