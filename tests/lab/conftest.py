@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.striking import Machine
 from wizard.lab.control import Laboratory
 from wizard.lab.preflight import missing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "lab" in getattr(item, "fixturenames", ()) or "lab_possible" in getattr(item, "fixturenames", ()):
+        if {"lab", "lab_possible"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
 
 
@@ -33,3 +34,20 @@ def lab(lab_possible: None) -> Iterator[Laboratory]:
     """A fresh laboratory of its own for the test."""
     with Laboratory() as laboratory:
         yield laboratory
+
+
+@pytest.fixture(scope="module")
+def machines(lab_possible: None) -> Iterator[Machine]:
+    held = Machine()
+    yield held
+    held.drop()
+
+
+@pytest.fixture
+def machine(machines: Machine) -> Iterator[Machine]:
+    """One laboratory for all tests of a module: a test must leave the laptop as it was."""
+    yield machines
+    left = machines.left()
+    if left:
+        machines.drop()
+    assert left == [], "the test did not leave the laptop as it found it"

@@ -6,6 +6,7 @@ struck too.
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.support import EXAMPLE, ciao, ciao_json, differences, whole
+from tests.lab.support import EXAMPLE, differences, whole
 from wizard.deploy import faults
 from wizard.lab.control import Laboratory
 
@@ -32,10 +33,48 @@ class Seen:
     line: str
 
 
+class Machine:
+    """A laboratory for many tests: each leaves the laptop as it found it, or its successor gets a new one."""
+
+    def __init__(self) -> None:
+        self._lab: Laboratory | None = None
+        self.before: dict[str, Any] = {}
+
+    @property
+    def lab(self) -> Laboratory:
+        if self._lab is None:
+            self._lab = Laboratory()
+            self._lab.__enter__()
+            prepare(self._lab)
+            self.before = whole(self._lab)
+        return self._lab
+
+    def left(self) -> list[str]:
+        """What is not as it was before the first test, once nothing moves any more."""
+        return what_is_left(self.lab, self.before)
+
+    def drop(self) -> None:
+        if self._lab is not None:
+            self._lab.stop()
+        self._lab = None
+
+
 def prepare(lab: Laboratory) -> None:
     """Have everything quick: short probes, and IPv6 addresses that need no proof."""
     lab.env.update(FAST)
     lab.run(["sysctl", "-qw", "net.ipv6.conf.eth1.accept_dad=0", "net.ipv6.conf.eth1.dad_transmits=0"])
+
+
+def ciao(lab: Laboratory, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """A command of ciao-wizard with the environment of `prepare`, whatever its exit status."""
+    done = lab.run(["ciao-wizard", *argv], check=False, input=stdin, timeout=90)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def status(lab: Laboratory) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(ciao(lab, "status", "--json").stdout)
+    return said
 
 
 def beside_marker(lab: Laboratory, name: str) -> Path:
@@ -103,7 +142,9 @@ def running(
         yield front
     finally:
         front.kill()
-        front.communicate()
+        front.wait()
+        if front.stdout is not None:
+            front.stdout.close()
 
 
 @contextmanager
@@ -115,7 +156,8 @@ def paused(lab: Laboratory, moment: str, *argv: str) -> Iterator[subprocess.Pope
 
         def there() -> bool:
             if front.poll() is not None:
-                raise AssertionError(f"it ended before {moment}: {front.communicate()[0]}")
+                said = front.stdout.read() if front.stdout is not None else ""
+                raise AssertionError(f"it ended before {moment}: {said}")
             return told.exists()
 
         lab.wait_for(there, 30, moment)
@@ -126,6 +168,20 @@ def wake(lab: Laboratory) -> None:
     """Let those who stopped themselves go on."""
     lines = beside_marker(lab, "paused").read_text().splitlines()
     kill(lab, *(int(line.split()[1]) for line in lines), signal="CONT")
+
+
+@contextmanager
+def replaced(lab: Laboratory, program: str, script: str) -> Iterator[None]:
+    """Another program in a program's place, none at all for ""; the true one is /run/ciao-lab/true-PROGRAM."""
+    place = lab.run(["sh", "-c", f"readlink -f $(command -v {program})"]).stdout.strip()
+    keep = f"cp {place} /run/ciao-lab/true-{program}; cat >/run/ciao-lab/other-{program}"
+    mode = "755" if script else "644"
+    lab.run(["sh", "-c", f"{keep}; chmod {mode} /run/ciao-lab/other-{program}"], input=script)
+    lab.run(["mount", "--bind", f"/run/ciao-lab/other-{program}", place])
+    try:
+        yield
+    finally:
+        lab.run(["umount", place])
 
 
 def moments(lab: Laboratory, *argv: str) -> list[str]:
@@ -142,10 +198,6 @@ def at_rest(lab: Laboratory, deadline: float = 15) -> None:
     lab.wait_for(lambda: not engines(lab), deadline, "the end of every engine")
 
 
-def is_absent(lab: Laboratory) -> bool:
-    return ciao(lab, "status").returncode == 3
-
-
 def what_is_left(lab: Laboratory, before: dict[str, Any]) -> list[str]:
     """What differs from the machine as it was, once nothing moves any more."""
     at_rest(lab)
@@ -155,9 +207,10 @@ def what_is_left(lab: Laboratory, before: dict[str, Any]) -> list[str]:
 def interrupted(lab: Laboratory) -> bool:
     """Whether `status` says that something waits to be taken back, and how. Fails where it says so halfway."""
     done = ciao(lab, "status", "--json")
-    said = ciao_json(lab, "status") if done.returncode == 1 else {}
-    if said.get("state") != "interrupted":
+    said = json.loads(done.stdout)
+    if said["state"] != "interrupted":
         return False
+    assert done.returncode == 1
     assert "rollback" in said["reason"], said
     return True
 

@@ -6,8 +6,7 @@ import difflib
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +64,14 @@ def apply(lab: Laboratory, plan: str | None = None, *options: str) -> subprocess
     done = ciao(lab, "apply", *config, "--yes", *options, stdin=plan)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def told_by_apply(lab: Laboratory, *argv: str, stdin: str | None = None) -> list[dict[str, Any]]:
+    """The events of an apply, whatever came of it."""
+    path = "/run/ciao-lab/events.jsonl"
+    lab.run(["rm", "-f", path])
+    ciao(lab, "apply", *argv, "--events", path, stdin=stdin)
+    return [json.loads(line) for line in lab.run(["cat", path]).stdout.splitlines()]
 
 
 def reset(lab: Laboratory) -> subprocess.CompletedProcess[str]:
@@ -273,18 +280,3 @@ def _traffic() -> dict[str, Question]:
 
 TRAFFIC = _traffic()
 """Who reaches whom once the example is applied, and who does not. Needs laptop_services and route_to_the_nodes."""
-
-
-def lines_of(text: str) -> Sequence[dict[str, Any]]:
-    """The objects of a JSON lines text."""
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def steadily(condition: Any, seconds: float) -> bool:
-    """Whether a condition holds all the time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not condition():
-            return False
-        time.sleep(0.05)
-    return True

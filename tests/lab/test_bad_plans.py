@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.lab.support import EXAMPLE, HERE, ciao, differences, whole
+from tests.lab.support import EXAMPLE, HERE, ciao, differences, plan_with, told_by_apply, whole
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("bad-plans")]
@@ -31,6 +31,8 @@ def _table() -> ModuleType:
 
 
 TABLE = _table()
+# The plan's own tests have them all; every kind of them is among these.
+UNREADABLE, UNWORKABLE = TABLE.UNREADABLE[::3], TABLE.UNWORKABLE[::2]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def refused(lab: Laboratory, plan: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("case", TABLE.UNREADABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
 def test_a_plan_that_cannot_be_read_is_refused(untouched: Laboratory, case: object) -> None:
     status, said = refused(untouched, TABLE.changed(EXAMPLE.read_text(), case))
     assert status == 2
@@ -60,7 +62,7 @@ def test_a_plan_that_cannot_be_read_is_refused(untouched: Laboratory, case: obje
     assert said.count("ciao-wizard: ") == 1, "one message"
 
 
-@pytest.mark.parametrize("case", TABLE.UNWORKABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", UNWORKABLE, ids=lambda case: case.name)
 def test_a_plan_that_cannot_work_is_refused(untouched: Laboratory, case: object) -> None:
     status, said = refused(untouched, TABLE.changed(EXAMPLE.read_text(), case))
     assert status == 1
@@ -70,6 +72,14 @@ def test_a_plan_that_cannot_work_is_refused(untouched: Laboratory, case: object)
     assert {field for _, _, field in errors} == {case.field}
     assert case.says in said
     assert "Nothing was changed." in said
+
+
+def test_the_last_event_of_a_refused_plan_says_why(untouched: Laboratory) -> None:
+    absent = plan_with(('cluster   = "eth1"', 'cluster   = "eth7"'))
+    told = told_by_apply(untouched, "-c", "-", "--yes", stdin=absent)
+    assert told[-1]["result"] == "refused"
+    assert "eth7" in told[-1]["reason"]
+    assert {event.get("state") for event in told} & {"done", "undone"} == set()
 
 
 @pytest.mark.parametrize(

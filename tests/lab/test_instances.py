@@ -59,6 +59,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no
 StrictModes no
+Match User nobody
+AuthorizedKeysFile none
 """
 
 
@@ -68,10 +70,7 @@ class Cncis:
     address: dict[str, str]
 
     def instances(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        """As a user whose home is our own: ssh takes that from the list of users, whatever HOME says."""
-        home = f'mount --bind {PLACE}/home /root && exec ciao-wizard instances "$@"'
-        argv = ("unshare", "-m", "sh", "-c", home, "sh", *argv)
-        done = self.lab.run(argv, check=False, env=BRIEF)
+        done = self.lab.run(["ciao-wizard", "instances", *argv], check=False, env=BRIEF)
         assert "Traceback" not in done.stderr
         return done
 
@@ -176,8 +175,7 @@ def test_each_trouble_in_its_own_words_and_nobody_is_held_up(cncis: Cncis) -> No
 
 
 def test_who_answers_is_shown_before_who_does_not(cncis: Cncis) -> None:
-    start = 'unshare -m sh -c \'mount --bind "$0"/home /root && exec ciao-wizard instances "$@"\''
-    line = f"{start} {PLACE} root@192.168.0.77 root@{cncis.address['cnci1']} 2>&1"
+    line = f"ciao-wizard instances root@192.168.0.77 root@{cncis.address['cnci1']} 2>&1"
     said = cncis.lab.run(["sh", "-c", line], check=False, env=BRIEF).stdout
     assert said.index("172.16.0.2") < said.index("192.168.0.77 does not answer")
 

@@ -145,15 +145,16 @@ def test_a_stranger_is_adopted_and_a_ping_through_the_gateway_loses_nothing(gate
         holds(lambda: watch.last("mac", STRANGER).get("state") == "ignored", 20)
         plan = gateway.run(["cat", "/etc/ciao-wizard/gateway.toml"]).stdout
         adopted = adopt(plan, STRANGER, "compute3", "compute", "192.168.0.110")
-        ping = gateway.popen(
-            ["ping", "-i", "0.1", "10.77.0.1"], netns="compute1", stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-        )
+        line = ["sh", "-c", "echo $$; exec ping -i 0.1 10.77.0.1"]
+        ping = gateway.popen(line, netns="compute1", stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert ping.stdout is not None
+        pid = ping.stdout.readline().strip()
         try:
             apply(gateway, adopted)
             gateway.wait_for(lambda: gateway.addresses("stranger") == ["192.168.0.110"], 20)
             holds(lambda: watch.last("mac", STRANGER).get("state") == "leased", 2)
         finally:
-            gateway.run(["pkill", "-INT", "-x", "ping"], check=False)
+            gateway.run(["kill", "-INT", pid], check=False)
             said, _ = ping.communicate(timeout=10)
         sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", said)[0])
         assert sent > 10

@@ -8,6 +8,10 @@ from textual.events import Key
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
+from wizard.deploy.changes import Change
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.widgets.page import Page
 
 STEPS = ("Network", "Nodes", "Forwards", "Review")
 
@@ -73,6 +77,28 @@ async def test_where_something_is_applied_the_dashboard_comes_first(start: Start
         await driver.press("ctrl+a")
         await driver.page("Apply")
         assert driver.services.applied_text == sample
+
+
+async def test_a_machine_that_cannot_be_read_is_no_endless_wait(start: Start) -> None:
+    services = FakeServices(refuse=WizardError("/sys is not mounted", "Mount it."))
+    async with start(services) as driver:
+        await driver.says("✗ /sys is not mounted Mount it.")
+        services.refuse = None
+        await driver.press("ctrl+r")
+        await driver.page("Interfaces")
+
+
+async def test_a_defect_in_a_thread_is_no_endless_wait(start: Start) -> None:
+    class Defective(FakeServices):
+        def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+            raise KeyError("nothing")
+
+    async with start(Defective()) as driver:
+        await driver.until(lambda: driver.app.facts is not None)
+        driver.app.post_message(Page.Go("review"))
+        await driver.says("KeyError", "a defect of the wizard")
+        await driver.press("ctrl+a")
+        assert driver.services.did == []
 
 
 async def test_a_window_too_small_says_so_and_heals(start: Start) -> None:

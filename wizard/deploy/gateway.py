@@ -105,9 +105,9 @@ def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:
 
 def wait_until_taken_up(since: float, patience: float = _PATIENCE_S) -> None:
     """Wait until the guard runs on the live configuration, armed or not. Raises WizardError where it does not."""
-    wanted = digest()
     deadline = time.monotonic() + patience
-    while not _taken_up(state.serve(), wanted, since):
+    # At its start it may itself make the live files from the kept ones.
+    while not _taken_up(state.serve(), digest(), since):
         if time.monotonic() > deadline:
             raise WizardError("the guard does not take up its configuration", f"Its log is {SERVE_LOG}.")
         time.sleep(0.05)

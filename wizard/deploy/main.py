@@ -9,7 +9,7 @@ from wizard.deploy.front import take_order
 
 
 def main(words: Sequence[str]) -> int:
-    """`apply ORDER`, `reset ORDER`, `renew ORDER`, `recover [ORDER]`; `takeover EVENTS…` where a worker has lost its watchman."""
+    """`apply`, `reset`, `renew` or `recover` with an ORDER (the last one also without); `takeover EVENTS…`."""
     verb, *rest = words
     if verb == "takeover":
         return back.recover(tuple(rest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from wizard.deploy import faults, gateway
+from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller
 from wizard.deploy.job import write
 from wizard.deploy.journal import Journal
@@ -15,7 +16,7 @@ from wizard.host.files import read_text, remove
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.planfile import load
-from wizard.plan.render import File, live, render
+from wizard.plan.render import File, live
 
 
 def _running(path: str) -> File:
@@ -23,8 +24,7 @@ def _running(path: str) -> File:
     text = read_text(LIVE_PLAN)
     if text is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    files = render(load(text, LIVE_PLAN), text, dnsmasq.user_id())
-    return live(next(f for f in files if f.path == path))
+    return live(next(f for f in files_of(load(text, LIVE_PLAN), text) if f.path == path))
 
 
 def _rules() -> str:

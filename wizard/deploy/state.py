@@ -129,5 +129,5 @@ def drop_events(own: Collection[str] = ()) -> None:
     """Remove events and orders that nobody reads any longer: whoever asked for them has ended."""
     for file in [*Path(paths.RUN).glob("events-*"), *Path(paths.RUN).glob("order-*")]:
         asker = file.name.split("-")[1]
-        if str(file) not in own and asker.isdigit() and processes.identify(int(asker)) is None:
+        if str(file) not in own and asker.isdigit() and not processes.alive(processes.identify(int(asker))):
             file.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from wizard.host.adjacency import one_wire
 from wizard.host.dhcp_probe import Cause, ProbeResult, Verdict, probe
 from wizard.plan.text import clean
 
+_FRAME_PATIENCE_S = 0.5
 _TELL_EVERY = 0.25
 
 
@@ -68,9 +69,10 @@ def look(
     `progress` is called with the seconds gone, in the calling thread. Raises NeedsRoot.
     """
     begun = time.monotonic()
+    patience = min(_FRAME_PATIENCE_S, wait or _FRAME_PATIENCE_S)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(probe, nic, wait=wait, stop=stop, fresh_link=fresh_link) for nic in (corporate, cluster)]
-        tried = pool.submit(one_wire, corporate, cluster)
+        tried = pool.submit(one_wire, corporate, cluster, timeout=patience)
         running: set[Future[Any]] = {*asked, tried}
         while running:
             running = wait_for(running, _TELL_EVERY).not_done
@@ -80,7 +82,7 @@ def look(
         one = tried.result()
     if not one:
         # Again at the end: a switch that has only just seen the link may have held the first frames back.
-        again = one_wire(corporate, cluster, tries=1)
+        again = one_wire(corporate, cluster, tries=1, timeout=patience)
         one = again if again or one is not None else None
     return Wires(*heard, one, judge(*heard, one, corporate_has_lease), corporate_has_lease)
 

@@ -27,6 +27,7 @@ from wizard.plan.model import Plan
 
 MOST_EVENTS = 1000
 NEIGHBOURS_EVERY_S = 1.0
+BULK = 500
 CLOCK_SLACK = timedelta(seconds=5)
 
 Clock = Callable[[], float]
@@ -87,6 +88,7 @@ class Monitor:
         self._merged: dict[str, Neighbour] = {}
         self._alarmed: set[str] = set()
         self._number = 0
+        self._bulk = False
         self._at: datetime | None = None
         self._wired = float("-inf")
         # Of the first look no events are made: nobody comes just because we begin to look.
@@ -226,16 +228,22 @@ class Monitor:
         changed: list[Row] = []
         gone: list[Row] = []
         events: list[Event] = []
+        # Sorting all anew is dear for one and cheap for many.
+        self._bulk = len(dirty) > BULK
+        if self._bulk:
+            self._order = [keyed for mac, placed in self._of.items() if mac not in dirty for keyed in placed]
         for mac in sorted(dirty):
             before = [row for _, row in self._of.get(mac, [])]
             after = [self._dressed(row, now) for row in table.rows_of(mac)]
             self._place(mac, after)
             known = [same(row) for row in before]
-            changed += [row for row in after if same(row) not in known]
+            changed += [row for row in after if not known or same(row) not in known]
             kept = {row_id(row) for row in after}
             gone += [row for row in before if row_id(row) not in kept]
             if not self._baseline:
                 events += changes_of(before, after, now)
+        if self._bulk:
+            self._order.sort(key=_key)
         self._baseline = False
         self.events.extend(events)
         return View(True, tuple(changed), tuple(gone), tuple(events), self._from.leases.problem)
@@ -244,13 +252,17 @@ class Monitor:
         """Put a machine's rows where they belong among all."""
         assert self._table is not None  # noqa: S101
         for keyed in self._of.pop(mac, []):
-            del self._order[bisect_left(self._order, keyed[0], key=lambda k: k[0])]
+            if not self._bulk:
+                del self._order[bisect_left(self._order, keyed[0], key=_key)]
         placed: list[Keyed] = []
         for place, row in enumerate(after):
             group, address, _, _ = row_key(row, place)
             number = self._table.order.get(mac, 0) if row.kind == "node" else 0
             placed.append(((group, number, address, mac, place), row))
-            insort(self._order, placed[-1], key=lambda k: k[0])
+            if self._bulk:
+                self._order.append(placed[-1])
+            else:
+                insort(self._order, placed[-1], key=_key)
         if placed:
             self._of[mac] = placed
 
@@ -280,6 +292,8 @@ class Monitor:
         if heard:
             self._seen[row.mac] = (min(heard), max(heard))
         first, last = self._seen.get(row.mac, (None, None))
+        if last is None and not alarms:
+            return row
         return replace(row, alarms=tuple(alarms), reason=reason, first_seen=first, last_seen=last)
 
     def _elsewhere(self, row: Row) -> str:
@@ -287,6 +301,10 @@ class Monitor:
         table = self._table
         held = {lease.ip for lease in table.current.get(row.mac, [])} | {row.ip} if table else set()
         return next((ip for ip in self._speaking.get(row.mac, ()) if ip not in held), "")
+
+
+def _key(keyed: Keyed) -> tuple[int, int, bytes, str, int]:
+    return keyed[0]
 
 
 def row_id(row: Row) -> tuple[str, str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wizard.host.presence import Answer, Prober
 
-PERIOD_S = 6.0
+PERIOD_S = 5.5
 """Between two questions to a machine that answers. With the tries below, one that is gone is known after 8 s."""
+JITTER_S = 0.5
+"""As much may come on top, so that two monitors never go in step."""
+GRACE_S = 0.1
+"""For so long answers to somebody else's question may be under way."""
 WAIT_S = 1.0
 TRIES = 2
 RATE = 100.0
@@ -31,11 +36,12 @@ class _Asked:
     others: float = float("-inf")
     answered: float | None = None
     here: bool | None = None
-    replies: dict[str, int] = field(default_factory=dict)
+    replies: int = 0
     last_mac: str = ""
-    flips: list[float] = field(default_factory=list)
-    macs: dict[str, float] = field(default_factory=dict)
-    doubles: list[tuple[float, str]] = field(default_factory=list)
+    # One in a thousand has these: () costs nothing.
+    macs: tuple[tuple[str, float], ...] = ()
+    flips: tuple[float, ...] = ()
+    doubles: tuple[tuple[float, str], ...] = ()
 
 
 class Presence:
@@ -46,6 +52,7 @@ class Presence:
         self._clock = clock
         self._asked: dict[str, _Asked] = {}
         self._queue: list[tuple[float, str]] = []
+        self._chance = random.SystemRandom()
         self._credit = RATE / 4
         self._credited = clock()
 
@@ -109,13 +116,13 @@ class Presence:
     def claimants(self, ip: str) -> tuple[str, ...]:
         """The MACs of several machines that all say that an address is theirs; () where it is one."""
         asked = self._asked.get(ip)
-        if asked is None:
+        if asked is None or not asked.flips:
             return ()
         since = self._clock() - MEMORY_S
         # From one to another once is an address that moved. Back again is two who have it.
         if sum(at >= since for at in asked.flips) < 2:
             return ()
-        return tuple(sorted(mac for mac, at in asked.macs.items() if at >= since))
+        return tuple(sorted(mac for mac, at in asked.macs if at >= since))
 
     def doubled(self, ip: str) -> str:
         """The MAC that answers for an address twice, time and again: two machines have it; "" where none does."""
@@ -123,6 +130,9 @@ class Presence:
         since = self._clock() - MEMORY_S
         macs = [mac for at, mac in asked.doubles if at >= since] if asked else []
         return next((mac for mac in macs if macs.count(mac) >= 2), "")
+
+    def _jitter(self) -> float:
+        return self._chance.uniform(0, JITTER_S)
 
     def _act(self, asked: _Asked, ip: str, now: float) -> bool:
         """What is due at an address: ask, ask again, or give up for this time. Whether its state changed by that."""
@@ -132,12 +142,12 @@ class Presence:
             if self.prober.sure or asked.answered is not None:
                 asked.here = False
             asked.tries = 0
-            asked.due = now + PERIOD_S
+            asked.due = now + PERIOD_S + self._jitter()
             return asked.here is not before
         if asked.tries == 0:
-            asked.replies.clear()
+            asked.replies = 0
             # What another asked a moment ago may be answered yet.
-            asked.questions = int(now - asked.others < WAIT_S)
+            asked.questions = int(now - asked.others < GRACE_S)
         self._credit -= 1
         asked.tries += 1
         asked.questions += 1
@@ -160,21 +170,26 @@ class Presence:
             if asked.tries:
                 asked.tries = 0
                 # Somebody who seems to be two is asked again soon, to be sure.
-                asked.due = now + (WAIT_S if asked.flips or asked.doubles else PERIOD_S)
+                asked.due = now + (WAIT_S if asked.flips or asked.doubles else PERIOD_S) + self._jitter()
                 heapq.heappush(self._queue, (asked.due, answer.ip))
         return bool(answer.here) or before != (asked.here, len(asked.flips), len(asked.doubles))
 
     def _claim(self, asked: _Asked, answer: Answer, now: float) -> None:
         since = now - MEMORY_S
-        asked.flips = [at for at in asked.flips if at >= since]
-        asked.doubles = [(at, mac) for at, mac in asked.doubles if at >= since]
-        asked.macs = {mac: at for mac, at in list(asked.macs.items())[-MOST_CLAIMANTS:] if at >= since}
+        if asked.flips or asked.doubles:
+            asked.flips = tuple(at for at in asked.flips if at >= since)
+            asked.doubles = tuple((at, mac) for at, mac in asked.doubles if at >= since)
         if asked.last_mac not in ("", answer.mac):
-            asked.flips.append(now)
+            asked.flips = (*asked.flips[-MOST_CLAIMANTS:], now)
+            others = dict(asked.macs or ((asked.last_mac, now),))
+            others[answer.mac] = now
+            asked.macs = tuple(sorted(others.items(), key=lambda claim: claim[1])[-MOST_CLAIMANTS:])
+            asked.replies = 0
+        elif asked.macs:
+            asked.macs = tuple((mac, now if mac == answer.mac else at) for mac, at in asked.macs if at >= since)
         asked.last_mac = answer.mac
-        asked.macs[answer.mac] = now
         # Two questions may well have two answers, whoever put them.
         if answer.reply and now - asked.asked <= WAIT_S:
-            asked.replies[answer.mac] = asked.replies.get(answer.mac, 0) + 1
-            if asked.replies[answer.mac] == asked.questions + 1:
-                asked.doubles.append((now, answer.mac))
+            asked.replies += 1
+            if asked.replies == asked.questions + 1:
+                asked.doubles = (*asked.doubles[-MOST_CLAIMANTS:], (now, answer.mac))

@@ -130,16 +130,19 @@ def _begins_line(text: str, place: int) -> bool:
 def common_ends(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
     """How long the common beginning of two sequences is, and the common end of what is left of both."""
     shorter = min(len(old), len(new))
-    start = _most(shorter, lambda n: old[:n] == new[:n])
-    return start, _most(shorter - start, lambda n: n == 0 or old[-n:] == new[-n:])
+    start = _most(shorter, lambda low, high: old[low:high] == new[low:high])
+    left, ends = shorter - start, (len(old), len(new))
+    return start, _most(
+        left, lambda low, high: old[ends[0] - high : ends[0] - low] == new[ends[1] - high : ends[1] - low]
+    )
 
 
-def _most(limit: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` for which a condition holds that holds for every smaller one."""
+def _most(limit: int, alike: Callable[[int, int], bool]) -> int:
+    """The largest number up to `limit` so that all from 0 to it is alike; nothing is compared more than twice."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if holds(middle):
+        if alike(low, middle):
             low = middle
         else:
             high = middle - 1

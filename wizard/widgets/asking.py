@@ -30,6 +30,7 @@ class AskingApp(OrderedKeysApp):
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self._asked: dict[str, int] = {}
+        self._otherwise: dict[str, Callable[[WizardError], None]] = {}
 
     def ask(
         self,
@@ -41,12 +42,13 @@ class AskingApp(OrderedKeysApp):
         """Have `question` answered in a thread; `then` gets the answer, `otherwise` a WizardError."""
         number = self._asked.get(group, 0) + 1
         self._asked[group] = number
+        self._otherwise[group] = otherwise or self.complain
 
         def answer() -> None:
             try:
                 told = self.Told(group, number, then, question())
             except WizardError as error:
-                told = self.Told(group, number, otherwise or self.complain, error)
+                told = self.Told(group, number, self._otherwise[group], error)
             self.post_message(told)
 
         self.run_worker(answer, name=group, group=group, thread=True, exit_on_error=False)
@@ -59,7 +61,10 @@ class AskingApp(OrderedKeysApp):
         """A defect of ours in a thread must not look like a wait without end."""
         if event.state is WorkerState.ERROR:
             error = event.worker.error
-            self.complain(WizardError(f"{event.worker.name}: {type(error).__name__}: {error}", "This is a defect."))
+            told = WizardError(
+                f"{event.worker.name}: {type(error).__name__}: {error}.", "This is a defect of the wizard."
+            )
+            self._otherwise.get(event.worker.group, self.complain)(told)
 
     def complain(self, error: WizardError) -> None:
         self.notify(f"{error.message} {error.remedy}".strip(), severity="error", timeout=10, markup=False)

@@ -11,7 +11,7 @@ from wizard.progress import Progress, StepState
 from wizard.widgets.words import Words
 
 _SIGNS = {"waiting": "·", "running": "▶", "done": "✓", "skipped": "–", "failed": "✗", "undone": "↩"}
-_NAME = 12
+_NAME = 17
 _TIME = 9
 _LEAST_ABOUT = 20
 
@@ -42,6 +42,8 @@ def step_line(step: StepState, width: int) -> Text:
     last = took if step.state == "done" else "" if step.state == "waiting" else step.state
     # Titles are "name: what it does".
     name, colon, what = (step.title or step.name).partition(": ")
+    # Untold by title, a file's step has its path for a name.
+    name = name.rpartition("/")[2] or name
     told = step.detail if step.detail != step.title else ""
     # What came of it says more than what it was to be; but which file it was stays.
     about = told or what

@@ -23,11 +23,13 @@ from wizard.plan.rules import check_plan
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "snapshots" / "rendered"
 PLANS = {"sample": ROOT / "examples" / "ciao.toml", "rich": Path(__file__).with_name("rich.toml")}
+CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12"}
+"""The sample is rendered for a machine that has no such NIC."""
 
 
 def rendered(name: str) -> dict[str, File]:
     text = PLANS[name].read_text(encoding="utf-8")
-    return {file.path: file for file in render(load(text, name), text)}
+    return {file.path: file for file in render(load(text, name), text, cluster_mac=CLUSTER_MACS[name])}
 
 
 @pytest.fixture(params=PLANS)
@@ -217,3 +219,4 @@ def test_ifupdown_takes_its_file(name: str, on_disk: Path) -> None:
     assert options["address"].split("/")[0] == str(net.gateway)
     assert options["netmask"] in (str(net.cidr.netmask), str(net.cidr.prefixlen))
     assert "gateway" not in options
+    assert CLUSTER_MACS[name] in options.get("pre-up", "")
