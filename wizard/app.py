@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterable
@@ -18,7 +17,6 @@ from textual.timer import Timer
 
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
-from wizard.plan import draft as drafts
 from wizard.plan import planfile
 from wizard.plan.draft import Draft, first_draft
 from wizard.plan.findings import WizardError
@@ -36,11 +34,12 @@ from wizard.screens.reset import ResetPage
 from wizard.screens.review import ReviewPage
 from wizard.screens.start import StartPage
 from wizard.services import HostServices, Services, WiresSaid
-from wizard.widgets.changing import ChangingApp
+from wizard.widgets.drafting import DraftingApp
 from wizard.widgets.modal import Help, Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
 
-SAVE_AFTER_S = 0.05
+# Where we may not ask the wires the answer is there at once.
+SIGN_AFTER_S = 0.3
 _COMMON_ACTIONS = ("app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "command_palette")
 _STEP_PAGES: dict[str, type[StepPage]] = {
     "interfaces": InterfacesPage,
@@ -59,7 +58,7 @@ class Beginning:
     plan_in_force: str | None
 
 
-class WizardApp(ChangingApp):
+class WizardApp(DraftingApp):
     """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; raises PlanUnreadable."""
 
     TITLE = "ciao-wizard"
@@ -68,7 +67,6 @@ class WizardApp(ChangingApp):
     VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", "help")]
 
-    draft: reactive[Draft] = reactive(Draft())
     facts: reactive[Facts | None] = reactive(None)
     status: reactive[Status | None] = reactive(None)
     rows: reactive[tuple[Row, ...] | None] = reactive(None)
@@ -83,14 +81,12 @@ class WizardApp(ChangingApp):
         self.services = services
         self._given = None if plan_text is None else planfile.load(plan_text, source)
         self._original = plan_text
-        digest = hashlib.sha256((plan_text or "").encode()).hexdigest()[:8]
-        self._draft_name = "draft" if plan_text is None else f"draft-{digest}"
-        self._begun_with = Draft()
+        self.name_draft(plan_text)
         self._page: Page | None = None
         self._plan_text = ""
-        self._saving: Timer | None = None
         self._in_force = False
         self._wires_stop = threading.Event()
+        self._wires_timer: Timer | None = None
 
     # The start
 
@@ -113,31 +109,18 @@ class WizardApp(ChangingApp):
         self.facts, self.status = found.facts, found.status
         self.host = found.facts.host_name
         self._in_force = found.status.state in ("applied", "tripped") and found.plan_in_force is not None
-        self._begun_with = first_draft(self._given, found.facts)
-        self.draft = self._begun_with
+        if self._original is None and self._in_force:
+            self._original = found.plan_in_force
+        self.begin_draft(first_draft(self._given, found.facts))
         if found.status.state == "pending":
             self._show(ApplyPage(self.services.now))
             self.change(self.services.pending_run)
             return
         self._go("interfaces" if found.status.state == "absent" else "dashboard")
-        self._offer_draft()
+        self.offer_draft()
 
-    def _offer_draft(self) -> None:
-        saved = self.services.read_draft(self._draft_name)
-        draft = drafts.load(saved[0]) if saved else None
-        if saved is None or draft is None or draft == self._begun_with:
-            return
-        when = saved[1].astimezone().strftime("%d %B, %H:%M")
-        text = f"What you typed until {when} is still here: {len(draft.nodes)} nodes, subnet {draft.cidr[:40]}."
-        question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", prefer=True)
-        self.push_screen(question, partial(self._draft_offered, draft))
-
-    def _draft_offered(self, draft: Draft, taken: bool | None) -> None:
-        if taken:
-            self.draft = draft
-            self._go("interfaces")
-        else:
-            self._forget_draft()
+    def draft_taken(self) -> None:
+        self._go("interfaces")
 
     # The pages
 
@@ -191,8 +174,7 @@ class WizardApp(ChangingApp):
             self.complain(error)
             return
         self._original = text
-        self._begun_with = Draft.from_plan(plan)
-        self.draft = self._begun_with
+        self.begin_draft(Draft.from_plan(plan))
         self._go("interfaces" if name == "edit" else "review")
 
     def on_page_edited(self, message: Page.Edited) -> None:
@@ -258,12 +240,17 @@ class WizardApp(ChangingApp):
         if not corporate or not cluster or self.status is None or self.status.state != "absent":
             return
         stop = self._wires_stop = threading.Event()
-        if isinstance(self._page, InterfacesPage):
-            self._page.asking = True
+        self._wires_timer = self.set_timer(SIGN_AFTER_S, self._asking_wires)
         look = partial(self.services.look_at_wires, corporate, cluster, stop)
         self.ask("wires", look, self._wires_told, self._no_wires)
 
+    def _asking_wires(self) -> None:
+        if isinstance(self._page, InterfacesPage):
+            self._page.asking = True
+
     def _wires_told(self, said: WiresSaid | None) -> None:
+        if self._wires_timer is not None:
+            self._wires_timer.stop()
         if isinstance(self._page, InterfacesPage):
             self._page.asking = False
             self._page.wires = said
@@ -320,7 +307,7 @@ class WizardApp(ChangingApp):
     def change_ended(self) -> None:
         if isinstance(self._page, ApplyPage) and self.progress.result == "kept":
             self._in_force = True
-            self._forget_draft()
+            self.forget_draft()
             self.rows = None
             self._go("leases")
 
@@ -332,29 +319,6 @@ class WizardApp(ChangingApp):
         if isinstance(self._page, ApplyPage):
             self._page.answer = None
         self.complain(error)
-
-    # The draft
-
-    def watch_draft(self, draft: Draft) -> None:
-        """Keep it where the next start finds it; several changes at once are one."""
-        if draft != self._begun_with and self._saving is None:
-            self._saving = self.set_timer(SAVE_AFTER_S, self._save_draft)
-
-    def _save_draft(self) -> None:
-        self._saving = None
-        try:
-            self.services.save_draft(self._draft_name, drafts.dump(self.draft))
-        except WizardError as error:
-            self.complain(error)
-
-    def _forget_draft(self) -> None:
-        if self._saving is not None:
-            self._saving.stop()
-            self._saving = None
-        try:
-            self.services.forget_draft(self._draft_name)
-        except WizardError as error:
-            self.complain(error)
 
     # Everywhere
 
@@ -381,8 +345,7 @@ class WizardApp(ChangingApp):
     def _leave(self, sure: bool | None) -> None:
         if sure:
             self._wires_stop.set()
-            if self._saving is not None:
-                self._save_draft()
+            self.save_draft_now()
             self.exit()
 
     def get_key_display(self, binding: Binding) -> str:

@@ -75,15 +75,7 @@ def parser() -> argparse.ArgumentParser:
     command("status", "wizard.cli_show:status", "what is applied, whether it works, what has drifted", json=True)
     leases = command("leases", "wizard.cli_show:leases", "who has which address, who is missing", json=True)
     leases.add_argument("--watch", action="store_true", help="go on, and say what changes")
-    instances = command("instances", "wizard.cli_handover:instances", "the instances behind CNCIs, over ssh", json=True)
-    instances.add_argument(
-        "cnci", nargs="+", metavar="[USER@]CNCI", help="name, address, name or MAC of a VM's lease, or localhost"
-    )
-    instances.add_argument("--instance-user", metavar="USER", default="demouser", help="who you are there (demouser)")
-    export = command("export", "wizard.cli_handover:export", "the plan as other tools read it")
-    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help=", ".join(EXPORTS))
-    plan_option(export, required=False)
-    export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it there; - is stdout, the default")
+    _handover(command, plan_option)
     lab = command("lab", "wizard.cli_change:lab", "the same inside a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD in the laptop's place")
     return top
@@ -93,6 +85,19 @@ _ONLY = (
     "undo nothing; bring one part of what is applied about anew: load the rules again, read the reserved nodes again, "
     "restart DHCP and keep the leases, or restart it and forget the leases"
 )
+
+
+def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Callable[..., None]) -> None:
+    """The commands for those who work on the cluster."""
+    instances = command("instances", "wizard.cli_handover:instances", "the instances behind CNCIs, over ssh", json=True)
+    instances.add_argument(
+        "cnci", nargs="+", metavar="[USER@]CNCI", help="name, address, name or MAC of a VM's lease, or localhost"
+    )
+    instances.add_argument("--instance-user", metavar="USER", default="demouser", help="who you are there (demouser)")
+    export = command("export", "wizard.cli_handover:export", "the plan as other tools read it")
+    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help=", ".join(EXPORTS))
+    plan_option(export, required=False)
+    export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it there; - is stdout, the default")
 
 
 def _seconds(text: str) -> float:

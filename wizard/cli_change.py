@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import select
 import sys
@@ -10,7 +11,7 @@ import time
 from typing import Any
 
 from wizard.cli_show import nothing_applied, read_plan
-from wizard.console import coloured, finding_lines, say
+from wizard.console import coloured, finding_lines, out, say
 from wizard.deploy import front, state
 from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
@@ -75,7 +76,14 @@ def apply(args: argparse.Namespace) -> int:
         # The engine is no child of ours any more; it could not find the session that must not be cut.
         "ssh_connection": ssh_connection(),
     }
-    return _attend(front.start("apply", order, args.events), ask=not args.yes)
+    return _begin("apply", order, args.events, ask=not args.yes)
+
+
+def _begin(verb: str, order: Event, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
+    """Start the engine and attend to it. `events` "-" has them on stdout."""
+    to_stdout = events == "-"
+    following = front.start(verb, order, None if to_stdout else events)
+    return _attend(following, ask=ask, wanted=wanted, to_stdout=to_stdout)
 
 
 def confirm(_args: argparse.Namespace) -> int:
@@ -91,7 +99,7 @@ def rollback(_args: argparse.Namespace) -> int:
     if cut_off or (work is not None and work.get("kind") == "rollback"):
         # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
         say("An earlier run was cut off; taking it back.")
-        return _attend(front.start("recover", {}), ask=False, wanted="rolled-back")
+        return _begin("recover", {}, None, wanted="rolled-back")
     return _answer("revert")
 
 
@@ -122,7 +130,7 @@ def reset(args: argparse.Namespace) -> int:
         if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
             raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
     order = {"forget_leases": args.forget_leases}
-    return _attend(front.start("reset", order, args.events), ask=False, wanted="rolled-back")
+    return _begin("reset", order, args.events, wanted="rolled-back")
 
 
 def _renew(args: argparse.Namespace) -> int:
@@ -136,7 +144,7 @@ def _renew(args: argparse.Namespace) -> int:
             say(line)
         if not args.yes and not _ask("Forget them? [y/N] ", "y"):
             raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
-    return _attend(front.start("renew", {"part": args.only}, args.events), ask=False)
+    return _begin("renew", {"part": args.only}, args.events)
 
 
 def _leases_to_forget() -> list[str]:
@@ -190,28 +198,37 @@ def _settle_pending(unasked: bool) -> None:
         time.sleep(0.05)
 
 
-def _attend(following: front.Following, *, ask: bool, wanted: str = "kept", from_now: bool = False) -> int:
+def _attend(
+    following: front.Following, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
+) -> int:
     """Follow the engine and tell a person; 0 when it ends as wanted."""
     waiting_until: float | None = None
     skipping = from_now
-    for event in following:
-        if event is None:
-            skipping = False
-            if waiting_until is not None and ask:
-                _listen(waiting_until)
-            continue
-        if skipping and "result" not in event:
-            continue
-        if event.get("step") == "keep" and event.get("state") == "running":
-            seconds = float(event.get("remaining_s", 0))
-            waiting_until = time.monotonic() + seconds
-            _tell_waiting(seconds, ask)
-            continue
-        if event.get("step") == "keep":
-            waiting_until = None
-        if "result" in event:
-            return _tell_result(event, wanted)
-        _tell(event)
+    try:
+        for event in following:
+            if event is None:
+                skipping = False
+                if waiting_until is not None and ask:
+                    _listen(waiting_until)
+                continue
+            if to_stdout:
+                out(json.dumps(event))
+                sys.stdout.flush()
+            if skipping and "result" not in event:
+                continue
+            if "result" in event:
+                return _tell_result(event, wanted)
+            if event.get("step") != "keep":
+                _tell(event)
+            elif event.get("state") == "running":
+                seconds = float(event.get("remaining_s", 0))
+                waiting_until = time.monotonic() + seconds
+                _tell_waiting(seconds, ask)
+            else:
+                waiting_until = None
+    except KeyboardInterrupt:
+        say("Left. What was begun goes on without this terminal: 'ciao-wizard status' says how far it is.")
+        raise
     raise WizardError(
         "the engine was killed before it was done",
         "'ciao-wizard status' says how far it came; 'ciao-wizard rollback' takes it back.",
@@ -269,7 +286,11 @@ def _listen(until: float) -> None:
     ready, _, _ = select.select([sys.stdin], [], [], 0)
     if not ready:
         return
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except OSError:
+        # The terminal is gone; the deadline answers.
+        return
     if line == "":
         return
     word = line.strip().lower()

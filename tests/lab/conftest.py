@@ -50,4 +50,4 @@ def machine(machines: Machine) -> Iterator[Machine]:
     left = machines.left()
     if left:
         machines.drop()
-    assert left == [], "the test did not leave the laptop as it found it"
+    assert not left, "the test did not leave the laptop as it found it:\n" + "\n".join(line[:300] for line in left)

@@ -177,11 +177,11 @@ def replaced(lab: Laboratory, program: str, script: str) -> Iterator[None]:
     keep = f"cp {place} /run/ciao-lab/true-{program}; cat >/run/ciao-lab/other-{program}"
     mode = "755" if script else "644"
     lab.run(["sh", "-c", f"{keep}; chmod {mode} /run/ciao-lab/other-{program}"], input=script)
-    lab.run(["mount", "--bind", f"/run/ciao-lab/other-{program}", place])
+    lab.run(["mount", "-n", "--bind", f"/run/ciao-lab/other-{program}", place])
     try:
         yield
     finally:
-        lab.run(["umount", place])
+        lab.run(["umount", "-n", place])
 
 
 def moments(lab: Laboratory, *argv: str) -> list[str]:

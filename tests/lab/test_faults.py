@@ -162,7 +162,7 @@ def cut_the_power(lab: Laboratory) -> None:
             "ip -4 addr flush dev eth1; echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding; "
             "echo 0 >/proc/sys/net/ipv4/conf/eth1/forwarding; sed -i /eth1/d /run/network/ifstate 2>/dev/null; "
             "cat /proc/sys/kernel/random/uuid >/run/ciao-lab/boot_id; "
-            "mount --bind /run/ciao-lab/boot_id /proc/sys/kernel/random/boot_id",
+            "mount -n --bind /run/ciao-lab/boot_id /proc/sys/kernel/random/boot_id",
         ],
         check=False,
     )
@@ -171,7 +171,7 @@ def cut_the_power(lab: Laboratory) -> None:
 @pytest.fixture
 def power(machine: Machine) -> Iterator[Callable[[Laboratory], None]]:
     yield cut_the_power
-    machine.lab.run(["umount", "/proc/sys/kernel/random/boot_id"], check=False)
+    machine.lab.run(["umount", "-n", "/proc/sys/kernel/random/boot_id"], check=False)
 
 
 def kept_files(left: Sequence[str]) -> list[str]:

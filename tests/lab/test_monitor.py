@@ -109,7 +109,7 @@ def test_a_clone_is_called_one_and_nobody_else_is(gateway: Laboratory) -> None:
         gateway.machine("add", "clone", "--mac", CLONED)
         try:
             for each in (watch, other):
-                holds(lambda w=each: w.last("mac", CLONED)["alarms"] == ["one-mac"], 25)
+                holds(lambda w=each: w.last("mac", CLONED)["alarms"] == ["one-mac"], 40)
             assert "clone" in watch.last("mac", CLONED)["reason"]
             alarmed = {row["mac"] for _, row in (*watch.rows, *other.rows) if row["alarms"]}
             assert alarmed == {CLONED}

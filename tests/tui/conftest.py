@@ -72,6 +72,8 @@ def shoot(request: pytest.FixtureRequest, tmp_path: Path) -> Shoot:
         pytest.skip(f"the pictures were drawn by textual {DRAWN_BY}")
 
     async def shot(driver: Driver, name: str) -> None:
+        # Nothing is to come any more, and all of it is drawn.
+        await driver.app.workers.wait_for_complete()
         await driver.pilot.pause()
         drawn = driver.app.export_screenshot(title="ciao-wizard", simplify=True)
         drawn = re.sub(r"terminal-\d+-", "terminal-", drawn)

@@ -170,6 +170,7 @@ class FakeServices:
     drafts: dict[str, str] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
     applied_text: str = ""
+    status_asked: int = 0
     refuse: WizardError | None = None
 
     def now(self) -> datetime:
@@ -181,6 +182,7 @@ class FakeServices:
         return self.machine
 
     def status(self) -> Status:
+        self.status_asked += 1
         return self.state
 
     def plan_in_force(self) -> str | None:

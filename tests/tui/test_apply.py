@@ -9,6 +9,7 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
 from wizard.plan.findings import WizardError
+from wizard.widgets import changing
 
 PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
 
@@ -110,7 +111,8 @@ async def test_a_refusal_names_its_reason(start: Start) -> None:
         await driver.says("Refused: nothing was changed.", "pid 4711")
 
 
-async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start) -> None:
+async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
     async with start() as driver:
         change = await begin(driver)
         change.stderr = "sudo: unable to resolve host gw01"
@@ -119,12 +121,15 @@ async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start) -> No
         assert not driver.app.changing
 
 
-async def test_a_change_is_followed_when_its_process_is_gone(start: Start) -> None:
+async def test_a_change_is_followed_when_its_process_is_gone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The front dies; the detached engine goes on writing."""
+    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
     async with start() as driver:
         change = await begin(driver)
-        change.living = False
         driver.services.state = PENDING
+        change.living = False
+        asked = driver.services.status_asked
+        await driver.until(lambda: driver.services.status_asked > asked + 1, "a look at what is true")
         change.fed += steps_done()
         await driver.says("verify is in place")
         change.fed += [asks()]

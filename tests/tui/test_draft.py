@@ -14,6 +14,7 @@ from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, fi
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import read_lines
 from wizard.plan.planfile import load as load_plan
+from wizard.widgets.drafting import SAVE_AFTER_S
 
 TEXTS = st.text(max_size=40)
 
@@ -193,3 +194,25 @@ async def test_nothing_typed_leaves_nothing_to_offer(start: Start) -> None:
         await driver.page("Network")
         await driver.press("ctrl+q")
     assert services.drafts == {}
+
+
+async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: Draft) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        name = driver.app._draft_name
+    left = {name: dump(replace(draft, domain="other.lan"))}
+    services = FakeServices(drafts=dict(left))
+    async with start(services) as driver:
+        await driver.says("Go on where you left off?")
+        await driver.pilot.pause(SAVE_AFTER_S * 3)
+        assert services.drafts == left
+
+
+async def test_what_was_typed_and_taken_back_is_not_offered(start: Start) -> None:
+    services = FakeServices()
+    async with start(services) as driver:
+        await driver.jump("Network")
+        await driver.press("end", "x")
+        await driver.until(lambda: services.drafts, "the draft on disk")
+        await driver.press("backspace")
+        await driver.until(lambda: not services.drafts, "no draft on disk")

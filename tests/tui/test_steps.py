@@ -52,7 +52,7 @@ async def test_what_is_no_value_is_refused_at_its_field(start: Start) -> None:
             assert isinstance(field, Input)
             good = field.value
             await retype(driver, text)
-            await driver.press("ctrl+n")
+            await driver.press("ctrl+n", "ctrl+n")
             await driver.says("✗", said)
             assert "─ Network ─" in driver.text()
             assert driver.app.focused is field

@@ -12,6 +12,7 @@ from pathlib import Path
 from wizard.deploy import state
 from wizard.host import dnsmasq, firewall, processes, systemd
 from wizard.host.commands import detach
+from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -91,12 +92,28 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
                 return "armed"
             if told.get("code") in HARMLESS:
                 return f"mute for now: {reason}"
-            if told.get("mode") in ("tripped", "failed"):
+            if told.get("mode") == "tripped":
                 break
+        told = state.read_json(state.SERVE)
+        if told is not None and told.get("mode") == "failed":
+            reason = str(told.get("reason"))
+            break
         time.sleep(0.05)
     raise WizardError(
-        f"the gateway does not serve: {reason}", f"Its log is {SERVE_LOG}, dnsmasq's {paths.DNSMASQ_LOG}."
+        f"the gateway does not serve: {reason}{_who_is_in_the_way(reason)}",
+        f"Its log is {SERVE_LOG}, dnsmasq's {paths.DNSMASQ_LOG}.",
     )
+
+
+def _who_is_in_the_way(reason: str) -> str:
+    """Who holds the ports that our dnsmasq could not have."""
+    if "in use" not in reason:
+        return ""
+    ours = state.our_pids()
+    wanted = (("udp", 67), ("udp", 53), ("tcp", 53))
+    found = [x for x in read_listeners() if (x.protocol, x.port) in wanted and x.pid not in ours]
+    holders = {f"{x.process or 'somebody'} (process {x.pid}) has {x.protocol} port {x.port}" for x in found}
+    return "".join(f"; {holder}" for holder in sorted(holders))
 
 
 def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:

@@ -10,14 +10,14 @@ import signal
 import time
 from pathlib import Path
 
-from wizard.deploy.state import ENGINE_WORD, run_directory
+from wizard.deploy.state import ENGINE_WORD, LOCK, run_directory
 from wizard.host import commands, processes
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 TAKING_BACK = "ciao-wizard rollback"
 """The purpose of one who takes back what a killed run left: everybody waits for that."""
-_LOCK = Path(paths.RUN) / "lock"
+_LOCK = Path(LOCK)
 _PATIENCE_S = 30.0
 _LONGEST_COMMAND_S = 10.0
 _POLL_S = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal, Reading, Transaction
 from wizard.deploy.kept import kept_state as kept_state
 from wizard.deploy.lock import await_orphans
-from wizard.host import firewall, network, systemd
+from wizard.host import dnsmasq, firewall, network, systemd
 from wizard.host.files import read_text, remove, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -148,6 +149,8 @@ class Reverter:
             if kept.is_ours(path) and image.get("kind") in (None, "absent"):
                 remove(path)
                 found.append(path)
+        if "gateway" not in known:
+            _give_back_leases()
         main = read_text(paths.INTERFACES_MAIN) or ""
         restored = network.main_file_restored(main, bool(network.other_files()))
         if restored != main and f"file:{paths.INTERFACES_MAIN}" not in known:
@@ -193,6 +196,17 @@ class Reverter:
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()
         self.journal.forget()
+
+
+def _give_back_leases() -> None:
+    """The lease file is nobody's user's any more; where there is no lease in it, there was none before us."""
+    leases = Path(paths.LEASES)
+    if not leases.is_file() or leases.is_symlink() or leases.stat().st_uid != dnsmasq.user_id():
+        return
+    if leases.stat().st_size == 0:
+        leases.unlink()
+    else:
+        os.chown(leases, 0, 0)
 
 
 def rewrite(path: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from wizard.deploy import state
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -14,7 +15,7 @@ NEEDED = 1 << 20
 
 def check() -> None:
     """Raises WizardError, naming the directory, where a disk is full or read-only."""
-    for path in (paths.ETC, paths.INTERFACES_FILE, paths.STATE, paths.LEASES, paths.RUN):
+    for path in (paths.PLAN_IN_FORCE, paths.INTERFACES_FILE, f"{paths.STATE}/journal", paths.LEASES, state.LOCK):
         directory = _nearest(Path(path))
         disk = os.statvfs(directory)
         if disk.f_flag & os.ST_RDONLY:

@@ -188,7 +188,9 @@ class Guard:
                 break
             time.sleep(0.02)
         if self.child.poll() is not None:
-            return self.ensure_child()
+            verdict = self.ensure_child()
+            # The one that was just started has shown nothing yet.
+            return Verdict(False, "dnsmasq-starting", "dnsmasq ended and is started again") if verdict.ok else verdict
         seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
         return Verdict(False, "dhcp-socket", f"dnsmasq's DHCP socket is bound to {seen}, not to {cluster} alone")
 

@@ -62,6 +62,7 @@ WORK = "work.json"
 # The guard: see serve.Guard.tell.
 SERVE = "serve.json"
 DECISION = "decision"
+LOCK = f"{paths.RUN}/lock"
 
 
 def work() -> Record | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wizard.host.commands import CommandFailed, find, run
+from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -176,6 +177,9 @@ def take_down(config: str) -> bool:
     address = re.search(r"^\s+address (\S+)", text, re.MULTILINE)
     cidr = address[1] if address else ""
     held = bool(nic) and release(nic, config)
+    if held and not (read_text(state_file(nic)) or "x").strip():
+        # What ifdown leaves of it: an empty line.
+        Path(state_file(nic)).unlink()
     if any(a["cidr"] == cidr for a in link_state(nic).get("addresses", [])):
         run("ip", "addr", "del", cidr, "dev", nic)
         return True

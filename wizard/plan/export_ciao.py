@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from netaddr import IPNetwork
 
-from wizard.plan.addresses import TENANTS, overlap
+from wizard.plan.addresses import overlap
 from wizard.plan.model import Plan, Role
 
 MESH_PREFIX = 18
@@ -20,7 +20,7 @@ def mesh_network(plan: Plan, busy: Iterable[IPNetwork] = ()) -> IPNetwork:
 
     ciao's own default, 192.168.0.0, lies over the guide's cluster. Where all is taken, `busy` is disregarded.
     """
-    must = [plan.network.cidr, TENANTS]
+    must = [plan.network.cidr]
     should = [*must, *busy]
     for taken in (should, must):
         for candidate in _candidates():
@@ -30,6 +30,7 @@ def mesh_network(plan: Plan, busy: Iterable[IPNetwork] = ()) -> IPNetwork:
 
 
 def _candidates() -> Iterator[IPNetwork]:
+    """None of them lies in the tenants' network."""
     for first in _FIRST_CHOICES:
         yield IPNetwork(f"{first}/{MESH_PREFIX}")
     yield from reversed(list(IPNetwork("10.0.0.0/8").subnet(MESH_PREFIX)))

@@ -1,6 +1,8 @@
 """The monitor that remembers: rows, events and alarms from look to look."""
 
+import os
 import random
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +18,7 @@ from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, PLAN, START, STR
 from wizard.host.neighbours import Neighbour
 from wizard.monitor.leases import parse_leases, rows
 from wizard.monitor.live import difference
-from wizard.monitor.watch import SETTLED_SECONDS
+from wizard.monitor.watch import SETTLED_SECONDS, LeaseFile
 from wizard.plan.model import Node, Role
 
 HOME = "192.168.0.101"
@@ -320,10 +322,39 @@ def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
         if len({lease.ip for lease in held}) < len(held):
             return
         fresh = rows(world.plan, held, now=world.now)
-        seen = {(row.mac, row.ip, row.kind, row.state) for row in world.monitor.rows}
-        assert seen == {(row.mac, row.ip, row.kind, row.state) for row in fresh}
+        # Of several leases that have ended, a row tells of any.
+        seen = {(row.mac, row.ip, row.kind, row.state, row.reason.split(" of ")[0]) for row in world.monitor.rows}
+        assert seen == {(row.mac, row.ip, row.kind, row.state, row.reason.split(" of ")[0]) for row in fresh}
         order = [row.mac for row in world.monitor.rows]
         assert order == [row.mac for row in fresh]
+
+
+expiring = st.lists(st.sampled_from(["5", "15", "115", "11", "1"]), max_size=5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(expiring, max_size=6))
+def test_lines_that_end_alike_are_told_apart(tmp_path_factory: pytest.TempPathFactory, files: list[list[str]]) -> None:
+    path = tmp_path_factory.mktemp("alike") / "leases"
+    clock = [0.0]
+    file = LeaseFile(path, lambda: clock[0])
+    for number, expiries in enumerate(files):
+        text = "".join(f"{expiry} {CNCI} 192.168.0.65 * *\n" for expiry in expiries)
+        path.write_text(text)
+        os.utime(path, (1000 + number, 1000 + number))
+        file.read()
+        clock[0] += SETTLED_SECONDS
+        assert file.read() == parse_leases(text)[0]
+
+
+def test_a_lease_that_is_renewed_for_years_fills_no_memory(world: World) -> None:
+    held = 0
+    for number in range(300):
+        world.leases((CONTROLLER, HOME), f"{2_000_000_000 + number} {CNCI} 192.168.0.65 * *")
+        world.monitor.look()
+        if number == 20:
+            held = sys.getsizeof(world.monitor._from.leases._cache)
+    assert sys.getsizeof(world.monitor._from.leases._cache) == held
 
 
 @given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))

@@ -6,6 +6,7 @@ After a wanted change: script/test tests/unit/plan/test_render.py --snapshot-upd
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -111,6 +112,13 @@ def test_plan_in_force_is_the_plan_as_given(name: str) -> None:
 def test_the_richer_plan_passes_the_rules() -> None:
     # Else its golden files would show what nobody can get.
     assert [f for f in check_plan(load(PLANS["rich"].read_text(), "rich")) if f.severity == "error"] == []
+
+
+def test_the_plan_in_the_readme_passes_the_rules() -> None:
+    (given,) = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert [f for f in check_plan(load(given, "README.md")) if f.severity == "error"] == []
 
 
 def test_dangerous_lines_of_the_samples_are_not_there(name: str) -> None:
