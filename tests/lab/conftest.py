@@ -47,7 +47,10 @@ def machines(lab_possible: None) -> Iterator[Machine]:
 def machine(machines: Machine) -> Iterator[Machine]:
     """One laboratory for all tests of a module: a test must leave the laptop as it was."""
     yield machines
-    left = machines.left()
-    if left:
-        machines.drop()
+    left = ["something of it is still at work"]
+    try:
+        left = machines.left()
+    finally:
+        if left:
+            machines.drop()
     assert not left, "the test did not leave the laptop as it found it:\n" + "\n".join(line[:300] for line in left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import time
@@ -22,10 +23,22 @@ PLACE = "/run/instances"
 """Private to the laboratory, as /etc is. /tmp is not, and so each CNCI gets one of its own over it."""
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
 
+def _own_tmp() -> str:
+    """Shell that puts an empty /tmp in place, and a checkout that lies below /tmp back into it."""
+    root = Path(__file__).resolve().parents[2]
+    if not root.is_relative_to("/tmp"):
+        return "mount -t tmpfs tmpfs /tmp"
+    here, kept = shlex.quote(str(root)), '"/run/kept.$$"'
+    keep = f"mkdir -p {kept} && mount --rbind {here} {kept}"
+    return f"{keep} && mount -t tmpfs tmpfs /tmp && mkdir -p {here} && mount --rbind {kept} {here}"
+
+
+OWN_TMP = _own_tmp()
+
 CNCI_BOOT = f"""
 set -eu
 name=$1 third=$2
-mount -t tmpfs tmpfs /tmp
+{OWN_TMP}
 ip link add tenant0 type veth peer name eth0 address "$(printf 02:00:ac:10:%02x:02 "$third")" netns "inst-$name"
 ip address add "172.16.$third.1/24" dev tenant0
 ip link set tenant0 up
@@ -190,7 +203,7 @@ def test_for_people_with_the_lines_to_copy(cncis: Cncis) -> None:
 
 def test_a_machine_without_lease_files(cncis: Cncis) -> None:
     # /tmp of the laboratory is the machine's own, which may have some.
-    hidden = "mount -t tmpfs tmpfs /tmp && exec ciao-wizard instances . --json"
+    hidden = f"{OWN_TMP} && exec ciao-wizard instances . --json"
     done = cncis.lab.run(["unshare", "-m", "sh", "-c", hidden], check=False, cwd="/")
     (reading,) = json.loads(done.stdout)
     assert (reading["state"], done.returncode) == ("no-lease-files", 1)
@@ -209,7 +222,7 @@ def test_on_the_cnci_itself_lease_files_from_the_wild(cncis: Cncis) -> None:
         "duid 00:01:00:01",
         f"{later} 02:00:ac:10:00:0f 172.16.0.15 torn",
     ]
-    hidden = "mount -t tmpfs tmpfs /tmp && cat >'/tmp/dnsmasq_a b.leases' && : >/tmp/dnsmasq_empty.leases && "
+    hidden = f"{OWN_TMP} && cat >'/tmp/dnsmasq_a b.leases' && : >/tmp/dnsmasq_empty.leases && "
     hidden += "exec ciao-wizard instances localhost --instance-user me --json"
     done = cncis.lab.run(["unshare", "-m", "sh", "-c", hidden], check=False, cwd="/", input="\n".join(lines))
     assert done.returncode == 0, done.stderr

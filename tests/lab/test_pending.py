@@ -30,7 +30,6 @@ from tests.lab.striking import (
     watchman,
     worker,
 )
-from tests.lab.support import plan_with
 from wizard.lab.control import Laboratory
 
 RESET = ("reset", "--yes", "--forget-leases")
@@ -126,7 +125,7 @@ def test_a_killed_front_changes_nothing_and_it_goes_back_by_itself(machine: Mach
 def test_a_closed_terminal_changes_nothing_and_another_session_may_still_keep_it(machine: Machine) -> None:
     lab = machine.lab
     with Terminal(lab, "apply", *PLAN) as terminal:
-        terminal.see("going back by itself in 120 s" if False else "back by itself in 120 s")
+        terminal.see("back by itself in 120 s")
         terminal.close()
         assert terminal.front.wait(10) != 0
     assert pending(lab)["healthy"]
@@ -143,7 +142,8 @@ def test_ctrl_c_leaves_and_says_that_it_goes_on(machine: Machine) -> None:
         terminal.see("back by itself")
         terminal.type("\x03")
         terminal.see("goes on without this terminal")
-        assert terminal.front.wait(10) == 128 + signal.SIGINT
+        # What is between us and the front hears the key too.
+        assert terminal.front.wait(10) in (128 + signal.SIGINT, -signal.SIGINT)
     assert pending(lab)
     assert ciao(lab, "rollback").returncode == 0
 
@@ -163,11 +163,11 @@ def test_a_key_answers(machine: Machine, typed: str, state: str) -> None:
         reset(lab)
 
 
-@pytest.mark.parametrize("number", ["HUP", "INT", "TERM"])
-def test_the_engine_is_deaf_to_what_a_session_says_at_its_end(machine: Machine, number: str) -> None:
+def test_the_engine_is_deaf_to_what_a_session_says_at_its_end(machine: Machine) -> None:
     lab = machine.lab
     with waiting(lab):
-        kill(lab, *(e.pid for e in engines(lab)), signal=number)
+        for number in ("HUP", "INT", "TERM"):
+            kill(lab, *(e.pid for e in engines(lab)), signal=number)
         assert pending(lab)["healthy"]
         assert ciao(lab, "rollback").returncode == 0
 
@@ -247,10 +247,6 @@ def test_what_waits_does_not_block_the_next_run(machine: Machine) -> None:
         assert ciao(lab, *APPLY).returncode == 0
         assert front.wait(10) == 1
     assert status(lab)["state"] == "applied"
-    other = plan_with(('lease_time = "12h"', 'lease_time = "7h"'))
-    with paused(lab, "waiting", "apply", "-c", "-", "--confirm-within", "60"):
-        pass
-    assert other
     reset(lab)
 
 

@@ -10,8 +10,9 @@ from wizard.host import dnsmasq, network
 from wizard.host.facts_nics import read_nics
 from wizard.host.files import read_text
 from wizard.plan import paths
+from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.render import File, render
+from wizard.plan.render import File, render, render_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,20 @@ class Change:
 
 
 def files_of(plan: Plan, plan_text: str) -> tuple[File, ...]:
-    """The plan's files as this machine would get them."""
-    return render(plan, plan_text, dnsmasq.user_id(), _cluster_mac(plan.interfaces.cluster))
+    """Every file of the plan as this machine would get it, the interfaces file last."""
+    facts = Facts(nics=read_nics())
+    mac = _cluster_mac(plan.interfaces.cluster, facts)
+    *files, interfaces = render(plan, plan_text, dnsmasq.user_id(), mac)
+    identity = render_identity(plan, facts)
+    if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
+        # A NIC that is not plugged in is still the one that was meant.
+        identity = File(identity.path, read_text(identity.path) or identity.text)
+    return (*files, identity, interfaces)
 
 
-def _cluster_mac(name: str) -> str:
+def _cluster_mac(name: str, facts: Facts) -> str:
     """The permanent MAC of the cluster NIC; of one that is not plugged in, as it was applied. "" where unknown."""
-    nic = next((n for n in read_nics() if n.name == name), None)
+    nic = facts.nic(name)
     if nic is not None:
         return nic.permanent_mac
     try:

@@ -30,7 +30,6 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
-from wizard.plan.render import render_identity
 from wizard.plan.rules import check
 
 Record = dict[str, Any]
@@ -75,12 +74,9 @@ def applied_cluster() -> str:
 
 def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
-    *files, interfaces = files_of(plan, text)
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
-    return Job(
-        plan, (*files, render_identity(plan, facts), interfaces), dnsmasq.user_id(), journal, plan_running(), leased
-    )
+    return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, plan_running(), leased)
 
 
 class Engine:
@@ -123,7 +119,7 @@ class Engine:
         job = make_job(plan, self.order.plan_text, facts, self.journal)
         trial, persist = steps.trial(job), steps.persist(job)
         self.teller.step(
-            "check", "done", f"{len(found)} findings, no error", steps=_coming(trial, persist), findings=told
+            "check", "done", _counted(len(found)), steps=_coming(trial, persist), findings=told
         )
         if not any(s.needed() for s in (*trial, *persist)):
             self._nothing_to_do(run, job)
@@ -300,3 +296,7 @@ def take(step: Step, journal: Journal, teller: Teller) -> None:
         raise
     teller.step(step.name, "done", detail, seconds=round(time.monotonic() - begun, 3))
     faults.moment(f"after:{step.name}")
+
+
+def _counted(found: int) -> str:
+    return f"{found} finding{'' if found == 1 else 's'}, no error"

@@ -43,11 +43,16 @@ class Following:
         return time.monotonic() < self.until
 
     def __iter__(self) -> Iterator[Record | None]:
+        ended = False
         try:
-            yield from follow(self.handle, self.alive)
+            for event in follow(self.handle, self.alive):
+                ended = event is not None and "result" in event
+                yield event
+            ended = True
         finally:
             self.handle.close()
-            if self.own:
+            # Whoever leaves before the end leaves it to others, and to the engine to remove.
+            if self.own and ended:
                 self.events.unlink(missing_ok=True)
                 leave()
 

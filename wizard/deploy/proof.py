@@ -126,5 +126,5 @@ def refusal(seen: wires.Wires) -> WireRefused | None:
         wires.Pattern.ONE_NETWORK,
     ):
         said = wires.explain(seen)
-        return WireRefused(f"{said.title}. {' '.join(said.text.split())}", said.remedy)
+        return WireRefused(said.in_a_line, said.remedy)
     return None

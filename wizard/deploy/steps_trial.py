@@ -59,8 +59,7 @@ class ProveWires:
             raise refused
         if seen.may_serve:
             proof.write(self.cluster)
-        said = explain(seen)
-        return f"{said.title}. {' '.join(said.text.split())}"
+        return explain(seen).in_a_line
 
 
 def undo_wires(image: Record, journal: Journal) -> str:
@@ -100,7 +99,8 @@ class Rules:
             firewall.script(self.file.path, "down")
         write(self.file)
         firewall.script(self.file.path, "up")
-        return f"NAT, {len(self.job.plan.forwards)} forwards, firewall; our DHCP is mute until armed"
+        count = len(self.job.plan.forwards)
+        return f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
 
 
 def _all_up(path: str) -> bool:

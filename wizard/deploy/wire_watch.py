@@ -121,7 +121,6 @@ class WireWatch:
             self.unproven = f"the wire could not be asked: {error}"
             self._wake()
             return
-        said = wires.explain(seen)
         refused = proof.refusal(seen)
         if refused is not None:
             self._hear_foreign("foreign-dhcp", refused.message)
@@ -132,7 +131,7 @@ class WireWatch:
             self.unproven = "the cable was moved while the wire was asked; asking again"
             self.last_try = 0.0
         else:
-            self.unproven = f"{said.title}. {' '.join(said.text.split())}"
+            self.unproven = wires.explain(seen).in_a_line
         self._wake()
 
     def _ask_again(self) -> None:

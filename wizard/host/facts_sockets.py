@@ -12,7 +12,7 @@ from wizard.plan.text import clean
 
 _STATES = frozenset({"LISTEN", "UNCONN"})
 # The last one: a process may carry the likes of this in its own name.
-_PID = re.compile(r",pid=([0-9]+),fd=[0-9]+\)\)$")
+_PID = re.compile(r",pid=([0-9]+),fd=[0-9]+\)\)\s*$")
 
 
 def read_listeners(root: Path = Path("/")) -> tuple[Listener, ...]:

@@ -53,6 +53,12 @@ class Explanation(NamedTuple):
     text: str
     remedy: str
 
+    @property
+    def in_a_line(self) -> str:
+        """Title and text as one line of sentences."""
+        lines = [line.strip() for line in (self.title, *self.text.splitlines())]
+        return " ".join(line if line.endswith((".", ":", ",")) else f"{line}." for line in lines)
+
 
 def look(
     corporate: str,

@@ -108,10 +108,15 @@ def sysctls() -> None:
         Path("/proc/sys/net/ipv4", key).write_text(f"{value}\n")
 
 
+STATE_HOME = "/run/ciao-lab/state"
+
+
 def environment() -> dict[str, str]:
     """What the command sees: the caller's variables less FOREIGN; `python -m wizard` works in any directory."""
     env = {key: value for key, value in os.environ.items() if key.lower() not in map(str.lower, FOREIGN)}
     env["PATH"] = f"{BIN}:{env['PATH']}"
+    # Drafts and logs of the wizard are the laboratory's own too.
+    env["XDG_STATE_HOME"] = STATE_HOME
     # The directory is first on sys.path only where Python did not know of it, which is so in a plain checkout.
     if sys.path[0] == ROOT:
         env["PYTHONPATH"] = ":".join(filter(None, [ROOT, env.get("PYTHONPATH", "")]))

@@ -103,7 +103,8 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "range_size": size,
         "slice": str(net.dhcp_slice or "") if net.dhcp_range is None else "",
         "lease_time": net.lease_time,
-        "lease_max": size + len(plan.nodes),
+        # Every host but this one. Were it to follow the number of nodes, a new node would restart dnsmasq.
+        "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
         "known_only": net.answer is Answer.KNOWN,
         "vm_macs": list(net.vm_macs),
