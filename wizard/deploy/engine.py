@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wizard.deploy import faults, proof, room, state, steps, verify
+from wizard.deploy import faults, kept, proof, room, state, steps, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller, now
 from wizard.deploy.job import Job, Step
@@ -24,7 +24,7 @@ from wizard.deploy.steps_trial import ProveWires
 from wizard.deploy.worker import Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
-from wizard.host.files import digest_of, read_text
+from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
@@ -118,9 +118,7 @@ class Engine:
             return
         job = make_job(plan, self.order.plan_text, facts, self.journal)
         trial, persist = steps.trial(job), steps.persist(job)
-        self.teller.step(
-            "check", "done", _counted(len(found)), steps=_coming(trial, persist), findings=told
-        )
+        self.teller.step("check", "done", _counted(len(found)), steps=_coming(trial, persist), findings=told)
         if not any(s.needed() for s in (*trial, *persist)):
             self._nothing_to_do(run, job)
             return
@@ -215,7 +213,7 @@ class Engine:
         # Looked at again: somebody may have changed a file during the trial.
         for step in steps.persist(job):
             take(step, self.journal, self.teller)
-        self.journal.append({"t": "applied", "at": now()})
+        self.journal.append({"t": "applied", "at": now(), "files": kept.digests()})
         # From here on there is nothing to go back to.
         self.begun = False
         faults.moment("applied")
@@ -226,8 +224,8 @@ class Engine:
         """Wait for the answer: None to keep, else why it goes back."""
         self.journal.append({"t": "trial", "at": now()})
         if self.order.keep:
-            kept = state.decide("keep", run.me) or state.decision(run.me) == "keep"
-            return None if kept else "taken back on request"
+            agreed = state.decide("keep", run.me) or state.decision(run.me) == "keep"
+            return None if agreed else "taken back on request"
         seconds = self.order.confirm_within
         deadline = state.boottime() + seconds
         run.write_work(deadline=deadline, seconds=seconds)
@@ -288,9 +286,7 @@ def take(step: Step, journal: Journal, teller: Teller) -> None:
         faults.moment(f"noted:{step.name}")
         detail = step.do()
         faults.moment(f"did:{step.name}")
-        kind, _, path = step.name.partition(":")
-        wrote = {"digest": digest_of(path)} if kind == "file" else {}
-        journal.append({"t": "done", "step": step.name, **wrote})
+        journal.append({"t": "done", "step": step.name})
     except (WizardError, OSError) as error:
         teller.step(step.name, "failed", in_full(error))
         raise

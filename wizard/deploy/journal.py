@@ -33,13 +33,15 @@ _WORDS = ("begin", "before", "done", "trial", "kept", "applied", "reverting", "r
 class Transaction:
     """What the journal says of one apply or reset.
 
-    `steps` holds (step, pre-image) in the order they were begun, `done` what each wrote when it was done.
+    `steps` holds (step, pre-image) in the order they were begun, `done` which of them came to their end, `files`
+    what was kept: path -> SHA-256.
     """
 
     number: int
     begin: Record
     steps: list[tuple[str, Record]] = field(default_factory=list)
-    done: dict[str, Record] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    files: dict[str, str] = field(default_factory=dict)
     phase: str = "begin"
 
     @property
@@ -94,13 +96,10 @@ class Reading:
                 seen.setdefault(step, image)
         return list(seen.items())
 
-    def written(self) -> dict[str, Record]:
-        """For each step in force, what its last run said that it wrote."""
-        found: dict[str, Record] = {}
-        for transaction in self.transactions:
-            if transaction.phase == "applied":
-                found |= transaction.done
-        return found
+    def written(self) -> dict[str, str]:
+        """What is kept, as the last apply that was kept left it: path -> SHA-256."""
+        kept = self.in_force
+        return kept.files if kept is not None else {}
 
 
 class Journal:
@@ -291,6 +290,8 @@ def _makes_sense(record: Record) -> bool:
     kind = record.get("t")
     if kind == "before" and not isinstance(record.get("image"), dict):
         return False
+    if not isinstance(record.get("files", {}), dict):
+        return False
     return kind in _WORDS and (kind not in ("before", "done") or isinstance(record.get("step"), str))
 
 
@@ -311,7 +312,8 @@ def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> li
         elif kind == "done":
             if record["step"] not in dict(transaction.steps):
                 damage.append(f"the journal does not say what was there before {record['step']}")
-            transaction.done[record["step"]] = dict(record)
+            transaction.done.add(record["step"])
         else:
             transaction.phase = kind
+            transaction.files |= {str(path): str(digest) for path, digest in dict(record.get("files", {})).items()}
     return found

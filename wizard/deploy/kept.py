@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wizard.deploy.journal import Journal, Reading, Record
+from wizard.deploy.journal import Journal, Reading
 from wizard.host.files import digest_of, read_text
 from wizard.plan import paths
 from wizard.plan.render import HEADER
@@ -53,11 +53,17 @@ def kept_state() -> str:
     return "applied" if reading.settled else "interrupted"
 
 
-def not_as_kept(written: dict[str, Record]) -> list[str]:
+def digests() -> dict[str, str]:
+    """The files that are kept, as they are now: path -> SHA-256."""
+    found = {path: digest_of(path) for path in (*ALL_FILES, paths.INTERFACES_MAIN)}
+    return {path: digest for path, digest in found.items() if digest is not None}
+
+
+def not_as_kept(written: dict[str, str]) -> list[str]:
     """Which live files are not what their kept twins say, of those that nobody has changed since we wrote them."""
     found = []
     for path in KEPT_FILES:
-        if digest_of(path) != written.get(f"file:{path}", {}).get("digest"):
+        if digest_of(path) != written.get(path):
             continue
         expected = (read_text(path) or "").replace(paths.DNSMASQ_HOSTS, live_path(paths.DNSMASQ_HOSTS))
         if read_text(live_path(path)) != expected:
@@ -65,13 +71,12 @@ def not_as_kept(written: dict[str, Record]) -> list[str]:
     return found
 
 
-def changed_since(written: dict[str, Record]) -> list[str]:
-    """Kept files that are no longer as our last apply wrote them."""
+def changed_since(written: dict[str, str]) -> list[str]:
+    """Kept files that are no longer as our last apply left them."""
     found = []
-    for step, record in written.items():
-        kind, _, path = step.partition(":")
+    for path, digest in written.items():
         # That one is everybody's; what matters in it is looked at where it matters.
-        if kind != "file" or path == paths.INTERFACES_MAIN or digest_of(path) == record.get("digest"):
+        if path == paths.INTERFACES_MAIN or digest_of(path) == digest:
             continue
         found.append(f"{path} was changed" if Path(path).exists() else f"{path} is missing")
     return found

@@ -36,15 +36,15 @@ class Reverter:
         self.journal = journal
         self.teller = teller
 
-    def revert(self, why: str) -> list[str]:
-        """Undo the transaction that is open."""
+    def revert(self, why: str, killed: bool = False) -> list[str]:
+        """Undo the transaction that is open. `killed`: by somebody else than its own engine."""
         await_orphans()
         reading = kept.read_journal(self.journal)
         last = reading.last
         if last is not None and last.open:
             self._note({"t": "reverting", "why": why, "at": now()})
             problems = self._undo_transaction(last)
-            return problems or self._conclude(reading)
+            return problems or self._conclude(reading, killed=killed)
         if reading.in_force is not None:
             return self._serve_again()
         return self._conclude(reading)
@@ -54,7 +54,7 @@ class Reverter:
         last = kept.read_journal(self.journal).last
         if last is not None and last.is_reset and last.open:
             return self.reset(forget_leases=bool(last.begin.get("forget_leases")))
-        return self.revert("cut off")
+        return self.revert("cut off", killed=True)
 
     def reset(self, forget_leases: bool) -> list[str]:
         """Undo everything the wizard ever did here."""
@@ -98,12 +98,17 @@ class Reverter:
             faults.moment(f"undone:{step}")
         return problems
 
-    def _conclude(self, reading: Reading, everything: bool = False) -> list[str]:
-        """All is undone: close the journal, and look whether it is as it is said to be."""
+    def _conclude(self, reading: Reading, everything: bool = False, killed: bool = False) -> list[str]:
+        """All is undone: close the journal, and look whether it is as it is said to be.
+
+        `everything`: also what is in force was undone. `killed`: the guard may have been, too.
+        """
         if reading.in_force is not None and not everything:
             problems = self._close()
             if reading.last is not None and not reading.last.same_boot:
                 problems += self._bring_back()
+            elif killed:
+                problems += self._serve_again()
             return problems + kept.not_as_kept(reading.written())
         try:
             found = self._remove_by_name(dict(reading.first_images()))

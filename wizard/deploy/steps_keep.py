@@ -44,7 +44,7 @@ def _mode(path: str) -> int | None:
 def undo_file(image: Record, journal: Journal) -> str:
     path = str(image["path"])
     known = [image.get("digest"), image.get("will_be")]
-    known += [t.done.get(f"file:{path}", {}).get("digest") for t in journal.read().transactions]
+    known += [t.files.get(path) for t in journal.read().transactions]
     if path == paths.INTERFACES_MAIN and Path(path).is_file() and digest_of(path) not in known:
         # Somebody else's work is in there by now: only what is ours goes.
         text = read_text(path) or ""

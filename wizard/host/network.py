@@ -71,8 +71,8 @@ def keeper() -> Keeper:
 
 
 def link_state(nic: str) -> Record:
-    """Link flag and addresses of a NIC: {nic, present, up, addresses: [{cidr, scope, broadcast, label}]};
-    {nic, present: False}."""
+    """Link flag and addresses of a NIC: {nic, present, up, addresses: [{cidr, scope, more}]}, where `more` are the
+    words that `ip` needs beside; {nic, present: False}."""
     try:
         found = json.loads(run("ip", "-j", "addr", "show", "dev", nic))
     except CommandFailed:
@@ -82,13 +82,20 @@ def link_state(nic: str) -> Record:
         {
             "cidr": f"{a['local']}/{a['prefixlen']}",
             "scope": a.get("scope", "global"),
-            "broadcast": a.get("broadcast", ""),
-            "label": a.get("label", ""),
+            "more": _words_beside(a, nic),
         }
         for a in entry.get("addr_info", [])
         if "local" in a and not a.get("dynamic")
     ]
     return {"nic": nic, "present": True, "up": "UP" in entry.get("flags", []), "addresses": addresses}
+
+
+def _words_beside(address: Record, nic: str) -> list[str]:
+    words = [word for word in ("nodad", "noprefixroute", "mngtmpaddr") if address.get(word)]
+    words += ["peer", f"{address['address']}/{address['prefixlen']}"] if "address" in address else []
+    words += ["broadcast", address["broadcast"]] if "broadcast" in address else []
+    words += ["label", address["label"]] if address.get("label", nic) != nic else []
+    return words
 
 
 def routes_over(nic: str) -> list[str]:
@@ -125,9 +132,9 @@ def restore_link(image: Record) -> None:
     present = {a["cidr"] for a in link_state(nic)["addresses"]}
     for address in image["addresses"]:
         if address["cidr"] not in present and not _made_by_kernel(address):
-            more = ["broadcast", address["broadcast"]] if address.get("broadcast") else []
-            more += ["label", address["label"]] if address.get("label", nic) not in ("", nic) else []
-            run("ip", "addr", "add", address["cidr"], "dev", nic, "scope", address["scope"], *more)
+            # An address with a peer has its prefix there.
+            cidr = address["cidr"].partition("/")[0] if "peer" in address["more"] else address["cidr"]
+            run("ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
     for route in image.get("routes", []) if image["up"] else []:
         if route not in routes_over(nic):
             family, *words = route.split()

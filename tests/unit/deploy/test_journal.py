@@ -34,7 +34,7 @@ def apply(steps: str, end: str, **begin: Any) -> list[Record]:
     records: list[Record] = [{"t": "begin", "kind": "apply", "boot": "b", **begin}]
     for step in steps:
         records.append({"t": "before", "step": step, "image": {**ABSENT, "of": f"{step}{begin.get('n', '')}"}})
-        records.append({"t": "done", "step": step, "digest": f"wrote-{step}"})
+        records.append({"t": "done", "step": step})
     return [*records, *({"t": word} for word in end.split())]
 
 
@@ -103,11 +103,11 @@ def test_the_first_image_of_each_step_counts_but_not_of_what_was_taken_back() ->
 
 
 def test_what_was_written_is_that_of_the_last_apply_in_force() -> None:
-    records = apply("a", "applied") + [
-        {**r, "digest": "newer"} if r["t"] == "done" else r for r in apply("a", "applied")
-    ]
-    records += [{**r, "digest": "never kept"} if r["t"] == "done" else r for r in apply("a", "reverted")]
-    assert parse(text(*records)).written()["a"]["digest"] == "newer"
+    records = [*apply("a", ""), {"t": "applied", "files": {"/etc/x": "older"}}]
+    records += [*apply("a", ""), {"t": "applied", "files": {"/etc/x": "newer"}}]
+    records += apply("a", "reverted")
+    assert parse(text(*records)).written() == {"/etc/x": "newer"}
+    assert parse(text(*apply("a", "trial"))).written() == {}
 
 
 # A power cut at any byte
@@ -199,6 +199,7 @@ def test_a_lost_image_is_named() -> None:
         (line({"t": "begin"}) + line({"t": "done", "step": {}}) + b"\n", "line 2"),
         (line({"t": "begin"}) + line({"t": ["x"]}) + b"\n", "line 2"),
         (line({"t": "begin"}) + line({"t": "strange"}) + b"\n", "line 2"),
+        (line({"t": "begin"}) + line({"t": "applied", "files": [1]}) + b"\n", "line 2"),
     ],
 )
 def test_damage_is_said_in_words(raw: bytes, words: str) -> None:
