@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
@@ -33,9 +34,10 @@ from wizard.screens.nodes import NodesPage
 from wizard.screens.reset import ResetPage
 from wizard.screens.review import ReviewPage
 from wizard.screens.start import StartPage
-from wizard.services import HostServices, Services, WiresSaid
+from wizard.services import HostServices, Run, Services, WiresSaid
+from wizard.widgets.changing import SIGHT_LOST
 from wizard.widgets.drafting import DraftingApp
-from wizard.widgets.modal import Help, Question
+from wizard.widgets.modal import Dialog, Help, Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
 
 # Where we may not ask the wires the answer is there at once.
@@ -65,7 +67,10 @@ class WizardApp(DraftingApp):
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = HORIZONTAL_BREAKPOINTS
     VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", "help")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "help"),
+        Binding("ctrl+q", "quit", "leave", show=False, priority=True),
+    ]
 
     facts: reactive[Facts | None] = reactive(None)
     status: reactive[Status | None] = reactive(None)
@@ -85,6 +90,7 @@ class WizardApp(DraftingApp):
         self._page: Page | None = None
         self._plan_text = ""
         self._in_force = False
+        self._before: Status | None = None
         self._wires_stop = threading.Event()
         self._wires_timer: Timer | None = None
 
@@ -177,6 +183,21 @@ class WizardApp(DraftingApp):
         self.begin_draft(Draft.from_plan(plan))
         self._go("interfaces" if name == "edit" else "review")
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Into the status line of the page: a toast would cover what it speaks of."""
+        if self._page is not None:
+            self._page.tell(message, severity)
+        else:
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+
     def on_page_edited(self, message: Page.Edited) -> None:
         self.draft = message.draft
 
@@ -238,7 +259,10 @@ class WizardApp(DraftingApp):
         """Ask both wires while nothing of ours serves on one of them. Nobody waits for it."""
         self._wires_stop.set()
         if not corporate or not cluster or self.status is None or self.status.state != "absent":
+            self._wires_told(None)
             return
+        if isinstance(self._page, InterfacesPage):
+            self._page.pending = True
         stop = self._wires_stop = threading.Event()
         self._wires_timer = self.set_timer(SIGN_AFTER_S, self._asking_wires)
         look = partial(self.services.look_at_wires, corporate, cluster, stop)
@@ -253,7 +277,7 @@ class WizardApp(DraftingApp):
             self._wires_timer.stop()
         if isinstance(self._page, InterfacesPage):
             self._page.asking = False
-            self._page.wires = said
+            self._page.hear(said)
 
     def _no_wires(self, error: WizardError) -> None:
         self._wires_told(WiresSaid(False, "The wires could not be asked", error.message, error.remedy))
@@ -283,8 +307,7 @@ class WizardApp(DraftingApp):
             return
 
         def save() -> str:
-            self.services.save_plan(message.path, planfile.dump(plan, self._original))
-            return message.path
+            return self.services.save_plan(message.path, planfile.dump(plan, self._original))
 
         self.ask("save", save, lambda path: self.notify(f"Saved as {path}.", markup=False))
 
@@ -293,7 +316,12 @@ class WizardApp(DraftingApp):
 
     def _apply(self) -> None:
         self._show(ApplyPage(self.services.now))
-        self.change(partial(self.services.start_apply, self._plan_text))
+
+        def start() -> Run:
+            self._before = self.services.status()
+            return self.services.start_apply(self._plan_text)
+
+        self.change(start)
 
     def on_reset_page_asked(self, message: ResetPage.Asked) -> None:
         start = partial(self.services.start_reset, message.forget_leases)
@@ -305,11 +333,26 @@ class WizardApp(DraftingApp):
         self.complain(error)
 
     def change_ended(self) -> None:
-        if isinstance(self._page, ApplyPage) and self.progress.result == "kept":
-            self._in_force = True
-            self.forget_draft()
+        # What was known of the machine is no longer true.
+        self.status = None
+        self._look_at_status()
+        if self.progress.result != "kept":
+            return
+        self._in_force = True
+        self.forget_draft()
+        if isinstance(self._page, ApplyPage):
             self.rows = None
             self._go("leases")
+            if self.progress.reason in SIGHT_LOST.values():
+                self.notify(self.progress.reason, severity="warning", markup=False)
+
+    def outcome(self, status: Status, plan_in_force: str | None) -> str:
+        if isinstance(self._page, ResetPage):
+            return "rolled-back" if status.state == "absent" else "failed"
+        before = self._before
+        another = before is None or (before.state, before.since) != (status.state, status.since)
+        ours = not self._plan_text or plan_in_force == self._plan_text
+        return "kept" if status.state in ("applied", "tripped") and another and ours else "failed"
 
     def on_apply_page_answered(self, message: ApplyPage.Answered) -> None:
         answer = self.services.confirm if message.keep else self.services.rollback
@@ -323,8 +366,10 @@ class WizardApp(DraftingApp):
     # Everywhere
 
     def action_help(self) -> None:
-        page = self._page
-        if page is None or isinstance(self.screen, ModalScreen):
+        page: Page | Dialog[Any] | None = self._page
+        if isinstance(self.screen, Dialog):
+            page = self.screen
+        if page is None or not page.HELP:
             return
         keys = [
             (self.get_key_display(active.binding), active.binding.description)
@@ -332,7 +377,7 @@ class WizardApp(DraftingApp):
             # Not those that every widget and every app has.
             if active.node in (page, self) and active.enabled and active.binding.action not in _COMMON_ACTIONS
         ]
-        self.push_screen(Help(page.TITLE or "", page.HELP, keys))
+        self.push_screen(Help(page.title or page.TITLE or "", page.HELP, keys))
 
     async def action_quit(self) -> None:
         if not self.changing or isinstance(self.screen, Question):
@@ -352,7 +397,11 @@ class WizardApp(DraftingApp):
         return binding.key_display or binding.key.split(",")[0].replace("escape", "esc").replace("delete", "del")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
+        for command in super().get_system_commands(screen):
+            if command.title == "Quit":
+                yield SystemCommand("Leave", "Leave the wizard; what was typed is kept", self.action_quit)
+            else:
+                yield command
         yield SystemCommand("Look again", "Read this machine anew", self.on_page_look_again)
         if self._in_force and not self.changing:
             yield SystemCommand("Leases", "Who has which address", partial(self._go, "leases"))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from wizard.monitor.live import Monitor
 
 
+_LONGEST = 8 << 20
+"""Bytes of a plan file: ten thousand nodes are one mebibyte."""
+
+
 def read_plan(config: str | None) -> tuple[Plan, str, str]:
     """A plan, its text and where it is from. None is the plan in force, "-" is stdin.
 
@@ -30,7 +34,10 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
 
     source = config if config is not None else paths.PLAN_IN_FORCE
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        raw = sys.stdin.buffer.read(_LONGEST + 1) if source == "-" else _read_some(Path(source))
+        if len(raw) > _LONGEST:
+            raise _unreadable(f"{source} is larger than {_LONGEST >> 20} MiB", "That is no plan; give the path of one.")
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise _unreadable(f"{source} is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
     except FileNotFoundError:
@@ -42,6 +49,11 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
     except OSError as error:
         raise _unreadable(f"{source}: {error.strerror}", "Give the path of a plan file that you may read.") from None
     return load(text, source), text, source
+
+
+def _read_some(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return handle.read(_LONGEST + 1)
 
 
 def _unreadable(message: str, remedy: str) -> WizardError:

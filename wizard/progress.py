@@ -12,6 +12,7 @@ from wizard.plan.text import clean
 KEEP = "keep"
 """The step in which an apply waits for a person."""
 LONGEST_DETAIL = 400
+LONGEST_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def follow(progress: Progress, line: str) -> Progress:
         progress = _with_plan(progress, event["steps"])
     if "result" in event:
         result = _text(event["result"]) or "failed"
-        return replace(progress, result=result, reason=_text(event.get("reason")), asking=False, deadline=None)
+        return replace(progress, result=result, reason=_lines(event.get("reason")), asking=False, deadline=None)
     name, state = _text(event.get("step")), _text(event.get("state"))
     if not name or not state:
         return progress
@@ -87,7 +88,7 @@ def _stepped(progress: Progress, name: str, state: str, event: dict[str, Any]) -
         began, took = at, None
     elif state in ("done", "failed"):
         took = _seconds(event.get("seconds"), began, at)
-    new = replace(new, state=state, detail=_text(event.get("detail")) or new.detail, began=began, took_s=took)
+    new = replace(new, state=state, detail=_lines(event.get("detail")) or new.detail, began=began, took_s=took)
     if old is None:
         return replace(progress, steps=(*progress.steps, new))
     return replace(progress, steps=tuple(new if step is old else step for step in progress.steps))
@@ -110,3 +111,11 @@ def _time(value: object) -> datetime | None:
 
 def _text(value: object) -> str:
     return clean(value, LONGEST_DETAIL) if isinstance(value, str) else ""
+
+
+def _lines(value: object) -> str:
+    """Text of several lines, each made fit to be shown."""
+    if not isinstance(value, str):
+        return ""
+    lines = [clean(line, LONGEST_DETAIL) for line in value[:LONGEST_TEXT].splitlines()]
+    return "\n".join(line.rstrip() for line in lines if line.strip())

@@ -4,9 +4,12 @@ what does runs as a process of its own, which outlives the terminal."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 CONFIRM_WITHIN_S = 120
 _MOST_READ = 1 << 20
+_RUN = "run-"
+# A change is over by then, and whoever wanted to see why it failed has looked.
+TIDY_AFTER_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Run(Protocol):
         ...
 
     def said(self) -> str:
-        """The end of what it wrote to its standard error, safe to show."""
+        """The end of what it wrote to its standard error, a few lines, safe to show."""
         ...
 
 
@@ -90,8 +96,8 @@ class Services(Protocol):
 
     def save_draft(self, name: str, text: str) -> None: ...
     def forget_draft(self, name: str) -> None: ...
-    def save_plan(self, path: str, plan_text: str) -> None:
-        """Write a plan file. Raises WizardError rather than overwrite one."""
+    def save_plan(self, path: str, plan_text: str) -> str:
+        """Write a plan file; its full path. Raises WizardError rather than overwrite one that others wrote."""
         ...
 
 
@@ -134,6 +140,7 @@ class HostServices:
         home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         self._state = Path(home) / "ciao-wizard"
         self._leases: LeaseFile | None = None
+        self._saved: dict[Path, str] = {}
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -195,11 +202,12 @@ class HostServices:
         return subprocess.run([sudo, "-v"], check=False).returncode == 0
 
     def start_apply(self, plan_text: str) -> Run:
-        plan = self._write("apply.toml", plan_text)
-        return self._start("apply", "-c", str(plan), "--confirm-within", str(CONFIRM_WITHIN_S))
+        place = self._run_directory()
+        plan = _written(place / "plan.toml", plan_text)
+        return _start(place, "apply", "-c", str(plan), "--confirm-within", str(CONFIRM_WITHIN_S))
 
     def start_reset(self, forget_leases: bool) -> Run:
-        return self._start("reset", "--yes", *(["--forget-leases"] if forget_leases else []))
+        return _start(self._run_directory(), "reset", "--yes", *(["--forget-leases"] if forget_leases else []))
 
     def pending_run(self) -> Run:
         from wizard.deploy import state
@@ -231,15 +239,20 @@ class HostServices:
         except OSError as error:
             raise WizardError(f"{error.filename}: {error.strerror}") from error
 
-    def save_plan(self, path: str, plan_text: str) -> None:
-        target = Path(path).expanduser()
+    def save_plan(self, path: str, plan_text: str) -> str:
+        target = Path(path).expanduser().absolute()
         try:
-            with target.open("x", encoding="utf-8") as handle:
+            # What we wrote ourselves and nobody has changed since is ours to write again.
+            ours = target in self._saved and target.read_text(encoding="utf-8") == self._saved[target]
+            with target.open("w" if ours else "x", encoding="utf-8") as handle:
                 handle.write(plan_text)
         except FileExistsError:
-            raise WizardError(f"{path} is there already.", "Choose another name.") from None
-        except OSError as error:
-            raise WizardError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
+            raise WizardError(f"{target} is there already.", "Choose another name.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text any more"
+            raise WizardError(f"{target} cannot be written: {why}.", "Choose another place.") from error
+        self._saved[target] = plan_text
+        return str(target)
 
     def _write(self, name: str, text: str) -> Path:
         """Replace one of our own files. Not synced: it is to outlive the screen, not a power cut."""
@@ -250,31 +263,63 @@ class HostServices:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
         except OSError as error:
-            raise WizardError(f"{path}: {error.strerror}", "Make it writable, or set XDG_STATE_HOME.") from error
+            raise _unwritable(path, error) from error
         return path
 
-    def _start(self, *words: str) -> Run:
-        # Made by us, so that we can read what root writes into it.
-        events = self._write("events.jsonl", "")
-        output = self._write("output.log", "")
-        root = os.geteuid() == 0
-        argv = [*_wizard(), *words, "--events", str(events)]
-        with output.open("ab") as sink:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                # Away from the terminal's hang-up. sudo keeps its ticket within the session only.
-                start_new_session=root,
-                process_group=None if root else 0,
-            )
-        return HostRun(events, output, process)
+    def _run_directory(self) -> Path:
+        """A private place for one change's files: two wizards of one person must not mix theirs up."""
+        try:
+            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place = Path(tempfile.mkdtemp(prefix=_RUN, dir=self._state))
+        except OSError as error:
+            raise _unwritable(self._state, error) from error
+        self._tidy(place)
+        return place
+
+    def _tidy(self, place: Path) -> None:
+        for old in self._state.glob(f"{_RUN}*"):
+            try:
+                aged = time.time() - max(each.stat().st_mtime for each in (old, *old.iterdir())) > TIDY_AFTER_S
+            except OSError:
+                continue
+            if old != place and aged:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _run(self, word: str) -> None:
         from wizard.host import commands
 
         commands.run(*_wizard(), word, timeout=CONFIRM_WITHIN_S)
+
+
+def _start(place: Path, *words: str) -> Run:
+    # Made by us, so that we can read what root writes into it.
+    events = _written(place / "events.jsonl", "")
+    output = _written(place / "output.log", "")
+    root = os.geteuid() == 0
+    argv = [*_wizard(), *words, "--events", str(events)]
+    with output.open("ab") as sink:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            # Away from the terminal's hang-up. sudo keeps its ticket within the session only.
+            start_new_session=root,
+            process_group=None if root else 0,
+        )
+    return HostRun(events, output, process)
+
+
+def _written(path: Path, text: str) -> Path:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+def _unwritable(path: Path, error: OSError) -> WizardError:
+    return WizardError(f"{path}: {error.strerror}", "Make it writable, or set XDG_STATE_HOME.")
 
 
 def _wizard() -> list[str]:

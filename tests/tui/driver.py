@@ -68,7 +68,8 @@ class Driver:
         return re.sub(r"[\s│]+", " ", self.text())
 
     def toasts(self) -> str:
-        return "\n".join(notification.message for notification in self.app._notifications)
+        """What the status line of the page says."""
+        return self.app._page._line.plain if self.app._page is not None else ""
 
 
 Start = Callable[..., AbstractAsyncContextManager[Driver]]

@@ -248,8 +248,9 @@ class FakeServices:
     def forget_draft(self, name: str) -> None:
         self.drafts.pop(name, None)
 
-    def save_plan(self, path: str, plan_text: str) -> None:
+    def save_plan(self, path: str, plan_text: str) -> str:
         self.did.append(f"save {path}")
+        return f"/root/{path}"
 
 
 def new_file(path: str, text: str) -> Change:

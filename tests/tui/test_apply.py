@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
+from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
 from wizard.widgets import changing
 
@@ -119,6 +121,74 @@ async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start, monke
         change.living = False
         await driver.says("It ended without a word. Now: absent.", "unable to resolve host gw01")
         assert not driver.app.changing
+
+
+async def test_what_it_wrote_before_it_died_keeps_its_lines(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    async with start() as driver:
+        change = await begin(driver)
+        change.stderr = "first line\nsecond line"
+        change.living = False
+        await driver.says("first line second line")
+        assert "line?" not in driver.text()
+
+
+async def test_kept_unseen_goes_on_and_forgets_the_draft(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else answered, and the file went silent."""
+    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("tab", "tab", "tab", "tab", "end", "x")
+        await driver.until(lambda: driver.services.drafts, "the draft on disk")
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        driver.services.state, driver.services.in_force = APPLIED, driver.services.applied_text
+        change.living = False
+        await driver.page("Leases")
+        await driver.says("Kept, but I lost sight of it")
+        assert driver.services.drafts == {}
+
+
+async def test_dying_over_an_older_plan_is_not_kept(start: Start, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
+        await driver.page("Dashboard")
+        await driver.press("a")
+        await driver.page("Review")
+        await driver.says("1/3")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        driver.services.change.living = False
+        await driver.says("This did not work.", "It ended without a word")
+
+
+async def test_the_dashboard_tells_nothing_stale_after_an_apply(start: Start) -> None:
+    class Slow(FakeServices):
+        held = threading.Event()
+
+        def status(self) -> Status:
+            if self.did:
+                self.held.wait(20)
+            return super().status()
+
+    services = Slow()
+    async with start(services) as driver:
+        await driver.jump("Review")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        await driver.until(lambda: driver.app.changing, "a change under way")
+        services.change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        await driver.press("k")
+        await driver.page("Leases")
+        await driver.press("escape")
+        await driver.page("Dashboard")
+        await driver.says("Looking…")
+        assert "absent" not in driver.text()
+        services.state = APPLIED
+        services.held.set()
+        await driver.says("applied, healthy")
 
 
 async def test_a_change_is_followed_when_its_process_is_gone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
-from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, judge, load, moved_along
+from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
+from wizard.plan.judge import check_forward, check_node, judge
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import read_lines
 from wizard.plan.planfile import load as load_plan
@@ -44,7 +45,42 @@ def test_every_wrong_text_is_named_at_once(draft: Draft) -> None:
     assert not isinstance(problems, Plan)
     assert [p.field for p in problems] == ["interfaces.cluster", "network.cidr", "nodes[0].mac", "forwards[0].port"]
     assert all(problem.remedy for problem in problems)
-    assert judge(wrong, FACTS) == problems
+    assert judge(wrong, FACTS)[: len(problems)] == problems
+
+
+def test_one_unreadable_text_switches_off_no_other_check(draft: Draft) -> None:
+    wrong = replace(draft, lease_time="soon", cidr="10.0.0.0/8", gateway="10.0.0.1", pool="", forwards=())
+    found = {finding.code for finding in judge(wrong, FACTS)}
+    assert {"unreadable-value", "subnet-too-large", "subnet-overlap"} <= found
+
+
+def test_what_stands_in_for_an_unreadable_text_is_never_spoken_of(draft: Draft) -> None:
+    wrong = replace(draft, cidr="soon", corporate="", nodes=(replace(draft.nodes[0], name="a b"), *draft.nodes[1:]))
+    said = " ".join(f"{f.field} {f.message} {f.remedy}" for f in judge(wrong, FACTS) if f.code != "unreadable-value")
+    assert "ciao-none" not in said
+    assert "unnamed" not in said
+    assert "network.cidr" not in said
+
+
+def test_a_node_is_judged_among_the_others(draft: Draft) -> None:
+    first, second = draft.nodes[:2]
+    assert check_node(first, "node", draft, 0) == ()
+    (found,) = check_node(replace(first, mac=second.mac), "node", draft, 0)
+    assert (found.code, found.field) == ("mac-taken", "node.mac")
+    assert '"network"\'s too' in found.message
+    (found,) = check_node(replace(first, ip="10.1.1.1"), "node", draft, 0)
+    assert found.code == "node-outside"
+    (found,) = check_node(replace(first, mac=" "), "node", draft, 0)
+    assert found.message == "Write the MAC."
+
+
+def test_a_forward_is_judged_among_the_others(draft: Draft) -> None:
+    new = ForwardText("8080", "nobody")
+    assert [f.code for f in check_forward(new, "forward", draft, 9)] == ["forward-to-nobody"]
+    assert [f.code for f in check_forward(replace(new, port="8889", to="network"), "forward", draft, 9)] == [
+        "forward-taken"
+    ]
+    assert check_forward(draft.forwards[0], "forward", draft, 0) == ()
 
 
 def test_a_blank_gateway_and_slice_are_the_wizards_to_choose(draft: Draft) -> None:

@@ -58,6 +58,8 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
         for _ in bad:
             await driver.press("down")
             assert_harmless(driver)
+        await driver.press("ctrl+n")
+        await driver.until(lambda: "See what the wires say" in driver.toasts())
         await walk_to_review(driver)
         await driver.says("1/1")
         assert_harmless(driver)

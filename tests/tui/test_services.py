@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -73,7 +75,7 @@ def test_a_plan_is_saved_and_never_over_another(host: HostServices, tmp_path: Pa
     host.save_plan(str(path), "version = 1\n")
     assert path.read_text() == "version = 1\n"
     with pytest.raises(WizardError, match="is there already"):
-        host.save_plan(str(path), "version = 2\n")
+        HostServices().save_plan(str(path), "version = 2\n")
     assert path.read_text() == "version = 1\n"
     with pytest.raises(WizardError, match="cannot be written"):
         host.save_plan(str(tmp_path / "nowhere" / "x.toml"), "")
@@ -120,6 +122,43 @@ def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, mo
     second: Run = host.start_apply("two")
     wait_for(lambda: not second.alive())
     assert second.lines() == []
+
+
+def test_two_wizards_of_one_person_do_not_mix_their_files(
+    host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
+    one, two = host.start_apply("mine"), HostServices().start_apply("yours")
+    for run, plan in ((one, "mine"), (two, "yours")):
+        wait_for(lambda run=run: not run.alive())
+        assert [json.loads(line).get("detail", "").startswith(plan) for line in run.lines()] == [True, False]
+    places = list((tmp_path / "state" / "ciao-wizard").glob("run-*"))
+    assert len(places) == 2
+    assert all(place.stat().st_mode & 0o077 == 0 for place in places)
+
+
+def test_what_an_old_run_left_is_tidied(host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", "pass"])
+    host.start_apply("old")
+    state = tmp_path / "state" / "ciao-wizard"
+    (old,) = state.glob("run-*")
+    for path in (*old.iterdir(), old):
+        os.utime(path, (1, 1))
+    host.start_apply("new")
+    assert not old.exists()
+    host.start_apply("newer")
+    assert len(list(state.glob("run-*"))) == 2
+
+
+def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServices, tmp_path: Path) -> None:
+    path = tmp_path / "ciao.toml"
+    assert host.save_plan(str(path), "version = 1\n") == str(path)
+    host.save_plan(str(path), "version = 2\n")
+    assert path.read_text() == "version = 2\n"
+    path.write_text("mine\n")
+    with pytest.raises(WizardError, match="is there already"):
+        host.save_plan(str(path), "version = 3\n")
+    assert path.read_text() == "mine\n"
 
 
 def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:

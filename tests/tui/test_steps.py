@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 from textual.events import Paste
@@ -11,6 +12,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from wizard.plan.machine import Nic
 from wizard.plan.planfile import load
+from wizard.services import WiresSaid
 
 
 async def retype(driver: Driver, text: str) -> None:
@@ -97,9 +99,10 @@ async def test_a_rule_broken_is_said_once_and_stops_the_apply(start: Start) -> N
         await driver.says("This plan cannot be applied yet")
         await driver.says("1/3")
         await driver.press("ctrl+a")
+        await driver.until(lambda: "first. Enter leads to the field." in driver.toasts())
         assert driver.services.did == []
         assert "─ Review ─" in driver.text()
-        await driver.press("up", "home", "enter")
+        await driver.press("enter")
         await driver.page("Interfaces")
 
 
@@ -107,10 +110,8 @@ async def test_enter_gives_each_role_to_one_nic(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
         await driver.press("enter")
-        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("", "eth0")
-        await driver.press("down", "enter")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "eth0")
-        await driver.press("up", "enter")
+        await driver.press("enter")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "")
         await driver.press("ctrl+n")
         await driver.says("No NIC is chosen for the cluster switch")
@@ -193,7 +194,7 @@ async def test_pasted_lines_are_taken_and_the_others_stay(start: Start) -> None:
         )
         await driver.says("2 understood", "line 3: ")
         await driver.press("ctrl+n")
-        await driver.says("1 lines were not understood", "what is this")
+        await driver.says("1 line was not understood", "what is this")
         assert [node.name for node in driver.app.draft.nodes][4:] == ["rack7", "compute3"]
         assert driver.app.draft.nodes[4].mac == "b8:ae:ed:7b:00:07"
         await driver.press("escape")
@@ -238,3 +239,119 @@ async def test_the_plan_is_saved_where_it_is_told(start: Start) -> None:
         await driver.says("Save the plan")
         await driver.press("enter")
         await driver.until(lambda: driver.services.did == ["save ciao.toml"])
+
+
+class SlowWires(FakeServices):
+    """Wires that answer when the test says so."""
+
+    def __init__(self, wires: WiresSaid | None = None) -> None:
+        super().__init__(wires=wires)
+        self.answering = threading.Event()
+
+    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        self.answering.wait(20)
+        return self.wires
+
+
+STOP = WiresSaid(False, "STOP: the two NICs look swapped", "A server answers on eth1.", "Exchange the two cables.")
+
+
+async def test_next_waits_for_the_wires_and_goes_on_by_itself(start: Start) -> None:
+    services = SlowWires()
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.says("Going on as soon as both wires have answered; ctrl+n again goes on at once.")
+        assert "─ Interfaces ─" in driver.text()
+        services.answering.set()
+        await driver.page("Network")
+
+
+async def test_next_twice_does_not_wait_for_the_wires(start: Start) -> None:
+    services = SlowWires()
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n", "ctrl+n")
+        await driver.page("Network")
+        services.answering.set()
+
+
+async def test_a_press_from_before_the_wires_objected_is_no_second_one(start: Start) -> None:
+    services = SlowWires(wires=STOP)
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        services.answering.set()
+        await driver.says("STOP: the two NICs look swapped")
+        await driver.press("ctrl+n")
+        await driver.says("ctrl+n again goes on all the same")
+        assert "─ Interfaces ─" in driver.text()
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+
+
+async def test_words_of_the_wizard_cover_nothing_and_do_not_pile_up(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Nodes")
+        await driver.press("delete", "delete")
+        await driver.says("network is out of the plan. ctrl+z brings it back.")
+        assert "controller is out of the plan" not in driver.text()
+        assert not driver.app._notifications
+        await driver.press("ctrl+z")
+        await driver.until(lambda: "is out of the plan" not in driver.text())
+
+
+async def test_a_nic_that_no_cable_can_be_in_gets_no_role(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("end", "enter")
+        await driver.says("lo is the loopback: no cable can be in it")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
+
+
+async def test_a_duplicate_is_refused_in_the_dialog(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Nodes")
+        taken = driver.app.draft.nodes[0].mac
+        await driver.press("f2", "ctrl+n")
+        await driver.says("Write the MAC.")
+        await driver.type(taken)
+        await driver.press("ctrl+n")
+        await driver.says("A new node", '"controller"\'s too')
+        assert len(driver.app.draft.nodes) == 4
+
+
+async def test_tabbing_into_a_field_selects_what_it_holds(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("tab", "tab", "tab", "4", "5", "m")
+        assert driver.app.draft.lease_time == "45m"
+
+
+async def test_hints_never_stay_stale(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.says("254 hosts")
+        await driver.press("tab", "tab", "tab")
+        await retype(driver, "soon")
+        await driver.says("is not a lease time", "254 hosts")
+        await driver.press("shift+tab", "shift+tab", "shift+tab")
+        await retype(driver, "10.0.0.0/25")
+        await driver.says("126 hosts")
+        await retype(driver, "10.0.0.0/x")
+        await driver.until(lambda: "hosts" not in driver.text())
+        await driver.says("is not a lease time", "✗ Subnet")
+
+
+async def test_dialogs_have_help_of_their_own(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Nodes")
+        for key, said in (("f2", "Help: A new node"), ("f4", "Help: Many nodes at once")):
+            await driver.press(key)
+            await driver.press("f1")
+            await driver.says(said)
+            await driver.press("escape", "escape")
+            await driver.page("Nodes")
+        await driver.jump("Forwards")
+        await driver.press("f2", "f1")
+        await driver.says("Help: A new forward")

@@ -75,7 +75,7 @@ def applied_cluster() -> str:
 def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
     corporate = facts.nic(plan.interfaces.corporate)
-    leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
+    leased = corporate is not None and corporate.leased
     return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, plan_running(), leased)
 
 

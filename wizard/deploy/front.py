@@ -80,6 +80,8 @@ def start(verb: str, order: Record, extra_events: str | None = None) -> Followin
 
 def _touch(file: Path) -> None:
     while True:
+        # Root's own processes read what we make there; the caller's umask may be anything.
+        os.umask(0o022)
         state.run_directory()
         try:
             file.touch(mode=0o644)

@@ -55,7 +55,7 @@ def kept_state() -> str:
 
 def digests() -> dict[str, str]:
     """The files that are kept, as they are now: path -> SHA-256."""
-    found = {path: digest_of(path) for path in (*ALL_FILES, paths.INTERFACES_MAIN)}
+    found = {path: digest_of(path) for path in ALL_FILES}
     return {path: digest for path, digest in found.items() if digest is not None}
 
 
@@ -75,8 +75,6 @@ def changed_since(written: dict[str, str]) -> list[str]:
     """Kept files that are no longer as our last apply left them."""
     found = []
     for path, digest in written.items():
-        # That one is everybody's; what matters in it is looked at where it matters.
-        if path == paths.INTERFACES_MAIN or digest_of(path) == digest:
-            continue
-        found.append(f"{path} was changed" if Path(path).exists() else f"{path} is missing")
+        if digest_of(path) != digest:
+            found.append(f"{path} was changed" if Path(path).exists() else f"{path} is missing")
     return found

@@ -52,7 +52,8 @@ def _try() -> tuple[int | None, str]:
     while True:
         run_directory()
         try:
-            fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            # For root alone: whoever may open it may also hold it.
+            fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             # Its directory was taken away at this very moment, by a run that leaves nothing.
             continue

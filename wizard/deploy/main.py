@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from wizard.deploy import back, engine, renew
@@ -10,6 +11,7 @@ from wizard.deploy.front import take_order
 
 def main(words: Sequence[str]) -> int:
     """`apply`, `reset`, `renew` or `recover` with an ORDER (the last one also without); `takeover EVENTS…`."""
+    os.umask(0o022)
     verb, *rest = words
     if verb == "takeover":
         return back.recover(tuple(rest))

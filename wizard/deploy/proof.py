@@ -16,6 +16,7 @@ from typing import Any
 
 from wizard.deploy import state
 from wizard.host import wires
+from wizard.host.dhcp_probe import Cause, Verdict
 from wizard.host.link import read_link
 from wizard.host.processes import boot_id
 from wizard.plan import paths
@@ -116,6 +117,13 @@ def look(
         corporate_has_lease=corporate_has_lease,
         fresh_link=fresh_link,
     )
+
+
+def may_serve(seen: wires.Wires) -> bool:
+    """Whether the cluster wire is proven. Where no corporate wire is plugged in at all there is none to mistake it for:
+    a cluster must come up on the road too."""
+    unplugged = seen.corporate.cause in (Cause.NO_CARRIER, Cause.DOWN, Cause.NO_NIC)
+    return seen.may_serve or (unplugged and seen.cluster.verdict is Verdict.SILENCE)
 
 
 def refusal(seen: wires.Wires) -> WireRefused | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from wizard.deploy import state
@@ -14,7 +15,9 @@ NEEDED = 1 << 20
 
 
 def check() -> None:
-    """Raises WizardError, naming the directory, where a disk is full or read-only."""
+    """Raises WizardError, naming the directory, where a disk is full or read-only, or others could change our files."""
+    for path in (paths.ETC, paths.RUN, paths.STATE):
+        _check_owner(Path(path))
     for path in (paths.PLAN_IN_FORCE, paths.INTERFACES_FILE, f"{paths.STATE}/journal", paths.LEASES, state.LOCK):
         directory = _nearest(Path(path))
         disk = os.statvfs(directory)
@@ -27,6 +30,19 @@ def check() -> None:
                 f"the disk of {directory} is full: less than 1 MiB is left",
                 "Make room there and run it again. Nothing was changed.",
             )
+
+
+def _check_owner(directory: Path) -> None:
+    """Root runs what lies there, so nobody else may put anything there."""
+    try:
+        info = directory.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
+        raise WizardError(
+            f"{directory} is not a directory that only root can write to",
+            f"Look at 'ls -ld {directory}': root runs files from there. Move it away, or make it root's alone.",
+        )
 
 
 def _nearest(path: Path) -> Path:

@@ -89,7 +89,8 @@ def _myself() -> processes.Process:
 
 def in_full(error: WizardError | OSError) -> str:
     if isinstance(error, WizardError):
-        return f"{error.message} {error.remedy}".strip()
+        said = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
+        return f"{said} {error.remedy}".strip()
     return str(error)
 
 

@@ -308,6 +308,7 @@ def _link_changes() -> socket.socket:
 
 def main() -> int:
     """Run the guard; 0 when it was told to end, 1 when it could not begin."""
+    os.umask(0o022)
     state.run_directory()
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     if state.work() is None and kept_state() == "interrupted":

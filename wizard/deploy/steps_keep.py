@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from wizard.deploy import gateway
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.host import network, systemd
-from wizard.host.files import digest_of, read_text
+from wizard.host.files import read_text
 from wizard.plan import paths
 from wizard.plan.render import File
 
@@ -43,17 +42,24 @@ def _mode(path: str) -> int | None:
 
 def undo_file(image: Record, journal: Journal) -> str:
     path = str(image["path"])
-    known = [image.get("digest"), image.get("will_be")]
-    known += [t.files.get(path) for t in journal.read().transactions]
-    if path == paths.INTERFACES_MAIN and Path(path).is_file() and digest_of(path) not in known:
-        # Somebody else's work is in there by now: only what is ours goes.
-        text = read_text(path) or ""
-        info = Path(path).stat()
-        restored = network.main_file_restored(text, keep_source=bool(network.other_files()))
-        write(File(path, restored, info.st_mode & 0o7777), (info.st_uid, info.st_gid))
-        return "without our changes; what was changed since is kept"
+    if path == paths.INTERFACES_MAIN and image["kind"] == "file" and Path(path).is_file():
+        return _undo_main_file(image, journal)
     journal.images.restore(image)
     return "as it was"
+
+
+def _undo_main_file(image: Record, journal: Journal) -> str:
+    """That one is everybody's: what others have done in it, and with it, since then stays."""
+    text = read_text(paths.INTERFACES_MAIN) or ""
+    before = journal.images.content(image).decode("utf-8", "replace")
+    needed = bool(network.other_files()) and not network.sources_directory(before)
+    restored = network.main_file_restored(text, keep_source=needed)
+    if restored == before:
+        journal.images.restore(image)
+        return "as it was"
+    info = Path(paths.INTERFACES_MAIN).stat()
+    write(File(paths.INTERFACES_MAIN, restored, info.st_mode & 0o7777), (info.st_uid, info.st_gid))
+    return "without our changes; what was changed since is kept"
 
 
 class MainFile:
@@ -75,8 +81,7 @@ class MainFile:
         return now != wanted
 
     def capture(self) -> Record:
-        will_be = hashlib.sha256(self._texts()[1].encode()).hexdigest()
-        return {**self.job.journal.images.capture(paths.INTERFACES_MAIN), "will_be": will_be}
+        return self.job.journal.images.capture(paths.INTERFACES_MAIN)
 
     def do(self) -> str:
         _, wanted = self._texts()

@@ -57,7 +57,7 @@ class ProveWires:
         refused = proof.refusal(seen)
         if refused is not None:
             raise refused
-        if seen.may_serve:
+        if proof.may_serve(seen):
             proof.write(self.cluster)
         return explain(seen).in_a_line
 

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
+from netaddr import IPAddress
+
 from wizard.deploy import proof, state
 from wizard.deploy.gates import FINE, Verdict
 from wizard.host import wires
-from wizard.host.dhcp_packet import CLIENT_PORT, parse_reply
+from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
 from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.dhcp_probe import probe
 from wizard.host.facts_nics import read_nics
@@ -114,7 +116,7 @@ class WireWatch:
         nics = self.plan.interfaces
         before = proof.stamp(nics.cluster)
         corporate = next((n for n in read_nics() if n.name == nics.corporate), None)
-        leased = corporate is not None and any(a.dynamic for a in corporate.addresses)
+        leased = corporate is not None and corporate.leased
         try:
             seen = proof.look(nics.corporate, nics.cluster, corporate_has_lease=leased, fresh_link=True)
         except (WizardError, OSError) as error:
@@ -124,10 +126,10 @@ class WireWatch:
         refused = proof.refusal(seen)
         if refused is not None:
             self._hear_foreign("foreign-dhcp", refused.message)
-        elif seen.may_serve and before == proof.stamp(nics.cluster):
+        elif proof.may_serve(seen) and before == proof.stamp(nics.cluster):
             self.unproven = ""
             proof.write(nics.cluster)
-        elif seen.may_serve:
+        elif proof.may_serve(seen):
             self.unproven = "the cable was moved while the wire was asked; asking again"
             self.last_try = 0.0
         else:
@@ -175,6 +177,10 @@ class WireWatch:
                 foreign = stack.enter_context(Tap(udp_to_port(CLIENT_PORT)))
                 foreign.listen(cluster.nic)
                 ears[foreign] = _foreign_server
+                # A server's answers may go past us by unicast; that a client takes one is said to everybody.
+                requests = stack.enter_context(Tap(udp_to_port(SERVER_PORT)))
+                requests.listen(cluster.nic)
+                ears[requests] = self._foreign_choice
                 if corporate is not None and all(mine) and mine[0] != mine[1]:
                     for nic, mac in ((cluster.nic, mine[0]), (corporate.nic, mine[1])):
                         other = stack.enter_context(Tap(from_mac(mac)))
@@ -183,6 +189,12 @@ class WireWatch:
                 self._hear(ears, where, cluster.nic)
             except (WizardError, OSError) as error:
                 log.warning("nobody listens behind %s: %s", cluster.nic, error)
+
+    def _foreign_choice(self, frame: bytes) -> str:
+        server = chosen_server(frame)
+        if not server or self.plan is None or IPAddress(server) in self.plan.network.cidr:
+            return ""
+        return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
     def _hear(self, ears: dict[Tap, Callable[[bytes], str]], where: object, cluster: str) -> None:
         while not self.stop.is_set() and self.listening_on == where:

@@ -83,6 +83,8 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
             _ok_code=list(ok),
             _bg=True,
             _bg_exc=False,
+            # Ours would end with it, where it must be ended with all that it started.
+            _new_group=True,
             _pass_fds=fds,
         )
         # Not sh's own _timeout: with it, every call lasts at least 0.1 s.

@@ -25,6 +25,7 @@ _BOOTP_LEAST = 300  # some servers and relays drop shorter requests
 _MAGIC = b"\x63\x82\x53\x63"
 _WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
 _NAK = 6
+_REQUEST = b"\x03"
 _FROM_A_SERVER = frozenset({0, 2, 5, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
 
 
@@ -123,6 +124,25 @@ def parse_reply(frame: bytes) -> Reply | None:
         return None
 
 
+def chosen_server(frame: bytes) -> str:
+    """Whose offer a client takes with the DHCPREQUEST in an Ethernet frame, as dotted text; "" where it is none.
+
+    A client says so to everybody, also where the server's own answers went past us. Never raises.
+    """
+    try:
+        _, packet = _strip_ethernet(frame)
+        _, payload = _strip_ip_udp(packet, SERVER_PORT)
+        _require(len(payload) >= _BOOTP.size)
+        op, *_, sname, file, magic = _BOOTP.unpack_from(payload)
+        _require(op == 1 and magic == _MAGIC)
+        found = _options(payload[_BOOTP.size :], sname, file)
+        server = found.get(54, b"")
+        _require(found.get(53) == _REQUEST and len(server) == 4)
+        return _dotted(server)
+    except _NotAnAnswer:
+        return ""
+
+
 class _NotAnAnswer(Exception):
     """Not an error: most frames are something else."""
 
@@ -147,7 +167,7 @@ def _strip_ethernet(frame: bytes) -> tuple[int | None, bytes]:
     raise _NotAnAnswer
 
 
-def _strip_ip_udp(packet: bytes) -> tuple[bytes, bytes]:
+def _strip_ip_udp(packet: bytes, port: int = CLIENT_PORT) -> tuple[bytes, bytes]:
     _require(len(packet) >= 20 and packet[0] >> 4 == 4)
     header = (packet[0] & 0x0F) * 4
     total, fragment = struct.unpack_from("!H2xH", packet, 2)
@@ -155,7 +175,7 @@ def _strip_ip_udp(packet: bytes) -> tuple[bytes, bytes]:
     _require(packet[9] == _UDP and fragment & 0x3FFF == 0)
     packet = packet[:total]  # short frames are padded
     to_port, length = struct.unpack_from("!HH", packet, header + 2)
-    _require(to_port == CLIENT_PORT and 8 <= length <= total - header)
+    _require(to_port == port and 8 <= length <= total - header)
     return packet[12:16], packet[header + 8 : header + length]
 
 

@@ -37,7 +37,7 @@ def known_here() -> Known:
 
 def applied_plan() -> Plan | None:
     """The plan in force, or on trial; None where nothing is."""
-    for path in (paths.PLAN_IN_FORCE, f"{paths.LIVE}/gateway.toml"):
+    for path in (f"{paths.LIVE}/gateway.toml", paths.PLAN_IN_FORCE):
         text = read_text(path)
         if text is not None:
             return load(text, path)

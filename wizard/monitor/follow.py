@@ -55,7 +55,7 @@ class LogFile:
 class PlanFile:
     """The plan in force, or on trial, parsed only when its file has changed."""
 
-    def __init__(self, places: tuple[str, ...] = (paths.PLAN_IN_FORCE, f"{paths.LIVE}/gateway.toml")) -> None:
+    def __init__(self, places: tuple[str, ...] = (f"{paths.LIVE}/gateway.toml", paths.PLAN_IN_FORCE)) -> None:
         self._places = places
         self._stamp: object = None
         self._plan: Plan | None = None

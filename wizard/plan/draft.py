@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan import addresses, rules, suggest
+from wizard.plan import addresses, suggest
 from wizard.plan import fields as parsers
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
@@ -42,6 +42,18 @@ _FIELD_NAMES = {
     "forwards.protocol": "protocol",
     "forwards.from": "who may",
 }
+
+_MISSING = {
+    "network.cidr": ("Write the subnet of the cluster.", "192.168.0.0/24 will do where nothing else has it."),
+    "network.lease_time": ("Write the lease time.", "12h is a good one."),
+    "network.domain": ("Write the domain that node names end in.", "ciao.lan will do."),
+    "nodes.role": ("Tick at least one role.", "Most nodes are compute nodes."),
+    "nodes.name": ("Write the name.", "A short one, such as compute1."),
+    "nodes.mac": ("Write the MAC.", "It is on the machine's label, or in its boot menu."),
+    "forwards.port": ("Write the port.", "8889 is ciao's own."),
+    "forwards.to": ("Write where it leads to.", "A node's name, or an address."),
+}
+"""What to say of a field that is blank and must not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,10 @@ class _Reader:
         self.problems: list[Finding] = []
 
     def read(self, field: str, parse: Callable[[str], _Value], text: str) -> _Value | None:
+        missing = _MISSING.get(_LISTED.sub(r"\1.\3", field))
+        if missing is not None and not text.strip():
+            self.refuse(field, *missing)
+            return None
         try:
             return parse(text)
         except parsers.FieldError as error:
@@ -216,26 +232,10 @@ def _forward_text(forward: Forward) -> ForwardText:
     return ForwardText(str(forward.port), forward.to, to_port, forward.protocol.value, sources)
 
 
-def check_node(text: NodeText, field: str) -> tuple[Finding, ...]:
-    """What is wrong with one node taken by itself; `field` is its place in the plan, such as "nodes[2]"."""
-    reader = _Reader()
-    _node(text, field, reader)
-    return tuple(reader.problems)
-
-
-def check_forward(text: ForwardText, field: str) -> tuple[Finding, ...]:
-    """What is wrong with one forward taken by itself."""
-    reader = _Reader()
-    _forward(text, field, reader)
-    return tuple(reader.problems)
-
-
-def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
-    """All there is to say of a draft: its unreadable texts, or where there are none, what the rules find."""
+def unreadable(draft: Draft) -> tuple[Finding, ...]:
+    """The texts of a draft that are no values of their fields."""
     plan = draft.to_plan()
-    if not isinstance(plan, Plan):
-        return plan
-    return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+    return () if isinstance(plan, Plan) else plan
 
 
 def field_name(draft: Draft, field: str) -> str:

@@ -46,6 +46,11 @@ class Nic:
     usable_name: bool = True
     parent: str = ""
 
+    @property
+    def leased(self) -> bool:
+        """Whether its IPv4 address came from a DHCP server. An IPv6 address that runs out came from a router."""
+        return self.dhcp_client or any(a.dynamic and a.network.version == 4 for a in self.addresses)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

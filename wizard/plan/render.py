@@ -12,6 +12,7 @@ import jinja2
 
 from wizard.plan import addresses, paths
 from wizard.plan.fields import format_mac
+from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Forward, Plan
 
@@ -48,7 +49,9 @@ def _plain(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"a template was given {value!r}, which is neither text nor a number")
     if isinstance(value, str) and any(c in value for c in "\n\r\0\"'`$\\;&|"):
-        raise ValueError(f"a template was given {value!r}, which is not plain")
+        raise WizardError(
+            f"{value!r} cannot be written into a configuration file", "Use letters, digits and . - _ only."
+        )
     return value
 
 
@@ -109,6 +112,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "known_only": net.answer is Answer.KNOWN,
         "vm_macs": list(net.vm_macs),
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
+        "node_numbers": ", ".join(f"0x{int(n.mac):012x}" for n in plan.nodes) or "0x0",
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
         "dhcp_uid": dhcp_uid,
         "cluster_mac": cluster_mac,

@@ -13,6 +13,7 @@ from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Forward, Plan, Protocol
 
 SCHEDULER_PORT = 8888
+DNS_PORT = 53
 DHCP_PORTS = frozenset({67, 68})
 WILDCARDS = frozenset({"0.0.0.0", "::", "*", ""})  # noqa: S104 - compared with, never bound to
 
@@ -29,9 +30,9 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
             yield error(
                 "forward-taken",
                 f"{field}.port",
-                f"{_port(forward)} is forwarded twice: to {shown(plan.forwards[earlier].to)} by forwards[{earlier}], "
-                f"and to {shown(forward.to)} by forwards[{number}].",
-                "Keep one of the two, or take another port; to_port says where it leads.",
+                f"{_port(forward)} is forwarded twice: to {shown(plan.forwards[earlier].to)} and "
+                f"to {shown(forward.to)}.",
+                "Keep one of the two, or take another port of this machine for one.",
             )
         if forward.protocol is Protocol.UDP and DHCP_PORTS & {forward.port, forward.to_port}:
             yield error(
@@ -39,6 +40,13 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
                 f"{field}.port",
                 f"{_port(forward)} to port {forward.to_port} is DHCP: a node would answer the company's machines.",
                 "Take this forward out.",
+            )
+        if forward.port == DNS_PORT:
+            yield error(
+                "forward-dns",
+                f"{field}.port",
+                f"{_port(forward)} is where the nodes ask this machine for names: forwarded, they would get no answer.",
+                "Take another port; to_port says where it leads.",
             )
         if forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
             yield warning(
@@ -60,7 +68,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
                 field,
                 f"{_port(forward)} is how this machine is reached by SSH; forwarded, it would lead to "
                 f"{shown(forward.to)} instead.",
-                "Take another port, such as 2222, with to_port = 22.",
+                "Take another port of this machine, such as 2222, that leads to the node's port 22.",
             )
         elif listeners:
             yield error(
@@ -68,7 +76,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
                 field,
                 f"{_holder(listeners[0])} listens on {_port(forward)} of this machine; forwarded, it could no longer "
                 "be reached from the company's side.",
-                "Take another port, with to_port for the node's, or stop that program.",
+                "Take another port of this machine, which leads to the same one of the node, or stop that program.",
             )
 
 

@@ -173,7 +173,7 @@ def _answers(network: Network) -> Iterator[Finding]:
             "network.answer",
             "Every machine on the cluster's wire gets an address, also those that are no part of the plan: a cable "
             "in the wrong switch would take strangers off their network.",
-            'Write answer = "known", and let vm_macs name the virtual machines.',
+            "Answer only the nodes of the plan and virtual machines, which are known by their MACs.",
         )
     elif "*:*:*:*:*:*" in network.vm_macs:
         yield warning(

@@ -153,8 +153,8 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
             f"A VPN has the default route, and reaches its server over {nic.name}: this is the way to the company.",
             "Name another NIC for the cluster.",
         )
-    if nic.dhcp_client or any(address.dynamic for address in nic.addresses):
-        leased = next((f" ({a.network.ip})" for a in nic.addresses if a.dynamic), "")
+    if nic.leased:
+        leased = next((f" ({a.network.ip})" for a in nic.addresses if a.dynamic and a.network.version == 4), "")
         yield error(
             "cluster-has-dhcp-address",
             field,

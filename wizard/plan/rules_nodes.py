@@ -66,7 +66,7 @@ def _roles(plan: Plan) -> Iterator[Finding]:
                 "role-missing",
                 "nodes",
                 f"No node has the role {role.value}; a ciao cluster needs at least one of each.",
-                f'Add a node with role = "{role.value}", or give a node two roles in a list.',
+                f"Add a {role.value} node, or give a node two roles.",
             )
 
 
@@ -107,31 +107,38 @@ def _address(field: str, node: Node, ip: IPAddress, plan: Plan) -> Iterator[Find
     else:
         return
     hosts = f"one from {cidr[1]} to {cidr[-2]}" if cidr.size > 2 else "a host of a larger network"
-    remedy = f"Take {hosts}, or leave ip out and have one chosen."
+    remedy = f"Take {hosts}, or leave it out and have one chosen."
     yield error(code, field, f"{ip} of {shown(node.name)} {why}.", remedy)
 
 
 def _twice(plan: Plan) -> Iterator[Finding]:
-    names: dict[str, str] = {}
+    names: dict[str, int] = {}
     macs: dict[int, str] = {}
     addresses: dict[int, str] = {}
     for number, node in enumerate(plan.nodes):
-        field, this = f"nodes[{number}]", f"nodes[{number}] ({shown(node.name)})"
-        first = names.setdefault(node.name, this)
-        if first is not this:
-            message = f"The name {shown(node.name)} of {this} is taken by {first}."
+        field, this = f"nodes[{number}]", shown(node.name)
+        namesake = names.setdefault(node.name, number)
+        if namesake != number:
+            message = f"Two nodes are named {this}: the {_th(namesake)} and the {_th(number)}."
             yield error("name-taken", f"{field}.name", message, "Give each node a name of its own.")
         first = macs.setdefault(int(node.mac), this)
         if first is not this:
-            message = f"The MAC {format_mac(node.mac)} of {this} is taken by {first}."
+            message = f"The MAC {format_mac(node.mac)} of {this} is {first}'s too."
             yield error("mac-taken", f"{field}.mac", message, "Write each node's own MAC.")
         if node.ip is None:
             continue
         first = addresses.setdefault(int(node.ip), this)
         if first is not this:
-            message = f"The address {node.ip} of {this} is taken by {first}."
-            remedy = "Give each node an address of its own, or leave ip out and have one chosen."
+            message = f"The address {node.ip} of {this} is {first}'s too."
+            remedy = "Give each node an address of its own, or leave it out and have one chosen."
             yield error("address-taken", f"{field}.ip", message, remedy)
+
+
+def _th(number: int) -> str:
+    """The place of the node with that index, as a person counts: "3rd"."""
+    place = number + 1
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
 
 
 def _in_range(plan: Plan) -> Iterator[Finding]:
@@ -151,7 +158,7 @@ def _in_range(plan: Plan) -> Iterator[Finding]:
         f"Reserved addresses lie in the dynamic range {first} to {last}: {', '.join(named)}{more}. dnsmasq never "
         "hands them to others, but with dhcp-sequential-ip it goes on after the highest leased address: once these "
         f"nodes are up, the first virtual machine {then}.",
-        "Nothing to do if that is all right; else take addresses outside the range, or another dhcp_slice.",
+        "Nothing to do if that is all right; else take addresses outside the range, or another slice.",
     )
 
 

@@ -130,7 +130,7 @@ def _usable(nic: Nic) -> bool:
 
 
 def _leased(nic: Nic) -> bool:
-    return nic.dhcp_client or any(address.dynamic for address in nic.addresses)
+    return nic.leased
 
 
 def _link(nic: Nic) -> str:

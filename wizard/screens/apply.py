@@ -16,8 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from wizard.progress import Progress
-from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
-from wizard.widgets.steps import StepsView
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain_lines
+from wizard.widgets.steps import EventsView, StepsView
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
@@ -37,12 +37,14 @@ class ApplyPage(Page):
     HELP = (
         "The change runs as a process of its own: it does not need this screen. Once every part is verified it "
         "waits for your answer. k keeps it; b, no answer, a lost terminal or a crash bring everything back.\n\n"
+        "l shows everything that was said of every step, and l again the steps.\n\n"
         "Leaving with ctrl+q stops nothing. Start ciao-wizard again, here or in another terminal, to find it."
     )
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "answer(True)", "keep"),
         Binding("b", "answer(False)", "go back"),
+        Binding("l", "log", "everything"),
         SHOWN_BACK,
         LEAVE,
     ]
@@ -55,6 +57,7 @@ class ApplyPage(Page):
 
     progress: reactive[Progress] = reactive(Progress())
     answer: reactive[bool | None] = reactive(None)
+    log_shown: reactive[bool] = reactive(False)
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class ApplyPage(Page):
 
     def body(self) -> Iterable[Widget]:
         yield StepsView(id="steps")
+        yield EventsView(id="log")
         yield Working("Starting…", id="working")
         with Vertical(id="keep"):
             with Horizontal(classes="buttons"):
@@ -85,12 +89,23 @@ class ApplyPage(Page):
     def _focus_answer(self) -> None:
         self.query_one("#yes", Button).focus()
 
+    def watch_log_shown(self) -> None:
+        self.redraw()
+
+    def action_log(self) -> None:
+        self.log_shown = not self.log_shown
+        if self.log_shown and not self.progress.asking:
+            self.query_one("#log", EventsView).focus()
+
     def watch_answer(self) -> None:
         self.redraw()
 
     def draw(self) -> None:
         progress = self.progress
-        self.query_one("#steps", StepsView).show(progress)
+        steps, log = self.query_one("#steps", StepsView), self.query_one("#log", EventsView)
+        steps.display, log.display = not self.log_shown, self.log_shown
+        steps.show(progress)
+        log.follow(progress)
         self.query_one("#working").display = not progress.steps and not progress.result and not progress.asking
         self.query_one("#keep").display = progress.asking
         end = self.query_one("#end", Words)
@@ -98,7 +113,7 @@ class ApplyPage(Page):
         if progress.result:
             sign, said = _ENDS.get(progress.result, ("✗ ", progress.result))
             self.say(said)
-            end.update(Text.assemble((sign, "bold")).append_text(plain(progress.reason or progress.result, limit=900)))
+            end.update(Text.assemble((sign, "bold")).append_text(plain_lines(progress.reason or progress.result)))
         elif progress.asking:
             self.say("Every part is in place and verified. Look around, then answer.")
         self.draw_clock()

@@ -11,8 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import DataTable, Input
 
-from wizard.plan.draft import Draft, ForwardText, check_forward
+from wizard.plan.draft import Draft, ForwardText
 from wizard.plan.findings import Severity
+from wizard.plan.judge import check_forward
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
 from wizard.widgets.field import Field, field_id
@@ -81,14 +82,15 @@ class ForwardsPage(StepPage):
 
     def action_add(self) -> None:
         new = ForwardText(to=self._controller())
-        self.app.push_screen(ForwardDialog("A new forward", new), self._added)
+        dialog = ForwardDialog("A new forward", self.draft, len(self.draft.forwards), new)
+        self.app.push_screen(dialog, self._added)
 
     def action_change(self) -> None:
         number = self._current()
         if number is None:
             self.action_add()
             return
-        dialog = ForwardDialog("This forward", self.draft.forwards[number])
+        dialog = ForwardDialog("This forward", self.draft, number, self.draft.forwards[number])
         self.app.push_screen(dialog, lambda new: self._changed(number, new))
 
     def action_remove(self) -> None:
@@ -145,10 +147,18 @@ class ForwardDialog(Dialog[ForwardText | None]):
         Binding("ctrl+n", "accept", "take"),
         Binding("escape", "cancel", "cancel"),
     ]
+    HELP = (
+        "Port: of this machine, as the company network sees it. To: a node by name, or an address in the cluster's "
+        "subnet. Its port: where it leads there.\n\n"
+        "Who may: networks with commas between, such as 10.0.0.0/8; blank lets the whole company network in."
+    )
     AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
 
-    def __init__(self, title: str, forward: ForwardText) -> None:
+    def __init__(self, title: str, draft: Draft, number: int, forward: ForwardText) -> None:
+        """`number` is the place in `draft` that the forward has or will have."""
         super().__init__()
+        self._draft = draft
+        self._number = number
         self.title = title
         self._forward = forward
 
@@ -169,7 +179,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         """Refused while a text is no value of its field."""
         value = [self.query_one("#" + field_id(f"forward.{key}"), Field).value.strip() for key in _KEYS]
         forward = ForwardText(value[0], value[1], value[2], value[3] or "tcp", value[4])
-        problems = check_forward(forward, "forward")
+        problems = check_forward(forward, "forward", self._draft, self._number)
         wrong = {problem.field for problem in problems}
         for field in self.query(Field):
             field.mark(field.key in wrong)

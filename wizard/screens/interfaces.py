@@ -15,6 +15,7 @@ from textual.widgets import DataTable
 
 from wizard.plan.draft import Draft
 from wizard.plan.machine import Facts, Nic, Suggestion
+from wizard.plan.rules_nics import CABLE_KINDS, kind_words
 from wizard.plan.suggest import suggest
 from wizard.widgets.page import BACK, NEXT, SHOWN_LOOK_AGAIN, StepPage, plain
 from wizard.widgets.table import KeyedTable
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from wizard.services import WiresSaid
 
 COLUMNS = (("NIC", 15), ("role", 9), ("link", 13), ("address", 18), ("what is known", 13))
-_TURN = {"": "corporate", "corporate": "cluster", "cluster": ""}
+_ASKING = "Asking both wires whether a DHCP server answers…"
+_WAITING = "Going on as soon as both wires have answered; ctrl+n again goes on at once."
 _LEADS_TO = {"corporate": "the company network", "cluster": "the cluster switch"}
 
 
@@ -39,7 +41,7 @@ class InterfacesPage(StepPage):
         "the address it has. The other leads to the switch of your cluster; there, and only there, this machine "
         "will hand out addresses.\n\n"
         "Go to a NIC and press enter: its role goes from none to CORPORATE to CLUSTER. Each role is held by one "
-        "NIC. Below the table stands all that is known of the NIC, and which role suits it and why."
+        "NIC: where another has it, the two change places. Below the table stands all that is known of the NIC, and which role suits it and why."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "choose role"),
@@ -58,11 +60,15 @@ class InterfacesPage(StepPage):
 
     wires: reactive[WiresSaid | None] = reactive(None)
     asking: reactive[bool] = reactive(False)
+    pending: bool = False
+    """Whether an answer of the wires is still to come. `asking` follows, where that takes a while."""
+    _waiting: bool = False
+    _told_all: tuple[object, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         yield KeyedTable(COLUMNS, id="nics")
         yield Words(id="nic")
-        yield Working("Asking both wires whether a DHCP server answers…", id="asking")
+        yield Working(_ASKING, id="asking")
         yield Words(id="wires")
 
     def watch_asking(self) -> None:
@@ -91,7 +97,9 @@ class InterfacesPage(StepPage):
             panel.update(_about(nic, suggestion))
 
     def draw_wires(self) -> None:
-        self.query_one("#asking").display = self.asking
+        sign = self.query_one("#asking", Working)
+        sign.display = self.asking or self._waiting
+        sign.say(_WAITING if self._waiting else _ASKING)
         panel = self.query_one("#wires", Words)
         panel.display = self.wires is not None and not self.asking
         if self.wires is not None:
@@ -99,6 +107,35 @@ class InterfacesPage(StepPage):
             panel.border_title = Text(sign).append_text(plain(self.wires.title))
             said = [*self.wires.text.splitlines(), self.wires.remedy]
             panel.update(Text("\n").join(plain(line, limit=600) for line in said if line))
+
+    def hear(self, said: WiresSaid | None) -> None:
+        """What the wires have answered. Goes on where that was all that was waited for."""
+        waiting, self._waiting, self.pending = self._waiting, False, False
+        self.wires = said
+        self.redraw()
+        if not waiting:
+            return
+        if self._objections() != self._told_all:
+            # Nobody who pressed ctrl+n before can have meant this.
+            self.tell("See what the wires say before you go on.", "warning")
+        else:
+            self.post_message(self.Next(self.STEP, self.draft))
+
+    def _objections(self) -> tuple[object, ...]:
+        wires = self.wires
+        return (*self.errors(), *([wires] if wires is not None and not wires.fine else []))
+
+    def leave(self) -> None:
+        """Waits for the wires once, and says once what they object to."""
+        if self.pending and not self._waiting:
+            self._waiting = True
+            self._told_all = self._objections()
+            self.redraw()
+        elif not self.pending and self._objections() not in (self.errors(), self._told_all):
+            self._told_all = self._objections()
+            self.tell("See what the wires say. ctrl+n again goes on all the same.", "warning")
+        else:
+            super().leave()
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
@@ -118,19 +155,29 @@ class InterfacesPage(StepPage):
         if not nic.usable_name:
             self.notify("Tools would take this name for code. Rename the NIC first.", severity="error", markup=False)
             return
-        role = _TURN[self._role(nic)]
-        draft = replace(
-            self.draft,
-            corporate=nic.name if role == "corporate" else _without(self.draft.corporate, nic.name),
-            cluster=nic.name if role == "cluster" else _without(self.draft.cluster, nic.name),
-        )
-        self._take(draft)
+        possible = _roles(nic)
+        if not possible:
+            self.tell(f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error")
+            return
+        turn = ["", *possible]
+        old = self._role(nic)
+        role = turn[(turn.index(old) + 1) % len(turn)] if old in turn else ""
+        held = {"corporate": self.draft.corporate, "cluster": self.draft.cluster}
+        if old:
+            # Where another NIC had the new role, the two change places.
+            held[old] = held[role] if role else ""
+        if role:
+            held[role] = nic.name
+        self._take(replace(self.draft, corporate=held["corporate"], cluster=held["cluster"]))
+        if role == "corporate" and "cluster" not in possible:
+            self.tell(f"{nic.name} is {kind_words(nic)}: it can lead to the company, not to the cluster's switch.")
 
     def action_swap(self) -> None:
         self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))
 
     def _take(self, draft: Draft) -> None:
         self.wires = None
+        self._waiting = False
         self.edit(draft)
         self.post_message(self.Chosen(draft.corporate, draft.cluster))
 
@@ -156,8 +203,11 @@ class InterfacesPage(StepPage):
         )
 
 
-def _without(held: str, name: str) -> str:
-    return "" if held == name else held
+def _roles(nic: Nic) -> list[str]:
+    """The roles that a NIC can have at all."""
+    if nic.kind in ("loopback", "tunnel") or (nic.kind == "bridge" and not nic.default_route):
+        return []
+    return ["corporate", "cluster"] if nic.kind in CABLE_KINDS else ["corporate"]
 
 
 def _link(nic: Nic) -> str:

@@ -7,23 +7,24 @@ from dataclasses import replace
 from typing import ClassVar
 
 from netaddr import IPAddress
-from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Checkbox, Input
 
 from wizard.plan import addresses
-from wizard.plan.draft import Draft, moved_along
+from wizard.plan.draft import Draft, moved_along, unreadable
 from wizard.plan.fields import parse_network, refusal
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.page import LOOK_AGAIN, NEXT, SHOWN_BACK, StepPage
+from wizard.widgets.page import LOOK_AGAIN, NEXT, SHOWN_BACK, StepPage, plain
 from wizard.widgets.subnet import picture
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
+CHECK_AFTER_S = 0.15
 # The plan's two ways to say where dynamic addresses come from share one field.
 _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 
@@ -55,6 +56,7 @@ class NetworkPage(StepPage):
     def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
         super().__init__(draft, facts, field)
         self._settled = draft.cidr
+        self._checking: Timer | None = None
 
     def body(self) -> Iterable[Widget]:
         draft = self.draft
@@ -87,7 +89,18 @@ class NetworkPage(StepPage):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.edit(self._typed())
+        self._take(self._typed())
+
+    def _take(self, draft: Draft) -> None:
+        """The draft at once; what there is to say of it when the typing pauses."""
+        if draft == self.draft:
+            return
+        self.draft = draft
+        self.tell("")
+        self.post_message(self.Edited(draft))
+        if self._checking is not None:
+            self._checking.stop()
+        self._checking = self.set_timer(CHECK_AFTER_S, self.redraw)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -143,24 +156,34 @@ class NetworkPage(StepPage):
             self.notify("The addresses in the subnet moved along.", markup=False)
         if refusal(parse_network, draft.cidr) is None:
             self._settled = draft.cidr
+        self._checking = None
         self.edit(moved)
+        self.redraw()
 
     def _field(self, key: str) -> Field:
         return self.query_one("#" + field_id(key), Field)
 
+    def _hint(self, key: str, text: str) -> None:
+        self._field(key).hint(plain(text, limit=60))
+
     def _draw_picture(self) -> None:
         """The hints and the picture, for as much of the draft as makes sense."""
-        plan = self.draft.to_plan()
+        draft = self.draft
+        bad = {finding.field for finding in unreadable(draft)}
+        cidr = None if "network.cidr" in bad else parse_network(draft.cidr)
+        self._hint("network.cidr", f"{max(cidr.size - 2, 0)} hosts" if cidr is not None else "")
+        gateway_fine = cidr is not None and "network.gateway" not in bad
+        self._hint("network.gateway", f"this machine, on {draft.cluster}" if gateway_fine and draft.cluster else "")
+        self._hint("network.domain", "" if "network.domain" in bad else f"controller.{draft.domain.strip()}")
+        plan = draft.to_plan()
         shown = self.query_one("#picture", Words)
         shown.display = isinstance(plan, Plan)
         if not isinstance(plan, Plan):
+            self._hint("network.dhcp_slice", "")
             return
         network = plan.network
         first, last = addresses.dynamic_range(network)
-        self._field("network.cidr").hint(Text(f"{max(network.cidr.size - 2, 0)} hosts"))
-        self._field("network.gateway").hint(Text(f"this machine, on {plan.interfaces.cluster}"))
-        self._field("network.dhcp_slice").hint(Text(_span(first, last)))
-        self._field("network.domain").hint(Text(f"controller.{network.domain}"))
+        self._hint("network.dhcp_slice", _span(first, last))
         ips = [node.ip for node in plan.nodes if node.ip is not None]
         shown.update(picture(network.cidr, network.gateway, (first, last), ips))
 

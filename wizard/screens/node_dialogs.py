@@ -11,7 +11,8 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.draft import NodeText, check_node
+from wizard.plan.draft import Draft, NodeText
+from wizard.plan.judge import check_node
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, read_lines
 from wizard.widgets.entry import Lines
@@ -34,13 +35,21 @@ class NodeDialog(Dialog[NodeText | None]):
         Binding("ctrl+n", "accept", "take"),
         Binding("escape", "cancel", "cancel"),
     ]
+    HELP = (
+        "A node is known by the MAC of its NIC on the cluster's switch: it is on the machine's label, or in its "
+        "boot menu. Space ticks a role; a node may have several.\n\n"
+        "A name or an address left blank is chosen by the wizard."
+    )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
 
-    def __init__(self, title: str, node: NodeText, taken: frozenset[str]) -> None:
+    def __init__(self, title: str, draft: Draft, number: int, node: NodeText) -> None:
+        """`number` is the place in `draft` that the node has or will have."""
         super().__init__()
         self.title = title
+        self._draft = draft
+        self._number = number
         self._node = node
-        self._taken = taken
+        self._taken = frozenset(other.name for i, other in enumerate(draft.nodes) if i != number)
 
     def body(self) -> Iterable[Widget]:
         held = {role.strip() for role in self._node.role.split(",")}
@@ -49,7 +58,7 @@ class NodeDialog(Dialog[NodeText | None]):
             yield Words(" ", classes="sign")
             for role in Role:
                 yield Tick(role.value, role.value in held, id=f"role-{role.value}")
-        yield Field("node.mac", "MAC", self._node.mac, "b8:ae:ed:7b:51:50", "any notation")
+        yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
         yield Field("node.ip", "Address", self._node.ip, "", "blank: the next free one")
         yield Words(id="dialog-findings")
@@ -65,7 +74,7 @@ class NodeDialog(Dialog[NodeText | None]):
         """Refused while a text is no value of its field."""
         name = self._typed("name") or self._free_name(self._roles())
         node = NodeText(self._roles(), name, self._typed("mac"), self._typed("ip"))
-        problems = check_node(node, "node")
+        problems = check_node(node, "node", self._draft, self._number)
         wrong = {problem.field for problem in problems}
         for field in self.query(Field):
             field.mark(field.key in wrong)
@@ -99,6 +108,12 @@ class PasteDialog(Dialog[Reading | None]):
         Binding("ctrl+n", "accept", "take"),
         Binding("escape", "cancel", "cancel"),
     ]
+    HELP = (
+        "One node a line: its MAC, and as you have them its name, its role and its address, in any order, with "
+        "blanks, commas, semicolons or tabs between. Lines of a spreadsheet, an inventory or a dnsmasq "
+        "configuration will do.\n\n"
+        "ctrl+n takes what was understood. The other lines stay here, each with the reason."
+    )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
     def __init__(self, taken: frozenset[str], lines: str = "", reasons: str = "") -> None:

@@ -21,7 +21,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import Reading
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
-from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain, plural
 from wizard.widgets.table import KeyedTable
 
 COLUMNS = (("role", 12), ("name", 15), ("MAC", 17), ("vendor", 10), ("address", 14))
@@ -95,7 +95,9 @@ class NodesPage(StepPage):
         self.action_change()
 
     def action_add(self) -> None:
-        self.app.push_screen(NodeDialog("A new node", NodeText(self._role_missing()), self._names()), self._added)
+        new = NodeText(self._role_missing())
+        dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
+        self.app.push_screen(dialog, self._added)
 
     def action_change(self) -> None:
         number = self._current()
@@ -103,7 +105,7 @@ class NodesPage(StepPage):
             self.action_add()
             return
         node = self.draft.nodes[number]
-        dialog = NodeDialog("This node", node, self._names() - {node.name})
+        dialog = NodeDialog("This node", self.draft, number, node)
         self.app.push_screen(dialog, lambda new: self._changed(number, new))
 
     def action_remove(self) -> None:
@@ -138,10 +140,12 @@ class NodesPage(StepPage):
             return
         if reading.nodes:
             self._append(reading.nodes)
-            self.notify(f"{len(reading.nodes)} nodes taken.", markup=False)
+            self.notify(f"{plural(len(reading.nodes), 'node')} taken.", markup=False)
         if reading.not_understood:
             lines = "\n".join(line.line for line in reading.not_understood)
-            self.action_paste(lines, f"{len(reading.not_understood)} lines were not understood; the others are taken.")
+            count = len(reading.not_understood)
+            were = f"{plural(count, 'line')} {'was' if count == 1 else 'were'} not understood; the others are taken."
+            self.action_paste(lines, were)
 
     def _append(self, new: Sequence[NodeText]) -> None:
         keys = [str(self._next_key + number) for number in range(len(new))]

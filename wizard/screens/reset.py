@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from wizard.progress import Progress
 from wizard.widgets.modal import Question
-from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain_lines
 from wizard.widgets.steps import StepsView
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
@@ -74,9 +74,7 @@ class ResetPage(Page):
             self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
             sign = "✓ " if good else "✗ "
             end.update(
-                Text.assemble((sign, "bold")).append_text(
-                    plain(self.progress.reason or self.progress.result, limit=900)
-                )
+                Text.assemble((sign, "bold")).append_text(plain_lines(self.progress.reason or self.progress.result))
             )
         elif begun:
             self.say("Giving everything back…")

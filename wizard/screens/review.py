@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -14,13 +15,14 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
+from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.judge import judge
 from wizard.plan.machine import Facts
 from wizard.widgets.diff import DiffView
 from wizard.widgets.entry import Entry
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain
+from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
@@ -123,7 +125,7 @@ class ReviewPage(Page):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "apply" and (self.blocked or self.changes is None):
+        if action == "apply" and not self.blocked and self.changes is None:
             return None
         if action == "file" and len(self._changed()) < 2:
             return None
@@ -134,6 +136,14 @@ class ReviewPage(Page):
         self.draw()
 
     def action_apply(self) -> None:
+        errors = sum(finding.severity is Severity.ERROR for finding in self._findings)
+        if errors:
+            # The errors come first in the list.
+            said = self.query_one("#said", OptionList)
+            said.highlighted = 0
+            said.focus()
+            self.tell(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
+            return
         self.post_message(self.ApplyAsked())
 
     def action_save(self) -> None:
@@ -177,12 +187,14 @@ class SaveDialog(Dialog[str | None]):
     """Asks where to; gives back a path, or None."""
 
     TITLE: ClassVar[str | None] = "Save the plan"
+    HELP = "Enter saves. What the wizard wrote itself in this run it may write again; it overwrites nothing else."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
     AUTO_FOCUS: ClassVar[str | None] = "Input"
 
     def body(self) -> Iterable[Widget]:
         yield Words("The plan as a file, for `ciao-wizard apply -c FILE` on another day.")
         yield Entry("ciao.toml")
+        yield Words(plain(f"In the directory {Path.cwd()}, unless you write another.", limit=300))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -194,5 +206,5 @@ class SaveDialog(Dialog[str | None]):
 
 def _summary(findings: list[Finding]) -> Text:
     counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
-    words = [f"{count} {severity.value}{'s' if count > 1 else ''}" for severity, count in counts if count]
+    words = [plural(count, severity.value) for severity, count in counts if count]
     return Text(", ".join(words) or "Nothing speaks against this plan.", "bold")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 FOLLOW_EVERY_S = 0.2
 # How long a change may say nothing, its process gone, before we look for ourselves.
 PATIENCE_TICKS = 15
+SIGHT_LOST = {
+    "kept": "Kept, but I lost sight of it on the way.",
+    "rolled-back": "Nothing is applied here any more, but I lost sight of it on the way.",
+}
 
 
 class ChangingApp(AskingApp):
@@ -42,6 +46,10 @@ class ChangingApp(AskingApp):
 
     def change_ended(self) -> None:
         """`progress` has a result. Overridden by the app."""
+
+    def outcome(self, status: Status, plan_in_force: str | None) -> str:
+        """The result of a change that ended unseen: "kept", "rolled-back" or "failed". Overridden by the app."""
+        return "kept" if status.state == "applied" and plan_in_force is not None else "failed"
 
     def when_privileged(self, then: Callable[[], None]) -> None:
         """Do `then` once sudo needs no password, which it asks for outside the screen."""
@@ -94,16 +102,24 @@ class ChangingApp(AskingApp):
             return
         self._silent = 0 if lines or run.alive() else self._silent + 1
         if self._silent == PATIENCE_TICKS:
-            self.ask("silence", self.services.status, self._silence_explained)
 
-    def _silence_explained(self, status: Status) -> None:
+            def look() -> tuple[Status, str | None]:
+                return self.services.status(), self.services.plan_in_force()
+
+            self.ask("silence", look, self._silence_explained)
+
+    def _silence_explained(self, found: tuple[Status, str | None]) -> None:
         """The process is gone and the file says no more: what is true now?"""
         self._silent = 0
         run = self._run_followed
+        status, plan = found
         if run is None or status.state == "pending":
             return
-        why = f"It ended without a word. Now: {status.state}. {run.said()}".strip()
-        self.progress = Progress(self.progress.steps, result="failed", reason=why)
+        result = self.outcome(status, plan)
+        why = SIGHT_LOST.get(result)
+        if why is None:
+            why = f"It ended without a word. Now: {status.state}.\n{run.said()}".strip()
+        self.progress = Progress(self.progress.steps, result=result, reason=why)
         self._end()
 
     def _end(self) -> None:

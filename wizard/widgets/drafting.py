@@ -12,6 +12,7 @@ from wizard.plan.draft import Draft, dump, load
 from wizard.plan.findings import WizardError
 from wizard.widgets.changing import ChangingApp
 from wizard.widgets.modal import Question
+from wizard.widgets.page import plural
 
 SAVE_AFTER_S = 0.05
 
@@ -45,7 +46,9 @@ class DraftingApp(ChangingApp):
         if saved is None or draft is None or draft == self.begun_with:
             return
         when = saved[1].astimezone().strftime("%d %B, %H:%M")
-        text = f"What you typed until {when} is still here: {len(draft.nodes)} nodes, subnet {draft.cidr[:40]}."
+        text = (
+            f"What you typed until {when} is still here: {plural(len(draft.nodes), 'node')}, subnet {draft.cidr[:40]}."
+        )
         question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", prefer=True)
         self.push_screen(question, partial(self._offered, draft))
 

@@ -15,7 +15,7 @@ class Entry(Input):
     """One line, one row high."""
 
     def __init__(self, value: str = "", placeholder: str = "") -> None:
-        super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=False)
+        super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=True)
 
     def validate_value(self, value: str) -> str:
         return clean(value, LONGEST_VALUE)

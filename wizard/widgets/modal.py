@@ -23,6 +23,7 @@ class Dialog(ModalScreen[Answer]):
     """A box over the page, with the keys that hold in it."""
 
     TITLE: ClassVar[str | None] = ""
+    HELP: ClassVar[str] = ""
     AUTO_FOCUS: ClassVar[str | None] = "#dialog-body *"
 
     def compose(self) -> ComposeResult:

@@ -16,8 +16,9 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from wizard.plan.draft import UNREADABLE, Draft, field_name, judge
+from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity
+from wizard.plan.judge import judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.widgets.words import Words
@@ -35,6 +36,15 @@ _SIGNS = {Severity.ERROR: "✗ ", Severity.WARNING: "! ", Severity.NOTE: "· "}
 def plain(text: str, style: str = "", limit: int = 400) -> Text:
     """`text` from anywhere as a Text that carries neither markup nor control characters."""
     return Text(clean(text, limit), style)
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def plain_lines(text: str, limit: int = 900) -> Text:
+    """The same, of several lines."""
+    return Text("\n").join(plain(line, limit=limit) for line in text.splitlines() if line)
 
 
 # The footer shows a page's own keys in the order in which the page lists them, so each lists all of its keys.
@@ -95,6 +105,7 @@ class Page(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._ready = False
+        self._line = Text()
 
     def compose(self) -> ComposeResult:
         yield TooSmall()
@@ -104,6 +115,7 @@ class Page(Screen[None]):
             with Vertical(id="body"):
                 yield from self.body()
             yield Words(id="findings")
+            yield Words(id="line")
             yield Footer(show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
@@ -125,6 +137,19 @@ class Page(Screen[None]):
         if self._ready:
             self.draw_head()
             self.draw()
+            self.draw_line()
+
+    def tell(self, message: str, severity: str = "information") -> None:
+        """Say something in the status line, in the place of what stood there; "" takes it away."""
+        sign = {"error": "✗ ", "warning": "! "}.get(severity, "") if message else ""
+        self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
+        if self._ready:
+            self.draw_line()
+
+    def draw_line(self) -> None:
+        line = self.query_one("#line", Words)
+        line.update(self._line)
+        line.display = bool(self._line)
 
     def draw(self) -> None:
         """Bring the body up to date with the data."""
@@ -199,6 +224,7 @@ class StepPage(Page):
         """Take a changed draft."""
         if draft != self.draft:
             self.draft = draft
+            self.tell("")
             self.post_message(self.Edited(draft))
             self.redraw()
 
@@ -215,8 +241,11 @@ class StepPage(Page):
         """Bring the cursor to a field. Overridden by pages with several."""
 
     def action_next(self) -> None:
-        """Go on, unless a text is no value of its field. What the rules refuse is said once before."""
-        errors = tuple(f for f in self.findings() if f.severity is Severity.ERROR)
+        """Go on, unless a text is no value of its field. What the rules refuse is said once before.
+
+        A second press counts only for the very things that were there at the first.
+        """
+        errors = self.errors()
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:
             self.point_at(unreadable[0].field)
@@ -226,7 +255,14 @@ class StepPage(Page):
             self.point_at(errors[0].field)
             self.notify("See what is marked ✗. ctrl+n again goes on all the same.", severity="warning", markup=False)
         else:
-            self.post_message(self.Next(self.STEP, self.draft))
+            self.leave()
+
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings() if f.severity is Severity.ERROR)
+
+    def leave(self) -> None:
+        """Nothing more is in the way of the next page."""
+        self.post_message(self.Next(self.STEP, self.draft))
 
 
 def finding_text(finding: Finding, name: str) -> Text:

@@ -23,6 +23,11 @@ class Working(Words):
     def on_mount(self) -> None:
         self.set_interval(_EVERY_S, self._step)
 
+    def say(self, what: str) -> None:
+        if what != self._what:
+            self._what = what
+            self.refresh(layout=True)
+
     def _step(self) -> None:
         if self.display:
             self.turn += 1

@@ -12,6 +12,7 @@
 # iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
 # one chain of ours goes first there, because an accept in our table cannot overrule their drop.
 set -eu
+umask 022
 LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
@@ -53,6 +54,9 @@ table inet ciao_gateway {
         type filter hook output priority -300; policy accept;
         meta skuid 60867 udp sport { 67, 547 } oif != @armed counter name muted drop
         meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
+        # A refusal (DHCPNAK) is for the plan's own nodes: whoever else came with an address from elsewhere may
+        # be on a wire that is not ours. Bytes 248 to 250 of UDP: option 53, the message type; 36 to 41: the MAC.
+        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xc03fd567a1fb } counter name muted drop
         oifname "enp0s31f6" udp sport { 67, 547 } counter name muted drop
     }
 
@@ -105,7 +109,10 @@ TABLE
 
 # One at a time, by whatever copy of this script: between two looks another would add the jump too.
 alone() {
-    exec 9</run
+    # A file of root's own: a directory that others may open, they may also lock.
+    mkdir -p "$RUN"
+    (umask 077 && : >>"$RUN/nat.lock")
+    exec 9<"$RUN/nat.lock"
     flock -w 30 9 || {
         echo "${0##*/}: another one has been at work for 30 seconds; nothing was done" >&2
         exit 1
@@ -230,7 +237,7 @@ down)
     fi
     ;;
 status)
-    alone
+    [ ! -d "$RUN" ] || alone
     missing=0
     if nft list table inet ciao_gateway 2>/dev/null | grep -q 'chain guard'; then
         echo 'table     inet ciao_gateway: loaded'

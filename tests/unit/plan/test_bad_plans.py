@@ -175,9 +175,9 @@ UNWORKABLE = [
         "range-with-the-network", SLICE, 'dhcp_range = ["192.168.0.0", "192.168.0.5"]', "network.dhcp_range", "between"
     ),
     Bad("node-elsewhere", "192.168.0.103", "192.168.1.103", "nodes[2].ip", "192.168.0.1 to 192.168.0.254"),
-    Bad("node-on-the-gateway", "192.168.0.103", "192.168.0.200", "nodes[2].ip", "leave ip out"),
-    Bad("node-on-the-broadcast", "192.168.0.103", "192.168.0.255", "nodes[2].ip", "leave ip out"),
-    Bad("node-on-the-network", "192.168.0.103", "192.168.0.0", "nodes[2].ip", "leave ip out"),
+    Bad("node-on-the-gateway", "192.168.0.103", "192.168.0.200", "nodes[2].ip", "leave it out"),
+    Bad("node-on-the-broadcast", "192.168.0.103", "192.168.0.255", "nodes[2].ip", "leave it out"),
+    Bad("node-on-the-network", "192.168.0.103", "192.168.0.0", "nodes[2].ip", "leave it out"),
     Bad("two-nodes-one-address", "192.168.0.103", "192.168.0.101", "nodes[2].ip", "of its own"),
     Bad("two-nodes-one-mac", MAC4, "b8-ae-ed-7b-51-50", "nodes[3].mac", "own MAC"),
     Bad("two-nodes-one-name", NAME, 'name = "Controller"', "nodes[2].name", "of its own"),

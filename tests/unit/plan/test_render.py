@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from wizard.plan import paths
+from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Interfaces, Plan
 from wizard.plan.planfile import load
@@ -161,7 +162,7 @@ def test_without_forwards_the_map_stays_empty(plan: Plan) -> None:
 @pytest.mark.parametrize("bad", ["eth0\nauto eth9", "eth0; reboot", "$(reboot)", "eth0`id`", 'eth0"', "eth0'", "a\\b"])
 def test_what_is_not_plain_reaches_no_file(plan: Plan, bad: str) -> None:
     # The parser refuses these long before; this is the wall behind it.
-    with pytest.raises(ValueError, match="not plain"):
+    with pytest.raises(WizardError, match="cannot be written"):
         render(replace(plan, interfaces=Interfaces(bad, "eth1")), "")
 
 

@@ -1,0 +1,229 @@
+"""The text of /etc/network/interfaces: what we change in it, and how that goes away again. Nothing here reads a file.
+
+Texts hold every byte of the file (bytes that are no UTF-8 as surrogates, line ends as they are); lines that are
+not ours to change come out as they went in.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from wizard.plan import paths
+
+SOURCE_LINE = f"source {paths.INTERFACES_FILE}"
+"""Our file alone: whatever else lies in that directory was not read before, and is not to be read because of us."""
+_MARK = "# ciao-wizard: "
+_ADDED = "# added by ciao-wizard"
+_ADDED_AT_END = "# added by ciao-wizard, and the end of the line before"
+_KEYWORDS = ("iface", "mapping", "auto", "no-auto-down", "no-scripts", "source", "source-directory", "rename")
+# What C calls white space: str.split() knows more.
+_SPACE = re.compile(r"[ \t\r\n\v\f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as ifupdown reads it: the lines of the file that a backslash joins, and the words they make."""
+
+    parts: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def begins_stanza(self) -> bool:
+        return bool(self.words) and (self.words[0] in _KEYWORDS or self.words[0].startswith("allow-"))
+
+    @property
+    def raises(self) -> bool:
+        """Whether it says which interfaces are to be raised."""
+        return bool(self.words) and (self.words[0] == "auto" or self.words[0].startswith("allow-"))
+
+
+def parts_of(text: str) -> list[str]:
+    """The lines of the file with their ends: only a newline ends a line, unlike for str.splitlines()."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def lines_of(text: str) -> list[Line]:
+    """The text as ifupdown reads it. Blank lines and comments have no words; a comment is never continued."""
+    found: list[Line] = []
+    pending: list[str] = []
+    for part in parts_of(text):
+        if not pending and (not (words := _words(part)) or words[0].startswith("#")):
+            found.append(Line((part,), ()))
+            continue
+        pending.append(part)
+        if not _goes_on(part):
+            found.append(_joined(pending))
+            pending = []
+    return [*found, _joined(pending)] if pending else found
+
+
+def _goes_on(part: str) -> bool:
+    return part.removesuffix("\n").endswith("\\")
+
+
+def _joined(parts: list[str]) -> Line:
+    whole = "".join(p.removesuffix("\n")[:-1] if _goes_on(p) else p for p in parts)
+    return Line(tuple(parts), _words(whole))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in _SPACE.split(text) if word)
+
+
+def edited(text: str, nic: str) -> str:
+    """The text with a `source` line for our file, and with no stanza of its own for the cluster NIC (those are
+    commented out, line by line). The same text where there is nothing to do."""
+    found: list[str] = []
+    inside = False
+    for line in lines_of(text):
+        if line.begins_stanza:
+            inside = line.words[0] in ("iface", "mapping") and line.words[1:2] == (nic,)
+        if line.raises and nic in line.words[1:]:
+            found += _without(line, nic)
+        elif inside and line.words:
+            found += [_MARK + part for part in line.parts]
+        else:
+            found += line.parts
+    result = "".join(found)
+    return result if reads_ours(result) else _with_source(result)
+
+
+def _without(line: Line, nic: str) -> list[str]:
+    """An `auto` line commented out, and where it names others the same for those."""
+    marked = [_MARK + part for part in line.parts]
+    others = [word for word in line.words if word != nic]
+    if len(others) == 1:
+        return marked
+    content, end = _split_end(marked[-1])
+    indent = line.parts[0][: len(line.parts[0]) - len(line.parts[0].lstrip(" \t"))]
+    return [*marked[:-1], content + (end or "\n"), indent + " ".join(others) + end]
+
+
+def _split_end(part: str) -> tuple[str, str]:
+    content = part.removesuffix("\n").removesuffix("\r") if part.endswith("\n") else part
+    return content, part[len(content) :]
+
+
+def _with_source(text: str) -> str:
+    if not text:
+        return f"{_ADDED}\n{SOURCE_LINE}\n"
+    # The empty line also ends a line that goes on at the end of the file.
+    if text.endswith("\n"):
+        return f"{text}\n{_ADDED}\n{SOURCE_LINE}\n"
+    return f"{text}\n\n{_ADDED_AT_END}\n{SOURCE_LINE}\n"
+
+
+def restored(text: str) -> str:
+    """The text without what `edited` did to it, whatever else has been changed in it since."""
+    return _unmarked(_without_source(text))
+
+
+def edited_anew(text: str, nic: str) -> str:
+    """The text, in whatever way we changed it before, as we need it for this NIC."""
+    bare = _without_source(text)
+    if bare != text and not reads_ours(bare) and reads_ours(text):
+        # Our line stays where it is, whatever was put behind it.
+        bare = text
+    return edited(_unmarked(bare), nic)
+
+
+def _without_source(text: str) -> str:
+    parts = parts_of(text)
+    while (at := next((i for i, p in enumerate(parts) if p.strip() in (_ADDED, _ADDED_AT_END)), None)) is not None:
+        last = at + 1 if parts[at + 1 : at + 2] and parts[at + 1].strip() == SOURCE_LINE else at
+        first = at - 1 if at and parts[at - 1] == "\n" else at
+        at_end = parts[at].strip() == _ADDED_AT_END and last == len(parts) - 1
+        del parts[first : last + 1]
+        if at_end and parts:
+            parts[-1] = parts[-1].removesuffix("\n")
+    return "".join(parts)
+
+
+def _unmarked(text: str) -> str:
+    found: list[str] = []
+    back: list[str] = []
+    for part in parts_of(text):
+        if part.startswith(_MARK):
+            back.append(part.removeprefix(_MARK))
+            found.append(back[-1])
+            continue
+        if back and _stands_for(part, lines_of("".join(back))[-1]):
+            found[-1] = found[-1] if part.endswith("\n") else found[-1].removesuffix("\n")
+        else:
+            found.append(part)
+        back = []
+    return "".join(found)
+
+
+def _stands_for(part: str, line: Line) -> bool:
+    """Whether this is what we wrote below an `auto` line that we commented out."""
+    words = _words(part)
+    return line.raises and any(
+        words == tuple(w for w in line.words if w != nic) for nic in line.words[1:] if nic not in words
+    )
+
+
+def reads_ours(text: str) -> bool:
+    """Whether an interfaces file at its place reads our file, by `source` or `source-directory`."""
+    directory, name = posixpath.split(paths.INTERFACES_FILE)
+    for line in lines_of(text):
+        if line.words[:1] == ("source",) and any(_matches(p, paths.INTERFACES_FILE) for p in _patterns(line)):
+            return True
+        if line.words[:1] == ("source-directory",) and re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            if any(_matches(p, directory) for p in _patterns(line)):
+                return True
+    return False
+
+
+def _patterns(line: Line) -> list[str]:
+    """What a `source` line names, as full paths. ifupdown puts its directory before the first word alone."""
+    words = " ".join(line.words[1:])
+    try:
+        named = shlex.split(words)
+    except ValueError:
+        return []
+    named[:1] = [posixpath.join(posixpath.dirname(paths.INTERFACES_MAIN), n) for n in named[:1]]
+    return [posixpath.normpath(n) for n in named if n.startswith("/")]
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """As the shell does it: no sign stands for a slash."""
+    wanted, given = pattern.replace("[^", "[!").split("/"), path.split("/")
+    return len(wanted) == len(given) and all(fnmatchcase(g, w) for g, w in zip(given, wanted, strict=True))
+
+
+def heirs(text: str, nic: str) -> list[str]:
+    """The interfaces that inherit from a stanza of this NIC in the text, and would be left with nothing."""
+    ifaces = [line.words for line in lines_of(text) if line.words[:1] == ("iface",)]
+    if not any(words[1:2] == (nic,) for words in ifaces):
+        return []
+    pairs = [(words[1], zip(words[2:], words[3:], strict=False)) for words in ifaces if words[1:2] != (nic,)]
+    return [name for name, following in pairs if ("inherits", nic) in following]
+
+
+def ifaces(text: str) -> list[str]:
+    """The names with an `iface` stanza, sorted."""
+    return sorted({line.words[1] for line in lines_of(text) if line.words[:1] == ("iface",) and line.words[1:]})
+
+
+def classes(text: str) -> list[str]:
+    """The classes of interfaces (`allow-hotplug`: "hotplug") that the text names, sorted."""
+    found = {line.words[0].removeprefix("allow-") for line in lines_of(text) if line.raises}
+    return sorted({*found, "auto", "hotplug"})
+
+
+def from_anywhere(text: str) -> str:
+    """The text with its `source` lines so that they mean the same in a file that lies elsewhere."""
+    found: list[str] = []
+    base = posixpath.dirname(paths.INTERFACES_MAIN)
+    for line in lines_of(text):
+        if line.words[:1] in (("source",), ("source-directory",)) and line.words[1:]:
+            first = line.words[1] if line.words[1][0] in "/~$" else f"{base}/{line.words[1]}"
+            found.append(" ".join([line.words[0], first, *line.words[2:]]) + "\n" * len(line.parts))
+        else:
+            found += line.parts
+    return "".join(found)

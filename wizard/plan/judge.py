@@ -1,0 +1,115 @@
+"""What there is to say of a draft, also where some of its texts are no values yet."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from wizard.plan import rules
+from wizard.plan.draft import UNREADABLE, Draft, ForwardText, NodeText
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+
+_NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
+_STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
+# Findings on one field that are made from another: without the other there is nothing to say.
+_DEPENDS = {
+    "network.cidr": ("network.gateway", "network.dhcp", "nodes[", "forwards[", "interfaces."),
+    "network.gateway": ("network.dhcp", "interfaces."),
+    "network.dhcp_slice": ("network.dhcp_range", "network.gateway"),
+    "network.dhcp_range": ("network.dhcp_slice", "network.gateway"),
+    "interfaces.corporate": ("interfaces.", "forwards["),
+    "interfaces.cluster": ("interfaces.",),
+}
+
+
+def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
+    """All there is to say of a draft: its unreadable texts, and what the rules find in all others."""
+    plan = draft.to_plan()
+    if isinstance(plan, Plan):
+        return _rules(plan, facts)
+    bad = {finding.field for finding in plan}
+    mended = _mended(draft, bad).to_plan()
+    if not isinstance(mended, Plan):
+        return plan
+    return (*plan, *(finding for finding in _rules(mended, facts) if _holds(finding, bad)))
+
+
+def check_node(text: NodeText, field: str, draft: Draft, number: int) -> tuple[Finding, ...]:
+    """What is wrong with a node as the `number`th of a draft; `field` is what its key paths are to begin with."""
+    others = tuple(node for i, node in enumerate(draft.nodes) if i != number)
+    # Of two that are alike the later one is refused: let that be this one.
+    return _errors_of(replace(draft, nodes=(*others, text)), f"nodes[{len(others)}]", field)
+
+
+def check_forward(text: ForwardText, field: str, draft: Draft, number: int) -> tuple[Finding, ...]:
+    """What is wrong with a forward as the `number`th of a draft."""
+    others = tuple(forward for i, forward in enumerate(draft.forwards) if i != number)
+    return _errors_of(replace(draft, forwards=(*others, text)), f"forwards[{len(others)}]", field)
+
+
+def _errors_of(draft: Draft, place: str, field: str) -> tuple[Finding, ...]:
+    return tuple(
+        replace(finding, field=field + finding.field.removeprefix(place))
+        for finding in judge(draft, None)
+        if finding.severity is Severity.ERROR and finding.field.startswith(f"{place}.")
+    )
+
+
+def _rules(plan: Plan, facts: Facts | None) -> tuple[Finding, ...]:
+    return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+
+
+def _holds(finding: Finding, bad: set[str]) -> bool:
+    """Whether a finding on the mended draft is one on the draft itself."""
+    if finding.field in bad or finding.code in ("subnet-full", UNREADABLE):
+        return False
+    listed = _NUMBERED.match(finding.field)
+    if listed and any(field.startswith(listed[0]) for field in bad):
+        # Half of a node or forward is made up; but what is said of its other fields alone still holds.
+        return finding.code.startswith(("mac-", "name-"))
+    if finding.code == "role-missing":
+        return not any(field.endswith(".role") for field in bad)
+    if finding.code == "forward-to-nobody":
+        return not any(field.endswith(".name") for field in bad) and "network.cidr" not in bad
+    return not any(finding.field.startswith(_DEPENDS.get(field, ())) for field in bad)
+
+
+def _mended(draft: Draft, bad: set[str]) -> Draft:
+    """`draft` with something readable in the place of every text that is not."""
+
+    def mend(field: str, text: str, instead: str) -> str:
+        return instead if field in bad else text
+
+    nodes = tuple(
+        NodeText(
+            mend(f"nodes[{i}].role", node.role, "compute"),
+            mend(f"nodes[{i}].name", node.name, f"unnamed-{i}"),
+            mend(f"nodes[{i}].mac", node.mac, f"02:00:00:00:{i >> 8 & 255:02x}:{i & 255:02x}"),
+            mend(f"nodes[{i}].ip", node.ip, ""),
+        )
+        for i, node in enumerate(draft.nodes)
+    )
+    forwards = tuple(
+        forward
+        for i, forward in enumerate(draft.forwards)
+        if not any(field.startswith(f"forwards[{i}].") for field in bad)
+    )
+    if len(forwards) < len(draft.forwards):
+        # Their numbers are no longer right.
+        forwards = ()
+    return replace(
+        draft,
+        corporate=mend("interfaces.corporate", draft.corporate, _STANDS_IN.corporate),
+        cluster=mend("interfaces.cluster", draft.cluster, _STANDS_IN.cluster),
+        cidr=mend("network.cidr", draft.cidr, _STANDS_IN.cidr),
+        gateway="" if "network.cidr" in bad else mend("network.gateway", draft.gateway, ""),
+        pool="" if bad & {"network.cidr", "network.dhcp_slice", "network.dhcp_range"} else draft.pool,
+        lease_time=mend("network.lease_time", draft.lease_time, _STANDS_IN.lease_time),
+        domain=mend("network.domain", draft.domain, _STANDS_IN.domain),
+        answer=mend("network.answer", draft.answer, _STANDS_IN.answer),
+        vm_macs=mend("network.vm_macs", draft.vm_macs, _STANDS_IN.vm_macs),
+        nodes=nodes,
+        forwards=forwards,
+    )
