@@ -68,7 +68,7 @@ class WizardApp(DraftingApp):
     HORIZONTAL_BREAKPOINTS = HORIZONTAL_BREAKPOINTS
     VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "help"),
+        Binding("f1", "help", "help", priority=True),
         Binding("ctrl+q", "quit", "leave", show=False, priority=True),
     ]
 
@@ -367,6 +367,9 @@ class WizardApp(DraftingApp):
 
     def action_help(self) -> None:
         page: Page | Dialog[Any] | None = self._page
+        if isinstance(self.screen, Help):
+            self.screen.action_close()
+            return
         if isinstance(self.screen, Dialog):
             page = self.screen
         if page is None or not page.HELP:

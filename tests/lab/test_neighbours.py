@@ -308,3 +308,15 @@ def test_several_nat_sh_at_once_end_as_one_does(laptop: Laboratory, script: str,
         assert seen in wanted, differences(wanted[0], seen)
         nat(laptop, script, "up")
         assert differences(up["network"], rules(laptop)["network"]) == []
+
+
+def test_a_table_of_others_that_drops_everything_is_not_called_healthy(lab: Laboratory) -> None:
+    table = "table inet filter { chain forward { type filter hook forward priority filter; policy drop; }; }"
+    lab.run(["nft", table])
+    done = ciao(lab, "apply", "-c", str(EXAMPLE), "--yes")
+    assert done.returncode == 1
+    assert "inet filter forward drops what it does not name" in done.stderr
+    for direction in ("iifname", "oifname"):
+        lab.run(["nft", "insert", "rule", "inet", "filter", "forward", direction, "eth1", "accept"])
+    apply(lab)
+    assert ciao(lab, "status").returncode == 0

@@ -11,7 +11,9 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
 from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
+from wizard.progress import StepState
 from wizard.widgets import changing
+from wizard.widgets.steps import step_name
 
 PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
 
@@ -286,3 +288,46 @@ async def test_a_reset_that_left_something_says_what(start: Start, sample: str) 
         await driver.until(lambda: driver.services.did)
         driver.services.change.fed += [event(2, result="failed", reason="/etc/network/interfaces was changed since")]
         await driver.says("Not everything could be given back.", "/etc/network/interfaces was changed since")
+
+
+async def test_steps_are_named_in_words_and_files_in_full(start: Start) -> None:
+    names = ("file:/etc/ciao-wizard/nat.sh", "address:eth1", "wires:eth1", "gateway")
+    steps = [StepState(name, name, state="undone") for name in names]
+    assert [step_name(step) for step in steps] == [
+        "/etc/ciao-wizard/nat.sh",
+        "address on eth1",
+        "the link of eth1",
+        "dnsmasq and guard",
+    ]
+    long = step_name(StepState("file:/etc/systemd/system/multi-user.target.wants/ciao-gateway.service", ""))
+    assert long.startswith("…")
+    assert long.endswith("/ciao-gateway.service")
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [
+            event(0, step="a", state="done", detail="x", steps=[{"name": "a", "title": "tenant_dns.cfg"}]),
+            event(1, step="wires:eth1", state="running", detail="word " * 30 + "end"),
+        ]
+        await driver.says("tenant_dns.cfg", "word end")
+
+
+async def test_everything_that_was_said_can_be_read(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [
+            event(0, step="rules", state="done", detail="words " * 40 + "the end"),
+            event(1, step="gateway", state="running", detail="starting"),
+        ]
+        await driver.says("starting")
+        assert "the end" not in driver.text()
+        await driver.press("l")
+        await driver.says("rules: done", "the end", "dnsmasq and guard: running")
+        await driver.press("l")
+        await driver.until(lambda: "the end" not in driver.text())
+
+
+async def test_the_keys_of_the_question_stand_in_the_footer(start: Start) -> None:
+    async with start() as driver:
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?", "k keep b go back")

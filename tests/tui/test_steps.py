@@ -355,3 +355,22 @@ async def test_dialogs_have_help_of_their_own(start: Start) -> None:
         await driver.jump("Forwards")
         await driver.press("f2", "f1")
         await driver.says("Help: A new forward")
+
+
+async def test_an_empty_list_of_nodes_is_no_mistake_yet(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await driver.jump("Nodes")
+        await driver.says("f2 adds one, f4 pastes or imports many.")
+        assert "✗" not in driver.text()
+        await driver.press("ctrl+n")
+        await driver.says("No node has the role controller", "Add a controller node")
+        assert "─ Nodes ─" in driver.text()
+
+
+async def test_the_page_of_the_nics_speaks_of_itself(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("enter")
+        await driver.says("exchange them (F4)")
+        await driver.press("enter")
+        await driver.says("Choose one above.")

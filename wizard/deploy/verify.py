@@ -51,6 +51,8 @@ def checks(plan: Plan) -> list[Check]:
     root = os.geteuid() == 0
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
+    if root:
+        found += _foreign(plan)
     found += [_dnsmasq(), _guard()]
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
@@ -94,6 +96,24 @@ def _rules() -> Check:
     if missing:
         return Check("rules", False, "; ".join(missing), APPLY_AGAIN)
     return Check("rules", True, "as rendered")
+
+
+def _foreign(plan: Plan) -> list[Check]:
+    """One failed check for each table of others that drops our traffic; none where nobody does."""
+    nics = plan.interfaces
+    failed = []
+    for family, table, chain in firewall.foreign_drops(nics.cluster):
+        where = f"{family} {table} {chain}"
+        failed.append(
+            Check(
+                "others-rules",
+                False,
+                f"the nftables chain {where} drops what it does not name, and {nics.cluster} is not named there",
+                f'Let it in there: nft insert rule {where} iifname "{nics.cluster}" accept'
+                + (f' and nft insert rule {where} oifname "{nics.cluster}" accept.' if "forward" in chain else "."),
+            )
+        )
+    return failed
 
 
 def _dnsmasq() -> Check:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from wizard.host import interfaces_file
 from wizard.host.commands import CommandFailed, find, run
-from wizard.host.files import read_text
+from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.text import printable
 
 Record = dict[str, Any]
 _LINK_LOCAL_PATIENCE_S = 3.0
-SOURCE_LINE = "source /etc/network/interfaces.d/*"
-_MARK = "# ciao-wizard: "
-_ADDED = "# added by ciao-wizard"
-_STANZA = re.compile(r"^(iface|mapping|auto|allow-\S+|no-auto-down|no-scripts|source|source-directory|rename)\b")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*")
 
 
 class Keeper(Protocol):
@@ -193,67 +195,112 @@ def take_down(config: str) -> bool:
     return held
 
 
-def main_file_edited(text: str, nic: str) -> str:
-    """/etc/network/interfaces as we need it: with a `source` line for interfaces.d, and with no stanza of its own
-    for the cluster NIC (those are commented out, line by line). The same text where there is nothing to do."""
-    lines: list[str] = []
-    inside = False
-    for line in text.splitlines(keepends=True):
-        word = line.strip()
-        if _STANZA.match(word):
-            inside = re.match(rf"(iface|mapping)\s+{re.escape(nic)}(\s|$)", word) is not None
-            names = word.split()
-            if _raises(names) and nic in names[1:]:
-                lines.append(f"{_MARK}{line}")
-                others = " ".join(n for n in names if n != nic)
-                lines += [line.replace(word, others)] if len(names) > 2 else []
-                continue
-        if inside and word and not word.startswith("#"):
-            line = f"{_MARK}{line}"
-        lines.append(line)
-    edited = "".join(lines)
-    if not sources_directory(edited):
-        edited = (edited.rstrip("\n") + "\n\n" if edited else "") + f"{_ADDED}\n{SOURCE_LINE}\n"
-    return edited
+def read_main_file() -> str | None:
+    """/etc/network/interfaces to the byte (what is no UTF-8 as surrogates); None where there is none."""
+    try:
+        return Path(paths.INTERFACES_MAIN).read_bytes().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return None
 
 
-def main_file_restored(text: str, keep_source: bool = False) -> str:
-    """The text without what `main_file_edited` did to it, whatever else has been changed in it since.
+def write_main_file(text: str) -> None:
+    """Write what `read_main_file` read, or what was made of it; mode and owner stay. Raises WizardError."""
+    mode, owner = 0o644, None
+    if (main := Path(paths.INTERFACES_MAIN)).exists():
+        info = main.stat()
+        mode, owner = info.st_mode & 0o7777, (info.st_uid, info.st_gid)
+    make_directory(main.parent)
+    write_atomic(str(main), main_file_bytes(text), mode, owner)
 
-    `keep_source`: leave the `source` line, which others have come to need.
-    """
-    lines: list[str] = []
-    raised: list[str] = []
-    for line in text.splitlines(keepends=True):
-        words = line.split()
-        if raised and _raises(words) and len(words) == len(raised) - 1 and set(words) < set(raised):
-            raised = []
-            continue
-        raised = []
-        if line.startswith(_MARK):
-            line = line.removeprefix(_MARK)
-            raised = line.split() if _raises(line.split()) and len(line.split()) > 2 else []
-        lines.append(line)
-    restored = "".join(lines)
-    added = f"{_ADDED}\n{SOURCE_LINE}\n"
-    if keep_source:
-        return restored.replace(added, f"{SOURCE_LINE}\n")
-    return restored.replace(f"\n{added}", "").replace(added, "")
+
+def main_file_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def main_file_for(text: str, nic: str) -> str:
     """/etc/network/interfaces, in whatever way we changed it before, as we need it for this NIC."""
-    return main_file_edited(main_file_restored(text), nic)
+    return interfaces_file.edited_anew(text, nic)
 
 
-def _raises(words: list[str]) -> bool:
-    return bool(words) and (words[0] == "auto" or words[0].startswith("allow-"))
+def main_file_restored(text: str, _keep_source: bool = False) -> str:
+    """The text without what we did to it, whatever else has been changed in it since."""
+    return interfaces_file.restored(text)
 
 
-def sources_directory(text: str) -> bool:
-    """Whether an interfaces file reads /etc/network/interfaces.d."""
-    found = re.search(r"^\s*source(-directory)?\s+(/etc/network/)?interfaces\.d(/\*?)?\s*$", text, re.MULTILINE)
-    return found is not None
+def main_file_wanted(nic: str) -> tuple[str, str]:
+    """/etc/network/interfaces as it is and as we need it for this NIC, which ifupdown has read by then.
+
+    Raises WizardError where our change would take anything away from the other interfaces, or cannot be read.
+    """
+    now = read_main_file() or ""
+    wanted = main_file_for(now, nic)
+    if wanted != now:
+        # A plan for another NIC than before: both are ours to change.
+        ours = {nic, nic_of(read_text(paths.INTERFACES_FILE) or "")}
+        _refuse_to_break(interfaces_file.restored(now), wanted, nic, ours)
+    return now, wanted
+
+
+def _refuse_to_break(before: str, after: str, nic: str, ours: set[str]) -> None:
+    if heirs := interfaces_file.heirs(before, nic):
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: the stanza of {nic} has to go, and {', '.join(map(printable, heirs))} "
+            "inherits from it",
+            f"Write what it inherits into its own stanza, or give the stanza of {nic} another name.",
+        )
+    if find("ifquery") is None:
+        return
+    remedy = f"Nothing was changed. Take {nic} out of {paths.INTERFACES_MAIN} by hand, then run it again."
+    others = [name for name in interfaces_file.ifaces(before) if name not in ours]
+    classes = interfaces_file.classes(before)
+    seen = _as_ifupdown_reads(before, others, classes, ours, "as it is", "Mend it, then run it again.")
+    coming = _as_ifupdown_reads(after, others, classes, ours, f"without {nic}", remedy)
+    changed = [what for what in seen if seen[what] != coming[what]]
+    if changed:
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: to take {nic} out of it would change {', '.join(changed)} for others", remedy
+        )
+
+
+def _as_ifupdown_reads(
+    text: str, names: list[str], classes: list[str], ours: set[str], state: str, remedy: str
+) -> dict[str, Any]:
+    """What ifupdown makes of a text: by class the interfaces it names, by name the stanza; without `ours`."""
+    directory = Path(paths.RUN) if os.geteuid() == 0 else Path(tempfile.gettempdir())
+    made = make_directory(directory)
+    try:
+        fd, file = tempfile.mkstemp(prefix="interfaces.", dir=directory)
+        try:
+            with os.fdopen(fd, "wb") as handle:
+                handle.write(main_file_bytes(interfaces_file.from_anywhere(text)))
+            return _asked_of_ifquery(file, names, classes, ours)
+        except CommandFailed as error:
+            said = next(iter(error.stderr.splitlines()), error.message).replace(file, paths.INTERFACES_MAIN)
+            raise WizardError(
+                f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {printable(said)}", remedy
+            ) from error
+        finally:
+            Path(file).unlink()
+    except OSError as error:
+        raise WizardError(f"{directory}: {error.strerror}", "Make it writable, with room on it.") from error
+    finally:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+
+
+def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:
+    run("ifquery", "--list", "-i", file)
+    found: dict[str, Any] = {
+        "the interfaces to raise": set(run("ifquery", "--list", "--all", "-i", file).split()) - ours
+    }
+    for name in filter(_PLAIN_NAME.fullmatch, classes):
+        listed = run("ifquery", "--list", "--all", "--allow", name, "-i", file)
+        found[f"allow-{name}"] = set(listed.split()) - ours
+    for name in filter(_PLAIN_NAME.fullmatch, names):
+        # Without their scripts: a mapping is somebody's program.
+        found[f"iface {name}"] = run("ifquery", "--no-mappings", "-i", file, name, ok=(0, 1))
+    return found
 
 
 def other_files() -> list[str]:

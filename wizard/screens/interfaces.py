@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable
 
 from wizard.plan.draft import Draft
+from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.rules_nics import CABLE_KINDS, kind_words
 from wizard.plan.suggest import suggest
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 COLUMNS = (("NIC", 15), ("role", 9), ("link", 13), ("address", 18), ("what is known", 13))
 _ASKING = "Asking both wires whether a DHCP server answers…"
 _WAITING = "Going on as soon as both wires have answered; ctrl+n again goes on at once."
+_HERE = {
+    "Choose one on the Interfaces screen.": "Choose one above.",
+    "exchange them.": "exchange them (F4).",
+}
 _LEADS_TO = {"corporate": "the company network", "cluster": "the cluster switch"}
 
 
@@ -41,7 +46,8 @@ class InterfacesPage(StepPage):
         "the address it has. The other leads to the switch of your cluster; there, and only there, this machine "
         "will hand out addresses.\n\n"
         "Go to a NIC and press enter: its role goes from none to CORPORATE to CLUSTER. Each role is held by one "
-        "NIC: where another has it, the two change places. Below the table stands all that is known of the NIC, and which role suits it and why."
+        "NIC: where another has it, the two change places. Below the table stands all that is known of the NIC, "
+        "and which role suits it and why."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "choose role"),
@@ -85,6 +91,10 @@ class InterfacesPage(StepPage):
         self.draw_nic()
         self.draw_wires()
 
+    def findings(self) -> tuple[Finding, ...]:
+        """In the words of this very page."""
+        return tuple(replace(finding, remedy=_here(finding.remedy)) for finding in super().findings())
+
     def draw_nic(self) -> None:
         facts = self.facts or Facts()
         current = self.query_one("#nics", KeyedTable).current
@@ -97,9 +107,9 @@ class InterfacesPage(StepPage):
             panel.update(_about(nic, suggestion))
 
     def draw_wires(self) -> None:
-        sign = self.query_one("#asking", Working)
-        sign.display = self.asking or self._waiting
-        sign.say(_WAITING if self._waiting else _ASKING)
+        turning = self.query_one("#asking", Working)
+        turning.display = self.asking or self._waiting
+        turning.say(_WAITING if self._waiting else _ASKING)
         panel = self.query_one("#wires", Words)
         panel.display = self.wires is not None and not self.asking
         if self.wires is not None:
@@ -201,6 +211,12 @@ class InterfacesPage(StepPage):
             Text(addresses[0] + more if addresses else "–"),
             Text(_known(nic)),
         )
+
+
+def _here(remedy: str) -> str:
+    for said, here in _HERE.items():
+        remedy = remedy.replace(said, here)
+    return remedy
 
 
 def _roles(nic: Nic) -> list[str]:

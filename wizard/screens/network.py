@@ -33,6 +33,7 @@ class NetworkPage(StepPage):
     TITLE = "Network"
     STEP = "network"
     FIELDS = "network"
+    FEW_FINDINGS = 0
     QUESTION = "The cluster's own network. It must not overlap any network this machine knows."
     HELP = (
         "Subnet: the network of the cluster, such as 192.168.0.0/24. When you change it, the gateway, the slice "

@@ -16,13 +16,14 @@ from textual.widgets import DataTable
 from wizard.plan import addresses
 from wizard.plan.draft import Draft, NodeText
 from wizard.plan.fields import format_mac, parse_mac, refusal
-from wizard.plan.findings import Severity, WizardError
+from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import Reading
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain, plural
 from wizard.widgets.table import KeyedTable
+from wizard.widgets.words import Words
 
 COLUMNS = (("role", 12), ("name", 15), ("MAC", 17), ("vendor", 10), ("address", 14))
 
@@ -62,17 +63,30 @@ class NodesPage(StepPage):
         # Rows are known by a number of their own: everything in a row may change, and twice be the same.
         self._keys = [str(number) for number in range(len(draft.nodes))]
         self._next_key = len(self._keys)
+        # An empty list is a beginning, not a mistake, until somebody wants to go on with it or was sent here for it.
+        self._begun = bool(field)
         self._before: list[tuple[tuple[NodeText, ...], list[str]]] = []
         self._asked: frozenset[str] = frozenset()
 
     def body(self) -> Iterable[Widget]:
         yield KeyedTable(COLUMNS, id="nodes")
+        yield Words("f2 adds one, f4 pastes or imports many.", id="empty")
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Before anything was typed there is nothing wrong yet."""
+        return super().findings() if self.draft.nodes or self._begun else ()
+
+    def action_next(self) -> None:
+        self._begun = True
+        self.redraw()
+        super().action_next()
 
     def watch_vendors(self) -> None:
         self.redraw()
 
     def draw(self) -> None:
         super().draw()
+        self.query_one("#empty").display = not self.draft.nodes
         given = self._given()
         wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         rows = [

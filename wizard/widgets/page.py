@@ -27,6 +27,8 @@ LEAST_SIZE = (80, 24)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
 VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high")]
 MOST_FINDINGS = 3
+# Rows of a terminal that has room for every finding in full.
+ROOMY = 32
 LONGEST_WARNING = 2 * (LEAST_SIZE[0] - 2) - 4
 
 STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
@@ -98,6 +100,8 @@ class Page(Screen[None]):
     STEP: ClassVar[str] = ""
     QUESTION: ClassVar[str] = ""
     HELP: ClassVar[str] = ""
+    FEW_FINDINGS: ClassVar[int] = 1
+    """So many findings find room in full under this page's body, on the smallest terminal too."""
     AUTO_FOCUS: ClassVar[str | None] = "#body *"
 
     host: reactive[str] = reactive("")
@@ -175,12 +179,13 @@ class Page(Screen[None]):
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
+        # Errors are mended here; where there is no room the rest is told in full by the review.
+        longest = LONGEST_WARNING if self.size.height < ROOMY else None
         lines = []
         for finding in findings[:MOST_FINDINGS]:
             line = finding_text(finding, field_name(draft, finding.field))
-            if finding.severity is not Severity.ERROR:
-                # Errors are mended here; the rest is told in full by the review.
-                line.truncate(LONGEST_WARNING, overflow="ellipsis")
+            if longest is not None and finding.severity is not Severity.ERROR and len(findings) > self.FEW_FINDINGS:
+                line.truncate(longest, overflow="ellipsis")
             lines.append(line)
         if len(findings) > MOST_FINDINGS:
             lines.append(Text(f"  … and {len(findings) - MOST_FINDINGS} more"))
