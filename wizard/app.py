@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.notifications import SeverityLevel
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
@@ -36,13 +35,12 @@ from wizard.screens.review import ReviewPage
 from wizard.screens.start import StartPage
 from wizard.services import HostServices, Run, Services, WiresSaid
 from wizard.widgets.changing import SIGHT_LOST
-from wizard.widgets.drafting import DraftingApp
-from wizard.widgets.modal import Dialog, Help, Question
+from wizard.widgets.modal import Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
+from wizard.widgets.speaking import SpeakingApp
 
 # Where we may not ask the wires the answer is there at once.
 SIGN_AFTER_S = 0.3
-_COMMON_ACTIONS = ("app.focus_next", "app.focus_previous", "screen.copy_text", "help_quit", "command_palette")
 _STEP_PAGES: dict[str, type[StepPage]] = {
     "interfaces": InterfacesPage,
     "network": NetworkPage,
@@ -60,7 +58,7 @@ class Beginning:
     plan_in_force: str | None
 
 
-class WizardApp(DraftingApp):
+class WizardApp(SpeakingApp):
     """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; raises PlanUnreadable."""
 
     TITLE = "ciao-wizard"
@@ -87,7 +85,6 @@ class WizardApp(DraftingApp):
         self._given = None if plan_text is None else planfile.load(plan_text, source)
         self._original = plan_text
         self.name_draft(plan_text)
-        self._page: Page | None = None
         self._plan_text = ""
         self._in_force = False
         self._before: Status | None = None
@@ -182,21 +179,6 @@ class WizardApp(DraftingApp):
         self._original = text
         self.begin_draft(Draft.from_plan(plan))
         self._go("interfaces" if name == "edit" else "review")
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = True,
-    ) -> None:
-        """Into the status line of the page: a toast would cover what it speaks of."""
-        if self._page is not None:
-            self._page.tell(message, severity)
-        else:
-            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def on_page_edited(self, message: Page.Edited) -> None:
         self.draft = message.draft
@@ -365,23 +347,6 @@ class WizardApp(DraftingApp):
 
     # Everywhere
 
-    def action_help(self) -> None:
-        page: Page | Dialog[Any] | None = self._page
-        if isinstance(self.screen, Help):
-            self.screen.action_close()
-            return
-        if isinstance(self.screen, Dialog):
-            page = self.screen
-        if page is None or not page.HELP:
-            return
-        keys = [
-            (self.get_key_display(active.binding), active.binding.description)
-            for active in self.screen.active_bindings.values()
-            # Not those that every widget and every app has.
-            if active.node in (page, self) and active.enabled and active.binding.action not in _COMMON_ACTIONS
-        ]
-        self.push_screen(Help(page.title or page.TITLE or "", page.HELP, keys))
-
     async def action_quit(self) -> None:
         if not self.changing or isinstance(self.screen, Question):
             self._leave(True)
@@ -395,9 +360,6 @@ class WizardApp(DraftingApp):
             self._wires_stop.set()
             self.save_draft_now()
             self.exit()
-
-    def get_key_display(self, binding: Binding) -> str:
-        return binding.key_display or binding.key.split(",")[0].replace("escape", "esc").replace("delete", "del")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for command in super().get_system_commands(screen):

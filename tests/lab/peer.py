@@ -9,53 +9,61 @@ A question is [kind, target, timeout]. Its answer is text, or null where there w
 fetch URL · udp ADDRESS:PORT · ping ADDRESS · dns NAME@SERVER · resolve NAME
 """
 
+from __future__ import annotations
+
 import json
 import socket
 import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.request import urlopen
 
 ROUTER_LIFETIME_S = 1800
 PREFIX = "fd00:bad::"
 
+Address = tuple[Any, ...]
+"""As sockets tell it: host, port, and for IPv6 two more."""
+Question = tuple[str, str, float]
 
-def say(text):
+
+def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def page(name, ours, peer):
+def page(name: str, ours: Address, peer: Address) -> str:
     host, port = ours[:2]
     return f"{name} {port}\nserved by {plain(host)}\nasked by {plain(peer[0])}\n"
 
 
-def plain(address):
+def plain(address: str) -> str:
     return address.removeprefix("::ffff:").partition("%")[0]
 
 
 class DualStack(ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
-    def server_bind(self):
+    def server_bind(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         # Not HTTPServer's, which looks its own name up.
         socket.socket.bind(self.socket, self.server_address)
 
 
-def serve(name, ports):
+def serve(name: str, ports: Sequence[str]) -> None:
     class Page(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             body = page(name, self.connection.getsockname(), self.client_address).encode()
             self.send_response_only(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     servers = [DualStack(("::", int(port)), Page) for port in ports]
@@ -64,7 +72,7 @@ def serve(name, ports):
     say("ready")
 
 
-def echo(name, port):
+def echo(name: str, port: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.bind(("0.0.0.0", int(port)))  # noqa: S104
         say("ready")
@@ -73,12 +81,12 @@ def echo(name, port):
             here.sendto(f"{name} {port}\nasked by {peer[0]}\n".encode(), peer)
 
 
-def fetch(url, timeout):
+def fetch(url: str, timeout: float) -> str:
     with urlopen(url, timeout=timeout) as answer:  # noqa: S310
-        return answer.read().decode()
+        return str(answer.read().decode())
 
 
-def udp(target, timeout):
+def udp(target: str, timeout: float) -> str:
     address, _, port = target.rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.settimeout(timeout)
@@ -87,13 +95,13 @@ def udp(target, timeout):
         return here.recv(2048).decode()
 
 
-def ping(address, timeout):
+def ping(address: str, timeout: float) -> str | None:
     argv = ["ping", "-n", "-c", "1", "-W", str(timeout), address]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return "answers" if done.returncode == 0 else None
 
 
-def dns(target, timeout):
+def dns(target: str, timeout: float) -> str:
     """The IPv4 addresses that a DNS server says, in its order; "" for none."""
     name, _, server = target.rpartition("@")
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
@@ -113,15 +121,21 @@ def dns(target, timeout):
     return " ".join(found)
 
 
-def resolve(name, _timeout):
-    return " ".join(sorted({info[4][0] for info in socket.getaddrinfo(name, None, socket.AF_INET)}))
+def resolve(name: str, _timeout: float) -> str:
+    return " ".join(sorted({str(info[4][0]) for info in socket.getaddrinfo(name, None, socket.AF_INET)}))
 
 
-KINDS = {"fetch": fetch, "udp": udp, "ping": ping, "dns": dns, "resolve": resolve}
+KINDS: dict[str, Callable[[str, float], str | None]] = {
+    "fetch": fetch,
+    "udp": udp,
+    "ping": ping,
+    "dns": dns,
+    "resolve": resolve,
+}
 
 
-def ask(questions):
-    def one(question):
+def ask(questions: Sequence[Question]) -> list[str | None]:
+    def one(question: Question) -> str | None:
         kind, target, timeout = question
         try:
             return KINDS[kind](target, timeout)
@@ -132,7 +146,7 @@ def ask(questions):
         return list(pool.map(one, questions))
 
 
-def advertise(nic):
+def advertise(nic: str) -> None:
     prefix = socket.inet_pton(socket.AF_INET6, PREFIX)
     message = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, ROUTER_LIFETIME_S, 0, 0)
     message += struct.pack(">BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0) + prefix
@@ -143,7 +157,7 @@ def advertise(nic):
             here.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(nic)))
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     verb, *rest = argv
     if verb == "serve":
         serve(rest[0], rest[1:])

@@ -172,9 +172,9 @@ def wake(lab: Laboratory) -> None:
 
 @contextmanager
 def replaced(lab: Laboratory, program: str, script: str) -> Iterator[None]:
-    """Another program in a program's place, none at all for ""; the true one is /run/ciao-lab/true-PROGRAM."""
+    """Another program in a program's place, none at all for ""; the true one is /run/ciao-lab/true/PROGRAM."""
     place = lab.run(["sh", "-c", f"readlink -f $(command -v {program})"]).stdout.strip()
-    keep = f"cp {place} /run/ciao-lab/true-{program}; cat >/run/ciao-lab/other-{program}"
+    keep = f"mkdir -p /run/ciao-lab/true; cp {place} /run/ciao-lab/true/{program}; cat >/run/ciao-lab/other-{program}"
     mode = "755" if script else "644"
     lab.run(["sh", "-c", f"{keep}; chmod {mode} /run/ciao-lab/other-{program}"], input=script)
     lab.run(["mount", "-n", "--bind", f"/run/ciao-lab/other-{program}", place])

@@ -47,16 +47,14 @@ def before(lab: Laboratory) -> dict[str, Any]:
     return whole(lab)
 
 
+def etc(machine: dict[str, Any]) -> dict[str, Any]:
+    return {path: entry for path, entry in machine["files"].items() if path.startswith("/etc/")}
+
+
 def test_a_trial_serves_and_leaves_etc_alone_until_it_is_confirmed(lab: Laboratory, before: dict[str, Any]) -> None:
     with pending(lab) as process:
         await_nodes(lab)
-        on_trial = whole(lab)["files"]
-        assert (
-            differences(
-                *({p: e for p, e in files.items() if p.startswith("/etc")} for files in (before["files"], on_trial))
-            )
-            == []
-        )
+        assert differences(etc(before), etc(whole(lab))) == []
         assert ciao(lab, "apply", "-c", str(EXAMPLE)).returncode == 1
         done = ciao(lab, "confirm")
         assert done.returncode == 0, done.stderr

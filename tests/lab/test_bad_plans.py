@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def refused(lab: Laboratory, plan: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
-def test_a_plan_that_cannot_be_read_is_refused(untouched: Laboratory, case: object) -> None:
+def test_a_plan_that_cannot_be_read_is_refused(untouched: Laboratory, case: Any) -> None:
     status, said = refused(untouched, TABLE.changed(EXAMPLE.read_text(), case))
     assert status == 2
     assert case.field in said
@@ -63,7 +64,7 @@ def test_a_plan_that_cannot_be_read_is_refused(untouched: Laboratory, case: obje
 
 
 @pytest.mark.parametrize("case", UNWORKABLE, ids=lambda case: case.name)
-def test_a_plan_that_cannot_work_is_refused(untouched: Laboratory, case: object) -> None:
+def test_a_plan_that_cannot_work_is_refused(untouched: Laboratory, case: Any) -> None:
     status, said = refused(untouched, TABLE.changed(EXAMPLE.read_text(), case))
     assert status == 1
     errors = [line.split() for line in said.splitlines() if line.startswith("error ")]

@@ -128,23 +128,39 @@ def test_a_reset_is_killed_and_anything_that_comes_next_goes_on_with_it(machine:
 
 
 def test_what_a_killed_run_had_begun_is_waited_for(machine: Machine) -> None:
-    """A command that outlives its engine would undo the undoing: here nft takes its time; forwarding comes after it."""
+    """A command that outlives its engine would undo the undoing: here ifup lives on, and gives the address late."""
     lab = machine.lab
     told = beside_marker(lab, "slow")
-    slow = '#!/bin/sh\n[ "$1" = -f ] && { : >/run/ciao-lab/slow; sleep 1; }\nexec /run/ciao-lab/true-nft "$@"\n'
-    with replaced(lab, "nft", slow):
-        for strike in (kill_worker, kill_engine):
-            with paused(lab, "noted:rules", *APPLY) as front:
+    slow = 'case "$*" in *add*192.168.0.200*) : >>/run/ciao-lab/slow; sleep 1.5;; esac'
+    for strike in (kill_worker, kill_engine):
+        with paused(lab, "noted:address:eth1", *APPLY) as front:
+            with replaced(lab, "ip", f'#!/bin/sh\n{slow}\nexec /run/ciao-lab/true/ip "$@"\n'):
+                told.unlink(missing_ok=True)
                 wake(lab)
-                lab.wait_for(told.exists, what="a slow nft")
+                lab.wait_for(told.exists, what="a slow ifup")
                 strike(lab)
-                front.wait(20)
-            at_rest(lab)
-            if strike is kill_engine:
-                assert ciao(lab, "rollback").returncode == 0
-            told.unlink()
-            assert not processes(lab, "nat.sh")
-            assert machine.left() == []
+                front.wait(30)
+                at_rest(lab)
+                if strike is kill_engine:
+                    assert ciao(lab, "rollback").returncode == 0
+            lab.wait_for(lambda: not processes(lab, "sleep 1.5"))
+        assert machine.left() == [], strike.__name__
+
+
+def test_a_guard_that_is_only_just_starting_is_ended_too(machine: Machine) -> None:
+    """It has not told anybody of itself yet, and would come up after everything was taken back."""
+    lab = machine.lab
+    told = beside_marker(lab, "slow")
+    slow = '#!/bin/sh\n: >>/run/ciao-lab/slow\n(sleep 1.5; exec /run/ciao-lab/true/setsid "$@") &\n'
+    with paused(lab, "noted:gateway", *APPLY) as front, replaced(lab, "setsid", slow):
+        told.unlink(missing_ok=True)
+        wake(lab)
+        lab.wait_for(told.exists, what="a guard that is slow to start")
+        kill_worker(lab)
+        assert front.wait(30) == 1
+    lab.wait_for(lambda: not processes(lab, "sleep 1.5"))
+    lab.wait_for(lambda: not processes(lab, "wizard serve"))
+    assert machine.left() == []
 
 
 # Power cuts

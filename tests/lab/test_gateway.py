@@ -60,6 +60,11 @@ def rows(lab: Laboratory) -> dict[str, Any]:
     return {row["mac"]: row for row in ciao_json(lab, "leases")}
 
 
+def leased(lab: Laboratory, name: str) -> list[str]:
+    """The addresses of a machine, as soon as it has one."""
+    return lab.wait_for(lambda: lab.addresses(name), 20, f"an address for {name}")
+
+
 def dropped(lab: Laboratory, counter: str) -> int:
     """Packets that our firewall has dropped: refused_in or refused_forward."""
     told = json.loads(lab.run(["nft", "-j", "list", "counter", "inet", "ciao_gateway", counter]).stdout)
@@ -115,7 +120,7 @@ def newcomers(gateway: Laboratory) -> Iterator[dict[str, str]]:
 
 
 def test_a_vm_gets_an_address_of_the_slice(gateway: Laboratory, newcomers: dict[str, str]) -> None:
-    (address,) = gateway.wait_for(lambda: gateway.addresses("cnci"))
+    (address,) = leased(gateway, "cnci")
     assert IPAddress(address) in list(SLICE.iter_hosts())
     assert address not in NODES.values()
     row = rows(gateway)[newcomers["cnci"]]
@@ -125,7 +130,7 @@ def test_a_vm_gets_an_address_of_the_slice(gateway: Laboratory, newcomers: dict[
 
 def test_clones_with_one_client_id_get_addresses_of_their_own(gateway: Laboratory, newcomers: dict[str, str]) -> None:
     clones = ("clone1", "clone2")
-    got = {name: gateway.wait_for(lambda n=name: gateway.addresses(n)) for name in clones}
+    got = {name: leased(gateway, name) for name in clones}
     assert got["clone1"] != got["clone2"]
     # None of them has lost it to the other.
     assert {name: gateway.addresses(name) for name in clones} == got
@@ -134,8 +139,9 @@ def test_clones_with_one_client_id_get_addresses_of_their_own(gateway: Laborator
 def test_a_stranger_gets_no_address_and_is_told_of(gateway: Laboratory, newcomers: dict[str, str]) -> None:
     # It asks as the others do, who have been answered by now.
     for name in ("cnci", "clone1", "clone2"):
-        gateway.wait_for(lambda n=name: gateway.addresses(n))
-    row = gateway.wait_for(lambda: rows(gateway).get(newcomers["stranger"]), what="the stranger's row")
+        leased(gateway, name)
+    gateway.wait_for(lambda: newcomers["stranger"] in rows(gateway), what="the stranger's row")
+    row = rows(gateway)[newcomers["stranger"]]
     assert (row["kind"], row["state"], row["ip"]) == ("stranger", "ignored", "")
     assert gateway.addresses("stranger") == []
 
@@ -223,7 +229,7 @@ def test_forwards_with_sources_of_udp_to_another_port_and_to_an_address(lab: Lab
     lab.machine("add", "visitor", "--switch", "corporate", "--mac", "00:1b:21:00:00:10")
     apply(lab, EXAMPLE.read_text() + FORWARDS)
     await_nodes(lab)
-    (visitor,) = lab.wait_for(lambda: lab.addresses("visitor"))
+    (visitor,) = leased(lab, "visitor")
     colleague = "10.77.0.50"
     printer = page("printer", 80, "192.168.0.9", colleague)
     asked = {

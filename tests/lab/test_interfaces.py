@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab.striking import APPLY
 from tests.lab.support import (
     apply,
     await_nodes,
@@ -39,6 +40,13 @@ INTERFACES = {
         + CORPORATE
         + "auto eth1\niface eth1 inet static\n    address 192.168.0.200\n    netmask 255.255.255.0\n",
         "ifup eth1",
+    ),
+    "lines that go on, the last one too": (
+        LOOPBACK
+        + CORPORATE
+        + "auto lo \\\n  eth1\n"
+        + "iface eth1 inet dhcp\n    up echo a \\\n  iface b\n# caf\u00e9\niface eth7 inet manual\n  up true \\",
+        "",
     ),
 }
 
@@ -76,3 +84,30 @@ def test_a_laptop_without_an_interfaces_file(lab: Laboratory) -> None:
     assert asked_of_ifupdown(lab) == {"address": "192.168.0.200", "netmask": "255.255.255.0"}
     reset(lab)
     assert differences(before, whole(lab)) == []
+
+
+def test_a_stanza_that_another_inherits_from_is_refused_before_anything_happens(lab: Laboratory) -> None:
+    text = LOOPBACK + CORPORATE + "iface eth1 inet manual\n    mtu 1400\niface vlan3 inet manual inherits eth1\n"
+    lab.run(["sh", "-c", "cat >/etc/network/interfaces"], input=text)
+    before = whole(lab)
+    ended = ciao(lab, *APPLY)
+    assert ended.returncode != 0
+    assert "vlan3 inherits from it" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert differences(before, whole(lab)) == []
+    assert lab.run(["cat", "/etc/network/interfaces"]).stdout == text
+
+
+def test_bytes_that_are_no_text_and_lines_of_others_stay(lab: Laboratory) -> None:
+    """Written by an old editor, and changed once more while the gateway stood."""
+    shell = "printf '# B\\374ro\\r\\nauto lo eth1\\r\\niface eth1 inet dhcp\\r\\n' >/etc/network/interfaces"
+    lab.run(["sh", "-c", shell])
+    before = lab.run(["sha256sum", "/etc/network/interfaces"]).stdout
+    apply(lab)
+    lab.run(["sh", "-c", "printf '# caf\\351\\r\\n' >>/etc/network/interfaces"])
+    assert ciao(lab, "status").returncode in (0, 1)
+    reset(lab)
+    cut = lab.run(["sh", "-c", "head -c -8 /etc/network/interfaces | sha256sum"]).stdout
+    assert cut.split()[0] == before.split()[0]
+    end = lab.run(["sh", "-c", "tail -c 8 /etc/network/interfaces | od -An -c"]).stdout
+    assert end.split() == ["#", "c", "a", "f", "351", "\\r", "\\n"]

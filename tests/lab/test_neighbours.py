@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def theirs(names: Sequence[str]) -> dict[str, Question]:
     return {f"{name}: {text}": question for name in names for text, question in THEIRS[name].items()}
 
 
-def their_rules(machine: dict[str, object]) -> dict[str, list[str]]:
+def their_rules(machine: dict[str, Any]) -> dict[str, list[str]]:
     """Everybody's iptables rules but ours, in order."""
     saved = machine["network"]["iptables"]
     return {program: [line for line in lines if "CIAO-" not in line] for program, lines in saved.items()}
@@ -242,7 +243,7 @@ def nat(lab: Laboratory, script: str, verb: str) -> subprocess.CompletedProcess[
     return lab.run([script, verb], check=False)
 
 
-def rules(lab: Laboratory) -> object:
+def rules(lab: Laboratory) -> dict[str, Any]:
     """Rules and switches, and what the script keeps of its own."""
     seen = whole(lab)
     kept = {path: entry for path, entry in seen["files"].items() if path.startswith("/run/ciao-wizard")}

@@ -52,11 +52,15 @@ def _cluster_mac(name: str, facts: Facts) -> str:
 def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:
     """Every file that the plan stands for, against what is there now."""
     found = [_change(f.path, read_text(f.path), f.text) for f in files_of(plan, plan_text)]
-    main = read_text(paths.INTERFACES_MAIN) or ""
-    edited = network.main_file_for(main, plan.interfaces.cluster)
+    main, edited = network.main_file_wanted(plan.interfaces.cluster)
     if edited != main:
-        found.append(_change(paths.INTERFACES_MAIN, main or None, edited))
+        found.append(_change(paths.INTERFACES_MAIN, _shown(main) or None, _shown(edited)))
     return tuple(found)
+
+
+def _shown(text: str) -> str:
+    """What a file holds to the byte, as text that can be printed."""
+    return network.main_file_bytes(text).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _change(path: str, before: str | None, after: str) -> Change:

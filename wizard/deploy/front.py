@@ -82,8 +82,8 @@ def _touch(file: Path) -> None:
     while True:
         # Root's own processes read what we make there; the caller's umask may be anything.
         os.umask(0o022)
-        state.run_directory()
         try:
+            state.run_directory()
             file.touch(mode=0o644)
             return
         except FileNotFoundError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from wizard.deploy import state
+from wizard.deploy import faults, state
 from wizard.host import dnsmasq, firewall, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.facts_sockets import read_listeners
@@ -61,6 +63,7 @@ def start() -> float:
         systemd.start(paths.SERVICE_NAME)
     else:
         detach(serve_command(), SERVE_LOG)
+    faults.moment("guard-starting")
     return moment
 
 
@@ -137,6 +140,9 @@ def stop() -> None:
         systemd.stop(paths.SERVICE_NAME)
     firewall.disarm()
     gone = processes.stop(processes.from_json(told.get("process")), state.SERVE_WORD)
+    # One that is only just starting has not told anybody yet.
+    for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
+        gone = processes.stop(guard, state.SERVE_WORD) and gone
     gone = processes.stop(processes.from_json(told.get("dnsmasq")), dnsmasq.CONF) and gone
     for stray in strays():
         gone = processes.stop(stray, dnsmasq.CONF) and gone
@@ -147,14 +153,26 @@ def stop() -> None:
 
 def strays() -> list[processes.Process]:
     """dnsmasq processes that run on our configuration, whoever started them: ours by their command line."""
+    return _ours_by_command_line(lambda line: Path(line[0]).name == "dnsmasq" and f"--conf-file={dnsmasq.CONF}" in line)
+
+
+def _ours_by_command_line(is_ours: Callable[[list[str]], bool]) -> list[processes.Process]:
+    """Processes of this machine; those of a laboratory on it have the same command lines, in a world of their own."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         line = processes.command_line(int(entry.name))
-        if line and Path(line[0]).name == "dnsmasq" and f"--conf-file={dnsmasq.CONF}" in line:
+        if line and is_ours(line) and _world(entry.name) == _world("self"):
             process = processes.identify(int(entry.name))
             if process is not None:
                 found.append(process)
     return found
+
+
+def _world(pid: str) -> list[str]:
+    try:
+        return [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("pid", "net")]
+    except OSError:
+        return []
 
 
 def clear() -> None:

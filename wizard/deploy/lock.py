@@ -50,8 +50,8 @@ class Lock:
 def _try() -> tuple[int | None, str]:
     """The lock, or None and the words of its holder."""
     while True:
-        run_directory()
         try:
+            run_directory()
             # For root alone: whoever may open it may also hold it.
             fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
@@ -81,11 +81,14 @@ class Mark:
         fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         me = processes.identify(os.getpid())
         os.pwrite(self.fd, json.dumps(me.as_json() if me else None).encode(), 0)
-        commands.inherit(self.fd)
+        self._theirs = os.dup(self.fd)
+        os.set_inheritable(self._theirs, True)
+        commands.inherit(self._theirs)
 
     def remove(self) -> None:
         commands.inherit()
         self.path.unlink(missing_ok=True)
+        os.close(self._theirs)
         os.close(self.fd)
 
 

@@ -42,7 +42,7 @@ def _mode(path: str) -> int | None:
 
 def undo_file(image: Record, journal: Journal) -> str:
     path = str(image["path"])
-    if path == paths.INTERFACES_MAIN and image["kind"] == "file" and Path(path).is_file():
+    if path == paths.INTERFACES_MAIN and image["kind"] in ("file", "absent") and Path(path).is_file():
         return _undo_main_file(image, journal)
     journal.images.restore(image)
     return "as it was"
@@ -50,15 +50,12 @@ def undo_file(image: Record, journal: Journal) -> str:
 
 def _undo_main_file(image: Record, journal: Journal) -> str:
     """That one is everybody's: what others have done in it, and with it, since then stays."""
-    text = read_text(paths.INTERFACES_MAIN) or ""
-    before = journal.images.content(image).decode("utf-8", "replace")
-    needed = bool(network.other_files()) and not network.sources_directory(before)
-    restored = network.main_file_restored(text, keep_source=needed)
-    if restored == before:
+    restored = network.main_file_restored(network.read_main_file() or "")
+    before = journal.images.content(image) if image["kind"] == "file" else b""
+    if network.main_file_bytes(restored) == before:
         journal.images.restore(image)
         return "as it was"
-    info = Path(paths.INTERFACES_MAIN).stat()
-    write(File(paths.INTERFACES_MAIN, restored, info.st_mode & 0o7777), (info.st_uid, info.st_gid))
+    network.write_main_file(restored)
     return "without our changes; what was changed since is kept"
 
 
@@ -70,25 +67,25 @@ class MainFile:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        # Refused here, before anything is begun.
+        self.now, self.wanted = self._texts()
 
     def _texts(self) -> tuple[str, str]:
-        """As it is, and as it should be."""
-        text = read_text(paths.INTERFACES_MAIN) or ""
-        return text, network.main_file_for(text, self.job.plan.interfaces.cluster)
+        """As it is, and as it should be. Raises WizardError."""
+        return network.main_file_wanted(self.job.plan.interfaces.cluster)
 
     def needed(self) -> bool:
-        now, wanted = self._texts()
-        return now != wanted
+        if (network.read_main_file() or "") != self.now:
+            self.now, self.wanted = self._texts()
+        return self.now != self.wanted
 
     def capture(self) -> Record:
         return self.job.journal.images.capture(paths.INTERFACES_MAIN)
 
     def do(self) -> str:
-        _, wanted = self._texts()
-        owner = None
-        if (main := Path(paths.INTERFACES_MAIN)).exists():
-            owner = (main.stat().st_uid, main.stat().st_gid)
-        write(File(paths.INTERFACES_MAIN, wanted, _mode(paths.INTERFACES_MAIN) or 0o644), owner)
+        # Looked at again: somebody may have changed it since.
+        self.needed()
+        network.write_main_file(self.wanted)
         return "written"
 
 

@@ -88,9 +88,10 @@ def _live(task: Callable[[Callable[[], bool]], str], gone_read: int, said_write:
         with contextlib.suppress(BrokenPipeError):
             os.write(said_write, said.encode()[:_LONGEST_WORD])
         # Nothing is read until the watchman lets go: by a word when it is done, by its death else.
-        if os.read(gone_read, 1) == b"":
-            os.execv(sys.executable, state.engine_command("takeover", *events))  # noqa: S606
+        let_go = os.read(gone_read, 1) != b""
         mark.remove()
+        if not let_go:
+            os.execv(sys.executable, state.engine_command("takeover", *events))  # noqa: S606
         os._exit(0)
     finally:
         # Only a bug comes here: it is told in the log, and the watchman reverts.

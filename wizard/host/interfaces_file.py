@@ -11,6 +11,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from wizard.plan import paths
 
@@ -125,8 +126,8 @@ def restored(text: str) -> str:
 def edited_anew(text: str, nic: str) -> str:
     """The text, in whatever way we changed it before, as we need it for this NIC."""
     bare = _without_source(text)
-    if bare != text and not reads_ours(bare) and reads_ours(text):
-        # Our line stays where it is, whatever was put behind it.
+    if bare != text and not text.endswith(f"\n{SOURCE_LINE}\n") and not reads_ours(bare) and reads_ours(text):
+        # Our line stays where it is, before whatever was put behind it.
         bare = text
     return edited(_unmarked(bare), nic)
 
@@ -169,14 +170,10 @@ def _stands_for(part: str, line: Line) -> bool:
 
 def reads_ours(text: str) -> bool:
     """Whether an interfaces file at its place reads our file, by `source` or `source-directory`."""
-    directory, name = posixpath.split(paths.INTERFACES_FILE)
-    for line in lines_of(text):
-        if line.words[:1] == ("source",) and any(_matches(p, paths.INTERFACES_FILE) for p in _patterns(line)):
-            return True
-        if line.words[:1] == ("source-directory",) and re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            if any(_matches(p, directory) for p in _patterns(line)):
-                return True
-    return False
+    # A directory is read but for names with other signs than letters, digits, "_" and "-": ours has none.
+    reading = {"source": paths.INTERFACES_FILE, "source-directory": posixpath.dirname(paths.INTERFACES_FILE)}
+    sources = [line for line in lines_of(text) if line.words and line.words[0] in reading]
+    return any(_matches(pattern, reading[line.words[0]]) for line in sources for pattern in _patterns(line))
 
 
 def _patterns(line: Line) -> list[str]:
@@ -198,11 +195,11 @@ def _matches(pattern: str, path: str) -> bool:
 
 def heirs(text: str, nic: str) -> list[str]:
     """The interfaces that inherit from a stanza of this NIC in the text, and would be left with nothing."""
-    ifaces = [line.words for line in lines_of(text) if line.words[:1] == ("iface",)]
-    if not any(words[1:2] == (nic,) for words in ifaces):
+    stanzas = [line.words for line in lines_of(text) if line.words[:1] == ("iface",)]
+    if not any(words[1:2] == (nic,) for words in stanzas):
         return []
-    pairs = [(words[1], zip(words[2:], words[3:], strict=False)) for words in ifaces if words[1:2] != (nic,)]
-    return [name for name, following in pairs if ("inherits", nic) in following]
+    others = [words for words in stanzas if words[1:2] != (nic,)]
+    return [words[1] for words in others if ("inherits", nic) in pairwise(words)]
 
 
 def ifaces(text: str) -> list[str]:

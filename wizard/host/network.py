@@ -16,7 +16,7 @@ from wizard.host.commands import CommandFailed, find, run
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.text import printable
+from wizard.plan.text import clean
 
 Record = dict[str, Any]
 _LINK_LOCAL_PATIENCE_S = 3.0
@@ -244,14 +244,16 @@ def main_file_wanted(nic: str) -> tuple[str, str]:
 def _refuse_to_break(before: str, after: str, nic: str, ours: set[str]) -> None:
     if heirs := interfaces_file.heirs(before, nic):
         raise WizardError(
-            f"{paths.INTERFACES_MAIN}: the stanza of {nic} has to go, and {', '.join(map(printable, heirs))} "
+            f"{paths.INTERFACES_MAIN}: the stanza of {nic} has to go, and {', '.join(map(clean, heirs))} "
             "inherits from it",
             f"Write what it inherits into its own stanza, or give the stanza of {nic} another name.",
         )
     if find("ifquery") is None:
         return
     remedy = f"Nothing was changed. Take {nic} out of {paths.INTERFACES_MAIN} by hand, then run it again."
-    others = [name for name in interfaces_file.ifaces(before) if name not in ours]
+    # A file that is sourced and cannot be read is no error to ifquery: what is in there is asked for by name.
+    texts = [before, *(read_text(file) or "" for file in other_files())]
+    others = sorted({name for text in texts for name in interfaces_file.ifaces(text)} - ours)
     classes = interfaces_file.classes(before)
     seen = _as_ifupdown_reads(before, others, classes, ours, "as it is", "Mend it, then run it again.")
     coming = _as_ifupdown_reads(after, others, classes, ours, f"without {nic}", remedy)
@@ -277,7 +279,7 @@ def _as_ifupdown_reads(
         except CommandFailed as error:
             said = next(iter(error.stderr.splitlines()), error.message).replace(file, paths.INTERFACES_MAIN)
             raise WizardError(
-                f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {printable(said)}", remedy
+                f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(said)}", remedy
             ) from error
         finally:
             Path(file).unlink()
@@ -290,16 +292,22 @@ def _as_ifupdown_reads(
 
 
 def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:
-    run("ifquery", "--list", "-i", file)
-    found: dict[str, Any] = {
-        "the interfaces to raise": set(run("ifquery", "--list", "--all", "-i", file).split()) - ours
-    }
+    try:
+        run("ifquery", "--list", "-i", file)
+    except CommandFailed as error:
+        # An `auto` line for what has no stanza hinders nobody.
+        if not all("unknown interface" in line for line in error.stderr.splitlines() or [""]):
+            raise
+    found: dict[str, Any] = {}
     for name in filter(_PLAIN_NAME.fullmatch, classes):
-        listed = run("ifquery", "--list", "--all", "--allow", name, "-i", file)
-        found[f"allow-{name}"] = set(listed.split()) - ours
+        listed = run("ifquery", "--list", "--all", "--allow", name, "-i", file, ok=(0, 1))
+        found["auto" if name == "auto" else f"allow-{name}"] = set(listed.split()) - ours
     for name in filter(_PLAIN_NAME.fullmatch, names):
-        # Without their scripts: a mapping is somebody's program.
-        found[f"iface {name}"] = run("ifquery", "--no-mappings", "-i", file, name, ok=(0, 1))
+        try:
+            # Without their scripts: a mapping is somebody's program.
+            found[f"iface {name}"] = run("ifquery", "--no-mappings", "-i", file, name)
+        except CommandFailed:
+            found[f"iface {name}"] = None
     return found
 
 

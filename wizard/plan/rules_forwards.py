@@ -46,7 +46,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
                 "forward-dns",
                 f"{field}.port",
                 f"{_port(forward)} is where the nodes ask this machine for names: forwarded, they would get no answer.",
-                "Take another port; to_port says where it leads.",
+                "Take another port of this machine, which leads to the same one of the node.",
             )
         if forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
             yield warning(

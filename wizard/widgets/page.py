@@ -25,10 +25,10 @@ from wizard.widgets.words import Words
 
 LEAST_SIZE = (80, 24)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
-VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high")]
-MOST_FINDINGS = 3
 # Rows of a terminal that has room for every finding in full.
 ROOMY = 32
+VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high"), (ROOMY, "-tall")]
+MOST_FINDINGS = 3
 LONGEST_WARNING = 2 * (LEAST_SIZE[0] - 2) - 4
 
 STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
