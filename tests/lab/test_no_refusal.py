@@ -25,7 +25,8 @@ wire.settimeout(3)
 try:
     while True:
         frame = wire.recv(2000)
-        if frame[12:14] == b"\\x08\\0" and frame[23] == 17 and frame[34:38] == b"\\0\\x43\\0\\x44" and frame[70:76] == mac:
+        udp = frame[12:14] == b"\\x08\\0" and frame[23] == 17
+        if udp and frame[34:38] == b"\\0\\x43\\0\\x44" and frame[70:76] == mac:
             print("kind", frame[284])
             break
 except TimeoutError:

@@ -156,10 +156,10 @@ class Reverter:
                 found.append(path)
         if "gateway" not in known:
             _give_back_leases()
-        main = read_text(paths.INTERFACES_MAIN) or ""
+        main = network.read_main_file() or ""
         restored = network.main_file_restored(main, bool(network.other_files()))
         if restored != main and f"file:{paths.INTERFACES_MAIN}" not in known:
-            rewrite(paths.INTERFACES_MAIN, restored)
+            network.write_main_file(restored)
             found.append(f"our changes of {paths.INTERFACES_MAIN}")
         return found
 
