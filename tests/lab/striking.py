@@ -181,7 +181,7 @@ def replaced(lab: Laboratory, program: str, script: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lab.run(["umount", "-n", place])
+        lab.run(["umount", "-n", "--lazy", place])
 
 
 def moments(lab: Laboratory, *argv: str) -> list[str]:

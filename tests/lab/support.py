@@ -90,13 +90,13 @@ def plan_with(*changes: tuple[str, str]) -> str:
     return text
 
 
-def await_nodes(lab: Laboratory, nodes: Mapping[str, str] = NODES, deadline: float = 20) -> None:
+def await_nodes(lab: Laboratory, nodes: Mapping[str, str] = NODES, deadline: float = 60) -> None:
     """Wait until these machines have exactly these addresses."""
-    for name, address in nodes.items():
-        lab.wait_for(lambda n=name, a=address: lab.addresses(n) == [a], deadline, f"{name} with {address} alone")
+    wanted = {name: [address] for name, address in nodes.items()}
+    lab.wait_for(lambda: {name: lab.addresses(name) for name in wanted} == wanted, deadline, f"the addresses {wanted}")
 
 
-def await_status(lab: Laboratory, state: str, deadline: float = 20) -> Any:
+def await_status(lab: Laboratory, state: str, deadline: float = 60) -> Any:
     """Wait until `status --json` says a state (and that it is healthy), and return all that it says then."""
 
     def reached() -> Any:
@@ -137,8 +137,8 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
     if isinstance(before, str) and isinstance(after, str):
         before, after = before.splitlines(), after.splitlines()
     if isinstance(before, list) and isinstance(after, list) and "/files/" not in path:
-        rows = [[json.dumps(row) for row in rows] for rows in (before, after)]
-        return [f"{path}: {line}" for line in difflib.ndiff(*rows) if line[0] in "+-"]
+        old, new = ([json.dumps(row) for row in rows] for rows in (before, after))
+        return [f"{path}: {line}" for line in difflib.ndiff(old, new) if line[0] in "+-"]
     return [f"{path}: {_shown(before)} -> {_shown(after)}"]
 
 

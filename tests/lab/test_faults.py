@@ -24,8 +24,9 @@ from tests.lab.striking import (
     status,
     strike_all,
     wake,
+    what_is_left,
 )
-from tests.lab.support import plan_with
+from tests.lab.support import plan_with, whole
 from wizard.lab.control import Laboratory
 
 TRIAL = ("wires:", "rules", "address:", "gateway")
@@ -128,23 +129,27 @@ def test_a_reset_is_killed_and_anything_that_comes_next_goes_on_with_it(machine:
 
 
 def test_what_a_killed_run_had_begun_is_waited_for(machine: Machine) -> None:
-    """A command that outlives its engine would undo the undoing: here ifup lives on, and gives the address late."""
+    """A command that outlives its engine would undo the undoing: here the link comes up late."""
     lab = machine.lab
     told = beside_marker(lab, "slow")
-    slow = 'case "$*" in *add*192.168.0.200*) : >>/run/ciao-lab/slow; sleep 1.5;; esac'
+    slow = 'case "$*" in "link set dev eth1 up") : >>/run/ciao-lab/slow; sleep 1.5;; esac'
+    lab.run(["ip", "link", "set", "eth1", "down"])
+    before = whole(lab)
     for strike in (kill_worker, kill_engine):
-        with paused(lab, "noted:address:eth1", *APPLY) as front:
+        with paused(lab, "noted:wires:eth1", *APPLY) as front:
             with replaced(lab, "ip", f'#!/bin/sh\n{slow}\nexec /run/ciao-lab/true/ip "$@"\n'):
                 told.unlink(missing_ok=True)
                 wake(lab)
-                lab.wait_for(told.exists, what="a slow ifup")
+                lab.wait_for(told.exists, what="a slow link")
                 strike(lab)
-                front.wait(30)
                 at_rest(lab)
                 if strike is kill_engine:
                     assert ciao(lab, "rollback").returncode == 0
+            front.wait(30)
             lab.wait_for(lambda: not processes(lab, "sleep 1.5"))
-        assert machine.left() == [], strike.__name__
+        assert what_is_left(lab, before) == [], strike.__name__
+    lab.run(["ip", "link", "set", "eth1", "up"])
+    lab.wait_for(lambda: machine.left() == [])
 
 
 def test_a_guard_that_is_only_just_starting_is_ended_too(machine: Machine) -> None:

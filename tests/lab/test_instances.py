@@ -23,6 +23,7 @@ PLACE = "/run/instances"
 """Private to the laboratory, as /etc is. /tmp is not, and so each CNCI gets one of its own over it."""
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
 
+
 def _own_tmp() -> str:
     """Shell that puts an empty /tmp in place, and a checkout that lies below /tmp back into it."""
     root = Path(__file__).resolve().parents[2]

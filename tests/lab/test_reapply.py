@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.cycles import FORWARD_MOVED, LEASES_SHORTER, NODE_ADDED, RESET, apply, other_plan, starts
 from tests.lab.striking import (
     APPLY,
     Machine,
@@ -27,31 +28,8 @@ from tests.lab.striking import (
     status,
     wake,
 )
-from tests.lab.support import LEASES, NODES, await_nodes, dhcp_server, differences, plan_with, whole
+from tests.lab.support import LEASES, NODES, await_nodes, dhcp_server, differences, whole
 from wizard.lab.control import Laboratory
-
-RESET = ("reset", "--yes", "--forget-leases")
-OTHER = "/run/ciao-lab/other.toml"
-
-NODE_ADDED = (
-    "\n[[forwards]]\nport = 8889",
-    '\n[[nodes]]\nname = "compute3"\nrole = "compute"\nmac = "02:16:3e:00:00:77"\nip = "192.168.0.105"\n'
-    "\n[[forwards]]\nport = 8889",
-)
-FORWARD_MOVED = ("port = 5000 ", "port = 5001 ")
-LEASES_SHORTER = ('lease_time = "12h"', 'lease_time = "7h"')
-
-
-def apply(lab: Laboratory, *changes: tuple[str, str]) -> subprocess.CompletedProcess[str]:
-    done = ciao(lab, *other_plan(lab, *changes), "--yes")
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def other_plan(lab: Laboratory, *changes: tuple[str, str]) -> tuple[str, ...]:
-    """The words that apply the example with these changes."""
-    lab.run(["sh", "-c", f"cat >{OTHER}"], input=plan_with(*changes))
-    return ("apply", "-c", OTHER)
 
 
 @pytest.fixture
@@ -60,18 +38,6 @@ def applied(machine: Machine) -> Iterator[Laboratory]:
     apply(machine.lab)
     yield machine.lab
     assert ciao(machine.lab, *RESET).returncode == 0
-
-
-def dnsmasq_log(lab: Laboratory) -> str:
-    return lab.run(["cat", "/run/ciao-wizard/dnsmasq.log"]).stdout
-
-
-def starts(lab: Laboratory) -> int:
-    """How often our dnsmasq was started. Fails where a start failed."""
-    log = dnsmasq_log(lab)
-    assert "failed" not in re.sub("failed to change owner", "", log), log
-    assert "dnsmasq ended" not in lab.run(["cat", "/run/ciao-wizard/serve.log"]).stdout
-    return log.count(": started, version")
 
 
 def leased(lab: Laboratory) -> list[str]:

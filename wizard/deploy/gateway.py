@@ -23,6 +23,7 @@ from wizard.plan.render import File, render_service
 SERVE_LOG = f"{paths.RUN}/serve.log"
 _RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
 _PATIENCE_S = 20.0
+_START_FORKS = 3
 # Reasons to be mute that are no fault of the configuration: served as soon as they are over.
 HARMLESS = ("no-carrier", "unproven")
 
@@ -140,9 +141,10 @@ def stop() -> None:
         systemd.stop(paths.SERVICE_NAME)
     firewall.disarm()
     gone = processes.stop(processes.from_json(told.get("process")), state.SERVE_WORD)
-    # One that is only just starting has not told anybody yet.
-    for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
-        gone = processes.stop(guard, state.SERVE_WORD) and gone
+    # One that is only just starting has not told anybody yet, and changes its process as it does.
+    for _ in range(_START_FORKS):
+        for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
+            gone = processes.stop(guard, state.SERVE_WORD) and gone
     gone = processes.stop(processes.from_json(told.get("dnsmasq")), dnsmasq.CONF) and gone
     for stray in strays():
         gone = processes.stop(stray, dnsmasq.CONF) and gone

@@ -18,7 +18,7 @@ from wizard.plan.findings import WizardError
 TAKING_BACK = "ciao-wizard rollback"
 """The purpose of one who takes back what a killed run left: everybody waits for that."""
 _LOCK = Path(LOCK)
-_PATIENCE_S = 30.0
+_PATIENCE_S = 15.0
 _LONGEST_COMMAND_S = 10.0
 _POLL_S = 0.05
 

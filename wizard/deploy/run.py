@@ -50,7 +50,8 @@ class Run:
         found, for those who take back what a killed run leaves.
         """
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+            # Not SIG_IGN: our commands would inherit that, and could not be ended.
+            signal.signal(number, lambda *_: None)
         try:
             self.lock = Lock(PURPOSES[self.kind])
         except WizardError as error:

@@ -1,0 +1,146 @@
+"""Apply, change, re-apply, reset, again and again, beside others who run a dnsmasq of their own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tests.lab.striking import ciao, kill, processes, what_is_left
+from tests.lab.support import plan_with, whole
+from wizard.lab.control import Laboratory
+
+RESET = ("reset", "--yes", "--forget-leases")
+OTHER = "/run/ciao-lab/other.toml"
+
+Change = tuple[str, str]
+
+NODE_ADDED = (
+    "\n[[forwards]]\nport = 8889",
+    '\n[[nodes]]\nname = "compute3"\nrole = "compute"\nmac = "02:16:3e:00:00:77"\nip = "192.168.0.105"\n'
+    "\n[[forwards]]\nport = 8889",
+)
+FORWARD_MOVED = ("port = 5000 ", "port = 5001 ")
+LEASES_SHORTER = ('lease_time = "12h"', 'lease_time = "7h"')
+
+
+def apply(lab: Laboratory, *changes: tuple[str, str]) -> subprocess.CompletedProcess[str]:
+    done = ciao(lab, *other_plan(lab, *changes), "--yes")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def other_plan(lab: Laboratory, *changes: tuple[str, str]) -> tuple[str, ...]:
+    """The words that apply the example with these changes."""
+    lab.run(["sh", "-c", f"cat >{OTHER}"], input=plan_with(*changes))
+    return ("apply", "-c", OTHER)
+
+
+def dnsmasq_log(lab: Laboratory) -> str:
+    return lab.run(["cat", "/run/ciao-wizard/dnsmasq.log"]).stdout
+
+
+def starts(lab: Laboratory) -> int:
+    """How often our dnsmasq was started. Fails where a start failed."""
+    log = dnsmasq_log(lab)
+    assert "failed" not in re.sub("failed to change owner", "", log), log
+    assert "dnsmasq ended" not in lab.run(["cat", "/run/ciao-wizard/serve.log"]).stdout
+    return log.count(": started, version")
+
+
+# Others
+
+BRIDGE = ("virbr0", "192.168.122.1/24")
+LIBVIRT = """\
+strict-order
+pid-file=/run/ciao-lab/libvirt.pid
+except-interface=lo
+bind-dynamic
+interface=virbr0
+dhcp-range=192.168.122.2,192.168.122.254,255.255.255.0
+dhcp-no-override
+dhcp-leasefile=/run/ciao-lab/libvirt.leases
+dhcp-lease-max=253
+"""
+NETWORK_MANAGER = (
+    "dnsmasq --no-resolv --keep-in-foreground --no-hosts --bind-interfaces --listen-address=127.0.1.1 --cache-size=400 "
+    "--clear-on-reload --conf-file=/dev/null --proxy-dnssec --pid-file=/run/ciao-lab/nm.pid --user=root"
+)
+DISTRIBUTION = (
+    "dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file=/run/ciao-lab/distribution.pid --user=root "
+    "--local-service --listen-address=127.0.0.1 --bind-interfaces --no-resolv"
+)
+
+
+@contextmanager
+def others(lab: Laboratory) -> Iterator[None]:
+    """NetworkManager's dnsmasq, libvirt's and the distribution's, and a `sleep` that pid files will take for ours.
+    Fails where one of them is not the very same process at the end."""
+    name, address = BRIDGE
+    lab.run(["sh", "-ec", f"ip link add {name} type bridge; ip addr add {address} dev {name}; ip link set {name} up"])
+    lab.run(["sh", "-c", "cat >/run/ciao-lab/libvirt.conf"], input=LIBVIRT)
+    lines = [
+        NETWORK_MANAGER,
+        "dnsmasq -k --conf-file=/run/ciao-lab/libvirt.conf --user=root",
+        DISTRIBUTION,
+        "sleep 86399",
+    ]
+    running = [lab.popen(line.split(), stderr=subprocess.PIPE) for line in lines]
+    try:
+        seen = lab.wait_for(lambda: found if len(found := identities(lab, lines)) == len(lines) else None)
+        lab.wait_for(lambda: ":67" in lab.run(["ss", "-Hlun", "sport = :67"]).stdout, what="libvirt's DHCP")
+        yield
+        assert identities(lab, lines) == seen, "somebody else's process was touched"
+    finally:
+        kill(lab, *(p.pid for p in processes(lab, *lines)))
+        for process in running:
+            process.communicate()
+
+
+def identities(lab: Laboratory, lines: Sequence[str]) -> dict[str, str]:
+    """Command line -> pid and start time, of those that run."""
+    found = {}
+    for process in processes(lab, *lines):
+        stat = lab.run(["cat", f"/proc/{process.pid}/stat"], check=False).stdout
+        found[process.line] = f"{process.pid} {stat.rpartition(')')[2].split()[19]}"
+    return found
+
+
+def pid_files_that_lie(lab: Laboratory) -> None:
+    """Every pid file of ours says that we are somebody else."""
+    (sleep,) = processes(lab, "sleep 86399")
+    script = "mkdir -p -m 755 /run/ciao-wizard/dnsmasq; echo {0} >/run/ciao-wizard/dnsmasq/tenant_dns.pid"
+    script += "; echo {0} >/run/tenant_dns.pid"
+    lab.run(["sh", "-c", script.format(sleep.pid)])
+
+
+# The cycles
+
+VARIATIONS: tuple[tuple[Change, ...], ...] = (
+    (FORWARD_MOVED,),
+    (NODE_ADDED,),
+    (LEASES_SHORTER,),
+    (FORWARD_MOVED, NODE_ADDED, LEASES_SHORTER),
+)
+
+
+def run_cycles(lab: Laboratory, count: int) -> int:
+    """`count` times apply, change, re-apply, reset. How many starts of dnsmasq that were, all of which succeeded."""
+    pid_files_that_lie(lab)
+    before = whole(lab)
+    started = 0
+    for number in range(count):
+        pid_files_that_lie(lab)
+        apply(lab)
+        changes = VARIATIONS[number % len(VARIATIONS)]
+        apply(lab, *changes)
+        apply(lab)
+        expected = 3 if LEASES_SHORTER in changes else 1
+        assert starts(lab) == expected, number
+        started += expected
+        done = ciao(lab, *RESET)
+        assert done.returncode == 0, done.stderr
+        left = [line for line in what_is_left(lab, before) if not line.startswith("/files//run/ciao-wizard")]
+        assert left == [], number
+    return started
