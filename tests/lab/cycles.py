@@ -6,9 +6,23 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from tests.lab.striking import ciao, kill, processes, what_is_left
-from tests.lab.support import plan_with, whole
+from tests.lab.striking import (
+    at_rest,
+    ciao,
+    kill,
+    kill_engine,
+    kill_tree,
+    kill_watchman,
+    kill_worker,
+    paused,
+    processes,
+    status,
+    wake,
+    what_is_left,
+)
+from tests.lab.support import LEASES, differences, plan_with, whole
 from wizard.lab.control import Laboratory
 
 RESET = ("reset", "--yes", "--forget-leases")
@@ -47,6 +61,50 @@ def starts(lab: Laboratory) -> int:
     assert "failed" not in re.sub("failed to change owner", "", log), log
     assert "dnsmasq ended" not in lab.run(["cat", "/run/ciao-wizard/serve.log"]).stdout
     return log.count(": started, version")
+
+
+def as_applied(lab: Laboratory) -> dict[str, Any]:
+    """The applied machine, without what its processes tell of themselves."""
+    found = whole(lab)
+    found["files"] = {
+        path: what
+        for path, what in found["files"].items()
+        if not path.startswith(("/run/ciao-wizard", "/var/lib/ciao-wizard")) or path.startswith("/run/ciao-wizard/live")
+    }
+    for path in ("/run/ciao-wizard/live/proof.json", LEASES):
+        found["files"].pop(path, None)
+    # Not what the guard is just asking.
+    found["processes"] = [line for line in found["processes"] if "wizard serve" in line or "--conf-file" in line]
+    found["network"]["nft"] = re.sub(r"\s*elements = \{ \"?\w+\"? timeout.*", "", found["network"]["nft"])
+    return found
+
+
+CHANGES = (FORWARD_MOVED, NODE_ADDED, LEASES_SHORTER)
+STRIKES = (kill_watchman, kill_tree, kill_engine, kill_worker)
+
+
+def strike_re_applies(lab: Laboratory, places: Sequence[str]) -> dict[str, list[str]]:
+    """Strike re-applies of CHANGES at these moments, each at another part of it; what is not as it was kept then."""
+    before = as_applied(lab)
+    wrong: dict[str, list[str]] = {}
+    for number, place in enumerate(places):
+        strike = STRIKES[number % len(STRIKES)]
+        if strike is kill_worker and (place == "kept" or "file:" in place):
+            # Then it is the watchman who is at work.
+            strike = kill_watchman
+        with paused(lab, place, *other_plan(lab, *CHANGES), "--yes") as front:
+            strike(lab)
+            wake(lab)
+            front.wait(20)
+            at_rest(lab)
+        done = ciao(lab, "rollback")
+        if done.returncode not in (0, 3):
+            wrong[f"{place} rollback"] = [done.stderr]
+        lab.wait_for(lambda: status(lab)["healthy"], what="health")
+        left = differences(before, as_applied(lab))
+        if left:
+            wrong[f"{place} {strike.__name__}"] = [line[:300] for line in left[:10]]
+    return wrong
 
 
 # Others

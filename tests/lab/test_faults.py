@@ -47,27 +47,34 @@ def is_trial(step: str) -> bool:
 # Killed before and after every step
 
 
-@pytest.mark.parametrize("when", ["noted", "did"])
-def test_the_engine_is_killed_before_and_after_every_step(machine: Machine, steps: list[str], when: str) -> None:
+def places(steps: Sequence[str], first: str, second: str) -> list[str]:
+    """Before and after each step of the trial; of those that keep it, before one and after the next in turn."""
+    kept = [step for step in steps if not is_trial(step)]
+    trial = [f"{when}:{step}" for step in steps if is_trial(step) for when in ("noted", "did")]
+    return [*trial, *(f"{(first, second)[n % 2]}:{step}" for n, step in enumerate(kept))]
+
+
+def halves(found: Sequence[str], half: str) -> list[str]:
+    return list(found[: len(found) // 2] if half == "first half" else found[len(found) // 2 :])
+
+
+@pytest.mark.parametrize("half", ["first half", "second half"])
+def test_the_engine_is_killed_before_and_after_every_step(machine: Machine, steps: list[str], half: str) -> None:
     """Both its processes. The guard lives where it has come to life, and has it taken back; else the next run does."""
-    places = ["begun" if when == "noted" else "verified", *(f"{when}:{step}" for step in steps)]
-    assert strike_all(machine.lab, machine.before, places, kill_engine) == {}
+    found = ["begun", *places(steps, "noted", "did"), "verified", "kept"]
+    assert strike_all(machine.lab, machine.before, halves(found, half), kill_engine) == {}
 
 
-@pytest.mark.parametrize("part", ["trial", "keeping"])
-def test_everything_is_killed_before_and_after_every_step(machine: Machine, steps: list[str], part: str) -> None:
+@pytest.mark.parametrize("half", ["first half", "second half"])
+def test_everything_is_killed_before_and_after_every_step(machine: Machine, steps: list[str], half: str) -> None:
     """The front, the engine, the guard and dnsmasq at once: nobody is left to take anything back."""
-    if part == "trial":
-        places = [f"{when}:{step}" for step in steps if is_trial(step) for when in ("noted", "did")]
-    else:
-        kept = [step for step in steps if not is_trial(step)]
-        places = ["kept", *(f"{('noted', 'did')[n % 2]}:{step}" for n, step in enumerate(kept))]
-    assert strike_all(machine.lab, machine.before, places, kill_tree) == {}
+    found = [*places(steps, "did", "noted"), "kept"]
+    assert strike_all(machine.lab, machine.before, halves(found, half), kill_tree) == {}
 
 
 def test_the_watchman_is_killed_and_the_worker_takes_his_place(machine: Machine, steps: list[str]) -> None:
     kept = [step for step in steps if not is_trial(step)]
-    places = [*(f"did:{step}" for step in steps if is_trial(step)), "verified", "kept", f"noted:{kept[1]}"]
+    found = [*(f"did:{step}" for step in steps if is_trial(step)), "kept", f"noted:{kept[1]}"]
 
     def strike(lab: Laboratory) -> None:
         kill_watchman(lab)
@@ -75,7 +82,7 @@ def test_the_watchman_is_killed_and_the_worker_takes_his_place(machine: Machine,
         at_rest(lab)
         assert not interrupted(lab), "nobody had to be told to take it back"
 
-    assert strike_all(machine.lab, machine.before, places, strike) == {}
+    assert strike_all(machine.lab, machine.before, found, strike) == {}
 
 
 def test_the_worker_is_killed_and_the_watchman_takes_it_back(machine: Machine, steps: list[str]) -> None:
@@ -84,8 +91,8 @@ def test_the_worker_is_killed_and_the_watchman_takes_it_back(machine: Machine, s
         at_rest(lab)
         assert not interrupted(lab), "nobody had to be told to take it back"
 
-    places = [f"did:{step}" for step in steps if is_trial(step)]
-    assert strike_all(machine.lab, machine.before, places, strike) == {}
+    found = [f"did:{step}" for step in steps if is_trial(step)]
+    assert strike_all(machine.lab, machine.before, found, strike) == {}
 
 
 # Killed while taking back
@@ -98,8 +105,8 @@ def undo_moments(steps: Sequence[str]) -> list[str]:
 def test_a_way_back_is_killed_and_so_is_the_next_one(machine: Machine, steps: list[str]) -> None:
     """The revert of a trial dies at each of its moments; the rollback after it dies one moment later."""
     lab = machine.lab
-    places = [*undo_moments([step for step in steps if is_trial(step)]), "concluded"]
-    for first, second in zip(places[::2], places[1::2], strict=False):
+    found = [*undo_moments([step for step in steps if is_trial(step)]), "concluded"]
+    for first, second in zip(found[::2], found[1::2], strict=False):
         with paused(lab, first, "apply", *APPLY[1:3], "--confirm-within", "0.1"):
             kill_tree(lab)
         assert interrupted(lab), first
@@ -114,8 +121,7 @@ def test_a_reset_is_killed_and_anything_that_comes_next_goes_on_with_it(machine:
     lab = machine.lab
     kept = [step for step in steps if not is_trial(step)]
     nexts: list[Sequence[str]] = [("rollback",), ("reset", "--yes", "--forget-leases"), APPLY]
-    places = [undo_moments(kept)[1], "undo:gateway", "undone:rules", "concluded"]
-    for number, place in enumerate(places):
+    for number, place in enumerate([undo_moments(kept)[1], "undo:gateway", "concluded"]):
         assert ciao(lab, *APPLY).returncode == 0
         with paused(lab, place, "reset", "--yes", "--forget-leases"):
             kill_tree(lab)

@@ -23,6 +23,7 @@ from tests.lab.striking import (
     status,
     wake,
 )
+from tests.lab.support import LEASES
 from wizard.lab.control import Laboratory
 
 RESET = ("reset", "--yes", "--forget-leases")
@@ -248,13 +249,15 @@ Harm = Callable[[Laboratory], None]
 
 
 def to_rest(machine: Machine) -> Sequence[str]:
-    """What is left, less what cannot be known without a journal: whether the link was up before us."""
+    """What is left, less what cannot be known without a journal: whether the link was up before us, and whose the
+    leases are."""
     machine.lab.run(["ip", "link", "set", "eth1", "up"])
+    machine.lab.run(["rm", "-f", LEASES])
     machine.lab.wait_for(lambda: "state UP" in machine.lab.run(["ip", "link", "show", "dev", "eth1"]).stdout)
     return machine.left()
 
 
-@pytest.mark.parametrize("harm", [all_of_it_missing, emptied, damaged_in_the_middle, cut_short])
+@pytest.mark.parametrize("harm", [all_of_it_missing, emptied, damaged_in_the_middle])
 def test_a_journal_that_was_harmed_is_never_trusted_by_what_comes_next(machine: Machine, harm: Harm) -> None:
     """In force: an apply does not act on it, status says it, and a reset takes away what it can, and says the rest."""
     lab = machine.lab
@@ -269,7 +272,7 @@ def test_a_journal_that_was_harmed_is_never_trusted_by_what_comes_next(machine: 
     assert not left, "\n".join(left)
 
 
-@pytest.mark.parametrize("harm", [missing, random, damaged_in_the_middle, cut_short])
+@pytest.mark.parametrize("harm", [random, missing, cut_short])
 def test_a_harmed_journal_of_a_run_that_was_cut_off(machine: Machine, harm: Harm) -> None:
     lab = machine.lab
     with paused(lab, "did:file:/etc/ciao-wizard/nat.sh", *APPLY):

@@ -180,7 +180,7 @@ def test_everything_works_and_nothing_of_theirs_is_changed(lab: Laboratory, prog
         assert wrong(lab, theirs(names)) == {}
 
 
-def await_answer(lab: Laboratory, question: str, deadline: float = 10) -> None:
+def await_answer(lab: Laboratory, question: str, deadline: float = 40) -> None:
     """Wait until one of TRAFFIC has its answer again, asking anew all the time."""
     sign = replace(TRAFFIC[question], within=1)
     lab.wait_for(lambda: wrong(lab, {question: sign}) == {}, deadline, question)
@@ -279,6 +279,7 @@ def test_nat_sh_status_says_what_is_missing(laptop: Laboratory, script: str) -> 
     for breaks, word in {
         "iptables-nft -D FORWARD -j CIAO-FORWARD": "iptables-nft FORWARD: ours is missing",
         "iptables-nft -F CIAO-INPUT": "iptables-nft INPUT: ours is missing",
+        "iptables-nft -I FORWARD 1 -s 192.0.2.1 -j DROP": "iptables-nft FORWARD: ours is behind others",
         "echo 0 >/proc/sys/net/ipv4/conf/eth1/forwarding": "eth1: off",
         "nft delete table inet ciao_gateway": "not loaded",
     }.items():
@@ -288,6 +289,22 @@ def test_nat_sh_status_says_what_is_missing(laptop: Laboratory, script: str) -> 
         assert word in done.stdout
         assert nat(laptop, script, "up").returncode == 0
         assert nat(laptop, script, "status").returncode == 0
+
+
+@pytest.mark.parametrize(("before", "since"), [("1", "0"), ("0", "1")])
+def test_forwarding_goes_by_the_global_switch_where_somebody_threw_it_since(
+    laptop: Laboratory, script: str, before: str, since: str
+) -> None:
+    """The kernel has every NIC follow that switch, so theirs is what the NICs are left with."""
+    nat(laptop, script, "down")
+    laptop.run(["sh", "-c", f"echo {before} >/proc/sys/net/ipv4/ip_forward"])
+    assert nat(laptop, script, "up").returncode == 0
+    laptop.run(["sh", "-c", f"echo {since} >/proc/sys/net/ipv4/ip_forward"])
+    assert nat(laptop, script, "up").returncode == 0
+    assert nat(laptop, script, "down").returncode == 0
+    left = laptop.run(["sh", "-c", "cat /proc/sys/net/ipv4/conf/eth[01]/forwarding; ls /run/ciao-wizard"]).stdout
+    assert left.split()[:2] == [since, since]
+    assert "forward" not in left
 
 
 @pytest.mark.parametrize("verbs", [["up"] * 6, ["down"] * 6, ["up", "down"] * 3], ids=lambda v: "+".join(v[:2]))

@@ -8,7 +8,7 @@ from wizard.lab.control import Laboratory
 pytestmark = pytest.mark.lab
 
 ASK = """
-import socket, struct, sys
+import socket, struct, sys, time
 mac, wanted = bytes.fromhex(sys.argv[1].replace(":", "")), socket.inet_aton(sys.argv[2])
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 wire.bind(("eth0", 0))
@@ -21,9 +21,10 @@ total = sum(struct.unpack("!10H", ip))
 total = (total & 0xFFFF) + (total >> 16)
 ip[10:12] = struct.pack("!H", ~total & 0xFFFF)
 wire.send(b"\\xff" * 6 + mac + b"\\x08\\0" + bytes(ip) + udp)
-wire.settimeout(3)
+end = time.monotonic() + 3
 try:
     while True:
+        wire.settimeout(max(end - time.monotonic(), 0.001))
         frame = wire.recv(2000)
         udp = frame[12:14] == b"\\x08\\0" and frame[23] == 17
         if udp and frame[34:38] == b"\\0\\x43\\0\\x44" and frame[70:76] == mac:

@@ -274,3 +274,11 @@ def test_events_may_go_to_stdout(machine: Machine) -> None:
     assert told[0]["step"] == "check"
     assert told[-1]["result"] == "rolled-back"
     assert [t["step"] for t in told if t.get("state") == "undone"][-1].startswith("wires:")
+
+
+def test_an_engine_that_somebody_stopped_does_not_outlive_its_deadline(machine: Machine) -> None:
+    """The guard sees that it sleeps, and ends it; what was on trial goes back."""
+    lab = machine.lab
+    with paused(lab, "waiting", "apply", *PLAN, "--confirm-within", "1"):
+        lab.wait_for(lambda: status(lab)["state"] == "absent", 60, "the way back")
+        at_rest(lab)

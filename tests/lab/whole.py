@@ -94,16 +94,18 @@ def network() -> dict[str, object]:
 
 
 def processes() -> list[str]:
-    found = []
+    lines, parents = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            parents[entry.name] = (entry / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
         # What asks is no part of the answer: the shells and commands of the test itself.
         if line and "whole.py" not in line:
-            found.append(line)
-    return sorted(found)
+            lines[entry.name] = line
+    # A child has its parent's words for the moment until it becomes the program it was made for.
+    return sorted(line for pid, line in lines.items() if lines.get(parents[pid]) != line)
 
 
 if __name__ == "__main__":

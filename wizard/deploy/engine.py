@@ -123,7 +123,8 @@ class Engine:
             self._nothing_to_do(run, job)
             return
         routes = verify.default_routes(facts)
-        self.journal.begin(kind="apply", at=now(), source=self.order.source, default_routes=routes)
+        before = {"default_routes": routes, "nameservers": verify.nameservers()}
+        self.journal.begin(kind="apply", at=now(), source=self.order.source, **before)
         self.begun = True
         faults.moment("begun")
         if self._try(run, job, trial):

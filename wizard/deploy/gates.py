@@ -1,67 +1,88 @@
-"""What must hold for our DHCP to be answered: judgements of the guard, each with its reason in words."""
+"""What must hold for our DHCP to be answered: judgements of the guard, each with its reason in words. No I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
+
+# Where another NIC's MAC may be repeated: these are no NICs that a cable goes into.
+_BORROWERS = frozenset({"bridge", "bond", "vlan", "macvlan", "tunnel"})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether DHCP may be answered now. `code` is a stable slug, `tripped` for what a person must look at."""
+    """Whether DHCP may be answered now. `code` is a stable slug, `tripped` for what a person must look at.
+
+    `grace`: seconds that this may take to pass by itself (names being exchanged at a hot plug) before it counts
+    as tripped; mute it is at once.
+    """
 
     ok: bool
     code: str = ""
     reason: str = ""
     tripped: bool = False
+    grace: float = 0.0
 
 
 FINE = Verdict(True)
+GRACE_S = 2.0
+
+Identity = Mapping[str, Mapping[str, str]]
 
 
-def identity_holds(plan: Plan, identity: dict[str, dict[str, str]], nics: dict[str, Nic]) -> Verdict:
-    """The cluster NIC is the very NIC that the plan was applied to."""
+def identity_holds(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> Verdict:
+    """The cluster NIC is the very NIC that the plan was applied to, by permanent MAC and bus path."""
     cluster = plan.interfaces.cluster
-    known = identity.get("cluster", {})
+    mac, bus = _recorded(identity)
+    if not mac:
+        return Verdict(False, "no-identity", f"it is not recorded which NIC {cluster} is; apply the plan again")
     nic = nics.get(cluster)
-    elsewhere = next(
-        (n for n in nics.values() if n.permanent_mac == known.get("mac") and n.bus == known.get("bus")), None
-    )
+    meant = [
+        n for n in nics.values() if (n.permanent_mac, n.bus) == (mac, bus) and n.kind not in _BORROWERS and n != nic
+    ]
     if nic is None:
-        if elsewhere is not None:
-            return Verdict(
-                False,
-                "renamed",
-                f"{cluster} is now called {elsewhere.name}; apply the plan with that name",
-                tripped=True,
-            )
-        return Verdict(False, "nic-gone", f"{cluster} is not there")
-    if known and (nic.permanent_mac, nic.bus) != (known.get("mac"), known.get("bus")):
-        now = f", and the one that was meant is now {elsewhere.name}" if elsewhere else ""
-        return Verdict(
-            False,
-            "other-nic",
-            f"{cluster} is another NIC: expected {known.get('mac')}, found {nic.permanent_mac}{now}",
-            tripped=True,
-        )
+        if not meant:
+            return Verdict(False, "nic-gone", f"{cluster} is not there")
+        reason = f"{cluster} ({mac}) is now called {meant[0].name}; apply the plan with that name"
+        return Verdict(False, "renamed", reason, tripped=True, grace=GRACE_S)
+    if nic.permanent_mac != mac:
+        now = f", and the one that was meant is now called {meant[0].name}" if meant else ""
+        reason = f"{cluster} is another NIC: expected {mac}, found {nic.permanent_mac or 'none'}{now}"
+        return Verdict(False, "other-nic", reason, tripped=True, grace=GRACE_S)
+    if nic.bus != bus:
+        where = f"expected at {bus or 'no bus'}, found at {nic.bus or 'no bus'}"
+        reason = f"{cluster} ({mac}) is in another place: {where}; apply the plan if it may stay there"
+        return Verdict(False, "other-nic", reason, tripped=True, grace=GRACE_S)
     return FINE
 
 
-def wire_holds(plan: Plan, nics: dict[str, Nic]) -> Verdict:
-    """The cluster NIC has a link and the gateway's address, which is nowhere else, and no default route."""
-    cluster, net = plan.interfaces.cluster, plan.network
-    if cluster in default_route_nics(read_routes()):
-        return Verdict(
-            False, "default-route", f"a default route leads over {cluster}: that is no cluster", tripped=True
-        )
-    if not nics[cluster].carrier:
+def _recorded(identity: Identity) -> tuple[str, str]:
+    known = identity.get("cluster", {})
+    return str(known.get("mac", "")), str(known.get("bus", ""))
+
+
+def wire_holds(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> Verdict:
+    """The cluster NIC has a link of its own and the gateway's address, which is nowhere else; `routed` are the NICs
+    that a default route leads over, and it is none of them."""
+    cluster, corporate, net = plan.interfaces.cluster, plan.interfaces.corporate, plan.network
+    if cluster in routed:
+        reason = f"a default route leads over {cluster}: that is no cluster"
+        return Verdict(False, "default-route", reason, tripped=True)
+    nic = nics[cluster]
+    if nic.master:
+        other = nics.get(corporate)
+        if nic.master == corporate or (other is not None and other.master == nic.master):
+            reason = f"{cluster} and {corporate} are joined in {nic.master}: the company's network and the cluster"
+            return Verdict(False, "one-wire", reason, tripped=True)
+        return Verdict(False, "enslaved", f"{cluster} was put into {nic.master}")
+    if not nic.carrier:
         return Verdict(False, "no-carrier", f"{cluster} has no link: no cable, or nothing at its other end")
     ours = str(net.gateway)
-    holders = [n.name for n in nics.values() for a in n.addresses if str(a.network.ip) == ours]
-    if holders != [cluster]:
-        where = ", ".join(holders) or "no NIC"
+    holders = {n.name for n in nics.values() for a in n.addresses if str(a.network.ip) == ours}
+    if holders != {cluster}:
+        where = ", ".join(sorted(holders)) or "no NIC"
         return Verdict(False, "address", f"{ours} should be on {cluster} alone; it is on {where}")
     return FINE

@@ -96,7 +96,7 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
                 return "armed"
             if told.get("code") in HARMLESS:
                 return f"mute for now: {reason}"
-            if told.get("mode") == "tripped":
+            if told.get("mode") == "tripped" or told.get("code") == "nic-gone":
                 break
         told = state.read_json(state.SERVE)
         if told is not None and told.get("mode") == "failed":

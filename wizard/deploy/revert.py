@@ -157,7 +157,7 @@ class Reverter:
         if "gateway" not in known:
             _give_back_leases()
         main = network.read_main_file() or ""
-        restored = network.main_file_restored(main, bool(network.other_files()))
+        restored = network.main_file_restored(main)
         if restored != main and f"file:{paths.INTERFACES_MAIN}" not in known:
             network.write_main_file(restored)
             found.append(f"our changes of {paths.INTERFACES_MAIN}")

@@ -7,78 +7,102 @@ hang or a bug here ends in silence and never in a wrong answer.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
+import math
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 import tomllib
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from wizard.deploy import gateway, state
+from wizard.deploy import gateway, proof, state
+from wizard.deploy.child import Child
 from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
+from wizard.deploy.nic_return import NicReturn
 from wizard.deploy.revert import kept_state
+from wizard.deploy.rules_watch import RulesWatch
 from wizard.deploy.wire_watch import WireWatch
-from wizard.host import dnsmasq, firewall, network, processes
-from wizard.host.commands import CommandFailed, detach
+from wizard.host import dnsmasq, firewall, processes
+from wizard.host.commands import detach
 from wizard.host.facts_nics import read_nics
+from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.host.kernel_news import KernelNews, News
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
 from wizard.plan.planfile import load
 
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
 
-ARM_EVERY_S = 1.5
-LOOK_AFTER_RULES_S = 5.0
-_BOOT_PATIENCE_S = 10.0
+ARM_EVERY_S = 1.0
+LOOK_EVERY_S, LOOK_WHEN_MUTE_EVERY_S = 10.0, 2.0
+"""Beside the kernel's news: what it does not tell of, and what takes time to come right."""
+_LOOK_NO_SOONER_S = 0.2
+_WAIT_S, _SHORT_WAIT_S = 1.0, 0.05
+_ANOTHER_ENDS_S = 5.0
+_OVERSLEPT_S = 5.0
+_LOG_LIMIT = 1_000_000
 
 
 class Guard:
     """One run of the guard."""
 
     def __init__(self) -> None:
-        self.uid = dnsmasq.user_id()
-        self.child: subprocess.Popen[bytes] | None = None
-        self.conf_text = ""
+        self.child = Child()
+        self.rules = RulesWatch()
+        self.returning = NicReturn()
         self.plan: Plan | None = None
         self.identity: dict[str, dict[str, str]] = {}
         self.digest = ""
-        self.told: dict[str, object] = {}
-        self.armed_index: int | None = None
-        self.deaths: list[float] = []
+        self.taken_up = 0.0
+        self.told: dict[str, Any] = {}
+        self.untold = ""
+        self.verdict = Verdict(False, "starting", "starting")
+        self.armed_on: proof.Stamp | None = None
+        self.armed_at = 0.0
+        self.nics: dict[str, Nic] = {}
+        self.standing = self.verdict
+        self.looked_at = 0.0
+        self.look_wanted = True
+        self.doubts: dict[str, float] = {}
         self.reload_wanted = False
         self.end_wanted = False
-        self.rules_seen = 0.0
-        self.taken_up = 0.0
         self.wake, self._waker = socket.socketpair()
-        self.wire = WireWatch(self._waker)
+        for end in (self.wake, self._waker):
+            end.setblocking(False)
+        self.wire = WireWatch(self._wake)
 
     # Life
 
     def run(self) -> None:
         """Serve until told to end."""
-        os.set_blocking(self._waker.fileno(), False)
-        signal.set_wakeup_fd(self._waker.fileno())
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_signal)
-        changes = _link_changes()
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        news = KernelNews()
         try:
+            # What a guard before us armed is not proven by us, and its dnsmasq is not ours to look after.
+            firewall.disarm()
+            for stray in gateway.strays():
+                processes.stop(stray, dnsmasq.CONF)
             self.take_up()
             while not self.end_wanted:
                 self.tick()
-                self._wait(changes)
+                self.wait(news)
         finally:
             self.hush()
-            self.stop_child()
+            self.child.stop()
             self.wire.end()
+            news.close()
             state.remove(state.SERVE)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -87,12 +111,29 @@ class Guard:
         else:
             self.end_wanted = True
 
-    def _wait(self, changes: socket.socket) -> None:
-        watched: list[socket.socket] = [changes, self.wake]
-        ready, _, _ = select.select(watched, [], [], 0.5 if self.armed_index is None else ARM_EVERY_S)
-        for source in ready:
-            with contextlib.suppress(BlockingIOError, OSError):
-                source.recv(65536)
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._waker.send(b"w")
+
+    def wait(self, news: KernelNews) -> None:
+        """Until something may have changed, or it is time to look again. What mutes at once does so here."""
+        timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.flooded() else _WAIT_S
+        if self.look_wanted:
+            timeout = min(timeout, _LOOK_NO_SOONER_S)
+        watched: list[Any] = [*news.sockets(), self.wake, *self.wire.taps()]
+        select.select(watched, [], [], timeout)
+        with contextlib.suppress(OSError):
+            self.wake.recv(65536)
+        heard = news.drain()
+        if heard & News.LINKS and self.armed_on is not None:
+            now = proof.stamp(self.armed_on.nic)
+            if not self.armed_on.same_wire(now) or not proof.carrier(self.armed_on.nic):
+                self.hush()
+        if heard & (News.LINKS | News.ADDRESSES):
+            self.look_wanted = True
+        if heard & News.RULES:
+            self.rules.changed()
+            self.look_wanted = True
 
     # Configuration
 
@@ -101,142 +142,141 @@ class Guard:
         if not Path(dnsmasq.CONF).exists():
             bring_to_life()
         self.taken_up = state.boottime()
-        self.plan = load(read_text(f"{paths.LIVE}/gateway.toml") or "", f"{paths.LIVE}/gateway.toml")
-        self.deaths = []
-        self.identity = tomllib.loads(read_text(f"{paths.LIVE}/identity.toml") or "")
         self.digest = gateway.digest()
-        conf = read_text(dnsmasq.CONF) or ""
-        hosts = read_text(dnsmasq.HOSTS) or ""
-        clashes = dnsmasq.conflicts(hosts, read_text(paths.LEASES) or "")
-        running = self.child is not None and self.child.poll() is None
-        if running and self.child is not None and conf == self.conf_text and not clashes:
-            process = processes.identify(self.child.pid)
-            if process is not None:
-                dnsmasq.reload_hosts(process)
-        elif running:
-            self.stop_child()
-        self.conf_text = conf
-        self.wire.take_up(self.plan)
+        self.plan, self.look_wanted = None, True
+        plan = load(read_text(f"{paths.LIVE}/gateway.toml") or "", f"{paths.LIVE}/gateway.toml")
+        try:
+            self.identity = tomllib.loads(read_text(f"{paths.LIVE}/identity.toml") or "")
+        except tomllib.TOMLDecodeError:
+            self.identity = {}
+        if self.armed_on is not None and self.armed_on.nic != plan.interfaces.cluster:
+            self.hush()
+        self.rules.take_up()
+        self.child.take_up()
+        self.wire.take_up(plan)
+        self.plan = plan
 
     def tick(self) -> None:
         """One look at everything; arms or mutes accordingly."""
-        if self.reload_wanted:
-            self.reload_wanted = False
-            self.take_up()
-        self.mind_the_engine()
         try:
-            verdict = self.judge()
-        except (CommandFailed, OSError) as error:
-            verdict = Verdict(False, "could-not-look", f"could not look at this machine: {error}")
-        if verdict.ok:
-            self.tell("armed", verdict)
-        else:
+            self.mind_the_engine()
+            if self.reload_wanted:
+                self.reload_wanted = False
+                self.take_up()
+            verdict = self.give_grace(self.judge())
+        except (WizardError, OSError) as error:
+            self.look_wanted = True
+            verdict = Verdict(False, "could-not-look", f"something failed: {error}")
+        self.verdict = verdict
+        if not verdict.ok:
             self.hush()
+        try:
+            if verdict.tripped or not self.rules.guarded or self.plan is None:
+                self.child.stop()
             if verdict.tripped:
-                self.stop_child()
                 self.wire.trip(verdict)
-            self.tell("tripped" if verdict.tripped else "muted", verdict)
-        dnsmasq.trim_log(self._child_process())
+            self.tell("armed" if verdict.ok else "tripped" if verdict.tripped else "muted", verdict)
+            self.untold = ""
+        except (WizardError, OSError) as error:
+            if str(error) != self.untold:
+                log.warning("this cannot be told to others: %s", error)
+            self.untold = str(error)
+        dnsmasq.trim_log(self.child.identity)
+        trim_own_log()
 
     def judge(self) -> Verdict:
-        """Everything that must hold for a DHCP answer to leave; arms when it does."""
+        """Everything that must hold for a DHCP answer to leave; arms when it does. Raises WizardError, OSError."""
         if self.plan is None:
-            return Verdict(False, "no-plan", "no plan is taken up yet")
+            return Verdict(False, "no-plan", "no plan is taken up")
         tripped = self.wire.tripped()
         if tripped is not None:
             return tripped
-        nics = {n.name: n for n in read_nics()}
-        verdict = identity_holds(self.plan, self.identity, nics)
+        if self.look_is_due():
+            self.standing = self.look(self.plan)
+        if not self.standing.ok and self.standing.code != "no-carrier":
+            return self.standing
+        cluster = self.nics[self.plan.interfaces.cluster]
+        corporate = self.nics.get(self.plan.interfaces.corporate)
+        # dnsmasq may run before there is a wire, and before that is proven: the kernel mutes it.
+        others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
+        verdict = self.child.ensure(self.rules.uid, others)
         if verdict.ok:
-            self.look_after_rules()
-            verdict = wire_holds(self.plan, nics)
+            verdict = self.standing
         if verdict.ok:
-            # dnsmasq may run before the wire is proven: the kernel mutes it.
-            verdict = self.child_holds(self.plan.interfaces.cluster)
+            verdict = self.wire.judge(corporate is not None and corporate.leased)
+            if verdict.tripped:
+                # Heard behind another NIC by now, perhaps: then it is that which has to be said.
+                self.standing = self.look(self.plan)
+                verdict = self.standing if self.standing.grace else verdict
         if verdict.ok:
-            verdict = self.wire.judge()
+            verdict = self.child.answers_only_at(cluster.index, cluster.name)
+        return self.arm(cluster) if verdict.ok else verdict
+
+    def look_is_due(self) -> bool:
+        gone = time.monotonic() - self.looked_at
+        # Somebody who starts fifty containers makes a storm of news.
+        if self.look_wanted or self.rules.due():
+            return gone > _LOOK_NO_SOONER_S
+        return gone > (LOOK_EVERY_S if self.standing.ok else LOOK_WHEN_MUTE_EVERY_S)
+
+    def look(self, plan: Plan) -> Verdict:
+        """Who this NIC is, whether our rules stand, and whether the NIC is as it should be."""
+        self.look_wanted, self.looked_at = False, time.monotonic()
+        self.standing = Verdict(False, "could-not-look", "could not look at this machine")
+        before, self.nics = self.nics, {n.name: n for n in read_nics()}
+        if any(
+            _index(before, nic) != _index(self.nics, nic)
+            for nic in (plan.interfaces.corporate, plan.interfaces.cluster)
+        ):
+            # A NIC that came does not forward yet.
+            self.rules.changed()
+        verdict = identity_holds(plan, self.identity, self.nics)
+        if verdict.ok or self.child.running():
+            # Also while its NIC is away: nothing runs that only rules keep mute, and they are gone.
+            guarded = self.rules.hold()
+            verdict = guarded if verdict.ok else verdict
+        else:
+            # Nothing here needs them now; later they are looked at anew.
+            self.rules.changed()
         if verdict.ok:
-            index = nics[self.plan.interfaces.cluster].index
-            firewall.arm(index)
-            self.armed_index = index
+            verdict = wire_holds(plan, self.nics, default_route_nics(read_routes()))
+            self.returning.mind(plan, self.nics[plan.interfaces.cluster], verdict)
         return verdict
 
-    def look_after_rules(self) -> None:
-        """Load our rules again where somebody took them away or put new ones in their way (Docker started, …)."""
-        if time.monotonic() - self.rules_seen < LOOK_AFTER_RULES_S or state.work() is not None:
-            return
-        self.rules_seen = time.monotonic()
-        script = f"{paths.LIVE}/nat.sh"
-        told = firewall.script(script, "status")
-        if "missing" in told or "not loaded" in told or ": off" in told:
-            log.info("rules were not as they should be, loading them: %s", told.strip().replace("\n", "; "))
-            firewall.script(script, "up")
-
-    # The child
-
-    def child_holds(self, cluster: str) -> Verdict:
-        """dnsmasq runs and has exactly one DHCP socket, bound to the cluster NIC."""
-        verdict = self.ensure_child()
-        if not verdict.ok or self.child is None:
-            return verdict
-        deadline = time.monotonic() + 2
-        while True:
-            bound = dnsmasq.dhcp_sockets(self.child.pid)
-            if bound == [cluster]:
-                return FINE
-            if time.monotonic() > deadline or self.child.poll() is not None:
-                break
-            time.sleep(0.02)
-        if self.child.poll() is not None:
-            verdict = self.ensure_child()
-            # The one that was just started has shown nothing yet.
-            return Verdict(False, "dnsmasq-starting", "dnsmasq ended and is started again") if verdict.ok else verdict
-        seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
-        return Verdict(False, "dhcp-socket", f"dnsmasq's DHCP socket is bound to {seen}, not to {cluster} alone")
-
-    def ensure_child(self) -> Verdict:
-        if self.child is not None and self.child.poll() is None:
-            return FINE
-        if self.child is not None:
-            self.deaths.append(time.monotonic())
-            words = _last_words(self.child)
-            log.warning("dnsmasq ended: %s", words)
-            self.child = None
-            self.deaths = [t for t in self.deaths if time.monotonic() - t < 30]
-            if len(self.deaths) >= 3:
-                return Verdict(False, "dnsmasq-dies", f"dnsmasq does not stay alive: {words}", tripped=True)
-        dnsmasq.prepare(self.uid)
-        dnsmasq.drop_leases(dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or ""))
-        self.child = dnsmasq.spawn(self.uid)
+    def arm(self, cluster: Nic) -> Verdict:
+        """Let our answers out, if this is still the wire that was proven at this very moment."""
+        now = proof.stamp(cluster.name)
+        if now is None or now.index != cluster.index or not proof.holds(cluster.name):
+            self.look_wanted = True
+            return Verdict(False, "changing", f"{cluster.name} is changing")
+        if self.armed_on is None or time.monotonic() - self.armed_at > ARM_EVERY_S * 0.9:
+            firewall.arm(cluster.index)
+            self.armed_on, self.armed_at = now, time.monotonic()
         return FINE
 
-    def _child_process(self) -> processes.Process | None:
-        return processes.identify(self.child.pid) if self.child is not None and self.child.poll() is None else None
-
-    def stop_child(self) -> None:
-        """End dnsmasq and wait for it, so that its ports are free."""
-        if self.child is None:
-            return
-        self.child.terminate()
-        try:
-            self.child.wait(5)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
-        self.child = None
+    def give_grace(self, verdict: Verdict) -> Verdict:
+        """What may pass by itself mutes at once, and trips only when it stays."""
+        now = time.monotonic()
+        self.doubts = {verdict.code: self.doubts.get(verdict.code, now)} if verdict.grace else {}
+        if verdict.grace and now - self.doubts[verdict.code] < verdict.grace:
+            return Verdict(False, verdict.code, verdict.reason)
+        return verdict
 
     def hush(self) -> None:
         """Mute our DHCP at once."""
-        if self.armed_index is None:
+        if self.armed_on is None:
             return
-        self.armed_index = None
-        with contextlib.suppress(CommandFailed):
+        try:
             firewall.disarm()
+            self.armed_on = None
+        except WizardError as error:
+            # The kernel does it by itself in a moment.
+            log.warning("%s", error)
 
     # Telling
 
     def tell(self, mode: str, verdict: Verdict) -> None:
-        child = self._child_process()
+        """Say what is so, where others look, whenever it changes."""
         told = {
             "mode": mode,
             "code": verdict.code,
@@ -244,34 +284,68 @@ class Guard:
             "digest": self.digest,
             "taken_up": self.taken_up,
             "nic": self.plan.interfaces.cluster if self.plan else "",
-            "dnsmasq": child.as_json() if child else None,
+            "dnsmasq": self.child.identity.as_json() if self.child.identity else None,
         }
         if told == {k: self.told.get(k) for k in told}:
             return
-        if mode != self.told.get("mode") or verdict.reason != self.told.get("reason"):
+        since = self.told.get("since")
+        if (mode, verdict.reason) != (self.told.get("mode"), self.told.get("reason")):
             log.info("%s%s", mode, f": {verdict.reason}" if verdict.reason else "")
-            self.told["since"] = datetime.now().astimezone().isoformat(timespec="seconds")
+            since = datetime.now().astimezone().isoformat(timespec="seconds")
         me = processes.identify(os.getpid())
-        self.told = {**told, "since": self.told["since"], "process": me.as_json() if me else None}
-        state.write_json(state.SERVE, self.told)
+        now = {**told, "since": since, "process": me.as_json() if me else None}
+        state.write_json(state.SERVE, now)
+        self.told = now
 
     def mind_the_engine(self) -> None:
-        """A trial whose engine was killed is nobody's: have it taken back."""
+        """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has
+        slept past its deadline, is killed: its second process takes it back."""
+        work = state.work()
+        engine = processes.from_json(work.get("process")) if work is not None else None
+        overdue = work is not None and state.boottime() > float(work.get("deadline") or math.inf) + _OVERSLEPT_S
+        if overdue and processes.stopped(engine, state.ENGINE_WORD):
+            log.warning("the apply that started this was stopped and sleeps past its deadline; ending it")
+            processes.send(engine, signal.SIGKILL, state.ENGINE_WORD)
         if state.read_json(state.WORK) is not None and state.work() is None:
             log.warning("the apply that started this was killed; taking it back")
             state.remove(state.WORK)
             detach(state.engine_command("recover"), gateway.SERVE_LOG)
 
 
-def _last_words(child: subprocess.Popen[bytes]) -> str:
-    """What a dnsmasq that ended said last."""
-    said = child.stderr.read() if child.stderr is not None else b""
-    child.wait()
-    return said.decode("utf-8", "replace").strip() or dnsmasq.last_words() or f"status {child.returncode}"
+def trim_own_log() -> None:
+    """Keep the end of our log once it is large: it lies in memory, and a loose cable may talk for weeks."""
+    try:
+        now, there = os.fstat(sys.stderr.fileno()), Path(gateway.SERVE_LOG).stat()
+        if now.st_size > _LOG_LIMIT and (now.st_dev, now.st_ino) == (there.st_dev, there.st_ino):
+            kept = Path(gateway.SERVE_LOG).read_bytes()[-_LOG_LIMIT // 10 :]
+            os.ftruncate(sys.stderr.fileno(), 0)
+            os.write(sys.stderr.fileno(), kept.partition(b"\n")[2])
+    except (OSError, ValueError):
+        # No such log: the journal has it.
+        return
+
+
+def _index(nics: dict[str, Nic], name: str) -> int | None:
+    return nics[name].index if name in nics else None
+
+
+def only_one() -> int:
+    """A lock that ends with this process: two guards would each arm what the other mutes. Raises WizardError."""
+    fd = os.open(f"{paths.RUN}/serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    deadline = time.monotonic() + _ANOTHER_ENDS_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise WizardError("another guard runs already", "Look at 'ciao-wizard status'.") from None
+            time.sleep(0.1)
 
 
 def bring_to_life() -> None:
-    """At boot: the kept files become the live ones, then address and rules. Nothing where the NIC is another one."""
+    """At boot the kept files become the live ones; rules and address follow once the NIC is known to be the one."""
     make_directory(Path(paths.LIVE))
     for path in (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY, paths.NAT_SCRIPT):
         text = read_text(path)
@@ -282,28 +356,6 @@ def bring_to_life() -> None:
         write_atomic(path.replace(paths.ETC, paths.LIVE), text.encode(), mode)
     interfaces = read_text(paths.INTERFACES_FILE) or ""
     write_atomic(f"{paths.LIVE}/interfaces", interfaces.encode(), 0o644)
-    plan = load(read_text(paths.PLAN_IN_FORCE) or "", paths.PLAN_IN_FORCE)
-    identity = tomllib.loads(read_text(paths.IDENTITY) or "")
-    if not identity_holds(plan, identity, {n.name: n for n in read_nics()}).ok:
-        return
-    firewall.script(f"{paths.LIVE}/nat.sh", "up")
-    nic, net = plan.interfaces.cluster, plan.network
-    deadline = time.monotonic() + _BOOT_PATIENCE_S
-    while not network.has_address(nic, f"{net.gateway}/{net.cidr.prefixlen}"):
-        if time.monotonic() > deadline:
-            # networking.service should have done it; where it did not, we do.
-            network.keeper().up(nic, paths.INTERFACES_FILE)
-            break
-        time.sleep(0.1)
-
-
-def _link_changes() -> socket.socket:
-    """A socket that turns readable when a link, an address or a route changes."""
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-    link, ipv4_address, ipv4_route = 0x1, 0x10, 0x40
-    kernel.bind((0, link | ipv4_address | ipv4_route))
-    kernel.setblocking(False)
-    return kernel
 
 
 def main() -> int:
@@ -316,6 +368,11 @@ def main() -> int:
         log.warning("an apply was cut off; taking it back")
         detach(state.engine_command("recover"), gateway.SERVE_LOG)
         return 0
+    try:
+        only_one()
+    except WizardError as error:
+        log.error("%s %s", error.message, error.remedy)
+        return 1
     try:
         Guard().run()
     except WizardError as error:

@@ -11,7 +11,7 @@ from wizard.deploy import gateway, proof, state
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import LIVE_INTERFACES, live_path
-from wizard.host import firewall, network
+from wizard.host import firewall, link_image, network
 from wizard.host.commands import CommandFailed, run
 from wizard.host.files import read_text
 from wizard.host.wires import explain
@@ -39,14 +39,15 @@ class ProveWires:
         return not (served and proof.holds(self.cluster))
 
     def capture(self) -> Record:
-        return {"link": network.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
+        return {"link": link_image.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
 
     def do(self) -> str:
-        link = network.link_state(self.cluster)
+        link = link_image.link_state(self.cluster)
         if not link.get("up"):
             # A NIC that is down hears nothing; it is up without an address, and says nothing.
             run("ip", "link", "set", "dev", self.cluster, "up")
             proof.await_carrier(self.cluster)
+        before = proof.stamp(self.cluster)
         seen = proof.look(
             self.corporate,
             self.cluster,
@@ -56,17 +57,20 @@ class ProveWires:
         )
         refused = proof.refusal(seen)
         if refused is not None:
+            proof.forget()
             raise refused
-        if proof.may_serve(seen):
-            proof.write(self.cluster)
+        if proof.may_serve(seen) and before is not None and before.same_wire(proof.stamp(self.cluster)):
+            proof.write(before)
         return explain(seen).in_a_line
 
 
 def undo_wires(image: Record, journal: Journal) -> str:
-    journal.images.restore(image["proof"])
+    if image["proof"]["kind"] == "absent":
+        # One that was there is no setting to go back to: what has been heard since is what counts.
+        journal.images.restore(image["proof"])
     if network.keeper().holds(str(image["link"]["nic"])):
         return "left as it is: it is in use"
-    network.restore_link(image["link"])
+    link_image.restore_link(image["link"])
     return "the link is as it was"
 
 
@@ -84,8 +88,7 @@ class Rules:
         if read_text(self.file.path) != self.file.text:
             return True
         try:
-            firewall.script(self.file.path, "status")
-            return firewall.table_text() != firewall.expected_table_text(self.file.path) or not _all_up(self.file.path)
+            return bool(firewall.changes(self.file.path))
         except CommandFailed:
             return True
 
@@ -101,10 +104,6 @@ class Rules:
         firewall.script(self.file.path, "up")
         count = len(self.job.plan.forwards)
         return f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
-
-
-def _all_up(path: str) -> bool:
-    return "missing" not in (told := firewall.script(path, "status")) and "off" not in told.split()
 
 
 def undo_rules(image: Record, journal: Journal) -> str:
@@ -185,7 +184,7 @@ class LeaveNic(ClusterAddress):
         if keeper.holds(self.nic):
             keeper.down(self.nic, _config_in_use())
         if first is not None:
-            network.restore_link(first["link"])
+            link_image.restore_link(first["link"])
         return "as it was before it was ours"
 
 
@@ -195,7 +194,7 @@ def _config_in_use() -> str:
 
 def _capture_nic(nic: str, journal: Journal) -> Record:
     return {
-        "link": network.link_state(nic) | {"routes": network.routes_over(nic)},
+        "link": link_image.whole_state(nic),
         "held": network.keeper().holds(nic),
         "config": journal.images.capture(LIVE_INTERFACES),
         "state": journal.images.capture(network.state_file(nic)),
@@ -204,16 +203,17 @@ def _capture_nic(nic: str, journal: Journal) -> Record:
 
 def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
+    firewall.follow(nic, link_image.called_now(image["link"]))
     serving = image["config"]["kind"] == "file"
     # Where a gateway goes on here, the wire that it had proven is still the same.
     with proof.through_our_own_flap(nic) if serving else nullcontext():
         network.release(nic, _config_in_use())
         journal.images.restore(image["config"])
-        if image["held"] and network.link_state(nic)["present"]:
+        if image["held"] and link_image.link_state(nic)["present"]:
             network.keeper().up(nic, _config_in_use())
         else:
             journal.images.restore(image["state"])
-        network.restore_link(image["link"])
+        link_image.restore_link(image["link"])
     return f"{nic} is as it was"
 
 

@@ -18,6 +18,7 @@ from wizard.host.files import read_text
 from wizard.plan import addresses, paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan, Protocol
+from wizard.plan.text import clean
 
 APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
 
@@ -44,6 +45,12 @@ def _default_routes(routes: Any) -> list[str]:
     return sorted(
         {f"{r.nic} via {r.gateway}" for r in routes if r.table == "main" and str(r.destination) == "0.0.0.0/0"}
     )
+
+
+def nameservers() -> list[str]:
+    """The DNS servers that this machine's resolver asks."""
+    lines = [line.split() for line in (read_text("/etc/resolv.conf") or "").splitlines()]
+    return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
 def checks(plan: Plan) -> list[Check]:
@@ -90,11 +97,12 @@ def _rules() -> Check:
             return Check("rules", False, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
         if loaded != firewall.expected_table_text(script):
             return Check("rules", False, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
-        missing = [line for line in firewall.script(script, "status").splitlines() if line.endswith("missing")]
+        # Forwarding has a check of its own.
+        wrong = [line for line in firewall.troubles(script) if not line.startswith("forward ")]
     except CommandFailed as error:
         return Check("rules", False, str(error), APPLY_AGAIN)
-    if missing:
-        return Check("rules", False, "; ".join(missing), APPLY_AGAIN)
+    if wrong:
+        return Check("rules", False, "; ".join(wrong), APPLY_AGAIN)
     return Check("rules", True, "as rendered")
 
 
@@ -152,17 +160,26 @@ def _guard() -> Check:
 
 
 def _corporate() -> Check:
-    now = _default_routes(read_routes())
-    before = None
+    """The way out and the company's DNS, against what they were before this was applied."""
+    now, servers = _default_routes(read_routes()), nameservers()
+    before: dict[str, Any] = {}
     if os.geteuid() == 0:
         last = Journal().read().last
         if last is not None and last.same_boot:
-            before = last.begin.get("default_routes")
-    if before and not now:
-        return Check(
-            "corporate", False, f"the default route is gone; it was {', '.join(before)}", "Look at the corporate cable."
+            before = last.begin
+    lost = [
+        f"{what}; it was {', '.join(map(str, before[key]))}"
+        for key, seen, what in (
+            ("default_routes", now, "the default route is gone"),
+            ("nameservers", servers, "no DNS server is configured any more"),
         )
-    return Check("corporate", True, ", ".join(now) or "no default route, as before")
+        if before.get(key) and not seen
+    ]
+    if lost:
+        return Check("corporate", False, "; ".join(lost), "Look at the corporate cable.")
+    unchanged = ", as before" if before.get("default_routes") == [] else ""
+    told = ", ".join(now) or f"no default route{unchanged}"
+    return Check("corporate", True, f"{told}; DNS {', '.join(servers)}" if servers else told)
 
 
 def _forwards(plan: Plan) -> list[Check]:

@@ -1,26 +1,26 @@
-"""The guard's ear on the cluster wire: proves it silent, proves it again, and hears a foreign server at once."""
+"""What the guard knows of the wires: proves the cluster's silent, proves it again, and keeps what tripped it.
+
+All of it happens in the guard's own thread, but for the asking itself, which takes long and only brings back what
+it heard: whether that still means anything is judged here.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import select
-import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
-from netaddr import IPAddress
-
 from wizard.deploy import proof, state
+from wizard.deploy.ear import Ear
 from wizard.deploy.gates import FINE, Verdict
 from wizard.host import wires
-from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
+from wizard.host.dhcp_probe import ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
-from wizard.host.dhcp_probe import probe
-from wizard.host.facts_nics import read_nics
+from wizard.host.link import read_link
 from wizard.host.notice import desktop_notice
-from wizard.host.tap import Tap, from_mac, udp_to_port
+from wizard.host.tap import Tap
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
@@ -28,202 +28,222 @@ log = logging.getLogger("ciao-gateway")
 
 TRIPPED = "tripped.json"
 PROBE_EVERY_S = 60.0
+PROOF_LASTS_S = 600.0
+"""How long a wire that cannot be asked again counts as silent."""
 _TRY_AGAIN_S = 5.0
-_LISTEN_S = 1.0
+
+Outcome = wires.Wires | ProbeResult
+
+
+Stamps = tuple[proof.Stamp | None, proof.Stamp | None]
+
+
+class Asking(threading.Thread):
+    """One question to the wires, under way. `before` are corporate's and cluster's stamps as it began; `wake` is
+    called when it is done."""
+
+    def __init__(self, work: Callable[[threading.Event], Outcome], before: Stamps, wake: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.work, self.before, self.wake = work, before, wake
+        self.cancel = threading.Event()
+        self.outcome: Outcome | None = None
+        self.error = "the asking broke off"
+        self.done = False
+
+    def run(self) -> None:
+        try:
+            self.outcome = self.work(self.cancel)
+        except (WizardError, OSError) as error:
+            self.error = str(error)
+        finally:
+            self.done = True
+            self.wake()
 
 
 class WireWatch:
-    """Works in threads of its own, and writes a byte to `waker` when the guard had better look."""
+    """Not to be shared between threads. `wake` is called from another one when there is something to judge."""
 
-    def __init__(self, waker: socket.socket) -> None:
-        self.waker = waker
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
         self.plan: Plan | None = None
-        self.stop = threading.Event()
-        self.lock = threading.Lock()
-        self.prover: threading.Thread | None = None
-        self.listener: threading.Thread | None = None
-        self.listening_on: tuple[proof.Stamp | None, proof.Stamp | None] = (None, None)
+        self.asking: Asking | None = None
+        self.ear: Ear | None = None
         self.unproven = ""
-        self.last_try = 0.0
-        self.last_silence = 0.0
-        self.served_before = False
-        self.foreign: Verdict | None = None
+        self.tried_at = 0.0
+        self.tried_on: Stamps = (None, None)
+        data = state.read_json(TRIPPED)
+        self.trip_verdict = (
+            Verdict(False, str(data.get("code")), str(data.get("reason")), tripped=True) if data is not None else None
+        )
 
     # What the guard asks
 
     def take_up(self, plan: Plan) -> None:
         """Watch for this plan. A fresh proof, newer than a trip, ends the trip."""
+        if self.plan is None or (self.plan.interfaces, self.plan.network.cidr) != (plan.interfaces, plan.network.cidr):
+            # What is still asked and heard was for other NICs.
+            self._rest()
+            self.unproven, self.tried_at = "", 0.0
         self.plan = plan
-        tripped, proven = state.read_json(TRIPPED), proof.read()
-        fresh = tripped is not None and proven is not None and float(proven["at"]) > float(tripped["at"])
-        if fresh and proof.holds(plan.interfaces.cluster):
+        tripped, proven = state.read_json(TRIPPED), proof.proven_at(plan.interfaces.cluster)
+        if tripped is not None and proven is not None and proven > float(tripped.get("at", 0)):
             state.remove(TRIPPED)
-            self.foreign = None
+            self.trip_verdict = None
             log.info("a fresh proof ends the trip")
 
     def tripped(self) -> Verdict | None:
         """What a person must look at before anything is served again, or None."""
-        if self.foreign is not None:
-            return self.foreign
-        data = state.read_json(TRIPPED)
-        return Verdict(False, str(data["code"]), str(data["reason"]), tripped=True) if data else None
+        return self.trip_verdict
 
     def trip(self, verdict: Verdict) -> None:
-        """Remember why, for longer than this process lives."""
-        if state.read_json(TRIPPED) is None:
-            when = datetime.now().astimezone().isoformat(timespec="seconds")
-            told = {"code": verdict.code, "reason": verdict.reason, "since": when, "at": state.boottime()}
-            state.write_json(TRIPPED, told)
-            desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
+        """Ask and listen no more, and remember why, for longer than this process lives."""
+        if self.trip_verdict is not None:
+            return
+        self.trip_verdict = verdict
+        self._rest()
+        proof.forget()
+        when = datetime.now().astimezone().isoformat(timespec="seconds")
+        told = {"code": verdict.code, "reason": verdict.reason, "since": when, "at": state.boottime()}
+        state.write_json(TRIPPED, told)
+        desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
 
-    def judge(self) -> Verdict:
-        """Whether the wire is proven; where it is not, a proof is under way when this returns."""
+    def taps(self) -> list[Tap]:
+        """What to select on, so that the ear is heard at once."""
+        return self.ear.taps() if self.ear is not None else []
+
+    def flooded(self) -> bool:
+        return self.ear is not None and self.ear.rests()
+
+    def judge(self, corporate_has_lease: bool) -> Verdict:
+        """Whether the wire is proven and listened to; where it is not, a proof is under way when this returns."""
         if self.plan is None:
             return Verdict(False, "unproven", "nothing is proven yet")
+        for verdict in (self._collect(), self._listen()):
+            if not verdict.ok:
+                return verdict
         cluster = self.plan.interfaces.cluster
-        self._listen_to(self.plan.interfaces.corporate, cluster)
-        if self.foreign is not None:
-            return self.foreign
-        if not proof.holds(cluster):
-            self._start_prover(self._prove)
+        proven = proof.proven_at(cluster)
+        age = state.boottime() - proven if proven is not None else PROOF_LASTS_S
+        if age >= PROOF_LASTS_S:
+            self._ask(lambda cancel: self._both_wires(cancel, corporate_has_lease))
             return Verdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
-        self.served_before = True
-        if state.boottime() - max(self.last_silence, float((proof.read() or {}).get("at", 0))) > PROBE_EVERY_S:
-            self._start_prover(self._ask_again)
+        self.unproven = ""
+        if age > PROBE_EVERY_S:
+            self._ask(lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel))
         return FINE
 
+    def _rest(self) -> None:
+        if self.asking is not None:
+            self.asking.cancel.set()
+        self.asking = None
+        if self.ear is not None:
+            self.ear.close()
+        self.ear = None
+
     def end(self) -> None:
-        self.stop.set()
-        for thread in (self.prover, self.listener):
-            if thread is not None:
-                thread.join(2)
+        asking = self.asking
+        self._rest()
+        if asking is not None:
+            asking.join(2)
 
-    # The proofs
+    # Asking
 
-    def _start_prover(self, work: Callable[[], None]) -> None:
-        if self.prover is not None and self.prover.is_alive():
+    def _ask(self, work: Callable[[threading.Event], Outcome]) -> None:
+        """Have the wires asked, one question at a time; again after a while, or when a cable was touched."""
+        now = self._stamps()
+        if self.asking is not None:
+            if not _same(now, self.asking.before):
+                # What it hears no longer matters; the next question waits for its end.
+                self.asking.cancel.set()
             return
-        if state.boottime() - self.last_try < _TRY_AGAIN_S and self.unproven:
+        if time.monotonic() - self.tried_at < _TRY_AGAIN_S and _same(now, self.tried_on):
             return
-        self.last_try = state.boottime()
-        self.prover = threading.Thread(target=work, daemon=True)
-        self.prover.start()
+        self.tried_at, self.tried_on = time.monotonic(), now
+        self.asking = Asking(work, now, self.wake)
+        self.asking.start()
 
-    def _prove(self) -> None:
-        """Both wires, as long as a link that just came up may need."""
+    def _both_wires(self, cancel: threading.Event, corporate_has_lease: bool) -> Outcome:
+        """As long as a link that just came up may need."""
         if self.plan is None:
-            return
-        nics = self.plan.interfaces
-        before = proof.stamp(nics.cluster)
-        corporate = next((n for n in read_nics() if n.name == nics.corporate), None)
-        leased = corporate is not None and corporate.leased
-        try:
-            seen = proof.look(nics.corporate, nics.cluster, corporate_has_lease=leased, fresh_link=True)
-        except (WizardError, OSError) as error:
-            self.unproven = f"the wire could not be asked: {error}"
-            self._wake()
-            return
+            raise WizardError("there is no plan")
+        return proof.look(
+            self.plan.interfaces.corporate,
+            self.plan.interfaces.cluster,
+            corporate_has_lease=corporate_has_lease,
+            fresh_link=True,
+            stop=cancel,
+        )
+
+    def _stamps(self) -> Stamps:
+        if self.plan is None:
+            return None, None
+        return proof.stamp(self.plan.interfaces.corporate), proof.stamp(self.plan.interfaces.cluster)
+
+    def _collect(self) -> Verdict:
+        """What an asking that is done brought back. A proof only where nobody has touched the cable meanwhile."""
+        asking = self.asking
+        if asking is None or not asking.done:
+            return FINE
+        self.asking = None
+        self.tried_at = time.monotonic()
+        outcome, before = asking.outcome, asking.before[1]
+        if outcome is None:
+            log.warning("the wire could not be asked: %s", asking.error)
+            self.unproven = f"the wire could not be asked: {asking.error}"
+            return FINE
+        silent, verdict = self._judge_both(outcome) if isinstance(outcome, wires.Wires) else _judge_one(outcome)
+        now = self._stamps()[1]
+        if silent and before is not None and before.same_wire(now):
+            proof.write(before)
+        elif not _same(self._stamps(), asking.before):
+            self.unproven = "a cable was moved while the wire was asked; asking again"
+        return verdict
+
+    def _judge_both(self, seen: wires.Wires) -> tuple[bool, Verdict]:
         refused = proof.refusal(seen)
         if refused is not None:
-            self._hear_foreign("foreign-dhcp", refused.message)
-        elif proof.may_serve(seen) and before == proof.stamp(nics.cluster):
-            self.unproven = ""
-            proof.write(nics.cluster)
-        elif proof.may_serve(seen):
-            self.unproven = "the cable was moved while the wire was asked; asking again"
-            self.last_try = 0.0
-        else:
-            self.unproven = wires.explain(seen).in_a_line
-        self._wake()
+            code = "one-wire" if seen.one_wire else "foreign-dhcp"
+            return False, Verdict(False, code, refused.message, tripped=True)
+        self.unproven = wires.explain(seen).in_a_line
+        return proof.may_serve(seen), FINE
 
-    def _ask_again(self) -> None:
-        """The cluster wire alone, while serving: our own answers are not heard."""
+    # Listening
+
+    def _listen(self) -> Verdict:
+        """Have somebody listen behind the NICs as they are now, and judge what was heard."""
         if self.plan is None:
-            return
-        try:
-            result = probe(self.plan.interfaces.cluster, wait=proof.wait_override(), stop=self.stop)
-        except (WizardError, OSError) as error:
-            log.warning("the wire could not be asked: %s", error)
-            return
-        if result.verdict is Heard.ANSWER:
-            self._hear_foreign("foreign-dhcp", _foreign(self.plan.interfaces.cluster, result.servers[0].in_words()))
-        elif result.verdict is Heard.SILENCE:
-            self.last_silence = state.boottime()
-        self._wake()
-
-    # The ear
-
-    def _listen_to(self, corporate: str, cluster: str) -> None:
-        """Have somebody listen behind these NICs, as they are now."""
-        now = (proof.stamp(corporate), proof.stamp(cluster))
-        same = [s.index if s else None for s in self.listening_on] == [s.index if s else None for s in now]
-        if same and self.listener is not None and self.listener.is_alive():
-            return
-        self.listening_on = now
-        self.listener = threading.Thread(target=self._listen, args=(now,), daemon=True)
-        self.listener.start()
-
-    def _listen(self, where: tuple[proof.Stamp | None, proof.Stamp | None]) -> None:
-        """Hear every answer that a DHCP server gives to anybody behind the cluster NIC (ours are not among them),
-        and whatever one of our two NICs sends and the other one hears: then both are on one wire."""
-        corporate, cluster = where
+            return FINE
+        cluster, corporate = read_link(self.plan.interfaces.cluster), read_link(self.plan.interfaces.corporate)
         if cluster is None:
-            return
-        macs = {n.name: n.mac for n in read_nics()}
-        mine = [macs.get(s.nic, "") if s else "" for s in where]
-        with contextlib.ExitStack() as stack:
-            ears: dict[Tap, Callable[[bytes], str]] = {}
-            try:
-                foreign = stack.enter_context(Tap(udp_to_port(CLIENT_PORT)))
-                foreign.listen(cluster.nic)
-                ears[foreign] = _foreign_server
-                # A server's answers may go past us by unicast; that a client takes one is said to everybody.
-                requests = stack.enter_context(Tap(udp_to_port(SERVER_PORT)))
-                requests.listen(cluster.nic)
-                ears[requests] = self._foreign_choice
-                if corporate is not None and all(mine) and mine[0] != mine[1]:
-                    for nic, mac in ((cluster.nic, mine[0]), (corporate.nic, mine[1])):
-                        other = stack.enter_context(Tap(from_mac(mac)))
-                        other.listen(nic)
-                        ears[other] = lambda _frame: "what leaves one of the two NICs comes in at the other"
-                self._hear(ears, where, cluster.nic)
-            except (WizardError, OSError) as error:
-                log.warning("nobody listens behind %s: %s", cluster.nic, error)
-
-    def _foreign_choice(self, frame: bytes) -> str:
-        server = chosen_server(frame)
-        if not server or self.plan is None or IPAddress(server) in self.plan.network.cidr:
-            return ""
-        return f"a client there took the address that {server} offered: a DHCP server that answered it"
-
-    def _hear(self, ears: dict[Tap, Callable[[bytes], str]], where: object, cluster: str) -> None:
-        while not self.stop.is_set() and self.listening_on == where:
-            ready, _, _ = select.select(list(ears), [], [], _LISTEN_S)
-            for tap in ready:
-                heard = tap.receive(0)
-                who = ears[tap](heard[0]) if heard is not None and heard[0] else ""
-                if who:
-                    self._hear_foreign("foreign-dhcp" if "answered" in who else "one-wire", _foreign(cluster, who))
-                    return
-
-    def _hear_foreign(self, code: str, reason: str) -> None:
-        with self.lock:
-            if self.foreign is None:
-                self.foreign = Verdict(False, code, reason, tripped=True)
-        self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self.waker.send(b"w")
+            return Verdict(False, "deaf", f"{self.plan.interfaces.cluster} is gone")
+        if corporate is not None and not corporate.up:
+            corporate = None
+        if self.ear is not None and not self.ear.is_behind(cluster, corporate):
+            self.ear.close()
+            self.ear = None
+        try:
+            self.ear = self.ear or Ear(cluster, corporate, self.plan.network.cidr)
+            self.ear.mark()
+            code, heard = self.ear.hear()
+        except (WizardError, OSError) as error:
+            if self.ear is not None:
+                self.ear.close()
+            self.ear = None
+            return Verdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
+        return Verdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True) if code else FINE
 
 
-def _foreign_server(frame: bytes) -> str:
-    """Which DHCP server answered somebody in this frame; "" where none did."""
-    reply = parse_reply(frame)
-    if reply is None or not reply.decides:
-        return ""
-    offer = reply.offer
-    return f"{offer.server_id or offer.source_ip} ({offer.source_mac}) answered a client there"
+def _judge_one(result: ProbeResult) -> tuple[bool, Verdict]:
+    if result.verdict is Heard.ANSWER:
+        reason = _foreign(result.nic, result.servers[0].in_words())
+        return False, Verdict(False, "foreign-dhcp", reason, tripped=True)
+    if result.verdict is not Heard.SILENCE:
+        log.warning("the wire could not be asked again: %s", result.reason)
+    return result.verdict is Heard.SILENCE, FINE
+
+
+def _same(now: Stamps, then: Stamps) -> bool:
+    return all(one is other if one is None else one.same_wire(other) for one, other in zip(now, then, strict=True))
 
 
 def _foreign(nic: str, who: str) -> str:

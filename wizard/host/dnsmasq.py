@@ -7,10 +7,12 @@ import pwd
 import re
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from wizard.host import processes
 from wizard.host.commands import environment, find, run
+from wizard.host.files import make_directory
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.render import DHCP_UID
@@ -45,7 +47,7 @@ def prepare(uid: int) -> None:
     Raises WizardError where the lease file is something else than a plain file: dnsmasq would follow a link.
     """
     for directory in (Path(paths.DNSMASQ_RUN), Path(paths.LEASES).parent):
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
     os.chown(paths.DNSMASQ_RUN, uid, uid)
     for file, mode in ((paths.LEASES, 0o644), (paths.DNSMASQ_LOG, 0o644)):
         try:
@@ -63,15 +65,18 @@ def check(conf: str) -> None:
     run("dnsmasq", "--test", f"--conf-file={conf}")
 
 
-def spawn(uid: int) -> subprocess.Popen[bytes]:
+def spawn(uid: int, no_dhcp_on: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start dnsmasq in the foreground, as our child, on the live configuration.
 
-    A plain Popen and not sh: the child must be ours to wait for, with no thread between.
+    `no_dhcp_on`: NICs to give no DHCP on, beside those that the configuration says: the ones that happen to be
+    here now, which a file would have to be written anew for each time.
+    A plain Popen and not sh: the child must be ours to wait for, and it dies with the thread that starts it.
     """
     path = find("dnsmasq")
     if path is None:
         raise WizardError("dnsmasq is not installed", "sudo apt install dnsmasq-base")
     argv = [path, "--keep-in-foreground", f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}"]
+    argv += [f"--no-dhcp-interface={nic}" for nic in no_dhcp_on]
     if uid == 0:
         # One user only: there is nobody to change to, and setgroups is forbidden.
         argv += ["--user=root", "--group="]
@@ -97,7 +102,7 @@ def dhcp_sockets(pid: int) -> list[str]:
     return found
 
 
-def reload_hosts(process: processes.Process) -> bool:
+def reload_hosts(process: processes.Process | None) -> bool:
     """Have dnsmasq read its reservations again."""
     return processes.send(process, signal.SIGHUP, CONF)
 

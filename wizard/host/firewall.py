@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from wizard.host import armed as armed_set
 from wizard.host.commands import CommandFailed, find, run, works
+from wizard.host.files import read_text
 from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
@@ -56,8 +59,20 @@ def changes(path: str) -> list[str]:
     for line in difflib.ndiff(expected.splitlines(), loaded.splitlines()):
         if line[:2] in ("- ", "+ ") and line[2:].strip() not in ("", "}"):
             found.append(f"{'missing' if line[0] == '-' else 'added'} in {name}: {line[2:].strip()}")
-    status = script(path, "status").splitlines()
-    return found + [" ".join(line.split()) for line in status if line.endswith((": ours is missing", ": off"))]
+    return found + troubles(path)
+
+
+def troubles(path: str) -> list[str]:
+    """What the nat.sh at `path` says is not as it should be, a line each, but for the forwarding of a NIC that is
+    away: it comes back with the NIC. Raises CommandFailed where the script does not work.
+    """
+    found = []
+    for line in (" ".join(line.split()) for line in script(path, "status").splitlines()):
+        nic = line.removeprefix("forward ").removesuffix(": off")
+        away = line.endswith(": off") and not Path(f"/proc/sys/net/ipv4/conf/{nic}").exists()
+        if line.endswith((": ours is missing", ": ours is behind others", ": not loaded", ": off")) and not away:
+            found.append(line)
+    return found
 
 
 def _without_armed(listing: str) -> str:
@@ -97,15 +112,25 @@ def remove_everything() -> list[str]:
 def restore_forwarding() -> list[str]:
     """Put the NICs' forwarding switches back to what nat.sh found; on which NICs. Needs no nat.sh."""
     restored = []
+    all_of_them = Path(paths.RUN, "ip_forward")
+    was_on = (read_text(str(all_of_them)) or "").strip() == "1"
     for saved in sorted(Path(paths.RUN).glob("forwarding.*")):
         nic = saved.name.removeprefix("forwarding.")
         switch = Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding")
-        # Somebody who threw the global switch since needs them all.
+        # Where somebody threw the global switch since, every NIC goes by it.
         if switch.exists() and Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "0":
-            switch.write_text(saved.read_text())
+            switch.write_text("0" if was_on else saved.read_text())
             restored.append(f"forwarding on {nic}")
         saved.unlink()
+    all_of_them.unlink(missing_ok=True)
     return restored
+
+
+def follow(nic: str, now: str) -> None:
+    """What is remembered of a NIC's forwarding goes with it to the name that it has now."""
+    if nic != now:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{paths.RUN}/forwarding.{nic}").rename(f"{paths.RUN}/forwarding.{now}")
 
 
 def _iptables_table_exists(program: str) -> bool:
@@ -139,26 +164,36 @@ def foreign_drops(nic: str) -> list[tuple[str, str, str]]:
 
 
 def arm(index: int) -> None:
-    """Let our DHCP answers out by the NIC with this index, for the next few seconds."""
-    element = f"{{ {index} timeout {ARMED_SECONDS}s }}"
-    name = " ".join(TABLE)
-    # In one transaction: adding alone would leave the old element's time running.
-    run(
-        "nft",
-        "-f",
-        "-",
-        stdin=(
-            f"add element {name} armed {element}\n"
-            f"delete element {name} armed {{ {index} }}\n"
-            f"add element {name} armed {element}\n"
-        ),
-    )
+    """Let our DHCP answers out by the NIC with this index, for the next few seconds. Raises WizardError."""
+    armed_set.arm(index, ARMED_SECONDS)
 
 
 def disarm() -> None:
-    """Mute our DHCP now."""
-    if table_loaded():
-        run("nft", "flush", "set", *TABLE, "armed")
+    """Mute our DHCP now. Raises WizardError."""
+    try:
+        armed_set.disarm()
+    except armed_set.ArmingFailed:
+        # A kernel without nftables, for one, has nothing to mute.
+        if table_loaded():
+            raise
+
+
+def guarded(uid: int) -> bool:
+    """Whether the packet filter keeps this user's DHCP answers and router advertisements to the armed NIC."""
+    try:
+        chain = run("nft", "--numeric", "list", "chain", *TABLE, "guard")
+    except CommandFailed:
+        return False
+    ours = [line for line in chain.splitlines() if f" skuid {uid} " in f" {line.strip()} " and "oif != @armed" in line]
+    kinds = ("udp sport { 67, 547 }", "icmpv6 type")
+    hooked = "hook output" in chain
+    return hooked and all(any(kind in line and line.endswith("drop") for line in ours) for kind in kinds)
+
+
+def guarded_uid(script_text: str) -> int | None:
+    """The user that the rules in this nat.sh guard, or None."""
+    found = re.search(r"^\s*meta skuid (\d+) udp sport", script_text, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def armed() -> bool:

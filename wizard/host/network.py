@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from wizard.host import interfaces_file
 from wizard.host.commands import CommandFailed, find, run
 from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.host.link_image import link_state
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
 Record = dict[str, Any]
-_LINK_LOCAL_PATIENCE_S = 3.0
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*")
 
 
@@ -72,92 +70,9 @@ def keeper() -> Keeper:
     return Ifupdown()
 
 
-def link_state(nic: str) -> Record:
-    """Link flag and addresses of a NIC: {nic, present, up, addresses: [{cidr, scope, more}]}, where `more` are the
-    words that `ip` needs beside; {nic, present: False}."""
-    try:
-        found = json.loads(run("ip", "-j", "addr", "show", "dev", nic))
-    except CommandFailed:
-        return {"nic": nic, "present": False}
-    entry: Record = next((e for e in found if e.get("ifname")), {})
-    addresses = [
-        {
-            "cidr": f"{a['local']}/{a['prefixlen']}",
-            "scope": a.get("scope", "global"),
-            "more": _words_beside(a, nic),
-        }
-        for a in entry.get("addr_info", [])
-        if "local" in a and not a.get("dynamic")
-    ]
-    return {"nic": nic, "present": True, "up": "UP" in entry.get("flags", []), "addresses": addresses}
-
-
-def _words_beside(address: Record, nic: str) -> list[str]:
-    words = [word for word in ("nodad", "noprefixroute", "mngtmpaddr") if address.get(word)]
-    words += ["peer", f"{address['address']}/{address['prefixlen']}"] if "address" in address else []
-    words += ["broadcast", address["broadcast"]] if "broadcast" in address else []
-    words += ["label", address["label"]] if address.get("label", nic) != nic else []
-    return words
-
-
-def routes_over(nic: str) -> list[str]:
-    """The routes over a NIC that the kernel will not make by itself, as `ip` takes them."""
-    found = []
-    for family in ("-4", "-6"):
-        try:
-            listed = run("ip", family, "route", "show", "dev", nic)
-        except CommandFailed:
-            continue
-        lines = [re.sub(r" (linkdown|dead|pref \w+|expires \w+)", "", line).strip() for line in listed.splitlines()]
-        found += [f"{family} {line}" for line in lines if not re.search(r" proto (kernel|ra|dhcp)\b", line)]
-    return found
-
-
 def has_address(nic: str, cidr: str) -> bool:
     state = link_state(nic)
     return bool(state.get("up")) and any(a["cidr"] == cidr for a in state.get("addresses", []))
-
-
-def restore_link(image: Record) -> None:
-    """Bring link flag, addresses and (where the image has them) routes of a NIC back to what was seen. A NIC that
-    is gone has nothing to give back."""
-    nic = str(image["nic"])
-    now = link_state(nic)
-    if not image.get("present") or not now["present"]:
-        return
-    wanted = {a["cidr"] for a in image["addresses"]}
-    for address in now["addresses"]:
-        if address["cidr"] not in wanted and not _made_by_kernel(address):
-            run("ip", "addr", "del", address["cidr"], "dev", nic, ok=(0, 2))
-    if image["up"] != now["up"]:
-        run("ip", "link", "set", "dev", nic, "up" if image["up"] else "down")
-    present = {a["cidr"] for a in link_state(nic)["addresses"]}
-    for address in image["addresses"]:
-        if address["cidr"] not in present and not _made_by_kernel(address):
-            # An address with a peer has its prefix there.
-            cidr = address["cidr"].partition("/")[0] if "peer" in address["more"] else address["cidr"]
-            run("ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
-    for route in image.get("routes", []) if image["up"] else []:
-        if route not in routes_over(nic):
-            family, *words = route.split()
-            run("ip", family, "route", "replace", *words, "dev", nic)
-    _await_link_local(nic, image)
-
-
-def _made_by_kernel(address: Record) -> bool:
-    """IPv6 link-local addresses come and go with the link."""
-    return address["scope"] == "link" and ":" in address["cidr"]
-
-
-def _await_link_local(nic: str, image: Record) -> None:
-    """Where the NIC had its IPv6 link-local address, wait until the kernel has made and proven it again."""
-    wanted = {a["cidr"] for a in image["addresses"] if _made_by_kernel(a)}
-    deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
-    while image["up"] and wanted and time.monotonic() < deadline:
-        listed = run("ip", "-6", "addr", "show", "dev", nic, "scope", "link")
-        if all(cidr in listed for cidr in wanted) and "tentative" not in listed:
-            return
-        time.sleep(0.05)
 
 
 def nic_of(config: str) -> str:
@@ -167,9 +82,15 @@ def nic_of(config: str) -> str:
 
 
 def release(nic: str, config: str) -> bool:
-    """Take a NIC out of its manager's hands, whatever `config` it was raised with; whether it was in them."""
+    """Take a NIC out of its manager's hands, whatever `config` it was raised with; whether it was in them.
+
+    Where that name belongs to another NIC by now than the one that `config` is for, it is only forgotten.
+    """
     if not keeper().holds(nic):
         return False
+    if _names_another(nic, read_text(config) or ""):
+        Path(state_file(nic)).write_text("", encoding="utf-8")
+        return True
     try:
         keeper().down(nic, config)
     except CommandFailed:
@@ -177,6 +98,14 @@ def release(nic: str, config: str) -> bool:
         if link_state(nic)["present"]:
             raise
     return True
+
+
+def _names_another(nic: str, config: str) -> bool:
+    wanted = re.search(r"^\s+pre-up ip -o link show dev (\S+) \| grep -qiF (\S+)$", config, re.MULTILINE)
+    if wanted is None or wanted[1] != nic:
+        return False
+    now = link_state(nic)
+    return bool(now["present"]) and wanted[2].lower() not in now["macs"]
 
 
 def take_down(config: str) -> bool:
@@ -222,7 +151,7 @@ def main_file_for(text: str, nic: str) -> str:
     return interfaces_file.edited_anew(text, nic)
 
 
-def main_file_restored(text: str, _keep_source: bool = False) -> str:
+def main_file_restored(text: str) -> str:
     """The text without what we did to it, whatever else has been changed in it since."""
     return interfaces_file.restored(text)
 
@@ -315,17 +244,3 @@ def other_files() -> list[str]:
     """Files of other people under interfaces.d."""
     found = Path(paths.INTERFACES_FILE).parent.glob("*")
     return sorted(str(f) for f in found if str(f) != paths.INTERFACES_FILE)
-
-
-def other_stanzas(nic: str, directory: str = "/etc/network/interfaces.d") -> list[str]:
-    """Files of other people under interfaces.d that configure this NIC too."""
-    pattern = re.compile(rf"^\s*iface\s+{re.escape(nic)}(\s|$)", re.MULTILINE)
-    found = []
-    for file in sorted(Path(directory).glob("*")):
-        if str(file) != paths.INTERFACES_FILE and file.is_file():
-            try:
-                if pattern.search(file.read_text(errors="replace")):
-                    found.append(str(file))
-            except OSError:
-                continue
-    return found

@@ -74,6 +74,14 @@ def alive(process: Process | None, *words: str) -> bool:
     return all(any(word in part for part in line) for word in words)
 
 
+def stopped(process: Process | None, *words: str) -> bool:
+    """Whether this process runs no further: somebody sent it SIGSTOP, or traces it."""
+    if process is None or not alive(process, *words):
+        return False
+    seen = _stat(process.pid)
+    return seen is not None and seen[0] in "Tt"
+
+
 def stop(process: Process | None, *words: str, patience: float = 5.0) -> bool:
     """End a process: SIGTERM, then SIGKILL after `patience` seconds. True when it is gone.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -78,13 +79,20 @@ class Laboratory:
         sign = self._front.stdout
         if not sign or not select.select([sign], [], [], START_SECONDS)[0] or sign.readline() != "ready\n":
             raise LabFailed(f"the laboratory did not start: {self.said() or f'no sign in {START_SECONDS:g} s'}")
-        waiting = next(process for process in self._descendants() if process.name() in ("sh", "cat"))
-        self.env = waiting.environ()
-        self.init = waiting.ppid()
+        self.init, self.env = self._found_inside()
         # The kernel gives a namespace's number to the next one as soon as nobody holds the old one.
         self._held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
         kinds = ("mnt", "net", "pid", "uts", "user")
         self._namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
+
+    def _found_inside(self) -> tuple[int, dict[str, str]]:
+        """The laboratory's first process, and the environment that a command has in there."""
+        for process in self._descendants():
+            # Others come and go while one looks.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() in ("sh", "cat"):
+                    return process.ppid(), process.environ()
+        raise LabFailed(f"the laboratory ended at once: {self.said()}")
 
     def _descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.front.pid).children(recursive=True)

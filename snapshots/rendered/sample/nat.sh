@@ -55,7 +55,9 @@ table inet ciao_gateway {
         meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
         # A refusal (DHCPNAK) is for the plan's own nodes: whoever else came with an address from elsewhere may
         # be on a wire that is not ours. Bytes 248 to 250 of UDP: option 53, the message type; 36 to 41: the MAC.
-        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xb8aeed7b7258, 0xc03fd567a1fb } counter name muted drop
+        # But for "address in use" (267 to 270: "in u"): machines that boot in a burst are offered one address,
+        # and those who come second have to hear of it, or they wait.
+        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,2136,32 != 0x696e2075 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xb8aeed7b7258, 0xc03fd567a1fb } counter name muted drop
         oifname "eth0" udp sport { 67, 547 } counter name muted drop
     }
 
@@ -131,6 +133,11 @@ judges() {
     "$1" -w 5 -S "$2" 2>/dev/null | grep -v -e "^-P $2 ACCEPT" -e "-j CIAO-$2\$" | grep -q .
 }
 
+# Whether our jump is the first rule of a chain, PROGRAM CHAIN.
+is_first() {
+    [ "$("$1" -w 5 -S "$2" 2>/dev/null | grep -m 1 '^-A')" = "-A $2 -j CIAO-$2" ]
+}
+
 accepts() {
     case $1 in
     FORWARD)
@@ -156,7 +163,13 @@ neighbours_up() {
         for chain in FORWARD INPUT OUTPUT; do
             judges "$program" "$chain" || continue
             # Asked before: iptables-legacy-restore holds the lock that this needs.
-            jump=$("$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || echo "-I $chain 1 -j CIAO-$chain")
+            jump=
+            if ! is_first "$program" "$chain"; then
+                jump="-I $chain 1 -j CIAO-$chain"
+                # What has come to stand before it may drop what is ours.
+                ! "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || jump="-D $chain -j CIAO-$chain
+$jump"
+            fi
             # One transaction: the chain is emptied and filled, everything else kept.
             {
                 echo '*filter'
@@ -183,12 +196,15 @@ neighbours_status() {
     for program in $(iptables_here); do
         for chain in FORWARD INPUT OUTPUT; do
             judges "$program" "$chain" || continue
-            if [ "$("$program" -w 5 -S "CIAO-$chain" 2>/dev/null | grep -c '^-A')" -eq "$(accepts "$chain" | wc -l)" ] &&
-                "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null; then
-                echo "accepts   $program $chain: ours is in place"
-            else
+            if [ "$("$program" -w 5 -S "CIAO-$chain" 2>/dev/null | grep -c '^-A')" -ne "$(accepts "$chain" | wc -l)" ] ||
+                ! "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null; then
                 echo "accepts   $program $chain: ours is missing"
                 missing=1
+            elif ! is_first "$program" "$chain"; then
+                echo "accepts   $program $chain: ours is behind others"
+                missing=1
+            else
+                echo "accepts   $program $chain: ours is in place"
             fi
         done
     done
@@ -198,6 +214,7 @@ neighbours_status() {
 # Docker decides by it whether to close FORWARD.
 forwarding_up() {
     mkdir -p "$RUN"
+    [ -e "$RUN/ip_forward" ] || cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward"
     for nic in "$CORPORATE" "$CLUSTER"; do
         switch=/proc/sys/net/ipv4/conf/$nic/forwarding
         [ -e "$switch" ] || continue
@@ -210,12 +227,15 @@ forwarding_down() {
     for saved in "$RUN"/forwarding.*; do
         [ -e "$saved" ] || continue
         switch=/proc/sys/net/ipv4/conf/${saved#"$RUN/forwarding."}/forwarding
-        # Docker and others need the global switch; where it was thrown since, forwarding stays.
+        # Docker and others need the global switch; where it was thrown since, every NIC goes by it.
+        before=$(cat "$saved")
+        [ "$(cat "$RUN/ip_forward" 2>/dev/null)" != 1 ] || before=0
         if [ -e "$switch" ] && [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
-            [ "$(cat "$switch")" = "$(cat "$saved")" ] || cat "$saved" >"$switch"
+            [ "$(cat "$switch")" = "$before" ] || echo "$before" >"$switch"
         fi
         rm -f "$saved"
     done
+    rm -f "$RUN/ip_forward"
 }
 
 case ${1-} in

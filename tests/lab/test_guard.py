@@ -1,0 +1,387 @@
+"""The guard while it serves: what mutes it at once, what trips it, and what it comes back from by itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.guarding import (
+    RUN,
+    STRANGERS,
+    VMS,
+    actor,
+    armed,
+    asking,
+    await_mode,
+    exchange_names,
+    had_a_lease,
+    is_running,
+    kill,
+    muted,
+    report,
+    seconds_until,
+    sh,
+    start_serve,
+    steadily,
+    told,
+)
+from tests.lab.support import NODES, apply, await_nodes, ciao, ciao_json, whole
+from tests.lab.support import differences as differ
+from wizard.host.firewall import ARMED_SECONDS
+from wizard.lab.control import Laboratory
+from wizard.lab.world import LAPTOP_MACS
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("guard")]
+
+GATEWAY = "192.168.0.200"
+MILLISECONDS = 0.2
+"""What counts as at once on a machine that has other things to do."""
+
+
+@pytest.fixture(scope="module")
+def world(lab_possible: None) -> Iterator[Laboratory]:
+    """The example, applied; the nodes have their leases. A rogue sits on each switch, without an address."""
+    with Laboratory() as lab:
+        had_a_lease(lab, [*STRANGERS, *VMS])
+        apply(lab)
+        await_nodes(lab)
+        lab.machine("add", "rogue", "--mac", "00:1b:21:00:00:66", "--no-dhcp")
+        lab.machine("add", "guest", "--mac", "00:1b:21:00:00:67", "--no-dhcp", "--switch", "corporate")
+        yield lab
+
+
+@pytest.fixture
+def served(world: Laboratory) -> Laboratory:
+    """Armed, whatever the test before did to cables, addresses and the guard."""
+    sh(world, "machine part; machine move eth1 cluster; machine plug eth1; machine plug eth0", check=False)
+    sh(world, f"ip route del default dev eth1; ip address del {GATEWAY}/24 dev eth0", check=False)
+    state = told(world)
+    if state["mode"] == "tripped":
+        # Quicker than an apply, which another test is about.
+        kill(world, state["process"], "TERM")
+        world.wait_for(lambda: not is_running(world, state["process"]))
+        sh(world, f"rm {RUN}/tripped.json")
+    if not is_running(world, state["process"]):
+        start_serve(world)
+    await_mode(world, "armed")
+    return world
+
+
+# Cables
+
+
+def test_a_pulled_cable_mutes_in_milliseconds_and_a_proven_wire_is_served_again(served: Laboratory) -> None:
+    with actor(served, None, "watch", "eth1") as watch:
+        served.machine("unplug", "eth1")
+        await_mode(served, "muted", code="no-carrier")
+        served.machine("plug", "eth1")
+        await_mode(served, "armed")
+        seen = watch.end()
+    moments = {what: at for at, what in reversed(seen) if what != "armed"}
+    back = next(at for at, what in seen if what == "armed" and at > moments["up"])
+    mute = 1000 * (moments["muted"] - moments["down"])
+    report(f"muted {mute:.1f} ms after the link went down, armed {back - moments['up']:.1f} s after it was up again")
+    assert 0 <= moments["muted"] - moments["down"] < MILLISECONDS
+    # One second of listening and half a one for the marks; a proven wire is served within five.
+    assert back - moments["up"] < 1.5 + 5
+    assert moments["up"] + 1 < back
+    served.machine("reboot", "compute1")
+    await_nodes(served)
+
+
+def test_joined_switches_trip_before_any_stranger_is_answered(served: Laboratory) -> None:
+    with asking(served, "guest", macs=[*STRANGERS, *VMS], every=0.2) as asked:
+        plugged = time.monotonic()
+        served.machine("join")
+        joined = time.monotonic()
+        stopped = seconds_until(lambda: not armed(served), plugged)
+        state = await_mode(served, "tripped")
+        tripped = time.monotonic()
+        assert steadily(lambda: not armed(served), 1)
+        found = asked.end()
+    report(f"stopped {stopped:.2f} s after the switches were joined, which took {joined - plugged:.2f} s itself")
+    assert stopped < 5
+    ours = {mac: [o for o in seen["offers"] if o[0] == GATEWAY] for mac, seen in found.items()}
+    assert all(seen["offers"] for seen in found.values()), "the corporate server did not answer either"
+    assert not any(ours[mac] for mac in STRANGERS)
+    assert not [offer for offers in ours.values() for offer in offers if offer[2] > tripped]
+    assert "eth1" in state["reason"]
+    assert state["dnsmasq"] is None
+
+
+def test_a_foreign_server_that_answers_a_node_trips_at_once(served: Laboratory) -> None:
+    with actor(served, "rogue", "serve", "eth0", "10.9.0.1"), asking(served, "compute1", macs=["02:00:00:00:77:01"]):
+        state = await_mode(served, "tripped", code="foreign-dhcp")
+    assert "10.9.0.1 (02:aa:bb:cc:dd:01)" in state["reason"]
+    assert "eth1" in state["reason"]
+
+
+def test_a_client_that_takes_a_foreign_servers_offer_trips_at_once(served: Laboratory) -> None:
+    """The server's own answers went past us, from port to port of the switch."""
+    taking = {"02:00:00:00:77:02": ["10.9.0.1", "10.9.0.77"]}
+    with asking(served, "rogue", choosing=taking):
+        state = await_mode(served, "tripped", code="foreign-dhcp")
+    assert "10.9.0.1" in state["reason"]
+
+
+def test_a_client_that_takes_our_own_offer_is_no_alarm(served: Laboratory) -> None:
+    with asking(served, "rogue", choosing={"02:00:00:00:77:03": [GATEWAY, "192.168.0.77"]}):
+        assert steadily(lambda: told(served)["mode"] == "armed", 1.5), told(served)
+
+
+def test_tripped_is_shown_and_stays_until_a_fresh_proof(served: Laboratory) -> None:
+    served.machine("join")
+    # Nobody asks for an address: it is our own mark that tells.
+    state = await_mode(served, "tripped", code="one-wire", deadline=5)
+    shown = ciao(served, "status")
+    assert shown.returncode == 1
+    assert shown.stdout.startswith(f"tripped: {state['reason']}")
+    assert ciao_json(served, "status")["state"] == "tripped"
+
+    before = whole(served)
+    refused = ciao(served, "apply", "--yes")
+    assert refused.returncode == 1
+    assert "both NICs are on one network" in refused.stderr
+    assert not differ(told_apart(before), told_apart(whole(served)))
+
+    served.machine("part")
+    kill(served, state["process"], "TERM")
+    served.wait_for(lambda: not is_running(served, state["process"]))
+    start_serve(served)
+    again = await_mode(served, "tripped")
+    assert again["reason"] == state["reason"]
+    assert steadily(lambda: told(served).get("mode") == "tripped" and not armed(served), 2)
+
+    apply(served)
+    await_mode(served, "armed")
+    assert ciao(served, "status").returncode == 0
+
+
+def told_apart(machine: dict[str, Any]) -> dict[str, Any]:
+    """Without what an apply notes and says of itself."""
+    own = ("/var/lib/ciao-wizard", *(f"{RUN}/{name}" for name in ("e", "l", "o", "before")))
+    files = {path: what for path, what in machine["files"].items() if not path.startswith(own) or f"{RUN}/live" in path}
+    return {**machine, "files": files}
+
+
+# Its own death
+
+
+def test_a_killed_guard_takes_dnsmasq_along_and_nobody_is_answered(served: Laboratory) -> None:
+    state, offers = told(served), counted_offers(served)
+    with asking(served, "rogue", macs=VMS, every=0.05) as asked:
+        served.wait_for(lambda: counted_offers(served) > offers, 10, "our offers")
+        died = time.monotonic()
+        kill(served, state["process"], "KILL")
+        gone = seconds_until(lambda: not is_running(served, state["dnsmasq"]), died)
+        empty = seconds_until(lambda: not armed(served), died)
+        found = asked.end()
+    last = max(offer[2] for seen in found.values() for offer in seen["offers"])
+    report(f"killed: last answer {last - died:+.3f} s, dnsmasq gone {gone:.2f} s, the set empty {empty:.2f} s after")
+    assert last - died < ARMED_SECONDS
+    assert gone < 1
+    assert empty < ARMED_SECONDS + 0.5
+    start_serve(served)
+    await_mode(served, "armed")
+
+
+def counted_offers(lab: Laboratory) -> int:
+    log = lab.run(["grep", "-c", "DHCPOFFER(eth1)", f"{RUN}/dnsmasq.log"], check=False).stdout
+    return int(log or 0)
+
+
+def test_a_guard_that_hangs_is_mute_by_itself_and_goes_on_when_it_can(served: Laboratory) -> None:
+    state, offers = told(served), counted_offers(served)
+    with asking(served, "rogue", macs=VMS, every=0.05) as asked:
+        served.wait_for(lambda: counted_offers(served) > offers, 10, "our offers")
+        before = muted(served)
+        hung = time.monotonic()
+        kill(served, state["process"], "STOP")
+        empty = seconds_until(lambda: not armed(served), hung)
+        served.wait_for(lambda: muted(served) > before, 5, "answers that were held back")
+        found = asked.end()
+    kill(served, state["process"], "CONT")
+    served.wait_for(lambda: armed(served), 5, "armed again")
+    last = max(offer[2] for seen in found.values() for offer in seen["offers"])
+    report(f"stopped: last answer {last - hung:.2f} s, the set empty {empty:.2f} s after")
+    assert 0 < last - hung < ARMED_SECONDS + 0.2
+    assert is_running(served, state["dnsmasq"])
+
+
+def test_what_was_armed_before_a_start_is_not_taken_over(served: Laboratory) -> None:
+    """A guard that starts has proven nothing yet, whatever the one before it had armed a moment ago."""
+    state = told(served)
+    served.run(["rm", f"{RUN}/live/proof.json"])
+    kill(served, state["process"], "KILL")
+    assert armed(served)
+    start_serve(served)
+    await_mode(served, "muted", code="unproven")
+    assert not armed(served)
+    await_mode(served, "armed")
+
+
+def test_there_is_only_one_guard_and_one_dnsmasq(served: Laboratory) -> None:
+    """A second dnsmasq would share the port in silence, and write the same lease file."""
+    state = told(served)
+    second = served.run([sys.executable, "-P", "-m", "wizard", "serve"], check=False)
+    assert second.returncode == 1
+    assert "another guard runs already" in second.stderr
+    assert told(served) == state
+    assert is_running(served, state["process"])
+    assert served.run(["ss", "-H", "-lunp", "sport = :67"]).stdout.count("pid=") == 1
+
+
+def test_dnsmasq_is_told_of_every_other_nic_and_has_no_more_rights_than_it_needs(served: Laboratory) -> None:
+    pid = told(served)["dnsmasq"]["pid"]
+    line = sh(served, f"tr '\\0' ' ' </proc/{pid}/cmdline")
+    assert "--no-dhcp-interface=eth0" in line
+    assert "--no-dhcp-interface=eth1" not in line
+    status = dict(row.split(":\t", 1) for row in sh(served, f"cat /proc/{pid}/status").splitlines() if ":\t" in row)
+    if served.run(["id", "-u"]).stdout == "0\n" and status["Uid"].split()[0] == "0":
+        pytest.skip("there is one user only in here")
+    assert len({*status["Uid"].split()}) == 1
+    assert status["Groups"].strip() == ""
+    net_bind_service, net_admin, net_raw = 1 << 10, 1 << 12, 1 << 13
+    for held in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(status[held], 16) == net_bind_service | net_admin | net_raw, held
+
+
+# Which NIC it is
+
+
+def test_exchanged_names_mute_and_then_trip_with_the_mac_that_was_expected(served: Laboratory) -> None:
+    exchange_names(served)
+    try:
+        served.wait_for(lambda: not armed(served), 2, "muted")
+        state = await_mode(served, "tripped", code="other-nic")
+        assert f"expected {LAPTOP_MACS['eth1']}" in state["reason"]
+        assert f"found {LAPTOP_MACS['eth0']}" in state["reason"]
+        assert state["dnsmasq"] is None
+    finally:
+        exchange_names(served)
+        served.run(["sh", "-c", "ip address replace 192.168.0.200/24 dev eth1; ifdown --force eth0; ifup eth0"])
+
+
+def test_a_nic_that_was_away_and_is_back_is_raised_and_served_again(served: Laboratory) -> None:
+    """As a USB NIC that is unplugged and plugged in: the same MAC, another index, no address, down."""
+    before = served.run(["cat", "/sys/class/net/eth1/ifindex"]).stdout
+    served.run(["ip", "link", "delete", "eth1"])
+    await_mode(served, "muted", code="nic-gone")
+    assert not armed(served)
+    come = ["ip", "link", "add", "eth1", "address", LAPTOP_MACS["eth1"], "type", "veth", "peer", "name"]
+    served.run([*come, "laptop-eth1", "netns", "switch"])
+    served.run(["ip", "-n", "switch", "link", "set", "laptop-eth1", "master", "cluster", "up"])
+    await_mode(served, "armed", deadline=20)
+    assert served.run(["cat", "/sys/class/net/eth1/ifindex"]).stdout != before
+    served.machine("reboot", "compute1")
+    await_nodes(served)
+    assert ciao(served, "status").returncode == 0, ciao(served, "status").stdout
+
+
+def test_another_nic_under_the_same_name_trips(served: Laboratory) -> None:
+    served.run(["ip", "link", "set", "eth1", "address", "00:1b:21:00:00:99"])
+    try:
+        served.wait_for(lambda: not armed(served), 2, "muted")
+        state = await_mode(served, "tripped", code="other-nic")
+    finally:
+        served.run(["ip", "link", "set", "eth1", "address", LAPTOP_MACS["eth1"]])
+    assert f"expected {LAPTOP_MACS['eth1']}, found 00:1b:21:00:00:99" in state["reason"]
+
+
+def test_somebody_with_our_mac_on_the_other_wire_is_no_loop(served: Laboratory) -> None:
+    with (
+        asking(served, "guest", macs=[LAPTOP_MACS["eth1"]], every=0.1),
+        asking(served, "rogue", macs=[LAPTOP_MACS["eth0"]], every=0.1),
+    ):
+        assert steadily(lambda: told(served)["mode"] == "armed", 2), told(served)
+
+
+# Its address and its routes
+
+
+def test_without_its_address_it_is_mute_and_says_where_that_is(served: Laboratory) -> None:
+    served.run(["ip", "address", "del", f"{GATEWAY}/24", "dev", "eth1"])
+    assert "no NIC" in await_mode(served, "muted", code="address")["reason"]
+    assert not armed(served)
+    served.run(["ip", "address", "add", f"{GATEWAY}/24", "dev", "eth0"])
+    served.wait_for(lambda: "it is on eth0" in told(served)["reason"])
+    served.run(["ip", "address", "add", f"{GATEWAY}/24", "dev", "eth1"])
+    served.wait_for(lambda: "it is on eth0, eth1" in told(served)["reason"])
+    assert not armed(served)
+    served.run(["ip", "address", "del", f"{GATEWAY}/24", "dev", "eth0"])
+    await_mode(served, "armed")
+
+
+def test_a_default_route_over_the_cluster_nic_trips(served: Laboratory) -> None:
+    served.run(["ip", "route", "add", "default", "via", NODES["controller"], "metric", "500"])
+    state = await_mode(served, "tripped", code="default-route")
+    assert "default route" in state["reason"]
+    served.run(["ip", "route", "del", "default", "via", NODES["controller"]])
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["alone", "with the corporate NIC"])
+def test_a_cluster_nic_that_is_put_into_a_bridge_is_no_longer_served(served: Laboratory, both: bool) -> None:
+    served.run(["ip", "link", "add", "br0", "type", "bridge"])
+    try:
+        for nic in ("eth0", "eth1") if both else ("eth1",):
+            served.run(["ip", "link", "set", nic, "master", "br0"])
+        served.wait_for(lambda: not armed(served), 2, "muted")
+        state = await_mode(served, *(("tripped",) if both else ("muted",)))
+        assert "br0" in state["reason"]
+    finally:
+        served.run(["ip", "link", "delete", "br0"])
+
+
+# Its rules and its dnsmasq
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["nft flush ruleset", "nft delete table inet ciao_gateway", "nft flush chain inet ciao_gateway guard"],
+)
+def test_rules_that_somebody_takes_away_are_back_in_a_moment(served: Laboratory, loss: str) -> None:
+    sh(served, loss)
+    began = time.monotonic()
+    chain = ["nft", "list", "chain", "inet", "ciao_gateway", "guard"]
+    seconds_until(lambda: "oif != @armed" in served.run(chain, check=False).stdout, began, 5, "the guard's rules")
+    await_mode(served, "armed")
+    served.wait_for(lambda: armed(served), 5, "armed")
+    assert ciao(served, "status").returncode == 0
+
+
+def test_without_rules_there_is_no_dnsmasq(served: Laboratory) -> None:
+    """Where they cannot be loaded again, nothing may run that only they keep mute."""
+    script = served.run(["cat", f"{RUN}/live/nat.sh"]).stdout
+    served.run(["sh", "-c", f"echo exit 1 >{RUN}/live/nat.sh; nft delete table inet ciao_gateway"])
+    try:
+        await_mode(served, "muted")
+        served.wait_for(lambda: told(served)["dnsmasq"] is None, 5, "dnsmasq stopped")
+        assert not served.run(["ss", "-H", "-lun", "sport = :67"]).stdout
+    finally:
+        served.run(["sh", "-c", f"cat >{RUN}/live/nat.sh"], input=script)
+    await_mode(served, "armed")
+
+
+def test_a_dnsmasq_that_ends_is_started_again_and_one_that_keeps_ending_trips(served: Laboratory) -> None:
+    for _ in range(2):
+        child = told(served)["dnsmasq"]
+        kill(served, child, "KILL")
+        served.wait_for(lambda c=child: told(served)["dnsmasq"] not in (None, c), 5, "another dnsmasq")
+        await_mode(served, "armed")
+    kill(served, told(served)["dnsmasq"], "KILL")
+    assert "does not stay alive" in await_mode(served, "tripped", code="dnsmasq-dies")["reason"]
+
+
+def test_hostile_frames_move_nothing(served: Laboratory) -> None:
+    before = told(served)
+    with actor(served, "rogue", "noise", "eth0") as noise:
+        assert steadily(lambda: told(served)["mode"] == "armed" and armed(served), 3), told(served)
+        sent = noise.end()
+    assert sent["sent"] > 1000
+    assert told(served) == before
+    served.machine("reboot", "compute2")
+    await_nodes(served)

@@ -1,0 +1,375 @@
+"""A program for any wire of the laboratory: hears what servers say, asks for addresses as many machines, sends noise.
+Standard library only, so it starts fast. Each ends when its input does, and says on stdout, as JSON, what it saw.
+
+wire_actors.py hear                 what DHCP servers and routers say on every NIC of this namespace
+wire_actors.py ask NIC OPTIONS      asks from one NIC as many machines; OPTIONS is JSON, see `ask`
+wire_actors.py noise NIC            frames that are malformed in every way a BOOTP frame can be
+wire_actors.py flood NIC            as many answers to nobody as go
+wire_actors.py serve NIC ADDRESS    a DHCP server that offers one address to everybody
+wire_actors.py watch NIC            when the NIC's carrier came and went, and when our DHCP was armed and muted
+
+A line "ready" on stdout says that it has begun. Times are of the machine's monotonic clock.
+"""
+
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+ALL = socket.htons(0x0003)
+MAGIC = b"\x63\x82\x53\x63"
+EVERYONE = b"\xff" * 6
+KINDS = {1: "discover", 2: "offer", 3: "request", 5: "ack", 6: "nak"}
+
+
+def begun():
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+def ended():
+    """Whether our input is at its end."""
+    return bool(select.select([sys.stdin], [], [], 0)[0]) and not os.read(sys.stdin.fileno(), 100)
+
+
+def say(found):
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def with_room(sock):
+    """Have it keep much, as far as we may."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+
+
+def tap(nic=""):
+    """Every frame of one NIC; of all of them where none is named."""
+    here = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ALL)
+    with_room(here)
+    if nic:
+        here.bind((nic, 0x0003))
+    here.settimeout(0.05)
+    return here
+
+
+def dotted(raw):
+    return socket.inet_ntoa(raw)
+
+
+def options(field):
+    found, at = {}, 0
+    while at + 1 < len(field) and field[at] != 255:
+        if field[at] == 0:
+            at += 1
+            continue
+        found[field[at]] = field[at + 2 : at + 2 + field[at + 1]]
+        at += 2 + field[at + 1]
+    return found
+
+
+def udp_of(frame):
+    """(source port, destination port, payload) of an unfragmented IPv4 UDP frame, or None."""
+    if frame[12:14] != b"\x08\x00" or len(frame) < 42 or frame[23] != 17:
+        return None
+    start = 14 + (frame[14] & 15) * 4
+    source, to = struct.unpack("!HH", frame[start : start + 4])
+    return source, to, frame[start + 8 :]
+
+
+def server_says(frame):
+    """What a DHCP server or router says in this frame; None for every other frame."""
+    source = frame[6:12].hex(":")
+    if frame[12:14] == b"\x86\xdd" and len(frame) > 54:
+        if frame[20] == 58 and frame[54] == 134:
+            return {"source": source, "kind": "ra"}
+        if frame[20] == 17 and struct.unpack("!H", frame[54:56])[0] == 547:
+            return {"source": source, "kind": "dhcp6"}
+        return None
+    seen = udp_of(frame)
+    if seen is None or seen[0] != 67:
+        return None
+    bootp = seen[2]
+    said = options(bootp[240:])
+    return {
+        "source": source,
+        "kind": KINDS.get(said.get(53, b"\0")[0], "other"),
+        "address": dotted(bootp[16:20]),
+        "client": bootp[28:34].hex(":"),
+        "server": dotted(said[54]) if len(said.get(54, b"")) == 4 else "",
+    }
+
+
+def hear():
+    here, found = tap(), []
+    begun()
+    while not ended():
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            try:
+                frame, address = here.recvfrom(65535)
+            except TimeoutError:
+                continue
+            said = server_says(frame)
+            if said is not None:
+                found.append({**said, "at": time.monotonic(), "nic": address[0], "leaving": address[2] == 4})
+    say(found)
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def datagram(source_mac, to_mac, source, to, ports, payload):
+    """An Ethernet frame with payload in UDP in IPv4; no UDP checksum."""
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 7, 0, 64, 17, 0) + source + to
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    udp = struct.pack("!HHHH", *ports, 8 + len(payload), 0)
+    return to_mac + source_mac + b"\x08\x00" + header + udp + payload
+
+
+def asks(mac, xid, fields, ciaddr=b"\0\0\0\0", seconds=1):
+    """A client's broadcast, with these options; answers are to be broadcast too."""
+    bootp = struct.pack("!BBBBIHH", 1, 1, 6, 0, xid, min(seconds, 65535), 0x8000) + ciaddr + bytes(12)
+    bootp += mac.ljust(16, b"\0") + bytes(192) + MAGIC
+    for code, value in fields:
+        bootp += bytes((code, len(value))) + value
+    none, all_of_them = bytes(4), b"\xff" * 4
+    return datagram(mac, EVERYONE, ciaddr or none, all_of_them, (68, 67), (bootp + b"\xff").ljust(300, b"\0"))
+
+
+def raw(mac):
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def ipv6(mac, source, to, next_header, payload, checksum_at):
+    """A multicast frame with its checksum filled in."""
+    source, to = (socket.inet_pton(socket.AF_INET6, address) for address in (source, to))
+    pseudo = source + to + struct.pack("!II", len(payload), next_header)
+    total = checksum(pseudo + payload + b"\0" * (len(payload) % 2))
+    payload = payload[:checksum_at] + struct.pack("!H", total) + payload[checksum_at + 2 :]
+    header = struct.pack("!IHBB", 6 << 28, len(payload), next_header, 255) + source + to
+    return b"\x33\x33" + to[12:] + mac + b"\x86\xdd" + header + payload
+
+
+def router_solicitation(mac):
+    return ipv6(mac, "::", "ff02::2", 58, struct.pack("!BBHI", 133, 0, 0, 0), 2)
+
+
+def dhcp6_solicit(mac):
+    client = struct.pack("!HHHH", 1, 10, 3, 1) + mac
+    wanted = struct.pack("!HHIII", 3, 12, 1, 0, 0)
+    message = struct.pack("!I", 1 << 24 | 0xABCDE) + client + wanted + struct.pack("!HHH", 8, 2, 0)
+    # From the address that the kernel has made of this MAC: it answers when it is looked for.
+    own = bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    source = socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + own)
+    return ipv6(mac, source, "ff02::1:2", 17, struct.pack("!HHHH", 546, 547, 8 + len(message), 0) + message, 6)
+
+
+def ask(nic, told):
+    """Ask by broadcast, without an address. `told`, all of it optional:
+
+    macs: who ask · every: seconds between two questions of one · take: also take what is offered ·
+    renewing: {mac: address}, who renew · choosing: {mac: [server, address]}, who take
+    that server's offer · client_id, hostname: said by all of them · ipv6: ask for a
+    router and by DHCPv6 too · seconds: then end.
+
+    Found: {mac: {offers: [[server, address, at]], naks: [server], leased: address or null}}.
+    """
+    here = tap(nic)
+    every, take = told.get("every", 0.5), told.get("take", False)
+    said = [(55, b"\x01\x03\x06")]
+    said += [(61, bytes.fromhex(told["client_id"]))] if told.get("client_id") else []
+    said += [(12, told["hostname"].encode())] if told.get("hostname") else []
+    macs, renewing = told.get("macs", []), told.get("renewing", {})
+    choosing = told.get("choosing", {})
+    found = {mac: {"offers": [], "naks": [], "leased": None} for mac in [*macs, *renewing, *choosing]}
+    xids = dict(enumerate(found, int.from_bytes(os.urandom(3), "big") << 8))
+    xid_of = {mac: xid for xid, mac in xids.items()}
+    deadline = time.monotonic() + told.get("seconds", 3600)
+    started = time.monotonic()
+
+    def send(frame):
+        try:
+            here.send(frame)
+        except OSError:
+            pass  # the cable is out for a moment
+
+    def discover(mac):
+        seconds = int(time.monotonic() - started)
+        send(asks(raw(mac), xid_of[mac], [(53, b"\x01"), *said], seconds=seconds))
+
+    def once():
+        seconds = int(time.monotonic() - started)
+        for mac in macs:
+            if found[mac]["leased"] is None:
+                discover(mac)
+        if told.get("ipv6"):
+            send(router_solicitation(here.getsockname()[4]))
+            send(dhcp6_solicit(here.getsockname()[4]))
+        for mac, address in renewing.items():
+            send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), *said], socket.inet_aton(address), seconds))
+
+        for mac, chosen in choosing.items():
+            server, address = map(socket.inet_aton, chosen)
+            send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), (50, address), (54, server), *said]))
+
+    def take_in(frame):
+        seen = udp_of(frame)
+        if seen is None or seen[:2] != (67, 68):
+            return
+        answer = server_says(frame)
+        mac = xids.get(struct.unpack("!I", seen[2][4:8])[0])
+        if mac is None or answer["client"] != mac:
+            return
+        if answer["kind"] == "offer":
+            found[mac]["offers"].append([answer["server"], answer["address"], time.monotonic()])
+            if take and found[mac]["leased"] is None:
+                wanted = [(50, socket.inet_aton(answer["address"])), (54, socket.inet_aton(answer["server"]))]
+                send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), *wanted, *said]))
+        elif answer["kind"] == "ack":
+            found[mac]["leased"] = answer["address"]
+        elif answer["kind"] == "nak":
+            found[mac]["naks"].append(answer["server"])
+            if take:
+                discover(mac)
+
+    begun()
+    while time.monotonic() < deadline and not ended():
+        once()
+        if take and all(found[mac]["leased"] for mac in macs):
+            break
+        again = time.monotonic() + every
+        while time.monotonic() < again:
+            try:
+                take_in(here.recv(65535))
+            except (TimeoutError, OSError):
+                continue
+    say(found)
+
+
+def noise(nic):
+    """To servers and to clients: cut short, lengths that lie, tags, fragments, jumbo frames, random bytes."""
+    here = tap(nic)
+    mac = raw("02:ba:d0:00:00:01")
+    ask_frame = asks(mac, 7, [(53, b"\x01"), (55, b"\x01\x03")])
+    bootp = struct.pack("!BBBBIHH", 2, 1, 6, 0, 7, 0, 0x8000) + bytes(16) + mac.ljust(16, b"\0") + bytes(192) + MAGIC
+    answer = datagram(mac, EVERYONE, bytes(4), b"\xff" * 4, (67, 68), bootp + b"\x35\x01\x02\xff")
+
+    def frames():
+        for frame in (ask_frame, answer):
+            yield from (frame[:cut] for cut in range(14, len(frame), 7))
+            for at, value in ((14, 0x4F), (14, 0x41), (16, 0xFF), (20, 0x20), (21, 9), (38, 0xFF), (39, 3), (44, 16)):
+                yield frame[:at] + bytes((value,)) + frame[at + 1 :]
+            for tags in (b"\x81\x00\x00\x05", b"\x88\xa8\x00\x05\x81\x00\x00\x06", b"\x81\x00\x00\x05" * 6):
+                yield frame[:12] + tags + frame[12:]
+            for field in (b"\x35\xff\x01", b"\x35", b"\x0c\xff" + b"x" * 40, b"\x34\x01\x03\xff", b"\x3d\x00" * 90):
+                yield frame[:282] + field
+            yield frame + os.urandom(1000)
+        for size in (1, 40, 300, 1400):
+            body = os.urandom(size)
+            for ports in ((68, 67), (67, 68)):
+                yield datagram(mac, EVERYONE, bytes(4), b"\xff" * 4, ports, body)
+            yield EVERYONE + mac + b"\x88\xb5" + body
+        yield datagram(mac, EVERYONE, bytes(4), b"\xff" * 4, (67, 68), os.urandom(8900))
+
+    begun()
+    sent = refused = 0
+    while not ended():
+        for frame in frames():
+            try:
+                here.send(frame)
+                sent += 1
+            except OSError:
+                refused += 1  # larger than this cable carries
+    say({"sent": sent, "refused": refused})
+
+
+def flood(nic):
+    here = tap(nic)
+    frame = datagram(raw("02:ba:d0:00:00:02"), EVERYONE, bytes(4), b"\xff" * 4, (67, 68), bytes(300))
+    begun()
+    count = 0
+    while not ended():
+        for _ in range(1000):
+            try:
+                here.send(frame)
+            except OSError:
+                time.sleep(0.001)
+        count += 1000
+    say({"sent": count})
+
+
+def serve(nic, address):
+    """A server nobody asked for. Its answers are broadcast; it has no address of its own to be found by."""
+    here = tap(nic)
+    mac, own = raw("02:aa:bb:cc:dd:01"), socket.inet_aton(address)
+    begun()
+    count = 0
+    while not ended():
+        try:
+            frame, source = here.recvfrom(65535)
+        except TimeoutError:
+            continue
+        seen = udp_of(frame)
+        if source[2] == 4 or seen is None or seen[1] != 67 or options(seen[2][240:]).get(53) != b"\x01":
+            continue
+        bootp = seen[2]
+        reply = struct.pack("!BBBB", 2, 1, 6, 0) + bootp[4:8] + bytes(2) + b"\x80\x00" + bytes(4)
+        reply += socket.inet_aton("10.9.0.77") + bytes(8) + bootp[28:44] + bytes(192) + MAGIC
+        reply += b"\x35\x01\x02\x36\x04" + own + b"\x33\x04\x00\x00\x0e\x10\xff"
+        here.send(datagram(mac, EVERYONE, own, b"\xff" * 4, (67, 68), reply.ljust(300, b"\0")))
+        count += 1
+    say({"offered": count})
+
+
+def messages(data):
+    """(kind, body) of each netlink message."""
+    at = 0
+    while at + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, at)
+        yield kind, data[at + 16 : at + length]
+        at += max(length + 3 & ~3, 16)
+
+
+def watch(nic):
+    """Found: [[at, "up" | "down" | "armed" | "muted"]], each as the kernel tells of it."""
+    links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    links.bind((0, 1))
+    rules = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    with_room(rules)
+    rules.bind((0, 1 << 6))
+    index, found = socket.if_nametoindex(nic), []
+    begun()
+    while not ended():
+        for source in select.select([links, rules], [], [], 0.1)[0]:
+            at, kinds = time.monotonic(), []
+            for kind, body in messages(source.recv(1 << 20)):
+                if source is links and kind == 16 and struct.unpack_from("=i", body, 4)[0] == index:
+                    found.append([at, "up" if struct.unpack_from("=I", body, 8)[0] & 0x10000 else "down"])
+                elif source is rules and kind >> 8 == 10:
+                    kinds.append(kind & 255)
+            # Of one transaction the last word counts: an element put in anew was taken out just before.
+            last = next((kind for kind in reversed(kinds) if kind in (12, 14)), None)
+            if last is not None:
+                found.append([at, "armed" if last == 12 else "muted"])
+    say(found)
+
+
+if __name__ == "__main__":
+    verb, *rest = sys.argv[1:]
+    {
+        "hear": hear,
+        "ask": lambda nic, told: ask(nic, json.loads(told)),
+        "noise": noise,
+        "flood": flood,
+        "serve": serve,
+        "watch": watch,
+    }[verb](*rest)

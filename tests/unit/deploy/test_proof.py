@@ -1,0 +1,105 @@
+"""How long a proof holds: as long as nobody can have moved the cable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from wizard.deploy import proof, state
+from wizard.host.link import Link
+from wizard.plan import paths
+
+WAS = Link(3, "eth1", b"\x02\0\0\0\0\1", True, True, True, False, 7, 0, 0)
+
+
+@dataclass
+class Machine:
+    """What the kernel says of eth1 now (None: it is gone), and how long this machine has slept."""
+
+    link: Link | None = WAS
+    slept: float = 0.0
+    boot: str = "this boot"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    there = Machine()
+    monkeypatch.setattr(paths, "RUN", str(tmp_path))
+    monkeypatch.setattr(paths, "LIVE", str(tmp_path / "live"))
+    monkeypatch.setattr(proof, "read_link", lambda nic: there.link if there.link and nic == there.link.name else None)
+    monkeypatch.setattr(proof, "boot_id", lambda: there.boot)
+    monkeypatch.setattr(state, "boottime", lambda: time.monotonic() + there.slept)
+    return there
+
+
+def prove() -> None:
+    seen = proof.stamp("eth1")
+    assert seen is not None
+    proof.write(seen)
+
+
+def test_it_holds_while_nothing_changes(machine: Machine) -> None:
+    assert not proof.holds("eth1")
+    prove()
+    assert proof.holds("eth1")
+    proof.forget()
+    assert not proof.holds("eth1")
+
+
+CHANGES = {
+    "the cable was out and in": {"changes": 9},
+    "there is no carrier": {"carrier": False},
+    "it is another NIC": {"index": 4},
+    "its MAC was changed": {"mac": b"\x02\0\0\0\0\2"},
+    "it has another name": {"name": "eth2"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_it_does_not_hold_once_somebody_may_have_moved_a_cable(machine: Machine, change: dict[str, object]) -> None:
+    prove()
+    machine.link = replace(WAS, **change)  # type: ignore[arg-type]
+    assert not proof.holds("eth1")
+    machine.link = WAS
+    assert proof.holds("eth1")
+
+
+def test_it_does_not_hold_without_the_nic_nor_over_a_reboot_nor_over_a_sleep(machine: Machine) -> None:
+    prove()
+    machine.link = None
+    assert not proof.holds("eth1")
+    machine.link, machine.boot = WAS, "another boot"
+    assert not proof.holds("eth1")
+    machine.boot, machine.slept = "this boot", 30.0
+    assert not proof.holds("eth1")
+    prove()
+    assert proof.holds("eth1")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"nic": "eth1"}', '{"at": "now"}', "\0"])
+def test_a_file_that_is_no_proof_is_none(machine: Machine, text: str) -> None:
+    prove()
+    Path(paths.LIVE, "proof.json").write_text(text)
+    assert not proof.holds("eth1")
+
+
+@pytest.mark.parametrize(("flaps", "holds"), [(0, True), (2, True), (1, False), (4, False)])
+def test_only_our_own_flap_is_carried_over(machine: Machine, flaps: int, holds: bool) -> None:
+    prove()
+    with proof.through_our_own_flap("eth1"):
+        machine.link = replace(WAS, changes=WAS.changes + flaps)
+    assert proof.holds("eth1") is holds
+
+
+def test_nothing_is_carried_over_to_another_nic_or_from_no_proof(machine: Machine) -> None:
+    with proof.through_our_own_flap("eth1"):
+        pass
+    assert not proof.holds("eth1")
+    prove()
+    with proof.through_our_own_flap("eth1"):
+        machine.link = replace(WAS, index=4, changes=WAS.changes + 2)
+    assert not proof.holds("eth1")

@@ -1,0 +1,312 @@
+"""Proofs that come late, come broken, or come to nothing; and trips that outlive the process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wizard.deploy import proof, state, wire_watch
+from wizard.deploy.gates import Verdict
+from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
+from wizard.host.dhcp_probe import Cause, ProbeResult, Server
+from wizard.host.dhcp_probe import Verdict as Heard
+from wizard.host.link import Link
+from wizard.host.wires import Pattern, Wires
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Interfaces
+from wizard.plan.planfile import load
+
+PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+SERVER = Server("10.77.0.1", "10.77.0.1", "00:aa:00:00:00:01", "10.77.0.50", 0.1)
+HEARD = ProbeResult("eth0", Heard.ANSWER, 0.1, (SERVER,))
+SILENT = ProbeResult("eth1", Heard.SILENCE, 12.0)
+AS_IT_SHOULD_BE = Wires(HEARD, SILENT, False, Pattern.AS_IT_SHOULD_BE)
+SWAPPED = Wires(
+    ProbeResult("eth0", Heard.SILENCE, 12.0), ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,)), False, Pattern.SWAPPED
+)
+COULD_NOT = Wires(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, Pattern.COULD_NOT_TELL)
+
+
+class Deaf:
+    """An ear that hears what it is told to."""
+
+    def __init__(self, *_: object) -> None:
+        self.heard = ("", "")
+
+    def is_behind(self, *_: Link) -> bool:
+        return True
+
+    def mark(self) -> None:
+        return
+
+    def hear(self) -> tuple[str, str]:
+        return self.heard
+
+    def close(self) -> None:
+        return
+
+
+class World:
+    """Two NICs with cables, a clock, and what the wires will say when they are asked."""
+
+    def __init__(self) -> None:
+        self.links = {
+            name: Link(index, name, bytes((2, 0, 0, 0, 0, index)), True, True, True, False, 3, 0, 0)
+            for index, name in ((2, "eth0"), (3, "eth1"))
+        }
+        self.now = 1000.0
+        self.both: Callable[[threading.Event], Wires] = lambda _stop: AS_IT_SHOULD_BE
+        self.again: Callable[[threading.Event], ProbeResult] = lambda _stop: SILENT
+        self.asked = 0
+        self.woken = threading.Event()
+        self.watch = WireWatch(self.woken.set)
+
+    def flap(self, nic: str) -> None:
+        self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
+
+    def judge(self) -> Verdict:
+        return self.watch.judge(corporate_has_lease=True)
+
+    def settled(self) -> Verdict:
+        """The verdict once the question under way is answered."""
+        self.judge()
+        if self.watch.asking is not None:
+            self.watch.asking.join(5)
+        return self.judge()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
+    monkeypatch.setattr(paths, "RUN", str(tmp_path))
+    monkeypatch.setattr(paths, "LIVE", str(tmp_path / "live"))
+    there = World()
+    for module in (proof, wire_watch):
+        monkeypatch.setattr(module, "read_link", there.links.get)
+    monkeypatch.setattr(wire_watch, "Ear", Deaf)
+    monkeypatch.setattr(wire_watch, "desktop_notice", lambda *_: 0)
+    monkeypatch.setattr(state, "boottime", lambda: there.now)
+    monkeypatch.setattr(time, "monotonic", lambda: there.now)
+
+    def look(*_: object, stop: threading.Event, **__: Any) -> Wires:
+        there.asked += 1
+        return there.both(stop)
+
+    def probe(*_: object, stop: threading.Event, **__: Any) -> ProbeResult:
+        there.asked += 1
+        return there.again(stop)
+
+    monkeypatch.setattr(proof, "look", look)
+    monkeypatch.setattr(wire_watch, "probe", probe)
+    there.watch.take_up(PLAN)
+    yield there
+    there.watch.end()
+
+
+def test_nothing_is_served_before_the_wire_has_been_asked(world: World) -> None:
+    first = world.judge()
+    assert (first.ok, first.code) == (False, "unproven")
+    assert world.settled().ok
+    assert world.woken.is_set()
+
+
+def test_a_server_on_the_cluster_wire_trips_in_its_own_words(world: World) -> None:
+    world.both = lambda _stop: SWAPPED
+    verdict = world.settled()
+    assert verdict.tripped
+    assert "10.77.0.1" in verdict.reason
+
+
+def test_could_not_tell_is_not_silence_and_is_asked_again_after_a_while(world: World) -> None:
+    world.both = lambda _stop: COULD_NOT
+    verdict = world.settled()
+    assert (verdict.ok, verdict.tripped, verdict.code) == (False, False, "unproven")
+    assert "Could not tell" in verdict.reason
+    world.settled()
+    assert world.asked == 1
+    world.now += 6
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    assert world.settled().ok
+
+
+@pytest.mark.parametrize("nic", ["eth0", "eth1"])
+def test_after_a_failure_a_cable_that_is_touched_is_asked_at_once(world: World, nic: str) -> None:
+    world.both = lambda _stop: COULD_NOT
+    assert not world.settled().ok
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    world.flap(nic)
+    assert world.settled().ok
+    assert world.asked == 2
+
+
+def test_a_silence_from_before_the_cable_was_moved_proves_nothing(world: World) -> None:
+    def moved(_stop: threading.Event) -> Wires:
+        world.flap("eth1")
+        return AS_IT_SHOULD_BE
+
+    world.both = moved
+    verdict = world.settled()
+    assert not verdict.ok
+    assert not proof.holds("eth1")
+
+
+def test_an_asking_that_was_overtaken_is_ended_and_asked_anew(world: World) -> None:
+    begun = threading.Event()
+
+    def patient(stop: threading.Event) -> Wires:
+        begun.set()
+        assert stop.wait(5)
+        return COULD_NOT
+
+    world.both = patient
+    world.judge()
+    assert begun.wait(5)
+    world.flap("eth1")
+    world.judge()
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    assert world.watch.asking is not None
+    world.watch.asking.join(5)
+    assert not world.judge().ok
+    assert world.settled().ok
+
+
+@pytest.mark.parametrize("error", [OSError("no buffers"), WizardError("not allowed"), RuntimeError("a bug")])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_asking_that_breaks_off_is_no_silence(world: World, error: Exception) -> None:
+    def broken(_stop: threading.Event) -> Wires:
+        raise error
+
+    world.both = broken
+    verdict = world.settled()
+    assert (verdict.ok, verdict.code) == (False, "unproven")
+    assert "could not be asked" in verdict.reason
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    world.now += 6
+    assert world.settled().ok
+
+
+def test_it_is_asked_again_every_so_often_and_goes_on_meanwhile(world: World) -> None:
+    assert world.settled().ok
+    world.now += PROBE_EVERY_S + 1
+    assert world.settled().ok
+    assert world.asked == 2
+    assert world.settled().ok
+    assert world.asked == 2
+    world.now += PROBE_EVERY_S + 1
+    world.again = lambda _stop: ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,))
+    verdict = world.settled()
+    assert verdict.tripped
+    assert "10.77.0.1" in verdict.reason
+
+
+def test_a_wire_that_cannot_be_asked_any_longer_is_not_served_for_ever(world: World) -> None:
+    assert world.settled().ok
+    world.again = lambda _stop: ProbeResult(
+        "eth1", Heard.UNKNOWN, 12.0, cause=Cause.NOT_HEARD, reason="frames were lost"
+    )
+    world.both = lambda _stop: COULD_NOT
+    begun = world.now
+    while world.settled().ok:
+        assert world.now - begun < PROOF_LASTS_S + 10
+        world.now += 30
+    assert world.now - begun > PROBE_EVERY_S * 2
+
+
+def test_what_is_heard_trips_at_once(world: World) -> None:
+    assert world.settled().ok
+    assert isinstance(world.watch.ear, Deaf)
+    world.watch.ear.heard = ("foreign-dhcp", "10.9.0.1 (02:aa:bb:cc:dd:01) answered a client there")
+    verdict = world.judge()
+    assert (verdict.tripped, verdict.code) == (True, "foreign-dhcp")
+    assert "eth1" in verdict.reason
+
+
+def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.settled().ok
+    monkeypatch.setattr(Deaf, "hear", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
+    assert world.judge().code == "deaf"
+    monkeypatch.undo()
+
+
+def trip(world: World) -> None:
+    world.watch.trip(Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True))
+
+
+def test_a_trip_outlives_the_process_and_no_old_proof_ends_it(world: World) -> None:
+    assert world.settled().ok
+    world.now += 1
+    trip(world)
+    world.now += 1
+    later = WireWatch(lambda: None)
+    later.take_up(PLAN)
+    assert later.tripped() == Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
+
+
+def test_an_answer_that_was_under_way_when_it_tripped_does_not_end_the_trip(world: World) -> None:
+    assert world.settled().ok
+    go = threading.Event()
+
+    def late(_stop: threading.Event) -> ProbeResult:
+        assert go.wait(5)
+        return SILENT
+
+    world.again = late
+    world.now += PROBE_EVERY_S + 1
+    world.judge()
+    asking = world.watch.asking
+    assert asking is not None
+    trip(world)
+    world.now += 1
+    go.set()
+    asking.join(5)
+    world.watch.take_up(PLAN)
+    assert world.watch.tripped() is not None
+    assert not proof.holds("eth1")
+
+
+def test_only_a_proof_that_is_newer_and_still_holds_ends_it(world: World) -> None:
+    trip(world)
+    world.now += 1
+    seen = proof.stamp("eth1")
+    assert seen is not None
+    proof.write(seen)
+    world.flap("eth1")
+    world.watch.take_up(PLAN)
+    assert world.watch.tripped() is not None
+    seen = proof.stamp("eth1")
+    assert seen is not None
+    proof.write(seen)
+    world.watch.take_up(PLAN)
+    assert world.watch.tripped() is None
+    assert world.settled().ok
+
+
+def test_a_trip_that_cannot_be_written_down_is_one_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise WizardError("no space left")
+
+    monkeypatch.setattr(state, "write_json", full)
+    with pytest.raises(WizardError):
+        trip(world)
+    assert world.watch.tripped() is not None
+
+
+def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
+    def answers(stop: threading.Event) -> Wires:
+        assert stop.wait(5)
+        return SWAPPED
+
+    world.both = answers
+    world.judge()
+    old = world.watch.asking
+    assert old is not None
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    world.watch.take_up(replace(PLAN, interfaces=Interfaces(corporate="eth1", cluster="eth0")))
+    old.join(5)
+    assert world.settled().ok

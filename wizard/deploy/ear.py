@@ -1,0 +1,143 @@
+"""The guard's ear: hears at once what must not be on the cluster wire, between the probes.
+
+Three things tell of it: a DHCP server's answer to anybody behind the cluster NIC (ours leave, they do not come in);
+a client that takes what such a server offered, which it says to everybody where the answer went past us; and a mark
+of ours, sent out of the cluster NIC, that comes in at the corporate one: then both are one wire.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import secrets
+import time
+from collections.abc import Callable
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
+from wizard.host.link import Link
+from wizard.host.tap import Tap, ether_type, udp_to_port
+
+_LOCAL_EXPERIMENTAL = 0x88B5
+_SIGNATURE = b"ciao-wizard: is this heard on another NIC?"
+MARK_EVERY_S = 1.0
+_MOST_AT_ONCE = 64
+_REST_S = 0.05
+
+
+class Ear:
+    """Listens behind two NICs, from when it is made until `close`. Raises OSError, NeedsRoot.
+
+    `network` is the cluster's: servers with an address in it are ours. Its Taps are for a select of the
+    caller's; `hear` says what they mean.
+    """
+
+    def __init__(self, cluster: Link, corporate: Link | None, network: IPNetwork) -> None:
+        self.cluster, self.corporate, self.network = cluster, corporate, network
+        # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
+        self.token = secrets.token_bytes(16)
+        self.marked = 0.0
+        self.rests_until = 0.0
+        self._close = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            self.answers = opened.enter_context(Tap(udp_to_port(CLIENT_PORT)))
+            self.answers.listen(cluster.name)
+            self.requests = opened.enter_context(Tap(udp_to_port(SERVER_PORT)))
+            self.requests.listen(cluster.name)
+            self.marks = None
+            if corporate is not None:
+                self.marks = opened.enter_context(Tap(ether_type(_LOCAL_EXPERIMENTAL)))
+                self.marks.listen(corporate.name)
+            self._close = opened.pop_all()
+
+    def close(self) -> None:
+        self._close.close()
+
+    def is_behind(self, cluster: Link, corporate: Link | None) -> bool:
+        """Whether it is these very NICs that it listens behind."""
+        return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
+
+    def taps(self) -> list[Tap]:
+        """What to select on now: nothing for a moment where the wire is flooded."""
+        if self.rests():
+            return []
+        return [tap for tap in (self.answers, self.requests, self.marks) if tap is not None]
+
+    def rests(self) -> bool:
+        return time.monotonic() < self.rests_until
+
+    def hear(self) -> tuple[str, str]:
+        """What came in since the last time: ("foreign-dhcp", who answered whom) or ("one-wire", in words), or ("", "").
+
+        Raises OSError where a NIC is gone.
+        """
+        for tap, code, judge in (
+            (self.answers, "foreign-dhcp", self._foreign_server),
+            (self.requests, "foreign-dhcp", self._foreign_choice),
+            (self.marks, "one-wire", self._ourselves),
+        ):
+            said = self._first(tap, judge)
+            if said:
+                return code, said
+        return "", ""
+
+    def _first(self, tap: Tap | None, judge: Callable[[bytes], str]) -> str:
+        """What the first frame of this tap says that says anything."""
+        for _ in range(_MOST_AT_ONCE if tap is not None else 0):
+            frame = _next(tap) if tap is not None else None
+            if frame is None:
+                return ""
+            said = judge(frame)
+            if said:
+                return said
+        if tap is not None:
+            # A flood must not keep the guard from its work; what the kernel cannot keep is lost, and probes tell.
+            self.rests_until = time.monotonic() + _REST_S
+        return ""
+
+    def mark(self) -> None:
+        """Send the mark, once in a while. Raises OSError."""
+        now = time.monotonic()
+        if self.marks is None or now - self.marked < MARK_EVERY_S:
+            return
+        self.marked = now
+        frame = b"\xff" * 6 + self.cluster.mac + _LOCAL_EXPERIMENTAL.to_bytes(2, "big") + self.token + _SIGNATURE
+        try:
+            self.answers.send(frame)
+        except OSError as error:
+            if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
+                raise
+
+    def _foreign_server(self, frame: bytes) -> str:
+        # Our own answer, come back through a loop in the cluster's switch, is no stranger's.
+        reply = parse_reply(frame)
+        if reply is None or not reply.decides or frame[6:12] == self.cluster.mac:
+            return ""
+        offer = reply.offer
+        return f"{offer.server_id or offer.source_ip} ({offer.source_mac}) answered a client there"
+
+    def _foreign_choice(self, frame: bytes) -> str:
+        server = chosen_server(frame)
+        if not server or IPAddress(server) in self.network:
+            return ""
+        return f"a client there took the address that {server} offered: a DHCP server that answered it"
+
+    def _ourselves(self, frame: bytes) -> str:
+        return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
+
+
+def _key(link: Link | None) -> tuple[int, str, bytes] | None:
+    return (link.index, link.name, link.mac) if link is not None else None
+
+
+def _next(tap: Tap) -> bytes | None:
+    """The next frame that is there already. Raises OSError where the NIC is gone."""
+    try:
+        heard = tap.receive(0)
+    except OSError as error:
+        # Told once when a NIC goes down; when it comes up again the kernel has us hear again.
+        if error.errno == errno.ENETDOWN:
+            return None
+        raise
+    return heard[0] if heard is not None else None

@@ -1,0 +1,86 @@
+"""Are our rules loaded, all of them, and do they guard the very user that our dnsmasq runs as?"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from wizard.deploy import state
+from wizard.deploy.gates import FINE, Verdict
+from wizard.host import firewall
+from wizard.host.files import read_text
+from wizard.plan import paths
+
+log = logging.getLogger("ciao-gateway")
+
+SCRIPT = paths.NAT_SCRIPT.replace(paths.ETC, paths.LIVE)
+LOOK_EVERY_S = 15.0
+"""Beside the kernel's news of nftables: iptables-legacy and forwarding tell nobody."""
+_LOAD_NO_SOONER_S = 2.0
+
+
+class RulesWatch:
+    """`uid` is the user to run dnsmasq as. `guarded` is False from when that is in doubt until it is seen to be so."""
+
+    def __init__(self) -> None:
+        self.uid = 0
+        self.guarded = False
+        self.script = ""
+        self.expected = ""
+        self.looked_at = self.loaded_at = 0.0
+        self.is_news = True
+        self.postponed = False
+        self.begun = False
+
+    def take_up(self) -> None:
+        """Go by the live nat.sh as it is now."""
+        script = read_text(SCRIPT) or ""
+        if script != self.script:
+            self.script, self.expected = script, ""
+        self.is_news = True
+
+    def changed(self) -> None:
+        """Somebody changed rules: ours too, perhaps."""
+        self.is_news, self.postponed = True, False
+
+    def due(self) -> bool:
+        """Whether `hold` has put something off that it can do now."""
+        return self.postponed and time.monotonic() - self.loaded_at > _LOAD_NO_SOONER_S
+
+    def hold(self) -> Verdict:
+        """Whether they stand; loads them where they do not. Raises WizardError where that cannot be seen or done."""
+        every = LOOK_EVERY_S if self.guarded else _LOAD_NO_SOONER_S
+        if not self.is_news and not self.due() and time.monotonic() - self.looked_at < every:
+            return FINE if self.guarded else _unguarded()
+        self.looked_at = time.monotonic()
+        self.guarded = self.postponed = False
+        uid = firewall.guarded_uid(self.script)
+        if uid is None:
+            return Verdict(False, "unguarded", f"{SCRIPT} names no user to guard; apply the plan again")
+        # An apply under way loads rules itself; but who starts this guard to bring back what is kept waits for it.
+        if state.work() is None or not self.begun:
+            self._mend()
+        self.begun = True
+        self.uid, self.guarded = uid, firewall.guarded(uid)
+        self.is_news = False
+        return FINE if self.guarded else _unguarded()
+
+    def _mend(self) -> None:
+        """Load our rules again where somebody took them away or put new ones in their way (Docker started, …)."""
+        wrong = firewall.troubles(SCRIPT)
+        if not self.expected:
+            self.expected = firewall.expected_table_text(SCRIPT)
+        if firewall.table_text() != self.expected:
+            wrong.append("the table is not as rendered")
+        if not wrong:
+            return
+        if time.monotonic() - self.loaded_at < _LOAD_NO_SOONER_S:
+            self.postponed = True
+            return
+        self.loaded_at = time.monotonic()
+        log.info("rules were not as they should be, loading them: %s", "; ".join(wrong))
+        firewall.script(SCRIPT, "up")
+
+
+def _unguarded() -> Verdict:
+    return Verdict(False, "unguarded", "the packet filter does not guard our DHCP answers")

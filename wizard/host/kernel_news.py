@@ -1,0 +1,75 @@
+"""Tells when links, addresses, routes or the packet filter's rules change, without asking again and again."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from enum import Flag, auto
+
+_NETFILTER = 12
+_HEADER = struct.Struct("=IHHII")
+_LINKS, _IPV4_ADDRESSES, _IPV4_ROUTES, _IPV6_ROUTES = 0x1, 0x10, 0x40, 0x400
+_RULE_CHANGES = 1 << 6
+_NEW_LINK, _DELETE_LINK = 16, 17
+# Tables, chains, rules and sets as they come and go. Not elements of sets: ours come all the time.
+_OF_RULES = frozenset({0, 2, 3, 5, 6, 8, 9, 11})
+
+
+class News(Flag):
+    NOTHING = 0
+    LINKS = auto()
+    ADDRESSES = auto()
+    RULES = auto()
+
+
+class KernelNews:
+    """Two sockets to select on; `drain` says what is new. Close it when done."""
+
+    def __init__(self) -> None:
+        self.machine = _subscribe(socket.NETLINK_ROUTE, _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES)
+        self.rules = _subscribe(_NETFILTER, _RULE_CHANGES)
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return self.machine, self.rules
+
+    def drain(self) -> News:
+        """Everything that has come since the last time."""
+        return _drain(self.machine, _kind_of_machine) | _drain(self.rules, _kind_of_rules)
+
+    def close(self) -> None:
+        for kernel in self.sockets():
+            kernel.close()
+
+
+def _subscribe(protocol: int, groups: int) -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    kernel.bind((0, groups))
+    kernel.setblocking(False)
+    return kernel
+
+
+def _drain(kernel: socket.socket, kind_of: Callable[[int], News]) -> News:
+    news = News.NOTHING
+    while True:
+        try:
+            data = kernel.recv(65536)
+        except BlockingIOError:
+            return news
+        except OSError:
+            # More than the socket could keep: anything may have happened.
+            news |= News.LINKS | News.ADDRESSES | News.RULES
+            continue
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, *_ = _HEADER.unpack_from(data, at)
+            news |= kind_of(kind)
+            at += max(length + 3 & ~3, _HEADER.size)
+
+
+def _kind_of_machine(kind: int) -> News:
+    return News.LINKS if kind in (_NEW_LINK, _DELETE_LINK) else News.ADDRESSES
+
+
+def _kind_of_rules(kind: int) -> News:
+    return News.RULES if kind >> 8 == 10 and kind & 0xFF in _OF_RULES else News.NOTHING

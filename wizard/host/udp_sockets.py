@@ -1,0 +1,67 @@
+"""Which NIC the UDP sockets of a process are bound to, asked of the kernel itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+_SOCK_DIAG = 4
+_BY_FAMILY, _DONE, _ERROR = 20, 3, 2
+_REQUEST_FLAGS = 0x1 | 0x300  # a request for all there are
+_HEADER = struct.Struct("=IHHII")
+_QUESTION = struct.Struct("=BBBBI48x")
+# family, state, timer, retransmissions; ports; addresses; index and cookie; expiry, queues, user, inode
+_ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
+_ALL_STATES = 0xFFFFFFFF
+
+
+def bound_indexes(pid: int, port: int) -> list[int]:
+    """Indexes of the NICs that a process's IPv4 sockets on this UDP port are bound to; 0 for one bound to none.
+
+    Raises OSError where the kernel does not tell.
+    """
+    port_bytes = struct.pack("!H", port)
+    theirs = [(index, inode) for local, index, inode in _udp_sockets() if local == port_bytes]
+    if not theirs:
+        return []
+    owned = _inodes_of(pid)
+    return sorted(index for index, inode in theirs if inode in owned)
+
+
+def _udp_sockets() -> Iterator[tuple[bytes, int, int]]:
+    question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
+        kernel.settimeout(2)
+        kernel.sendto(_HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST_FLAGS, 1, 0) + question, (0, 0))
+        while True:
+            data = kernel.recv(1 << 17)
+            at = 0
+            while at + _HEADER.size <= len(data):
+                length, kind, *_ = _HEADER.unpack_from(data, at)
+                if kind == _DONE:
+                    return
+                if kind == _ERROR:
+                    code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
+                    raise OSError(code, os.strerror(code))
+                found = _ANSWER.unpack_from(data, at + _HEADER.size)
+                yield found[4], found[8], found[14]
+                at += max(length + 3 & ~3, _HEADER.size)
+
+
+def _inodes_of(pid: int) -> set[int]:
+    found: set[int] = set()
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return found
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(descriptor)
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            found.add(int(target[8:-1]))
+    return found
