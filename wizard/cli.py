@@ -18,7 +18,7 @@ exit status:
   3  nothing is applied; for probe: could not tell       4  root is needed
 """
 
-EXPORTS = ("ansible", "k3s-ansible", "hosts", "ssh-config", "ciao", "csv")
+EXPORTS = ("ansible", "k3s-ansible", "hosts", "ssh-config", "ciao", "csv", "corporate-hosts")
 """The names of plan.export.FORMATS, without loading that for --help."""
 
 
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"ciao-wizard {VERSION}")
     top.add_argument("-v", "--verbose", action="store_true", help="say which commands are run")
     top.add_argument("-c", "--config", metavar="PLAN", help="start the wizard with the values of this plan")
-    top.set_defaults(handler="wizard.cli_change:wizard")
+    top.set_defaults(handler="wizard.cli_wizard:wizard")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name: str, handler: str, summary: str, *, json: bool = False) -> argparse.ArgumentParser:
@@ -76,26 +76,30 @@ def parser() -> argparse.ArgumentParser:
     leases = command("leases", "wizard.cli_show:leases", "who has which address, who is missing", json=True)
     leases.add_argument("--watch", action="store_true", help="go on, and say what changes")
     _handover(command, plan_option)
-    lab = command("lab", "wizard.cli_change:lab", "the same inside a virtual laboratory on this machine")
+    lab = command("lab", "wizard.cli_wizard:lab", "the same inside a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD in the laptop's place")
     return top
 
 
 _ONLY = (
     "undo nothing; bring one part of what is applied about anew: load the rules again, read the reserved nodes again, "
-    "restart DHCP and keep the leases, or restart it and forget the leases"
+    "restart DHCP and keep the leases, or restart it and forget the leases. Asks where something would be lost"
 )
 
 
 def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Callable[..., None]) -> None:
     """The commands for those who work on the cluster."""
+    from wizard.plan.export_about import ABOUT
+
     instances = command("instances", "wizard.cli_handover:instances", "the instances behind CNCIs, over ssh", json=True)
     instances.add_argument(
         "cnci", nargs="+", metavar="[USER@]CNCI", help="name, address, name or MAC of a VM's lease, or localhost"
     )
     instances.add_argument("--instance-user", metavar="USER", default="demouser", help="who you are there (demouser)")
     export = command("export", "wizard.cli_handover:export", "the plan as other tools read it")
-    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help=", ".join(EXPORTS))
+    export.formatter_class = argparse.RawDescriptionHelpFormatter
+    export.epilog = "formats:\n" + "\n".join(f"  {form:16} {about}" for form, (_, about) in ABOUT.items())
+    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help="see below")
     plan_option(export, required=False)
     export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it there; - is stdout, the default")
 

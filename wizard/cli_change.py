@@ -1,4 +1,4 @@
-"""The commands that change the machine, the laboratory, and the wizard itself."""
+"""The commands that change the machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from wizard.deploy import front, state
 from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
+from wizard.progress import step_words
 
 Event = dict[str, Any]
 
@@ -27,41 +28,6 @@ def _need_root(what: str) -> None:
         error = WizardError(f"{what} needs root", f"Run it again with sudo: sudo {' '.join(sys.argv)}")
         error.status = 4
         raise error
-
-
-def wizard(args: argparse.Namespace) -> int:
-    """The TUI."""
-    text, source = None, ""
-    if args.config is not None:
-        _, text, source = read_plan(args.config)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise WizardError(
-            "the wizard needs a terminal, and this is none",
-            "Without a terminal use the commands: ciao-wizard apply -c PLAN, status, leases; 'ciao-wizard --help'.",
-        )
-    from wizard.app import run
-
-    return run(text, source)
-
-
-def lab(args: argparse.Namespace) -> int:
-    from wizard.lab.enter import enter
-
-    command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    return enter(command or wizard_in_lab())
-
-
-def wizard_in_lab() -> list[str]:
-    """What the laboratory runs when it is given nothing: the wizard, with the sample's plan suggested."""
-    from wizard.plan.render import template_dir
-
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise WizardError(
-            "'lab' without a command opens the wizard, which needs a terminal, and this is none",
-            "Give a command: ciao-wizard lab -- sh -c 'ciao-wizard apply -c PLAN --yes'.",
-        )
-    sample = template_dir().parent / "examples" / "ciao.toml"
-    return [sys.executable, "-P", "-m", "wizard", "-c", str(sample)]
 
 
 def apply(args: argparse.Namespace) -> int:
@@ -115,7 +81,7 @@ def _answer(word: str) -> int:
 
 def reset(args: argparse.Namespace) -> int:
     _need_root("reset")
-    from wizard.deploy.kept import kept_state
+    from wizard.deploy.kept import STAYS, kept_state
     from wizard.deploy.status import read_status
 
     if args.only is not None:
@@ -124,7 +90,8 @@ def reset(args: argparse.Namespace) -> int:
     if kept_state() == "absent" and not front.interrupted_engine():
         raise nothing_applied()
     for line in read_status().drift:
-        say(f"Changed since it was applied, and lost by a reset: {clean(line, 300)}")
+        fate = "" if line.endswith(STAYS) else ", and lost by a reset"
+        say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
         if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
@@ -136,14 +103,24 @@ def reset(args: argparse.Namespace) -> int:
 def _renew(args: argparse.Namespace) -> int:
     """One part of what is applied, anew."""
     from wizard.deploy.kept import kept_state
+    from wizard.deploy.renew import lost_by
 
     if kept_state() == "absent":
         raise nothing_applied()
+    if front.pending() is not None:
+        raise WizardError(
+            "an earlier apply waits for its answer",
+            "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
+        )
+    lost = lost_by(args.only)
+    for line in lost:
+        say(f"Changed since it was applied, and lost by this: {clean(line, 300)}")
     if args.only == "leases":
         for line in _leases_to_forget():
             say(line)
-        if not args.yes and not _ask("Forget them? [y/N] ", "y"):
-            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+    question = "Forget them? [y/N] " if args.only == "leases" else "Do it all the same? [y/N] "
+    if (lost or args.only == "leases") and not args.yes and not _ask(question, "y"):
+        raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
     return _begin("renew", {"part": args.only}, args.events)
 
 
@@ -245,7 +222,7 @@ def _tell(event: Event) -> None:
     if event.get("state") == "running":
         return
     seconds = f"  {event['seconds']:.2f} s" if isinstance(event.get("seconds"), int | float) else ""
-    text = f"{event.get('step', ''):18} {clean(str(event.get('detail', '')), 500)}{seconds}"
+    text = f"{clean(step_words(str(event.get('step', ''))), 80):18} {clean(str(event.get('detail', '')), 500)}{seconds}"
     say(f"{coloured(sign, colour, sys.stderr)} {text}")
     if event.get("step") == "verify":
         for check in event.get("checks") or []:

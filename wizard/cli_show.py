@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from wizard.console import coloured, finding_lines, has_error, out, out_json, say, table
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Plan
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from wizard.monitor.leases import Row
     from wizard.monitor.live import Monitor
+    from wizard.plan.model import Plan
 
 
 _LONGEST = 8 << 20
@@ -29,8 +29,15 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
 
     Raises WizardError: status 2 where the file cannot be read, 3 where nothing is in force.
     """
-    from wizard.plan import paths
     from wizard.plan.planfile import load
+
+    text, source = read_plan_text(config)
+    return load(text, source), text, source
+
+
+def read_plan_text(config: str | None) -> tuple[str, str]:
+    """The text of what may be a plan, and where it is from; otherwise like read_plan."""
+    from wizard.plan import paths
 
     source = config if config is not None else paths.PLAN_IN_FORCE
     try:
@@ -48,7 +55,7 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
         ) from None
     except OSError as error:
         raise _unreadable(f"{source}: {error.strerror}", "Give the path of a plan file that you may read.") from None
-    return load(text, source), text, source
+    return text, source
 
 
 def _read_some(path: Path) -> bytes:
@@ -209,13 +216,20 @@ def _settle(monitor: Monitor) -> None:
         monitor.look()
 
 
+def _terminal_width() -> int | None:
+    """Columns of the terminal that the data goes to; None where it goes elsewhere."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _tell_leases(monitor: Monitor, as_json: bool) -> None:
     from wizard.monitor.leases import row_json
 
     if as_json:
         out_json([row_json(row) for row in monitor.rows])
     else:
-        for line in lease_lines(monitor.rows):
+        for line in lease_lines(monitor.rows, _terminal_width()):
             out(line)
 
 
@@ -252,13 +266,30 @@ def _watch_leases(monitor: Monitor, as_json: bool) -> int:
             raise nothing_applied()
 
 
-def lease_lines(rows: Sequence[Row]) -> list[str]:
-    """Lease rows as a table for people; why something is the matter only where something is."""
-    header = ["NAME", "ROLE", "ADDRESS", "MAC", "KIND", "STATE", "HERE", "WHY"]
+def lease_lines(rows: Sequence[Row], width: int | None = None) -> list[str]:
+    """Lease rows as a table for people, and below a row why something is the matter with it.
+
+    Nothing is wider than `width` columns; without that nothing is cut or broken.
+    """
+    import textwrap
+
     body = []
     for row in rows:
         here = {True: "yes", False: "no", None: "-"}[row.reachable]
-        who = [row.name or row.hostname or "-", row.role or "-", row.ip or "-", row.mac]
-        body.append([*who, row.kind, row.state, here, row.reason])
-    told = len(header) if any(row.reason for row in rows) else -1
-    return table(header[:told], [cells[:told] for cells in body])
+        # A node has a role; of the others the kind says what they are.
+        body.append([row.name or row.hostname or "-", row.role or row.kind, row.ip or "-", row.mac, row.state, here])
+    header = ["NAME", "ROLE", "ADDRESS", "MAC", "STATE", "HERE"]
+    if width is not None:
+        others = sum(max(len(line[column]) for line in [header, *body]) + 2 for column in range(1, 6)) - 2
+        room = max(width - others - 2, 8)
+        body = [[clean(line[0], room), *line[1:]] for line in body]
+    lines = table(header, body)
+    told = [lines[0]]
+    for row, line in zip(rows, lines[1:], strict=True):
+        told.append(line)
+        why = clean(row.reason, 300)
+        if why:
+            indent = " " * 4
+            wrapped = textwrap.wrap(why, width, initial_indent=indent, subsequent_indent=indent) if width else None
+            told += wrapped or [f"{indent}{why}"]
+    return told

@@ -11,6 +11,16 @@ from wizard.plan.text import clean
 
 KEEP = "keep"
 """The step in which an apply waits for a person."""
+_WORDS = {
+    "check": "checks",
+    "wires": "both wires",
+    "rules": "rules",
+    "gateway": "dnsmasq and guard",
+    "verify": "verification",
+    KEEP: "your answer",
+    "service": "start at boot",
+    "recover": "earlier run",
+}
 LONGEST_DETAIL = 400
 LONGEST_TEXT = 2000
 
@@ -29,7 +39,10 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An apply so far. `asking`: it waits for a person, until `deadline`. `result` is "" until it has ended."""
+    """An apply so far. `asking`: it waits for a person, until `deadline`. `result` is "" until it has ended.
+
+    `log` is the path of the file that has all that was said, "" where none is known.
+    """
 
     steps: tuple[StepState, ...] = ()
     asking: bool = False
@@ -37,6 +50,21 @@ class Progress:
     wait_s: float = 0
     result: str = ""
     reason: str = ""
+    log: str = ""
+
+
+def step_words(name: str, title: str = "") -> str:
+    """What a person calls the step of that name, whichever face shows it: "both wires", "address on eth1".
+
+    A file is called by its path. Of a step that is not known, its title, or its name.
+    """
+    kind, _, what = name.partition(":")
+    if kind == "file" and what:
+        return what
+    if kind == "address" and what:
+        return f"address on {what}"
+    # Titles are "name" or "name: what it does".
+    return _WORDS.get(kind) or title.partition(": ")[0] or name
 
 
 def follow(progress: Progress, line: str) -> Progress:
@@ -85,7 +113,8 @@ def _stepped(progress: Progress, name: str, state: str, event: dict[str, Any]) -
     new = old or StepState(name, name)
     began, took = new.began, new.took_s
     if state == "running":
-        began, took = at, None
+        # A long step says again and again that it runs.
+        began, took = (began if new.state == "running" and began else at), None
     elif state in ("done", "failed"):
         took = _seconds(event.get("seconds"), began, at)
     new = replace(new, state=state, detail=_lines(event.get("detail")) or new.detail, began=began, took_s=took)

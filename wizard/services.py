@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
+from wizard.services_gateway import GatewayServices, HostGateway
+from wizard.services_nodes import HostNodes, NodesServices
+from wizard.services_setup import HostSetup, SetupServices
+from wizard.services_setup import WiresSaid as WiresSaid
+from wizard.services_watch import HostWatch, WatchServices
 
 if TYPE_CHECKING:
     from wizard.deploy.changes import Change
@@ -32,16 +36,6 @@ _MOST_READ = 1 << 20
 _RUN = "run-"
 # A change is over by then, and whoever wanted to see why it failed has looked.
 TIDY_AFTER_S = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class WiresSaid:
-    """What both wires say, in words. `fine`: the gateway could serve on them."""
-
-    fine: bool
-    title: str
-    text: str
-    remedy: str
 
 
 class Run(Protocol):
@@ -59,8 +53,12 @@ class Run(Protocol):
         """The end of what it wrote to its standard error, a few lines, safe to show."""
         ...
 
+    def log(self) -> str:
+        """The path of the file that has all that it said."""
+        ...
 
-class Services(Protocol):
+
+class Services(SetupServices, GatewayServices, NodesServices, WatchServices, Protocol):
     """Calls may block (except `now` and a Run's) and raise WizardError."""
 
     def now(self) -> datetime: ...
@@ -70,10 +68,6 @@ class Services(Protocol):
     def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]: ...
     def rows(self) -> tuple[Row, ...]: ...
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]: ...
-    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
-        """What both wires say, or None where we may not ask them. Takes seconds; ends early once `stop` is set."""
-        ...
-
     def may_change(self) -> bool:
         """Whether a change can start without a password being asked."""
         ...
@@ -124,6 +118,9 @@ class HostRun:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def log(self) -> str:
+        return str(self.events if self.process is None else self.output)
+
     def said(self) -> str:
         try:
             raw = self.output.read_bytes()[-2000:]
@@ -133,7 +130,7 @@ class HostRun:
         return "\n".join([line for line in lines if line.strip()][-4:])
 
 
-class HostServices:
+class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
     """The real machine."""
 
     def __init__(self) -> None:
@@ -179,15 +176,6 @@ class HostServices:
 
         return {mac: vendor_of(mac) for mac in macs}
 
-    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
-        if os.geteuid() != 0:
-            return None
-        from wizard.host.wires import explain, look
-
-        nic = self.facts().nic(corporate)
-        wires = look(corporate, cluster, stop=stop, corporate_has_lease=nic is not None and nic.dhcp_client)
-        return None if stop.is_set() else WiresSaid(wires.may_serve, *explain(wires))
-
     def may_change(self) -> bool:
         from wizard.host import commands
 
@@ -202,12 +190,18 @@ class HostServices:
         return subprocess.run([sudo, "-v"], check=False).returncode == 0
 
     def start_apply(self, plan_text: str) -> Run:
+        return self.apply_plan(plan_text, "--confirm-within", str(CONFIRM_WITHIN_S))
+
+    def apply_plan(self, plan_text: str, *words: str) -> Run:
         place = self._run_directory()
         plan = _written(place / "plan.toml", plan_text)
-        return _start(place, "apply", "-c", str(plan), "--confirm-within", str(CONFIRM_WITHIN_S))
+        return _start(place, "apply", "-c", str(plan), *words)
 
     def start_reset(self, forget_leases: bool) -> Run:
-        return _start(self._run_directory(), "reset", "--yes", *(["--forget-leases"] if forget_leases else []))
+        return self.start_change("reset", "--yes", *(["--forget-leases"] if forget_leases else []))
+
+    def start_change(self, *words: str) -> Run:
+        return _start(self._run_directory(), *words)
 
     def pending_run(self) -> Run:
         from wizard.deploy import state

@@ -64,7 +64,7 @@ def served(world: Laboratory) -> Laboratory:
         # Quicker than an apply, which another test is about.
         kill(world, state["process"], "TERM")
         world.wait_for(lambda: not is_running(world, state["process"]))
-        sh(world, f"rm {RUN}/tripped.json")
+        sh(world, "rm /var/lib/ciao-wizard/tripped.json")
     if not is_running(world, state["process"]):
         start_serve(world)
     await_mode(world, "armed")

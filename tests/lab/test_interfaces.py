@@ -111,3 +111,27 @@ def test_bytes_that_are_no_text_and_lines_of_others_stay(lab: Laboratory) -> Non
     assert cut.split()[0] == before.split()[0]
     end = lab.run(["sh", "-c", "tail -c 8 /etc/network/interfaces | od -An -c"]).stdout
     assert end.split() == ["#", "c", "a", "f", "351", "\\r", "\\n"]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["through the link", "in the place of the link"])
+def test_an_interfaces_file_that_is_a_link_stays_one_and_keeps_what_others_write(
+    lab: Laboratory, replaced: bool
+) -> None:
+    """Somebody writes into it while the gateway stands; an editor may put a file in the place of the link."""
+    main, real = "/etc/network/interfaces", "/etc/dotfiles/interfaces.real"
+    text = LOOPBACK + "auto eth1\niface eth1 inet static\n    address 10.1.1.1/24\n" + CORPORATE
+    lab.run(["sh", "-ec", f"mkdir /etc/dotfiles; cat >{real}; chmod 640 {real}; ln -sf {real} {main}"], input=text)
+    before = whole(lab)
+    apply(lab)
+    assert lab.run(["readlink", main]).stdout == f"{real}\n"
+    assert "# ciao-wizard: iface eth1" in lab.run(["cat", real]).stdout
+    assert ciao(lab, "status").returncode == 0
+    reset(lab)
+    assert differences(before, whole(lab)) == []
+    apply(lab)
+    more = "\n# my NAS\niface eth5 inet manual\n"
+    lab.run(["sh", "-ec", f"{f'cp --remove-destination {real} {main};' if replaced else ''} cat >>{main}"], input=more)
+    reset(lab)
+    assert lab.run(["cat", main]).stdout == text + more
+    assert lab.run(["cat", real]).stdout == (text if replaced else text + more)
+    assert lab.run(["stat", "-c", "%a", real]).stdout == "640\n"

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from tests.tui.fakes import FakeServices
 from wizard.app import WizardApp
+from wizard.screens.start import StartPage
 from wizard.widgets.page import Page
 
 PATIENCE_S = 10
@@ -43,7 +44,19 @@ class Driver:
         pytest.fail(f"waited in vain for {what or condition}; on the screen:\n{self.text()}")
 
     async def page(self, title: str) -> None:
-        await self.until(lambda: f"ciao-wizard ─ {title} " in self.text(), f"the page {title}")
+        """Wait for a page. The welcome is passed with its one key where it is not the one that is waited for."""
+
+        def on(title: str) -> bool:
+            return f"ciao-wizard ─ {title} " in self.text()
+
+        await self.until(lambda: on(title) or (on("Welcome") and self.welcomed()), f"the page {title}")
+        if not on(title):
+            await self.press("enter")
+            await self.until(lambda: on(title), f"the page {title}")
+
+    def welcomed(self) -> bool:
+        page = self.app._page
+        return isinstance(page, StartPage) and page.greeting is not None and not page.busy
 
     async def jump(self, title: str) -> None:
         """To a page of the set-up without walking there."""

@@ -10,6 +10,10 @@ from typing import Any
 
 from netaddr import IPNetwork
 
+from tests.tui.fakes_gateway import FakeGateway
+from tests.tui.fakes_nodes import FakeNodes
+from tests.tui.fakes_setup import FakeSetup
+from tests.tui.fakes_watch import FakeWatchServices
 from wizard.deploy.changes import Change
 from wizard.deploy.status import Status
 from wizard.deploy.verify import Check
@@ -154,9 +158,12 @@ class FakeRun:
     def said(self) -> str:
         return self.stderr
 
+    def log(self) -> str:
+        return "/root/.local/state/ciao-wizard/run-1/output.log"
+
 
 @dataclass
-class FakeServices:
+class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     """A machine of plain values. `did` lists what was asked to be done."""
 
     machine: Facts = FACTS

@@ -256,35 +256,12 @@ async def test_coming_back_finds_the_question(start: Start) -> None:
         assert services.did == ["confirm"]
 
 
-@pytest.mark.parametrize("forget", [False, True])
-async def test_reset_asks_and_then_gives_everything_back(start: Start, sample: str, forget: bool) -> None:
-    async with start(FakeServices(state=APPLIED, in_force=sample)) as driver:
-        await driver.page("Dashboard")
-        await driver.press("r")
-        await driver.page("Reset")
-        await driver.press("ctrl+a", "enter")
-        assert driver.services.did == []
-        if forget:
-            await driver.press("space")
-        await driver.press("ctrl+a", "y")
-        await driver.until(lambda: driver.services.did)
-        assert driver.services.did == ["reset, leases too" if forget else "reset"]
-        driver.services.state, driver.services.in_force = ABSENT, None
-        driver.services.change.fed += [
-            event(1, step="dnsmasq", state="undone", detail="stopped"),
-            event(2, result="rolled-back", reason="everything is as it was before the wizard"),
-        ]
-        await driver.says("Done. This machine is as it was.", "stopped")
-        await driver.press("escape")
-        await driver.page("Interfaces")
-
-
 async def test_a_reset_that_left_something_says_what(start: Start, sample: str) -> None:
     async with start(FakeServices(state=APPLIED, in_force=sample)) as driver:
         await driver.page("Dashboard")
         await driver.press("r")
         await driver.page("Reset")
-        await driver.press("ctrl+a", "y")
+        await driver.press("end", "ctrl+a", "y")
         await driver.until(lambda: driver.services.did)
         driver.services.change.fed += [event(2, result="failed", reason="/etc/network/interfaces was changed since")]
         await driver.says("Not everything could be given back.", "/etc/network/interfaces was changed since")
@@ -296,7 +273,7 @@ async def test_steps_are_named_in_words_and_files_in_full(start: Start) -> None:
     assert [step_name(step) for step in steps] == [
         "/etc/ciao-wizard/nat.sh",
         "address on eth1",
-        "the link of eth1",
+        "both wires",
         "dnsmasq and guard",
     ]
     long = step_name(StepState("file:/etc/systemd/system/multi-user.target.wants/ciao-gateway.service", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import strategies as st
 
 from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
+from wizard.deploy.changes import Change
 from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
 from wizard.plan.judge import check_forward, check_node, judge
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import read_lines
 from wizard.plan.planfile import load as load_plan
+from wizard.screens.review import ReviewPage
 from wizard.widgets.drafting import SAVE_AFTER_S
+from wizard.widgets.page import Page
 
 TEXTS = st.text(max_size=40)
 
@@ -252,3 +256,30 @@ async def test_what_was_typed_and_taken_back_is_not_offered(start: Start) -> Non
         await driver.until(lambda: services.drafts, "the draft on disk")
         await driver.press("backspace")
         await driver.until(lambda: not services.drafts, "no draft on disk")
+
+
+async def test_an_answer_that_comes_after_its_page_was_left_hurts_nobody(start: Start, sample: str) -> None:
+    asked, told = threading.Event(), threading.Event()
+
+    class Slow(FakeServices):
+        def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+            asked.set()
+            told.wait(10)
+            return super().changes(plan, plan_text)
+
+    async with start(Slow()) as driver:
+        await driver.until(lambda: driver.app.facts is not None)
+        driver.app.post_message(Page.Go("review"))
+        await driver.page("Review")
+        review = driver.app._page
+        await driver.until(asked.is_set)
+        told.set()
+        # The answer is on its way while the page goes.
+        await driver.press("escape")
+        await driver.page("Forwards")
+        await driver.app.workers.wait_for_complete()
+        assert isinstance(review, ReviewPage)
+        review.changes = ()
+        review.coming = ()
+        await driver.pilot.pause()
+        await driver.page("Forwards")

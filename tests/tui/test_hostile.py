@@ -7,11 +7,17 @@ from dataclasses import replace
 from textual.events import Paste
 
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import APPLIED, FACTS, FakeServices, event, row
+from tests.tui.fakes import APPLIED, FACTS, NOW, FakeServices, event, row
+from tests.tui.fakes_watch import instance
+from tests.tui.test_instances import opened as instances_opened
 from tests.tui.test_path import walk_to_review
 from wizard.deploy.changes import Change
 from wizard.deploy.verify import Check
-from wizard.plan.machine import Nic
+from wizard.host.listening import Heard
+from wizard.monitor.events import Event
+from wizard.monitor.forwards import ForwardHealth
+from wizard.monitor.instances import Reading
+from wizard.plan.machine import Listener, Nic
 from wizard.services import WiresSaid
 
 HOSTILE = {
@@ -35,7 +41,7 @@ def assert_harmless(driver: Driver) -> None:
     text = driver.text()
     assert not set(text) & set(FORBIDDEN)
     lines = text.splitlines()
-    assert len(lines) == 24
+    assert len(lines) == driver.app.size.height
     # Where markup was shown at all it was shown as it is, so nothing of it was obeyed.
     assert "ciao-wizard ─" in lines[0]
 
@@ -80,8 +86,8 @@ async def test_on_the_pages_of_what_is_in_force(start: Start) -> None:
     state = replace(APPLIED, plan=ALL, since=ALL, checks=checks, drift=(ALL,), reason=ALL)
     board = [row(1, "controller", "controller", hostname=ALL, vendor=ALL, reason=ALL)]
     for number, evil in enumerate(HOSTILE.values()):
-        board.append(row(number, "", "", kind="vm", hostname=evil, mac=evil, ip=evil, vendor=evil))
-        board.append(row(number, evil, evil, kind=evil, hostname=evil, state=evil, reason=evil))
+        board.append(row(number, "", "", kind="vm", hostname=evil, mac=f"02:16:3e:00:00:{number:02x}", vendor=evil))
+        board.append(row(number, evil, evil, mac=f"52:54:00:00:00:{number:02x}", hostname=evil, reason=evil))
     services = FakeServices(state=state, board=tuple(board), in_force="")
     async with start(services) as driver:
         await driver.page("Dashboard")
@@ -118,5 +124,106 @@ async def test_what_is_pasted_is_only_text(start: Start) -> None:
         await driver.press("f4")
         await driver.says("Many nodes at once")
         driver.app.post_message(Paste(pasted))
-        await driver.says("0 understood", "lines more not understood")
+        await driver.says("0 understood", "12 not")
         assert_harmless(driver)
+
+
+async def in_both_sizes(driver: Driver) -> None:
+    for size in ((120, 40), (80, 24)):
+        await driver.pilot.resize_terminal(*size)
+        await driver.pilot.pause()
+        assert_harmless(driver)
+
+
+async def test_on_the_welcome(start: Start) -> None:
+    evil = tuple(HOSTILE.values())
+    machine = replace(
+        FACTS,
+        system=ALL,
+        host_name=ALL,
+        network_managers=evil,
+        firewalls=evil,
+        missing_tools=evil,
+        listeners=tuple(Listener("udp", text, port, text, 7, text) for text in evil for port in (53, 67)),
+        nics=(*FACTS.nics, *(Nic(text, 20 + n, "tunnel", up=True) for n, text in enumerate(evil))),
+    )
+    async with start(FakeServices(machine=machine)) as driver:
+        await driver.until(driver.welcomed)
+        await in_both_sizes(driver)
+        for _ in range(20):
+            await driver.press("down")
+            assert_harmless(driver)
+        await driver.press("f1")
+        assert_harmless(driver)
+
+
+async def test_of_machines_that_boot(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Nodes")
+        await driver.press("f5")
+        await driver.until(lambda: not driver.services.until.is_set() and "istening" in driver.text(), "listening")
+        machines = [Heard(f"c0:3f:d5:67:a2:{n:02x}", text, text, text) for n, text in enumerate(HOSTILE.values())]
+        driver.services.ask((*machines, Heard("c0:3f:d5:67:a2:ff", ALL, ALL, ALL)))
+        await driver.says("c0:3f:d5:67:a2:00")
+        await in_both_sizes(driver)
+        await driver.press("a")
+        await in_both_sizes(driver)
+
+
+async def test_of_instances_and_their_hosts(start: Start, sample: str) -> None:
+    evil = tuple(HOSTILE.values())
+    read = Reading(
+        "192.168.0.65",
+        ALL,
+        "read",
+        ALL,
+        ALL,
+        evil,
+        tuple(instance(f"172.16.0.{n + 2}", "192.168.0.65", hostname=text) for n, text in enumerate(evil)),
+    )
+    refused = Reading("192.168.0.66", ALL, "changed-host-key", ALL, ALL)
+    board = tuple(
+        row(
+            65 + n, "", "", kind="vm", hostname=ALL, mac=f"02:16:3e:00:00:{n:02x}", ip=f"192.168.0.{65 + n}", vendor=ALL
+        )
+        for n in range(2)
+    )
+    services = FakeServices(
+        state=APPLIED, in_force=sample, board=board, cncis={"192.168.0.65": read, "192.168.0.66": refused}
+    )
+    async with start(services) as driver:
+        await instances_opened(driver)
+        await driver.press("enter")
+        await driver.says("172.16.0.2")
+        await in_both_sizes(driver)
+        for _ in evil:
+            await driver.press("down")
+            assert_harmless(driver)
+
+
+async def test_of_what_happened_and_is_forwarded(start: Start, sample: str) -> None:
+    evil = tuple(HOSTILE.values())
+    services = FakeServices(
+        state=APPLIED,
+        in_force=sample,
+        board=tuple(row(n, "", "", kind="stranger", mac=f"52:54:00:00:00:{n:02x}", hostname=t, reason=t, ip="",
+                        state="ignored", expires=None) for n, t in enumerate((*evil, ALL))),
+        happenings=[Event(NOW, "came", t, t, t, t) for t in (*evil, ALL)],
+        health=tuple(ForwardHealth(8000 + n, "tcp", t, 80, False, False, t) for n, t in enumerate((*evil, ALL))),
+        trouble=ALL,
+    )  # fmt: skip
+    async with start(services) as driver:
+        await driver.page("Dashboard")
+        driver.app.happened = tuple(services.happenings)
+        await in_both_sizes(driver)
+        await driver.press("l")
+        await driver.page("Leases")
+        await driver.says("52:54:00:00:00:00")
+        await driver.press("e")
+        await in_both_sizes(driver)
+        await driver.press("escape")
+        for _ in range(len(evil)):
+            await driver.press("down")
+            assert_harmless(driver)
+        await driver.press("a")
+        await in_both_sizes(driver)

@@ -62,7 +62,7 @@ async def test_without_a_plan_network_and_nics_are_suggested(start: Start) -> No
 async def test_where_something_is_applied_the_dashboard_comes_first(start: Start, sample: str) -> None:
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        await driver.says("The gateway is in force.", "bound to eth1 alone", "applied, healthy")
+        await driver.says("The gateway is in force.", "✓ dnsmasq", "applied, healthy")
         await driver.press("l")
         await driver.page("Leases")
         await driver.press("escape")

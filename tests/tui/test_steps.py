@@ -207,7 +207,7 @@ async def test_forwards_are_added_changed_removed(start: Start, sample: str) -> 
     async with start(plan=bare) as driver:
         await driver.jump("Forwards")
         assert driver.app.draft.forwards == ()
-        await driver.press("f4")
+        await driver.press("f4", "enter")
         assert [(f.port, f.to) for f in driver.app.draft.forwards] == [
             ("8889", "controller"),
             ("35357", "controller"),
@@ -360,7 +360,7 @@ async def test_dialogs_have_help_of_their_own(start: Start) -> None:
 async def test_an_empty_list_of_nodes_is_no_mistake_yet(start: Start) -> None:
     async with start(plan=None) as driver:
         await driver.jump("Nodes")
-        await driver.says("f2 adds one, f4 pastes or imports many.")
+        await driver.says("f2 adds one, f4 pastes or imports many")
         assert "✗" not in driver.text()
         await driver.press("ctrl+n")
         await driver.says("No node has the role controller", "Add a controller node")

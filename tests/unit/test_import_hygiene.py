@@ -14,7 +14,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wizard"
-SCREENS = {"wizard.app", "wizard.screens", "wizard.widgets"}
+SCREENS = {
+    "wizard.app",
+    "wizard.app_gateway",
+    "wizard.app_nodes",
+    "wizard.app_setup",
+    "wizard.app_watch",
+    "wizard.screens",
+    "wizard.widgets",
+}
 """What draws, and so may load Textual."""
 
 SLOW = {"netaddr", "jinja2", "psutil", "sh", "tomlkit"}
@@ -84,6 +92,18 @@ def test_each_room_loads_alone(room: str, banned: set[str]) -> None:
 def test_the_screens_do_load_textual() -> None:
     # The sign by which the others are judged.
     assert {"textual", "rich"} <= loaded_by("import wizard.app")
+
+
+def test_the_first_screen_waits_for_nothing_that_it_does_not_show() -> None:
+    code = (
+        "import sys, wizard.cli, wizard.cli_wizard, wizard.app; from wizard.screens import StartPage; "
+        "late = [m for m in sys.modules if m.startswith('wizard.') and m.split('.')[1] in "
+        "('deploy', 'host', 'monitor', 'lab', 'services')]; "
+        "pages = [m for m in sys.modules if m.startswith('wizard.screens.')]; "
+        "assert not late, late; assert pages == ['wizard.screens.start'], pages; "
+        "assert 'wizard.plan.draft' not in sys.modules"
+    )
+    assert not set(SLOW) & loaded_by(code)
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["apply", "--help"]])

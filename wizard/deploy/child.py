@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ class Child:
         self.conf_text = ""
         self.deaths: list[float] = []
         self.wrong_since: float | None = None
+        self.resting = False
 
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -71,6 +74,8 @@ class Child:
         if bound == [index]:
             self.wrong_since = None
             return FINE
+        # Only when it runs can it bind anew.
+        self.go_on()
         now = time.monotonic()
         since = self.wrong_since = self.wrong_since or now
         if not bound and now - since < _START_S:
@@ -84,12 +89,30 @@ class Child:
             False, "dhcp-socket", f"dnsmasq's DHCP socket is bound to {seen}, not to {nic} (number {index}) alone"
         )
 
+    def rest(self) -> None:
+        """Have it do nothing at all until `go_on`: where somebody takes our rules away meanwhile, nothing gets out.
+
+        Not before it has its sockets. Never raises.
+        """
+        if self.resting or self.process is None or not self.running():
+            return
+        with contextlib.suppress(OSError):
+            if bound_indexes(self.process.pid, DHCP_PORT):
+                self.process.send_signal(signal.SIGSTOP)
+                self.resting = True
+
+    def go_on(self) -> None:
+        if self.resting and self.process is not None and self.running():
+            self.process.send_signal(signal.SIGCONT)
+        self.resting = False
+
     def stop(self) -> None:
         """End it and wait for it, so that its ports are free."""
         if self.process is None:
             return
         if self.running():
-            self.process.terminate()
+            # What rests is not woken to end: it would answer what it has not heard yet.
+            (self.process.kill if self.resting else self.process.terminate)()
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
@@ -103,4 +126,5 @@ class Child:
         _, said = self.process.communicate()
         code = self.process.returncode
         self.process = self.identity = None
+        self.resting = False
         return said.decode("utf-8", "replace").strip() or dnsmasq.last_words() or f"status {code}"

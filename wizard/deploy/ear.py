@@ -9,32 +9,41 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import IPAddress
 
 from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
 from wizard.host.link import Link
 from wizard.host.tap import Tap, ether_type, udp_to_port
+from wizard.plan.addresses import assign
+from wizard.plan.model import Plan
 
-_LOCAL_EXPERIMENTAL = 0x88B5
+_LOCAL_EXPERIMENTAL, _ARP = 0x88B5, 0x0806
 _SIGNATURE = b"ciao-wizard: is this heard on another NIC?"
 MARK_EVERY_S = 1.0
 _MOST_AT_ONCE = 64
+_ASKED_AT_ONCE = 8
 _REST_S = 0.05
 
 
 class Ear:
     """Listens behind two NICs, from when it is made until `close`. Raises OSError, NeedsRoot.
 
-    `network` is the cluster's: servers with an address in it are ours. Its Taps are for a select of the
-    caller's; `hear` says what they mean.
+    `ours` holds the gateway's addresses, its former ones too: clients may still name those. Its Taps are for a
+    select of the caller's; `hear` says what they mean. `nodes`: the plan's, MAC -> address; `node_heard` is whether
+    one of them has been heard behind the cluster NIC.
     """
 
-    def __init__(self, cluster: Link, corporate: Link | None, network: IPNetwork) -> None:
-        self.cluster, self.corporate, self.network = cluster, corporate, network
+    def __init__(
+        self, cluster: Link, corporate: Link | None, ours: Collection[IPAddress], nodes: Mapping[bytes, IPAddress]
+    ) -> None:
+        self.cluster, self.corporate, self.ours, self.nodes = cluster, corporate, ours, nodes
+        self.node_heard = False
+        self._asking = itertools.cycle(nodes.values())
         # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
         self.token = secrets.token_bytes(16)
         self.marked = 0.0
@@ -45,6 +54,8 @@ class Ear:
             self.answers.listen(cluster.name)
             self.requests = opened.enter_context(Tap(udp_to_port(SERVER_PORT)))
             self.requests.listen(cluster.name)
+            self.arp = opened.enter_context(Tap(ether_type(_ARP)))
+            self.arp.listen(cluster.name)
             self.marks = None
             if corporate is not None:
                 self.marks = opened.enter_context(Tap(ether_type(_LOCAL_EXPERIMENTAL)))
@@ -62,7 +73,8 @@ class Ear:
         """What to select on now: nothing for a moment where the wire is flooded."""
         if self.rests():
             return []
-        return [tap for tap in (self.answers, self.requests, self.marks) if tap is not None]
+        arp = None if self.node_heard else self.arp
+        return [tap for tap in (self.answers, self.requests, arp, self.marks) if tap is not None]
 
     def rests(self) -> bool:
         return time.monotonic() < self.rests_until
@@ -75,6 +87,7 @@ class Ear:
         for tap, code, judge in (
             (self.answers, "foreign-dhcp", self._foreign_server),
             (self.requests, "foreign-dhcp", self._foreign_choice),
+            (None if self.node_heard else self.arp, "", self._note_node),
             (self.marks, "one-wire", self._ourselves),
         ):
             said = self._first(tap, judge)
@@ -102,12 +115,25 @@ class Ear:
         if self.marks is None or now - self.marked < MARK_EVERY_S:
             return
         self.marked = now
+        self.ask_for_nodes()
         frame = b"\xff" * 6 + self.cluster.mac + _LOCAL_EXPERIMENTAL.to_bytes(2, "big") + self.token + _SIGNATURE
         try:
             self.answers.send(frame)
         except OSError as error:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
+
+    def ask_for_nodes(self) -> None:
+        """Ask the next few of the plan's nodes for a sign of life, until one was heard."""
+        asker = next(iter(self.ours), None)
+        if self.node_heard or asker is None or not self.nodes:
+            return
+        for address in itertools.islice(self._asking, min(_ASKED_AT_ONCE, len(self.nodes))):
+            mac = self.cluster.mac
+            frame = b"\xff" * 6 + mac + _ARP.to_bytes(2, "big") + b"\x00\x01\x08\x00\x06\x04\x00\x01"
+            frame += mac + asker.packed + bytes(6) + address.packed
+            with contextlib.suppress(OSError):
+                self.answers.send(frame)
 
     def _foreign_server(self, frame: bytes) -> str:
         # Our own answer, come back through a loop in the cluster's switch, is no stranger's.
@@ -117,14 +143,24 @@ class Ear:
         offer = reply.offer
         return f"{offer.server_id or offer.source_ip} ({offer.source_mac}) answered a client there"
 
+    def _note_node(self, frame: bytes) -> str:
+        self.node_heard = self.node_heard or frame[6:12] in self.nodes
+        return ""
+
     def _foreign_choice(self, frame: bytes) -> str:
+        self._note_node(frame)
         server = chosen_server(frame)
-        if not server or IPAddress(server) in self.network:
+        if not server or IPAddress(server) in self.ours:
             return ""
         return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
     def _ourselves(self, frame: bytes) -> str:
         return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
+
+
+def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
+    """The plan's nodes as an Ear takes them."""
+    return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
 
 
 def _key(link: Link | None) -> tuple[int, str, bytes] | None:

@@ -17,7 +17,7 @@ from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller, now
 from wizard.deploy.job import Job, Step
 from wizard.deploy.journal import Journal
-from wizard.deploy.kept import live_path, read_journal
+from wizard.deploy.kept import read_journal
 from wizard.deploy.revert import Reverter
 from wizard.deploy.run import Run, in_full
 from wizard.deploy.steps_trial import ProveWires
@@ -57,7 +57,7 @@ def findings(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, 
 
 def plan_running() -> Plan | None:
     """The plan that runs here, which is not always what somebody has made of its file since; or None."""
-    for path in (live_path(paths.PLAN_IN_FORCE), paths.PLAN_IN_FORCE):
+    for path in (paths.LIVE_PLAN, paths.PLAN_IN_FORCE):
         text = read_text(path)
         try:
             if text is not None:

@@ -38,13 +38,9 @@ def unit() -> File:
 
 def digest() -> str:
     """A fingerprint of the live configuration, by which the guard says which one it serves."""
-    files = (dnsmasq.CONF, dnsmasq.HOSTS, _live(paths.PLAN_IN_FORCE), _live(paths.IDENTITY))
+    files = (dnsmasq.CONF, dnsmasq.HOSTS, paths.LIVE_PLAN, paths.LIVE_IDENTITY)
     parts = [read_text(file) or "" for file in files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _live(path: str) -> str:
-    return path.replace(paths.ETC, paths.LIVE)
 
 
 def prepare(uid: int) -> None:

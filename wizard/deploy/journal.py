@@ -211,16 +211,12 @@ class Journal:
 
     def forget(self) -> None:
         """Remove the journal and everything it kept: the last act of a way back that left nothing behind."""
-        for directory in (self.images.root, self.root):
-            if not directory.is_dir():
-                continue
-            for entry in directory.iterdir():
-                if not entry.is_dir():
-                    entry.unlink()
-            directory.rmdir()
         self.discard()
-        if self.root.parent.is_dir():
+        if self.root.is_dir():
+            # Gone at once: a directory without its journal would be one that has lost it.
+            self.root.rename(self._draft)
             sync_directory(self.root.parent)
+        self.discard()
 
 
 def _line(record: Record) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wizard.deploy.journal import Journal, Reading
+from wizard.host import link_image, network
 from wizard.host.files import digest_of, read_text
 from wizard.plan import paths
 from wizard.plan.render import HEADER
@@ -18,12 +19,6 @@ KEPT_FILES = (
 )
 """Files that are kept under /etc and run from their twins under /run."""
 ALL_FILES = (*KEPT_FILES, paths.INTERFACES_FILE, paths.SERVICE_FILE)
-LIVE_INTERFACES = f"{paths.LIVE}/interfaces"
-LIVE_PLAN = f"{paths.LIVE}/gateway.toml"
-
-
-def live_path(path: str) -> str:
-    return path.replace(paths.ETC, paths.LIVE)
 
 
 def is_ours(path: str) -> bool:
@@ -33,7 +28,7 @@ def is_ours(path: str) -> bool:
 
 def traces() -> list[str]:
     """Files of ours that are there, kept or live, by name and header."""
-    return [p for p in (*ALL_FILES, *map(live_path, KEPT_FILES), LIVE_INTERFACES) if is_ours(p)]
+    return [p for p in (*ALL_FILES, *map(paths.live, KEPT_FILES), paths.LIVE_INTERFACES) if is_ours(p)]
 
 
 def read_journal(journal: Journal) -> Reading:
@@ -65,9 +60,9 @@ def not_as_kept(written: dict[str, str]) -> list[str]:
     for path in KEPT_FILES:
         if digest_of(path) != written.get(path):
             continue
-        expected = (read_text(path) or "").replace(paths.DNSMASQ_HOSTS, live_path(paths.DNSMASQ_HOSTS))
-        if read_text(live_path(path)) != expected:
-            found.append(f"{live_path(path)} is not what {path} says")
+        expected = (read_text(path) or "").replace(paths.DNSMASQ_HOSTS, paths.live(paths.DNSMASQ_HOSTS))
+        if read_text(paths.live(path)) != expected:
+            found.append(f"{paths.live(path)} is not what {path} says")
     return found
 
 
@@ -78,3 +73,28 @@ def changed_since(written: dict[str, str]) -> list[str]:
         if digest_of(path) != digest:
             found.append(f"{path} was changed" if Path(path).exists() else f"{path} is missing")
     return found
+
+
+STAYS = "a reset keeps it"
+
+
+def added_to(nic: str, reading: Reading) -> list[str]:
+    """What others have given the cluster NIC since it became ours, a line each, which ends with STAYS."""
+    step = f"address:{nic}"
+    image = dict(reading.first_images()).get(step)
+    if image is None or not image.get("link", {}).get("present"):
+        return []
+    now = link_image.whole_state(link_image.called_now(image["link"]))
+    added = link_image.added_since(image["link"], now, ours_of(step, reading))
+    told = [f"address {a['cidr']}" for a in added["addresses"]]
+    told += [f"nexthop {line}" for line in added["nexthops"]]
+    told += [f"route {line.partition(' ')[2]}" for line in added["routes"]]
+    told += [f"neighbour {address} at {mac}" for address, mac in added["neighbours"]]
+    told += [f"proxy neighbour {address}" for address in added["proxies"]]
+    return [f"added to {now['nic']}: {what}; {STAYS}" for what in told]
+
+
+def ours_of(step: str, reading: Reading) -> set[str]:
+    """Every address that an apply may have given to the NIC of a step "address:NIC"."""
+    noted = {str(i["gives"]) for t in reading.transactions for name, i in t.steps if name == step and "gives" in i}
+    return noted | network.given_by(paths.LIVE_INTERFACES) | network.given_by(paths.INTERFACES_FILE)

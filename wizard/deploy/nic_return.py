@@ -43,7 +43,7 @@ class NicReturn:
         self.seen = nic.index, now + _AGAIN_S
         log.info("%s is here without its address; raising it", nic.name)
         keeper = network.keeper()
-        config = f"{paths.LIVE}/interfaces"
+        config = paths.LIVE_INTERFACES
         if keeper.holds(nic.name):
             # As far as the keeper knows it never went away.
             keeper.down(nic.name, config)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,9 @@ class Stamp:
     boot: str
     slept: float = field(compare=False)
 
-    def same_wire(self, other: Stamp | None, flaps: int = 0) -> bool:
-        """Whether nobody can have moved a cable between the two; `flaps`: carrier changes that were our own."""
-        if other is None or abs(self.slept - other.slept) > _SLEEP_S:
-            return False
-        return replace(self, carrier_changes=self.carrier_changes + flaps) == other
+    def same_wire(self, other: Stamp | None) -> bool:
+        """Whether nobody can have moved a cable between the two. Where we took the link down ourselves somebody can."""
+        return other is not None and abs(self.slept - other.slept) <= _SLEEP_S and self == other
 
 
 def stamp(nic: str) -> Stamp | None:
@@ -97,21 +94,6 @@ def holds(nic: str) -> bool:
     return proven_at(nic) is not None
 
 
-@contextmanager
-def through_our_own_flap(nic: str) -> Iterator[None]:
-    """Carry a proof over a change of ours that takes the link down and up again within a moment.
-
-    A cable that is moved in that very moment shows as more changes than ours, and nothing is carried over.
-    """
-    proven = stamp(nic) if holds(nic) else None
-    yield
-    if proven is None or not await_carrier(nic):
-        return
-    now = stamp(nic)
-    if now is not None and (proven.same_wire(now) or proven.same_wire(now, flaps=2)):
-        write(now)
-
-
 def await_carrier(nic: str, patience: float = _CARRIER_PATIENCE_S) -> bool:
     deadline = time.monotonic() + patience
     while not carrier(nic):
@@ -152,15 +134,34 @@ def look(
     )
 
 
-def may_serve(seen: wires.Wires) -> bool:
-    """Whether the cluster wire is proven. Where no corporate wire is plugged in at all there is none to mistake it for:
-    a cluster must come up on the road too."""
+def may_serve(seen: wires.Wires, *, node_heard: bool, answered_before: bool) -> bool:
+    """Whether the cluster wire is proven: silent, while something shows that it is the cluster's.
+
+    That is the corporate wire's answer, or one of the plan's nodes that was heard on the cluster wire (`node_heard`):
+    a cluster must come up on the road too, where there is no corporate wire to mistake it for. A corporate wire that
+    never had a DHCP server needs neither; one that had (`answered_before`) and does not now may have changed places.
+    """
     unplugged = seen.corporate.cause in (Cause.NO_CARRIER, Cause.DOWN, Cause.NO_NIC)
-    return seen.may_serve or (unplugged and seen.cluster.verdict is Verdict.SILENCE)
+    if unplugged:
+        return node_heard and seen.cluster.verdict is Verdict.SILENCE
+    if seen.pattern is wires.Pattern.CORPORATE_WITHOUT_DHCP and answered_before:
+        return seen.may_serve and node_heard
+    return seen.may_serve
 
 
-def refusal(seen: wires.Wires) -> WireRefused | None:
-    """Why this may not be served, in words for the person who plugged the cables; None where nothing forbids it."""
+def control_missing(seen: wires.Wires) -> str:
+    """What is to be done where everything is silent and nothing shows which wire is which."""
+    return (
+        f"{wires.explain(seen).in_a_line} Nothing shows yet that {seen.cluster.nic} is the cluster's wire: it is "
+        "served once the corporate wire answers, or one of the plan's nodes is heard behind it."
+    )
+
+
+def refusal(seen: wires.Wires, overheard: str = "") -> WireRefused | None:
+    """Why this may not be served, in words for the person who plugged the cables; None where nothing forbids it.
+
+    `overheard`: what an Ear heard meanwhile that must not be there.
+    """
     if seen.pattern in (
         wires.Pattern.SWAPPED,
         wires.Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH,
@@ -168,4 +169,9 @@ def refusal(seen: wires.Wires) -> WireRefused | None:
     ):
         said = wires.explain(seen)
         return WireRefused(said.in_a_line, said.remedy)
+    if overheard:
+        return WireRefused(
+            f"The cluster wire, {seen.cluster.nic}, is not ours alone: {overheard}.",
+            f"Pull whatever leads from {seen.cluster.nic} to another network, and look again.",
+        )
     return None

@@ -9,7 +9,7 @@ from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller
 from wizard.deploy.job import write
 from wizard.deploy.journal import Journal
-from wizard.deploy.kept import LIVE_PLAN, read_journal
+from wizard.deploy.kept import read_journal
 from wizard.deploy.run import Run
 from wizard.host import dnsmasq, firewall
 from wizard.host.files import read_text, remove
@@ -21,15 +21,37 @@ from wizard.plan.render import File, live
 
 def _running(path: str) -> File:
     """A file as the plan that runs would have it live."""
-    text = read_text(LIVE_PLAN)
+    text = read_text(paths.LIVE_PLAN)
     if text is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    return live(next(f for f in files_of(load(text, LIVE_PLAN), text) if f.path == path))
+    return live(next(f for f in files_of(load(text, paths.LIVE_PLAN), text) if f.path == path))
+
+
+def lost_by(part: str) -> list[str]:
+    """What somebody changed by hand since, and would be lost by this small reset. Needs root.
+
+    Raises WizardError where nothing runs here.
+    """
+    if part == "rules":
+        # Of what is merely gone nothing can be lost.
+        changed = _changed_rules(_running(paths.NAT_SCRIPT))
+        return [line for line in changed if line.startswith(("added in ", "/"))]
+    if part == "nodes":
+        hosts = _running(paths.DNSMASQ_HOSTS)
+        return [] if read_text(hosts.path) == hosts.text else [f"{hosts.path} was changed"]
+    return []
+
+
+def _changed_rules(script: File) -> list[str]:
+    if read_text(script.path) != script.text:
+        # What that would load is not what the plan says: nothing can be compared with it.
+        return [f"{script.path} was changed"]
+    return firewall.changes(script.path)
 
 
 def _rules() -> str:
     script = _running(paths.NAT_SCRIPT)
-    changed = firewall.changes(script.path) if read_text(script.path) == script.text else ["nat.sh itself was changed"]
+    changed = _changed_rules(script)
     write(script)
     firewall.script(script.path, "up")
     left = firewall.changes(script.path)

@@ -13,7 +13,7 @@ from wizard.deploy.journal import Journal, Reading, Transaction
 from wizard.deploy.kept import kept_state as kept_state
 from wizard.deploy.lock import await_orphans
 from wizard.host import dnsmasq, firewall, network, systemd
-from wizard.host.files import read_text, remove, write_atomic
+from wizard.host.files import read_text, remove
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -66,11 +66,12 @@ class Reverter:
         if not forget_leases:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
         problems = self._undo(list(reversed(images)))
-        if problems:
+        if problems and not reading.damage:
             return problems
         if forget_leases:
             remove(paths.LEASES)
-        return self._conclude(reading, everything=True)
+        # With a journal that is damaged nothing more can come of trying again: what bears our names goes all the same.
+        return [*problems, *self._conclude(reading, everything=True)]
 
     # The parts of a way back
 
@@ -85,13 +86,20 @@ class Reverter:
         return self._undo(list(reversed(transaction.steps)), after_boot=True)
 
     def _undo(self, todo: list[tuple[str, Record]], after_boot: bool = False) -> list[str]:
-        problems = []
+        problems: list[str] = []
+        alive = False
         for step, image in todo:
             faults.moment(f"undo:{step}")
+            if step == "rules" and alive:
+                problems.append("rules: left, for they keep mute what could not be ended")
+                self.teller.step(step, "failed", problems[-1].removeprefix("rules: "))
+                continue
             try:
                 detail = steps.undo(step, image, self.journal, after_boot)
-            except (WizardError, OSError) as error:
-                problems.append(f"{step}: {error}")
+            except (WizardError, OSError, KeyError, TypeError, ValueError) as error:
+                # Also a record that is none of ours, or of a later version.
+                problems.append(f"{step}: {error if isinstance(error, WizardError | OSError) else repr(error)}")
+                alive = alive or step == "gateway"
                 self.teller.step(step, "failed", f"could not be undone: {error}")
                 continue
             self.teller.step(step, "undone", detail)
@@ -150,8 +158,8 @@ class Reverter:
             remove(paths.SERVICE_WANTED)
             found.append(paths.SERVICE_WANTED)
         for path in kept.ALL_FILES:
-            image = known.get(f"file:{path}", {})
-            if kept.is_ours(path) and image.get("kind") in (None, "absent"):
+            # Ours is never what was there before us, whatever a damaged journal says.
+            if kept.is_ours(path):
                 remove(path)
                 found.append(path)
         if "gateway" not in known:
@@ -169,7 +177,7 @@ class Reverter:
         if state.serve() is not None or gateway.strays():
             gateway.stop()
             found.append("dnsmasq and its guard")
-        for config in (kept.LIVE_INTERFACES, paths.INTERFACES_FILE):
+        for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE):
             if kept.is_ours(config) and network.take_down(config):
                 found.append(f"the address that {config} gives")
         return [*found, *firewall.remove_everything(), *firewall.restore_forwarding()]
@@ -212,9 +220,3 @@ def _give_back_leases() -> None:
         leases.unlink()
     else:
         os.chown(leases, 0, 0)
-
-
-def rewrite(path: str, text: str) -> None:
-    """Replace a text file, keeping its mode and owner."""
-    info = Path(path).stat()
-    write_atomic(path, text.encode(), info.st_mode & 0o7777, (info.st_uid, info.st_gid))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from wizard.deploy import state
 from wizard.deploy.gates import FINE, Verdict
@@ -13,16 +14,18 @@ from wizard.plan import paths
 
 log = logging.getLogger("ciao-gateway")
 
-SCRIPT = paths.NAT_SCRIPT.replace(paths.ETC, paths.LIVE)
+SCRIPT = paths.LIVE_SCRIPT
 LOOK_EVERY_S = 15.0
 """Beside the kernel's news of nftables: iptables-legacy and forwarding tell nobody."""
 _LOAD_NO_SOONER_S = 2.0
 
 
 class RulesWatch:
-    """`uid` is the user to run dnsmasq as. `guarded` is False from when that is in doubt until it is seen to be so."""
+    """`unguarded` is called as soon as they are seen to be away. `uid` is the user to run dnsmasq as. `guarded` is
+    False from when that is in doubt until it is seen to be so."""
 
-    def __init__(self) -> None:
+    def __init__(self, unguarded: Callable[[], None]) -> None:
+        self.unguarded = unguarded
         self.uid = 0
         self.guarded = False
         self.script = ""
@@ -58,6 +61,9 @@ class RulesWatch:
         if uid is None:
             return Verdict(False, "unguarded", f"{SCRIPT} names no user to guard; apply the plan again")
         # An apply under way loads rules itself; but who starts this guard to bring back what is kept waits for it.
+        if not firewall.guarded(uid):
+            # What only they kept mute ends before they are brought back: that may take a while.
+            self.unguarded()
         if state.work() is None or not self.begun:
             self._mend()
         self.begun = True

@@ -50,6 +50,8 @@ _LOOK_NO_SOONER_S = 0.2
 _WAIT_S, _SHORT_WAIT_S = 1.0, 0.05
 _ANOTHER_ENDS_S = 5.0
 _OVERSLEPT_S = 5.0
+# The kernel alone mutes it then: it is to bind to its NIC, and the wire is proven.
+_NEEDS_IT_RUNNING = ("starting", "dhcp-socket")
 _LOG_LIMIT = 1_000_000
 
 
@@ -58,7 +60,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.child = Child()
-        self.rules = RulesWatch()
+        self.rules = RulesWatch(self.child.stop)
         self.returning = NicReturn()
         self.plan: Plan | None = None
         self.identity: dict[str, dict[str, str]] = {}
@@ -139,14 +141,15 @@ class Guard:
 
     def take_up(self) -> None:
         """Take up the live files; at boot there are none yet, and those under /etc are copied."""
-        if not Path(dnsmasq.CONF).exists():
+        # The one that is written last.
+        if not Path(paths.LIVE_INTERFACES).exists():
             bring_to_life()
         self.taken_up = state.boottime()
         self.digest = gateway.digest()
         self.plan, self.look_wanted = None, True
-        plan = load(read_text(f"{paths.LIVE}/gateway.toml") or "", f"{paths.LIVE}/gateway.toml")
+        plan = load(read_text(paths.LIVE_PLAN) or "", paths.LIVE_PLAN)
         try:
-            self.identity = tomllib.loads(read_text(f"{paths.LIVE}/identity.toml") or "")
+            self.identity = tomllib.loads(read_text(paths.LIVE_IDENTITY) or "")
         except tomllib.TOMLDecodeError:
             self.identity = {}
         if self.armed_on is not None and self.armed_on.nic != plan.interfaces.cluster:
@@ -168,7 +171,7 @@ class Guard:
             self.look_wanted = True
             verdict = Verdict(False, "could-not-look", f"something failed: {error}")
         self.verdict = verdict
-        if not verdict.ok:
+        if not verdict.ok and verdict.code not in _NEEDS_IT_RUNNING:
             self.hush()
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
@@ -250,8 +253,11 @@ class Guard:
             self.look_wanted = True
             return Verdict(False, "changing", f"{cluster.name} is changing")
         if self.armed_on is None or time.monotonic() - self.armed_at > ARM_EVERY_S * 0.9:
+            # Noted before: where it fails half-way, it is to be muted again.
+            self.armed_on = now
             firewall.arm(cluster.index)
-            self.armed_on, self.armed_at = now, time.monotonic()
+            self.armed_at = time.monotonic()
+            self.child.go_on()
         return FINE
 
     def give_grace(self, verdict: Verdict) -> Verdict:
@@ -263,7 +269,8 @@ class Guard:
         return verdict
 
     def hush(self) -> None:
-        """Mute our DHCP at once."""
+        """Mute our DHCP at once: dnsmasq rests, and the kernel lets nothing of it out."""
+        self.child.rest()
         if self.armed_on is None:
             return
         try:
@@ -300,13 +307,17 @@ class Guard:
     def mind_the_engine(self) -> None:
         """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has
         slept past its deadline, is killed: its second process takes it back."""
-        work = state.work()
-        engine = processes.from_json(work.get("process")) if work is not None else None
-        overdue = work is not None and state.boottime() > float(work.get("deadline") or math.inf) + _OVERSLEPT_S
-        if overdue and processes.stopped(engine, state.ENGINE_WORD):
-            log.warning("the apply that started this was stopped and sleeps past its deadline; ending it")
-            processes.send(engine, signal.SIGKILL, state.ENGINE_WORD)
-        if state.read_json(state.WORK) is not None and state.work() is None:
+        work = state.read_json(state.WORK)
+        if work is None:
+            return
+        engine = processes.from_json(work.get("process"))
+        if processes.alive(engine, state.ENGINE_WORD):
+            overdue = state.boottime() > float(work.get("deadline") or math.inf) + _OVERSLEPT_S
+            if overdue and processes.stopped(engine, state.ENGINE_WORD):
+                log.warning("the apply that started this was stopped and sleeps past its deadline; ending it")
+                processes.send(engine, signal.SIGKILL, state.ENGINE_WORD)
+        elif state.read_json(state.WORK) == work:
+            # Not one that came to its end while this was looked at.
             log.warning("the apply that started this was killed; taking it back")
             state.remove(state.WORK)
             detach(state.engine_command("recover"), gateway.SERVE_LOG)
@@ -352,10 +363,10 @@ def bring_to_life() -> None:
         if text is None:
             raise WizardError(f"{path} is missing: nothing is applied here", "Run 'ciao-wizard apply -c PLAN'.")
         mode = Path(path).stat().st_mode & 0o777
-        text = text.replace(paths.DNSMASQ_HOSTS, paths.DNSMASQ_HOSTS.replace(paths.ETC, paths.LIVE))
-        write_atomic(path.replace(paths.ETC, paths.LIVE), text.encode(), mode)
+        text = text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
+        write_atomic(paths.live(path), text.encode(), mode)
     interfaces = read_text(paths.INTERFACES_FILE) or ""
-    write_atomic(f"{paths.LIVE}/interfaces", interfaces.encode(), 0o644)
+    write_atomic(paths.LIVE_INTERFACES, interfaces.encode(), 0o644)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from wizard.deploy import state, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.journal import Journal
-from wizard.deploy.kept import changed_since, kept_state, live_path, read_journal
+from wizard.deploy.kept import added_to, changed_since, kept_state, not_as_kept, read_journal
 from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
@@ -53,13 +53,13 @@ def read_status() -> Status:
     if work is not None:
         return _pending(work)
     now = _state_without_work()
-    text = read_text(paths.PLAN_IN_FORCE)
-    if now == "absent" or text is None:
-        if now == "interrupted":
-            return _interrupted(None)
-        return Status("absent", False, None, None, (), (), "nothing is applied")
+    kept = read_text(paths.PLAN_IN_FORCE)
     if now == "interrupted":
-        return _interrupted(paths.PLAN_IN_FORCE)
+        return _interrupted(paths.PLAN_IN_FORCE if kept is not None else None)
+    # What runs is what is judged, whatever somebody has made of the file since.
+    text = read_text(paths.LIVE_PLAN) or kept
+    if now == "absent" or text is None:
+        return Status("absent", False, None, None, (), (), "nothing is applied")
     try:
         plan = load(text, paths.PLAN_IN_FORCE)
     except WizardError as error:
@@ -93,7 +93,7 @@ _UNDER_WAY = {
 def _pending(work: dict[str, Any]) -> Status:
     deadline = work.get("deadline")
     remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
-    text = read_text(f"{paths.LIVE}/gateway.toml")
+    text = read_text(paths.LIVE_PLAN)
     checks: tuple[verify.Check, ...] = ()
     if remaining is not None and text is not None:
         checks = tuple(verify.checks(load(text, str(work.get("source", "")))))
@@ -131,9 +131,8 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
         if now is None:
             found.append(f"{file.path} is missing")
         elif now != file.text:
-            found.append(f"{file.path} was changed")
-    if text != (read_text(live_path(paths.PLAN_IN_FORCE)) or text):
-        found.append(f"{paths.PLAN_IN_FORCE} was changed and not applied since")
+            unapplied = " and not applied since" if file.path == paths.PLAN_IN_FORCE else ""
+            found.append(f"{file.path} was changed{unapplied}")
     main = read_text(paths.INTERFACES_MAIN) or ""
     if network.main_file_for(main, plan.interfaces.cluster) != main:
         found.append(f"{paths.INTERFACES_MAIN} was changed: it gets in the way of {paths.INTERFACES_FILE}")
@@ -141,13 +140,15 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
         reading = read_journal(Journal())
         known = {line.split()[0] for line in found}
         found += [line for line in changed_since(reading.written()) if line.split()[0] not in known]
+        found += not_as_kept(reading.written())
         found += [f"{line}; a reset cannot prove all that it gives back" for line in reading.damage]
         found += _rules_changed()
+        found += added_to(plan.interfaces.cluster, reading)
     return tuple(found)
 
 
 def _rules_changed() -> list[str]:
     try:
-        return firewall.changes(live_path(paths.NAT_SCRIPT))
+        return firewall.changes(paths.LIVE_SCRIPT)
     except CommandFailed as error:
         return [str(error)]

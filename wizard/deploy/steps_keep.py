@@ -41,8 +41,7 @@ def _mode(path: str) -> int | None:
 
 
 def undo_file(image: Record, journal: Journal) -> str:
-    path = str(image["path"])
-    if path == paths.INTERFACES_MAIN and image["kind"] in ("file", "absent") and Path(path).is_file():
+    if image.get("main") and image["kind"] in ("file", "absent"):
         return _undo_main_file(image, journal)
     journal.images.restore(image)
     return "as it was"
@@ -50,13 +49,25 @@ def undo_file(image: Record, journal: Journal) -> str:
 
 def _undo_main_file(image: Record, journal: Journal) -> str:
     """That one is everybody's: what others have done in it, and with it, since then stays."""
-    restored = network.main_file_restored(network.read_main_file() or "")
-    before = journal.images.content(image) if image["kind"] == "file" else b""
-    if network.main_file_bytes(restored) == before:
-        journal.images.restore(image)
-        return "as it was"
-    network.write_main_file(restored)
-    return "without our changes; what was changed since is kept"
+    path = str(image["path"])
+    if network.main_file() != path:
+        # Somebody has put another file there since, perhaps a copy with our changes in it.
+        _strip(network.main_file())
+    if Path(path).is_file():
+        restored = network.main_file_restored(network.read_main_file(path) or "")
+        before = journal.images.content(image) if image["kind"] == "file" else b""
+        if network.main_file_bytes(restored) != before:
+            network.write_main_file(restored, path)
+            return "without our changes; what was changed since is kept"
+    journal.images.restore(image)
+    return "as it was"
+
+
+def _strip(path: str) -> None:
+    text = network.read_main_file(path) or ""
+    restored = network.main_file_restored(text)
+    if restored != text:
+        network.write_main_file(restored, path)
 
 
 class MainFile:
@@ -80,7 +91,7 @@ class MainFile:
         return self.now != self.wanted
 
     def capture(self) -> Record:
-        return self.job.journal.images.capture(paths.INTERFACES_MAIN)
+        return self.job.journal.images.capture(network.main_file()) | {"main": True}
 
     def do(self) -> str:
         # Looked at again: somebody may have changed it since.

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
-from wizard.deploy import gateway, proof, state
+from wizard.deploy import control, gateway, proof, state
+from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
-from wizard.deploy.kept import LIVE_INTERFACES, live_path
+from wizard.deploy.kept import ours_of
 from wizard.host import firewall, link_image, network
 from wizard.host.commands import CommandFailed, run
+from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
-from wizard.host.wires import explain
+from wizard.host.link import read_link
+from wizard.host.wires import Wires, explain
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
 from wizard.plan.render import File, live
 
-LIVE_SCRIPT = live_path(paths.NAT_SCRIPT)
 PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 
 
@@ -48,20 +51,41 @@ class ProveWires:
             run("ip", "link", "set", "dev", self.cluster, "up")
             proof.await_carrier(self.cluster)
         before = proof.stamp(self.cluster)
-        seen = proof.look(
-            self.corporate,
-            self.cluster,
-            corporate_has_lease=self.job.corporate_has_lease,
-            fresh_link=not link.get("up"),
-            progress=self.tell,
-        )
-        refused = proof.refusal(seen)
+        seen, told, node_heard = self._look(fresh_link=not link.get("up"))
+        refused = proof.refusal(seen, told)
         if refused is not None:
             proof.forget()
             raise refused
-        if proof.may_serve(seen) and before is not None and before.same_wire(proof.stamp(self.cluster)):
+        nic = proof.stamp(self.corporate)
+        mac = nic.mac if nic is not None else ""
+        if seen.corporate.verdict is Verdict.ANSWER or self.job.corporate_has_lease:
+            control.note_answer(mac)
+        proven = proof.may_serve(seen, node_heard=node_heard, answered_before=control.answered(mac))
+        if proven and before is not None and before.same_wire(proof.stamp(self.cluster)):
             proof.write(before)
+        if not proven and seen.cluster.verdict is Verdict.SILENCE:
+            return proof.control_missing(seen)
         return explain(seen).in_a_line
+
+    def _look(self, fresh_link: bool) -> tuple[Wires, str, bool]:
+        """Both wires; what was heard on the cluster's meanwhile that must not be there; whether a node was."""
+        with ExitStack() as stack:
+            ear, links = None, (read_link(self.cluster), read_link(self.corporate))
+            if links[0] is not None and links[0].up:
+                corporate = links[1] if links[1] is not None and links[1].up else None
+                plans = [plan for plan in (self.job.plan, self.job.previous) if plan is not None]
+                ear = Ear(links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.job.plan))
+                stack.callback(ear.close)
+                ear.ask_for_nodes()
+            seen = proof.look(
+                self.corporate,
+                self.cluster,
+                corporate_has_lease=self.job.corporate_has_lease,
+                fresh_link=fresh_link,
+                progress=self.tell,
+            )
+            _, told = ear.hear() if ear is not None else ("", "")
+            return seen, told, ear is not None and ear.node_heard
 
 
 def undo_wires(image: Record, journal: Journal) -> str:
@@ -70,8 +94,7 @@ def undo_wires(image: Record, journal: Journal) -> str:
         journal.images.restore(image["proof"])
     if network.keeper().holds(str(image["link"]["nic"])):
         return "left as it is: it is in use"
-    link_image.restore_link(image["link"])
-    return "the link is as it was"
+    return _unless("the link is as it was", link_image.restore_link(image["link"]))
 
 
 class Rules:
@@ -98,8 +121,9 @@ class Rules:
     def do(self) -> str:
         old = self.job.previous
         if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
-            # Its accepts and forwarding bear the old names; the new script would not find them.
-            firewall.script(self.file.path, "down")
+            # Its accepts and forwarding bear the old names; the new script would not find them. The table stays: what
+            # it mutes must not be heard for a moment.
+            firewall.script(self.file.path, "leave")
         write(self.file)
         firewall.script(self.file.path, "up")
         count = len(self.job.plan.forwards)
@@ -109,14 +133,14 @@ class Rules:
 def undo_rules(image: Record, journal: Journal) -> str:
     before = image["script"]
     if image["loaded"] and before["kind"] == "file":
-        now, old = read_text(LIVE_SCRIPT), journal.images.content(before).decode()
+        now, old = read_text(paths.LIVE_SCRIPT), journal.images.content(before).decode()
         if now is not None and _nics_of(now) != _nics_of(old):
-            firewall.script(LIVE_SCRIPT, "down")
+            firewall.script(paths.LIVE_SCRIPT, "leave")
         journal.images.restore(before)
-        firewall.script(LIVE_SCRIPT, "up")
+        firewall.script(paths.LIVE_SCRIPT, "up")
         return "the former rules are back"
-    if Path(LIVE_SCRIPT).exists():
-        firewall.script(LIVE_SCRIPT, "down")
+    if Path(paths.LIVE_SCRIPT).exists():
+        firewall.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile.
     firewall.remove_everything()
     firewall.restore_forwarding()
@@ -134,36 +158,40 @@ class ClusterAddress:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.nic = job.plan.interfaces.cluster
-        net = job.plan.network
-        self.cidr = f"{net.gateway}/{net.cidr.prefixlen}"
+        self.cidr = _given_by(job.plan)
         self.name = f"address:{self.nic}"
         self.title = "address"
         self.text = job.file(paths.INTERFACES_FILE).text
 
     def needed(self) -> bool:
-        return read_text(LIVE_INTERFACES) != self.text or not network.has_address(self.nic, self.cidr)
+        return read_text(paths.LIVE_INTERFACES) != self.text or not network.has_address(self.nic, self.cidr)
 
     def capture(self) -> Record:
-        return _capture_nic(self.nic, self.job.journal)
+        return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
 
     def do(self) -> str:
         keeper = network.keeper()
-        if keeper.holds(self.nic) and network.has_address(self.nic, self.cidr) and Path(LIVE_INTERFACES).exists():
+        before = link_image.whole_state(self.nic)
+        if keeper.holds(self.nic) and network.has_address(self.nic, self.cidr) and Path(paths.LIVE_INTERFACES).exists():
             # Another comment or check in the text is no reason to take the link down.
-            write(File(LIVE_INTERFACES, self.text))
+            write(File(paths.LIVE_INTERFACES, self.text))
             return f"{self.cidr} on {self.nic}, as before"
-        with proof.through_our_own_flap(self.nic):
-            if keeper.holds(self.nic):
-                # Under whatever text it was raised with: ours of an earlier plan, or the person's own.
-                keeper.down(self.nic, _config_in_use())
-            write(File(LIVE_INTERFACES, self.text))
-            keeper.up(self.nic, LIVE_INTERFACES)
+        if keeper.holds(self.nic):
+            # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
+            # with it, and what was proven of the wire no longer holds: the guard asks again.
+            keeper.down(self.nic, _config_in_use())
+        write(File(paths.LIVE_INTERFACES, self.text))
+        keeper.up(self.nic, paths.LIVE_INTERFACES)
         if not network.has_address(self.nic, self.cidr):
             raise WizardError(
                 f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
-        return f"{self.cidr} on {self.nic}, by {keeper.name}"
+        problems: list[str] = []
+        if self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic:
+            # It was ours alone in the hands of ifdown, which takes everything off the NIC.
+            problems = link_image.put_back(self.nic, before, ours_of(self.name, self.job.journal.read()))
+        return _unless(f"{self.cidr} on {self.nic}, by {keeper.name}", problems)
 
 
 class LeaveNic(ClusterAddress):
@@ -172,6 +200,8 @@ class LeaveNic(ClusterAddress):
     def __init__(self, job: Job, nic: str) -> None:
         super().__init__(job)
         self.nic = nic
+        if job.previous is not None:
+            self.cidr = _given_by(job.previous)
         self.name = f"address:{nic}"
         self.title = f"leave {nic}"
 
@@ -180,41 +210,49 @@ class LeaveNic(ClusterAddress):
 
     def do(self) -> str:
         first = dict(self.job.journal.read().first_images()).get(self.name)
+        seen = link_image.whole_state(self.nic)
         keeper = network.keeper()
         if keeper.holds(self.nic):
             keeper.down(self.nic, _config_in_use())
-        if first is not None:
-            link_image.restore_link(first["link"])
-        return "as it was before it was ours"
+        if first is None:
+            return "our address is gone"
+        problems = link_image.restore_link(first["link"], ours_of(self.name, self.job.journal.read()), seen)
+        return _unless("as it was before it was ours", problems)
+
+
+def _given_by(plan: Plan) -> str:
+    return f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+
+
+def _unless(said: str, problems: list[str]) -> str:
+    return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
 
 
 def _config_in_use() -> str:
-    return LIVE_INTERFACES if Path(LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
+    return paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
 
 
 def _capture_nic(nic: str, journal: Journal) -> Record:
     return {
         "link": link_image.whole_state(nic),
         "held": network.keeper().holds(nic),
-        "config": journal.images.capture(LIVE_INTERFACES),
+        "config": journal.images.capture(paths.LIVE_INTERFACES),
         "state": journal.images.capture(network.state_file(nic)),
     }
 
 
 def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
-    firewall.follow(nic, link_image.called_now(image["link"]))
-    serving = image["config"]["kind"] == "file"
-    # Where a gateway goes on here, the wire that it had proven is still the same.
-    with proof.through_our_own_flap(nic) if serving else nullcontext():
-        network.release(nic, _config_in_use())
-        journal.images.restore(image["config"])
-        if image["held"] and link_image.link_state(nic)["present"]:
-            network.keeper().up(nic, _config_in_use())
-        else:
-            journal.images.restore(image["state"])
-        link_image.restore_link(image["link"])
-    return f"{nic} is as it was"
+    ours = ours_of(f"address:{nic}", journal.read())
+    seen = link_image.whole_state(link_image.called_now(image["link"]))
+    firewall.follow(nic, str(seen["nic"]))
+    network.release(nic, _config_in_use())
+    journal.images.restore(image["config"])
+    if image["held"] and link_image.link_state(nic)["present"]:
+        network.keeper().up(nic, _config_in_use())
+    else:
+        journal.images.restore(image["state"])
+    return _unless(f"{nic} is as it was", link_image.restore_link(image["link"], ours, seen))
 
 
 class Gateway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
 
+_MUTE_FOR_NOW_S = 120
+"""How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
 APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
 
 
@@ -72,7 +75,7 @@ def checks(plan: Plan) -> list[Check]:
 def _address(plan: Plan) -> Check:
     net, nic = plan.network, plan.interfaces.cluster
     cidr = f"{net.gateway}/{net.cidr.prefixlen}"
-    on = [n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)]
+    on = sorted({n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)})
     if on == [nic] and network.has_address(nic, cidr):
         return Check("address", True, f"{cidr} on {nic}")
     where = f"it is on {', '.join(on)}" if on else "no NIC has it"
@@ -90,7 +93,7 @@ def _forwarding(plan: Plan) -> Check:
 
 
 def _rules() -> Check:
-    script = f"{paths.LIVE}/nat.sh"
+    script = paths.LIVE_SCRIPT
     try:
         loaded = firewall.table_text()
         if loaded is None:
@@ -149,14 +152,39 @@ def _guard() -> Check:
     told = state.serve()
     if told is None:
         return Check("guard", False, "not running; our DHCP is mute", APPLY_AGAIN)
-    if told.get("mode") == "armed":
-        muted = firewall.counters().get("muted", 0) if os.geteuid() == 0 else 0
-        # While nothing is proven yet, answers are muted by design; later a rising count is an alarm.
-        return Check("guard", True, f"armed; {muted} answers muted since the rules were loaded" if muted else "armed")
     reason = str(told.get("reason"))
-    if told.get("code") in gateway.HARMLESS:
-        return Check("guard", True, f"mute for now: {reason}")
-    return Check("guard", False, reason, APPLY_AGAIN)
+    if told.get("mode") == "armed":
+        return _astray()
+    if told.get("code") not in gateway.HARMLESS:
+        return Check("guard", False, reason, APPLY_AGAIN)
+    if _seconds_since(told.get("since")) > _MUTE_FOR_NOW_S:
+        remedy = "Look at the cable of the cluster NIC, and at what is behind it."
+        return Check("guard", False, f"mute since {told.get('since')}: {reason}", remedy)
+    return Check("guard", True, f"mute for now: {reason}")
+
+
+def _astray() -> Check:
+    """Armed; and whether anybody made our dnsmasq answer where it should not."""
+    counted = firewall.counters() if os.geteuid() == 0 else {}
+    astray = counted.get("astray", 0)
+    if astray:
+        return Check(
+            "guard",
+            False,
+            f"armed; {astray} DHCP answers of ours were held back that would have left by another NIC",
+            f"Look at who made dnsmasq answer there ({paths.DNSMASQ_LOG}); 'sudo nft reset counters table inet "
+            "ciao_gateway' starts the count anew.",
+        )
+    muted = counted.get("muted", 0)
+    # While the wire is being proven they are held back by design.
+    return Check("guard", True, f"armed; {muted} answers held back so far" if muted else "armed")
+
+
+def _seconds_since(moment: object) -> float:
+    try:
+        return (datetime.now().astimezone() - datetime.fromisoformat(str(moment))).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _corporate() -> Check:

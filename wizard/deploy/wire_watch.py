@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 
-from wizard.deploy import proof, state
-from wizard.deploy.ear import Ear
+from netaddr import IPAddress
+
+from wizard.deploy import control, proof, state, trip
+from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.gates import FINE, Verdict
 from wizard.host import wires
 from wizard.host.dhcp_probe import ProbeResult, probe
@@ -26,7 +27,6 @@ from wizard.plan.model import Plan
 
 log = logging.getLogger("ciao-gateway")
 
-TRIPPED = "tripped.json"
 PROBE_EVERY_S = 60.0
 PROOF_LASTS_S = 600.0
 """How long a wire that cannot be asked again counts as silent."""
@@ -66,15 +66,14 @@ class WireWatch:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
         self.plan: Plan | None = None
+        self.ours: set[IPAddress] = set()
         self.asking: Asking | None = None
         self.ear: Ear | None = None
+        self.ear_on: proof.Stamp | None = None
         self.unproven = ""
         self.tried_at = 0.0
         self.tried_on: Stamps = (None, None)
-        data = state.read_json(TRIPPED)
-        self.trip_verdict = (
-            Verdict(False, str(data.get("code")), str(data.get("reason")), tripped=True) if data is not None else None
-        )
+        self.trip_verdict = trip.remembered()
 
     # What the guard asks
 
@@ -85,9 +84,10 @@ class WireWatch:
             self._rest()
             self.unproven, self.tried_at = "", 0.0
         self.plan = plan
-        tripped, proven = state.read_json(TRIPPED), proof.proven_at(plan.interfaces.cluster)
-        if tripped is not None and proven is not None and proven > float(tripped.get("at", 0)):
-            state.remove(TRIPPED)
+        self.ours.add(plan.network.gateway)
+        proven = proof.proven_at(plan.interfaces.cluster)
+        if self.trip_verdict is not None and proven is not None and trip.ended_by(proven):
+            trip.forget()
             self.trip_verdict = None
             log.info("a fresh proof ends the trip")
 
@@ -96,15 +96,13 @@ class WireWatch:
         return self.trip_verdict
 
     def trip(self, verdict: Verdict) -> None:
-        """Ask and listen no more, and remember why, for longer than this process lives."""
+        """Ask and listen no more, and remember why."""
         if self.trip_verdict is not None:
             return
         self.trip_verdict = verdict
         self._rest()
         proof.forget()
-        when = datetime.now().astimezone().isoformat(timespec="seconds")
-        told = {"code": verdict.code, "reason": verdict.reason, "since": when, "at": state.boottime()}
-        state.write_json(TRIPPED, told)
+        trip.remember(verdict)
         desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
 
     def taps(self) -> list[Tap]:
@@ -191,6 +189,10 @@ class WireWatch:
             log.warning("the wire could not be asked: %s", asking.error)
             self.unproven = f"the wire could not be asked: {asking.error}"
             return FINE
+        # What was heard until this moment counts.
+        heard = self._listen()
+        if not heard.ok:
+            return heard
         silent, verdict = self._judge_both(outcome) if isinstance(outcome, wires.Wires) else _judge_one(outcome)
         now = self._stamps()[1]
         if silent and before is not None and before.same_wire(now):
@@ -204,8 +206,15 @@ class WireWatch:
         if refused is not None:
             code = "one-wire" if seen.one_wire else "foreign-dhcp"
             return False, Verdict(False, code, refused.message, tripped=True)
-        self.unproven = wires.explain(seen).in_a_line
-        return proof.may_serve(seen), FINE
+        corporate = proof.stamp(seen.corporate.nic)
+        mac = corporate.mac if corporate is not None else ""
+        if seen.corporate.verdict is Heard.ANSWER or seen.corporate_has_lease:
+            control.note_answer(mac)
+        node_heard = self.ear is not None and self.ear.node_heard
+        proven = proof.may_serve(seen, node_heard=node_heard, answered_before=control.answered(mac))
+        silent = seen.cluster.verdict is Heard.SILENCE
+        self.unproven = proof.control_missing(seen) if silent and not proven else wires.explain(seen).in_a_line
+        return proven, FINE
 
     # Listening
 
@@ -218,11 +227,14 @@ class WireWatch:
             return Verdict(False, "deaf", f"{self.plan.interfaces.cluster} is gone")
         if corporate is not None and not corporate.up:
             corporate = None
-        if self.ear is not None and not self.ear.is_behind(cluster, corporate):
+        now = proof.stamp(cluster.name)
+        if self.ear is not None and not (self.ear.is_behind(cluster, corporate) and _same_one(now, self.ear_on)):
+            # Nor behind another cable: what waits to be heard came over the former one.
             self.ear.close()
             self.ear = None
         try:
-            self.ear = self.ear or Ear(cluster, corporate, self.plan.network.cidr)
+            if self.ear is None:
+                self.ear, self.ear_on = Ear(cluster, corporate, self.ours, nodes_by_mac(self.plan)), now
             self.ear.mark()
             code, heard = self.ear.hear()
         except (WizardError, OSError) as error:
@@ -243,7 +255,11 @@ def _judge_one(result: ProbeResult) -> tuple[bool, Verdict]:
 
 
 def _same(now: Stamps, then: Stamps) -> bool:
-    return all(one is other if one is None else one.same_wire(other) for one, other in zip(now, then, strict=True))
+    return all(_same_one(one, other) for one, other in zip(now, then, strict=True))
+
+
+def _same_one(now: proof.Stamp | None, then: proof.Stamp | None) -> bool:
+    return now is then if now is None else now.same_wire(then)
 
 
 def _foreign(nic: str, who: str) -> str:

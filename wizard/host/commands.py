@@ -133,7 +133,8 @@ def detach(argv: Sequence[str], log: str) -> None:
     """
     shell = ("sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
     if Path("/run/systemd/system").is_dir():
-        argv = ("systemd-run", "--quiet", "--collect", "--", *shell)
+        # Where its first process is killed, its second must live to take everything back.
+        argv = ("systemd-run", "--quiet", "--collect", "--property=KillMode=process", "--", *shell)
     else:
         argv = ("setsid", "-f", *shell)
     # It stays, and is not one of those commands that are waited for.

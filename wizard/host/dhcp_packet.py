@@ -26,6 +26,7 @@ _MAGIC = b"\x63\x82\x53\x63"
 _WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
 _NAK = 6
 _REQUEST = b"\x03"
+_ASKS = {1: "discover", 3: "request"}
 _FROM_A_SERVER = frozenset({0, 2, 5, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
 
 
@@ -56,6 +57,22 @@ class Reply:
     xid: int
     mac: bytes
     decides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks. `kind` is "discover" or "request"; `mac` the client's own, lower case with colons.
+
+    `host_name` and `vendor_class` are as sent, decoded but not made fit to be shown, "" where it sent none;
+    `wanted_ip` is the address that it would like. `relay` is "" where none stands between.
+    """
+
+    kind: str
+    mac: str
+    host_name: str
+    vendor_class: str
+    wanted_ip: str
+    relay: str
 
 
 def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None) -> bytes:
@@ -141,6 +158,33 @@ def chosen_server(frame: bytes) -> str:
         return _dotted(server)
     except _NotAnAnswer:
         return ""
+
+
+def parse_request(frame: bytes) -> Request | None:
+    """What a client asks of all servers in an untagged Ethernet frame, or None. Never raises."""
+    try:
+        vlan, packet = _strip_ethernet(frame)
+        _, payload = _strip_ip_udp(packet, SERVER_PORT)
+        _require(vlan is None and len(payload) >= _BOOTP.size)
+        op, htype, hlen, _, _, _, _, client, _, _, relay, chaddr, sname, file, magic = _BOOTP.unpack_from(payload)
+        _require(op == 1 and htype == 1 and hlen == 6 and magic == _MAGIC)
+        found = _options(payload[_BOOTP.size :], sname, file)
+        kind = found.get(53, b"")
+        _require(len(kind) == 1 and kind[0] in _ASKS)
+        mac = chaddr[:6]
+        # A group's address, or none, is no machine's.
+        _require(any(mac) and not mac[0] & 1)
+    except _NotAnAnswer:
+        return None
+    wanted = found.get(50, b"") if len(found.get(50, b"")) == 4 else client if any(client) else b""
+    return Request(
+        kind=_ASKS[kind[0]],
+        mac=mac.hex(":"),
+        host_name=found.get(12, b"").rstrip(b"\0").decode("utf-8", "replace"),
+        vendor_class=found.get(60, b"").rstrip(b"\0").decode("utf-8", "replace"),
+        wanted_ip=_dotted(wanted) if wanted else "",
+        relay=_dotted(relay) if any(relay) else "",
+    )
 
 
 class _NotAnAnswer(Exception):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from wizard.host import processes
 from wizard.host.commands import environment, find, run
-from wizard.host.files import make_directory
+from wizard.host.files import make_directory, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.render import DHCP_UID
 
-CONF = paths.DNSMASQ_CONF.replace(paths.ETC, paths.LIVE)
-HOSTS = paths.DNSMASQ_HOSTS.replace(paths.ETC, paths.LIVE)
+CONF = paths.LIVE_CONF
+HOSTS = paths.LIVE_HOSTS
 _CAPABILITIES = "net_raw,+net_admin,+net_bind_service"
 _UID_RANGE = range(DHCP_UID, 61184)
 _LOG_LIMIT = 1_000_000
@@ -148,14 +148,15 @@ def conflicts(hosts_text: str, leases_text: str) -> set[str]:
 
 
 def drop_leases(addresses: set[str]) -> None:
-    """Take leases out of the lease file, in place. Only while dnsmasq is not running: it would not notice."""
+    """Take leases out of the lease file. Only while dnsmasq is not running: it would not notice. Raises WizardError."""
     if not addresses:
         return
     path = Path(paths.LEASES)
     kept = [
         line for line in path.read_text(errors="replace").splitlines(keepends=True) if _address(line) not in addresses
     ]
-    path.write_text("".join(kept))
+    info = path.stat()
+    write_atomic(str(path), "".join(kept).encode("utf-8", "replace"), info.st_mode & 0o7777, (info.st_uid, info.st_gid))
 
 
 def _address(line: str) -> str:

@@ -206,7 +206,8 @@ def armed() -> bool:
 
 
 def counters() -> dict[str, int]:
-    """Packets our rules dropped, by counter: muted, refused_in, refused_forward."""
+    """Packets by counter: muted (DHCP answers held back), astray (those that would have left by another NIC than the
+    cluster's), refused_nak, refused_in, refused_forward."""
     try:
         listed: dict[str, Any] = json.loads(run("nft", "-j", "list", "counters", "table", *TABLE))
     except (CommandFailed, ValueError):

@@ -1,10 +1,11 @@
-"""What a NIC is like, so that it can be made so again: link flag, addresses, routes, permanent neighbours."""
+"""What a NIC is like, so that it can be made so again: link flag, addresses, and the ways behind it."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from collections.abc import Collection
 from typing import Any
 
 from wizard.host.commands import CommandFailed, run
@@ -12,6 +13,7 @@ from wizard.host.commands import CommandFailed, run
 Record = dict[str, Any]
 _LINK_LOCAL_PATIENCE_S = 3.0
 _FAMILIES = ("-4", "-6")
+_BEHIND = ("nexthops", "routes", "neighbours", "proxies")
 
 
 def link_state(nic: str) -> Record:
@@ -36,8 +38,13 @@ def link_state(nic: str) -> Record:
 
 
 def whole_state(nic: str) -> Record:
-    """`link_state` with the routes and the permanent neighbours behind the NIC."""
-    return link_state(nic) | {"routes": _routes_over(nic), "neighbours": _neighbours(nic)}
+    """`link_state` with what lies behind the NIC: nexthops, routes, permanent neighbours, proxy neighbours."""
+    return link_state(nic) | {
+        "nexthops": _nexthops(nic),
+        "routes": _routes_over(nic),
+        "neighbours": _neighbours(nic),
+        "proxies": _proxies(nic),
+    }
 
 
 def _macs(entry: Record) -> list[str]:
@@ -62,54 +69,157 @@ def _routes_over(nic: str) -> list[str]:
         except CommandFailed:
             continue
         for line in listed.splitlines():
-            words = re.sub(r" (linkdown|dead|pref \w+|expires \w+)", "", " ".join(line.replace("\\", " ").split()))
+            words = _without_state(line.replace("\\", " "))
             if f" dev {nic} " in f"{words} " and not re.search(r" proto (kernel|ra|dhcp)\b", words):
                 found.append(f"{family} {words}")
     return found
 
 
+def _nexthops(nic: str) -> list[str]:
+    """The nexthop objects over a NIC, then the groups that one of them is in, as `ip nexthop` takes them."""
+    try:
+        listed = [_without_state(line) for line in run("ip", "nexthop", "show").splitlines()]
+    except CommandFailed:
+        return []
+    own = [line for line in listed if f" dev {nic} " in f"{line} "]
+    ids = {line.split()[1] for line in own}
+    groups = [line for line in listed if (found := re.search(r" group (\S+)", line)) and ids & _members(found[1])]
+    return [*own, *groups]
+
+
+def _members(group: str) -> set[str]:
+    return {member.partition(",")[0] for member in group.split("/")}
+
+
+def _without_state(line: str) -> str:
+    """A line of `ip` without what is no setting."""
+    return re.sub(r" (linkdown|dead|pref \w+|expires \w+)(?!\S)", "", " ".join(line.split()))
+
+
 def _neighbours(nic: str) -> list[list[str]]:
     """Neighbours that somebody wrote down for good: [address, MAC]."""
-    try:
-        listed = json.loads(run("ip", "-j", "neigh", "show", "dev", nic, "nud", "permanent") or "[]")
-    except (CommandFailed, ValueError):
-        return []
+    listed = _listed_neighbours("dev", nic, "nud", "permanent")
     return [[str(n["dst"]), str(n["lladdr"])] for n in listed if "dst" in n and "lladdr" in n]
 
 
-def restore_link(image: Record) -> None:
-    """Bring link flag, addresses and (where the image has them) routes and neighbours of a NIC back to what was
-    seen, whatever it is called now. A NIC that is gone has nothing to give back."""
+def _proxies(nic: str) -> list[str]:
+    """The addresses that the NIC answers for in somebody else's name."""
+    return [str(n["dst"]) for n in _listed_neighbours("proxy", "dev", nic) if "dst" in n]
+
+
+def _listed_neighbours(*which: str) -> list[Record]:
+    try:
+        return list(json.loads(run("ip", "-j", "neigh", "show", *which) or "[]"))
+    except (CommandFailed, ValueError):
+        return []
+
+
+def added_since(image: Record, now: Record, ours: Collection[str]) -> Record:
+    """What a NIC has in `now` (its `whole_state`) that it had not in the image and that is not one of the addresses
+    `ours`: {addresses, nexthops, routes, neighbours, proxies}."""
+    had = {a["cidr"] for a in image["addresses"]} | set(ours)
+    found: Record = {
+        "addresses": [a for a in now.get("addresses", []) if a["cidr"] not in had and not _made_by_kernel(a)]
+    }
+    old, new = str(image["nic"]), str(now["nic"])
+    for kind in _BEHIND:
+        known = [_renamed(line, old, new) for line in image.get(kind, [])]
+        found[kind] = [line for line in now.get(kind, []) if line not in known]
+    return found
+
+
+def restore_link(image: Record, ours: Collection[str] = (), seen: Record | None = None) -> list[str]:
+    """Bring a NIC back to what it was, whatever it is called now; what could not be put back, and why.
+
+    Of what came since only the addresses `ours` go. `seen` is its `whole_state` before anything else was done to
+    take it back: what somebody had added by then stays, and the link up with it. A NIC that is gone has nothing
+    to give back.
+    """
     nic = called_now(image)
     now = link_state(nic)
     if not image.get("present") or not now["present"]:
-        return
+        return []
+    seen = seen or whole_state(nic)
+    added = added_since(image, seen, ours)
+    problems: list[str] = []
     wanted = {a["cidr"] for a in image["addresses"]}
-    for address in now["addresses"]:
-        if address["cidr"] not in wanted and not _made_by_kernel(address):
-            run("ip", "addr", "del", address["cidr"], "dev", nic, ok=(0, 2))
-    if image["up"] != now["up"]:
-        run("ip", "link", "set", "dev", nic, "up" if image["up"] else "down")
-    present = {a["cidr"] for a in link_state(nic)["addresses"]}
+    for cidr in {a["cidr"] for a in now["addresses"]} & set(ours) - wanted:
+        run("ip", "addr", "del", cidr, "dev", nic, ok=(0, 2))
+    up = bool(image["up"] or (seen.get("up") and any(added.values())))
+    if up != now["up"]:
+        _try(problems, "ip", "link", "set", "dev", nic, "up" if up else "down")
+    whole: Record = {"nic": image["nic"], "up": up}
+    for kind in ("addresses", *_BEHIND):
+        whole[kind] = [*image.get(kind, []), *added[kind]]
+    return [*problems, *put_back(nic, whole)]
+
+
+def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str]:
+    """Give a NIC what an image has and it has not, but for the addresses `without`; what could not be, and why."""
+    problems: list[str] = []
+    present = {a["cidr"] for a in link_state(nic).get("addresses", [])} | set(without)
     for address in image["addresses"]:
         if address["cidr"] not in present and not _made_by_kernel(address):
             # An address with a peer has its prefix there.
             cidr = address["cidr"].partition("/")[0] if "peer" in address["more"] else address["cidr"]
-            run("ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
-    if image["up"]:
-        _restore_ways(nic, image)
+            _try(problems, "ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
+    if not image["up"]:
+        return problems
+    failed = _restore_ways(nic, image)
     _await_link_local(nic, image)
+    # Some ways need an address that the kernel has proven by now.
+    return [*problems, *(_restore_ways(nic, image) if failed else [])]
 
 
-def _restore_ways(nic: str, image: Record) -> None:
+def _try(problems: list[str], *argv: str) -> None:
+    try:
+        run(*argv)
+    except CommandFailed as error:
+        problems.append(error.message)
+
+
+def _restore_ways(nic: str, image: Record) -> list[str]:
+    """Nexthops, routes and neighbours, in whatever order they need; what could not be put back, and why."""
     old = str(image["nic"])
-    for route in (re.sub(rf" dev {re.escape(old)}(?= |$)", f" dev {nic}", r) for r in image.get("routes", [])):
-        if route not in _routes_over(nic):
-            family, *words = route.split()
-            run("ip", family, "route", "replace", *words)
+    todo = [_renamed(line, old, nic) for kind in ("nexthops", "routes") for line in image.get(kind, [])]
+    # One may lead over another that comes later in the list.
+    todo.sort(key=lambda line: line.startswith("-") and " via " in line)
+    problems: list[str] = []
+    while todo:
+        here, failed, problems = {*_nexthops(nic), *_routes_over(nic)}, [], []
+        for line in todo:
+            if line not in here:
+                before = len(problems)
+                _try(problems, *_replacing(line))
+                failed += [line] if len(problems) > before else []
+        if len(failed) == len(todo):
+            break
+        todo = failed
+    here_now = _neighbours(nic)
     for address, mac in image.get("neighbours", []):
-        if [address, mac] not in _neighbours(nic):
-            run("ip", "neigh", "replace", address, "lladdr", mac, "dev", nic, "nud", "permanent")
+        if [address, mac] not in here_now:
+            _try(problems, "ip", "neigh", "replace", address, "lladdr", mac, "dev", nic, "nud", "permanent")
+    answered = _proxies(nic)
+    for address in image.get("proxies", []):
+        if address not in answered:
+            _try(problems, "ip", "neigh", "replace", "proxy", address, "dev", nic)
+    return problems
+
+
+def _replacing(line: str) -> list[str]:
+    """The command that makes a nexthop or a route as it was listed."""
+    if line.startswith("id "):
+        return ["ip", "nexthop", "replace", *re.sub(r" scope \S+", "", line).split()]
+    family, _, words = line.partition(" ")
+    if " nhid " in words:
+        # It is told with what its nexthop says, and may not be given so.
+        words = re.sub(r" (nexthop|onlink|via inet6? \S+|(via|dev|weight) \S+)(?!\S)", "", words)
+    return ["ip", family, "route", "replace", *words.split()]
+
+
+def _renamed(line: Any, old: str, new: str) -> Any:
+    """A line of an image, of a NIC that goes by another name now."""
+    return re.sub(rf" dev {re.escape(old)}(?!\S)", f" dev {new}", line) if isinstance(line, str) else line
 
 
 def called_now(image: Record) -> str:

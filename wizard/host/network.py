@@ -81,6 +81,11 @@ def nic_of(config: str) -> str:
     return found[1] if found else ""
 
 
+def given_by(config: str) -> set[str]:
+    """The address that a configuration file of ours gives to its NIC, as "address/prefix"."""
+    return set(re.findall(r"^\s+address (\S+/\d+)$", read_text(config) or "", re.MULTILINE))
+
+
 def release(nic: str, config: str) -> bool:
     """Take a NIC out of its manager's hands, whatever `config` it was raised with; whether it was in them.
 
@@ -124,18 +129,26 @@ def take_down(config: str) -> bool:
     return held
 
 
-def read_main_file() -> str | None:
+def main_file() -> str:
+    """Where /etc/network/interfaces really lies: it may be a link to where somebody keeps it."""
+    return os.path.realpath(paths.INTERFACES_MAIN)
+
+
+def read_main_file(path: str = "") -> str | None:
     """/etc/network/interfaces to the byte (what is no UTF-8 as surrogates); None where there is none."""
     try:
-        return Path(paths.INTERFACES_MAIN).read_bytes().decode("utf-8", "surrogateescape")
+        return Path(path or main_file()).read_bytes().decode("utf-8", "surrogateescape")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
         return None
 
 
-def write_main_file(text: str) -> None:
-    """Write what `read_main_file` read, or what was made of it; mode and owner stay. Raises WizardError."""
+def write_main_file(text: str, path: str = "") -> None:
+    """Write what `read_main_file` read, or what was made of it; mode and owner stay, and a link stays a link.
+
+    Raises WizardError.
+    """
     mode, owner = 0o644, None
-    if (main := Path(paths.INTERFACES_MAIN)).exists():
+    if (main := Path(path or main_file())).exists():
         info = main.stat()
         mode, owner = info.st_mode & 0o7777, (info.st_uid, info.st_gid)
     make_directory(main.parent)

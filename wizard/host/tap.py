@@ -25,7 +25,7 @@ _ATTACH_FILTER = 26
 _LARGEST = 1 << 16
 
 Instruction = tuple[int, int, int, int]
-_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _JUMP_IF, _JUMP_SET, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x45, 0x06
+_LOAD_HALF, _LOAD_BYTE, _JUMP_IF, _JUMP_SET, _RETURN = 0x28, 0x30, 0x15, 0x45, 0x06
 
 
 def udp_to_port(port: int) -> tuple[Instruction, ...]:
@@ -54,19 +54,6 @@ def udp_to_port(port: int) -> tuple[Instruction, ...]:
 def ether_type(number: int) -> tuple[Instruction, ...]:
     """Lets pass frames of one EtherType."""
     return ((_LOAD_HALF, 0, 0, 12), (_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, _LARGEST), (_RETURN, 0, 0, 0))
-
-
-def from_mac(mac: str) -> tuple[Instruction, ...]:
-    """Lets pass frames that this MAC sent."""
-    raw = bytes.fromhex(mac.replace(":", ""))
-    return (
-        (_LOAD_WORD, 0, 0, 6),
-        (_JUMP_IF, 0, 3, int.from_bytes(raw[:4], "big")),
-        (_LOAD_HALF, 0, 0, 10),
-        (_JUMP_IF, 0, 1, int.from_bytes(raw[4:], "big")),
-        (_RETURN, 0, 0, _LARGEST),
-        (_RETURN, 0, 0, 0),
-    )
 
 
 class Tap:

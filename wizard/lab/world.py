@@ -13,7 +13,6 @@ LAPTOP = "laptop"
 LAPTOP_MACS = {"eth0": "00:1b:21:5a:00:98", "eth1": "00:1b:21:5a:01:98"}
 LAPTOP_ADDRESS = "10.77.0.98"
 
-CORPORATE_NETWORK = "10.77.0.0/24"
 CORPORATE_ROUTER = "10.77.0.1"
 CORPORATE_DOMAIN = "corp.example"
 CORPORATE_WEB = "www.corp.example"

@@ -6,11 +6,10 @@ because dnsmasq writes it whole.
 
 from __future__ import annotations
 
-import heapq
 import time
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -31,7 +30,7 @@ BULK = 500
 CLOCK_SLACK = timedelta(seconds=5)
 
 Clock = Callable[[], float]
-Keyed = tuple[tuple[int, int, bytes, str, int], Row]
+Keyed = tuple[bytes, Row]
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class View:
     """What one look found. `applied` is False where there is no plan; `problem`: see LeaseFile.
 
     `changed` are the rows that are new or differ in more than the time they were last seen, `gone` those that
-    are no longer there. `events` are those of this look, the oldest first.
+    are no longer there, `fresh` all that were made anew. `events` are those of this look, the oldest first.
     """
 
     applied: bool
@@ -60,6 +59,7 @@ class View:
     gone: tuple[Row, ...] = ()
     events: tuple[Event, ...] = ()
     problem: str = ""
+    fresh: tuple[Row, ...] = ()
 
 
 class Monitor:
@@ -79,15 +79,15 @@ class Monitor:
         """Begin anew: another plan, or a clock that went back."""
         self._table: Table | None = None
         self._leases: tuple[Lease, ...] = ()
-        self._ends: list[tuple[float, int, Lease]] = []
-        self._of: dict[str, list[Keyed]] = {}
+        # By the minute in which they end: 65,000 entries of a heap would be 8 MB.
+        self._ends: dict[int, set[Lease]] = {}
+        self._of: dict[str, tuple[Keyed, ...]] = {}
         self._order: list[Keyed] = []
         self._seen: dict[str, tuple[datetime, datetime]] = {}
         self._wire: dict[str, Neighbour] = {}
         self._speaking: dict[str, list[str]] = {}
         self._merged: dict[str, Neighbour] = {}
         self._alarmed: set[str] = set()
-        self._number = 0
         self._bulk = False
         self._at: datetime | None = None
         self._wired = float("-inf")
@@ -100,6 +100,11 @@ class Monitor:
     def rows(self) -> tuple[Row, ...]:
         """All rows: the plan's nodes in their order, then VMs, then strangers, each by address."""
         return tuple(row for _, row in self._order)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The place of each node's MAC in the plan."""
+        return self._table.order if self._table is not None else {}
 
     def close(self) -> None:
         if self._presence is not None:
@@ -152,6 +157,11 @@ class Monitor:
         if file.changed() or not self._leases:
             leases = file.read()
             removed, added = difference(self._leases, leases)
+            if len(removed) + len(added) > 2:
+                # Two that were renewed far apart have all the others between them: those are the very same objects.
+                kept = {id(lease) for lease in removed} & {id(lease) for lease in added}
+                removed = [lease for lease in removed if id(lease) not in kept]
+                added = [lease for lease in added if id(lease) not in kept]
             self._leases = leases
         else:
             removed, added = (), ()
@@ -164,22 +174,34 @@ class Monitor:
         for lease in removed:
             dirty |= {lease.mac, *table.concerned(lease.ip)}
             table.remove(lease)
+            if lease.expires is not None:
+                self._ends.get(_minute(lease.expires), set()).discard(lease)
             if lease.ip not in table.reserved and lease.ip not in table.holders and self._presence:
                 self._presence.forget([lease.ip])
         for lease in added:
             table.add(lease, now)
             dirty |= {lease.mac, *table.concerned(lease.ip)}
             if lease.expires is not None and lease.expires > now:
-                self._number += 1
-                heapq.heappush(self._ends, (lease.expires.timestamp(), self._number, lease))
+                self._ends.setdefault(_minute(lease.expires), set()).add(lease)
             if self._presence is not None:
                 self._presence.follow([lease.ip])
                 self._presence.hurry([lease.ip])
-        while self._ends and self._ends[0][0] <= now.timestamp():
-            _, _, lease = heapq.heappop(self._ends)
+        for lease in self._ended(now):
             dirty |= {lease.mac, *table.concerned(lease.ip)}
             table.end(lease)
         return dirty
+
+    def _ended(self, now: datetime) -> Iterator[Lease]:
+        """The leases that end now, each once."""
+        for minute in sorted(m for m in self._ends if m <= _minute(now)):
+            later = set()
+            for lease in self._ends.pop(minute):
+                if lease.expires is not None and lease.expires > now:
+                    later.add(lease)
+                else:
+                    yield lease
+            if later:
+                self._ends[minute] = later
 
     def _take_log(self, now: datetime) -> set[str]:
         table = self._table
@@ -227,15 +249,17 @@ class Monitor:
             return View(False)
         changed: list[Row] = []
         gone: list[Row] = []
+        fresh: list[Row] = []
         events: list[Event] = []
         # Sorting all anew is dear for one and cheap for many.
         self._bulk = len(dirty) > BULK
         if self._bulk:
             self._order = [keyed for mac, placed in self._of.items() if mac not in dirty for keyed in placed]
         for mac in sorted(dirty):
-            before = [row for _, row in self._of.get(mac, [])]
+            before = [row for _, row in self._of.get(mac, ())]
             after = [self._dressed(row, now) for row in table.rows_of(mac)]
             self._place(mac, after)
+            fresh += after
             known = [same(row) for row in before]
             changed += [row for row in after if not known or same(row) not in known]
             kept = {row_id(row) for row in after}
@@ -246,25 +270,26 @@ class Monitor:
             self._order.sort(key=_key)
         self._baseline = False
         self.events.extend(events)
-        return View(True, tuple(changed), tuple(gone), tuple(events), self._from.leases.problem)
+        return View(True, tuple(changed), tuple(gone), tuple(events), self._from.leases.problem, tuple(fresh))
 
     def _place(self, mac: str, after: Sequence[Row]) -> None:
         """Put a machine's rows where they belong among all."""
         assert self._table is not None  # noqa: S101
-        for keyed in self._of.pop(mac, []):
+        for keyed in self._of.pop(mac, ()):
             if not self._bulk:
                 del self._order[bisect_left(self._order, keyed[0], key=_key)]
         placed: list[Keyed] = []
         for place, row in enumerate(after):
             group, address, _, _ = row_key(row, place)
             number = self._table.order.get(mac, 0) if row.kind == "node" else 0
-            placed.append(((group, number, address, mac, place), row))
+            # In one piece: of 65,000 tuples the numbers alone would fill 6 MB.
+            placed.append((b"%d%06d%-5b%b%06d" % (group, number, address, mac.encode(), place), row))
             if self._bulk:
                 self._order.append(placed[-1])
             else:
                 insort(self._order, placed[-1], key=_key)
         if placed:
-            self._of[mac] = placed
+            self._of[mac] = tuple(placed)
 
     def _dressed(self, row: Row, now: datetime) -> Row:
         """The row with its alarms, and with when it was first and last seen."""
@@ -303,7 +328,11 @@ class Monitor:
         return next((ip for ip in self._speaking.get(row.mac, ()) if ip not in held), "")
 
 
-def _key(keyed: Keyed) -> tuple[int, int, bytes, str, int]:
+def _minute(at: datetime) -> int:
+    return int(at.timestamp()) // 60
+
+
+def _key(keyed: Keyed) -> bytes:
     return keyed[0]
 
 

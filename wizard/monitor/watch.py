@@ -47,7 +47,6 @@ class LeaseFile:
         self.strange: tuple[str, ...] = ()
         self._clock = clock
         self._leases: tuple[Lease, ...] = ()
-        self._cache: dict[str, Lease] = {}
         self._text = ""
         self._seen: _Stamp | None = None
         self._doubt: tuple[_Stamp, float] | None = None
@@ -76,11 +75,24 @@ class LeaseFile:
             self._doubt = None
         elif self._is_whole(text, quiet) or not self._leases or self._lasts(stamp):
             if not self._take_difference(text):
-                self._leases, self.strange = parse_leases(text, self._cache)
+                self._leases, self.strange = parse_leases(text, self._known())
             self._text = text
             self._seen = stamp if quiet else None
             self._doubt = None
         return self._leases
+
+    def _known(self) -> dict[str, Lease]:
+        """The leases by line, made when they are wanted: to keep the lines of 65,000 would cost 13 MB."""
+        lines = self._text.split("\n")[:-1]
+        if len(lines) == len(self._leases):
+            return dict(zip(lines, self._leases, strict=True))
+        known, leases = {}, iter(self._leases)
+        lease = next(leases, None)
+        for line in lines:
+            if lease is not None and parse_line(line) == lease:
+                known[line] = lease
+                lease = next(leases, None)
+        return known
 
     def _take_difference(self, text: str) -> bool:
         """Parse only the lines that differ; False where the whole has to be parsed, and nothing was done.
@@ -96,18 +108,16 @@ class LeaseFile:
         if not (_begins_line(old, len(old) - end) and _begins_line(text, len(text) - end)):
             end = len(old) - old.index("\n", len(old) - end) - 1
         before, after = old[start : len(old) - end], text[start : len(text) - end]
+        first = old.count("\n", 0, start)
+        last = len(leases) - old.count("\n", len(old) - end)
+        # Between two lines that differ there may be thousands that do not.
+        known = dict(zip(before.split("\n")[:-1], leases[first:last], strict=True))
         found: list[Lease] = []
-        added = after.split("\n")[:-1]
-        for line in added:
-            lease = self._cache.get(line) or parse_line(line)
+        for line in after.split("\n")[:-1]:
+            lease = known.get(line) or parse_line(line)
             if lease is None:
                 return False
             found.append(lease)
-        for line in before.split("\n")[:-1]:
-            self._cache.pop(line, None)
-        self._cache.update(zip(added, found, strict=True))
-        first = old.count("\n", 0, start)
-        last = len(leases) - old.count("\n", len(old) - end)
         self._leases = (*leases[:first], *found, *leases[last:])
         return True
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from netaddr import IPAddress, IPNetwork
 
 from wizard.plan.fields import printable
 from wizard.plan.findings import WizardError
-from wizard.plan.machine import Facts
 from wizard.plan.model import Network, Plan
+
+if TYPE_CHECKING:
+    from wizard.plan.machine import Facts
 
 # No private block is larger than a /8. What is shorter stands for "everywhere", such as the
 # 0.0.0.0/1 and 128.0.0.0/1 with which a VPN takes over the default route.

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from netaddr import IPAddress
 
 from wizard.plan.addresses import SubnetFull, assign
 from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
 from wizard.plan.findings import Severity, WizardError
-from wizard.plan.model import Node, Plan
+from wizard.plan.model import Node, Plan, Role
+from wizard.plan.nodelines import free_name
 from wizard.plan.planfile import dump, load
 from wizard.plan.rules import check_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a machine could be called and be given as a node, as text to be typed over."""
+
+    mac: str
+    name: str
+    role: str
+    ip: str
+
+
+def offer(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUTE) -> Offer:
+    """What `adopt` would take: the machine's own name where that is fit and free, and the next free address.
+
+    Raises PlanUnreadable where `plan_text` is no plan, and WizardError where no address is left.
+    """
+    plan = load(plan_text, "the plan")
+    taken = {node.name for node in plan.nodes}
+    try:
+        name = parse_node_name(hostname.partition(".")[0].lower())
+    except WizardError:
+        name = ""
+    if not name or name in taken:
+        name = free_name(role.value, taken)
+    ip = _next_address(plan, Node(name, (role,), parse_mac(mac)))
+    return Offer(mac, name, role.value, "" if ip is None else str(ip))
 
 
 def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:

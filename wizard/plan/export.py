@@ -167,9 +167,26 @@ def _ssh_config(plan: Plan, around: Surroundings) -> str:
 
 
 def _csv(plan: Plan, _around: Surroundings) -> str:
-    """One node a line; the wizard's import takes it back. Roles of one machine are joined by a plus sign."""
-    rows = [f"{n.name},{'+'.join(n.roles)},{format_mac(n.mac)},{n.ip}" for n in plan.nodes]
-    return _text(["name,role,mac,ip", *rows])
+    """One node a line; the wizard's import takes it back. Roles of one machine are joined by a plus sign.
+
+    The heading is no ornament: without it a node that is called like a role, or like a MAC, could not be read back.
+    """
+    rows = [f"{'+'.join(n.roles)},{n.name},{format_mac(n.mac)},{n.ip}" for n in plan.nodes]
+    return _text(["role,name,mac,ip", *rows])
+
+
+def _corporate_hosts(plan: Plan, around: Surroundings) -> str:
+    """Lines for /etc/hosts of somebody on the corporate side: the forwarded services by name."""
+    lines = [
+        _title(plan, "the forwarded services"),
+        "# For /etc/hosts on the corporate side. Behind each name: its ports.",
+    ]
+    found = corporate_lines(plan, around)
+    if not found:
+        return _text([*lines, "# No port of the gateway leads to a node that has a name."])
+    if not around.address:
+        lines.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {plan.interfaces.corporate}.")
+    return _text([*lines, *found])
 
 
 def _ciao(plan: Plan, around: Surroundings) -> str:
@@ -225,5 +242,6 @@ FORMATS: dict[str, Callable[[Plan, Surroundings], str]] = {
     "ssh-config": _ssh_config,
     "ciao": _ciao,
     "csv": _csv,
+    "corporate-hosts": _corporate_hosts,
 }
 """By name. The command line's list of names must be the same, see cli.EXPORTS."""

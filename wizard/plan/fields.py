@@ -83,8 +83,7 @@ def parse_mac(text: str) -> EUI:
 
 def format_mac(mac: EUI) -> str:
     """Lower case, six octets, colons: the form of sysfs, dnsmasq and our JSON."""
-    digits = f"{int(mac):012x}"
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+    return int(mac).to_bytes(6, "big").hex(":")
 
 
 def parse_address(text: str) -> IPAddress:

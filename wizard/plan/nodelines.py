@@ -1,15 +1,15 @@
-"""Nodes from pasted lines: a spreadsheet's, an inventory's, a dnsmasq configuration's."""
+"""Nodes from pasted lines or a file: a spreadsheet's, an inventory's, a dnsmasq configuration's."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, count
 
 from wizard.plan.draft import NodeText
 from wizard.plan.fields import (
-    FieldError,
     format_mac,
     parse_address,
     parse_mac,
@@ -21,7 +21,24 @@ from wizard.plan.fields import (
 from wizard.plan.model import Role
 
 _BETWEEN = re.compile(r"[\s,;|]+")
-_HEADINGS = frozenset({"role", "roles", "name", "host", "hostname", "node", "mac", "ip", "address", "hwaddr"})
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_HEADINGS = {
+    "role": "role",
+    "roles": "role",
+    "group": "role",
+    "name": "name",
+    "host": "name",
+    "hostname": "name",
+    "node": "name",
+    "mac": "mac",
+    "macs": "mac",
+    "hwaddr": "mac",
+    "mac address": "mac",
+    "ip": "ip",
+    "address": "ip",
+    "ip address": "ip",
+}
+_CALLED = {"role": "role", "name": "name", "mac": "MAC", "ip": "address"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +52,139 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
+    """`nodes` are complete. Those of `not_understood` are all the lines that gave none and were to give one.
+
+    `heading` is the line that says which column is what, "" where there is none.
+    """
+
     nodes: tuple[NodeText, ...]
     not_understood: tuple[NotUnderstood, ...]
+    heading: str = ""
+
+    @property
+    def rest(self) -> str:
+        """What was not understood, as text that can be mended and read again."""
+        lines = [line.line for line in self.not_understood]
+        return "\n".join([self.heading, *lines] if self.heading and lines else lines)
 
 
-def read_lines(text: str, taken: Iterable[str] = ()) -> Reading:
-    """One node a line: a MAC, and in any order a name, roles and an address; blanks, commas or tabs between.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A list of nodes with those of a reading in it: so many are new, changed, or were there already."""
 
-    Headings, empty lines and comments are passed over, `dhcp-host=` is taken off. A missing role is told from
-    the name (controller, network, compute, else compute); a missing name is made of the role, beside `taken`.
+    nodes: tuple[NodeText, ...]
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    between: str
+    fields: tuple[str, ...]
+
+    def hold(self, line: str) -> bool:
+        """Whether a line is one of this table: what else is pasted below it is read by itself."""
+        return not line.startswith("dhcp-host=") and (len(self.fields) == 1 or (self.between or " ") in line)
+
+
+def read_lines(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> Reading:
+    """One node a line: a MAC, and a name, roles and an address, with blanks, commas, semicolons or tabs between.
+
+    Under a line of headings (name, role, mac, ip; in any order, others are passed over) the columns say what is
+    what; without, each word does. Empty lines and comments are passed over, `dhcp-host=` is taken off. What a
+    line leaves out is as in `known`, by MAC; else a role is told from the name (controller, network, compute, else
+    compute), and a name is made of the role, beside those `taken`.
     """
     found: list[NodeText] = []
     not_understood: list[NotUnderstood] = []
+    columns, heading = None, ""
     for number, line in enumerate(text.splitlines(), start=1):
-        words = _words(line)
-        if not words or all(word.lower() in _HEADINGS for word in words):
+        bare = _COMMENT.sub("", line).strip().removeprefix("\ufeff")
+        if not bare:
             continue
-        node = _node(words)
+        headed = _columns(bare)
+        if headed is not None:
+            columns, heading = headed, line
+            continue
+        node = _by_columns(bare, columns) if columns is not None and columns.hold(bare) else _by_words(bare)
         if isinstance(node, str):
             not_understood.append(NotUnderstood(number, line, node))
         else:
             found.append(node)
-    names = {*taken, *(node.name for node in found)}
-    nodes: list[NodeText] = []
-    for node in found:
-        nodes.append(_completed(node, names))
-        names.add(nodes[-1].name)
-    return Reading(tuple(nodes), tuple(not_understood))
+    return Reading(_completed(found, taken, known or {}), tuple(not_understood), heading)
 
 
-def _words(line: str) -> list[str]:
-    bare = line.split("#", 1)[0].strip().removeprefix("dhcp-host=")
-    return [word for word in (raw.strip("\"'") for raw in _BETWEEN.split(bare)) if word]
+def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
+    """`nodes` and those read, the latter in the place of the former where they have the same MAC."""
+    place = {node.mac: number for number, node in enumerate(nodes)}
+    result = list(nodes)
+    new = changed = same = 0
+    for node in reading.nodes:
+        at = place.get(node.mac)
+        if at is None:
+            # The same MAC twice among the new ones is a mistake, to be seen as two rows.
+            result.append(node)
+            new += 1
+        elif result[at] == node:
+            same += 1
+        else:
+            result[at] = node
+            changed += 1
+    return Merged(tuple(result), new, changed, same)
 
 
-def _node(words: list[str]) -> NodeText | str:
-    """The node the words stand for, or what is wrong with them."""
+def _columns(line: str) -> _Columns | None:
+    """What a line of headings says, or None where it is none."""
+    between = next((sign for sign in ("\t", ";", ",", "|") if sign in line), "")
+    cells = tuple(_HEADINGS.get(cell.lower(), "") for cell in _cells(line, between))
+    named = [cell for cell in cells if cell]
+    if "mac" not in named or len(set(named)) < len(named):
+        return None
+    # A single word that is a heading by chance is none.
+    return _Columns(between, cells) if len(named) > 1 or len(cells) == 1 else None
+
+
+def _cells(line: str, between: str) -> list[str]:
+    cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), []) if between else line.split()
+    return [cell.strip().strip("\"'") for cell in cells]
+
+
+def _by_columns(line: str, columns: _Columns) -> NodeText | str:
+    """The node of a line under headings, or what is wrong with it."""
+    cells = _cells(line, columns.between)
+    if len(cells) > len(columns.fields):
+        return f"{len(cells)} columns where the headings are {len(columns.fields)}"
+    held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
+    if "mac" not in held:
+        return "no MAC in its column"
+    parsers: dict[str, Callable[[str], object]] = {
+        "role": _roles,
+        "name": parse_node_name,
+        "mac": parse_mac,
+        "ip": parse_address,
+    }
+    for field, cell in held.items():
+        error = refusal(parsers[field], cell)
+        if error is not None:
+            return f"{_CALLED[field]}: {error.value} {error.problem}"
+    role = ", ".join(role.value for role in Role if role in _roles(held.get("role", ""), none=True))
+    name = parse_node_name(held["name"]) if "name" in held else ""
+    return NodeText(role, name, format_mac(parse_mac(held["mac"])), held.get("ip", ""))
+
+
+def _by_words(line: str) -> NodeText | str:
+    """The node that the words stand for, or what is wrong with them."""
     macs: list[str] = []
     ips: list[str] = []
     roles: list[Role] = []
     names: list[str] = []
-    for word in words:
+    bare = line.removeprefix("dhcp-host=")
+    for word in (raw.strip("\"'") for raw in _BETWEEN.split(bare)):
+        if not word:
+            continue
         # A machine may be called what it is: the second "controller" of a line is its name.
-        named = _roles(word)
+        named = set() if refusal(_roles, word) else _roles(word)
         if named and not named & set(roles):
             roles.extend(role for role in Role if role in named)
         elif refusal(parse_mac, word) is None:
@@ -97,21 +204,48 @@ def _node(words: list[str]) -> NodeText | str:
     return NodeText(role, names[0] if names else "", macs[0], ips[0] if ips else "")
 
 
-def _roles(word: str) -> set[Role]:
-    """The roles that `word` names, as in "network+compute"; none where it is another word."""
-    try:
-        return set(parse_roles(word.replace("+", ",")))
-    except FieldError:
+def _roles(text: str, none: bool = False) -> set[Role]:
+    """The roles that `text` names, as in "network+compute". Raises FieldError; `none`: naming none is right too."""
+    words = [word for word in re.split(r"[+/,\s]+", text) if word]
+    if none and not words:
         return set()
+    return set(parse_roles(words))
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "role": _roles,
+    "name": parse_node_name,
+    "mac": parse_mac,
+    "ip": parse_address,
+}
 
 
 def free_name(role: str, taken: Collection[str]) -> str:
     """A name for a node of that role, as the guide has them: controller, network, compute1, compute2."""
+    return next(name for name in _names(role) if name not in taken)
+
+
+def _names(role: str) -> Iterable[str]:
     numbered = (f"{role}{number}" for number in count(1 if role == Role.COMPUTE.value else 2))
-    names = numbered if role == Role.COMPUTE.value else chain([role], numbered)
-    return next(name for name in names if name not in taken)
+    return numbered if role == Role.COMPUTE.value else chain([role], numbered)
 
 
-def _completed(node: NodeText, taken: set[str]) -> NodeText:
-    role = node.role or next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
-    return NodeText(role, node.name or free_name(role.split(",")[0], taken), node.mac, node.ip)
+def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[str, NodeText]) -> tuple[NodeText, ...]:
+    names = {*taken, *(node.name for node in found)}
+    # One run through the names a role has, whoever asks: thousands may.
+    free: dict[str, Iterable[str]] = {}
+    nodes = []
+    for node in found:
+        old = known.get(node.mac)
+        if old is not None:
+            node = NodeText(node.role or old.role, node.name or old.name, node.mac, node.ip or old.ip)
+        if not node.role:
+            told = next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
+            node = replace(node, role=told)
+        if not node.name:
+            role = node.role.split(",")[0]
+            fresh = free.setdefault(role, iter(_names(role)))
+            node = replace(node, name=next(name for name in fresh if name not in names))
+        names.add(node.name)
+        nodes.append(node)
+    return tuple(nodes)

@@ -19,9 +19,20 @@ LEASES = "/var/lib/misc/tenant_dns.leases"
 
 LIVE = f"{RUN}/live"
 """What runs now. A trial runs from here alone; what is kept is also written under ETC, the same but for this path."""
+LIVE_PLAN = f"{LIVE}/gateway.toml"
+LIVE_CONF = f"{LIVE}/tenant_dns.cfg"
+LIVE_HOSTS = f"{LIVE}/tenant_dns.hosts"
+LIVE_SCRIPT = f"{LIVE}/nat.sh"
+LIVE_IDENTITY = f"{LIVE}/identity.toml"
+LIVE_INTERFACES = f"{LIVE}/interfaces"
 DNSMASQ_RUN = f"{RUN}/dnsmasq"
 DNSMASQ_PID = f"{DNSMASQ_RUN}/tenant_dns.pid"
 DNSMASQ_LOG = f"{RUN}/dnsmasq.log"
 
 LAB_MARKER = "/run/ciao-lab/marker"
 """There only inside the laboratory."""
+
+
+def live(path: str) -> str:
+    """The live twin of a file under ETC."""
+    return path.replace(ETC, LIVE)

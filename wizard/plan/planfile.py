@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from netaddr import IPAddress, IPNetwork
-from tomlkit.exceptions import TOMLKitError
 
-from wizard.plan import fields, planwrite
+from wizard.plan import fields
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
 from wizard.plan.findings import WizardError
@@ -69,6 +68,11 @@ def dump(plan: Plan, original: str | None = None) -> str:
     notation survive wherever the plan did not change. Values that equal their default are left out
     unless `original` has them.
     """
+    # Only who writes a plan waits for the editor to be loaded.
+    from tomlkit.exceptions import TOMLKitError
+
+    from wizard.plan import planwrite
+
     if original is None:
         return planwrite.plain(plan)
     try:

@@ -165,5 +165,5 @@ def render_service(serve_command: str) -> File:
 
 def live(file: File) -> File:
     """The same file for a trial: under /run, and naming its companions there."""
-    text = file.text.replace(paths.DNSMASQ_HOSTS, paths.DNSMASQ_HOSTS.replace(paths.ETC, paths.LIVE))
-    return File(file.path.replace(paths.ETC, paths.LIVE), text, file.mode)
+    text = file.text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
+    return File(paths.live(file.path), text, file.mode)

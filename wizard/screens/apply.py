@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -15,11 +15,14 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button
 
-from wizard.progress import Progress
-from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain_lines
+from wizard.progress import Progress, step_words
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import EventsView, StepsView
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
+
+if TYPE_CHECKING:
+    from wizard.deploy.preview import Coming
 
 _BAR = 60
 _ENDS = {
@@ -37,7 +40,7 @@ class ApplyPage(Page):
     HELP = (
         "The change runs as a process of its own: it does not need this screen. Once every part is verified it "
         "waits for your answer. k keeps it; b, no answer, a lost terminal or a crash bring everything back.\n\n"
-        "l shows everything that was said of every step, and l again the steps.\n\n"
+        "l shows everything that was said of every step and what it ran, and l again the steps.\n\n"
         "Leaving with ctrl+q stops nothing. Start ciao-wizard again, here or in another terminal, to find it."
     )
     AUTO_FOCUS: ClassVar[str | None] = ""
@@ -55,7 +58,14 @@ class ApplyPage(Page):
 
         keep: bool
 
+    @dataclass
+    class Opened(Message):
+        """What will be run, if somebody knows? The answer goes into `coming`."""
+
+        page: ApplyPage
+
     progress: reactive[Progress] = reactive(Progress())
+    coming: reactive[tuple[Coming, ...]] = reactive(())
     answer: reactive[bool | None] = reactive(None)
     log_shown: reactive[bool] = reactive(False)
 
@@ -80,6 +90,7 @@ class ApplyPage(Page):
         for button, label in (("#yes", "[ Keep ]"), ("#no", "[ Go back ]")):
             self.query_one(button, Button).label = Text(label)
         self.set_interval(0.5, self.draw_clock)
+        self.post_message(self.Opened(self))
 
     def watch_progress(self, old: Progress, new: Progress) -> None:
         self.redraw()
@@ -97,6 +108,9 @@ class ApplyPage(Page):
         if self.log_shown and not self.progress.asking:
             self.query_one("#log", EventsView).focus()
 
+    def watch_coming(self) -> None:
+        self.redraw()
+
     def watch_answer(self) -> None:
         self.redraw()
 
@@ -104,16 +118,16 @@ class ApplyPage(Page):
         progress = self.progress
         steps, log = self.query_one("#steps", StepsView), self.query_one("#log", EventsView)
         steps.display, log.display = not self.log_shown, self.log_shown
-        steps.show(progress)
-        log.follow(progress)
+        runs = {step.name: step.lines for step in self.coming}
+        steps.show(progress, self._now(), runs)
+        log.follow(progress, runs)
         self.query_one("#working").display = not progress.steps and not progress.result and not progress.asking
         self.query_one("#keep").display = progress.asking
         end = self.query_one("#end", Words)
         end.display = bool(progress.result)
         if progress.result:
-            sign, said = _ENDS.get(progress.result, ("✗ ", progress.result))
-            self.say(said)
-            end.update(Text.assemble((sign, "bold")).append_text(plain_lines(progress.reason or progress.result)))
+            self.say(_ENDS.get(progress.result, ("", progress.result))[1])
+            end.update(Text("\n").join(end_lines(progress)))
         elif progress.asking:
             self.say("Every part is in place and verified. Look around, then answer.")
         self.draw_clock()
@@ -121,6 +135,9 @@ class ApplyPage(Page):
 
     def draw_clock(self) -> None:
         progress = self.progress
+        if any(step.state == "running" for step in progress.steps) and not progress.result:
+            runs = {step.name: step.lines for step in self.coming}
+            self.query_one("#steps", StepsView).show(progress, self._now(), runs)
         if not progress.asking:
             return
         for button in self.query("#keep Button").results(Button):
@@ -154,3 +171,19 @@ class ApplyPage(Page):
         if self.progress.asking and self.answer is None:
             self.answer = keep
             self.post_message(self.Answered(keep))
+
+
+def end_lines(progress: Progress) -> list[Text]:
+    """How it ended: what failed and why, what was undone and what not, and where all of it can be read."""
+    sign = _ENDS.get(progress.result, ("✗ ", ""))[0]
+    failed = next((step for step in progress.steps if step.state == "failed"), None)
+    what = f"{step_words(failed.name, failed.title)}: " if failed is not None else ""
+    lines = [Text.assemble((sign, "bold"), (what, "bold")).append_text(plain_lines(progress.reason or progress.result))]
+    undone = [step_words(step.name, step.title) for step in progress.steps if step.state == "undone"]
+    if undone:
+        lines.append(Text.assemble(("↩ Undone: ", "bold")).append_text(plain(", ".join(undone), limit=300)))
+    elif progress.result in ("failed", "refused") and failed is not None:
+        lines.append(Text("· Nothing had been changed that had to be undone."))
+    if progress.log and progress.result != "kept":
+        lines.append(Text.assemble(("· Everything that was said: ", "")).append_text(plain(progress.log, limit=300)))
+    return lines

@@ -8,24 +8,63 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import Button
 
-from wizard.widgets.page import LOOK_AGAIN, Page, plain
+from wizard.widgets.gateway import checks_text, drift_text, events_text, strangers_text
+from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
+from wizard.widgets.topology import Topology
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
+    from wizard.host.traffic import Traffic
+    from wizard.monitor.events import Event
+    from wizard.monitor.overview import Overview
 
-EVERY_S = 5
+EVERY_S = 2
+TRAFFIC_EVERY_S = 1
+# The least that the picture takes, whatever must be scrolled to then.
+_LEAST_PICTURE = 11
 _SAYS = {
     "absent": "Nothing is applied here.",
-    "pending": "A trial is under way and waits for an answer.",
+    "pending": "A change is under way.",
     "applied": "The gateway is in force.",
-    "tripped": "The guard has stopped the gateway, to keep it from answering the wrong network.",
+    "tripped": "The guard has stopped the gateway. The cluster gets no addresses.",
     "interrupted": "A change was interrupted half-way.",
+}
+# What stands in the alarm: its title, what to do, the button, and the page that it leads to.
+_ALARMS = {
+    "tripped": (
+        "✗ STOPPED BY THE GUARD",
+        "It does not go on by itself. What to do:\n"
+        "1  See to what is said above. What is at the other end of that cable?\n"
+        "2  a applies the plan again: only a wire proven silent is served.",
+        "[ a  Apply again ]",
+        "again",
+    ),
+    "pending": (
+        "A CHANGE IS UNDER WAY",
+        "Somebody changes this gateway now, or waits for your answer to it.",
+        "[ a  Go there ]",
+        "begin",
+    ),
+    "interrupted": (
+        "✗ CUT OFF HALF-WAY",
+        "Until it is taken back this gateway is neither as it was nor as planned.",
+        "[ a  See the ways on ]",
+        "begin",
+    ),
+    "absent": (
+        "NOTHING IS APPLIED HERE",
+        "This machine is no gateway, or is none any more.",
+        "[ a  To the beginning ]",
+        "begin",
+    ),
 }
 
 
@@ -33,75 +72,153 @@ class DashboardPage(Page):
     TITLE = "Dashboard"
     QUESTION = "Looking at the gateway…"
     HELP = (
-        "Each part of the gateway with ✓ or ✗, and what to do where something is wrong. Drift is what somebody "
-        "changed by hand since.\n\n"
-        "l shows the leases, e edits the plan, a applies the plan in force once more (only what differs is "
-        "touched), r gives everything back."
+        "The picture: ● answers, ◐ has its lease but has not spoken lately, ○ is not seen, ! see what is said "
+        "there. At the forwards ● and ○ tell whether somebody answers behind that port. Traffic is in and out as "
+        "the NIC sees it, over the last two minutes at most, a bar a second.\n\n"
+        "Below: each part of the gateway with ✓ or ✗, and what to do where something is wrong; what somebody "
+        "changed by hand since; strangers that asked for an address; what happened lately.\n\n"
+        "a applies the plan in force once more, after asking both wires anew. Only what differs is touched."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#status"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "go('leases')", "leases"),
+        Binding("i", "go('instances')", "instances", show=False),
         Binding("e", "go('edit')", "edit plan"),
-        Binding("a", "go('again')", "apply again"),
-        Binding("r", "go('reset')", "reset"),
+        Binding("r", "go('reset')", "re-apply or reset"),
+        Binding("x", "go('export')", "export"),
+        Binding("a", "on", "apply again", show=False),
         LOOK_AGAIN,
     ]
+    DEFAULT_CSS = """
+    DashboardPage #status { padding: 0 0 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    DashboardPage #alarm { height: auto; border: heavy $error; padding: 0 1; display: none; }
+    DashboardPage #alarm Words { height: auto; }
+    DashboardPage #below { height: auto; margin-top: 1; }
+    DashboardPage #below > Words { height: auto; }
+    DashboardPage #events { margin-top: 1; }
+    """
+
+    class TrafficWanted(Message):
+        """Count the bytes once more."""
 
     status: reactive[Status | None] = reactive(None)
+    overview: reactive[Overview | None] = reactive(None)
+    traffic: reactive[Traffic | None] = reactive(None)
+    happened: reactive[tuple[Event, ...]] = reactive(())
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="status"):
             yield Working("Looking…", id="working")
-            yield Words(id="checks")
+            with Vertical(id="alarm"):
+                yield Words(id="why")
+                yield Words(id="todo")
+                yield Button(Text(), id="on", compact=True)
+            yield Topology(id="topology")
+            with Vertical(id="below"):
+                for part in ("checks", "drift", "strangers", "events"):
+                    yield Words(id=part)
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
+        self.set_interval(TRAFFIC_EVERY_S, self._count)
+
+    def _count(self) -> None:
+        self.post_message(self.TrafficWanted())
 
     def watch_status(self) -> None:
         self.redraw()
 
+    def watch_overview(self) -> None:
+        self.redraw()
+
+    def watch_happened(self) -> None:
+        self.redraw()
+
+    def watch_traffic(self) -> None:
+        if self._ready:
+            self._draw_picture()
+
     def head_right(self) -> Text:
-        if self.status is None:
+        status = self.status
+        if status is None:
             return Text()
-        return Text(f"{self.status.state}, {'healthy' if self.status.healthy else 'not healthy'}")
+        guard = next((check.detail for check in status.checks if check.name == "guard" and check.ok), "")
+        words = f"{status.state}, {'healthy' if status.healthy else 'not healthy'}"
+        return plain(f"{words} · guard {guard.partition(';')[0].partition(':')[0]}" if guard else words, limit=60)
+
+    @property
+    def _seen(self) -> Overview | None:
+        """The last look, as long as it holds."""
+        return self.overview if self.status is not None else None
 
     def draw(self) -> None:
-        status = self.status
-        self.query_one("#working").display = status is None
-        if status is None:
+        seen = self._seen
+        self.query_one("#working").display = seen is None
+        for part in ("#topology", "#below"):
+            self.query_one(part).display = seen is not None
+        self._draw_alarm(seen)
+        if seen is None:
+            self.say(self.QUESTION)
             return
-        self.say(_SAYS.get(status.state, ""))
-        self.query_one("#checks", Words).update(_told(status))
+        self.say(self._said(seen))
+        tall = self.size.height >= ROOMY
+        for part, text in (
+            ("checks", checks_text(seen.status, self.size.width - 2, tall)),
+            ("drift", drift_text(seen.status)),
+            ("strangers", strangers_text(seen.rows)),
+            ("events", events_text(self.happened, _since(seen.status), seen.at, 8 if tall else 2)),
+        ):
+            widget = self.query_one(f"#{part}", Words)
+            widget.display = bool(text)
+            widget.update(text)
+        # There is as much room as the rest leaves, once that is laid out.
+        self.call_after_refresh(self._draw_picture)
+
+    def _said(self, seen: Overview) -> str:
+        if seen.status.state != "applied":
+            return _SAYS.get(seen.status.state, "")
+        return "The gateway is in force." if seen.status.healthy else "The gateway is in force, and not all is well."
+
+    def _draw_picture(self) -> None:
+        seen = self._seen
+        picture = self.query_one(Topology)
+        picture.display = seen is not None and seen.plan is not None and seen.status.state != "absent"
+        if seen is None or not picture.display:
+            return
+        place = self.query_one("#status").scrollable_content_region.size
+        taken = [self.query_one(part).outer_size.height + 1 for part in ("#alarm", "#below")]
+        room = max(place.height - sum(taken), _LEAST_PICTURE)
+        rates = self.traffic.rates if self.traffic is not None else {}
+        picture.show(seen, rates, self.host, (place.width, room))
+
+    def _draw_alarm(self, seen: Overview | None) -> None:
+        alarm = self.query_one("#alarm")
+        told = _ALARMS.get(seen.status.state) if seen is not None else None
+        # Whoever presses Enter on the button is not to lose it under his finger.
+        alarm.display = told is not None
+        if told is None or seen is None:
+            return
+        title, todo, button, _ = told
+        alarm.border_title = Text(f" {title} ")
+        self.query_one("#why", Words).update(plain(seen.status.reason, "bold", limit=300))
+        self.query_one("#todo", Words).update(Text(todo))
+        self.query_one("#on", Button).label = Text(button)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_on()
+
+    def action_on(self) -> None:
+        """The way on from here; where all is well, the plan once more."""
+        state = self._seen.status.state if self._seen is not None else ""
+        self.action_go(_ALARMS[state][3] if state in _ALARMS else "again")
 
     def action_go(self, page: str) -> None:
         self.post_message(Page.Go(page))
 
 
-def _told(status: Status) -> Text:
-    text = Text()
-    if status.reason:
-        text.append_text(plain(status.reason, limit=600)).append("\n\n")
-    if status.plan:
-        text.append_text(plain(f"  {'plan':<14} {status.plan}", limit=200)).append("\n")
-    if status.since:
-        text.append_text(plain(f"  {'since':<14} {_when(status.since)}", limit=80)).append("\n")
-    for check in status.checks:
-        sign = {True: "✓", False: "✗", None: "?"}[check.ok]
-        text.append(f"\n{sign} ", "bold")
-        text.append_text(plain(f"{check.name:<14}", limit=30)).append(" ")
-        text.append_text(plain(check.detail, limit=300))
-        if check.ok is False and check.remedy:
-            text.append("\n    ").append_text(plain(check.remedy, limit=300))
-    if status.drift:
-        text.append("\n\nChanged by hand since:", "bold")
-        for line in status.drift:
-            text.append("\n! ", "bold").append_text(plain(line, limit=300))
-    return text
-
-
-def _when(iso: str) -> str:
-    """A time as people here write it."""
+def _since(status: Status) -> datetime | None:
     try:
-        return datetime.fromisoformat(iso).strftime("%d %B %Y, %H:%M")
+        return datetime.fromisoformat(status.since or "")
     except ValueError:
-        return iso
+        return None

@@ -1,125 +1,349 @@
-"""Who has which address."""
+"""Who has which address, who is missing, who is a stranger; and what happens while one looks on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable
+from textual.widgets import Input
 
-from wizard.plan.text import clean
-from wizard.widgets.page import LEAVE, SHOWN_LOOK_AGAIN, Page, plain
-from wizard.widgets.table import KeyedTable
+from wizard.monitor.index import ORDERS, Wanted
+from wizard.monitor.leases import Row
+from wizard.monitor.live import row_id
+from wizard.progress import Progress
+from wizard.widgets.big_table import BigTable
+from wizard.widgets.entry import Entry
+from wizard.widgets.forward_health import ForwardHealthPanel
+from wizard.widgets.lease_cells import EVENT_COLUMNS, cells, columns, details, event_cells
+from wizard.widgets.modal import Question
+from wizard.widgets.page import ROOMY, Page, plain, plural
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.monitor.leases import Row
+    from wizard.monitor.events import Event
+    from wizard.monitor.forwards import ForwardHealth
+    from wizard.monitor.watching import Board
 
-EVERY_S = 2
-MOST_ROWS = 2000
-COLUMNS = (("name", 13), ("role", 10), ("address", 15), ("MAC", 17), ("left", 6), ("state", 7))
-_KINDS = {"node": "node", "vm": "VM", "stranger": "stranger"}
+TICK_S = 1.0
+PANELS = ("row", "log", "health")
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A stranger that is just becoming a node."""
+
+    name: str
+    ip: str
 
 
 class LeasesPage(Page):
     TITLE = "Leases"
-    QUESTION = "Who has which address. It looks again by itself."
+    QUESTION = "Who has which address. It looks again by itself, four times a second."
     HELP = (
-        "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that "
-        "asked. 'here' means that the machine answered a moment ago.\n\n"
-        "A missing node: is it switched on, and is its MAC the one in the plan?"
+        "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
+        "● here: it answered a moment ago. ○ silent: it has its lease and does not answer. ○ missing: no lease. "
+        "✗ wrong: another address than its own, and below the table why. ! something that should never be: two "
+        "machines with one MAC or at one address, or a tenant's MAC on this wire.\n\n"
+        "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
+        "a makes a stranger a node: its address is reserved and dnsmasq reads that without a restart. c copies the "
+        "ssh line of a machine, C its address; the clipboard is that of the terminal you sit at. x has dnsmasq "
+        "forget a lease. e shows in turn the machine, what happened, and whether the forwarded ports answer."
     )
+    AUTO_FOCUS: ClassVar[str | None] = "#leases"
+    DEFAULT_CSS = """
+    LeasesPage #find { height: 1; padding: 0 1; display: none; }
+    LeasesPage #find Entry { width: 1fr; }
+    LeasesPage #find .label { width: auto; margin-right: 1; text-style: bold; }
+    LeasesPage #find Words { width: auto; margin-left: 1; }
+    LeasesPage .panel { height: auto; border: round $primary; margin: 0; padding: 0 1; max-height: 6; }
+    LeasesPage #log { height: 6; max-height: 6; padding: 0; border: round $primary; }
+    LeasesPage #log:focus { border: round $accent; }
+    LeasesPage.-tall #log { height: 9; max-height: 9; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "dashboard"),
-        SHOWN_LOOK_AGAIN,
-        LEAVE,
+        Binding("slash", "find", "find", key_display="/"),
+        Binding("a", "adopt", "adopt"),
+        Binding("c", "copy", "copy ssh"),
+        Binding("i", "instances", "instances"),
+        Binding("C", "copy_address", "copy the address", show=False),
+        Binding("s", "sort", "sort by the next column", show=False),
+        Binding("S", "turn", "turn the order round", show=False),
+        Binding("x", "release", "release the lease", show=False),
+        Binding("e", "panel", "machine, events, forwards", show=False),
+        Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
+        Binding("escape", "back", "dashboard", show=False),
     ]
 
-    rows: reactive[tuple[Row, ...] | None] = reactive(None)
+    board: reactive[Board | None] = reactive(None, always_update=True)
+    health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
+    progress: reactive[Progress] = reactive(Progress())
+
+    @dataclass
+    class Wants(Message):
+        """Other rows, or in another order."""
+
+        wanted: Wanted
+
+    class ForwardsWanted(Message):
+        """Ask them now."""
+
+    @dataclass
+    class AdoptAsked(Message):
+        row: Row
+
+    @dataclass
+    class ReleaseAsked(Message):
+        row: Row
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
         self._now = now
+        self.wanted = Wanted()
+        self.adopting: Adoption | None = None
+        self._panel = PANELS[0]
+        self._held: tuple[str, str] | None = None
+        self._logged: tuple[Event, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         yield Working("Reading the leases…", id="working")
-        yield KeyedTable(COLUMNS, id="leases")
-        yield Words(id="row")
+        yield FindLine(id="find")
+        yield BigTable[Row](columns(0, "plan", False), self._cells, id="leases")
+        yield Words(id="row", classes="panel")
+        yield BigTable["Event"](EVENT_COLUMNS, event_cells, id="log", headed=False)
+        yield ForwardHealthPanel(id="health", classes="panel")
 
     def on_mount(self) -> None:
-        self.set_interval(EVERY_S, self.action_look_again)
-        self.query_one("#leases", KeyedTable).focus()
+        self.query_one("#row").border_title = "this machine"
+        self.query_one("#log").border_title = "what happened, the newest first"
+        self.set_interval(TICK_S, self._tick)
 
-    def watch_rows(self) -> None:
+    @property
+    def table(self) -> BigTable[Row]:
+        return self.query_one("#leases", BigTable)
+
+    @property
+    def row(self) -> Row | None:
+        """The row with the cursor."""
+        return self.table.current
+
+    # Drawing
+
+    def watch_board(self) -> None:
+        self.redraw()
+
+    def watch_health(self) -> None:
         self.redraw()
 
     def head_right(self) -> Text:
-        rows = self.rows or ()
-        leased = sum(row.kind == "node" and row.state == "leased" for row in rows)
-        counts = [(sum(row.kind == kind for row in rows), word) for kind, word in _KINDS.items()]
-        told = [f"{count} {word}" if count == 1 else f"{count} {word}s" for count, word in counts]
-        told[0] = f"{leased} of {told[0]}"
-        return Text(" · ".join(told)) if rows else Text()
+        if self.board is None or (not len(self.board.shown) and not self.board.counts):
+            return Text()
+        counts = self.board.counts
+        told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
+        told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
+        if counts["alarm"]:
+            told.append(plural(counts["alarm"], "alarm"))
+        return Text(" · ".join(told))
 
     def draw(self) -> None:
-        self.query_one("#working").display = self.rows is None
-        rows = self.rows or ()
-        table = self.query_one("#leases", KeyedTable)
-        table.display = self.rows is not None
-        shown = rows[:MOST_ROWS]
-        table.sync([(_key(row), self._cells(row)) for row in shown])
-        self._draw_row(rows)
+        board = self.board
+        self.query_one("#working").display = board is None
+        table = self.table
+        table.display = board is not None
+        if board is not None:
+            table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
+            place = board.shown.place_of(self._held) if self._held is not None else None
+            table.show(board.shown, place)
+            if board.events is not self._logged:
+                self._logged = board.events
+                self.query_one("#log", BigTable).show(board.events[::-1])
+            self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
+            self.say(_question(board))
+        self._draw_panels()
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+    def _draw_panels(self) -> None:
+        tall = self.size.height >= ROOMY
+        ready = self.board is not None
+        self.query_one("#row").border_subtitle = "s sort · x release" + ("" if tall else " · e events, forwards")
+        for name in PANELS:
+            self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
+        self.query_one(ForwardHealthPanel).health = self.health
+        self._draw_row()
+
+    def _draw_row(self) -> None:
+        row = self.row if self.board is not None else None
+        said = details(row, self._now()) if row is not None else Text("No such row.")
+        self.query_one("#row", Words).update(said)
+
+    def _cells(self, row: Row) -> Sequence[Text]:
+        # Not by the page's width: in the middle of a resize the table has its old columns still.
+        return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
+
+    def _tick(self) -> None:
+        """Leases run out while nothing else changes."""
+        self.table.refresh()
+        self._draw_row()
+
+    def on_big_table_moved(self, message: BigTable.Moved) -> None:
+        message.stop()
+        row = self.row
+        if row is not None:
+            self._held = row_id(row)
+        self._draw_row()
+
+    # Looking for somebody
+
+    def action_find(self) -> None:
+        self.query_one(FindLine).open()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._want(replace(self.wanted, text=event.value.strip()))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._draw_row(self.rows or ())
+        self.table.focus()
 
-    def _draw_row(self, rows: Sequence[Row]) -> None:
-        """What the table has no room for, of the row with the cursor."""
-        current = self.query_one("#leases", KeyedTable).current
-        row = next((row for row in rows if _key(row) == current), None)
-        panel = self.query_one("#row", Words)
-        panel.display = row is not None
-        if row is None:
+    def action_back(self) -> None:
+        line = self.query_one(FindLine)
+        if line.display:
+            line.close()
+            self.table.focus()
+        else:
+            super().action_back()
+
+    def action_sort(self) -> None:
+        order = ORDERS[(ORDERS.index(self.wanted.order) + 1) % len(ORDERS)]
+        self._want(replace(self.wanted, order=order))
+        self.tell("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
+
+    def action_turn(self) -> None:
+        self._want(replace(self.wanted, descending=not self.wanted.descending))
+
+    def _want(self, wanted: Wanted) -> None:
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self.post_message(self.Wants(wanted))
+
+    def action_panel(self) -> None:
+        self._panel = PANELS[(PANELS.index(self._panel) + 1) % len(PANELS)]
+        self.redraw()
+
+    def action_look_again(self) -> None:
+        self.health = None
+        self.post_message(self.ForwardsWanted())
+
+    def action_instances(self) -> None:
+        self.post_message(Page.Go("instances"))
+
+    # Doing something about a machine
+
+    def action_copy(self) -> None:
+        row = self.row
+        if row is None or not _has_address(row):
+            self.action_copy_address()
             return
-        said = [row.name or row.hostname or row.mac, row.vendor, row.state.replace("-", " "), row.reason]
-        if row.hostname and row.hostname != row.name:
-            said.insert(1, f'calls itself "{clean(row.hostname, 60)}"')
-        more = f"\n… and {len(rows) - MOST_ROWS} rows more" if len(rows) > MOST_ROWS else ""
-        panel.update(Text(" · ").join(plain(part, limit=200) for part in said if part).append(more))
+        self._copy(f"ssh {row.ip}", ", for a shell on this gateway")
 
-    def _cells(self, row: Row) -> tuple[Text, ...]:
-        return (
-            plain(row.name or "–", limit=63),
-            plain(row.role or row.kind, limit=30),
-            plain(row.ip or "–", limit=15),
-            plain(row.mac, limit=17),
-            Text(_left(row, self._now())),
-            plain(_state(row), limit=20),
-        )
+    def action_copy_address(self) -> None:
+        row = self.row
+        if row is None:
+            self.tell("There is nothing to copy.", "warning")
+        elif _has_address(row):
+            self._copy(row.ip)
+        else:
+            self._copy(row.mac, ": it has no address")
+
+    def _copy(self, text: str, more: str = "") -> None:
+        self.app.copy_to_clipboard(text)
+        self.tell(f"Copied: {text}{more}")
+
+    def action_adopt(self) -> None:
+        row = self.row
+        if row is None or row.kind == "node":
+            called = row.name if row is not None else "Nobody"
+            self.tell(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
+        elif row.alarms:
+            self.tell("Not this one: see below what is wrong with it.", "warning")
+        else:
+            self.post_message(self.AdoptAsked(row))
+
+    def action_release(self) -> None:
+        row = self.row
+        if row is None or row.state not in ("leased", "wrong-address"):
+            self.tell("There is no lease to release.", "warning")
+            return
+        question = Question(f"Release {row.ip}?", _release_text(row), "[ Release ]", "[ Keep it ]")
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self.post_message(self.ReleaseAsked(row))
+
+        self.app.push_screen(question, answered)
+
+    # An adoption under way
+
+    def watch_progress(self) -> None:
+        if self.adopting is None:
+            return
+        who, progress = self.adopting, self.progress
+        if progress.result == "kept":
+            self.adopting = None
+            self.tell(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
+        elif progress.result:
+            self.adopting = None
+            self.tell(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
+        else:
+            at = next((step.title for step in progress.steps if step.state == "running"), "")
+            self.tell(f"{who.name} becomes a node… {at}")
 
 
-def _key(row: Row) -> str:
-    return f"{row.kind} {row.mac} {row.name}"
+class FindLine(Widget):
+    """What is looked for, and how much of it there is."""
+
+    DEFAULT_CSS = "FindLine { layout: horizontal; }"
+
+    def compose(self) -> Iterable[Widget]:
+        yield Words("find", classes="label")
+        yield Entry(placeholder="words that must all be in a row")
+        yield Words(id="found")
+
+    def open(self) -> None:
+        self.display = True
+        self.query_one(Entry).focus()
+
+    def close(self) -> None:
+        self.query_one(Entry).value = ""
+        self.display = False
+
+    def tell(self, shown: int, total: int) -> None:
+        self.query_one("#found", Words).update(f"{shown:,} of {total:,} · esc: all")
 
 
-def _left(row: Row, now: datetime) -> str:
-    """Hours and minutes until the lease runs out."""
-    if row.expires is None:
-        return "ever" if row.state == "leased" else "–"
-    minutes = max(int((row.expires - now).total_seconds()) // 60, 0)
-    return f"{minutes // 60}:{minutes % 60:02d}"
+def _has_address(row: Row) -> bool:
+    return bool(row.ip) and row.state in ("leased", "wrong-address")
 
 
-def _state(row: Row) -> str:
-    if row.state != "leased":
-        return {"missing": "○ none", "wrong-address": "✗ wrong", "ignored": "ignored"}.get(row.state, row.state)
-    if row.reachable is None:
-        return "leased"
-    return "● here" if row.reachable else "○ gone"
+def _question(board: Board) -> str:
+    if not board.applied:
+        return "Nothing is applied here any more."
+    if board.problem:
+        return f"What was read last; now {plain(board.problem, limit=120)}."
+    return LeasesPage.QUESTION
+
+
+def _release_text(row: Row) -> str:
+    name = plain(row.name or row.hostname or row.mac, limit=63).plain
+    kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
+    text = (
+        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}\n\n"
+        f"{name} itself learns nothing of that: it goes on using {row.ip} until it asks again. Release what is gone "
+        "for good, or what you restart now."
+    )
+    return f"{text}\n\n! It answers at {row.ip} at this moment." if row.reachable else text

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
@@ -15,16 +16,17 @@ from textual.widgets import Checkbox, Input
 from wizard.plan import addresses
 from wizard.plan.draft import Draft, moved_along, unreadable
 from wizard.plan.fields import parse_network, refusal
-from wizard.plan.findings import Severity
+from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.page import LOOK_AGAIN, NEXT, SHOWN_BACK, StepPage, plain
-from wizard.widgets.subnet import picture
+from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain
+from wizard.widgets.subnet import Subnet, picture, reaching_into, short
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
 CHECK_AFTER_S = 0.15
+MOST_BUSY = 8
 # The plan's two ways to say where dynamic addresses come from share one field.
 _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 
@@ -47,6 +49,11 @@ class NetworkPage(StepPage):
         "With the box ticked, machines that are not in the plan and are no VM get no address here. "
         "f4 puts in another subnet that is free on this machine."
     )
+    CSS = """
+    NetworkPage #picture { padding: 0 1; }
+    NetworkPage.-tall #picture { margin-top: 2; }
+    NetworkPage #busy { height: auto; padding: 0 1; margin-top: 2; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4", "another", "another subnet"),
         NEXT,
@@ -72,6 +79,19 @@ class NetworkPage(StepPage):
             id="known",
         )
         yield Words(id="picture")
+        yield Words(id="busy")
+
+    def _meant(self) -> Draft:
+        """What the draft becomes once the field is left: what lies in the subnet moves along with it."""
+        # Of thousands of nodes none is moved while keys are waiting.
+        return moved_along(self.draft, self._settled) if len(self.draft.nodes) <= QUICK_NODES else self.draft
+
+    def findings(self) -> tuple[Finding, ...]:
+        typed, self.draft = self.draft, self._meant()
+        try:
+            return super().findings()
+        finally:
+            self.draft = typed
 
     def draw(self) -> None:
         findings = self.findings()
@@ -154,12 +174,13 @@ class NetworkPage(StepPage):
         if moved != draft:
             self._field("network.gateway").value = moved.gateway
             self._field("network.dhcp_slice").value = moved.pool
-            self.notify("The addresses in the subnet moved along.", markup=False)
         if refusal(parse_network, draft.cidr) is None:
             self._settled = draft.cidr
         self._checking = None
         self.edit(moved)
         self.redraw()
+        if moved != draft:
+            self.tell("The addresses in the subnet moved along, the nodes' as well.")
 
     def _field(self, key: str) -> Field:
         return self.query_one("#" + field_id(key), Field)
@@ -169,12 +190,15 @@ class NetworkPage(StepPage):
 
     def _draw_picture(self) -> None:
         """The hints and the picture, for as much of the draft as makes sense."""
-        draft = self.draft
+        draft = self._meant()
+        busy = self._busy(draft.cluster)
+        self._draw_busy(busy)
         bad = {finding.field for finding in unreadable(draft)}
         cidr = None if "network.cidr" in bad else parse_network(draft.cidr)
         self._hint("network.cidr", f"{max(cidr.size - 2, 0)} hosts" if cidr is not None else "")
         gateway_fine = cidr is not None and "network.gateway" not in bad
-        self._hint("network.gateway", f"this machine, on {draft.cluster}" if gateway_fine and draft.cluster else "")
+        here = f"this machine, on {draft.cluster}" if gateway_fine and draft.cluster else ""
+        self._hint("network.gateway", here if draft.gateway == self.draft.gateway else f"→ {draft.gateway}")
         self._hint("network.domain", "" if "network.domain" in bad else f"controller.{draft.domain.strip()}")
         plan = draft.to_plan()
         shown = self.query_one("#picture", Words)
@@ -184,14 +208,44 @@ class NetworkPage(StepPage):
             return
         network = plan.network
         first, last = addresses.dynamic_range(network)
-        self._hint("network.dhcp_slice", _span(first, last))
-        ips = [node.ip for node in plan.nodes if node.ip is not None]
-        shown.update(picture(network.cidr, network.gateway, (first, last), ips))
+        moves = "" if draft.pool == self.draft.pool else "→ "
+        self._hint("network.dhcp_slice", moves + _span(first, last, network.cidr))
+        taken = reaching_into(network.cidr, [each.network for each in busy])
+        shown.update(picture(Subnet(network.cidr, network.gateway, (first, last), self._placed(), taken)))
+
+    def _placed(self) -> tuple[int, ...]:
+        """The addresses that the nodes will have, as far as they are known by now."""
+        known = self._judgement
+        return tuple(ip for text in known.given if (ip := _number(text))) if known is not None else ()
+
+    def _busy(self, cluster: str) -> list[addresses.Busy]:
+        """The networks of others on this machine."""
+        facts = self.facts or Facts()
+        ours = cluster if facts.applied_cluster == cluster else ""
+        return [busy for busy in addresses.busy_networks(facts, ours) if busy.nic not in (cluster, "lo")]
+
+    def _draw_busy(self, busy: list[addresses.Busy]) -> None:
+        """Where there is room: what the subnet must not meet."""
+        panel = self.query_one("#busy", Words)
+        panel.display = bool(busy) and self.size.height >= ROOMY
+        lines = [f"  {each.what}" for each in busy[:MOST_BUSY]]
+        if len(busy) > MOST_BUSY:
+            lines.append(f"  … and {len(busy) - MOST_BUSY} more")
+        text = Text("Used on this machine already:\n", "dim")
+        panel.update(text.append_text(Text("\n").join(plain(line, limit=110) for line in lines)))
 
 
-def _span(first: IPAddress, last: IPAddress) -> str:
-    """A range in few words: ".65 to .126, 62 addresses"."""
+def _number(address: str) -> int:
+    """An address as a number, 0 where it is none. There may be thousands, and netaddr takes its time."""
+    octets = address.split(".")
+    if len(octets) != 4 or not all(octet.isdecimal() and len(octet) < 4 for octet in octets):
+        return 0
+    a, b, c, d = map(int, octets)
+    return a << 24 | b << 16 | c << 8 | d
+
+
+def _span(first: IPAddress, last: IPAddress, cidr: IPNetwork) -> str:
+    """A range in few words: ".65–.126, 62 addresses"."""
     count = max(int(last) - int(first) + 1, 0)
-    one_net = int(first) >> 8 == int(last) >> 8
-    ends = [f".{int(end) & 255}" if one_net else str(end) for end in (first, last)]
-    return f"{' to '.join(ends)}, {count} addresses" if one_net else f"{count} addresses"
+    ends = f"{short(first, cidr)}–{short(last, cidr)}, " if first in cidr and last in cidr else ""
+    return f"{ends}{count} addresses"

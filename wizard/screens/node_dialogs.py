@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, VerticalScroll
+from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
 from wizard.plan.draft import Draft, NodeText
+from wizard.plan.findings import WizardError
 from wizard.plan.judge import check_node
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, read_lines
@@ -22,7 +27,9 @@ from wizard.widgets.page import finding_text, plain
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
-MOST_SHOWN = 4
+MOST_SHOWN = 100
+QUICK_LINES = 200
+READ_AFTER_S = 0.15
 # One row of the dialog.
 LONGEST_REASON = 68
 _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
@@ -103,31 +110,68 @@ class NodeDialog(Dialog[NodeText | None]):
 class PasteDialog(Dialog[Reading | None]):
     """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
 
+    DEFAULT_CSS = """
+    PasteDialog #dialog { max-height: 22; height: 22; }
+    .-tall PasteDialog #dialog, PasteDialog.-tall #dialog { height: 36; max-height: 36; }
+    PasteDialog #dialog-body { height: 1fr; max-height: 100%; }
+    PasteDialog #many { height: auto; max-height: 2; padding: 0 1; }
+    PasteDialog #lines { height: 1fr; }
+    PasteDialog #understood { height: auto; max-height: 2; padding: 0 1; }
+    PasteDialog #reading { height: auto; max-height: 6; padding: 0 1; }
+    PasteDialog .field { margin-top: 1; }
+    """
     TITLE: ClassVar[str | None] = "Many nodes at once"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "take"),
+        Binding("f3", "file", "open a file"),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
         "One node a line: its MAC, and as you have them its name, its role and its address, in any order, with "
         "blanks, commas, semicolons or tabs between. Lines of a spreadsheet, an inventory or a dnsmasq "
-        "configuration will do.\n\n"
-        "ctrl+n takes what was understood. The other lines stay here, each with the reason."
+        "configuration will do. Under a line of headings (name, role, mac, ip) the columns say what is what, so "
+        "that 'ciao-wizard export csv' comes back as it was.\n\n"
+        "f3 goes to the path of a file, Enter there puts its lines below those that are here.\n\n"
+        "A line whose MAC is in the plan already changes that node. ctrl+n takes what was understood. The other "
+        "lines stay here, each with the reason."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
-    def __init__(self, taken: frozenset[str], lines: str = "", reasons: str = "") -> None:
+    @dataclass
+    class FileWanted(Message):
+        """Read a file; the answer goes to `opened` or `refused`."""
+
+        dialog: PasteDialog
+        path: str
+
+    @dataclass
+    class ReadWanted(Message):
+        """What do so many lines say? The answer goes to `take`."""
+
+        dialog: PasteDialog
+        text: str
+        read: Callable[[], Reading]
+
+    def __init__(self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "") -> None:
+        """`nodes` are those that there are already."""
         super().__init__()
-        self._taken = taken
+        self._taken = frozenset(node.name for node in nodes)
+        self._known = {node.mac: node for node in nodes}
         self._lines = lines
         self._reasons = reasons
+        self._reading = Reading((), ())
+        self._read_text = ""
+        self._reader: Timer | None = None
+        self._accepting = False
 
     def body(self) -> Iterable[Widget]:
-        yield Words(
-            self._reasons or "One node a line: its MAC, and as you have them its name, role and address, in any order.",
-        )
+        asked = "One node a line: its MAC, and as you have them its name, role and address, in any order."
+        yield Words(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
         yield Lines(self._lines, id="lines")
-        yield Words(id="reading")
+        yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
+        yield Words(id="understood")
+        with VerticalScroll(id="reading"):
+            yield Words(id="reasons")
 
     def on_mount(self) -> None:
         self._read()
@@ -135,22 +179,74 @@ class PasteDialog(Dialog[Reading | None]):
     def on_text_area_changed(self) -> None:
         self._read()
 
-    def _read(self) -> Reading:
-        reading = read_lines(self.query_one("#lines", Lines).text, self._taken)
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if path := event.value.strip():
+            self.post_message(self.FileWanted(self, path))
+
+    def action_file(self) -> None:
+        self.query_one(Field).point()
+
+    def opened(self, text: str) -> None:
+        """The lines of a file, below those that are here."""
+        lines = self.query_one("#lines", Lines)
+        held = lines.text.rstrip("\n")
+        lines.load_text(f"{held}\n{text}" if held else text)
+        self.query_one(Field).value = ""
+        self.query_one(Field).mark(False)
+        lines.focus()
+
+    def refused(self, error: WizardError) -> None:
+        self.query_one(Field).mark(True)
+        told = Text.assemble(("✗ ", "bold")).append_text(plain(f"{error.message} {error.remedy}"))
+        self.query_one("#understood", Words).update(told)
+
+    def _read(self) -> None:
+        """Of thousands of lines once nobody has typed for a moment, and off the keys' way."""
+        lines = self.query_one("#lines", Lines)
+        if self._reader is not None:
+            self._reader.stop()
+        if lines.document.line_count <= QUICK_LINES:
+            self.take(lines.text, read_lines(lines.text, self._taken, self._known))
+        else:
+            self._reader = self.set_timer(READ_AFTER_S, self._have_read)
+
+    def _have_read(self) -> None:
+        text = self.query_one("#lines", Lines).text
+        self.post_message(self.ReadWanted(self, text, partial(read_lines, text, self._taken, self._known)))
+
+    def take(self, text: str, reading: Reading) -> None:
+        """What `text` says, unless it is another one by now."""
+        if self.query_one("#lines", Lines).text != text:
+            return
+        self._read_text, self._reading = text, reading
+        self._tell(reading)
+        if self._accepting:
+            self._accepting = False
+            self.action_accept()
+
+    def _tell(self, reading: Reading) -> None:
         text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
+        if reading.not_understood:
+            text.append(f", {len(reading.not_understood)} not", "bold")
         if reading.nodes:
             last = reading.nodes[-1]
             text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
-        for line in reading.not_understood[:MOST_SHOWN]:
-            text.append("\n✗ ", "bold")
-            text.append_text(plain(f"line {line.number}: {line.why}", limit=LONGEST_REASON))
+        self.query_one("#understood", Words).update(text)
+        reasons = [
+            Text.assemble(("✗ ", "bold")).append_text(plain(f"line {line.number}: {line.why}", limit=LONGEST_REASON))
+            for line in reading.not_understood[:MOST_SHOWN]
+        ]
         if len(reading.not_understood) > MOST_SHOWN:
-            text.append(f"\n  … and {len(reading.not_understood) - MOST_SHOWN} lines more not understood")
-        self.query_one("#reading", Words).update(text)
-        return reading
+            reasons.append(Text(f"  … and {len(reading.not_understood) - MOST_SHOWN} lines more not understood"))
+        self.query_one("#reasons", Words).update(Text("\n").join(reasons))
 
     def action_accept(self) -> None:
-        reading = self._read()
+        if self.query_one("#lines", Lines).text != self._read_text:
+            self._accepting = True
+            self.query_one("#understood", Words).update(Text("Reading…", "bold"))
+            return
+        reading = self._reading
         if reading.nodes or not reading.not_understood:
             self.dismiss(reading)
 

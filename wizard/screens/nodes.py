@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable
 
-from wizard.plan import addresses
 from wizard.plan.draft import Draft, NodeText
-from wizard.plan.fields import format_mac, parse_mac, refusal
-from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.judge import Judgement, same_mac
 from wizard.plan.machine import Facts
-from wizard.plan.model import Plan
-from wizard.plan.nodelines import Reading
+from wizard.plan.model import Role
+from wizard.plan.nodelines import Reading, free_name, merged
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
-from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain, plural
-from wizard.widgets.table import KeyedTable
+from wizard.widgets.hearing import HearingPanel, name_from
+from wizard.widgets.longtable import Column, LongTable
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, StepPage, plain, plural
 from wizard.widgets.words import Words
 
-COLUMNS = (("role", 12), ("name", 15), ("MAC", 17), ("vendor", 10), ("address", 14))
+if TYPE_CHECKING:
+    from wizard.host.listening import Heard
+
+COLUMNS = (
+    Column("role", 12, 1),
+    Column("name", 13, 2),
+    Column("MAC", 17),
+    Column("vendor", 10, 3),
+    Column("address", 15),
+)
+MOST_UNDONE = 100
+_ROLES = tuple(role.value for role in Role)
 
 
 class NodesPage(StepPage):
@@ -36,14 +47,19 @@ class NodesPage(StepPage):
     HELP = (
         "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the same address; a "
         "node without one here is given the next that is free (shown in brackets).\n\n"
-        "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration. What "
-        "was not understood stays there with the reason."
+        "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
+        "file. What was not understood stays there with the reason.\n\n"
+        "f5 listens on the cluster's wire, and sends nothing: machines that start there and ask for an address show "
+        "up. a takes the one with the cursor into the plan, r changes the role that it will have, tab goes to it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "change", "change"),
+        Binding("enter", "change", "change", show=False),
         Binding("f2", "add", "add"),
         Binding("delete", "remove", "remove", show=False),
-        Binding("f4", "paste", "paste"),
+        Binding("f4", "paste", "paste or import"),
+        Binding("f5", "listen", "listen"),
+        Binding("a", "adopt", "adopt", show=False),
+        Binding("r", "other_role", "role of the next one adopted", show=False),
         NEXT,
         BACK,
         LOOK_AGAIN,
@@ -56,6 +72,14 @@ class NodesPage(StepPage):
 
         macs: tuple[str, ...]
 
+    @dataclass
+    class ListenWanted(Message):
+        """Hear who asks behind `nic` until `until` is set. The answers go to `hear`, the end to `deaf`."""
+
+        page: NodesPage
+        nic: str
+        until: threading.Event
+
     vendors: reactive[dict[str, str]] = reactive(dict)
 
     def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
@@ -66,11 +90,22 @@ class NodesPage(StepPage):
         # An empty list is a beginning, not a mistake, until somebody wants to go on with it or was sent here for it.
         self._begun = bool(field)
         self._before: list[tuple[tuple[NodeText, ...], list[str]]] = []
-        self._asked: frozenset[str] = frozenset()
+        self._asked: set[str] = set()
+        self._wanted: set[str] = set()
+        self._shown: Judgement | None = None
+        self._given: dict[str, str] = {}
+        self._wrong: frozenset[str] = frozenset()
+        self._stop: threading.Event | None = None
+        self._hearing = False
+        self._role = ""
 
     def body(self) -> Iterable[Widget]:
-        yield KeyedTable(COLUMNS, id="nodes")
-        yield Words("f2 adds one, f4 pastes or imports many.", id="empty")
+        yield LongTable(COLUMNS, id="nodes")
+        yield Words("f2 adds one, f4 pastes or imports many, f5 hears machines that start.", id="empty")
+        yield HearingPanel(id="hearing")
+
+    def on_unmount(self) -> None:
+        self._end_listening()
 
     def findings(self) -> tuple[Finding, ...]:
         """Before anything was typed there is nothing wrong yet."""
@@ -85,28 +120,69 @@ class NodesPage(StepPage):
         self.redraw()
 
     def draw(self) -> None:
-        super().draw()
-        self.query_one("#empty").display = not self.draft.nodes
-        given = self._given()
-        wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
-        rows = [
-            (key, self._cells(node, given[number], f"nodes[{number}]" in wrong))
-            for number, (key, node) in enumerate(zip(self._keys, self.draft.nodes, strict=True))
-        ]
-        self.query_one("#nodes", KeyedTable).sync(rows)
-        macs = frozenset(_mac(node.mac) for node in self.draft.nodes)
-        if new := macs - self._asked:
+        # While machines come up the room is theirs; what is no mistake can be read before and after.
+        crowded = self._hearing and self.size.height < ROOMY
+        self.show_findings(self.errors() if crowded else self.findings(), self.draft)
+        self.query_one("#empty").display = not self.draft.nodes and not self._hearing
+        self._take_up()
+        self.query_one("#nodes", LongTable).show(self._keys, self._row)
+        panel = self.query_one("#hearing", HearingPanel)
+        panel.display = self._hearing
+        if self._hearing:
+            known = {same_mac(node.mac): node.name for node in self.draft.nodes}
+            role = self._role_next()
+            panel.show(self.draft.cluster, known, self.vendors, f"a takes it as {role} · r another role · f5 stops")
+            self._want(panel.macs)
+
+    def _take_up(self) -> None:
+        """What was found of the nodes, by the keys of their rows: it stays true of a row while others come and go."""
+        known = self.judgement()
+        if known is None or known is self._shown or known.draft is not self.draft:
+            return
+        self._shown = known
+        self._given = dict(zip(self._keys, known.given, strict=True))
+        numbers = {_number(f.field) for f in known.findings if f.severity is Severity.ERROR}
+        self._wrong = frozenset(self._keys[n] for n in numbers if n is not None and n < len(self._keys))
+
+    def _row(self, number: int) -> tuple[Text, ...]:
+        node, key = self.draft.nodes[number], self._keys[number]
+        mac = same_mac(node.mac)
+        self._want((mac,))
+        address = node.ip or (f"({given})" if (given := self._given.get(key, "")) else "–")
+        return (
+            Text.assemble(("✗ " if key in self._wrong else "", "bold")).append_text(plain(node.role, limit=24)),
+            plain(node.name, limit=63),
+            plain(mac, limit=17),
+            plain(self.vendors.get(mac, ""), limit=60),
+            plain(address, limit=20),
+        )
+
+    def _want(self, macs: Iterable[str]) -> None:
+        """Ask for the vendors of those in sight."""
+        new = set(macs) - self._asked
+        if new:
             self._asked |= new
-            self.post_message(self.VendorsWanted(tuple(sorted(new))))
+            if not self._wanted:
+                self.call_after_refresh(self._ask_vendors)
+            self._wanted |= new
+
+    def _ask_vendors(self) -> None:
+        self.post_message(self.VendorsWanted(tuple(sorted(self._wanted))))
+        self._wanted.clear()
 
     def point_at(self, field: str) -> None:
-        number = field.removeprefix("nodes[").partition("]")[0]
-        if number.isdecimal() and int(number) < len(self._keys):
-            self.query_one("#nodes", KeyedTable).point_at(self._keys[int(number)])
+        number = _number(field)
+        if number is not None and number < len(self._keys):
+            self.query_one("#nodes", LongTable).point_at(self._keys[number])
 
-    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
         event.stop()
-        self.action_change()
+        if event.table.id == "nodes":
+            self.action_change()
+        else:
+            self.action_adopt()
+
+    # One node
 
     def action_add(self) -> None:
         new = NodeText(self._role_missing())
@@ -114,6 +190,9 @@ class NodesPage(StepPage):
         self.app.push_screen(dialog, self._added)
 
     def action_change(self) -> None:
+        if self.focused is not None and self.focused.id == "heard":
+            self.action_adopt()
+            return
         number = self._current()
         if number is None:
             self.action_add()
@@ -136,9 +215,6 @@ class NodesPage(StepPage):
             nodes, keys = self._before.pop()
             self._show(nodes, keys)
 
-    def action_paste(self, lines: str = "", reasons: str = "") -> None:
-        self.app.push_screen(PasteDialog(self._names(), lines, reasons), self._pasted)
-
     def _added(self, node: NodeText | None) -> None:
         if node is not None:
             self._append([node])
@@ -149,26 +225,107 @@ class NodesPage(StepPage):
             nodes[number] = node
             self._set(nodes, self._keys)
 
+    # Many
+
+    def action_paste(self, lines: str = "", reasons: str = "") -> None:
+        self.app.push_screen(PasteDialog(self.draft.nodes, lines, reasons), self._pasted)
+
     def _pasted(self, reading: Reading | None) -> None:
         if reading is None:
             return
+        told = ""
         if reading.nodes:
-            self._append(reading.nodes)
-            self.notify(f"{plural(len(reading.nodes), 'node')} taken.", markup=False)
+            told = self._merge(reading)
+            self.notify(told, markup=False)
         if reading.not_understood:
-            lines = "\n".join(line.line for line in reading.not_understood)
             count = len(reading.not_understood)
-            were = f"{plural(count, 'line')} {'was' if count == 1 else 'were'} not understood; the others are taken."
-            self.action_paste(lines, were)
+            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} not understood:".strip()
+            self.action_paste(reading.rest, were)
+
+    def _merge(self, reading: Reading) -> str:
+        """Take the nodes of a reading; in words what became of the list."""
+        result = merged(self.draft.nodes, reading)
+        fresh = [str(self._next_key + number) for number in range(result.new)]
+        self._next_key += result.new
+        if result.new or result.changed:
+            self._set(result.nodes, [*self._keys, *fresh])
+        if fresh:
+            self.query_one("#nodes", LongTable).point_at(fresh[-1])
+        told = [f"{plural(result.new, 'node')} taken"] if result.new or not (result.changed or result.same) else []
+        told += [f"{result.changed} changed"] if result.changed else []
+        told += [f"{result.same} there already"] if result.same else []
+        return f"{', '.join(told)}."
+
+    # Listening
+
+    def action_listen(self) -> None:
+        if self._stop is not None:
+            self._end_listening()
+            self.redraw()
+        elif not self.draft.cluster:
+            self.notify("Choose the cluster's NIC first, on the Interfaces screen.", severity="error", markup=False)
+        else:
+            self._stop = threading.Event()
+            self.post_message(self.ListenWanted(self, self.draft.cluster, self._stop))
+
+    def _end_listening(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+        self._stop, self._hearing = None, False
+
+    def hear(self, machines: tuple[Heard, ...], stop: threading.Event) -> None:
+        """These have asked just now, or none yet, for the one who listens until `stop`."""
+        if stop is self._stop:
+            self._hearing = True
+            self.query_one("#hearing", HearingPanel).hear(machines)
+            self.redraw()
+
+    def deaf(self, why: str, stop: threading.Event) -> None:
+        """Listening has ended by itself."""
+        if stop is self._stop:
+            self._end_listening()
+            self.redraw()
+            self.notify(why, severity="error", markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("adopt", "other_role"):
+            return self._hearing
+        return super().check_action(action, parameters)
+
+    def action_adopt(self) -> None:
+        heard = self.query_one("#hearing", HearingPanel).chosen
+        if heard is None:
+            self.notify("Nobody has asked for an address yet.", markup=False)
+            return
+        known = next((node.name for node in self.draft.nodes if same_mac(node.mac) == heard.mac), None)
+        if known is not None:
+            self.notify(f"That is {plain(known, limit=40).plain}, which is in the plan already.", markup=False)
+            return
+        role, names = self._role_next(), self._names()
+        name = name_from(heard.host_name, names.__contains__) or free_name(role, names)
+        self._append([NodeText(role, name, heard.mac)])
+        self._role = ""
+        self.redraw()
+        self.notify(f"{name} is in the plan as {role}; enter changes it, ctrl+z takes it out.", markup=False)
+
+    def action_other_role(self) -> None:
+        self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]
+        self.redraw()
+
+    def _role_next(self) -> str:
+        return self._role or self._role_missing()
+
+    # The list
 
     def _append(self, new: Sequence[NodeText]) -> None:
         keys = [str(self._next_key + number) for number in range(len(new))]
         self._next_key += len(new)
         self._set([*self.draft.nodes, *new], [*self._keys, *keys])
-        self.query_one("#nodes", KeyedTable).point_at(keys[-1])
+        self.query_one("#nodes", LongTable).point_at(keys[-1])
 
     def _set(self, nodes: Sequence[NodeText], keys: list[str]) -> None:
         self._before.append((self.draft.nodes, self._keys))
+        del self._before[:-MOST_UNDONE]
         self._show(tuple(nodes), keys)
 
     def _show(self, nodes: tuple[NodeText, ...], keys: list[str]) -> None:
@@ -176,7 +333,7 @@ class NodesPage(StepPage):
         self.edit(replace(self.draft, nodes=nodes))
 
     def _current(self) -> int | None:
-        key = self.query_one("#nodes", KeyedTable).current
+        key = self.query_one("#nodes", LongTable).current
         return self._keys.index(key) if key in self._keys else None
 
     def _names(self) -> frozenset[str]:
@@ -184,32 +341,11 @@ class NodesPage(StepPage):
 
     def _role_missing(self) -> str:
         """The role that a new node most likely has."""
-        held = {role.strip() for node in self.draft.nodes for role in node.role.split(",")}
+        held = {role.strip() for roles in {node.role for node in self.draft.nodes} for role in roles.split(",")}
         return next((role for role in ("controller", "network") if role not in held), "compute")
 
-    def _given(self) -> list[str]:
-        """The addresses as they will be, in brackets where the wizard chose them."""
-        plan = self.draft.to_plan()
-        if isinstance(plan, Plan):
-            try:
-                assigned = addresses.assign(plan)
-            except WizardError:
-                return [node.ip for node in self.draft.nodes]
-            return [node.ip or f"({given.ip})" for node, given in zip(self.draft.nodes, assigned.nodes, strict=True)]
-        return [node.ip for node in self.draft.nodes]
 
-    def _cells(self, node: NodeText, address: str, wrong: bool) -> tuple[Text, ...]:
-        mac = _mac(node.mac)
-        role = Text.assemble(("✗ " if wrong else "", "bold"))
-        return (
-            role.append_text(plain(node.role, limit=24)),
-            plain(node.name, limit=63),
-            plain(mac, limit=17),
-            plain(self.vendors.get(mac, ""), limit=30),
-            plain(address or "–", limit=20),
-        )
-
-
-def _mac(text: str) -> str:
-    """One notation for all MACs; what is none stays as it is."""
-    return format_mac(parse_mac(text)) if refusal(parse_mac, text) is None else text
+def _number(field: str) -> int | None:
+    """Which node a finding is about."""
+    number = field.removeprefix("nodes[").partition("]")[0]
+    return int(number) if number.isdecimal() else None

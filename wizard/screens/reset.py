@@ -1,99 +1,198 @@
-"""Giving everything back."""
+"""Bringing a part of the gateway about anew, applying the plan once more, or giving everything back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import DataTable
 
 from wizard.progress import Progress
+from wizard.screens.reset_kinds import KINDS, Kind, lost_by, whose_leases
 from wizard.widgets.modal import Question
-from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain_lines
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import StepsView
+from wizard.widgets.table import KeyedTable
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
-_WHAT = (
-    "Reset undoes all that ciao-wizard ever did on this machine:\n\n"
-    "  · the gateway stops: no addresses, names or forwards for the cluster\n"
-    "  · the cluster NIC, forwarding and the packet filter go back as they were\n"
-    "  · files it wrote are removed, files it changed are as they were before\n\n"
-    "Nothing of others is touched. The plan in force goes too: to have it again, "
-    "save it first (in the dashboard e, and in the review f6)."
-)
+if TYPE_CHECKING:
+    from wizard.monitor.overview import Overview
+
+_QUESTION = "Bring something about anew, or give everything back?"
 
 
 class ResetPage(Page):
     TITLE = "Reset"
-    QUESTION = "Give everything back?"
-    HELP = _WHAT
+    QUESTION = _QUESTION
+    HELP = (
+        "From the gentlest to the last. Below each stands exactly what it changes, what it leaves alone, and what "
+        "somebody changed by hand that would be lost by it. Enter does it, after asking.\n\n"
+        "The first four bring about anew what is in force, and undo nothing. The plan once more goes by the review "
+        "and a trial, like any apply. Only the last undoes: then this machine is as it was before the first apply, "
+        "and the plan in force is gone too. To have it again, save it first (dashboard e, then f6 in the review)."
+    )
+    PARTS = frozenset(kind.key for kind in KINDS if kind.small)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+a", "reset", "reset"),
+        Binding("enter", "do", "do it"),
+        Binding("ctrl+a", "do", "do it", show=False),
+        Binding("pagedown", "scroll(1)", "scroll", show=False, priority=True),
+        Binding("pageup", "scroll(-1)", "scroll back", show=False, priority=True),
         SHOWN_BACK,
         LEAVE,
     ]
+    DEFAULT_CSS = """
+    ResetPage #kinds { height: auto; margin: 0 1; }
+    ResetPage #about { height: 1fr; border-top: solid $primary; padding: 0 1; margin-top: 1; }
+    ResetPage #about Words { height: auto; }
+    ResetPage #forget { margin: 1 0 0 0; }
+    """
 
     @dataclass
     class Asked(Message):
-        """Reset it is."""
+        """Undo everything."""
 
         forget_leases: bool
 
+    @dataclass
+    class RenewAsked(Message):
+        """Bring one part about anew."""
+
+        part: str
+
     progress: reactive[Progress] = reactive(Progress())
+    overview: reactive[Overview | None] = reactive(None)
     running: reactive[bool] = reactive(False)
+    part: str = ""
+    """The kind that is or was carried out, by its key."""
+    _unseen_told: bool = False
 
     def body(self) -> Iterable[Widget]:
-        yield Words(_WHAT, id="what")
-        yield Tick("forget the leases too (nodes may then get other dynamic addresses)", id="forget")
+        yield KeyedTable((("what", 30), ("meanwhile", 42)), id="kinds")
+        with VerticalScroll(id="about", can_focus=False):
+            yield Words(id="what")
+            yield Tick("forget the leases too: nodes may then get other dynamic addresses", id="forget")
         yield StepsView(id="steps")
         yield Words(id="end")
 
+    def on_mount(self) -> None:
+        table = self.query_one("#kinds", KeyedTable)
+        table.sync([(kind.key, (Text(kind.title), Text(kind.meanwhile))) for kind in KINDS])
+        table.focus()
+
     def watch_progress(self) -> None:
+        self.redraw()
+
+    def watch_overview(self) -> None:
         self.redraw()
 
     def watch_running(self) -> None:
         self.redraw()
 
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self.query_one("#about", VerticalScroll).scroll_home(animate=False)
+        self.redraw()
+
+    @property
+    def kind(self) -> Kind:
+        """What the cursor stands on."""
+        current = self.query_one("#kinds", KeyedTable).current
+        return next((kind for kind in KINDS if kind.key == current), KINDS[0])
+
     def draw(self) -> None:
         begun = self.running or bool(self.progress.result)
-        self.query_one("#what").display = self.query_one("#forget").display = not begun
+        self.query_one("#kinds").display = self.query_one("#about").display = not begun
+        kind = self.kind
+        self.query_one("#forget").display = kind.key == "everything"
+        self.query_one("#what", Words).update(_about(kind, self.overview))
         steps = self.query_one("#steps", StepsView)
         steps.display = begun
-        steps.show(self.progress)
-        end = self.query_one("#end", Words)
-        end.display = bool(self.progress.result)
-        if self.progress.result:
-            # Going back is what a reset is for.
-            good = self.progress.result == "rolled-back"
-            self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
-            sign = "✓ " if good else "✗ "
-            end.update(
-                Text.assemble((sign, "bold")).append_text(plain_lines(self.progress.reason or self.progress.result))
-            )
-        elif begun:
-            self.say("Giving everything back…")
+        if begun:
+            steps.show(self.progress)
+        self._draw_end()
         self.refresh_bindings()
 
+    def _draw_end(self) -> None:
+        result = self.progress.result
+        end = self.query_one("#end", Words)
+        end.display = bool(result)
+        small = self.part in self.PARTS
+        if result:
+            good = result == ("kept" if small else "rolled-back")
+            end.update(
+                Text.assemble(("✓ " if good else "✗ ", "bold")).append_text(plain_lines(self.progress.reason or result))
+            )
+            if small:
+                self.say("Done." if good else "This did not work. The rest of the gateway is as it was.")
+            else:
+                self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
+        elif self.running:
+            self.say("Working…" if small else "Giving everything back…")
+        else:
+            self.say(_QUESTION)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "reset":
+        if action == "do":
             return not self.running and not self.progress.result
         if action == "back":
             return not self.running or bool(self.progress.result)
         return super().check_action(action, parameters)
 
-    def action_reset(self) -> None:
-        forget = self.query_one("#forget", Tick).value
-        text = "The cluster loses its gateway at once." + (" Its leases are forgotten." if forget else "")
-        question = Question("Give everything back?", text, "[ Reset ]", "[ Leave it ]")
-        self.app.push_screen(question, lambda yes: self._answered(bool(yes), forget))
+    def action_scroll(self, pages: int) -> None:
+        about = self.query_one("#about", VerticalScroll)
+        about.scroll_relative(y=pages * max(about.size.height - 1, 1), animate=False)
 
-    def _answered(self, yes: bool, forget: bool) -> None:
-        if yes:
-            self.running = True
-            self.post_message(self.Asked(forget))
+    def action_do(self) -> None:
+        kind = self.kind
+        if kind.key == "again":
+            self.post_message(Page.Go("again"))
+            return
+        if self.overview is None and not self._unseen_told:
+            self._unseen_told = True
+            self.tell("What others changed since is not known yet. Enter once more goes on all the same.", "warning")
+            return
+        forget = kind.key == "everything" and self.query_one("#forget", Tick).value
+        lost = lost_by(kind.key, self.overview)
+        question = Question(kind.question, _warning(kind, lost, forget), f"[ {kind.yes} ]", "[ Leave it ]")
+        self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
+
+    def _answered(self, yes: bool, kind: Kind, forget: bool) -> None:
+        if not yes:
+            return
+        self.part = kind.key
+        self.running = True
+        self.post_message(self.RenewAsked(kind.key) if kind.small else self.Asked(forget))
+
+
+def _about(kind: Kind, seen: Overview | None) -> Text:
+    parts = [("Changes", kind.changes)]
+    if kind.key == "leases" and seen is not None:
+        parts.append(("Whose they are", whose_leases(seen.rows)))
+    parts.append(("Leaves alone", kind.leaves))
+    lost = lost_by(kind.key, seen)
+    if lost:
+        # What cannot be had again comes before what stays.
+        parts.insert(1, ("! Changed by hand since, and lost by this", lost))
+    text = Text()
+    for word, lines in parts:
+        text.append(f"{word}\n", "bold")
+        for line in lines:
+            text.append("  · ").append_text(plain(line, limit=200)).append("\n")
+    text.rstrip()
+    return text
+
+
+def _warning(kind: Kind, lost: Sequence[str], forget: bool) -> str:
+    said = [kind.warning + (" Its leases are forgotten." if forget else "")]
+    if lost:
+        more = f"\n… and {len(lost) - 4} more." if len(lost) > 4 else ""
+        said.append("Changed by hand since, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
+    return "\n\n".join(said)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -17,40 +18,51 @@ from textual.widgets.option_list import Option
 
 from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity, WizardError
-from wizard.plan.judge import judge
+from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
-from wizard.widgets.diff import DiffView
+from wizard.plan.text import clean
+from wizard.progress import step_words
+from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import LOOK_AGAIN, SHOWN_BACK, STEPS, Page, finding_text, plain, plural
+from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.deploy.changes import Change
+    from wizard.deploy.preview import Coming
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+MOST_LISTED = 200
+MOST_ROWS = 7
 _NOTHING = "Nothing has been changed yet. This is all that will be."
 
 
 class ReviewPage(Page):
+    DEFAULT_CSS = """
+    ReviewPage #commands { height: 1fr; padding: 0 1; }
+    """
     TITLE = "Review"
     STEP = "review"
     QUESTION = _NOTHING
     HELP = (
         "Above: what there is to say of the plan. ✗ must be mended before anything is applied; ! is worth a look; "
         "· is good to know. Enter leads to the field.\n"
-        "Below: every file as it will differ from what is there now; + comes, - goes.\n\n"
+        "Below: every file as it will differ from what is there now; + comes, - goes. f7 shows what will be run "
+        "instead, step by step, and f7 again the files.\n\n"
         "ctrl+a starts a trial: the changes are made and tested, and you are asked whether to keep them. Without "
-        "an answer within two minutes everything goes back by itself."
+        "an answer within two minutes everything goes back by itself. Where a warning may mean the wrong NIC, its "
+        "name is to be typed first."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "file(-1)", "file", key_display="◂ ▸"),
         Binding("right", "file(1)", "next file", show=False),
         Binding("f6", "save", "save plan"),
+        Binding("f7", "commands", "commands"),
         Binding("ctrl+a", "apply", "apply"),
         Binding("enter", "mend", "mend", show=False),
-        SHOWN_BACK,
+        BACK,
         LOOK_AGAIN,
     ]
 
@@ -63,7 +75,16 @@ class ReviewPage(Page):
 
         path: str
 
+    @dataclass
+    class CommandsWanted(Message):
+        """What will be run? The answer goes into `coming`, a trouble with it into `no_commands`."""
+
+        page: ReviewPage
+
     changes: reactive[tuple[Change, ...] | None] = reactive(None)
+    coming: reactive[tuple[Coming, ...] | None] = reactive(None)
+    no_commands: reactive[str] = reactive("")
+    commands_shown: reactive[bool] = reactive(False)
     trouble: reactive[WizardError | None] = reactive(None)
 
     def __init__(self, draft: Draft, facts: Facts | None) -> None:
@@ -71,6 +92,7 @@ class ReviewPage(Page):
         self.draft = draft
         self._findings = sorted(judge(draft, facts), key=lambda finding: _RANK[finding.severity])
         self._file = 0
+        self._diff: str | None = None
 
     @property
     def blocked(self) -> bool:
@@ -83,10 +105,14 @@ class ReviewPage(Page):
 
     def body(self) -> Iterable[Widget]:
         yield Words(_summary(self._findings), id="summary")
-        yield OptionList(*[self._option(finding) for finding in self._findings], id="said", compact=True)
+        options = [self._option(finding) for finding in self._findings[:MOST_LISTED]]
+        if len(self._findings) > MOST_LISTED:
+            options.append(Option(Text(f"  … and {len(self._findings) - MOST_LISTED} more"), disabled=True))
+        yield OptionList(*options, id="said", compact=True)
         yield Working("Comparing with what is on this machine…", id="comparing")
         yield Words(id="files")
         yield DiffView(id="diff")
+        yield LinesView(id="commands")
 
     def _option(self, finding: Finding) -> Option:
         return Option(finding_text(finding, field_name(self.draft, finding.field)))
@@ -99,6 +125,19 @@ class ReviewPage(Page):
 
     def watch_changes(self) -> None:
         self.redraw()
+        if self.changes is not None:
+            self.post_message(self.CommandsWanted(self))
+
+    def watch_coming(self) -> None:
+        if self.drawable:
+            self.query_one("#commands", LinesView).show_lines(coming_lines(self.coming or ()))
+        self.redraw()
+
+    def watch_no_commands(self) -> None:
+        self.redraw()
+
+    def watch_commands_shown(self) -> None:
+        self.redraw()
 
     def watch_trouble(self) -> None:
         self.redraw()
@@ -108,26 +147,46 @@ class ReviewPage(Page):
         comparing = self.readable and self.changes is None and self.trouble is None
         self.query_one("#comparing").display = comparing
         files = self.query_one("#files", Words)
-        view = self.query_one("#diff", DiffView)
-        files.display = view.display = self.readable and not comparing
+        view, commands = self.query_one("#diff", DiffView), self.query_one("#commands", LinesView)
+        files.display = self.readable and not comparing
+        view.display = files.display and not self.commands_shown
+        commands.display = files.display and self.commands_shown
         if self.trouble is not None:
             files.update(
                 Text.assemble(("✗ ", "bold")).append_text(plain(f"{self.trouble.message} {self.trouble.remedy}"))
             )
-            view.show("")
+            self._show_diff("")
+        elif self.commands_shown:
+            files.update(self._commands_head())
         elif self.changes is not None and not changed:
             files.update(Text("Every file is as the plan wants it."))
-            view.show("")
+            self._show_diff("")
         elif changed:
             self._file %= len(changed)
             files.update(self._tabs(changed))
-            view.show(changed[self._file].diff)
+            self._show_diff(changed[self._file].diff)
+        self.query_one("#said").styles.max_height = MOST_ROWS if self.size.height < ROOMY else 2 * MOST_ROWS
         self.refresh_bindings()
+
+    def _show_diff(self, diff: str) -> None:
+        # Its place in it is kept while it stays the same.
+        if diff != self._diff:
+            self._diff = diff
+            self.query_one("#diff", DiffView).show(diff)
+
+    def _commands_head(self) -> Text:
+        if self.no_commands:
+            return Text.assemble(("✗ ", "bold")).append_text(plain(self.no_commands))
+        if self.coming is None:
+            return Text("Looking what is to be run…")
+        return Text.assemble((f"{len(self.coming)} steps, in this order", "bold"), "  ($ is a command, run as root)")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "apply" and not self.blocked and self.changes is None:
             return None
-        if action == "file" and len(self._changed()) < 2:
+        if action == "file" and (self.commands_shown or len(self._changed()) < 2):
+            return None
+        if action == "commands" and not self.readable:
             return None
         return super().check_action(action, parameters)
 
@@ -144,7 +203,19 @@ class ReviewPage(Page):
             said.focus()
             self.tell(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
             return
-        self.post_message(self.ApplyAsked())
+        dangers = [finding for finding in self._findings if finding.code in DANGEROUS]
+        if dangers:
+            self.app.push_screen(WordDialog(dangers, self.draft), self._worded)
+        else:
+            self.post_message(self.ApplyAsked())
+
+    def _worded(self, sure: bool | None) -> None:
+        if sure:
+            self.post_message(self.ApplyAsked())
+
+    def action_commands(self) -> None:
+        self.commands_shown = not self.commands_shown
+        self.query_one("#commands" if self.commands_shown else "#diff").focus()
 
     def action_save(self) -> None:
         self.app.push_screen(SaveDialog(), self._save_to)
@@ -183,6 +254,49 @@ class ReviewPage(Page):
         return text
 
 
+class WordDialog(Dialog[bool]):
+    """Has the name of the cluster NIC typed where a warning may mean that it is the wrong one; whether it was."""
+
+    DEFAULT_CSS = """
+    WordDialog #dangers { height: auto; max-height: 10; }
+    WordDialog Entry { width: 20; margin: 1 0 0 0; }
+    """
+    TITLE: ClassVar[str | None] = "Before this is applied"
+    HELP = (
+        "A warning that may mean the wrong NIC, or machines of others that would be answered, is not waved through. "
+        "Whoever has read it types the name of the NIC that is to serve."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "cancel"),
+    ]
+    AUTO_FOCUS: ClassVar[str | None] = "Input"
+
+    def __init__(self, dangers: Sequence[Finding], draft: Draft) -> None:
+        super().__init__()
+        self._dangers = dangers
+        self._draft = draft
+
+    def body(self) -> Iterable[Widget]:
+        lines = [finding_text(danger, field_name(self._draft, danger.field)) for danger in self._dangers]
+        with VerticalScroll(id="dangers", can_focus=False):
+            yield Words(Text("\n").join(lines))
+        asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"
+        yield Words(Text(f"\n{asked}", "bold"))
+        yield Entry()
+        yield Words(id="dialog-findings")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip() == self._draft.cluster.strip():
+            self.dismiss(True)
+        elif event.value.strip():
+            said = f"That is not {self._draft.cluster}. Escape goes back and changes nothing."
+            self.query_one("#dialog-findings", Words).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
+
+    def action_cancel(self) -> None:
+        self.dismiss(False)
+
+
 class SaveDialog(Dialog[str | None]):
     """Asks where to; gives back a path, or None."""
 
@@ -208,3 +322,20 @@ def _summary(findings: list[Finding]) -> Text:
     counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
     words = [plural(count, severity.value) for severity, count in counts if count]
     return Text(", ".join(words) or "Nothing speaks against this plan.", "bold")
+
+
+def coming_lines(coming: Sequence[Coming]) -> list[Text]:
+    """The steps in words, and under each what it does; the trial first."""
+    lines: list[Text] = []
+    for trial, head in ((True, "The trial: gone with a reboot, and undone unless it is kept"), (False, "Once kept")):
+        steps = [step for step in coming if step.trial is trial]
+        if not steps:
+            continue
+        lines += [*([Text()] if lines else []), Text(head, "bold underline")]
+        for step in steps:
+            lines.append(plain(step_words(step.name), "bold", limit=200))
+            if step.needed is False:
+                lines.append(Text("    nothing: it is so already", "dim"))
+            else:
+                lines += [plain(f"    {line}", limit=1000) for line in step.lines]
+    return lines

@@ -53,6 +53,10 @@ class AskingApp(OrderedKeysApp):
 
         self.run_worker(answer, name=group, group=group, thread=True, exit_on_error=False)
 
+    def drop(self, group: str) -> None:
+        """Whatever answer is still to come in this group, nobody waits for it any more."""
+        self._asked[group] = self._asked.get(group, 0) + 1
+
     def on_asking_app_told(self, message: Told) -> None:
         if self._asked.get(message.group) == message.number:
             message.then(message.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,7 @@ class ChangingApp(AskingApp):
 
     def _started(self, run: Run) -> None:
         self._run_followed = run
+        self.progress = replace(self.progress, log=run.log())
         self._silent = 0
         self._follower = self.set_interval(FOLLOW_EVERY_S, self._follow)
 
@@ -119,7 +121,7 @@ class ChangingApp(AskingApp):
         why = SIGHT_LOST.get(result)
         if why is None:
             why = f"It ended without a word. Now: {status.state}.\n{run.said()}".strip()
-        self.progress = Progress(self.progress.steps, result=result, reason=why)
+        self.progress = Progress(self.progress.steps, result=result, reason=why, log=self.progress.log)
         self._end()
 
     def _end(self) -> None:

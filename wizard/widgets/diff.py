@@ -1,24 +1,28 @@
-"""A unified diff, its lines told apart by their sign first and by colour second."""
+"""Many lines to scroll through; a unified diff, its lines told apart by their sign first and by colour second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import repeat
 from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 from wizard.plan.text import clean
-from wizard.widgets.words import Words
 
 LONGEST_LINE = 2000
-MOST_LINES = 5000
 
 
-class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
-    """Scrolls up and down only: left and right belong to the page."""
+class LinesView(ScrollView, inherit_bindings=False, can_focus=True):
+    """Scrolls up and down only: left and right belong to the page. Only the rows in sight are made."""
 
+    DEFAULT_CSS = """
+    LinesView { overflow-x: hidden; background: $background; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "scroll_up", "up", show=False),
         Binding("down", "scroll_down", "down", show=False),
@@ -30,25 +34,67 @@ class DiffView(VerticalScroll, inherit_bindings=False, can_focus=True):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._text = Words()
+        self._lines: Sequence[tuple[Text, str]] = ()
+        self._rows: list[tuple[Text, str]] = []
+        self._folded_at = 0
 
-    def compose(self) -> Iterable[Words]:
-        yield self._text
+    def show_lines(self, lines: Sequence[Text], kinds: Sequence[str] = ()) -> None:
+        """Show these from the first one on. What is longer than a row goes on in the next.
+
+        `kinds` are names of component classes, "" for none: colours are looked up when they are drawn, as the theme
+        may have changed by then.
+        """
+        self._lines, self._folded_at = list(zip(lines, kinds or repeat(""), strict=False)), 0
+        self._fold()
+        self.scroll_home(animate=False)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._fold()
+
+    def _fold(self) -> None:
+        # The bar may come only with the lines.
+        width = self.size.width - self.styles.scrollbar_size_vertical
+        if width <= 0 or width == self._folded_at:
+            return
+        self._folded_at = width
+        self._rows = [(row, kind) for line, kind in self._lines for row in self._folded(line, width)]
+        self.virtual_size = Size(width, len(self._rows))
+
+    def _folded(self, line: Text, width: int) -> Sequence[Text]:
+        return (line,) if line.cell_len <= width else list(line.wrap(self.app.console, width, overflow="fold"))
+
+    def render_line(self, y: int) -> Strip:
+        number, width = self.scroll_offset.y + y, self.size.width
+        if number >= len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        # A Text's own style is drawn only where it is part of another.
+        text, kind = self._rows[number]
+        row = Strip(Text.assemble(text).render(self.app.console))
+        style = self.get_component_rich_style(kind) if kind else self.rich_style
+        return row.adjust_cell_length(width, self.rich_style).apply_style(style)
+
+
+class DiffView(LinesView):
+    """A diff."""
+
+    DEFAULT_CSS = """
+    DiffView > .diff--comes { color: $text-success; text-style: bold; }
+    DiffView > .diff--goes { color: $text-error; }
+    DiffView > .diff--place { text-style: dim; }
+    DiffView:nocolor > .diff--goes, DiffView:ansi > .diff--goes { text-style: dim; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"diff--comes", "diff--goes", "diff--place"}
+    _KINDS: ClassVar[dict[str, str]] = {"+": "diff--comes", "-": "diff--goes", "@": "diff--place"}
 
     def show(self, diff: str) -> None:
         """Show a diff from its beginning; the two lines that name the files are left out."""
-        lines = [line for line in diff.splitlines() if not line.startswith(("--- ", "+++ "))]
-        more = len(lines) - MOST_LINES
-        drawn = [_line(line) for line in lines[:MOST_LINES]]
-        if more > 0:
-            drawn.append(Text(f"… and {more} lines more"))
-        self._text.update(Text("\n", overflow="fold").join(drawn))
-        self.scroll_home(animate=False)
-
-
-def _line(line: str) -> Text:
-    sign = line[:1]
-    style = {"+": "bold", "-": "dim", "@": "dim"}.get(sign, "")
-    if sign == "@":
-        return Text(clean(line, LONGEST_LINE), style)
-    return Text(f"{sign} {clean(line[1:].expandtabs(4), LONGEST_LINE)}", style)
+        lines, kinds = [], []
+        for line in diff.splitlines():
+            if line.startswith(("--- ", "+++ ")):
+                continue
+            sign = line[:1]
+            rest = line if sign == "@" else f"{sign} {line[1:].expandtabs(4)}"
+            lines.append(Text(clean(rest, LONGEST_LINE)))
+            kinds.append(self._KINDS.get(sign, ""))
+        self.show_lines(lines, kinds)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from textual.reactive import reactive
 from textual.timer import Timer
 
-from wizard.plan.draft import Draft, dump, load
 from wizard.plan.findings import WizardError
 from wizard.widgets.changing import ChangingApp
 from wizard.widgets.modal import Question
 from wizard.widgets.page import plural
+
+if TYPE_CHECKING:
+    from wizard.plan.draft import Draft
 
 SAVE_AFTER_S = 0.05
 
@@ -20,8 +23,9 @@ SAVE_AFTER_S = 0.05
 class DraftingApp(ChangingApp):
     """`draft` is what was typed; `begun_with` is where it began, which needs no keeping."""
 
-    draft: reactive[Draft] = reactive(Draft())
-    begun_with: Draft = Draft()
+    # There is one once the machine has been looked at; before, no page asks for it.
+    draft: reactive[Draft] = reactive(cast("Draft", None), init=False)
+    begun_with: Draft | None = None
 
     _draft_name: str = "draft"
     _saving: Timer | None = None
@@ -41,6 +45,8 @@ class DraftingApp(ChangingApp):
 
     def offer_draft(self) -> None:
         """Ask whether to go on with what an earlier run left, if it left anything."""
+        from wizard.plan.draft import load
+
         saved = self.services.read_draft(self._draft_name)
         draft = load(saved[0]) if saved else None
         if saved is None or draft is None or draft == self.begun_with:
@@ -65,6 +71,8 @@ class DraftingApp(ChangingApp):
             self._saving = self.set_timer(SAVE_AFTER_S, self._save)
 
     def _save(self) -> None:
+        from wizard.plan.draft import dump
+
         self._saving = None
         try:
             if self.draft != self.begun_with:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,15 +13,19 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.judge import judge
-from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.widgets.words import Words
+
+if TYPE_CHECKING:
+    # Loaded once there is a draft: the first screen does not wait for them.
+    from wizard.plan.draft import Draft
+    from wizard.plan.judge import Judgement
+    from wizard.plan.machine import Facts
 
 LEAST_SIZE = (80, 24)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
@@ -29,6 +33,9 @@ HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wi
 ROOMY = 32
 VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high"), (ROOMY, "-tall")]
 MOST_FINDINGS = 3
+# A draft of more nodes is judged off the keys' way, once nobody has typed for a moment.
+QUICK_NODES = 200
+JUDGE_AFTER_S = 0.15
 LONGEST_WARNING = 2 * (LEAST_SIZE[0] - 2) - 4
 
 STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
@@ -136,9 +143,14 @@ class Page(Screen[None]):
     def watch_host(self) -> None:
         self.redraw()
 
+    @property
+    def drawable(self) -> bool:
+        """Whether there is something to draw on: not before the widgets are there, nor once the page is being left."""
+        return self._ready and not self._closing
+
     def redraw(self) -> None:
         """Draw, once there is something to draw on. For watchers: values may come in before the widgets are there."""
-        if self._ready:
+        if self.drawable:
             self.draw_head()
             self.draw()
             self.draw_line()
@@ -147,7 +159,7 @@ class Page(Screen[None]):
         """Say something in the status line, in the place of what stood there; "" takes it away."""
         sign = {"error": "✗ ", "warning": "! "}.get(severity, "") if message else ""
         self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
-        if self._ready:
+        if self.drawable:
             self.draw_line()
 
     def draw_line(self) -> None:
@@ -179,6 +191,8 @@ class Page(Screen[None]):
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
+        from wizard.plan.draft import field_name
+
         # Errors are mended here; where there is no room the rest is told in full by the review.
         longest = LONGEST_WARNING if self.size.height < ROOMY else None
         lines = []
@@ -203,6 +217,14 @@ class Page(Screen[None]):
 class StepPage(Page):
     """A page that edits the draft. It holds a working copy, so that no answer of the app can undo a key press."""
 
+    @dataclass
+    class JudgeWanted(Message):
+        """What is there to say of `draft`? The answer goes to `take_judgement`."""
+
+        page: StepPage
+        draft: Draft
+        facts: Facts | None
+
     FIELDS: ClassVar[str] = ""
     """The findings of this page are those whose field begins so."""
 
@@ -213,6 +235,9 @@ class StepPage(Page):
         self.draft = draft
         self.pointed = field
         self._told: tuple[Finding, ...] = ()
+        self._judgement: Judgement | None = None
+        self._judging: Timer | None = None
+        self._next_waits = False
         self.set_reactive(StepPage.facts, facts)
 
     def on_mount(self) -> None:
@@ -229,15 +254,49 @@ class StepPage(Page):
         """Take a changed draft."""
         if draft != self.draft:
             self.draft = draft
+            self._next_waits = False
             self.tell("")
             self.post_message(self.Edited(draft))
             self.redraw()
 
+    @property
+    def judged(self) -> bool:
+        """Whether what is said is said of the draft as it is now."""
+        known = self._judgement
+        return known is not None and known.draft is self.draft and known.facts is self.facts
+
+    def judgement(self) -> Judgement | None:
+        """The latest one: of a large draft perhaps one that is a moment old, or None until there is one."""
+        if not self.judged:
+            from wizard.plan.judge import judgement
+
+            if len(self.draft.nodes) <= QUICK_NODES:
+                self._judgement = judgement(self.draft, self.facts)
+            elif self._ready:
+                if self._judging is not None:
+                    self._judging.stop()
+                self._judging = self.set_timer(JUDGE_AFTER_S, self._have_judged)
+        return self._judgement
+
+    def _have_judged(self) -> None:
+        self.post_message(self.JudgeWanted(self, self.draft, self.facts))
+
+    def take_judgement(self, found: Judgement) -> None:
+        """What there is to say of this page's draft, unless it has changed meanwhile."""
+        if found.draft is self.draft and found.facts is self.facts:
+            self._judgement = found
+            self.redraw()
+            if self._next_waits:
+                self._next_waits = False
+                self.tell("")
+                self.action_next()
+
     def findings(self) -> tuple[Finding, ...]:
         """What is to be said about this page's fields, errors first; notes are left to the review."""
+        known = self.judgement()
         mine = [
             finding
-            for finding in judge(self.draft, self.facts)
+            for finding in (known.findings if known else ())
             if finding.field.startswith(self.FIELDS) and finding.severity is not Severity.NOTE
         ]
         return tuple(sorted(mine, key=lambda finding: finding.severity is not Severity.ERROR))
@@ -251,6 +310,12 @@ class StepPage(Page):
         A second press counts only for the very things that were there at the first.
         """
         errors = self.errors()
+        if not self.judged:
+            self._next_waits = True
+            self.tell("Looking everything through; going on as soon as that is done.")
+            return
+        from wizard.plan.draft import UNREADABLE
+
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:
             self.point_at(unreadable[0].field)

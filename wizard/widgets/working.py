@@ -29,7 +29,7 @@ class Working(Words):
             self.refresh(layout=True)
 
     def _step(self) -> None:
-        if self.display:
+        if self.display and self.screen.is_current:
             self.turn += 1
 
     def render(self) -> Text:

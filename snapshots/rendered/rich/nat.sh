@@ -5,6 +5,7 @@
 #
 #   nat.sh up      load all of it; run it as often as you like
 #   nat.sh down    take all of it away
+#   nat.sh leave   all but the table, which another version of this script is to replace
 #   nat.sh status  what is loaded; ends with 0 when all of it is
 #   nat.sh table   the nftables text, for reading or for 'nft -c -f -'
 #
@@ -32,6 +33,8 @@ table inet ciao_gateway {
     set armed { type iface_index; flags timeout; }
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
     counter muted { }
+    counter astray { }
+    counter refused_nak { }
     counter refused_in { }
     counter refused_forward { }
 }
@@ -52,13 +55,15 @@ table inet ciao_gateway {
     # unless the guard is armed for exactly that NIC.
     chain guard {
         type filter hook output priority -300; policy accept;
+        # Counted apart: nothing of ours should ever want to leave by another NIC.
+        meta skuid 60867 udp sport { 67, 547 } oifname != { "enx00e04c680f12", "lo" } counter name astray
         meta skuid 60867 udp sport { 67, 547 } oif != @armed counter name muted drop
         meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
         # A refusal (DHCPNAK) is for the plan's own nodes: whoever else came with an address from elsewhere may
         # be on a wire that is not ours. Bytes 248 to 250 of UDP: option 53, the message type; 36 to 41: the MAC.
         # But for "address in use" (267 to 270: "in u"): machines that boot in a burst are offered one address,
         # and those who come second have to hear of it, or they wait.
-        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,2136,32 != 0x696e2075 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xc03fd567a1fb } counter name muted drop
+        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,2136,32 != 0x696e2075 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xc03fd567a1fb } counter name refused_nak drop
         oifname "enp0s31f6" udp sport { 67, 547 } counter name muted drop
     }
 
@@ -110,13 +115,14 @@ TABLE
 }
 
 # One at a time, by whatever copy of this script: between two looks another would add the jump too.
+# SECONDS to wait for it.
 alone() {
     # A file of root's own: a directory that others may open, they may also lock.
     mkdir -p "$RUN"
     (umask 077 && : >>"$RUN/nat.lock")
     exec 9<"$RUN/nat.lock"
-    flock -w 30 9 || {
-        echo "${0##*/}: another one has been at work for 30 seconds; nothing was done" >&2
+    flock -w "$1" 9 || {
+        echo "${0##*/}: another one has been at work for $1 seconds; nothing was done" >&2
         exit 1
     }
 }
@@ -213,15 +219,21 @@ neighbours_status() {
     done
 }
 
+# SWITCH FILE: what a switch stands at, written down whole or not at all.
+noted() {
+    cat "$1" >"$2.new"
+    mv "$2.new" "$2"
+}
+
 # Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
 # Docker decides by it whether to close FORWARD.
 forwarding_up() {
     mkdir -p "$RUN"
-    [ -e "$RUN/ip_forward" ] || cat /proc/sys/net/ipv4/ip_forward >"$RUN/ip_forward"
+    [ -e "$RUN/ip_forward" ] || noted /proc/sys/net/ipv4/ip_forward "$RUN/ip_forward"
     for nic in "$CORPORATE" "$CLUSTER"; do
         switch=/proc/sys/net/ipv4/conf/$nic/forwarding
         [ -e "$switch" ] || continue
-        [ -e "$RUN/forwarding.$nic" ] || cat "$switch" >"$RUN/forwarding.$nic"
+        [ -e "$RUN/forwarding.$nic" ] || noted "$switch" "$RUN/forwarding.$nic"
         [ "$(cat "$switch")" = 1 ] || echo 1 >"$switch"
     done
 }
@@ -243,21 +255,27 @@ forwarding_down() {
 
 case ${1-} in
 up)
-    alone
+    alone 30
     table | nft -f -
     neighbours_up
     forwarding_up
     ;;
 down)
-    alone
+    alone 30
     forwarding_down
     neighbours_down
     if nft list table inet ciao_gateway >/dev/null 2>&1; then
         nft delete table inet ciao_gateway
     fi
     ;;
+leave)
+    # What bears the names of these NICs beside the table, for another version of this script to take its place.
+    alone 30
+    forwarding_down
+    neighbours_down
+    ;;
 status)
-    [ ! -d "$RUN" ] || alone
+    [ ! -d "$RUN" ] || alone 5
     missing=0
     if nft list table inet ciao_gateway 2>/dev/null | grep -q 'chain guard'; then
         echo 'table     inet ciao_gateway: loaded'

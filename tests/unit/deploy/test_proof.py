@@ -87,19 +87,9 @@ def test_a_file_that_is_no_proof_is_none(machine: Machine, text: str) -> None:
     assert not proof.holds("eth1")
 
 
-@pytest.mark.parametrize(("flaps", "holds"), [(0, True), (2, True), (1, False), (4, False)])
-def test_only_our_own_flap_is_carried_over(machine: Machine, flaps: int, holds: bool) -> None:
+@pytest.mark.parametrize("changes", [1, 2, 4])
+def test_it_does_not_hold_once_the_carrier_was_away(machine: Machine, changes: int) -> None:
+    """Also where it was we who took the link down: somebody may have moved the cable then."""
     prove()
-    with proof.through_our_own_flap("eth1"):
-        machine.link = replace(WAS, changes=WAS.changes + flaps)
-    assert proof.holds("eth1") is holds
-
-
-def test_nothing_is_carried_over_to_another_nic_or_from_no_proof(machine: Machine) -> None:
-    with proof.through_our_own_flap("eth1"):
-        pass
-    assert not proof.holds("eth1")
-    prove()
-    with proof.through_our_own_flap("eth1"):
-        machine.link = replace(WAS, index=4, changes=WAS.changes + 2)
+    machine.link = replace(WAS, changes=WAS.changes + changes)
     assert not proof.holds("eth1")

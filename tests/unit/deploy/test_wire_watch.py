@@ -39,6 +39,7 @@ class Deaf:
 
     def __init__(self, *_: object) -> None:
         self.heard = ("", "")
+        self.node_heard = False
 
     def is_behind(self, *_: Link) -> bool:
         return True
@@ -121,6 +122,52 @@ def test_a_server_on_the_cluster_wire_trips_in_its_own_words(world: World) -> No
     verdict = world.settled()
     assert verdict.tripped
     assert "10.77.0.1" in verdict.reason
+
+
+NOTHING = ProbeResult("eth0", Heard.SILENCE, 12.0)
+WITHOUT_DHCP = Wires(NOTHING, SILENT, False, Pattern.CORPORATE_WITHOUT_DHCP)
+UNPLUGGED = Wires(ProbeResult("eth0", Heard.UNKNOWN, 0.0, cause=Cause.NO_CARRIER), SILENT, None, Pattern.NO_CARRIER)
+
+
+@pytest.fixture
+def kept(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr(paths, "STATE", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("later", [WITHOUT_DHCP, UNPLUGGED], ids=["silent", "unplugged"])
+def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be_heard(
+    world: World, later: Wires
+) -> None:
+    """Its silence may be that of the cluster's switch, where its cable is by now."""
+    assert world.settled().ok
+    world.flap("eth0")
+    world.flap("eth1")
+    world.both = lambda _stop: later
+    verdict = world.settled()
+    assert (verdict.ok, verdict.tripped, verdict.code) == (False, False, "unproven")
+    assert "nodes" in world.judge().reason
+    assert isinstance(world.watch.ear, Deaf)
+    world.watch.ear.node_heard = True
+    world.now += 10
+    assert world.settled().ok
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_node_that_was_heard_over_another_cable_is_no_proof_for_this_one(world: World) -> None:
+    world.both = lambda _stop: UNPLUGGED
+    world.judge()
+    assert isinstance(world.watch.ear, Deaf)
+    world.watch.ear.node_heard = True
+    world.flap("eth1")
+    assert not world.settled().ok
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_corporate_wire_that_never_had_a_server_needs_none(world: World) -> None:
+    world.both = lambda _stop: WITHOUT_DHCP
+    assert world.settled().ok
 
 
 def test_could_not_tell_is_not_silence_and_is_asked_again_after_a_while(world: World) -> None:
@@ -287,11 +334,32 @@ def test_only_a_proof_that_is_newer_and_still_holds_ends_it(world: World) -> Non
     assert world.settled().ok
 
 
+def test_a_trip_outlives_a_reboot_until_a_fresh_proof(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "state"
+    kept.mkdir()
+    monkeypatch.setattr(paths, "STATE", str(kept))
+    trip(world)
+    monkeypatch.setattr(paths, "RUN", str(tmp_path / "the next run"))
+    monkeypatch.setattr(paths, "LIVE", str(tmp_path / "the next run" / "live"))
+    monkeypatch.setattr("wizard.deploy.trip.boot_id", lambda: "the next boot")
+    later = WireWatch(lambda: None)
+    later.take_up(PLAN)
+    assert later.tripped() == Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
+    seen = proof.stamp("eth1")
+    assert seen is not None
+    proof.write(seen)
+    later.take_up(PLAN)
+    assert later.tripped() is None
+    assert not list(kept.iterdir())
+
+
 def test_a_trip_that_cannot_be_written_down_is_one_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise WizardError("no space left")
 
-    monkeypatch.setattr(state, "write_json", full)
+    monkeypatch.setattr("wizard.deploy.trip.write_atomic", full)
     with pytest.raises(WizardError):
         trip(world)
     assert world.watch.tripped() is not None

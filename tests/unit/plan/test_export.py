@@ -4,20 +4,22 @@ import ast
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.cli import EXPORTS
 from wizard.plan.addresses import TENANTS, assign, overlap
 from wizard.plan.export import FORMATS, RESERVED, Surroundings, corporate_lines, export, surroundings
+from wizard.plan.export_about import ABOUT
 from wizard.plan.export_ciao import mesh_network
-from wizard.plan.fields import FieldError, parse_mac, parse_node_name, parse_role
+from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Forward, Interfaces, Network, Node, Plan, Protocol, Role
 from wizard.plan.nodelines import read_lines
@@ -87,7 +89,7 @@ def inventory_name(name: str) -> str:
 
 
 def test_the_command_line_names_the_formats() -> None:
-    assert set(EXPORTS) == set(FORMATS)
+    assert set(EXPORTS) == set(FORMATS) == set(ABOUT)
 
 
 @pytest.mark.parametrize("form", EXPORTS)
@@ -243,19 +245,13 @@ def test_the_mesh_network_avoids_what_the_company_uses() -> None:
     assert str(mesh_network(PLAN, [IPNetwork("192.168.0.0/16")])).startswith("10.")
 
 
-def looks_like_something_else(name: str) -> bool:
-    """A MAC without colons, or a role: in a line of words nobody can tell such a name."""
-    for parse in (parse_mac, parse_role):
-        try:
-            parse(name)
-        except FieldError:
-            continue
-        return True
-    return False
-
-
-@given(st.lists(labels.filter(lambda n: not looks_like_something_else(n)), min_size=3, max_size=8, unique=True))
+@given(
+    st.lists(labels | st.sampled_from([*map(str, Role), "aabbccddeeff", "mac"]), min_size=3, max_size=8, unique=True)
+)
+@example(["network", "compute", "controller"])
+@example(["aabbccddeeff", "mac", "name"])
 def test_csv_is_read_back_by_the_import(names: list[str]) -> None:
+    """A node may be called like a role, like a MAC or like a heading."""
     plan = assign(plan_of(names))
     reading = read_lines(export(plan, "csv"))
 
@@ -270,6 +266,21 @@ def test_csv_of_the_guides_names_is_read_back() -> None:
     # A machine called what it is.
     reading = read_lines(export(PLAN, "csv"))
     assert [(n.name, n.ip) for n in reading.nodes] == list(ADDRESSES.items())
+
+
+def test_colleagues_get_lines_for_their_hosts_file() -> None:
+    lines = export(PLAN, "corporate-hosts", CORPORATE).splitlines()
+    assert lines[2:] == corporate_lines(PLAN, CORPORATE)
+    unknown = export(PLAN, "corporate-hosts").splitlines()
+    assert unknown[2].startswith("# BLANK: GATEWAY-ADDRESS is")
+    nobody = export(replace(PLAN, forwards=()), "corporate-hosts", CORPORATE).splitlines()
+    assert all(line.startswith("#") for line in nobody)
+
+
+def test_every_suggested_file_name_is_another() -> None:
+    files = [file for file, _ in ABOUT.values()]
+    assert len(set(files)) == len(files)
+    assert all(about and len(about) <= 57 for _, about in ABOUT.values())
 
 
 def test_surroundings_are_told_only_by_a_machine_with_both_nics() -> None:

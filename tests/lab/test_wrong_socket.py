@@ -1,0 +1,78 @@
+"""The cluster's cable in a corporate socket where nobody answers a probe: silence there proves nothing.
+
+Many offices hand out addresses to registered machines alone; here their server is stopped, which sounds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.guarding import armed, asking, await_mode, sh, told
+from tests.lab.support import apply, await_nodes
+from wizard.lab.control import Laboratory
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("wrong-socket")]
+
+VM = "02:42:0a:4d:00:07"
+
+
+@pytest.fixture
+def hidden(lab: Laboratory) -> Iterator[Laboratory]:
+    """An applied gateway that has seen the office's server, which from now on answers nobody."""
+    apply(lab)
+    await_nodes(lab)
+    await_mode(lab, "armed")
+    server = sh(lab, "pgrep -f '[d]nsmasq -C /run/ciao-lab/corporate-dnsmasq.conf'").split()
+    sh(lab, f"kill -STOP {' '.join(server)}")
+    yield lab
+    sh(lab, f"kill -CONT {' '.join(server)}")
+
+
+def state_of_dnsmasq(lab: Laboratory) -> str:
+    process = told(lab)["dnsmasq"]
+    return sh(lab, f"cat /proc/{process['pid']}/stat").rpartition(")")[2].split()[0]
+
+
+def offers(lab: Laboratory, seconds_of: str) -> dict[str, list[list[str]]]:
+    """What a virtual machine in the office is offered while that lasts."""
+    with asking(lab, "colleague", macs=[VM], every=0.1) as asked:
+        lab.run(["sh", "-c", seconds_of])
+        found = asked.end()
+    return {mac: seen["offers"] for mac, seen in found.items()}
+
+
+@pytest.mark.parametrize("corporate", ["unplug eth0", "move eth0 cluster"])
+def test_it_stays_mute_until_a_node_is_heard(hidden: Laboratory, corporate: str) -> None:
+    lab = hidden
+    lab.machine("unplug", "eth0")
+    lab.machine("move", "eth1", "corporate")
+    if corporate.startswith("move"):
+        lab.machine("plug", "eth0")
+        lab.machine(*corporate.split())
+    # The lease is over, as it must be some time: no server gave this address, so far as anybody can tell.
+    sh(
+        lab,
+        "pkill dhclient; pkill udhcpc; ip address flush dev eth0; ip address add 10.77.0.98/24 dev eth0",
+        check=False,
+    )
+    lab.wait_for(lambda: "nodes is heard" in told(lab)["reason"], 60, "the reason why it is mute")
+    # Another round of asking brings nothing new.
+    assert offers(lab, "sleep 4") == {VM: []}
+    assert not armed(lab)
+    lab.machine("unplug", "eth0")
+    lab.machine("move", "eth1", "cluster")
+    await_mode(lab, "armed", deadline=60)
+    lab.machine("reboot", "compute1")
+    await_nodes(lab)
+
+
+def test_while_mute_not_even_a_flushed_packet_filter_lets_anything_out(hidden: Laboratory) -> None:
+    """What hooks at a link's coming load often begins with `flush ruleset`."""
+    lab = hidden
+    lab.machine("unplug", "eth0")
+    lab.machine("move", "eth1", "corporate")
+    await_mode(lab, "muted")
+    lab.wait_for(lambda: state_of_dnsmasq(lab) == "T", 5, "dnsmasq at rest")
+    assert offers(lab, "for i in 1 2 3 4 5 6; do nft flush ruleset; sleep 0.5; done") == {VM: []}

@@ -1,0 +1,65 @@
+"""A gateway in force, of plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from wizard.host.traffic import Counters, Look
+from wizard.monitor.overview import Overview
+from wizard.plan.addresses import assign
+from wizard.plan.export import FORMATS, Surroundings, export
+from wizard.plan.export_about import ABOUT
+from wizard.plan.planfile import load
+from wizard.services_gateway import HandOver
+
+if TYPE_CHECKING:
+    from wizard.monitor.leases import Row
+    from wizard.plan.model import Plan
+
+LOOKED = datetime(2026, 3, 2, 14, 0, 23, tzinfo=UTC)
+
+
+@dataclass(kw_only=True)
+class FakeGateway:
+    """Mixed into the services; `looks` counts how often the gateway was looked at. Bytes go by evenly."""
+
+    looks: int = 0
+    seconds: float = 0
+    bytes_a_second: int = 150_000
+    amount: int = 0
+
+    if TYPE_CHECKING:
+        did: list[str]
+        in_force: str | None
+        change: Any
+
+        def status(self) -> Any: ...
+        def rows(self) -> tuple[Row, ...]: ...
+
+    def _plan(self) -> Plan | None:
+        return assign(load(self.in_force, "gateway.toml")) if self.in_force else None
+
+    def overview(self) -> Overview:
+        self.looks += 1
+        at = LOOKED + timedelta(seconds=self.looks)
+        return Overview(at, self.status(), self._plan(), self.rows(), "10.77.0.98", "10.77.0.1")
+
+    def traffic(self, nics: tuple[str, ...]) -> Look:
+        self.seconds += 1
+        self.amount += self.bytes_a_second
+        return Look(
+            self.seconds, {nic: Counters(self.amount * (n + 1), self.amount // 4) for n, nic in enumerate(nics)}
+        )
+
+    def hand_overs(self) -> tuple[HandOver, ...]:
+        plan = self._plan()
+        if plan is None:
+            return ()
+        around = Surroundings("10.77.0.98")
+        return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
+
+    def start_renew(self, part: str) -> Any:
+        self.did.append(f"renew {part}")
+        return self.change

@@ -1,0 +1,61 @@
+"""What the pages in the middle of the set-up ask of a machine, in plain values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wizard.deploy.preview import Coming
+from wizard.host.listening import Heard
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+
+STEPS_TO_COME = (
+    Coming(
+        "wires:eth1",
+        (
+            "$ ip link set dev eth1 up",
+            "asks eth0 and eth1 for DHCP servers (DISCOVER alone), for 12 s",
+            "sends one marked frame out of eth1, to hear whether both are one wire",
+        ),
+        True,
+        True,
+    ),
+    Coming("rules", ("writes /run/ciao-wizard/live/nat.sh", "$ sh /run/ciao-wizard/live/nat.sh up"), True, True),
+    Coming("address:eth1", ("$ ifup --interfaces /run/ciao-wizard/live/interfaces eth1",), True, True),
+    Coming("gateway", ("$ systemctl start ciao-gateway.service",), True, True),
+    Coming("file:/etc/ciao-wizard/gateway.toml", ("writes /etc/ciao-wizard/gateway.toml",), False, True),
+    Coming("file:/etc/ciao-wizard/nat.sh", ("writes /etc/ciao-wizard/nat.sh",), False, False),
+    Coming("service", ("$ systemctl enable --quiet ciao-gateway.service",), False, None),
+)
+
+
+def nobody(machines: tuple[Heard, ...]) -> None:
+    """Nobody listens."""
+
+
+@dataclass(kw_only=True)
+class FakeNodes:
+    """`ask` is whoever listens on the wire now; `until` is set once he no longer does."""
+
+    lists: dict[str, str] = field(default_factory=dict)
+    to_come: tuple[Coming, ...] = STEPS_TO_COME
+    deaf: WizardError | None = None
+    ask: Callable[[tuple[Heard, ...]], None] = field(default=nobody)
+    until: threading.Event = field(default_factory=threading.Event)
+
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+        # A real ear is open until it is stopped; here the test speaks.
+        if self.deaf is not None:
+            raise self.deaf
+        self.ask, self.until = tell, stop
+        tell(())
+
+    def read_list(self, path: str) -> str:
+        if path not in self.lists:
+            raise WizardError(f"{path} cannot be read: No such file or directory.", "Write another path.")
+        return self.lists[path]
+
+    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+        return self.to_come

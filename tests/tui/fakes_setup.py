@@ -1,0 +1,31 @@
+"""What the first pages of the set-up ask of a machine, in plain values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wizard.plan.welcome import INSTALLERS
+from wizard.services_setup import Pulse, Surroundings
+
+DEBIAN = Surroundings(installer=INSTALLERS["apt-get"])
+
+
+def nobody(pulse: Pulse) -> None:
+    """Nobody watches."""
+
+
+@dataclass(kw_only=True)
+class FakeSetup:
+    """`tell` is whoever watches the NICs now."""
+
+    around: Surroundings = DEBIAN
+    tell: Callable[[Pulse], None] = field(default=nobody)
+
+    def surroundings(self) -> Surroundings:
+        return self.around
+
+    def watch_nics(self, stop: threading.Event, tell: Callable[[Pulse], None]) -> None:
+        # A real watch goes on until it is stopped; here the test speaks.
+        self.tell = tell

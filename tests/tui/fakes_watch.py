@@ -1,0 +1,144 @@
+"""A lease monitor of plain values: it tells of the board that the test gives it, and of CNCIs as the test has them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from wizard.monitor.events import Event
+from wizard.monitor.forwards import ForwardHealth
+from wizard.monitor.index import Index, Wanted
+from wizard.monitor.instances import Instance, Known, Reading, ways_to
+from wizard.monitor.leases import Lease, Row
+from wizard.monitor.live import row_id
+from wizard.monitor.watching import Board
+from wizard.plan.findings import WizardError
+from wizard.plan.planfile import load
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HEALTH = (
+    ForwardHealth(8889, "tcp", "controller", 8889, True, True, "answers"),
+    ForwardHealth(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
+    ForwardHealth(5000, "udp", "controller", 5000, None, None, "UDP: nobody can tell without speaking its protocol"),
+)
+
+
+class FakeWatch:
+    """Looks at the board of its services as the monitor looks at the machine."""
+
+    def __init__(self, machine: FakeWatchServices) -> None:
+        self._machine = machine
+        self._index = Index()
+        self._before: dict[tuple[str, str], Row] = {}
+        self._events: tuple[Event, ...] = ()
+        self._lock = threading.Lock()
+        self.looks = 0
+        self.closed = False
+
+    def look(self, wanted: Wanted) -> Board:
+        with self._lock:
+            self.looks += 1
+            if self._machine.blind is not None:
+                raise self._machine.blind
+            now = {row_id(row): row for row in self._machine.board}
+            changed = [row for which, row in now.items() if self._before.get(which) is not row]
+            gone = [row for which, row in self._before.items() if which not in now]
+            self._before = now
+            numbers = {row.mac: n for n, row in enumerate(self._machine.board) if row.kind == "node"}
+            self._index.take(changed, gone, numbers)
+            shown, counts = self._index.shown(wanted), self._index.counts.copy()
+            machine = self._machine
+            if len(self._events) != len(machine.happenings):
+                self._events = tuple(machine.happenings)
+            return Board(machine.applied, shown, counts, self._events, machine.trouble)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(kw_only=True)
+class FakeWatchServices:
+    """Mixed into the services. `cncis` are what each CNCI says, in the order in which they answer."""
+
+    happenings: list[Event] = field(default_factory=list)
+    applied: bool = True
+    trouble: str = ""
+    blind: WizardError | None = None
+    watches: list[FakeWatch] = field(default_factory=list)
+    health: tuple[ForwardHealth, ...] = HEALTH
+    heeds: bool = True
+    unapplied: bool = False
+    cncis: dict[str, Reading] = field(default_factory=dict)
+    slow: dict[str, threading.Event] = field(default_factory=dict)
+
+    if TYPE_CHECKING:
+        did: list[str]
+        in_force: str | None
+        change: Any
+        board: tuple[Row, ...]
+        applied_text: str
+
+        def now(self) -> datetime: ...
+
+    def watch(self) -> FakeWatch:
+        self.watches.append(FakeWatch(self))
+        return self.watches[-1]
+
+    def plan_to_adopt_into(self) -> str:
+        if self.unapplied:
+            raise WizardError("The plan was edited and not applied since.", "Apply it.")
+        assert self.in_force is not None
+        load(self.in_force, "the plan in force")
+        return self.in_force
+
+    def start_adopt(self, plan_text: str) -> Any:
+        self.did.append("adopt")
+        self.applied_text = plan_text
+        return self.change
+
+    def release(self, mac: str, ip: str) -> bool:
+        self.did.append(f"release {mac} {ip}")
+        return self.heeds
+
+    def forwards(self) -> tuple[ForwardHealth, ...]:
+        return self.health
+
+    def known_here(self) -> Known:
+        vms = [row for row in self.board if row.kind == "vm" and row.ip]
+        return Known(tuple(Lease(None, vm.mac, vm.ip, vm.hostname) for vm in vms), "ciao.lan", "root@10.77.0.98")
+
+    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+        self.did.append(f"instances {' '.join(cncis)} as {user}")
+        if "-oProxyCommand=evil" in cncis:
+            raise WizardError("that is not a machine that ssh could be sent to", "Write [USER@]HOST.")
+        return self._readings(cncis)
+
+    def _readings(self, cncis: Sequence[str]) -> Iterator[tuple[int, Reading]]:
+        for cnci in sorted(cncis, key=lambda name: name in self.slow):
+            if cnci in self.slow:
+                self.slow[cnci].wait(10)
+            yield list(cncis).index(cnci), self.cncis[cnci]
+
+
+def happening(number: int, kind: str, name: str, words: str, now: datetime) -> Event:
+    return Event(now - timedelta(seconds=100 - number), kind, "b8:ae:ed:7b:51:01", "192.168.0.101", name, words)
+
+
+def instance(ip: str, cnci: str, **more: Any) -> Instance:
+    octets = [int(octet) for octet in ip.split(".")]
+    values: dict[str, Any] = {
+        "mac": "02:00:" + ":".join(f"{octet:02x}" for octet in octets),
+        "ip": ip,
+        "subnet": "172.16.0.0+24",
+        "hostname": "",
+        "expires": None,
+        "state": "leased",
+        "reachable": True,
+        "ways": ways_to(ip, cnci, "", "demouser", "root@10.77.0.98"),
+    }
+    return Instance(**{**values, **more})

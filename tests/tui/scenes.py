@@ -1,0 +1,232 @@
+"""The screens that are pictured, each with plain values that show much of it: few rows, and many."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+from netaddr import IPNetwork
+from textual.events import Paste
+
+from tests.tui.camera import Camera
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
+from tests.tui.test_dashboard import BOARD, CHECKS, HAPPENED, HEALTHY, TRIPPED, thousand
+from tests.tui.test_welcome import TROUBLED, troubled
+from wizard.deploy.verify import Check
+from wizard.plan.machine import Address, Facts, Nic
+from wizard.services import WiresSaid
+from wizard.widgets.page import StepPage
+
+AS_IT_SHOULD_BE = WiresSaid(
+    True,
+    "As it should be",
+    "A DHCP server answers on the corporate wire, eth0:\n  10.77.0.1 offered 10.77.0.98 after 0.1 s\n"
+    "None does on the cluster wire, eth1, and the two are not one network.",
+    "",
+)
+MANY_NODES = 3000
+
+
+@dataclass
+class Studio:
+    """`open` starts the wizard, as the fixture does; `camera` takes what it shows."""
+
+    open: Start
+    camera: Camera
+    sample: str
+
+    def start(self, services: FakeServices | None = None, plan: str | None = "") -> AbstractAsyncContextManager[Driver]:
+        """The wizard with the sample's plan, with another, or (None) with none."""
+        theme = None if self.camera.colourless else "textual-dark"
+        return self.open(services, plan=self.sample if plan == "" else plan, theme=theme)
+
+    async def shoot(self, driver: Driver, name: str, *meant_cut: str) -> None:
+        await driver.app.workers.wait_for_complete()
+        await self.camera.shoot(driver, name, *meant_cut)
+
+
+# The set-up
+
+
+async def scene_set_up(studio: Studio) -> None:
+    async with studio.start(FakeServices(wires=AS_IT_SHOULD_BE)) as driver:
+        await driver.says("nothing is applied here")
+        await studio.shoot(driver, "welcome")
+        await driver.jump("Interfaces")
+        await driver.says("As it should be")
+        await studio.shoot(driver, "interfaces")
+        await driver.jump("Network")
+        await studio.shoot(driver, "network")
+        await driver.jump("Nodes")
+        await driver.says("Elitegroup")
+        await studio.shoot(driver, "nodes")
+        await driver.jump("Forwards")
+        await studio.shoot(driver, "forwards", "8889/tcp")
+        await driver.jump("Review")
+        await studio.shoot(driver, "review")
+
+
+async def scene_mistakes(studio: Studio) -> None:
+    async with studio.start(troubled()) as driver:
+        await driver.says("sudo apt install")
+        await studio.shoot(driver, "welcome-troubled")
+        await driver.jump("Network")
+        await driver.press("end", "ctrl+u", *"10.77.0.0/24", "tab")
+        await driver.says("✗ Subnet")
+        await studio.shoot(driver, "network-overlap")
+
+
+def many_nics() -> Facts:
+    cards = [
+        Nic(
+            f"enp{number}s0f1",
+            10 + number,
+            "ethernet",
+            mac=f"00:1b:21:00:00:{number:02x}",
+            permanent_mac=f"00:1b:21:00:00:{number:02x}",
+            driver="ixgbe",
+            vendor="Intel Corporate",
+            up=number % 3 > 0,
+            carrier=number % 3 > 1,
+            speed_mbps=10000 if number % 3 > 1 else None,
+            addresses=(Address(IPNetwork(f"172.30.{number}.7/24")),) if number % 4 == 0 else (),
+        )
+        for number in range(24)
+    ]
+    return replace(TROUBLED, nics=(*FACTS.nics, *cards), missing_tools=())
+
+
+def many_nodes(sample: str, count: int = MANY_NODES) -> str:
+    """The sample with a /16 and many compute nodes more."""
+    text = sample.replace("192.168.0.0/24", "10.32.0.0/16").replace("192.168.0.64/26", "10.32.128.0/18")
+    text = text.replace('"192.168.0.', '"10.32.0.')
+    nodes = [
+        f'[[nodes]]\nname = "rack{number // 40:02}-{number % 40:02}"\nrole = "compute"\n'
+        f'mac = "b8:ae:ed:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"\n'
+        for number in range(count)
+    ]
+    forwards = [f'[[forwards]]\nport = {20000 + number}\nto = "rack00-{number % 40:02}"\n' for number in range(60)]
+    return text + "\n" + "\n".join([*nodes, *forwards])
+
+
+async def scene_set_up_of_many(studio: Studio) -> None:
+    plan = many_nodes(studio.sample)
+    async with studio.start(FakeServices(machine=many_nics(), wires=AS_IT_SHOULD_BE), plan) as driver:
+        for title in ("Interfaces", "Network", "Nodes", "Forwards", "Review"):
+            await driver.jump(title)
+            page = driver.app._page
+            assert isinstance(page, StepPage) or title == "Review"
+            await driver.until(lambda page=page: not isinstance(page, StepPage) or page.judged, "the judgement")
+            await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
+
+
+async def scene_dialogs(studio: Studio) -> None:
+    async with studio.start() as driver:
+        await driver.jump("Nodes")
+        await driver.press("f1")
+        await driver.says("Help: Nodes")
+        await studio.shoot(driver, "help")
+        await driver.press("escape")
+        await driver.press("f2", *"b8:ae:ed", "ctrl+n")
+        await driver.says("is not a MAC address")
+        await studio.shoot(driver, "node-dialog")
+        await driver.press("escape")
+        await driver.press("f4")
+        await driver.says("Many nodes at once")
+        driver.app.post_message(Paste("compute7 b8:ae:ed:00:00:07\nnot a node\n"))
+        await driver.says("1 understood")
+        await studio.shoot(driver, "paste-dialog")
+
+
+# An apply
+
+
+async def scene_apply(studio: Studio) -> None:
+    async with studio.start() as driver:
+        await driver.jump("Review")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        driver.services.change.fed += steps_done()[:8]
+        await driver.says("guard is in place")
+        await studio.shoot(driver, "apply-running")
+        driver.services.change.fed += [*steps_done()[8:], asks()]
+        await driver.says("Keep it?")
+        await studio.shoot(driver, "apply-asks")
+
+
+async def scene_apply_failed(studio: Studio) -> None:
+    async with studio.start() as driver:
+        await driver.jump("Review")
+        await driver.press("ctrl+a")
+        await driver.page("Apply")
+        why = "dnsmasq could not bind to 192.168.0.200: address in use. Another dnsmasq runs here (pid 812)."
+        driver.services.change.fed += [
+            *steps_done()[:9],
+            event(5, step="dnsmasq", state="failed", detail=why),
+            event(6, step="rules", state="undone", detail="the table is gone"),
+            event(6, step="address", state="undone", detail="192.168.0.200 is off eth1"),
+            event(7, result="failed", reason=why),
+        ]
+        await driver.says("This did not work.")
+        await studio.shoot(driver, "apply-failed")
+
+
+# What is in force
+
+
+async def scene_in_force(studio: Studio) -> None:
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, board=BOARD)
+    async with studio.start(services, None) as driver:
+        await dashboard_at_rest(driver)
+        await studio.shoot(driver, "dashboard")
+        for key, title in (("l", "Leases"), ("x", "Export"), ("r", "Reset")):
+            await driver.press(key)
+            await driver.page(title)
+            await driver.until(lambda: "…" not in driver.text(), "what is read")
+            await studio.shoot(driver, title.lower())
+            await driver.press("escape")
+            await driver.page("Dashboard")
+
+
+async def scene_troubled_gateway(studio: Studio) -> None:
+    drifted = replace(
+        TRIPPED,
+        drift=("/etc/ciao-wizard/nat.sh was changed", "rule gone: tcp dport 8889"),
+        checks=(*TRIPPED.checks[:2], Check("rules", False, "changed by somebody", "Apply again."), *CHECKS[3:]),
+    )
+    services = FakeServices(state=drifted, in_force=studio.sample, board=BOARD)
+    async with studio.start(services, None) as driver:
+        await dashboard_at_rest(driver)
+        driver.app.happened = HAPPENED
+        await studio.shoot(driver, "dashboard-tripped")
+        await driver.press("r")
+        await driver.page("Reset")
+        await driver.press("end")
+        await studio.shoot(driver, "reset-everything")
+
+
+async def scene_in_force_with_many(studio: Studio) -> None:
+    strangers = tuple(
+        row(0, "", "", kind="stranger", mac=f"52:54:00:00:00:{n:02x}", ip="", state="ignored", expires=None)
+        for n in range(30)
+    )
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, board=(*thousand(), *strangers))
+    async with studio.start(services, None) as driver:
+        await dashboard_at_rest(driver)
+        await studio.shoot(driver, "dashboard-many")
+        await driver.press("l")
+        await driver.page("Leases")
+        await driver.says("compute1")
+        await studio.shoot(driver, "leases-many")
+
+
+async def dashboard_at_rest(driver: Driver) -> None:
+    """Looked at once, with enough traffic for bars."""
+    await driver.page("Dashboard")
+    await driver.says("company network")
+    for number in range(40):
+        driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
+        seen = driver.services.seconds
+        driver.app.on_dashboard_page_traffic_wanted()
+        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)

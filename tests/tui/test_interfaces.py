@@ -1,0 +1,307 @@
+"""The page of the NICs: what is known of each, whose cable moves, what the wires say, and where it stops."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from tests.tui.conftest import Shoot
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import FACTS, FakeServices
+from tests.tui.fakes_setup import nobody
+from tests.tui.layout import faults
+from wizard import app_setup
+from wizard.host.nic_watch import NicNews, What
+from wizard.host.traffic import Rate
+from wizard.plan.machine import Facts, Nic
+from wizard.services import WiresSaid
+from wizard.services_setup import Pulse
+from wizard.widgets.table import KeyedTable
+from wizard.widgets.working import Working
+
+ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
+FINE = WiresSaid(
+    True,
+    "As it should be",
+    f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
+    "None does on the cluster wire, eth1 (silent for 12 s), and the two are not one network.",
+    "",
+    answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
+)
+SWAPPED = WiresSaid(
+    False,
+    "STOP: the two NICs look swapped",
+    f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
+    "None was heard on eth0, chosen for the company network (silent for 12 s). Serving here would hand your "
+    "colleagues wrong addresses, and the network team would unplug you.",
+    "Exchange the two NICs in the plan, or the two cables, and look again.",
+    stop=True,
+    swap_helps=True,
+    answers=(("eth0", "silent 12 s"), ("eth1", "DHCP 10.77.0.1")),
+)
+IN_SWITCH = replace(SWAPPED, title="STOP: this would answer the company's DHCP", swap_helps=False)
+RATES = {
+    "eth0": tuple(Rate(n * 200_000.0, n * 40_000.0) for n in (1, 2, 5, 7, 3, 6)),
+    "eth1": tuple(Rate(0, 300) for _ in range(6)),
+}
+USB = Nic(
+    "enx00e04c680f12", 9, "ethernet", "00:e0:4c:68:0f:99", driver="r8152", vendor="Realtek", up=True, carrier=True
+)
+
+
+def news(what: What, name: str, was: str = "") -> Pulse:
+    return Pulse((NicNews(what, name, was),), RATES)
+
+
+async def watched(driver: Driver) -> FakeServices:
+    await driver.page("Interfaces")
+    await driver.until(lambda: driver.services.tell is not nobody, "somebody who watches the NICs")
+    return driver.services
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    # A sign that turns makes two pictures of one screen.
+    monkeypatch.setattr(Working, "_step", lambda _: None)
+    shape = f"{size[0]}x{size[1]}"
+    nics = (FACTS.nics[0], replace(FACTS.nics[1], carries_ssh=True), *FACTS.nics[2:])
+    async with start(FakeServices(wires=FINE, machine=replace(FACTS, nics=nics)), size=size) as driver:
+        services = await watched(driver)
+        await driver.says("As it should be")
+        services.tell(Pulse((), RATES))
+        await driver.says("1.2 Mb/s" if size[0] == 80 else "1.4 Mb/s")
+        await shoot(driver, f"interfaces-busy-{shape}")
+        assert faults(driver) == []
+        await driver.press("f3")
+        services.tell(news(What.PULLED, "eth1"))
+        await driver.says("◂ cable out")
+        await shoot(driver, f"interfaces-identify-{shape}")
+        assert faults(driver) == []
+    async with start(FakeServices(wires=SWAPPED), size=size) as driver:
+        await driver.page("Interfaces")
+        await driver.says("[ Swap them ]")
+        await shoot(driver, f"interfaces-stop-{shape}")
+        assert faults(driver) == []
+        await driver.press("c")
+        await driver.until(lambda: "[ Swap them ]" not in driver.text())
+        await shoot(driver, f"interfaces-halt-{shape}")
+        assert faults(driver) == []
+
+
+async def test_many_nics_leave_room_for_what_is_said(start: Start, shoot: Shoot) -> None:
+    many = tuple(replace(USB, name=f"enp{n}s0f1", index=20 + n, up=False, carrier=None) for n in range(14))
+    machine = replace(FACTS, nics=(*FACTS.nics, *many))
+    async with start(FakeServices(wires=FINE, machine=machine)) as driver:
+        await driver.page("Interfaces")
+        await driver.says("As it should be", "the two are not one network.", "f1 help")
+        await shoot(driver, "interfaces-many-80x24")
+        assert faults(driver) == []
+
+
+async def test_what_each_wire_answered_stands_in_its_row(start: Start) -> None:
+    async with start(FakeServices(wires=FINE)) as driver:
+        await driver.page("Interfaces")
+        await driver.says("DHCP 10.77.0.1", "silent 12 s")
+
+
+async def test_traffic_moves_without_a_key(start: Start) -> None:
+    async with start(size=(120, 40)) as driver:
+        services = await watched(driver)
+        services.tell(Pulse((), RATES))
+        await driver.says("1.4 Mb/s", "300 b/s")
+        services.tell(Pulse((), {"eth0": (*RATES["eth0"], Rate(90e6, 10e6))}))
+        await driver.says("100 Mb/s", "90 Mb/s")
+
+
+async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
+    async with start() as driver:
+        services = await watched(driver)
+        await driver.press("f3")
+        await driver.says("Pull a cable, then put it back")
+        services.tell(news(What.PULLED, "eth1"))
+        await driver.says("eth1 noticed: its cable is out.", "◂ cable out", "○ no cable")
+        services.tell(news(What.PLUGGED, "eth1"))
+        await driver.says("eth1 is the one.", "◂ cable in")
+        assert "Pull a cable," not in driver.text()
+        # It has the cursor: enter is for it.
+        await driver.press("enter")
+        assert driver.app.draft.cluster == ""
+        await driver.press("f3", "escape")
+        await driver.page("Interfaces")
+        assert "Pull a cable," not in driver.text()
+
+
+async def test_a_cable_that_moves_unasked_marks_nothing(start: Start) -> None:
+    async with start() as driver:
+        services = await watched(driver)
+        services.tell(news(What.PULLED, "eth1"))
+        await driver.says("○ no cable")
+        assert "◂" not in driver.text()
+
+
+async def test_a_nic_that_is_off_can_notice_nothing(start: Start) -> None:
+    off = replace(FACTS.nics[2], up=False, carrier=None)
+    machine = replace(FACTS, nics=(*FACTS.nics[:2], off, *FACTS.nics[3:]))
+    async with start(FakeServices(machine=machine)) as driver:
+        await driver.page("Interfaces")
+        await driver.press("f3")
+        await driver.says("Off, and so notices nothing: eth1.", "sudo ip link set eth1 up")
+
+
+async def test_a_nic_that_is_plugged_in_appears_and_has_the_cursor(start: Start) -> None:
+    async with start() as driver:
+        services = await watched(driver)
+        services.machine = replace(FACTS, nics=(*FACTS.nics, USB))
+        # First as the kernel calls it, then as udev does.
+        services.tell(news(What.CAME, "eth2"))
+        services.tell(news(What.RENAMED, USB.name, "eth2"))
+        await driver.says("enx00e04c680f12 was plugged in. enter gives it a role.", "r8152")
+        assert driver.app.screen.query_one(KeyedTable).current == USB.name
+        services.machine = FACTS
+        services.tell(news(What.WENT, USB.name))
+        await driver.says("enx00e04c680f12 is gone: it was unplugged.")
+        assert driver.app.screen.query_one(KeyedTable).row_count == len(FACTS.nics)
+
+
+async def test_a_chosen_nic_that_goes_is_missed(start: Start) -> None:
+    async with start() as driver:
+        services = await watched(driver)
+        services.machine = replace(FACTS, nics=(*FACTS.nics[:2], *FACTS.nics[3:]))
+        services.tell(news(What.WENT, "eth1"))
+        await driver.says("eth1 is gone: it was unplugged. It was chosen:", 'This machine has no NIC "eth1"')
+
+
+async def test_enter_takes_nothing_from_others_while_a_role_is_free(start: Start) -> None:
+    async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics, USB)))) as driver:
+        await driver.page("Interfaces")
+        await driver.press("down", "enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "")
+        await driver.press("down", "enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
+
+
+async def test_a_moved_cable_has_the_wires_asked_anew(start: Start) -> None:
+    async with start(FakeServices(wires=FINE)) as driver:
+        services = await watched(driver)
+        await driver.says("As it should be")
+        services.wires = SWAPPED
+        services.tell(news(What.MOVED, "eth1"))
+        await driver.says("STOP: the two NICs look swapped", "[ Swap them ]")
+        # Somebody puts the cables right while the dialog stands there.
+        services.wires = FINE
+        services.tell(news(What.MOVED, "eth1"))
+        await driver.says("As it should be")
+        assert "[ Swap them ]" not in driver.text()
+
+
+async def test_what_the_wires_said_before_a_cable_moved_is_not_left_standing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_setup, "SETTLE_S", 3600)
+    async with start(FakeServices(wires=FINE)) as driver:
+        services = await watched(driver)
+        await driver.says("As it should be")
+        services.tell(news(What.PULLED, "docker0"))
+        services.tell(news(What.PULLED, "eth1"))
+        await driver.says("○ no cable")
+        assert "As it should be" not in driver.text()
+
+
+async def test_a_foreign_server_on_the_clusters_wire_cannot_be_waved_through(start: Start) -> None:
+    async with start(FakeServices(wires=IN_SWITCH)) as driver:
+        await driver.page("Interfaces")
+        for _ in range(3):
+            await driver.says("STOP: this would answer", "10.77.0.1 (00:1b:21:3c:9d:10) offered", "unplug you")
+            assert "[ Swap them ]" not in driver.text()
+            await driver.press("s")
+            assert driver.app.draft.cluster == "eth1"
+            await driver.press("escape")
+            await driver.until(lambda: "[ Look again ]" not in driver.text())
+            assert "─ Interfaces ─" in driver.text()
+            await driver.press("ctrl+n")
+        driver.services.wires = FINE
+        await driver.press("l")
+        await driver.says("As it should be")
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+
+
+async def test_swapped_nics_are_exchanged_with_one_key(start: Start) -> None:
+    class Wired(FakeServices):
+        def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+            return SWAPPED if cluster == "eth1" else FINE
+
+    async with start(Wired()) as driver:
+        await driver.page("Interfaces")
+        await driver.says("[ Swap them ]")
+        await driver.press("enter")
+        await driver.says("As it should be")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "eth0")
+
+
+async def test_a_machine_with_one_socket_is_told_what_it_lacks(start: Start) -> None:
+    machine = replace(FACTS, nics=(*FACTS.nics[:2], *FACTS.nics[3:]))
+    async with start(FakeServices(machine=machine), plan=None) as driver:
+        services = await watched(driver)
+        await driver.says("A gateway needs two cables. Plug a USB adapter in")
+        services.machine = replace(machine, nics=(*machine.nics, USB))
+        services.tell(news(What.CAME, USB.name))
+        await driver.says("enter gives it a role.")
+        await driver.press("enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
+        assert "A gateway needs two cables." not in driver.text()
+
+
+async def test_a_hostile_name_in_the_news_steers_nothing(start: Start) -> None:
+    evil = "\x1b]0;pwned\x07[/foo]\u202e"
+    async with start() as driver:
+        services = await watched(driver)
+        await driver.press("f3")
+        for what in What:
+            services.tell(news(what, evil, evil))
+            await driver.pilot.pause()
+            assert not set(driver.text()) & set("\x1b\x07\u202e")
+        await driver.says("[/foo]")
+
+
+async def test_who_may_not_ask_the_wires_is_told_when_they_are(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.says("The wires themselves are asked when you apply.")
+
+
+async def test_the_watch_ends_with_the_page(start: Start) -> None:
+    stops: list[threading.Event] = []
+
+    class Watched(FakeServices):
+        def watch_nics(self, stop: threading.Event, tell: object) -> None:
+            stops.append(stop)
+
+    async with start(Watched()) as driver:
+        await driver.page("Interfaces")
+        await driver.until(lambda: stops)
+        assert not stops[0].is_set()
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+        assert stops[0].is_set()
+
+
+async def test_the_watch_ends_with_the_app_however_it_ends(start: Start) -> None:
+    stops: list[threading.Event] = []
+
+    class Watched(FakeServices):
+        def watch_nics(self, stop: threading.Event, tell: object) -> None:
+            stops.append(stop)
+            stop.wait(60)
+
+    async with start(Watched()) as driver:
+        await driver.page("Interfaces")
+        await driver.until(lambda: stops)
+        driver.app.exit()
+    assert stops[0].is_set()
+
+
+def test_an_empty_machine_is_no_defect() -> None:
+    assert app_setup.felt(Facts(), (NicNews(What.WENT, "eth0"),)) == Facts()

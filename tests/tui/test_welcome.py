@@ -1,0 +1,159 @@
+"""The first page: what was found, what is missing, what is in the way, and the ways on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from netaddr import IPNetwork
+
+from tests.tui.conftest import Shoot
+from tests.tui.driver import Start
+from tests.tui.fakes import ABSENT, APPLIED, FACTS, FakeServices
+from tests.tui.fakes_setup import DEBIAN
+from tests.tui.layout import faults
+from wizard.plan.draft import dump, first_draft
+from wizard.plan.machine import Facts, Listener, Nic, Route
+
+TROUBLED = replace(
+    FACTS,
+    nics=(*FACTS.nics, Nic("tun0", 7, "tunnel", up=True, carrier=True)),
+    routes=(*FACTS.routes, Route(IPNetwork("10.8.0.0/16"), "tun0"), Route(IPNetwork("192.168.0.0/16"), "tun0")),
+    listeners=(
+        Listener("udp", "::", 67, "dnsmasq", 812),
+        Listener("udp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
+        Listener("tcp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
+        Listener("udp", "::", 53, "", None),
+    ),
+    firewalls=("docker", "ufw"),
+    missing_tools=("ifup",),
+)
+INTERRUPTED = replace(ABSENT, state="interrupted", reason="a run was cut off: 'ciao-wizard rollback' takes it back")
+
+
+def troubled() -> FakeServices:
+    return FakeServices(machine=TROUBLED, around=replace(DEBIAN, missing=("dnsmasq", "setpriv"), root=False))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -> None:
+    shape = f"{size[0]}x{size[1]}"
+    async with start(size=size) as driver:
+        await driver.says("all that an apply needs are here")
+        await shoot(driver, f"welcome-{shape}")
+        assert faults(driver) == []
+    async with start(troubled(), size=size) as driver:
+        await driver.says("sudo apt install")
+        await shoot(driver, f"welcome-troubled-{shape}")
+        assert faults(driver) == []
+
+
+async def test_one_key_goes_on(start: Start) -> None:
+    for key in ("enter", "ctrl+n"):
+        async with start() as driver:
+            await driver.says("Debian GNU/Linux 12", "all that an apply needs are here", "nothing is applied here")
+            await driver.press(key)
+            await driver.page("Interfaces")
+            await driver.press("escape")
+            await driver.page("Welcome")
+
+
+async def test_what_is_missing_comes_with_its_command(start: Start) -> None:
+    async with start(troubled()) as driver:
+        await driver.says("dnsmasq, ifup, setpriv", "sudo apt install dnsmasq-base ifupdown util-linux")
+        await driver.says("a plain user")
+
+
+async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -> None:
+    async with start(troubled(), size=(100, 30)) as driver:
+        await driver.says("dnsmasq (pid 812) serves DHCP on every NIC (port 67)", "sudo systemctl stop dnsmasq")
+        await driver.says("another program serves DNS on every NIC (port 53)", "sudo ss -lntup 'sport = :53'")
+        await driver.says("systemd-resolve (pid 300) serves 127.0.0.53%lo alone; not in the way")
+        await driver.says("tun0 to 10.8.0.0/16, 192.168.0.0/16", "Docker, ufw")
+
+
+async def test_what_was_cut_off_is_taken_back_with_one_key(start: Start) -> None:
+    async with start(FakeServices(state=INTERRUPTED)) as driver:
+        await driver.says("A change was cut off half-way.", "enter take it back", "s set up anew", "r reset")
+        driver.services.state = ABSENT
+        await driver.press("enter")
+        await driver.says("nothing is applied here", "enter begin")
+        assert driver.services.did == ["rollback"]
+
+
+async def test_what_was_cut_off_keeps_nobody_from_planning(start: Start) -> None:
+    async with start(FakeServices(state=INTERRUPTED)) as driver:
+        await driver.says("A change was cut off half-way.")
+        await driver.press("s")
+        await driver.page("Interfaces")
+        await driver.press("escape")
+        await driver.page("Welcome")
+        await driver.press("r")
+        await driver.page("Reset")
+
+
+async def test_what_is_in_force_can_be_welcomed_too(start: Start, sample: str) -> None:
+    state = replace(APPLIED, healthy=False, drift=("/etc/ciao-wizard/nat.sh was changed", "another"))
+    async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
+        await driver.page("Dashboard")
+        driver.app._go("welcome")
+        await driver.says("in force, and something is wrong", "nat.sh was changed (and 1 more)", "enter dashboard")
+        await driver.press("enter")
+        await driver.page("Dashboard")
+
+
+async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
+    state = replace(APPLIED, state="tripped", healthy=False, reason="10.77.0.1 answered DHCP on eth1")
+    async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
+        await driver.page("Dashboard")
+        driver.app._go("welcome")
+        await driver.says("the guard has stopped the gateway: 10.77.0.1 answered DHCP on eth1")
+
+
+async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
+    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    async with start(FakeServices(drafts={"draft": left}), plan=None) as driver:
+        await driver.says("Go on where you left off?", "what you typed until", "enter go on with the draft")
+        assert driver.services.drafts == {"draft": left}
+        await driver.press("enter")
+        await driver.page("Interfaces")
+        assert driver.app.draft.domain == "other.lan"
+
+
+async def test_a_draft_is_not_lost_over_something_cut_off(start: Start) -> None:
+    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    async with start(FakeServices(state=INTERRUPTED, drafts={"draft": left}), plan=None) as driver:
+        await driver.says("A change was cut off half-way.", "what you typed until")
+        await driver.press("s")
+        await driver.page("Interfaces")
+        assert driver.app.draft.domain == "other.lan"
+
+
+async def test_looking_again_loses_nothing_that_was_typed(start: Start) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("f4", "escape")
+        await driver.page("Welcome")
+        assert driver.app.draft.cluster == "eth0"
+        driver.services.machine = replace(FACTS, system="Another system")
+        await driver.press("ctrl+r")
+        await driver.says("Another system", "enter begin")
+        assert "Go on where you left off?" not in driver.text()
+        await driver.press("enter")
+        await driver.page("Interfaces")
+        assert driver.app.draft.cluster == "eth0"
+
+
+async def test_hostile_words_steer_nothing(start: Start) -> None:
+    evil = "\x1b]0;pwned\x07[/foo]\u202e"
+    machine = Facts(
+        nics=(replace(FACTS.nics[1], name=evil, usable_name=False),),
+        listeners=(Listener("udp", "::", 67, evil, 1),),
+        host_name=evil,
+        system=evil,
+    )
+    state = replace(ABSENT, state="interrupted", reason=evil)
+    async with start(FakeServices(machine=machine, state=state, around=replace(DEBIAN, missing=(evil,)))) as driver:
+        await driver.says("A change was cut off")
+        assert not set(driver.text()) & set("\x1b\x07\u202e")
+        assert "[/foo]" in driver.text()

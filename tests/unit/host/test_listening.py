@@ -1,0 +1,102 @@
+"""Who asks for an address, byte by byte; and the ear that runs as a program of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wizard.host.dhcp_packet import build_discover, parse_request
+from wizard.host.listening import Heard, heard_from, heard_in
+from wizard.plan.findings import WizardError
+from wizard.services_nodes import listen_by
+
+MAC = bytes.fromhex("c03fd567a201")
+DISCOVER = build_discover(MAC, 7, 0, "nuc-05")
+OPTIONS_AT = 14 + 20 + 8 + 240
+
+
+def with_options(options: bytes) -> bytes:
+    return DISCOVER[:OPTIONS_AT] + options.ljust(len(DISCOVER) - OPTIONS_AT, b"\0")
+
+
+def test_a_discover_says_who_asks() -> None:
+    assert heard_in(DISCOVER) == Heard("c0:3f:d5:67:a2:01", "nuc-05")
+
+
+def test_a_request_says_what_it_would_like_and_which_firmware_asks() -> None:
+    options = b"\x35\x01\x03" + b"\x32\x04\xc0\xa8\x00\x68" + b"\x3c\x09PXEClient" + b"\xff"
+    asked = parse_request(with_options(options))
+    assert asked is not None
+    assert (asked.kind, asked.wanted_ip, asked.vendor_class) == ("request", "192.168.0.104", "PXEClient")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [b"\x35\x01\x02\xff", b"\x35\x01\x07\xff", b"\x35\x02\x01\x01\xff", b"\xff", b"\x0c\xff"],
+    ids=["an offer", "a release", "a type of two bytes", "nothing", "cut short"],
+)
+def test_what_asks_for_nothing_is_passed_over(options: bytes) -> None:
+    assert heard_in(with_options(options)) is None
+
+
+def test_a_tagged_frame_and_a_group_of_machines_are_passed_over() -> None:
+    tagged = DISCOVER[:12] + bytes.fromhex("81000064") + DISCOVER[12:]
+    assert heard_in(tagged) is None
+    assert heard_in(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
+    assert heard_in(build_discover(bytes(6), 7, 0)) is None
+
+
+def test_a_hostile_name_is_fit_to_be_shown() -> None:
+    evil = b"\x1b]0;pwned\x07[red]\xe2\x80\xae\xff\n"
+    heard = heard_in(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
+    assert heard is not None
+    assert heard.host_name.isprintable()
+    assert "\x1b" not in heard.host_name
+
+
+@given(st.binary(max_size=700), st.integers(0, 600))
+@example(b"", 0)
+def test_no_frame_raises(noise: bytes, at: int) -> None:
+    heard_in(noise)
+    heard_in(DISCOVER[:at] + noise)
+
+
+def test_what_the_program_says_is_read_back() -> None:
+    line = '{"heard": [{"mac": "c0:3f:d5:67:a2:01", "host_name": "x", "vendor_class": "", "wanted_ip": ""}]}'
+    assert heard_from(line) == (Heard("c0:3f:d5:67:a2:01", "x"),)
+    with pytest.raises(WizardError, match="eth1 is down"):
+        heard_from('{"error": "eth1 is down", "remedy": "Raise it."}')
+
+
+@pytest.mark.parametrize("line", ["", "sudo: a password is required", "[]", '{"heard": [{}]}', '{"heard": 7}', "7"])
+def test_what_the_program_does_not_say_ends_the_listening(line: str) -> None:
+    with pytest.raises(WizardError, match="listening ended"):
+        heard_from(line)
+
+
+def program(text: str) -> list[str]:
+    return [sys.executable, "-c", text]
+
+
+def test_another_process_is_heard_until_it_is_told_to_end() -> None:
+    line = json.dumps({"heard": [{"mac": "c0:3f:d5:67:a2:01"}]})
+    stop, heard = threading.Event(), []
+
+    def tell(machines: tuple[Heard, ...]) -> None:
+        heard.extend(machines)
+        if len(heard) == 3:
+            stop.set()
+
+    # Ends by itself only with its standard input, as the real one does.
+    listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, tell)
+    assert heard == [Heard("c0:3f:d5:67:a2:01")] * 3
+
+
+def test_a_process_that_ends_by_itself_says_why() -> None:
+    with pytest.raises(WizardError, match="sudo: no"):
+        listen_by(program("import sys; print('sudo: no', file=sys.stderr)"), threading.Event(), lambda _: None)

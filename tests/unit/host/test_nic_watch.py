@@ -1,0 +1,70 @@
+"""NICs that come, go and feel their cables. The kernel's own news are in tests/lab/test_identify.py."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from wizard.host import nic_watch
+from wizard.host.link import Link
+from wizard.host.nic_watch import NicNews, NicWatch, What, compare
+from wizard.plan.findings import WizardError
+
+ETH = Link(3, "eth1", b"\0" * 6, True, True, True, False, 4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "what"),
+    [
+        (None, ETH, What.CAME),
+        (ETH, None, What.WENT),
+        (ETH, replace(ETH, carrier=False, changes=5), What.PULLED),
+        (replace(ETH, carrier=False), replace(ETH, changes=5), What.PLUGGED),
+        # Out and in, or in and out, between two looks.
+        (ETH, replace(ETH, changes=6), What.MOVED),
+        (replace(ETH, carrier=False), replace(ETH, carrier=False, changes=6), What.PULLED),
+        # Set up or down by somebody: no cable has moved.
+        (ETH, replace(ETH, up=False, carrier=False, changes=5), What.SWITCHED),
+        (replace(ETH, up=False, carrier=False), replace(ETH, changes=5), What.SWITCHED),
+    ],
+)
+def test_what_has_happened(before: Link | None, now: Link | None, what: What) -> None:
+    (news,) = compare(before, now)
+    assert news == NicNews(what, "eth1")
+    assert news.of_cable == (what in (What.PULLED, What.PLUGGED, What.MOVED))
+
+
+def test_nothing_new_is_no_news() -> None:
+    assert list(compare(ETH, replace(ETH, mac=b"\1" * 6, dormant=True))) == []
+    assert list(compare(None, None)) == []
+
+
+def test_a_renamed_nic_is_still_the_one() -> None:
+    assert list(compare(ETH, replace(ETH, name="lan0", carrier=False, changes=5))) == [
+        NicNews(What.RENAMED, "lan0", "eth1"),
+        NicNews(What.PULLED, "lan0"),
+    ]
+
+
+def test_a_name_that_is_code_comes_escaped() -> None:
+    (news,) = compare(None, replace(ETH, name="a;reboot\x1b"))
+    assert "\x1b" not in news.name
+
+
+def test_a_kernel_that_tells_nothing_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(nic_watch.socket, "socket", refuse)
+    with pytest.raises(WizardError, match="does not tell of its NICs"):
+        NicWatch()
+
+
+def test_a_quiet_machine_is_waited_for_no_longer_than_asked() -> None:
+    watch = NicWatch()
+    try:
+        assert watch.look(0) == ()
+    finally:
+        watch.close()

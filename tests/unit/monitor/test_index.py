@@ -1,0 +1,110 @@
+"""The rows as somebody wants to see them, kept up row by row."""
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
+from wizard.monitor.index import BULK, ORDERS, Index, Wanted, contains
+from wizard.monitor.leases import Row
+from wizard.monitor.live import row_id
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def row(mac: str, ip: str, **more: Any) -> Row:
+    values: dict[str, Any] = {
+        "mac": mac,
+        "ip": ip,
+        "hostname": "",
+        "name": "",
+        "role": "",
+        "expires": None,
+        "kind": "node",
+        "state": "leased",
+        "reachable": True,
+        "vendor": "",
+        "reason": "",
+    }
+    return Row(**{**values, **more})
+
+
+def made(number: int, chance: random.Random) -> Row:
+    ip = f"10.0.{number >> 8}.{number & 255}"
+    return row(
+        f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}",
+        ip,
+        name=chance.choice(["", "a", "B", "compute1"]),
+        kind=chance.choice(["node", "vm", "stranger"]),
+        state=chance.choice(["leased", "missing", "ignored", "wrong-address"]),
+        reachable=chance.choice([True, False, None]),
+        expires=chance.choice([None, NOW + timedelta(seconds=chance.randrange(9999))]),
+        alarms=chance.choice([(), ("one-mac",)]),
+    )
+
+
+@given(st.integers(0, 10**6), st.sampled_from(ORDERS), st.booleans(), st.sampled_from(["", "compute", "node leased"]))
+def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down: bool, text: str) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    wanted = Wanted(order, down, text)
+    slow, there = Index(), {}
+    slow.shown(wanted)
+    for _ in range(60):
+        one = made(chance.randrange(12), chance)
+        if row_id(one) in there and chance.random() < 0.3:
+            slow.take([], [there.pop(row_id(one))])
+        else:
+            there[row_id(one)] = one
+            slow.take([one])
+    quick = Index()
+    quick.take(there.values())
+    assert list(slow.shown()) == list(quick.shown(wanted))
+    assert {which: n for which, n in slow.counts.items() if n} == dict(quick.counts)
+    for place, each in enumerate(slow.shown()):
+        assert slow.shown()[place] == each
+        assert slow.shown().place_of(row_id(each)) == place
+
+
+def test_in_the_plan_s_order_nodes_stand_first_and_as_in_the_plan(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.leases((STRANGER, "192.168.0.99"), (CNCI, "192.168.0.65"), (COMPUTE, "192.168.0.104"))
+    view = world.monitor.look()
+    index = Index()
+    index.take(view.fresh, view.gone, world.monitor.numbers)
+    assert [each.mac for each in index.shown()] == [each.mac for each in world.monitor.rows]
+    assert [each.mac for each in index.shown()][:2] == [CONTROLLER, COMPUTE]
+
+
+def test_what_was_shown_stays_as_it_was() -> None:
+    index = Index()
+    one = row(CONTROLLER, "10.0.0.1", name="one")
+    index.take([one])
+    before = index.shown()
+    assert index.shown() is before
+    index.take([replace(one, name="two")])
+    assert [each.name for each in before] == ["one"]
+    assert [each.name for each in index.shown()] == ["two"]
+    assert before.place_of(("nobody", "")) is None
+
+
+def test_many_at_once_and_many_gone() -> None:
+    chance = random.Random(3)  # noqa: S311
+    many = [made(number, chance) for number in range(BULK + 50)]
+    index = Index()
+    index.take(many)
+    assert len(index.shown()) == len(many)
+    index.take([], many[10:])
+    assert len(index.shown(Wanted("MAC"))) == 10
+    assert sum(index.counts[kind] for kind in ("node", "vm", "stranger")) == 10
+
+
+def test_all_words_must_be_there_in_whatever_order() -> None:
+    one = row(CNCI, "192.168.0.65", kind="vm", hostname="CNCI-7", vendor="Elitegroup", state="leased", reachable=False)
+    assert contains(one, ["silent", "elite", "cnci-7", "0.65"])
+    assert not contains(one, ["cnci-7", "missing"])
+    assert contains(one, [])

@@ -1,0 +1,143 @@
+"""The gateway and its crowd between two looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import pytest
+from netaddr import IPNetwork
+
+from wizard.deploy.status import Status
+from wizard.deploy.verify import Check
+from wizard.monitor import overview
+from wizard.monitor.crowd import MOST_NAMED, crowd_of
+from wizard.monitor.leases import Row
+from wizard.monitor.overview import Overview, RowsWatch, corporate_side, news
+from wizard.plan.machine import Address, Nic, Route
+
+AT = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+FINE = Status("applied", True, "/etc/ciao-wizard/gateway.toml", None, (Check("rules", True, "as rendered"),), ())
+
+
+def row(number: int, **more: object) -> Row:
+    values: dict[str, object] = {
+        "mac": f"b8:ae:ed:00:{number // 256:02x}:{number % 256:02x}",
+        "ip": f"192.168.0.{number % 250}",
+        "hostname": "",
+        "name": f"node{number}",
+        "role": "compute",
+        "expires": None,
+        "kind": "node",
+        "state": "leased",
+        "reachable": True,
+        "vendor": "",
+        "reason": "",
+    }
+    return Row(**{**values, **more})  # type: ignore[arg-type]
+
+
+def test_of_the_first_look_there_is_no_news() -> None:
+    assert news(None, Overview(AT, FINE, rows=(row(1),))) == ()
+
+
+def test_news_of_machines_and_of_the_gateway() -> None:
+    broken = replace(FINE, checks=(Check("rules", False, "not loaded"),), drift=("nat.sh was changed",))
+    before = Overview(AT, FINE, rows=(row(1), row(2)))
+    after = Overview(AT, broken, rows=(row(1, reachable=False), row(2), row(3, kind="vm", name="", hostname="cnci")))
+    told = [(event.kind, event.name, event.words) for event in news(before, after)]
+    assert ("failed", "rules", "not loaded") in told
+    assert ("drift", "", "nat.sh was changed") in told
+    assert ("left", "node1", "answers at 192.168.0.1 no longer") in told
+    assert ("came", "cnci", "came and has 192.168.0.3") in told
+    assert len(told) == 4
+    assert [event.kind for event in news(after, replace_rows(before))] == ["mended", "came", "left"]
+
+
+def replace_rows(seen: Overview) -> Overview:
+    return Overview(seen.at, seen.status, seen.plan, seen.rows)
+
+
+def test_a_trip_is_news() -> None:
+    tripped = replace(FINE, state="tripped", reason="a foreign server answers")
+    (told,) = news(Overview(AT, FINE), Overview(AT, tripped))
+    assert (told.name, told.words) == ("gateway", "stopped: a foreign server answers")
+
+
+def test_a_check_that_could_not_be_made_is_no_news() -> None:
+    blind = replace(FINE, checks=(Check("rules", None, "needs root to see"),))
+    assert news(Overview(AT, FINE), Overview(AT, blind)) == ()
+    assert news(Overview(AT, blind), Overview(AT, FINE)) == ()
+
+
+def test_a_node_counts_once_and_its_alarm_counts() -> None:
+    crowd = crowd_of(
+        (
+            row(1, role="controller"),
+            row(2, reachable=None),
+            row(3, reachable=False),
+            row(4, state="missing", reachable=None),
+            row(5),
+            row(5, state="wrong-address", reason="a second lease", alarms=("one-mac",)),
+            row(6, kind="vm", name="", reachable=False),
+            row(7, kind="vm", name="", ip=""),
+            row(8, kind="stranger", name="", state="ignored"),
+        )
+    )
+    assert (crowd.count, crowd.here, crowd.troubled) == (5, 2, 3)
+    assert crowd.roles == (("controller", 1, 1), ("compute", 1, 4))
+    assert [(machine.name, machine.state, machine.note) for machine in crowd.trouble] == [
+        ("node5", "wrong", "a second lease"),
+        ("node3", "unseen", "silent"),
+        ("node4", "unseen", "missing"),
+    ]
+    assert (len(crowd.vms), crowd.vms_here) == (1, 0)
+
+
+def test_a_node_that_answers_without_a_lease_is_there() -> None:
+    crowd = crowd_of((row(1, state="missing", reachable=True),))
+    assert (crowd.here, crowd.troubled, crowd.first[0].note) == (1, 0, "no lease")
+
+
+def test_no_more_are_named_than_a_screen_has_room_for() -> None:
+    crowd = crowd_of(row(number, reachable=number % 2 == 0) for number in range(1000))
+    assert (len(crowd.first), len(crowd.trouble), crowd.troubled) == (MOST_NAMED, MOST_NAMED, 500)
+
+
+def test_the_corporate_side_is_that_of_the_plans_nic() -> None:
+    eth0 = Nic("eth0", 2, "ethernet", addresses=(Address(IPNetwork("10.77.0.98/24")),))
+    routes = (Route(IPNetwork("0.0.0.0/0"), "tun0", "10.8.0.1"), Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"))
+    assert corporate_side("eth0", [eth0], routes) == ("10.77.0.98", "10.77.0.1")
+    assert corporate_side("eth7", [eth0], routes) == ("", "")
+
+
+def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting:
+        made: ClassVar[list[Counting]] = []
+
+        def __init__(self) -> None:
+            self.looks = 0
+            self.closed = False
+            self.made.append(self)
+
+        @property
+        def rows(self) -> tuple[Row, ...]:
+            return (row(self.looks),)
+
+        def look(self) -> None:
+            assert not self.closed
+            self.looks += 1
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(overview, "Monitor", Counting)
+    monkeypatch.setattr(overview, "ANSWERS_WITHIN_S", 0)
+    watch = RowsWatch()
+    assert watch.rows()[0].name == "node2"
+    assert watch.rows()[0].name == "node4"
+    # Answers from long ago are none from now.
+    monkeypatch.setattr(overview, "STALE_S", -1)
+    assert watch.rows()[0].name == "node2"
+    assert [each.closed for each in Counting.made] == [True, False]

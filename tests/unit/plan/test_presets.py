@@ -1,0 +1,49 @@
+"""Ports that come in sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from wizard.plan.draft import Draft, ForwardText, NodeText
+from wizard.plan.machine import Facts, Listener
+from wizard.plan.presets import PRESETS, offers, what_is
+
+NODES = (NodeText("compute", "c1"), NodeText("network, controller", "head"), NodeText("controller", "other"))
+BY_NAME = {preset.name: preset for preset in PRESETS}
+
+
+def test_the_ports_of_each_set() -> None:
+    assert {name: {port.port for port in preset.ports} for name, preset in BY_NAME.items()} == {
+        "ciao": {8889, 35357, 5000},
+        "ciao 2017": {8889, 8774, 8776, 9292, 35357, 5000, 443},
+        "OpenStack": {80, 443, 6080, 5000, 8774, 9696, 9292, 8776, 8778},
+        "k3s": {6443, 80, 443},
+        "Proxmox": {8006, 3128},
+        "Talos": {50000, 6443},
+    }
+
+
+def test_nothing_that_must_stay_inside_is_in_a_set() -> None:
+    assert {port.port for each in PRESETS for port in each.ports}.isdisjoint({22, 53, 67, 68, 8888, 50001})
+
+
+def test_a_port_leads_to_the_controller_by_its_name() -> None:
+    found = offers(BY_NAME["k3s"], Draft(nodes=NODES), None)
+    assert {offer.forward for offer in found} == {ForwardText(port, "head") for port in ("6443", "80", "443")}
+    assert not any(offer.against for offer in found)
+
+
+def test_what_is_against_a_port_is_said() -> None:
+    draft = Draft(corporate="eth0", cluster="eth1", cidr="192.168.0.0/24", forwards=(ForwardText("8889", "x"),))
+    facts = Facts(listeners=(Listener("tcp", "*", 5000, "registry", 9), Listener("udp", "*", 35357, "other", 8)))
+    against = {offer.forward.port: (offer.there, offer.against) for offer in offers(BY_NAME["ciao"], draft, facts)}
+    assert against["8889"] == (True, "it leads to x already")
+    assert against["35357"] == (False, "")
+    assert against["5000"][1].startswith('A program ("registry", process 9) listens on TCP port 5000')
+
+
+@pytest.mark.parametrize(
+    ("port", "what"), [("8006", "Proxmox web interface and API"), ("22", "SSH"), ("1", ""), ("x", ""), ("9" * 5000, "")]
+)
+def test_what_a_port_is(port: str, what: str) -> None:
+    assert what_is(port) == what

@@ -1,0 +1,130 @@
+"""What there is to say of a machine before anything is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from netaddr import IPNetwork
+
+from wizard.plan.machine import Facts, Listener, Nic, Route
+from wizard.plan.welcome import INSTALLERS, Line, about, earlier, in_the_way, missing
+
+PLAIN = Facts(
+    nics=(
+        Nic("eth0", 2, "ethernet", up=True, carrier=True, default_route=True, carries_ssh=True),
+        Nic("eth1", 3, "ethernet", up=True, carrier=False),
+    ),
+    network_managers=("ifupdown",),
+    system="Debian GNU/Linux 12",
+)
+
+
+def said(lines: tuple[Line, ...], label: str) -> str:
+    return next(line.text for line in lines if line.label == label)
+
+
+def test_a_machine_in_a_few_lines() -> None:
+    lines = about(PLAIN, root=True)
+    assert said(lines, "NICs") == "2 wired (1 with a link), default route over eth0"
+    assert said(lines, "Network") == "ifupdown"
+    assert said(lines, "You are") == "root; here over SSH, by way of eth0"
+    assert all(line.label != "VPN" for line in lines)
+
+
+def test_a_machine_of_which_little_is_known() -> None:
+    lines = about(Facts(), root=False)
+    assert said(lines, "System") == "not known"
+    assert said(lines, "Network") == "no network manager that is known"
+    assert said(lines, "NICs") == "none that a cable can be in, no default route"
+    assert "only root sees" in said(lines, "Firewalls")
+
+
+def test_managers_firewalls_and_vpns_are_named() -> None:
+    tunnel = Nic("wg0", 9, "tunnel", up=True, carrier=True)
+    down = Nic("tun7", 10, "tunnel")
+    facts = replace(
+        PLAIN,
+        nics=(*PLAIN.nics, tunnel, down),
+        network_managers=("ifupdown", "NetworkManager", "networkd"),
+        firewalls=("docker", "nftables"),
+        routes=tuple(Route(IPNetwork(f"10.{n}.0.0/16"), "wg0") for n in range(4)),
+    )
+    lines = about(facts, root=True)
+    assert said(lines, "Network") == "ifupdown, beside NetworkManager and systemd-networkd"
+    assert said(lines, "Firewalls") == "Docker, nftables rules: their rules stay as they are"
+    assert said(lines, "VPN") == "wg0 to 10.0.0.0/16, 10.1.0.0/16 and 2 more"
+    over = replace(facts, routes=(Route(IPNetwork("0.0.0.0/1"), "wg0"), Route(IPNetwork("128.0.0.0/1"), "wg0")))
+    assert said(about(over, root=True), "VPN") == "wg0, with the default route"
+
+
+@pytest.mark.parametrize(
+    ("manager", "root", "command"),
+    [
+        ("apt-get", False, "sudo apt install dnsmasq-base iproute2 nftables util-linux"),
+        ("apt-get", True, "apt install dnsmasq-base iproute2 nftables util-linux"),
+        ("dnf", False, "sudo dnf install dnsmasq iproute nftables util-linux"),
+        ("pacman", False, "sudo pacman -S dnsmasq iproute2 nftables util-linux"),
+    ],
+)
+def test_each_system_is_told_its_own_command(manager: str, root: bool, command: str) -> None:
+    (line,) = missing(["nft", "dnsmasq", "setpriv", "unshare", "ss", "ip"], INSTALLERS[manager], root)
+    assert (line.sign, line.remedy) == ("✗", command)
+
+
+def test_nothing_missing_is_said_as_well() -> None:
+    (line,) = missing((), None, root=True)
+    assert line.sign == "✓"
+    (line,) = missing(("nft",), None, root=True)
+    assert line.remedy == "Install them with the package manager of this system."
+
+
+def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
+    facts = replace(
+        PLAIN,
+        listeners=(
+            Listener("udp", "*", 67, "dhcpd", 5),
+            Listener("udp", "192.168.122.1", 53, "dnsmasq", 9),
+            Listener("udp", "0.0.0.0", 67, "dnsmasq", 9, "virbr0"),  # noqa: S104 - as the kernel shows it
+            Listener("tcp", "::", 67, "a web server", 11),
+            Listener("tcp", "::", 8080, "another", 12),
+        ),
+    )
+    blocked, beside = in_the_way(facts)
+    assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl stop isc-dhcp-server")
+    assert blocked.text == "dhcpd (pid 5) serves DHCP on every NIC (port 67)"
+    assert (beside.sign, "not in the way" in beside.text) == ("·", True)
+    assert beside.text.startswith("dnsmasq (pid 9) serves 192.168.122.1, ")
+
+
+def test_our_own_gateway_is_in_nobodys_way() -> None:
+    listeners = (Listener("udp", "::", 67, "dnsmasq", 812), Listener("udp", "192.168.0.200", 53, "", None))
+    facts = replace(PLAIN, listeners=listeners, our_pids=frozenset({812}), applied_cluster="eth1")
+    (line,) = in_the_way(facts)
+    assert line.sign == "✓"
+
+
+def test_one_program_is_told_of_once() -> None:
+    listeners = tuple(Listener(p, a, 53, "named", 7) for p in ("udp", "tcp") for a in ("::", "*"))
+    assert len(in_the_way(replace(PLAIN, listeners=listeners))) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "healthy", "sign", "words"),
+    [
+        ("absent", False, "✓", "nothing is applied"),
+        ("applied", True, "✓", "in force and healthy"),
+        ("applied", False, "✗", "something is wrong"),
+        ("tripped", False, "✗", "a foreign server"),
+        ("interrupted", False, "✗", "taken back"),
+        ("pending", False, "!", "a foreign server"),
+    ],
+)
+def test_what_an_earlier_run_left(state: str, healthy: bool, sign: str, words: str) -> None:
+    first, *more = earlier(state, healthy, (), "a foreign server")
+    assert (first.sign, more) == (sign, [])
+    assert words in first.text
+
+
+def test_drift_is_counted() -> None:
+    assert earlier("applied", False, ("one was changed", "two", "three"), "")[1].text == "one was changed (and 2 more)"

@@ -1,0 +1,98 @@
+"""What the app does for the pages in the middle of the set-up: nodes, forwards, review, apply."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from wizard.widgets.speaking import SpeakingApp
+
+if TYPE_CHECKING:
+    import threading
+
+    from wizard.deploy.preview import Coming
+    from wizard.host.listening import Heard
+    from wizard.plan.findings import WizardError
+    from wizard.plan.judge import Judgement
+    from wizard.screens.apply import ApplyPage
+    from wizard.screens.node_dialogs import PasteDialog
+    from wizard.screens.nodes import NodesPage
+    from wizard.screens.review import ReviewPage
+    from wizard.widgets.page import StepPage
+
+# A thread that computes hands over to the screen's this often; Python's own 5 ms add up to a wait at the keys.
+_SWITCH_S = 0.001
+
+
+class NodesPages(SpeakingApp):
+    """Mixed into the app."""
+
+    @dataclass
+    class HeardTold(Message):
+        """These ask behind the NIC that `page` listens on until `stop` is set."""
+
+        page: NodesPage
+        machines: tuple[Heard, ...]
+        until: threading.Event
+
+    _plan_text: str = ""
+    _to_come: tuple[Coming, ...] = ()
+
+    def __init__(self, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        sys.setswitchinterval(_SWITCH_S)
+
+    def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
+        def judge() -> Judgement:
+            from wizard.plan.judge import judgement
+
+            return judgement(message.draft, message.facts)
+
+        self.ask("judge", judge, message.page.take_judgement)
+
+    def on_nodes_page_listen_wanted(self, message: NodesPage.ListenWanted) -> None:
+        # root hears at once; everybody else is asked for the password outside the screen first.
+        self.when_privileged(partial(self._listen, message))
+
+    def _listen(self, message: NodesPage.ListenWanted) -> None:
+        page, stop = message.page, message.until
+
+        def tell(machines: tuple[Heard, ...]) -> None:
+            self.post_message(self.HeardTold(page, machines, stop))
+
+        def deaf(error: WizardError) -> None:
+            page.deaf(f"{error.message} {error.remedy}".strip(), stop)
+
+        self.ask("listen", partial(self.services.listen, message.nic, stop, tell), lambda _: None, deaf)
+
+    def on_nodes_pages_heard_told(self, message: HeardTold) -> None:
+        if message.page is self._page:
+            message.page.hear(message.machines, message.until)
+
+    def on_paste_dialog_file_wanted(self, message: PasteDialog.FileWanted) -> None:
+        dialog = message.dialog
+        self.ask("list", partial(self.services.read_list, message.path), dialog.opened, dialog.refused)
+
+    def on_paste_dialog_read_wanted(self, message: PasteDialog.ReadWanted) -> None:
+        self.ask("lines", message.read, partial(message.dialog.take, message.text))
+
+    def on_review_page_commands_wanted(self, message: ReviewPage.CommandsWanted) -> None:
+        page, plan = message.page, self.draft.to_plan()
+        self._to_come = ()
+        if isinstance(plan, tuple):
+            return
+
+        def come(found: tuple[Coming, ...]) -> None:
+            self._to_come = page.coming = found
+
+        def cannot(error: WizardError) -> None:
+            page.no_commands = f"{error.message} {error.remedy}".strip()
+
+        self.ask("coming", partial(self.services.coming, plan, self._plan_text), come, cannot)
+
+    def on_apply_page_opened(self, message: ApplyPage.Opened) -> None:
+        message.page.coming = self._to_come

@@ -1,0 +1,136 @@
+"""Who asks for an address on a wire: clients' DISCOVERs and REQUESTs, heard and never answered.
+
+Run as a program it tells them on its standard output, one JSON object a line, until its standard input ends: the
+part that needs root, for a wizard that is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wizard.host.dhcp_packet import SERVER_PORT, parse_request
+from wizard.host.link import read_link
+from wizard.host.tap import Tap, udp_to_port
+from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
+
+LONGEST_NAME = 64
+TELL_EVERY_S = 0.25
+"""Several that ask within this time are told together: a wire may be flooded."""
+MOST_AT_ONCE = 200
+_LOOK_S = 0.2
+_LINK_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A machine that asked. `mac` is lower case with colons; the texts are fit to be shown, "" where it sent none."""
+
+    mac: str
+    host_name: str = ""
+    vendor_class: str = ""
+    wanted_ip: str = ""
+
+
+def heard_in(frame: bytes) -> Heard | None:
+    """Who asks in an Ethernet frame, or None. Never raises."""
+    asked = parse_request(frame)
+    if asked is None:
+        return None
+    name, kind = clean(asked.host_name, LONGEST_NAME), clean(asked.vendor_class, LONGEST_NAME)
+    return Heard(asked.mac, name, kind, asked.wanted_ip)
+
+
+def listen(nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    """Tell who asks behind a NIC until `stop` is set; nothing is sent. The first call, with none, says that it hears.
+
+    Raises NeedsRoot, and WizardError where there is no such NIC, or where it is down and so deaf.
+    """
+    _check(nic)
+    with Tap(udp_to_port(SERVER_PORT)) as tap:
+        try:
+            tap.listen(nic)
+        except OSError as error:
+            raise WizardError(f"{nic} cannot be listened on: {error.strerror}", "Choose another NIC.") from error
+        tell(())
+        _hear(tap, nic, stop, tell)
+
+
+def _hear(tap: Tap, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    waiting: dict[str, Heard] = {}
+    told, looked = 0.0, time.monotonic()
+    while not stop.is_set():
+        now = time.monotonic()
+        if now - looked >= _LINK_EVERY_S:
+            looked = now
+            _check(nic)
+        try:
+            came = tap.receive(0.05 if waiting else _LOOK_S)
+        except OSError:
+            # It went down or away; the next look at the link says which.
+            stop.wait(_LOOK_S)
+            continue
+        heard = heard_in(came[0]) if came is not None and came[1] is None else None
+        if heard is not None and (heard.mac in waiting or len(waiting) < MOST_AT_ONCE):
+            waiting[heard.mac] = heard
+        if waiting and time.monotonic() - told >= TELL_EVERY_S:
+            told = time.monotonic()
+            tell(tuple(waiting.values()))
+            waiting.clear()
+
+
+def _check(nic: str) -> None:
+    link = read_link(nic)
+    if link is None:
+        raise WizardError(f"there is no NIC {nic} any more", "Plug it in again, or choose another one.")
+    if not link.up:
+        raise WizardError(f"{nic} is down, and hears nothing", f"Raise it: sudo ip link set {nic} up")
+
+
+def main(argv: list[str]) -> int:
+    """`NIC`. Ends with the standard input; 1 with the reason as the last line where it cannot listen."""
+    stop = threading.Event()
+
+    def await_end() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        stop.set()
+
+    threading.Thread(target=await_end, daemon=True).start()
+
+    def say(line: dict[str, Any]) -> None:
+        # Whoever listened to us may be gone.
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(line), flush=True)  # noqa: T201 - its output is what it is for
+            return
+        stop.set()
+
+    try:
+        listen(argv[0], stop, lambda heard: say({"heard": [asdict(each) for each in heard]}))
+    except WizardError as error:
+        say({"error": error.message, "remedy": error.remedy})
+        return 1
+    return 0
+
+
+def heard_from(line: str) -> tuple[Heard, ...]:
+    """What a line of that program says. Raises the WizardError that it tells, or one where it is no such line."""
+    try:
+        told = json.loads(line)
+        if "error" in told:
+            raise WizardError(clean(str(told["error"]), 300), clean(str(told.get("remedy", "")), 300))
+        return tuple(Heard(**{key: str(value) for key, value in each.items()}) for each in told["heard"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WizardError(f"listening ended: {clean(line, 200)}", "Try again, or start the wizard as root.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""Tells which NIC came, went, or felt its cable move, as the kernel says so. Reads only; needs no root."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wizard.host.facts_nics import shown_name
+from wizard.host.link import Link, read_link
+from wizard.plan.findings import WizardError
+
+_HEADER = struct.Struct("=IHHII")
+_INFO = struct.Struct("=BxHiII")
+_LINKS = 0x1
+_NEW_LINK, _DELETE_LINK = 16, 17
+_LONGEST = 1 << 16
+
+
+class What(StrEnum):
+    """What happened to a NIC. MOVED: its cable was out and is in again."""
+
+    CAME = "came"
+    WENT = "went"
+    PULLED = "pulled"
+    PLUGGED = "plugged"
+    MOVED = "moved"
+    RENAMED = "renamed"
+    SWITCHED = "switched"
+    """Somebody set it up or down; no cable need have moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class NicNews:
+    """`name` as facts have it; `was`: the name before, of a NIC that was renamed."""
+
+    what: What
+    name: str
+    was: str = ""
+
+    @property
+    def of_cable(self) -> bool:
+        return self.what in (What.PULLED, What.PLUGGED, What.MOVED)
+
+
+class NicWatch:
+    """The NICs of this network namespace. Close it when done. Raises WizardError where the kernel tells nothing."""
+
+    def __init__(self) -> None:
+        try:
+            self._kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+            self._kernel.bind((0, _LINKS))
+        except OSError as error:
+            raise WizardError(
+                f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
+            ) from error
+        self._kernel.setblocking(False)
+        # Only once it tells what is new: what happens in between is heard twice, not never.
+        self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
+
+    def look(self, patience: float = 0) -> tuple[NicNews, ...]:
+        """What is new since the last look; waits up to `patience` seconds for it."""
+        if not select.select([self._kernel], [], [], patience)[0]:
+            return ()
+        found = []
+        for index in self._told():
+            before, now = self._known.get(index), read_link(index)
+            if now is None:
+                self._known.pop(index, None)
+            else:
+                self._known[index] = now
+            found += [news for news in compare(before, now) if news]
+        return tuple(found)
+
+    def close(self) -> None:
+        self._kernel.close()
+
+    def _told(self) -> Iterable[int]:
+        """The indices of the NICs that the kernel has spoken of, each once."""
+        indices: dict[int, None] = {}
+        while True:
+            try:
+                data = self._kernel.recv(_LONGEST)
+            except BlockingIOError:
+                return indices
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
+                # More than the socket could keep: any of them may have changed.
+                indices |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
+                continue
+            indices |= dict.fromkeys(_indices(data))
+
+
+def _indices(data: bytes) -> Iterable[int]:
+    at = 0
+    while at + _HEADER.size + _INFO.size <= len(data):
+        length, kind, *_ = _HEADER.unpack_from(data, at)
+        if kind in (_NEW_LINK, _DELETE_LINK):
+            yield _INFO.unpack_from(data, at + _HEADER.size)[2]
+        at += max(length + 3 & ~3, _HEADER.size)
+
+
+def compare(before: Link | None, now: Link | None) -> Iterable[NicNews]:
+    """What has happened between two looks at one NIC."""
+    if before is None and now is None:
+        return
+    if before is None or now is None:
+        link = now or before
+        if link is not None:
+            yield NicNews(What.WENT if now is None else What.CAME, shown_name(link.name))
+        return
+    name = shown_name(now.name)
+    if before.name != now.name:
+        yield NicNews(What.RENAMED, name, shown_name(before.name))
+    if before.up != now.up:
+        yield NicNews(What.SWITCHED, name)
+    elif before.carrier != now.carrier:
+        yield NicNews(What.PLUGGED if now.carrier else What.PULLED, name)
+    elif now.up and before.changes != now.changes:
+        yield NicNews(What.MOVED if now.carrier else What.PULLED, name)

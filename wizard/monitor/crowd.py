@@ -1,0 +1,89 @@
+"""Who is on the cluster's wire, counted once, so that a picture of thousands costs what a picture of a few does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wizard.monitor.leases import Row
+from wizard.plan.text import clean
+
+MOST_NAMED = 100
+"""More machines than any screen has room for."""
+HERE, LEASED, UNSEEN, WRONG = "here", "leased", "unseen", "wrong"
+_NOTES = {"missing": "missing", "wrong-address": "wrong address", "ignored": "asked, ignored"}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One node in words that are fit to be shown. `state`: it answers ("here"), has its lease and has not spoken
+    lately ("leased"), is not seen ("unseen"), or is not as it should be ("wrong")."""
+
+    state: str
+    name: str
+    role: str
+    ip: str
+    vendor: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """The nodes: how many there are and how many are there, in all and by role; the first of them, and the first of
+    those that are not as they should be, by name; then the VMs."""
+
+    count: int = 0
+    here: int = 0
+    roles: tuple[tuple[str, int, int], ...] = ()
+    first: tuple[Machine, ...] = ()
+    trouble: tuple[Machine, ...] = ()
+    troubled: int = 0
+    vms: tuple[Row, ...] = ()
+    vms_here: int = 0
+
+
+def crowd_of(rows: Iterable[Row]) -> Crowd:
+    """Each node counts once, whatever number of rows it has; one with an alarm counts as that."""
+    nodes: dict[str, Row] = {}
+    vms: list[Row] = []
+    for row in rows:
+        if row.kind == "vm" and row.ip:
+            vms.append(row)
+        elif row.kind == "node" and (row.alarms or row.name not in nodes):
+            nodes[row.name] = row
+    states = {name: state_of(row) for name, row in nodes.items()}
+    counts = Counter(row.role for row in nodes.values())
+    here = Counter(nodes[name].role for name, state in states.items() if state in (HERE, LEASED))
+    trouble = [row for wanted in (WRONG, UNSEEN) for name, row in nodes.items() if states[name] == wanted]
+    return Crowd(
+        len(nodes),
+        sum(here.values()),
+        tuple((role, here[role], count) for role, count in counts.items()),
+        tuple(machine_of(row) for row in list(nodes.values())[:MOST_NAMED]),
+        tuple(machine_of(row) for row in trouble[:MOST_NAMED]),
+        len(trouble),
+        tuple(vms),
+        sum(row.reachable is not False for row in vms),
+    )
+
+
+def state_of(row: Row) -> str:
+    if row.alarms or row.state == "wrong-address":
+        return WRONG
+    if row.reachable:
+        return HERE
+    return LEASED if row.state == "leased" and row.reachable is None else UNSEEN
+
+
+def machine_of(row: Row) -> Machine:
+    if row.alarms:
+        note = row.reason or row.alarms[0]
+    elif row.state == "leased":
+        note = {True: "", None: "leased", False: "silent"}[row.reachable]
+    elif row.state == "missing" and row.reachable:
+        note = "no lease"
+    else:
+        note = _NOTES.get(row.state, row.state)
+    name = clean(row.name or row.hostname or row.mac, 63)
+    return Machine(state_of(row), name, clean(row.role, 40), clean(row.ip, 15), clean(row.vendor, 40), clean(note, 200))

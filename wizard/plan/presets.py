@@ -1,0 +1,148 @@
+"""Forwards that come in sets: the ports of clouds and clusters, and what each port is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.findings import Severity
+from wizard.plan.judge import judge
+from wizard.plan.machine import Facts
+from wizard.plan.model import Protocol, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A TCP port of the gateway that leads to the same one of the first node of a role. `what` is for a person."""
+
+    port: int
+    what: str
+    role: Role = Role.CONTROLLER
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    name: str
+    about: str
+    ports: tuple[Port, ...]
+
+
+PRESETS = (
+    Preset(
+        "ciao",
+        "as in the guide",
+        (
+            Port(8889, "ciao: web interface and API"),
+            Port(35357, "Keystone, administration"),
+            Port(5000, "Keystone, public"),
+        ),
+    ),
+    Preset(
+        "ciao 2017",
+        "with the APIs of its later releases",
+        (
+            Port(8889, "ciao API"),
+            Port(8774, "compute API"),
+            Port(8776, "volume API"),
+            Port(9292, "image API"),
+            Port(35357, "Keystone, administration"),
+            Port(5000, "Keystone, public"),
+            Port(443, "ciao web interface"),
+        ),
+    ),
+    Preset(
+        "OpenStack",
+        "dashboard, consoles and the usual APIs",
+        (
+            Port(80, "Horizon, dashboard"),
+            Port(443, "Horizon, dashboard with TLS"),
+            Port(6080, "noVNC, consoles"),
+            Port(5000, "Keystone, identity API"),
+            Port(8774, "Nova, compute API"),
+            Port(9696, "Neutron, network API"),
+            Port(9292, "Glance, image API"),
+            Port(8776, "Cinder, volume API"),
+            Port(8778, "Placement API"),
+        ),
+    ),
+    Preset(
+        "k3s",
+        "the API, and the ingress that it brings",
+        (
+            Port(6443, "Kubernetes API"),
+            Port(80, "Traefik, ingress"),
+            Port(443, "Traefik, ingress with TLS"),
+        ),
+    ),
+    Preset(
+        "Proxmox",
+        "web interface and consoles",
+        (
+            Port(8006, "Proxmox web interface and API"),
+            Port(3128, "SPICE consoles"),
+        ),
+    ),
+    Preset(
+        "Talos",
+        "its own API and Kubernetes'; trustd's 50001 stays inside",
+        (
+            Port(50000, "Talos API"),
+            Port(6443, "Kubernetes API"),
+        ),
+    ),
+)
+_OTHERS = {22: "SSH", 8080: "HTTP", 3389: "RDP", 5900: "VNC", 3000: "ciao web interface, run by hand"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a preset would put in for one of its ports.
+
+    `against` says why it would not, "" where nothing does; `there`: because that port leads somewhere already.
+    """
+
+    port: Port
+    forward: ForwardText
+    against: str = ""
+    there: bool = False
+
+
+def offers(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[Offer, ...]:
+    """What a preset would add to a draft on this machine, port by port."""
+    held = {(f.port.strip(), f.protocol.strip()): f.to for f in draft.forwards}
+    fresh = [(port, ForwardText(str(port.port), node_with(draft, port.role))) for port in preset.ports]
+    # Only what the machine and the plan say of the ports counts here; a missing node is said on the page.
+    clashes = _clashes([forward for _, forward in fresh], draft, facts)
+    found = []
+    for port, forward in fresh:
+        to = held.get((forward.port, Protocol.TCP.value))
+        against = clashes.get(forward.port, "") if to is None else f"it leads to {to} already"
+        found.append(Offer(port, forward, against, to is not None))
+    return tuple(found)
+
+
+def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None) -> dict[str, str]:
+    """By port, what an error says of it."""
+    texts = tuple(forwards)
+    said: dict[str, str] = {}
+    alone = Draft(draft.corporate, draft.cluster, draft.cidr, draft.gateway, draft.pool, forwards=texts)
+    for finding in judge(alone, facts):
+        number, _, field = finding.field.removeprefix("forwards[").partition("].")
+        if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
+            said.setdefault(texts[int(number)].port, finding.message)
+    return said
+
+
+def node_with(draft: Draft, role: Role) -> str:
+    """The name of the first node with that role, or the name that one would have."""
+    return next((node.name for node in draft.nodes if role.value in node.role), role.value)
+
+
+def what_is(port: str) -> str:
+    """What usually listens on a TCP port, as far as we know; "" where we do not."""
+    if not port.strip().isdecimal():
+        return ""
+    number = int(port) if len(port) < 6 else 0
+    known = (each.what for preset in PRESETS for each in preset.ports if each.port == number)
+    return next(known, _OTHERS.get(number, ""))

@@ -1,0 +1,218 @@
+"""What there is to say of a machine before anything is asked: what it is, what it lacks, what is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from wizard.plan.addresses import default_route_nics
+from wizard.plan.fields import shown
+from wizard.plan.machine import Facts, Listener, Nic
+from wizard.plan.rules_forwards import WILDCARDS
+from wizard.plan.rules_machine import PACKAGES
+from wizard.plan.rules_nics import CABLE_KINDS
+
+NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare")
+"""Programs that every apply runs. What a network manager or a firewall of this machine adds is in the facts."""
+
+_NAMES = {
+    "docker": "Docker",
+    "nftables": "nftables rules",
+    "iptables": "iptables rules",
+    "networkd": "systemd-networkd",
+}
+_SERVICES = {53: "DNS", 67: "DHCP"}
+_UNITS = {
+    "dnsmasq": "dnsmasq",
+    "named": "named",
+    "unbound": "unbound",
+    "dhcpd": "isc-dhcp-server",
+    "kea-dhcp4": "kea-dhcp4-server",
+}
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`sign`: "✓" fine, "✗" must be mended, "!" worth a look, "·" good to know, "" plain. `remedy` may be a command."""
+
+    sign: str
+    label: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """How this machine installs packages. `names`: those of its packages that Debian calls otherwise."""
+
+    command: str
+    names: tuple[tuple[str, str], ...] = ()
+
+    def line(self, tools: Collection[str], root: bool) -> str:
+        """The command that installs these programs."""
+        debian = {**PACKAGES, "setpriv": "util-linux", "unshare": "util-linux"}
+        names = dict(self.names)
+        packages = {debian.get(tool, tool) for tool in tools}
+        listed = " ".join(sorted({names.get(package, package) for package in packages}))
+        return f"{'' if root else 'sudo '}{self.command} {listed}"
+
+
+INSTALLERS = {
+    "apt-get": Installer("apt install"),
+    "dnf": Installer(
+        "dnf install", (("dnsmasq-base", "dnsmasq"), ("iproute2", "iproute"), ("conntrack", "conntrack-tools"))
+    ),
+    "zypper": Installer("zypper install", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
+    "pacman": Installer("pacman -S", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
+    "apk": Installer("apk add", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
+}
+"""By the program that installs; the first that a machine has is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the first page says. `state` is that of `status`; `draft` what an unfinished draft holds, "" without one."""
+
+    machine: tuple[Line, ...]
+    needs: tuple[Line, ...]
+    found: tuple[Line, ...]
+    state: str
+    draft: str = ""
+
+
+def about(facts: Facts, root: bool) -> tuple[Line, ...]:
+    """What this machine is, a line a subject."""
+    lines = [
+        Line("", "System", facts.system or "not known"),
+        Line("", "Network", _managers(facts)),
+        Line("", "NICs", _nics(facts)),
+        Line("", "Firewalls", _firewalls(facts, root)),
+    ]
+    tunnels = [nic for nic in facts.nics if nic.kind == "tunnel" and nic.up]
+    if tunnels:
+        lines.append(Line("", "VPN", "; ".join(_vpn(nic, facts) for nic in tunnels[:_MOST_NAMES])))
+    ssh = next((nic.name for nic in facts.nics if nic.carries_ssh), "")
+    here = f"over SSH, by way of {ssh}" if ssh else "over SSH" if facts.ssh_port else ""
+    who = "root" if root else "a plain user: sudo is asked when something is to be changed"
+    lines.append(Line("", "You are", f"{who}; here {here}" if here else who))
+    return tuple(lines)
+
+
+def missing(tools: Collection[str], installer: Installer | None, root: bool) -> tuple[Line, ...]:
+    """The programs that are not here, and the command that installs them."""
+    if not tools:
+        return (Line("✓", "Programs", "all that an apply needs are here"),)
+    names = ", ".join(sorted(tools))
+    remedy = installer.line(tools, root) if installer else "Install them with the package manager of this system."
+    return (Line("✗", "Missing", names, remedy),)
+
+
+def in_the_way(facts: Facts) -> tuple[Line, ...]:
+    """Who already serves DNS or DHCP on this machine, and whether that is in the way of ours."""
+    lines = tuple(_rivals(facts))
+    return lines or (Line("✓", "Ports", "nobody serves DNS or DHCP here: 53 and 67 are free"),)
+
+
+def _rivals(facts: Facts) -> Iterator[Line]:
+    beside: dict[str, list[str]] = {}
+    told: set[tuple[int, str, int | None]] = set()
+    for listener in facts.listeners:
+        key = (listener.port, listener.process, listener.pid)
+        wanted = listener.port == 53 or (listener.port == 67 and listener.protocol == "udp")
+        if not wanted or key in told or listener.pid in facts.our_pids:
+            continue
+        if listener.address in WILDCARDS and not listener.nic:
+            told.add(key)
+            yield _rival(listener)
+        elif not (facts.applied_cluster and listener.nic in ("", facts.applied_cluster) and not listener.process):
+            where = f"{listener.address}{f'%{listener.nic}' if listener.nic else ''}"
+            places = beside.setdefault(_who(listener), [])
+            if where not in places:
+                places.append(where)
+    for who, places in beside.items():
+        more = f" and {len(places) - 2} more" if len(places) > 2 else ""
+        yield Line("·", "Beside us", f"{who} serves {', '.join(places[:2])}{more} alone; not in the way")
+
+
+def _rival(listener: Listener) -> Line:
+    unit = _UNITS.get(listener.process)
+    if unit:
+        stop = f"sudo systemctl stop {unit}"
+    elif listener.pid is not None:
+        stop = f"Stop it (kill {listener.pid}), or bind it to the NICs that it is for."
+    else:
+        stop = f"See who it is: sudo ss -lntup 'sport = :{listener.port}'"
+    service = _SERVICES[listener.port]
+    return Line("✗", "In the way", f"{_who(listener)} serves {service} on every NIC (port {listener.port})", stop)
+
+
+def _who(listener: Listener) -> str:
+    if not listener.process:
+        return "another program"
+    return listener.process if listener.pid is None else f"{listener.process} (pid {listener.pid})"
+
+
+def earlier(state: str, healthy: bool, drift: Sequence[str], reason: str) -> tuple[Line, ...]:
+    """What an earlier run has left. `state` as `status` has it."""
+    lines: list[Line] = []
+    if state == "absent":
+        lines.append(Line("✓", "Earlier run", "nothing is applied here"))
+    elif state == "applied":
+        said = "the gateway is in force and healthy" if healthy else "the gateway is in force, and something is wrong"
+        lines.append(Line("✓" if healthy else "✗", "Earlier run", said))
+    elif state == "tripped":
+        lines.append(Line("✗", "Earlier run", f"the guard has stopped the gateway: {reason or 'see the dashboard'}"))
+    elif state == "interrupted":
+        lines.append(Line("✗", "Earlier run", "a change was cut off half-way and has to be taken back", _short(reason)))
+    else:
+        lines.append(Line("!", "Earlier run", reason or state))
+    if drift:
+        more = f" (and {len(drift) - 1} more)" if len(drift) > 1 else ""
+        lines.append(Line("!", "Changed since", f"{drift[0]}{more}"))
+    return tuple(lines)
+
+
+def _short(reason: str) -> str:
+    # "a run was cut off: …" is what the line says already; the ways back are keys here.
+    return "" if reason.startswith("a run was cut off") else reason
+
+
+def _managers(facts: Facts) -> str:
+    names = [_NAMES.get(name, name) for name in facts.network_managers]
+    if not names:
+        return "no network manager that is known"
+    return names[0] if len(names) == 1 else f"{names[0]}, beside {' and '.join(names[1:])}"
+
+
+def _nics(facts: Facts) -> str:
+    wired = [nic for nic in facts.nics if nic.kind in CABLE_KINDS]
+    linked = sum(nic.carrier is True for nic in wired)
+    words = [f"{len(wired)} wired ({linked} with a link)" if wired else "none that a cable can be in"]
+    wireless = sum(nic.kind == "wireless" for nic in facts.nics)
+    if wireless:
+        words.append(f"{wireless} wireless")
+    routed = sorted(default_route_nics(facts))
+    words.append(f"default route over {', '.join(map(shown_plain, routed))}" if routed else "no default route")
+    return ", ".join(words)
+
+
+def shown_plain(name: str) -> str:
+    """A NIC's name within a sentence: in quotes only where it is no plain word."""
+    return name if name.isascii() and name.isprintable() and " " not in name else shown(name)
+
+
+def _firewalls(facts: Facts, root: bool) -> str:
+    names = [_NAMES.get(name, name) for name in facts.firewalls]
+    if not names:
+        return "none" if root else "none seen (only root sees all of them)"
+    return f"{', '.join(names)}: their rules stay as they are"
+
+
+def _vpn(nic: Nic, facts: Facts) -> str:
+    over = [str(route.destination) for route in facts.routes if route.nic == nic.name and route.destination.prefixlen]
+    name = shown_plain(nic.name)
+    if nic.name in default_route_nics(facts):
+        return f"{name}, with the default route"
+    more = f" and {len(over) - 2} more" if len(over) > 2 else ""
+    return f"{name} to {', '.join(over[:2])}{more}" if over else name

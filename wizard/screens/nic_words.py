@@ -1,0 +1,145 @@
+"""NICs in words: the cells of their table, and all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from wizard.plan.machine import Nic, Suggestion
+from wizard.plan.rules_nics import CABLE_KINDS
+from wizard.widgets.page import plain
+from wizard.widgets.sparkline import sparkline
+
+if TYPE_CHECKING:
+    from wizard.host.traffic import Rate
+
+Columns = tuple[tuple[str, int], ...]
+
+NARROW: Columns = (("NIC", 15), ("role", 9), ("link", 10), ("address", 18), ("what is known", 17))
+WIDE: Columns = (
+    ("NIC", 15),
+    ("role", 9),
+    ("link", 10),
+    ("address", 18),
+    ("what is known", 23),
+    ("what the wire says", 18),
+    ("traffic", 12),
+)
+_LEADS_TO = {"corporate": "the company network", "cluster": "the cluster switch"}
+_BARS = 8
+_SAID = 17
+# Less than this is a keep-alive, and no bar to look at.
+_LEAST_BPS = 50_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the NICs besides the facts, by name."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+    rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
+
+
+def cells(nic: Nic, known: Known, wide: bool) -> tuple[Text, ...]:
+    """A row of the table, as NARROW or WIDE has it."""
+    role = known.roles.get(nic.name, "")
+    addresses = [str(address.network) for address in nic.addresses if address.network.version == 4]
+    more = f" +{len(addresses) - 1}" if len(addresses) > 1 else ""
+    mark = known.marks.get(nic.name, "")
+    said = plain(mark, "bold", limit=_SAID) if mark else plain(_brief(known.answers.get(nic.name, "")), limit=_SAID)
+    first = (
+        plain(nic.name, limit=15),
+        Text(role.upper() or "–", "bold" if role else ""),
+        Text(link(nic)),
+        Text(addresses[0] + more if addresses else "–"),
+    )
+    if not wide:
+        return (*first, said if said.plain else Text(_most_telling(nic)))
+    rates = known.rates.get(nic.name, ())
+    return (*first, Text(", ".join(_all_telling(nic))), said, Text(_total(rates)))
+
+
+def _brief(answer: str) -> str:
+    """An address alone still tells that somebody answered."""
+    return answer if len(answer) <= _SAID else answer.removeprefix("DHCP ")
+
+
+def link(nic: Nic) -> str:
+    if not nic.up:
+        return "○ off"
+    if nic.carrier is False:
+        return "○ no cable" if nic.kind in CABLE_KINDS else "○ no link"
+    speed = nic.speed_mbps
+    if not speed:
+        return "● up"
+    if speed < 1000:
+        return f"● {speed} Mb/s"
+    return f"● {speed / 1000:g} Gb/s"
+
+
+def _most_telling(nic: Nic) -> str:
+    return next(iter(_all_telling(nic)), "")
+
+
+def _all_telling(nic: Nic) -> list[str]:
+    """In few words each, the most telling first."""
+    words = []
+    if nic.carries_ssh:
+        words.append("your SSH")
+    if nic.default_route:
+        words.append("default route")
+    if nic.master:
+        words.append("enslaved")
+    if nic.kind not in ("ethernet", "veth"):
+        words.append(nic.kind)
+    if nic.dhcp_client and not nic.default_route:
+        words.append("DHCP client")
+    return words
+
+
+def about(nic: Nic, suggestion: Suggestion | None, rates: Sequence[Rate]) -> Text:
+    """All that is known of one NIC: two lines or three, and why it suits what."""
+    parts = [nic.vendor, nic.driver, nic.permanent_mac or nic.mac, nic.kind]
+    text = Text(" · ".join(clean for part in parts if (clean := plain(part, limit=60).plain)))
+    others = [str(address.network) for address in nic.addresses][1:]
+    if others:
+        text.append("\nalso ").append_text(plain(", ".join(others), limit=200))
+    if rates and nic.up:
+        text.append("\n").append_text(_traffic(rates))
+    if suggestion is not None:
+        suits = f"Suits {_LEADS_TO[suggestion.role]}" if suggestion.role else "Suits neither"
+        reasons = "; ".join(plain(reason, limit=160).plain for reason in suggestion.reasons)
+        text.append(f"\n{suits}: {reasons}." if reasons else f"\n{suits}.")
+    return text
+
+
+def _traffic(rates: Sequence[Rate]) -> Text:
+    from wizard.host.traffic import rate_words
+
+    text = Text()
+    for sign, values in (("in ", [r.received for r in rates]), ("   out ", [r.sent for r in rates])):
+        text.append(sign).append(sparkline(values, _BARS, _LEAST_BPS)).append(f" {rate_words(values[-1]):<9}")
+    text.rstrip()
+    return text
+
+
+def _total(rates: Sequence[Rate]) -> str:
+    """In and out together, in twelve characters."""
+    if not rates:
+        return ""
+    from wizard.host.traffic import rate_words
+
+    values = [rate.received + rate.sent for rate in rates]
+    return f"{sparkline(values, 3, _LEAST_BPS)} {rate_words(values[-1])}"
+
+
+def roles_of(nic: Nic) -> list[str]:
+    """The roles that a NIC can have at all."""
+    if nic.kind in ("loopback", "tunnel") or (nic.kind == "bridge" and not nic.default_route):
+        return []
+    return ["corporate", "cluster"] if nic.kind in CABLE_KINDS else ["corporate"]

@@ -1,0 +1,70 @@
+"""STOP: what was chosen for the cluster is somebody else's network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Button
+
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import plain
+from wizard.widgets.words import Words
+
+if TYPE_CHECKING:
+    from wizard.services import WiresSaid
+
+
+class StopDialog(Dialog[str]):
+    """What was seen, what would happen, what to do. Gives back "swap", "again" or "self"."""
+
+    HELP = (
+        "The wizard asked both wires for an address, as any machine that starts would, and took none. A DHCP server "
+        "answered where only your cluster may be, or the two wires are one.\n\n"
+        "Nothing has been changed, and nothing can be applied while this is so: an apply asks the wires again, and "
+        "so does the gateway for as long as it runs."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "answer('swap')", "swap them"),
+        Binding("l,ctrl+r", "answer('again')", "look again"),
+        Binding("c,escape", "answer('self')", "choose myself"),
+        Binding("left", "app.focus_previous", "other button", show=False),
+        Binding("right", "app.focus_next", "other button", show=False),
+    ]
+    AUTO_FOCUS: ClassVar[str | None] = "#dialog-body Button"
+    CSS = """
+    StopDialog #dialog { border: heavy $error; }
+    StopDialog #dialog-body VerticalScroll { height: auto; max-height: 13; }
+    """
+
+    def __init__(self, said: WiresSaid) -> None:
+        super().__init__()
+        self.title = said.title
+        self._said = said
+
+    def body(self) -> Iterable[Widget]:
+        said = self._said
+        lines = [plain(line, limit=600) for line in said.text.splitlines() if line]
+        with VerticalScroll(can_focus=False):
+            yield Words(Text("\n").join([*lines, Text(), plain(said.remedy, "bold", limit=600)]))
+        with Horizontal(classes="buttons"):
+            if said.swap_helps:
+                yield Button(Text("[ Swap them ]"), id="swap", compact=True)
+            yield Button(Text("[ Look again ]"), id="again", compact=True)
+            yield Button(Text("[ Choose myself ]"), id="self", compact=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "answer" and parameters == ("swap",) and not self._said.swap_helps:
+            return False
+        return super().check_action(action, parameters)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(str(event.button.id))
+
+    def action_answer(self, answer: str) -> None:
+        self.dismiss(answer)

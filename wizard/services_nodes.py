@@ -1,0 +1,108 @@
+"""What the pages in the middle of the set-up ask of the machine. Nothing here changes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wizard.plan.findings import NeedsRoot, WizardError
+from wizard.plan.text import clean
+
+if TYPE_CHECKING:
+    from wizard.deploy.preview import Coming
+    from wizard.host.listening import Heard
+    from wizard.plan.model import Plan
+
+LARGEST_LIST = 4 << 20
+_LOOK_S = 0.2
+_PATIENCE_S = 3
+
+
+class NodesServices(Protocol):
+    """Calls may block and raise WizardError."""
+
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+        """Tell who asks for an address behind a NIC until `stop` is set; first of nobody, once it hears.
+
+        Raises NeedsRoot where a password would have to be asked for it.
+        """
+        ...
+
+    def read_list(self, path: str) -> str:
+        """The text of a file of nodes."""
+        ...
+
+    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+        """The steps that an apply of this plan would take here, and what each runs."""
+        ...
+
+
+class HostNodes:
+    """The real machine."""
+
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+        from wizard.host import commands, listening
+
+        if os.geteuid() == 0:
+            listening.listen(nic, stop, tell)
+        elif commands.works("sudo", "-n", "true"):
+            listen_by(["sudo", "-n", sys.executable, "-P", "-m", "wizard.host.listening", nic], stop, tell)
+        else:
+            raise NeedsRoot("Listening on a wire needs root.", "Start the wizard with sudo, or run 'sudo -v' first.")
+
+    def read_list(self, path: str) -> str:
+        place = Path(path).expanduser()
+        try:
+            with place.open("rb") as handle:
+                raw = handle.read(LARGEST_LIST + 1)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "that is no file name"
+            raise WizardError(f"{clean(path)} cannot be read: {why}.", "Write the path of a file of text.") from error
+        if len(raw) > LARGEST_LIST or b"\0" in raw:
+            what = "larger than 4 MiB" if len(raw) > LARGEST_LIST else "no text"
+            raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine a line.")
+        return raw.decode("utf-8-sig", "replace")
+
+    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+        from wizard.deploy import preview
+
+        return preview.coming(plan, plan_text)
+
+
+def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    """Have another process listen, and tell what it hears until `stop` is set. Raises WizardError."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+    if process.stdin is None or process.stdout is None:
+        raise WizardError("listening could not be started", "Start the wizard as root.")
+    try:
+        _tell_lines(process.stdout.fileno(), stop, tell)
+    finally:
+        # The end of its standard input is how it is told to end: it is root's, and not ours to kill.
+        process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_PATIENCE_S)
+        process.stdout.close()
+
+
+def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    from wizard.host.listening import heard_from
+
+    rest = b""
+    while not stop.is_set():
+        if not select.select([source], [], [], _LOOK_S)[0]:
+            continue
+        raw = os.read(source, 1 << 16)
+        *lines, rest = (rest + raw).split(b"\n")
+        for line in lines:
+            tell(heard_from(line.decode("utf-8", "replace")))
+        if not raw:
+            said = clean(rest.decode("utf-8", "replace").strip(), 300)
+            raise WizardError(f"listening ended: {said or 'it did not say why'}", "Start the wizard as root.")

@@ -1,0 +1,120 @@
+"""What the lease monitor and the instances page ask of the machine, and the two things that they change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+
+if TYPE_CHECKING:
+    from wizard.monitor.forwards import ForwardHealth
+    from wizard.monitor.index import Wanted
+    from wizard.monitor.instances import Known, Reading
+    from wizard.monitor.watching import Board
+    from wizard.services import Run
+
+_HEEDED_WITHIN_S = 3.0
+
+
+class Watch(Protocol):
+    """A look-out on the leases, open until it is closed. May be asked from any thread."""
+
+    def look(self, wanted: Wanted) -> Board: ...
+    def close(self) -> None: ...
+
+
+class WatchServices(Protocol):
+    """Calls may block and raise WizardError."""
+
+    def watch(self) -> Watch: ...
+    def plan_to_adopt_into(self) -> str:
+        """The text of the plan in force. Raises WizardError where that was edited and not applied since."""
+        ...
+
+    def start_adopt(self, plan_text: str) -> Run:
+        """Apply a plan that has a node more, and keep it once every verification holds."""
+        ...
+
+    def release(self, mac: str, ip: str) -> bool:
+        """Have dnsmasq forget a lease; whether it has. The machine itself learns nothing of it."""
+        ...
+
+    def forwards(self) -> tuple[ForwardHealth, ...]:
+        """Whether what is forwarded answers, at the node and through the gateway; some seconds."""
+        ...
+
+    def known_here(self) -> Known: ...
+    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+        """The place of a CNCI and what it says, whoever answers first first. WizardError for what is no machine."""
+        ...
+
+
+class _Machine(Protocol):
+    def plan_in_force(self) -> str | None: ...
+    def apply_plan(self, plan_text: str, *words: str) -> Run: ...
+
+
+class HostWatch:
+    """The real machine; the services it is part of have the rest."""
+
+    def watch(self) -> Watch:
+        from wizard.monitor.watching import LeaseWatch
+
+        return LeaseWatch()
+
+    def plan_to_adopt_into(self: _Machine) -> str:
+        from wizard.deploy.engine import plan_running
+        from wizard.plan.planfile import load
+
+        text = self.plan_in_force()
+        if text is None:
+            raise WizardError("Nothing is applied here.", "Apply a plan first.")
+        if load(text, paths.PLAN_IN_FORCE) != plan_running():
+            raise WizardError(
+                f"{paths.PLAN_IN_FORCE} was edited and not applied since: this would apply all of that as well.",
+                "Apply it, or take the edit back; then adopt.",
+            )
+        return text
+
+    def start_adopt(self: _Machine, plan_text: str) -> Run:
+        return self.apply_plan(plan_text, "--yes")
+
+    def release(self, mac: str, ip: str) -> bool:
+        from wizard.host.dhcp_release import release
+        from wizard.monitor.board import applied_plan
+        from wizard.monitor.watch import LeaseFile
+
+        plan = applied_plan()
+        if plan is None:
+            raise WizardError("Nothing is applied here.", "Apply a plan first.")
+        release(plan.interfaces.cluster, str(plan.network.gateway), mac, ip)
+        until = time.monotonic() + _HEEDED_WITHIN_S
+        while time.monotonic() < until:
+            if not any((lease.mac, lease.ip) == (mac, ip) for lease in LeaseFile(paths.LEASES).read()):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def forwards(self) -> tuple[ForwardHealth, ...]:
+        from wizard.host.facts import read_facts
+        from wizard.monitor.board import applied_plan
+        from wizard.monitor.forwards import forward_health
+        from wizard.plan.export import surroundings
+
+        plan = applied_plan()
+        return () if plan is None else forward_health(plan, surroundings(plan, read_facts()).address)
+
+    def known_here(self) -> Known:
+        from wizard.monitor.board import known_here
+
+        return known_here()
+
+    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+        from wizard.host.ssh import Target, parse_target
+        from wizard.monitor.instances import HERE, parse_user, read_each
+
+        targets = [Target(text) if text in HERE else parse_target(text) for text in cncis]
+        return read_each(targets, known, parse_user(user))

@@ -1,0 +1,159 @@
+"""A lease's row in cells and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from wizard.plan.text import clean
+from wizard.widgets.big_table import Column
+from wizard.widgets.page import plain
+
+if TYPE_CHECKING:
+    from wizard.monitor.events import Event
+    from wizard.monitor.leases import Row
+
+WIDE = 120
+"""Columns of a terminal that has room for vendor and times too."""
+
+_NARROW = (
+    Column("name", 12),
+    Column("role", 10),
+    Column("address", 15),
+    Column("MAC", 17),
+    Column("left", 8, right=True),
+    Column("state", 10),
+)
+_MORE = (Column("vendor", 11), Column("since", 8, right=True), Column("last", 6, right=True))
+_ALARMS = {
+    "one-mac": ("! cloned", "! two with this MAC"),
+    "one-address": ("! double", "! address doubled"),
+    "tenant-mac": ("! tenant", "! tenant's MAC here"),
+}
+_STATES = {
+    "missing": ("○ missing", "○ missing"),
+    "wrong-address": ("✗ wrong", "✗ wrong address"),
+    "ignored": ("· ignored", "· asked and ignored"),
+}
+_HERE = {True: "● here", False: "○ silent", None: "· leased"}
+EVENT_COLUMNS = (Column("at", 8), Column("what", 7), Column("who", 17), Column("", 200))
+
+
+def columns(width: int, order: str, descending: bool) -> tuple[Column, ...]:
+    """The columns that `width` has room for; a sign stands at the one that the rows are sorted by."""
+    found = list(_NARROW)
+    if width >= WIDE:
+        spare = width - WIDE
+        found[0] = Column("name", 13 + min(spare, 12))
+        found[5] = Column("state", 19)
+        found += _MORE
+    sign = "▼" if descending else "▲"
+    return tuple(
+        Column(f"{sign}{c.heading}" if c.right else f"{c.heading}{sign}", c.width, c.right) if c.heading == order else c
+        for c in found
+    )
+
+
+def cells(row: Row, now: datetime, wide: bool) -> Sequence[Text]:
+    found = [
+        plain(called(row) or "–", limit=65),
+        plain(row.role or {"vm": "VM"}.get(row.kind, row.kind), limit=30),
+        plain(row.ip or "–", limit=15),
+        plain(row.mac, limit=17),
+        Text(left(row, now)),
+        Text(state(row, wide)),
+    ]
+    if wide:
+        found += [plain(row.vendor or "–", limit=60), Text(_when(row.first_seen, now)), Text(_ago(row.last_seen, now))]
+    return found
+
+
+def called(row: Row) -> str:
+    """Its name in the plan, else in quotes what it calls itself, which is its own claim; "" where it has neither."""
+    return row.name or (f'"{row.hostname}"' if row.hostname else "")
+
+
+def state(row: Row, wide: bool = True) -> str:
+    """One or two words, with a sign that tells it without colour."""
+    for alarm in row.alarms:
+        return _ALARMS.get(alarm, (f"! {alarm}", f"! {alarm}"))[wide]
+    return _STATES[row.state][wide] if row.state in _STATES else _HERE[row.reachable]
+
+
+def left(row: Row, now: datetime) -> str:
+    """Until the lease runs out: hours, minutes and seconds, or days."""
+    if row.expires is None:
+        return "for ever" if row.state in ("leased", "wrong-address") else "–"
+    seconds = max(int((row.expires - now).total_seconds()), 0)
+    if seconds >= 100 * 3600:
+        return f"{seconds // 86400} d {seconds % 86400 // 3600:2} h"
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def details(row: Row, now: datetime) -> Text:
+    """What the table has no room for: who it is, how it is, when it was seen."""
+    who = [plain(called(row) or row.mac, "bold", limit=65)]
+    if row.name and row.hostname and row.hostname != row.name:
+        who.append(plain(f'calls itself "{clean(row.hostname, 60)}"'))
+    if row.vendor:
+        who.append(plain(row.vendor, limit=60))
+    text = Text(" · ").join(who)
+    said = sentence(row)
+    text.append("\n").append_text(plain(said, limit=400))
+    seen = []
+    if row.first_seen is not None:
+        seen.append(f"first seen {_when(row.first_seen, now)}")
+    if row.last_seen is not None:
+        seen.append(f"last {_ago(row.last_seen, now)} ago")
+    if seen:
+        text.append("\n" + ", ".join(seen))
+    return text
+
+
+def sentence(row: Row) -> str:
+    """How it is with a machine, and why."""
+    if row.state == "wrong-address":
+        return f"It has the wrong address {row.ip} because {_because(row.reason)}."
+    if row.alarms:
+        return _sentence(row.reason or "something is wrong with it")
+    if row.state == "missing":
+        why = f": {row.reason}" if row.reason else ". Is it switched on, and is its MAC the one in the plan?"
+        return f"It has no lease{why}"
+    if row.state == "ignored":
+        return _sentence(row.reason or "it asked for an address and was ignored")
+    here = {True: " and answers", False: " but does not answer now", None: "; whether it is there is not known yet"}
+    text = f"It has its lease{here[row.reachable]}"
+    return f"{text}; {row.reason}." if row.reason else f"{text}."
+
+
+def _because(reason: str) -> str:
+    return reason.rstrip(".") or "dnsmasq does not say why"
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:] + ("" if reason.endswith((".", "?")) else ".")
+
+
+def event_cells(event: Event) -> Sequence[Text]:
+    who = event.name or event.mac
+    return Text(f"{event.at.astimezone():%H:%M:%S}"), plain(event.kind), plain(who, limit=40), plain(event.words)
+
+
+def _when(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "–"
+    here = at.astimezone()
+    return f"{here:%H:%M:%S}" if here.date() == now.astimezone().date() else f"{here:%d %b}"
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "–"
+    seconds = max(int((now - at).total_seconds()), 0)
+    if seconds < 100:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h" if minutes < 6000 else f"{minutes // 1440} d"
