@@ -69,7 +69,7 @@ def test_an_interfaces_file_with_other_things_in_it_comes_back_to_the_byte(lab: 
     assert lab.addresses(nic="eth1") == ["192.168.0.200"]
     # After a reboot ifupdown itself is to give it this address and no other.
     assert asked_of_ifupdown(lab) == {"address": "192.168.0.200", "netmask": "255.255.255.0"}
-    assert "eth1" in lab.run(["ifquery", "--list", "--allow", "auto"]).stdout.split()
+    assert "eth1" in lab.run(["ifquery", "--list", "--allow", "hotplug"]).stdout.split()
     assert "eth0" in lab.run(["ifquery", "--list", "--allow", "auto"]).stdout.split()
     assert ciao(lab, "diff").returncode == 0
     reset(lab)

@@ -75,7 +75,7 @@ def changed_since(written: dict[str, str]) -> list[str]:
     return found
 
 
-STAYS = "a reset keeps it"
+STAYS = "a reset keeps it where it can"
 
 
 def added_to(nic: str, reading: Reading) -> list[str]:

@@ -10,10 +10,9 @@ from netaddr import AddrFormatError, IPNetwork
 
 from wizard.host import commands
 from wizard.host.facts_nics import shown_name
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Route
 
-# NetworkManager adds this much to the metric of a NIC whose way out it found dead.
-DEAD_METRIC = 20000
 _NOT_UNICAST = frozenset({"local", "broadcast", "anycast", "multicast"})
 _LEADS_NOWHERE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
 
@@ -61,9 +60,5 @@ def _network(text: str, six: bool) -> IPNetwork | None:
 
 
 def default_route_nics(routes: Iterable[Route]) -> frozenset[str]:
-    """The NICs that a default route of the main table leads out of."""
-    return frozenset(
-        route.nic
-        for route in routes
-        if route.destination.prefixlen == 0 and route.table == "main" and route.nic and route.metric < DEAD_METRIC
-    )
+    """The NICs that a default route leads over, by the definition that a plan is checked with."""
+    return led_over(routes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from wizard.plan.findings import WizardError
 from wizard.plan.model import Network, Plan
 
 if TYPE_CHECKING:
-    from wizard.plan.machine import Facts
+    from wizard.plan.machine import Facts, Route
 
 # No private block is larger than a /8. What is shorter stands for "everywhere", such as the
 # 0.0.0.0/1 and 128.0.0.0/1 with which a VPN takes over the default route.
@@ -144,12 +144,18 @@ def takes_all(network: IPNetwork) -> bool:
     return network.version == 4 and network.prefixlen < SHORTEST_SITE_PREFIX and network.first < MULTICAST
 
 
-def default_route_nics(facts: Facts) -> frozenset[str]:
-    """The NICs that a default route of any table leads over."""
+def led_over(routes: Iterable[Route]) -> frozenset[str]:
+    """The NICs that a default route of any table and of either family leads over, or a part of one, as a VPN has it."""
     return frozenset(
-        [nic.name for nic in facts.nics if nic.default_route]
-        + [route.nic for route in facts.routes if route.nic and takes_all(route.destination)]
+        route.nic
+        for route in routes
+        if route.nic and (takes_all(route.destination) or route.destination.prefixlen == 0)
     )
+
+
+def default_route_nics(facts: Facts) -> frozenset[str]:
+    """The NICs that a default route leads over."""
+    return led_over(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}
 
 
 def _is_site(network: IPNetwork) -> bool:

@@ -106,7 +106,9 @@ KINDS = (
 
 def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
     """What somebody changed by hand since, of which nothing would be left."""
-    drift = seen.status.drift if seen is not None else ()
+    from wizard.deploy.kept import STAYS
+
+    drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(STAYS))
     if key in ("again", "everything"):
         return drift
     if key == "rules":

@@ -71,7 +71,7 @@ def drift_text(status: Status) -> Text:
     shown = [clean(line, 200) for line in status.drift[:_MOST_DRIFT]]
     if len(status.drift) > _MOST_DRIFT:
         shown.append(f"and {len(status.drift) - _MOST_DRIFT} more")
-    return Text.assemble(("! Changed by hand since: ", "bold"), "; ".join(shown), (".  r sets it right", "bold"))
+    return Text.assemble(("! Changed by hand since: ", "bold"), "; ".join(shown), (".  r re-applies or resets", "bold"))
 
 
 def strangers_text(rows: Iterable[Row]) -> Text:

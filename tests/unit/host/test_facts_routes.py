@@ -61,14 +61,17 @@ def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: An
     [
         ({}, True),
         ({"metric": 19999}, True),
-        ({"metric": 20100}, False),
-        ({"table": "51820"}, False),
-        ({"dst": "0.0.0.0/1"}, False),
+        # Of a NIC whose way out NetworkManager found dead.
+        ({"metric": 20100}, True),
+        ({"table": "51820"}, True),
+        ({"dst": "128.0.0.0/1"}, True),
+        ({"dst": "10.0.0.0/8"}, False),
+        ({"gateway": "fe80::1", "pref": "medium", "table": "100"}, True),
         ({"gateway": "fe80::1", "pref": "medium"}, True),
         ({"type": "unreachable"}, False),
     ],
 )
-def test_only_a_live_default_route_of_the_main_table_counts(said: Any, more: dict[str, Any], counts: bool) -> None:
+def test_a_default_route_of_any_table_counts_and_a_part_of_one(said: Any, more: dict[str, Any], counts: bool) -> None:
     said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
 
     assert default_route_nics(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
