@@ -28,7 +28,7 @@ from wizard.host.facts_sockets import read_listeners
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 
-_ALWAYS_NEEDED = ("dnsmasq", "nft", "ip", "ifup")
+_ALWAYS_NEEDED = ("dnsmasq", "nft", "ip", "ss", "ifup", "setpriv", "unshare", "flock")
 
 
 def read_facts(

@@ -20,8 +20,9 @@ PACKAGES = {
     "ifup": "ifupdown",
     "ifdown": "ifupdown",
     "ifquery": "ifupdown",
-    "conntrack": "conntrack",
-    "sysctl": "procps",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "flock": "util-linux",
 }
 """Debian's and Ubuntu's package of a program, where it has another name than the program."""
 

@@ -12,7 +12,7 @@ from wizard.plan.rules_forwards import WILDCARDS
 from wizard.plan.rules_machine import PACKAGES
 from wizard.plan.rules_nics import CABLE_KINDS
 
-NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare")
+NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
 """Programs that every apply runs. What a network manager or a firewall of this machine adds is in the facts."""
 
 _NAMES = {
@@ -60,12 +60,10 @@ class Installer:
 
 INSTALLERS = {
     "apt-get": Installer("apt install"),
-    "dnf": Installer(
-        "dnf install", (("dnsmasq-base", "dnsmasq"), ("iproute2", "iproute"), ("conntrack", "conntrack-tools"))
-    ),
-    "zypper": Installer("zypper install", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
-    "pacman": Installer("pacman -S", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
-    "apk": Installer("apk add", (("dnsmasq-base", "dnsmasq"), ("conntrack", "conntrack-tools"))),
+    "dnf": Installer("dnf install", (("dnsmasq-base", "dnsmasq"), ("iproute2", "iproute"))),
+    "zypper": Installer("zypper install", (("dnsmasq-base", "dnsmasq"),)),
+    "pacman": Installer("pacman -S", (("dnsmasq-base", "dnsmasq"),)),
+    "apk": Installer("apk add", (("dnsmasq-base", "dnsmasq"),)),
 }
 """By the program that installs; the first that a machine has is its own."""
 
