@@ -150,6 +150,8 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         while isinstance(self.screen, ModalScreen):
             self.pop_screen()
         self.leave_setup()
+        # Nor is a password asked, and a change begun, for a page that was left.
+        self.drop("sudo")
         self._page = self._kept_up_to_date(page)
         if len(self.screen_stack) > 1:
             self.switch_screen(page)
@@ -163,7 +165,10 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         return page
 
     def _go(self, name: str, field: str = "") -> None:
-        if name in _STEP_PAGES:
+        if name == "reset" and self.changing:
+            # It would show the other change's end as its own.
+            self.complain(WizardError("A change is under way already.", "Wait for its end."))
+        elif name in _STEP_PAGES:
             step: type[StepPage] = getattr(screens, _STEP_PAGES[name])
             self._show(step(self.draft, self.facts, field))
             if name == "interfaces":
@@ -184,6 +189,25 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         if text is None:
             self._go("interfaces")
             return
+        if self.draft != self.begun_with and text == self._original:
+            self._go_on_or_begin_anew(name, text)
+            return
+        self._begin_edit(name, text)
+
+    def _go_on_or_begin_anew(self, name: str, text: str) -> None:
+        """What was typed and not applied is not dropped unasked."""
+
+        def answered(go_on: bool | None) -> None:
+            if go_on:
+                self._go("interfaces")
+            elif go_on is False:
+                self._begin_edit(name, text)
+
+        told = "What you typed has not been applied. Starting from the plan in force drops it."
+        question = Question("Go on with what you typed?", told, "[ Go on ]", "[ Drop it ]", True, no_acts=True)
+        self.push_screen(question, answered)
+
+    def _begin_edit(self, name: str, text: str) -> None:
         try:
             plan = _read(text, "the plan in force")
         except WizardError as error:
@@ -287,6 +311,9 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         self.when_privileged(self._apply)
 
     def _apply(self) -> None:
+        if self.changing:
+            self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
+            return
         self._show(screens.ApplyPage(self.services.now))
 
         def start() -> Run:
@@ -311,6 +338,7 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         if self.adoption_ended() or self.progress.result != "kept" or isinstance(self._page, screens.ResetPage):
             return
         self._in_force = True
+        self.begun_with = self.draft
         self.forget_draft()
         if isinstance(self._page, screens.ApplyPage):
             self._go("leases")

@@ -70,6 +70,8 @@ class GatewayPages(SpeakingApp):
 
     def _not_overlooked(self, error: WizardError) -> None:
         self._looking = False
+        # What was seen before is not what is.
+        self.overview = self.status = None
         self.complain(error)
 
     def on_dashboard_page_traffic_wanted(self) -> None:

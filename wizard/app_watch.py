@@ -161,23 +161,32 @@ class WatchPages(SpeakingApp):
         self.ask("adopt", grow, partial(self._grown, message), message.dialog.refuse)
 
     def _grown(self, message: AdoptDialog.Wanted, found: tuple[str, str]) -> None:
+        if self.screen is not message.dialog:
+            # It was left, or something lies over it: nobody waits for this any more.
+            return
         message.dialog.dismiss(None)
         self.when_privileged(partial(self._adopt, message.name, *found))
 
     def _adopt(self, name: str, text: str, ip: str) -> None:
         from wizard.screens.leases import Adoption
 
-        if isinstance(self._page, screens.LeasesPage):
-            self._page.adopting = Adoption(name, ip)
-
         def start() -> Run:
             self._plan_text, self._before = text, self.services.status()
             return self.services.start_adopt(text)
 
+        if self.changing:
+            self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
+            return
+        if isinstance(self._page, screens.LeasesPage):
+            self._page.adopting = Adoption(name, ip)
         self._adopting = True
         self.change(start)
 
     _adopting: bool = False
+
+    def _could_not_start(self, error: WizardError) -> None:
+        self._adopting = False
+        super()._could_not_start(error)
 
     def adoption_ended(self) -> bool:
         """Whether the change that has just ended was an adoption, of which the page tells itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -144,6 +145,7 @@ def _leases_to_forget() -> list[str]:
 def _ask(question: str, yes: str) -> bool:
     if not sys.stdin.isatty():
         return False
+    _forget_typed_ahead()
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == yes
@@ -249,8 +251,17 @@ def _finding(data: dict[str, Any]) -> Finding:
     return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
 
 
+def _forget_typed_ahead() -> None:
+    """What was typed before a question was there does not answer it."""
+    import termios
+
+    with contextlib.suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
 def _tell_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
+        _forget_typed_ahead()
         say(f"Keep it? Enter keeps, b and Enter goes back. It goes back by itself in {seconds:g} s.")
     else:
         say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")

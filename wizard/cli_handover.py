@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +36,40 @@ def export(args: argparse.Namespace) -> int:
     if args.output == "-":
         out(text.removesuffix("\n"))
         return 0
-    try:
-        Path(args.output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WizardError(
-            f"{clean(args.output, 300)}: {error.strerror}", "Give a file that you may write, or - for stdout."
-        ) from None
-    say(f"{args.output} written.")
+    write_out(args.output, text)
+    say(f"{clean(args.output, 300)} written.")
     return 0
+
+
+def write_out(path: str, text: str) -> None:
+    """Write a file, or overwrite one, in one step. Raises WizardError for what is there and is no file.
+
+    A link is not followed: run as root, that would be a way to any file of the machine.
+    """
+    from wizard.host.files import write_atomic
+
+    target = Path(path)
+    shown = clean(path, 300)
+    remedy = "Give a file that you may write, or - for stdout."
+    mask = os.umask(0o077)
+    os.umask(mask)
+    mode, owner = 0o666 & ~mask, None
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            there = target.lstat()
+            if stat.S_ISLNK(there.st_mode) and target.exists():
+                raise WizardError(f"{shown} is a link to something else; it is not followed.", remedy)
+            if stat.S_ISREG(there.st_mode):
+                mode = stat.S_IMODE(there.st_mode)
+                owner = (there.st_uid, there.st_gid) if os.geteuid() == 0 else None
+            elif not stat.S_ISLNK(there.st_mode):
+                raise WizardError(f"{shown} is no file.", remedy)
+    except OSError as error:
+        raise WizardError(f"{shown}: {error.strerror}", remedy) from None
+    try:
+        write_atomic(str(target), text.encode(), mode, owner)
+    except WizardError as error:
+        raise WizardError(clean(error.message, 400), remedy) from None
 
 
 def instances(args: argparse.Namespace) -> int:
@@ -75,6 +104,8 @@ def _tell(reading: Reading) -> None:
     count = len(reading.instances)
     out(f"{head}: {count} instance{'' if count == 1 else 's'} on {len(reading.subnets)} "
         f"subnet{'' if len(reading.subnets) == 1 else 's'}")  # fmt: skip
+    if reading.reason:
+        complain(WizardError(reading.reason, reading.remedy))
     body = []
     for one in reading.instances:
         here = {True: "yes", False: "no", None: "-"}[one.reachable]

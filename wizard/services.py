@@ -18,7 +18,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.services_gateway import GatewayServices, HostGateway
-from wizard.services_nodes import HostNodes, NodesServices
+from wizard.services_nodes import HostNodes, NodesServices, home_expanded
 from wizard.services_setup import HostSetup, SetupServices
 from wizard.services_setup import WiresSaid as WiresSaid
 from wizard.services_watch import HostWatch, WatchServices
@@ -234,7 +234,7 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
             raise WizardError(f"{error.filename}: {error.strerror}") from error
 
     def save_plan(self, path: str, plan_text: str) -> str:
-        target = Path(path).expanduser().absolute()
+        target = home_expanded(path).absolute()
         try:
             # What we wrote ourselves and nobody has changed since is ours to write again.
             ours = target in self._saved and target.read_text(encoding="utf-8") == self._saved[target]

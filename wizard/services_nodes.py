@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import subprocess
 import sys
 import threading
@@ -58,9 +59,14 @@ class HostNodes:
             raise NeedsRoot("Listening on a wire needs root.", "Start the wizard with sudo, or run 'sudo -v' first.")
 
     def read_list(self, path: str) -> str:
-        place = Path(path).expanduser()
+        place = home_expanded(path)
         try:
-            with place.open("rb") as handle:
+            # Not Path.open(): that waits for somebody to write to a pipe, and may make a terminal ours.
+            fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise WizardError(f"{clean(path)} is no file.", "Write the path of a file of text.")
+            with os.fdopen(fd, "rb") as handle:
                 raw = handle.read(LARGEST_LIST + 1)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "that is no file name"
@@ -74,6 +80,15 @@ class HostNodes:
         from wizard.deploy import preview
 
         return preview.coming(plan, plan_text)
+
+
+def home_expanded(path: str) -> Path:
+    """The path with `~` and `~user` replaced. Raises WizardError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        owner = clean(path.partition("/")[0], 80)
+        raise WizardError(f"{owner} is nobody's home here.", "Write the whole path, from / on.") from None
 
 
 def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:

@@ -164,6 +164,16 @@ def test_a_key_answers(machine: Machine, typed: str, state: str) -> None:
         reset(lab)
 
 
+def test_what_was_typed_before_the_question_is_no_answer(machine: Machine) -> None:
+    """An Enter that somebody pressed while the wires were asked."""
+    with Terminal(machine.lab, "apply", *PLAN, "--confirm-within", "2") as terminal:
+        terminal.see("both wires")
+        terminal.type("\n\n")
+        terminal.see("Keep it?")
+        assert terminal.front.wait(60) == 1
+    assert status(machine.lab)["state"] == "absent"
+
+
 def test_the_engine_is_deaf_to_what_a_session_says_at_its_end(machine: Machine) -> None:
     lab = machine.lab
     with waiting(lab):

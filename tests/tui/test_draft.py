@@ -150,6 +150,11 @@ def test_a_file_that_is_no_draft_is_none(text: str) -> None:
     assert load(text) is None
 
 
+def test_a_file_nested_without_end_is_no_draft() -> None:
+    assert load("[" * 100_000) is None
+    assert load('{"nodes":' * 100_000) is None
+
+
 def test_lines_are_read_in_any_order() -> None:
     reading = read_lines(
         "role,name,mac,ip\n"

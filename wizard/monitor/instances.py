@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import re
 import secrets
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from wizard.host import commands, ssh
@@ -23,26 +25,41 @@ HERE = ("localhost", ".")
 GATEWAY_BLANK = "GATEWAY"
 PATIENCE_S = 30.0
 MOST_AT_ONCE = 16
-_MOST_BYTES = 4 << 20
+MOST_FILES = 256
+MOST_LINES = 16384
+# One CNCI's whole answer.
+_MOST_BYTES = 8 << 20
 _MOST_PINGED = 1024
+_MOST_FED = 1 << 18
 _PINGS_AT_ONCE = 64
 _NAME = re.compile(r"dnsmasq_(?P<subnet>.*)\.leases", re.DOTALL)
 
 # What is in the files is for us to judge, not for the shell: nothing of it is expanded or run there.
+# Whoever has a login there may put a pipe, a device or a link into /tmp: only files are opened, and by a program
+# that is ended where one turns into a pipe at that very moment.
 _SCRIPT = r"""
 mark=@MARK@
 echo "$mark now $(date +%s)"
-for f in /tmp/dnsmasq_*.leases; do
-    [ -f "$f" ] || continue
-    [ -r "$f" ] || { echo "$mark unreadable"; continue; }
-    echo "$mark file $f"
-    head -c @BYTES@ <"$f"
-    echo
-    echo "$mark end"
-done
+limit=
+timeout 5 true 2>/dev/null && limit='timeout 5'
+leases() {
+    n=0
+    for f in /tmp/dnsmasq_*.leases; do
+        [ -f "$f" ] && [ ! -L "$f" ] || continue
+        [ -r "$f" ] || { echo "$mark unreadable"; continue; }
+        [ $n -lt @FILES@ ] || { echo "$mark more"; break; }
+        n=$((n + 1))
+        echo "$mark file $f"
+        $limit head -c @BYTES@ "$f"
+        echo
+        echo "$mark end"
+    done
+}
+leases | head -c @BYTES@
+echo
 command -v ping >/dev/null || { echo "$mark noping"; exit 0; }
 n=0
-cat /tmp/dnsmasq_*.leases 2>/dev/null | head -n @MOST@ | {
+leases | head -c @FED@ | head -n @MOST@ | {
     while read -r expiry mac ip rest; do
         case "$ip" in '' | *[!0-9.]*) continue ;; esac
         if ping -c1 -W1 "$ip" </dev/null >/dev/null 2>&1; then echo "$mark up $ip"; else echo "$mark quiet $ip"; fi &
@@ -90,7 +107,8 @@ class Instance:
 class Reading:
     """What one CNCI said. `state`: "read", "no-lease-files", or why not: SshFailed's kinds and "ambiguous".
 
-    `reason` and `remedy` are for people, "" where all is well.
+    `reason` and `remedy` are for people, "" where all is well; one that was read has a reason where it said more
+    than is shown.
     """
 
     cnci: str
@@ -147,25 +165,35 @@ def read_each(targets: Sequence[Target], known: Known, user: str = "demouser") -
 
 
 def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:
-    """What one CNCI says. Never raises for a CNCI that does not answer: the reading says why."""
+    """What one CNCI says. Never raises for a CNCI that does not answer, or answers what it should not: the reading
+    says why."""
     mark = f"ciao-{secrets.token_hex(8)}"
-    script = _SCRIPT.replace("@MARK@", mark).replace("@BYTES@", str(_MOST_BYTES))
-    script = script.replace("@MOST@", str(_MOST_PINGED)).replace("@ATONCE@", str(_PINGS_AT_ONCE))
     name = clean(str(target), 120)
     address = target.host
     try:
         if target.host in HERE and not target.user:
-            said = commands.run("sh", "-s", stdin=script, timeout=PATIENCE_S)
+            said = commands.run("sh", "-s", stdin=_script(mark), timeout=PATIENCE_S)
             address = _own_address()
         else:
             target, address = resolve(target, known)
-            said = ssh.run_script(target, script, PATIENCE_S)
+            said = ssh.run_script(target, _script(mark), PATIENCE_S)
+        login = f"{target.user}@" if target.user else ""
+        return _reading(name, address, _heard(said, mark), lambda ip: ways_to(ip, address, login, user, known.jump))
     except SshFailed as error:
         return Reading(name, clean(address, 80), error.kind, error.message, error.remedy)
-    except commands.CommandFailed as error:
+    except WizardError as error:
         return Reading(name, clean(address, 80), "failed", clean(error.message, 300), error.remedy)
-    login = f"{target.user}@" if target.user else ""
-    return _reading(name, address, said, mark, lambda ip: ways_to(ip, address, login, user, known.jump))
+    except (OSError, ValueError, OverflowError) as error:
+        why = f"{name} could not be read: {clean(str(error), 300)}"
+        return Reading(name, clean(address, 80), "failed", why, "Look at it by hand.")
+
+
+def _script(mark: str) -> str:
+    numbers = {"BYTES": _MOST_BYTES, "FILES": MOST_FILES, "FED": _MOST_FED, "MOST": _MOST_PINGED}
+    script = _SCRIPT.replace("@MARK@", mark).replace("@ATONCE@", str(_PINGS_AT_ONCE))
+    for blank, number in numbers.items():
+        script = script.replace(f"@{blank}@", str(number))
+    return script
 
 
 def resolve(target: Target, known: Known) -> tuple[Target, str]:
@@ -203,28 +231,85 @@ def _own_address() -> str:
             return "CNCI"
 
 
-def _reading(name: str, address: str, said: str, mark: str, ways: Callable[[str], Ways]) -> Reading:
+@dataclass(slots=True)
+class _Heard:
+    """An answer taken apart. `files`: the name and the text of each. `cut`: there was more."""
+
+    now: datetime
+    files: list[tuple[str, str]]
+    answers: dict[str, bool]
+    unreadable: bool = False
+    cut: bool = False
+
+
+def _heard(said: str, mark: str) -> _Heard:
+    """Whoever answers may be hostile: one pass, and never more than so much."""
+    most = _MOST_BYTES + _MOST_FED
+    heard = _Heard(datetime.now(UTC), [], {}, cut=len(said) > most)
+    file: str | None = None
+    text: list[str] = []
+    room = MOST_LINES
+    # Not splitlines(): to Python many a control character ends a line. The mark at the end ends what has no end.
+    for raw in chain(io.StringIO(said[:most], newline="\n"), [mark]):
+        line = raw.removesuffix("\n")
+        marked, _, rest = line.partition(" ")
+        if marked != mark:
+            if file is not None and room:
+                text.append(line)
+                room -= 1
+            elif file is not None:
+                heard.cut |= bool(line)
+            continue
+        word, _, value = rest.partition(" ")
+        if file is not None:
+            # Without its end it was cut off somewhere, and so was perhaps its last line.
+            heard.cut |= word != "end"
+            heard.files.append((file, "\n".join(text if word == "end" else [*text[:-1], ""])))
+            file, text = None, []
+        if word == "now":
+            heard.now = _clock(value) or heard.now
+        elif word == "file" and len(heard.files) < MOST_FILES:
+            file = value
+        elif word in ("file", "more"):
+            heard.cut = True
+        elif word in ("up", "quiet") and len(heard.answers) < MOST_LINES:
+            heard.answers[value] = word == "up"
+        elif word == "unreadable":
+            heard.unreadable = True
+    return heard
+
+
+def _clock(digits: str) -> datetime | None:
+    if re.fullmatch("[0-9]{1,12}", digits) is None:
+        return None
+    try:
+        return datetime.fromtimestamp(int(digits), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _reading(name: str, address: str, heard: _Heard, ways: Callable[[str], Ways]) -> Reading:
     instances: list[Instance] = []
     subnets: list[str] = []
-    answers = {ip: word == "up" for word, ip in re.findall(rf"^{mark} (up|quiet) ([0-9.]+)$", said, re.MULTILINE)}
-    told = re.search(rf"^{mark} now ([0-9]+)$", said, re.MULTILINE)
-    now = datetime.fromtimestamp(int(told[1]), UTC) if told else datetime.now(UTC)
-    for file, text in re.findall(rf"^{mark} file ([^\n]*)\n(.*?)\n{mark} end$", said, re.MULTILINE | re.DOTALL):
+    for file, text in heard.files:
         matched = _NAME.fullmatch(file.rpartition("/")[2])
         subnet = clean(matched["subnet"] if matched else file, 80)
         subnets.append(subnet)
         leases, _ = parse_leases(text)
-        instances += [_instance(lease, subnet, now, answers, ways(lease.ip)) for lease in leases]
+        instances += [_instance(lease, subnet, heard.now, heard.answers, ways(lease.ip)) for lease in leases]
     instances.sort(key=lambda instance: (int(ipaddress.IPv4Address(instance.ip)), instance.subnet, instance.mac))
+    address = clean(address, 80)
     if subnets:
-        return Reading(name, clean(address, 80), "read", "", "", tuple(subnets), tuple(instances))
-    if f"\n{mark} unreadable" in said:
+        why = f"{name} says more than a CNCI would: some of it is left out" if heard.cut else ""
+        remedy = "See what is in its /tmp/dnsmasq_*.leases, and whose they are." if heard.cut else ""
+        return Reading(name, address, "read", why, remedy, tuple(subnets), tuple(instances))
+    if heard.unreadable:
         why = "its /tmp/dnsmasq_*.leases may not be read by this user"
         remedy = f"Log in as another user of {name}."
     else:
         why = "it has no /tmp/dnsmasq_*.leases: it is no CNCI, or no instance of its tenant has been started yet"
         remedy = "'ciao-wizard leases' lists the VMs here; a CNCI is one of them."
-    return Reading(name, clean(address, 80), "no-lease-files", f"{name}: {why}", remedy)
+    return Reading(name, address, "no-lease-files", f"{name}: {why}", remedy)
 
 
 def _instance(lease: Lease, subnet: str, now: datetime, answers: dict[str, bool], ways: Ways) -> Instance:

@@ -338,7 +338,7 @@ def load(text: str) -> Draft | None:
     """The draft that `dump` wrote, or None where the text is anything else."""
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     names = {field.name for field in fields(Draft)}
     if not isinstance(data, dict) or set(data) != names:

@@ -137,7 +137,10 @@ def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
 def _columns(line: str) -> _Columns | None:
     """What a line of headings says, or None where it is none."""
     between = next((sign for sign in ("\t", ";", ",", "|") if sign in line), "")
-    cells = tuple(_HEADINGS.get(cell.lower(), "") for cell in _cells(line, between))
+    try:
+        cells = tuple(_HEADINGS.get(cell.lower(), "") for cell in _cells(line, between))
+    except csv.Error:
+        return None
     named = [cell for cell in cells if cell]
     if "mac" not in named or len(set(named)) < len(named):
         return None
@@ -146,13 +149,17 @@ def _columns(line: str) -> _Columns | None:
 
 
 def _cells(line: str, between: str) -> list[str]:
+    """Raises csv.Error, as for a field of more than 128 KiB."""
     cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), []) if between else line.split()
     return [cell.strip().strip("\"'") for cell in cells]
 
 
 def _by_columns(line: str, columns: _Columns) -> NodeText | str:
     """The node of a line under headings, or what is wrong with it."""
-    cells = _cells(line, columns.between)
+    try:
+        cells = _cells(line, columns.between)
+    except csv.Error:
+        return "a field of it is too long, or its quotes do not fit"
     if len(cells) > len(columns.fields):
         return f"{len(cells)} columns where the headings are {len(columns.fields)}"
     held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}

@@ -75,7 +75,7 @@ class ChangingApp(AskingApp):
     def change(self, start: Callable[[], Run]) -> None:
         """Start a change, or join one, and follow it to its end."""
         if self.changing:
-            self.notify("A change is under way already.", severity="error", markup=False)
+            self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
             return
         self.progress = Progress()
         self.ask("start", start, self._started, self._could_not_start)

@@ -55,14 +55,14 @@ class DraftingApp(ChangingApp):
         text = (
             f"What you typed until {when} is still here: {plural(len(draft.nodes), 'node')}, subnet {draft.cidr[:40]}."
         )
-        question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", prefer=True)
+        question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", True, no_acts=True)
         self.push_screen(question, partial(self._offered, draft))
 
     def _offered(self, draft: Draft, taken: bool | None) -> None:
         if taken:
             self.draft = draft
             self.draft_taken()
-        else:
+        elif taken is False:
             self.forget_draft()
 
     def watch_draft(self) -> None:

@@ -39,16 +39,19 @@ class Dialog(ModalScreen[Answer]):
 
 
 class Question(Dialog[bool]):
-    """A question with two answers; escape is the one that changes nothing."""
+    """A question with two answers; escape is the one that changes nothing: "no", or where "no" does change something
+    (`no_acts`) no answer at all, None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
-        Binding("n,escape", "answer(False)", "no"),
+        Binding("n", "answer(False)", "no"),
+        Binding("escape", "leave", "no", show=False),
         Binding("left,right", "app.focus_next", "other button", show=False),
     ]
 
-    def __init__(self, title: str, text: str, yes: str, no: str, prefer: bool = False) -> None:
+    def __init__(self, title: str, text: str, yes: str, no: str, prefer: bool = False, no_acts: bool = False) -> None:
         super().__init__()
+        self._no_acts = no_acts
         self.title = title
         self._text = text
         self._labels = (yes, no)
@@ -69,6 +72,9 @@ class Question(Dialog[bool]):
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
+
+    def action_leave(self) -> None:
+        self.dismiss(None if self._no_acts else False)
 
 
 class Help(Dialog[None]):

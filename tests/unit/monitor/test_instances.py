@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wizard.host import commands, ssh
 from wizard.host.ssh import SshFailed, Target, parse_target
-from wizard.monitor.instances import GATEWAY_BLANK, Known, read_each, reading_json, resolve, ssh_port, ways_to
+from wizard.monitor import instances as module
+from wizard.monitor.instances import (
+    GATEWAY_BLANK,
+    MOST_FILES,
+    MOST_LINES,
+    Known,
+    read_each,
+    read_one,
+    reading_json,
+    resolve,
+    ssh_port,
+    ways_to,
+)
 from wizard.monitor.leases import Lease
 from wizard.plan.findings import WizardError
 
@@ -194,3 +210,88 @@ def test_whatever_comes_back_is_no_traceback(text: str) -> None:
         ((_, reading),) = read_each([Target("cnci")], Known())
         assert all(subnet.isprintable() for subnet in reading.subnets)
         assert all(one.hostname.isprintable() for one in reading.instances)
+
+
+@pytest.mark.parametrize("now", ["9" * 5000, "9" * 17, "9" * 12, ""], ids=["5000", "17", "12", "none"])
+def test_a_clock_out_of_its_mind_is_not_believed(monkeypatch: pytest.MonkeyPatch, now: str) -> None:
+    lines = "7 02:00:ac:10:00:02 172.16.0.2 old *\n99999999999 02:00:ac:10:00:03 172.16.0.3 new *\n"
+    script_says(monkeypatch, f"MARK now {now}\nMARK file /tmp/dnsmasq_n.leases\n{lines}\nMARK end\n")
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert [one.state for one in reading.instances] == ["expired", "leased"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), ValueError("x"), OverflowError("x"), WizardError("x", "y")]
+)
+def test_what_nobody_foresaw_is_that_targets_alone(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def run_script(target: Target, *_: object) -> str:
+        if target.host == "bad":
+            raise error
+        return ""
+
+    monkeypatch.setattr(ssh, "settings", lambda target: {"hostname": target.host})
+    monkeypatch.setattr(ssh, "run_script", run_script)
+    readings = dict(read_each([Target("bad"), Target("good")], Known()))
+    assert (readings[0].state, readings[0].cnci) == ("failed", "bad")
+    assert readings[0].reason
+    assert readings[0].remedy
+    assert readings[1].state == "no-lease-files"
+
+
+def test_an_answer_without_ends_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    script_says(monkeypatch, "MARK now 1\n" + "MARK file /tmp/dnsmasq_n.leases\n" * 20_000)
+    begun = time.monotonic()
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert time.monotonic() - begun < 5
+    assert not reading.instances
+
+
+def test_more_than_any_cnci_has_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = "MARK file /tmp/dnsmasq_n{}.leases\n0 02:00:ac:10:00:02 172.16.0.2 * *\n\nMARK end\n"
+    script_says(monkeypatch, "".join(file.format(number) for number in range(MOST_FILES + 5)))
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert (reading.state, len(reading.subnets), len(reading.instances)) == ("read", MOST_FILES, MOST_FILES)
+    assert "left out" in reading.reason
+
+    lines = "".join(f"0 02:00:ac:10:00:02 172.{n >> 16}.{n >> 8 & 255}.{n & 255} * *\n" for n in range(MOST_LINES + 5))
+    script_says(monkeypatch, f"MARK file /tmp/dnsmasq_n.leases\n{lines}\nMARK end\n")
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert len(reading.instances) == MOST_LINES
+    assert "left out" in reading.reason
+
+    # Cut off within a file: what is there of it is shown.
+    line = "0 02:00:ac:10:00:02 172.16.0.2 * *\n"
+    script_says(
+        monkeypatch, f"MARK file /tmp/dnsmasq_n.leases\n{line}0 02:00:ac:10:00:03 172.16.0.30\nMARK up 172.16.0.2"
+    )
+    ((_, reading),) = read_each([Target("cnci")], Known())
+    assert [(one.ip, one.reachable) for one in reading.instances] == [("172.16.0.2", True)]
+    assert "left out" in reading.reason
+
+
+def test_the_script_reads_nothing_but_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "_SCRIPT", module._SCRIPT.replace("/tmp/", f"{tmp_path}/"))
+    monkeypatch.setattr(module, "PATIENCE_S", 10)
+    (tmp_path / "dnsmasq_net.leases").write_text("0 02:00:7f:00:00:01 127.0.0.1 vm *\n")
+    (tmp_path / "elsewhere").write_text("0 02:00:7f:00:00:02 127.0.0.2 vm *\n")
+    (tmp_path / "dnsmasq_link.leases").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "dnsmasq_endless.leases").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "dnsmasq_pipe.leases")
+    (tmp_path / "dnsmasq_directory.leases").mkdir()
+    reading = read_one(Target("localhost"), Known())
+    assert (reading.state, reading.reason, reading.subnets) == ("read", "", ("net",))
+    assert [one.ip for one in reading.instances] == ["127.0.0.1"]
+    if commands.find("ping"):
+        assert reading.instances[0].reachable
+
+
+def test_the_script_says_no_more_than_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "_SCRIPT", module._SCRIPT.replace("/tmp/", f"{tmp_path}/"))
+    monkeypatch.setattr(module, "_MOST_BYTES", 400)
+    for number in range(10):
+        (tmp_path / f"dnsmasq_{number}.leases").write_text("0 02:00:7f:00:00:01 127.0.0.1 vm *\n" * 2)
+    reading = read_one(Target("localhost"), Known())
+    assert 0 < len(reading.subnets) < 10
+    assert "left out" in reading.reason
+    if commands.find("ping"):
+        assert reading.instances[0].reachable

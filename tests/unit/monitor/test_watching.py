@@ -151,6 +151,14 @@ def test_a_release_is_what_the_machine_itself_would_send() -> None:
     assert sent[240:] == b"\x35\x01\x07\x36\x04" + socket.inet_aton("192.168.0.200") + b"\xff"
 
 
+@pytest.mark.parametrize("mac", ["06-02:11:22:33:44:55", "02:11:22:33:44:55:66:77", "02:11", "zz:11:22:33:44:55"])
+def test_a_lease_of_other_hardware_cannot_be_released(mac: str) -> None:
+    with pytest.raises(WizardError, match="cannot be released") as refused:
+        build_release(mac, "192.168.0.104", "192.168.0.200")
+    assert mac in refused.value.message
+    assert refused.value.remedy
+
+
 @pytest.mark.parametrize("nic", ["nonesuch0", "a b", "../eth0", ""])
 def test_a_nic_that_is_none_is_said(nic: str) -> None:
     with pytest.raises(WizardError):

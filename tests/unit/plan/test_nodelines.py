@@ -114,3 +114,11 @@ def test_ten_thousand_nameless_machines_are_named_at_once() -> None:
     assert time.perf_counter() - begun < 10
     assert nodes[-1].name == "compute10000"
     assert len({node.name for node in Draft(nodes=nodes).nodes}) == 10_000
+
+
+@pytest.mark.parametrize("heading", ["", "name,mac\n"])
+def test_a_field_longer_than_a_table_may_have_is_a_line_not_understood(heading: str) -> None:
+    reading = read_lines(f"{heading}{'x' * 140_000},02:00:00:00:00:01\nb,00:16:3e:00:00:02\n")
+    assert [node.name for node in reading.nodes] == ["b"]
+    (line,) = reading.not_understood
+    assert len(line.why) < 200
