@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -11,6 +13,8 @@ from typing import Any, TextIO
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
 
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_LEAST_WIDTH = 40
 _COLOURS = {"error": "31", "warning": "33", "note": "36", "good": "32", "faint": "2"}
 
 
@@ -22,9 +26,29 @@ def coloured(text: str, colour: str, stream: TextIO) -> str:
 
 
 def say(text: str) -> None:
-    """Talk: to stderr, without what a terminal would obey."""
-    sys.stderr.write(text + "\n")
+    """Talk: to stderr; on a terminal wrapped between words."""
+    for line in wrapped(text, sys.stderr):
+        sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def wrapped(text: str, stream: TextIO) -> list[str]:
+    """`text` as lines that fit a terminal, indented like their first; as it is where the stream is none."""
+    if not stream.isatty():
+        return [text]
+    width = max(shutil.get_terminal_size().columns, _LEAST_WIDTH)
+    found: list[str] = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        now, seen = "", 0
+        for word in line.strip(" ").split(" "):
+            length = len(_COLOUR.sub("", word))
+            if now.strip(" ") and seen + 1 + length > width:
+                found.append(now)
+                now, seen = "", 0
+            now, seen = (f"{now} {word}", seen + 1 + length) if now else (indent + word, len(indent) + length)
+        found.append(now)
+    return found
 
 
 def out(text: str) -> None:
@@ -51,9 +75,8 @@ def finding_lines(found: Sequence[Finding], stream: TextIO) -> list[str]:
     for f in found:
         word = coloured(f"{f.severity:8}", str(f.severity), stream)
         lines.append(f"{word} {f.code}  {clean(f.field, 200)}")
-        lines.append(f"         {clean(f.message, 2000)}")
-        if f.remedy:
-            lines.append(f"         {clean(f.remedy, 2000)}")
+        for words in (f.message, f.remedy) if f.remedy else (f.message,):
+            lines += wrapped(f"         {clean(words, 2000)}", stream)
     return lines
 
 

@@ -145,7 +145,7 @@ def test_a_stranger_is_adopted_and_a_ping_through_the_gateway_loses_nothing(gate
         holds(lambda: watch.last("mac", STRANGER).get("state") == "ignored", 20)
         plan = gateway.run(["cat", "/etc/ciao-wizard/gateway.toml"]).stdout
         adopted = adopt(plan, STRANGER, "compute3", "compute", "192.168.0.110")
-        line = ["sh", "-c", "echo $$; exec ping -i 0.1 10.77.0.1"]
+        line = ["sh", "-c", "echo $$; exec ping -i 0.05 10.77.0.1"]
         ping = gateway.popen(line, netns="compute1", stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert ping.stdout is not None
         pid = ping.stdout.readline().strip()
@@ -157,7 +157,7 @@ def test_a_stranger_is_adopted_and_a_ping_through_the_gateway_loses_nothing(gate
             gateway.run(["kill", "-INT", pid], check=False)
             said, _ = ping.communicate(timeout=10)
         sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", said)[0])
-        assert sent > 10
+        assert sent >= 10
         assert received == sent
         row = watch.last("mac", STRANGER)
         assert (row["kind"], row["name"], row["ip"]) == ("node", "compute3", "192.168.0.110")

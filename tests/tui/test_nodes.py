@@ -74,6 +74,20 @@ async def test_an_empty_cluster_is_adopted_one_after_the_other(start: Start) -> 
         assert [node.role for node in driver.app.draft.nodes] == ["controller", "network", "compute", "compute"]
 
 
+async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await listening(driver)
+        hosts = ("compute-a", "network", "controller")
+        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
+        await driver.says("3 machines have asked")
+        for count in range(1, 4):
+            await driver.press("a")
+            await driver.until(lambda count=count: len(names(driver)) == count)
+        assert sorted((node.name, node.role) for node in driver.app.draft.nodes) == [
+            ("compute-a", "compute"), ("controller", "controller"), ("network", "network"),
+        ]  # fmt: skip
+
+
 async def test_listening_ends_with_the_key_and_with_the_page(start: Start) -> None:
     async with start() as driver:
         await listening(driver)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from wizard.plan.draft import Draft, ForwardText
@@ -139,10 +139,15 @@ def node_with(draft: Draft, role: Role) -> str:
     return next((node.name for node in draft.nodes if role.value in node.role), role.value)
 
 
-def what_is(port: str) -> str:
-    """What usually listens on a TCP port, as far as we know; "" where we do not."""
+def what_is(port: str, beside: Collection[str] = ()) -> str:
+    """What usually listens on a TCP port, as far as we know; "" where we do not.
+
+    Of a port of several sets, what it is in the one that most of the ports `beside` it are from.
+    """
     if not port.strip().isdecimal():
         return ""
     number = int(port) if len(port) < 6 else 0
-    known = (each.what for preset in PRESETS for each in preset.ports if each.port == number)
-    return next(known, _OTHERS.get(number, ""))
+    known = [(preset, each.what) for preset in PRESETS for each in preset.ports if each.port == number]
+    if not known:
+        return _OTHERS.get(number, "")
+    return max(known, key=lambda found: len({str(each.port) for each in found[0].ports} & set(beside)))[1]

@@ -77,7 +77,7 @@ class ForwardsPage(StepPage):
             ),
             plain(f"{forward.to}{to_port}", limit=80),
             plain(forward.sources or "company network", limit=80),
-            Text(what_is(forward.to_port or forward.port) if tcp else "", "dim"),
+            Text(what_is(forward.to_port or forward.port, [f.port for f in self.draft.forwards]) if tcp else "", "dim"),
         )
 
     def point_at(self, field: str) -> None:

@@ -313,7 +313,16 @@ class NodesPage(StepPage):
         self.redraw()
 
     def _role_next(self) -> str:
-        return self._role or self._role_missing()
+        return self._role or self._role_called() or self._role_missing()
+
+    def _role_called(self) -> str:
+        """The role that the machine with the cursor has in its own host name, "" where it has none, or several."""
+        heard = self.query_one("#hearing", HearingPanel).chosen if self._hearing else None
+        called = [role for role in _ROLES if heard is not None and role in heard.host_name.lower()]
+        if called == ["controller"] and self._role_missing() != "controller":
+            # There is one, and there can be no other.
+            return ""
+        return called[0] if len(called) == 1 else ""
 
     # The list
 

@@ -37,12 +37,19 @@ class StepsView(VerticalScroll, can_focus=False):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._text = Words()
+        self._shown: tuple[Progress, datetime | None, Mapping[str, Sequence[str]]] | None = None
 
     def compose(self) -> Iterable[Words]:
         yield self._text
 
+    def on_resize(self) -> None:
+        """What was hidden, or gets a scroll bar, has another width than it was drawn for."""
+        if self._shown is not None:
+            self.show(*self._shown)
+
     def show(self, progress: Progress, now: datetime | None = None, runs: Mapping[str, Sequence[str]] = _NONE) -> None:
         """`now` is for the time that a step has been running; `runs` says what each does, by name."""
+        self._shown = progress, now, runs
         width = max((self.size.width or 80) - 2, 40)
         most = _MOST_NAME if width >= _WIDE - 4 else _NARROW_NAME
         names = [step_name(step, most) for step in progress.steps]

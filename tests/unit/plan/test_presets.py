@@ -47,3 +47,9 @@ def test_what_is_against_a_port_is_said() -> None:
 )
 def test_what_a_port_is(port: str, what: str) -> None:
     assert what_is(port) == what
+
+
+def test_a_port_of_several_sets_is_what_it_is_in_the_one_that_was_taken() -> None:
+    k3s = next(preset for preset in PRESETS if preset.name == "k3s")
+    ports = [str(port.port) for port in k3s.ports]
+    assert [what_is(port, ports) for port in ports] == [port.what for port in k3s.ports]
