@@ -92,7 +92,7 @@ class HostSetup:
             corporate,
             cluster,
             stop=stop,
-            corporate_has_lease=nic is not None and nic.dhcp_client,
+            corporate_has_lease=nic is not None and nic.leased,
             fresh_link=any(self._fresh.get(name, 0) > since for name in (corporate, cluster)),
         )
         return None if stop.is_set() else said_of(wires)

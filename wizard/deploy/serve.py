@@ -101,8 +101,9 @@ class Guard:
                 self.tick()
                 self.wait(news)
         finally:
-            self.hush()
+            # In this order: what rests is ended without a chance to write down its leases.
             self.child.stop()
+            self.hush()
             self.wire.end()
             news.close()
             state.remove(state.SERVE)
