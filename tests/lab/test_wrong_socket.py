@@ -79,3 +79,15 @@ def test_while_mute_not_even_a_flushed_packet_filter_lets_anything_out(hidden: L
     await_mode(lab, "muted")
     lab.wait_for(lambda: state_of_dnsmasq(lab) == "T", 5, "dnsmasq at rest")
     assert offers(lab, "for i in 1 2 3 4 5 6; do nft flush ruleset; sleep 0.5; done") == {VM: []}
+
+
+def test_on_the_road_idle_nodes_are_asked_for_a_sign_of_life(lab: Laboratory) -> None:
+    """The corporate NIC is off, and the nodes have their leases and say nothing by themselves."""
+    apply(lab)
+    await_nodes(lab)
+    await_mode(lab, "armed")
+    sh(lab, "ip link set eth0 down")
+    lab.machine("unplug", "eth1")
+    await_mode(lab, "muted")
+    lab.machine("plug", "eth1")
+    await_mode(lab, "armed", deadline=60)

@@ -12,19 +12,19 @@ import errno
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from netaddr import IPAddress
 
+from wizard.host.adjacency import LOCAL_EXPERIMENTAL, marked_frame
 from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
 from wizard.host.link import Link
+from wizard.host.presence import ARP, NOBODY, arp_request
 from wizard.host.tap import Tap, ether_type, udp_to_port
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
 
-_LOCAL_EXPERIMENTAL, _ARP = 0x88B5, 0x0806
-_SIGNATURE = b"ciao-wizard: is this heard on another NIC?"
-MARK_EVERY_S = 1.0
+MARK_EVERY_S = ASK_EVERY_S = 1.0
 _MOST_AT_ONCE = 64
 _ASKED_AT_ONCE = 8
 _REST_S = 0.05
@@ -39,14 +39,14 @@ class Ear:
     """
 
     def __init__(
-        self, cluster: Link, corporate: Link | None, ours: Collection[IPAddress], nodes: Mapping[bytes, IPAddress]
+        self, cluster: Link, corporate: Link | None, ours: Container[IPAddress], nodes: Mapping[bytes, IPAddress]
     ) -> None:
         self.cluster, self.corporate, self.ours, self.nodes = cluster, corporate, ours, nodes
         self.node_heard = False
         self._asking = itertools.cycle(nodes.values())
         # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
         self.token = secrets.token_bytes(16)
-        self.marked = 0.0
+        self.marked = self.asked = 0.0
         self.rests_until = 0.0
         self._close = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
@@ -54,11 +54,11 @@ class Ear:
             self.answers.listen(cluster.name)
             self.requests = opened.enter_context(Tap(udp_to_port(SERVER_PORT)))
             self.requests.listen(cluster.name)
-            self.arp = opened.enter_context(Tap(ether_type(_ARP)))
+            self.arp = opened.enter_context(Tap(ether_type(ARP)))
             self.arp.listen(cluster.name)
             self.marks = None
             if corporate is not None:
-                self.marks = opened.enter_context(Tap(ether_type(_LOCAL_EXPERIMENTAL)))
+                self.marks = opened.enter_context(Tap(ether_type(LOCAL_EXPERIMENTAL)))
                 self.marks.listen(corporate.name)
             self._close = opened.pop_all()
 
@@ -115,25 +115,21 @@ class Ear:
         if self.marks is None or now - self.marked < MARK_EVERY_S:
             return
         self.marked = now
-        self.ask_for_nodes()
-        frame = b"\xff" * 6 + self.cluster.mac + _LOCAL_EXPERIMENTAL.to_bytes(2, "big") + self.token + _SIGNATURE
         try:
-            self.answers.send(frame)
+            self.answers.send(marked_frame(self.cluster.mac, self.token))
         except OSError as error:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
 
     def ask_for_nodes(self) -> None:
-        """Ask the next few of the plan's nodes for a sign of life, until one was heard."""
-        asker = next(iter(self.ours), None)
-        if self.node_heard or asker is None or not self.nodes:
+        """Ask the next few of the plan's nodes for a sign of life, once in a while, until one was heard."""
+        now = time.monotonic()
+        if self.node_heard or now - self.asked < ASK_EVERY_S:
             return
+        self.asked = now
         for address in itertools.islice(self._asking, min(_ASKED_AT_ONCE, len(self.nodes))):
-            mac = self.cluster.mac
-            frame = b"\xff" * 6 + mac + _ARP.to_bytes(2, "big") + b"\x00\x01\x08\x00\x06\x04\x00\x01"
-            frame += mac + asker.packed + bytes(6) + address.packed
             with contextlib.suppress(OSError):
-                self.answers.send(frame)
+                self.answers.send(arp_request(self.cluster.mac, NOBODY, address.packed))
 
     def _foreign_server(self, frame: bytes) -> str:
         # Our own answer, come back through a loop in the cluster's switch, is no stranger's.

@@ -123,6 +123,8 @@ class WireWatch:
         proven = proof.proven_at(cluster)
         age = state.boottime() - proven if proven is not None else PROOF_LASTS_S
         if age >= PROOF_LASTS_S:
+            if self.ear is not None:
+                self.ear.ask_for_nodes()
             self._ask(lambda cancel: self._both_wires(cancel, corporate_has_lease))
             return Verdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
         self.unproven = ""

@@ -12,8 +12,13 @@ import time
 from wizard.host.link import Link, read_link
 from wizard.host.tap import Tap, ether_type
 
-_LOCAL_EXPERIMENTAL = 0x88B5
+LOCAL_EXPERIMENTAL = 0x88B5
 _SIGNATURE = b"ciao-wizard: are two NICs on one wire?"
+
+
+def marked_frame(mac: bytes, token: bytes) -> bytes:
+    """A frame to everybody from this MAC, by whose token its sender knows it again."""
+    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + _SIGNATURE
 
 
 def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
@@ -25,7 +30,7 @@ def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -
     Raises NeedsRoot.
     """
     try:
-        with Tap(ether_type(_LOCAL_EXPERIMENTAL)) as one, Tap(ether_type(_LOCAL_EXPERIMENTAL)) as other:
+        with Tap(ether_type(LOCAL_EXPERIMENTAL)) as one, Tap(ether_type(LOCAL_EXPERIMENTAL)) as other:
             link, peer = read_link(first), read_link(second)
             if link is None or peer is None:
                 return None
@@ -57,7 +62,7 @@ def _alive(link: Link) -> bool:
 def _heard(one: Tap, other: Tap, link: Link, peer: Link, timeout: float) -> bool:
     marks = secrets.token_bytes(16), secrets.token_bytes(16)
     for tap, end, mark in zip((one, other), (link, peer), marks, strict=True):
-        tap.send(b"\xff" * 6 + end.mac + _LOCAL_EXPERIMENTAL.to_bytes(2, "big") + mark + _SIGNATURE)
+        tap.send(marked_frame(end.mac, mark))
     wanted = {one: marks[1], other: marks[0]}
     until = time.monotonic() + timeout
     while (left := until - time.monotonic()) > 0:

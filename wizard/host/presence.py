@@ -15,7 +15,9 @@ from wizard.host.facts_nics import is_usable_name
 from wizard.host.tap import ether_type
 from wizard.plan.findings import NeedsRoot
 
-_ARP = 0x0806
+ARP = 0x0806
+NOBODY = bytes(4)
+"""The sender of an ARP probe (RFC 5227): who asks so changes nobody's table."""
 _ARP_HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
 _ARP_BODY = struct.Struct("!6s4s6s4s")
 _REQUEST, _REPLY = 1, 2
@@ -28,6 +30,12 @@ _CLOSED_PORT = 33434
 _IP_RECVERR = 11
 _ERROR = struct.Struct("=IBBBBII")
 _FROM_WIRE = 2
+
+
+def arp_request(mac: bytes, sender: bytes, target: bytes) -> bytes:
+    """The frame that asks everybody on a wire who has the address `target`; both addresses are four bytes."""
+    body = _ARP_BODY.pack(mac, sender, bytes(6), target)
+    return b"\xff" * 6 + mac + struct.pack("!H", ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class ArpProber:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | _QUIET, 0)
         except PermissionError:
             raise NeedsRoot("asking a wire needs root (CAP_NET_RAW)", "run it with sudo") from None
-        code = array("B", b"".join(struct.pack("=HBBI", *step) for step in ether_type(_ARP)))
+        code = array("B", b"".join(struct.pack("=HBBI", *step) for step in ether_type(ARP)))
         described = struct.pack("@HP", len(code) // 8, code.buffer_info()[0])
         self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
         try:
@@ -86,11 +94,9 @@ class ArpProber:
             raise
 
     def ask(self, ip: str) -> None:
-        body = _ARP_BODY.pack(self._mac, self._ip, bytes(6), socket.inet_aton(ip))
-        frame = b"\xff" * 6 + self._mac + struct.pack("!H", _ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
         with contextlib.suppress(OSError):
             # No carrier, no NIC: nobody answers, which is the truth.
-            self._socket.send(frame)
+            self._socket.send(arp_request(self._mac, self._ip, socket.inet_aton(ip)))
 
     def collect(self) -> list[Answer]:
         found = []
@@ -113,8 +119,8 @@ class ArpProber:
         if ours:
             # The kernel's, or another monitor's. Both get their answers, and we hear those too.
             return Answer(socket.inet_ntoa(target), None) if operation == _REQUEST else None
-        # 0.0.0.0: somebody asks whether an address is free.
-        if ip == bytes(4) or mac == self._mac or mac[0] & 1:
+        # Somebody asks whether an address is free.
+        if ip == NOBODY or mac == self._mac or mac[0] & 1:
             return None
         return Answer(socket.inet_ntoa(ip), True, mac.hex(":"), operation == _REPLY and target == self._ip)
 

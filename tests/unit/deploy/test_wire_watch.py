@@ -47,6 +47,9 @@ class Deaf:
     def mark(self) -> None:
         return
 
+    def ask_for_nodes(self) -> None:
+        return
+
     def hear(self) -> tuple[str, str]:
         return self.heard
 
