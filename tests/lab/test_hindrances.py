@@ -19,7 +19,6 @@ from tests.lab.striking import (
     paused,
     processes,
     replaced,
-    running,
     status,
     wake,
 )
@@ -296,5 +295,5 @@ def test_dirt_at_the_end_of_the_journal_changes_nothing(machine: Machine) -> Non
     soiled_at_the_end(lab)
     assert ciao(lab, "status").returncode == 0
     assert ciao(lab, *RESET).returncode == 0
-    with running(lab, "status"):
-        pass
+    assert ciao(lab, "status").stdout.startswith("absent")
+    assert not to_rest(machine)

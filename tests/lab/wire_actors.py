@@ -173,6 +173,74 @@ def dhcp6_solicit(mac):
     return ipv6(mac, source, "ff02::1:2", 17, struct.pack("!HHHH", 546, 547, 8 + len(message), 0) + message, 6)
 
 
+class Asking:
+    """Clients behind one NIC: what they ask, and what they were told."""
+
+    def __init__(self, nic, told):
+        self.here = tap(nic)
+        self.told = told
+        self.take = told.get("take", False)
+        self.said = [(55, b"\x01\x03\x06")]
+        self.said += [(61, bytes.fromhex(told["client_id"]))] if told.get("client_id") else []
+        self.said += [(12, told["hostname"].encode())] if told.get("hostname") else []
+        self.macs, self.renewing = told.get("macs", []), told.get("renewing", {})
+        self.choosing = told.get("choosing", {})
+        names = [*self.macs, *self.renewing, *self.choosing]
+        self.found = {mac: {"offers": [], "naks": [], "leased": None} for mac in names}
+        self.xids = dict(enumerate(self.found, int.from_bytes(os.urandom(3), "big") << 8))
+        self.xid_of = {mac: xid for xid, mac in self.xids.items()}
+        self.started = time.monotonic()
+
+    def send(self, frame):
+        try:
+            self.here.send(frame)
+        except OSError:
+            pass  # the cable is out for a moment
+
+    def discover(self, mac):
+        seconds = int(time.monotonic() - self.started)
+        self.send(asks(raw(mac), self.xid_of[mac], [(53, b"\x01"), *self.said], seconds=seconds))
+
+    def request(self, mac, fields, ciaddr=b"\0\0\0\0", seconds=1):
+        self.send(asks(raw(mac), self.xid_of[mac], [(53, b"\x03"), *fields, *self.said], ciaddr, seconds))
+
+    def once(self):
+        seconds = int(time.monotonic() - self.started)
+        for mac in self.macs:
+            if self.found[mac]["leased"] is None:
+                self.discover(mac)
+        if self.told.get("ipv6"):
+            mine = self.here.getsockname()[4]
+            self.send(router_solicitation(mine))
+            self.send(dhcp6_solicit(mine))
+        for mac, address in self.renewing.items():
+            self.request(mac, [], socket.inet_aton(address), seconds)
+        for mac, chosen in self.choosing.items():
+            server, address = map(socket.inet_aton, chosen)
+            self.request(mac, [(50, address), (54, server)])
+
+    def take_in(self, frame):
+        seen = udp_of(frame)
+        if seen is None or seen[:2] != (67, 68):
+            return
+        answer = server_says(frame)
+        mac = self.xids.get(struct.unpack("!I", seen[2][4:8])[0])
+        if mac is None or answer["client"] != mac:
+            return
+        found = self.found[mac]
+        if answer["kind"] == "offer":
+            found["offers"].append([answer["server"], answer["address"], time.monotonic()])
+            if self.take and found["leased"] is None:
+                wanted = (50, answer["address"]), (54, answer["server"])
+                self.request(mac, [(code, socket.inet_aton(address)) for code, address in wanted])
+        elif answer["kind"] == "ack":
+            found["leased"] = answer["address"]
+        elif answer["kind"] == "nak":
+            found["naks"].append(answer["server"])
+            if self.take:
+                self.discover(mac)
+
+
 def ask(nic, told):
     """Ask by broadcast, without an address. `told`, all of it optional:
 
@@ -183,76 +251,20 @@ def ask(nic, told):
 
     Found: {mac: {offers: [[server, address, at]], naks: [server], leased: address or null}}.
     """
-    here = tap(nic)
-    every, take = told.get("every", 0.5), told.get("take", False)
-    said = [(55, b"\x01\x03\x06")]
-    said += [(61, bytes.fromhex(told["client_id"]))] if told.get("client_id") else []
-    said += [(12, told["hostname"].encode())] if told.get("hostname") else []
-    macs, renewing = told.get("macs", []), told.get("renewing", {})
-    choosing = told.get("choosing", {})
-    found = {mac: {"offers": [], "naks": [], "leased": None} for mac in [*macs, *renewing, *choosing]}
-    xids = dict(enumerate(found, int.from_bytes(os.urandom(3), "big") << 8))
-    xid_of = {mac: xid for xid, mac in xids.items()}
-    deadline = time.monotonic() + told.get("seconds", 3600)
-    started = time.monotonic()
-
-    def send(frame):
-        try:
-            here.send(frame)
-        except OSError:
-            pass  # the cable is out for a moment
-
-    def discover(mac):
-        seconds = int(time.monotonic() - started)
-        send(asks(raw(mac), xid_of[mac], [(53, b"\x01"), *said], seconds=seconds))
-
-    def once():
-        seconds = int(time.monotonic() - started)
-        for mac in macs:
-            if found[mac]["leased"] is None:
-                discover(mac)
-        if told.get("ipv6"):
-            send(router_solicitation(here.getsockname()[4]))
-            send(dhcp6_solicit(here.getsockname()[4]))
-        for mac, address in renewing.items():
-            send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), *said], socket.inet_aton(address), seconds))
-
-        for mac, chosen in choosing.items():
-            server, address = map(socket.inet_aton, chosen)
-            send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), (50, address), (54, server), *said]))
-
-    def take_in(frame):
-        seen = udp_of(frame)
-        if seen is None or seen[:2] != (67, 68):
-            return
-        answer = server_says(frame)
-        mac = xids.get(struct.unpack("!I", seen[2][4:8])[0])
-        if mac is None or answer["client"] != mac:
-            return
-        if answer["kind"] == "offer":
-            found[mac]["offers"].append([answer["server"], answer["address"], time.monotonic()])
-            if take and found[mac]["leased"] is None:
-                wanted = [(50, socket.inet_aton(answer["address"])), (54, socket.inet_aton(answer["server"]))]
-                send(asks(raw(mac), xid_of[mac], [(53, b"\x03"), *wanted, *said]))
-        elif answer["kind"] == "ack":
-            found[mac]["leased"] = answer["address"]
-        elif answer["kind"] == "nak":
-            found[mac]["naks"].append(answer["server"])
-            if take:
-                discover(mac)
-
+    asking = Asking(nic, told)
+    deadline = asking.started + told.get("seconds", 3600)
     begun()
     while time.monotonic() < deadline and not ended():
-        once()
-        if take and all(found[mac]["leased"] for mac in macs):
+        asking.once()
+        if asking.take and all(asking.found[mac]["leased"] for mac in asking.macs):
             break
-        again = time.monotonic() + every
+        again = time.monotonic() + told.get("every", 0.5)
         while time.monotonic() < again:
             try:
-                take_in(here.recv(65535))
+                asking.take_in(asking.here.recv(65535))
             except (TimeoutError, OSError):
                 continue
-    say(found)
+    say(asking.found)
 
 
 def noise(nic):

@@ -43,11 +43,10 @@ class Laboratory:
         self._held: int | None = None
 
     def __enter__(self) -> Laboratory:
-        try:
+        with contextlib.ExitStack() as ended:
+            ended.push(self.__exit__)
             self._start()
-        except BaseException:
-            self.__exit__()
-            raise
+            ended.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
