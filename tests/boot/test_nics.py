@@ -39,7 +39,7 @@ def _office_works(computer: Computer, nic: str) -> None:
     assert computer.run("getent", "hosts", "www.corp.example").stdout.split()[0] == "10.77.0.1"
 
 
-def test_names_that_were_exchanged_are_refused_until_they_are_as_before(computer: Computer) -> None:
+def test_names_that_were_exchanged_are_refused_until_an_apply_finds_them_as_before(computer: Computer) -> None:
     _applied_and_off(computer)
     before = computer.wires.answers_sent("switch")
     computer.power_on(EXCHANGED)
@@ -66,9 +66,12 @@ def test_names_that_were_exchanged_are_refused_until_they_are_as_before(computer
     computer.run("dhclient", "-1", "eth1", timeout=40)
     _office_works(computer, "eth1")
 
-    # Nobody has to do anything once they are as before.
+    # It does not go on by itself from that, over a boot neither.
     computer.pull_the_plug()
     computer.power_on()
+    assert CLUSTER_MAC in _await_mode(computer, "tripped")["reason"]
+    assert computer.processes("dnsmasq") == []
+    computer.ciao("apply", "--yes")
     computer.await_armed()
     assert computer.wires.leased("switch") == CONTROLLER
 
