@@ -24,6 +24,7 @@ from wizard.deploy.steps_trial import (
     undo_rules,
     undo_wires,
 )
+from wizard.host import systemd
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -53,8 +54,9 @@ def persist(job: Job) -> list[Step]:
     """The steps that make it last, once it was kept; the interfaces file last."""
     files = [KeepFile(job, f) for f in job.files if f.path != paths.INTERFACES_FILE]
     main = MainFile(job)
+    service = [Service(job)] if systemd.running() else []
     last = KeepFile(job, job.file(paths.INTERFACES_FILE))
-    return [*files, Service(job), *([main] if main.needed() else []), last]
+    return [*files, *service, *([main] if main.needed() else []), last]
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:
