@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.console import coloured, finding_lines, has_error, out, out_json, say, table
-from wizard.plan.findings import WizardError
+from wizard.plan.findings import Severity, WizardError
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -155,8 +156,14 @@ def render(args: argparse.Namespace) -> int:
 
 def diff(args: argparse.Namespace) -> int:
     from wizard.deploy.changes import read_changes
+    from wizard.deploy.engine import findings
 
     plan, text, _ = read_plan(args.config)
+    errors = [finding for finding in findings(plan)[1] if finding.severity is Severity.ERROR]
+    if errors:
+        say("An apply would refuse this plan:")
+        for line in finding_lines(errors, sys.stderr):
+            say(line)
     changed = [c for c in read_changes(plan, text) if c.diff]
     for change in changed:
         for line in change.diff.rstrip("\n").split("\n"):
@@ -173,9 +180,10 @@ def status(args: argparse.Namespace) -> int:
     if args.json:
         out_json(seen.as_json())
     else:
-        out(f"{seen.state}{', healthy' if seen.healthy else ''}{f': {clean(seen.reason, 500)}' if seen.reason else ''}")
+        health = ", healthy" if seen.healthy else ", not healthy" if seen.state == "applied" else ""
+        out(f"{seen.state}{health}{f': {clean(seen.reason, 500)}' if seen.reason else ''}")
         if seen.plan:
-            out(f"plan {seen.plan}{f', since {seen.since}' if seen.since else ''}")
+            out(f"plan {seen.plan}{f', since {_local(seen.since)}' if seen.since else ''}")
         for item in seen.checks:
             word = {True: "ok", False: "FAILED", None: "not seen"}[item.ok]
             out(f"  {word:8}  {item.name:12}  {clean(item.detail, 300)}")
@@ -186,6 +194,10 @@ def status(args: argparse.Namespace) -> int:
     if seen.state == "absent":
         return 3
     return 0 if seen.state == "applied" and seen.healthy and not seen.drift else 1
+
+
+def _local(since: str) -> str:
+    return datetime.fromisoformat(since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def leases(args: argparse.Namespace) -> int:

@@ -54,6 +54,10 @@ def test_the_second_apply_changes_nothing_and_a_reset_gives_everything_back(lab:
     for argv in (["diff", "-c", str(EXAMPLE)], ["diff"]):
         done = ciao(lab, *argv)
         assert (done.returncode, done.stdout) == (0, "")
+    said = ciao(lab, "status").stdout.splitlines()
+    assert said[0] == "applied, healthy"
+    since = datetime.strptime(said[1].partition("since ")[2], "%Y-%m-%d %H:%M:%S").astimezone()
+    assert since == datetime.fromisoformat(ciao_json(lab, "status")["since"])
     applied, server = whole(lab), dhcp_server(lab)
 
     for plan in (["-c", str(EXAMPLE)], []):
@@ -158,6 +162,16 @@ def test_what_only_looks_needs_no_root(fresh: Laboratory, argv: list[str], statu
     done = as_somebody(fresh, *argv)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_diff_of_what_an_apply_would_refuse_says_so(fresh: Laboratory) -> None:
+    done = ciao(
+        fresh, "diff", "-c", "-", stdin=plan_with(('cidr       = "192.168.0.0/24"', 'cidr       = "10.77.0.0/16"'))
+    )
+    assert done.returncode == 1
+    assert "would refuse this plan" in done.stderr
+    assert "network.cidr" in done.stderr
+    assert done.stdout.startswith("---")
 
 
 def test_detect_suggests_the_right_nics(fresh: Laboratory) -> None:
