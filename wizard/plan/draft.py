@@ -122,14 +122,14 @@ class Draft:
         corporate = reader.nic("interfaces.corporate", self.corporate, "company network")
         cluster = reader.nic("interfaces.cluster", self.cluster, "cluster switch")
         network = _network(self, reader)
-        nodes = tuple(_node(text, f"nodes[{i}]", reader) for i, text in enumerate(self.nodes))
+        nodes = _nodes(self.nodes, reader)
         forwards = tuple(_forward(text, f"forwards[{i}]", reader) for i, text in enumerate(self.forwards))
         if reader.problems or corporate is None or cluster is None or network is None:
             return tuple(reader.problems)
         return Plan(
             Interfaces(corporate, cluster),
             network,
-            tuple(node for node in nodes if node),
+            nodes,
             tuple(forward for forward in forwards if forward),
         )
 
@@ -195,6 +195,25 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
     begin = reader.read("network.dhcp_range", parsers.parse_address, first)
     end = reader.read("network.dhcp_range", parsers.parse_address, last)
     return None, (begin, end) if begin is not None and end is not None else None
+
+
+class _Latest:
+    """The nodes that were read last, all of them well: there may be thousands, and another field is being typed."""
+
+    read: tuple[tuple[NodeText, ...], tuple[Node, ...]] = ((), ())
+
+
+def _nodes(texts: tuple[NodeText, ...], reader: _Reader) -> tuple[Node, ...]:
+    """Those of the nodes that can be read."""
+    known, nodes = _Latest.read
+    if known is texts:
+        return nodes
+    before = len(reader.problems)
+    read = [_node(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
+    nodes = tuple(node for node in read if node)
+    if len(reader.problems) == before:
+        _Latest.read = texts, nodes
+    return nodes
 
 
 @lru_cache(maxsize=1 << 16)
