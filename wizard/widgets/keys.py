@@ -9,8 +9,9 @@ from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
 
-# A widget that was removed by the key it was handling cannot tell when it is done.
+# A widget that was removed by the key it was handling cannot tell when it is done. One that is there and busy can.
 PATIENCE_S = 0.25
+LONGEST_PATIENCE_S = 5.0
 
 
 class OrderedKeysApp(App[None]):
@@ -25,6 +26,7 @@ class OrderedKeysApp(App[None]):
         self._keys: deque[events.Key] = deque()
         self._key_number = 0
         self._key_under_way = False
+        self._handling: MessagePump | None = None
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
@@ -44,7 +46,7 @@ class OrderedKeysApp(App[None]):
         # The way of the key itself, and then of what its action told the page and the page told us.
         way: deque[MessagePump] = deque([*target.ancestors_with_self, target.screen, self])
         await super().on_event(key)
-        self.set_timer(PATIENCE_S, partial(self._overdue, self._key_number))
+        self.set_timer(PATIENCE_S, partial(self._overdue, self._key_number, LONGEST_PATIENCE_S - PATIENCE_S))
         await self._behind(self._key_number, way)
 
     async def _behind(self, number: int, way: deque[MessagePump]) -> None:
@@ -52,11 +54,15 @@ class OrderedKeysApp(App[None]):
         if number != self._key_number:
             return
         while way:
-            node = way.popleft()
+            node = self._handling = way.popleft()
             if node.call_later(self._behind, number, way):
                 return
         await self._next_key()
 
-    async def _overdue(self, number: int) -> None:
-        if number == self._key_number and self._key_under_way:
+    async def _overdue(self, number: int, patience: float) -> None:
+        if number != self._key_number or not self._key_under_way:
+            return
+        if patience > 0 and self._handling is not None and self._handling.is_running:
+            self.set_timer(PATIENCE_S, partial(self._overdue, number, patience - PATIENCE_S))
+        else:
             await self._next_key()
