@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.reactive import Reactive, reactive
 from textual.screen import ModalScreen, Screen
 
 from wizard import screens
 from wizard.app_gateway import GatewayPages
 from wizard.app_nodes import NodesPages
+from wizard.app_review import ReviewPages
 from wizard.app_setup import SetupPages
 from wizard.app_watch import WatchPages
 from wizard.plan.findings import WizardError
 from wizard.widgets.changing import SIGHT_LOST
+from wizard.widgets.escape import QuickEscapeDriver
 from wizard.widgets.modal import Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
 from wizard.widgets.speaking import SpeakingApp
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
-    from wizard.services import Run, Services
+    from wizard.services import Services
 
 _STEP_PAGES = {
     "interfaces": "InterfacesPage",
@@ -49,7 +53,7 @@ class Beginning:
     plan_in_force: str | None
 
 
-class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
+class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, SpeakingApp):
     """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; `refused` is why it is none.
 
     Without `services` it is for this machine, whose services are loaded once the first screen stands.
@@ -79,10 +83,13 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         self._given: Plan | None = None
         self._unread = None if plan_text is None else (plan_text, source)
         self._original = plan_text
+        self._source = source
         self.name_draft(plan_text)
-        self._plan_text = ""
         self._in_force = False
-        self._before: Status | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        driver = super().get_driver_class()
+        return QuickEscapeDriver if driver is LinuxDriver else driver
 
     # The start
 
@@ -272,55 +279,7 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         if isinstance(self._page, screens.NodesPage):
             self._page.vendors = {**self._page.vendors, **vendors}
 
-    # Review and apply
-
-    def _review(self) -> None:
-        from wizard.plan import planfile
-        from wizard.plan.model import Plan
-
-        page = screens.ReviewPage(self.draft, self.facts)
-        self._show(page)
-        plan = self.draft.to_plan()
-        if not isinstance(plan, Plan):
-            return
-
-        def compare() -> tuple[str, Any]:
-            text = planfile.dump(plan, self._original)
-            return text, self.services.changes(plan, text)
-
-        self.ask("changes", compare, partial(self._compared, page), partial(setattr, page, "trouble"))
-
-    def _compared(self, page: screens.ReviewPage, found: tuple[str, Any]) -> None:
-        self._plan_text, page.changes = found
-
-    def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
-        from wizard.plan import planfile
-        from wizard.plan.model import Plan
-
-        plan = self.draft.to_plan()
-        if not isinstance(plan, Plan):
-            self.notify("This is no plan yet: see what is marked ✗.", severity="error", markup=False)
-            return
-
-        def save() -> str:
-            return self.services.save_plan(message.path, planfile.dump(plan, self._original))
-
-        self.ask("save", save, lambda path: self.notify(f"Saved as {path}.", markup=False))
-
-    def on_review_page_apply_asked(self) -> None:
-        self.when_privileged(self._apply)
-
-    def _apply(self) -> None:
-        if self.changing:
-            self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
-            return
-        self._show(screens.ApplyPage(self.services.now))
-
-        def start() -> Run:
-            self._before = self.services.status()
-            return self.services.start_apply(self._plan_text)
-
-        self.change(start)
+    # Changes
 
     def on_reset_page_asked(self, message: screens.ResetPage.Asked) -> None:
         start = partial(self.services.start_reset, message.forget_leases)
@@ -353,15 +312,6 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         ours = not self._plan_text or plan_in_force == self._plan_text
         return "kept" if status.state in ("applied", "tripped") and another and ours else "failed"
 
-    def on_apply_page_answered(self, message: screens.ApplyPage.Answered) -> None:
-        answer = self.services.confirm if message.keep else self.services.rollback
-        self.ask("answer", answer, lambda _: None, self._not_answered)
-
-    def _not_answered(self, error: WizardError) -> None:
-        if isinstance(self._page, screens.ApplyPage):
-            self._page.answer = None
-        self.complain(error)
-
     # Everywhere
 
     async def action_quit(self) -> None:
@@ -371,6 +321,17 @@ class WizardApp(SetupPages, NodesPages, GatewayPages, WatchPages, SpeakingApp):
         text = "The change goes on without this screen. If it waits for your answer, it goes back by itself."
         question = Question("Leave it alone?", text, "[ Leave ]", "[ Stay ]")
         self.push_screen(question, self._leave)
+
+    def parting(self) -> str:
+        """What goes on without the screen, and what is kept for the next one."""
+        words = []
+        if self.changing:
+            words.append("The change goes on without the screen. 'ciao-wizard' shows it again.")
+        elif self.status is not None and self.status.state == "applied":
+            words.append("The gateway goes on. 'ciao-wizard' shows it, 'ciao-wizard status' says how it is.")
+        if self.kept:
+            words.append("What you typed is kept: the next 'ciao-wizard' asks whether to go on with it.")
+        return "\n".join(words)
 
     def _leave(self, sure: bool | None) -> None:
         if sure:
@@ -401,10 +362,10 @@ def _read(plan_text: str, source: str) -> Plan:
     return planfile.load(plan_text, source)
 
 
-def run(plan_text: str | None, source: str) -> int:
-    """Show the wizard on this terminal; the exit status. Raises PlanUnreadable for `plan_text`."""
+def run(plan_text: str | None, source: str) -> tuple[int, str]:
+    """Show the wizard on this terminal; the exit status, and a last word. Raises PlanUnreadable for `plan_text`."""
     app = WizardApp(None, plan_text, source)
     app.run()
     if app.refused is not None:
         raise app.refused
-    return app.return_code or 0
+    return app.return_code or 0, app.parting()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ from textual.reactive import reactive
 
 from wizard import screens
 from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
 from wizard.progress import Progress
+from wizard.widgets.modal import Question
 from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
     from wizard.services import Services
     from wizard.services_gateway import HandOver
+    from wizard.services_watch import Watch
 
 MOST_EVENTS = 200
+# An overview that is older than this is shown no more: better to say for a moment that one looks.
+STALE_S = 6.0
 
 
 class GatewayPages(SpeakingApp):
@@ -34,11 +40,18 @@ class GatewayPages(SpeakingApp):
     hand_overs: reactive[tuple[HandOver, ...] | None] = reactive(None)
 
     _looking: bool = False
+    _looked_at: float = 0.0
+    _last: Overview | None = None
+    _blind: str = ""
+    _watch: Watch | None
+    """The lease monitor, where one is open: what it knows already is shown here too."""
     _counting: bool = False
 
     def gateway_page(self, name: str) -> Page | None:
         """A page of ours by its name, or None where it is none of ours."""
         if name == "dashboard":
+            if time.monotonic() - self._looked_at > STALE_S:
+                self.overview = None
             self.look_at_gateway()
             return screens.DashboardPage()
         if name == "export":
@@ -58,21 +71,27 @@ class GatewayPages(SpeakingApp):
         if self._looking:
             return
         self._looking = True
-        self.ask("overview", partial(_look, self.services, self.overview), self._overlooked, self._not_overlooked)
+        look = partial(_look, self.services, self._watch, self._last)
+        self.ask("overview", look, self._overlooked, self._not_overlooked)
 
     def _overlooked(self, found: tuple[Overview, tuple[Event, ...]]) -> None:
         self._looking = False
+        if self._page is not None:
+            self._page.untell(self._blind)
         overview, events = found
         if events:
             self.happened = (*self.happened, *events)[-MOST_EVENTS:]
-        self.overview = overview
+        self.overview = self._last = overview
+        self._looked_at = time.monotonic()
         self.status = overview.status
 
     def _not_overlooked(self, error: WizardError) -> None:
         self._looking = False
         # What was seen before is not what is.
-        self.overview = self.status = None
-        self.complain(error)
+        self.overview = self.status = self._last = None
+        self._blind = f"{error.message} {error.remedy}".strip()
+        if isinstance(self._page, screens.DashboardPage | screens.ResetPage):
+            self.complain(error)
 
     def on_dashboard_page_traffic_wanted(self) -> None:
         plan = self.overview.plan if self.overview is not None else None
@@ -94,7 +113,7 @@ class GatewayPages(SpeakingApp):
 
     def forget_overview(self) -> None:
         """What was known of the gateway is no longer true; a look that is under way may be older than that."""
-        self.overview = self.status = None
+        self.overview = self.status = self._last = None
         self._looking = False
         self.drop("overview")
 
@@ -105,8 +124,31 @@ class GatewayPages(SpeakingApp):
         self.complain(error)
 
     def on_export_page_save_asked(self, message: screens.ExportPage.SaveAsked) -> None:
-        save = partial(self.services.save_plan, message.path, message.text)
-        self.ask("save", save, lambda path: self.notify(f"Saved as {path}.", markup=False))
+        self.save_file(message.path, message.text)
+
+    def save_file(self, path: str, text: str, over: bool = False) -> None:
+        """Write a file, and say where it is; over one that is there already only once that was asked."""
+        save = partial(self.services.save_plan, path, text, over)
+        self.ask("save", save, self._file_saved, partial(self._not_saved, path, text))
+
+    def _file_saved(self, path: str) -> None:
+        self.notify(f"Saved as {clean(path, 300)}.", markup=False)
+
+    def _not_saved(self, path: str, text: str, error: WizardError) -> None:
+        from wizard.services_gateway import FileThere
+
+        if not isinstance(error, FileThere):
+            self.complain(error)
+            return
+
+        def answered(over: bool | None) -> None:
+            if over:
+                self.save_file(path, text, over=True)
+            else:
+                self.notify(f"Not saved: {clean(str(error.path), 200)} is as it was.", markup=False)
+
+        told = f"{clean(str(error.path), 300)} is there already. What is in it now would be lost."
+        self.push_screen(Question("Write over it?", told, "[ y  Write over it ]", "[ n  Leave it as it is ]"), answered)
 
     # Small resets
 
@@ -122,8 +164,9 @@ class GatewayPages(SpeakingApp):
         return "rolled-back" if status.state == "absent" else "failed"
 
 
-def _look(services: Services, before: Overview | None) -> tuple[Overview, tuple[Event, ...]]:
+def _look(services: Services, watch: Watch | None, before: Overview | None) -> tuple[Overview, tuple[Event, ...]]:
+    from wizard.monitor.index import Wanted
     from wizard.monitor.overview import news
 
-    overview = services.overview()
+    overview = services.overview(tuple(watch.look(Wanted()).shown) if watch is not None else None)
     return overview, news(before, overview)

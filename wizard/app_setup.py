@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 
 from wizard import screens
+from wizard.plan.findings import WizardError
 from wizard.widgets.page import Page, plural
 from wizard.widgets.speaking import SpeakingApp
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.host.nic_watch import NicNews
     from wizard.plan.draft import Draft
-    from wizard.plan.findings import WizardError
     from wizard.plan.machine import Facts
+    from wizard.plan.model import Plan
     from wizard.plan.welcome import Greeting
     from wizard.services import Services
     from wizard.services_setup import Pulse, WiresSaid
@@ -55,17 +56,14 @@ class SetupPages(SpeakingApp):
         self._stirred: set[str] = set()
         self._left_over: Draft | None = None
 
-    def _show(self, page: Page) -> None:
-        """Put `page` in the place of the one that is there. Defined by the app."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+        # The app's own.
+        _given: Plan | None
+        _source: str
 
-    def _go(self, name: str, field: str = "") -> None:
-        """To a page. Defined by the app."""
-        raise NotImplementedError
-
-    def _begin(self) -> None:
-        """Look at the machine anew, and begin. Defined by the app."""
-        raise NotImplementedError
+        def _show(self, page: Page) -> None: ...
+        def _go(self, name: str, field: str = "") -> None: ...
+        def _begin(self) -> None: ...
 
     def leave_setup(self) -> None:
         """Nobody wants to know any more what the wires and the NICs say."""
@@ -83,8 +81,8 @@ class SetupPages(SpeakingApp):
         self.save_draft_now()
         if not isinstance(self._page, screens.StartPage):
             self._show(screens.StartPage())
-        if self.facts is not None and self.status is not None:
-            self.ask("welcome", partial(self._greeting, self.facts, self.status), self._welcomed)
+        if self.facts is not None:
+            self.ask("welcome", partial(self._greeting, self.facts, self.status), self._welcomed, self._not_welcomed)
 
     def look_around(self) -> None:
         """Look at the machine once more, and say what was found. What was typed in this run stays."""
@@ -103,12 +101,17 @@ class SetupPages(SpeakingApp):
         if isinstance(self._page, screens.StartPage):
             self.welcome()
 
-    def _greeting(self, facts: Facts, status: Status) -> tuple[Greeting, Draft | None]:
+    def _greeting(self, facts: Facts, known: Status | None) -> tuple[Greeting, Draft | None]:
         from wizard.plan import welcome
 
+        # Not known where the gateway was looked at last, and could not be.
+        status = known or self.services.status()
         around = self.services.surroundings()
         tools = {*facts.missing_tools, *around.missing}
         found = list(welcome.earlier(status.state, status.healthy, status.drift, status.reason))
+        plan, source = self._beginning(status)
+        if plan is not None:
+            found.append(welcome.begins_with(plan, source, self.draft != self.begun_with))
         draft, said = self._unfinished()
         if draft is not None:
             found.append(welcome.Line("!", "Draft", said))
@@ -118,8 +121,22 @@ class SetupPages(SpeakingApp):
             tuple(found),
             status.state,
             said,
+            tuple(nic for nic in facts.nics if nic.kind != "loopback"),
         )
         return greeting, draft
+
+    def _beginning(self, status: Status) -> tuple[Plan | None, str]:
+        """The plan that the pages begin with, and where it is from; None where they suggest."""
+        in_force = self.services.plan_in_force() if status.plan is not None else None
+        if status.plan is None or in_force is None:
+            return self._given, self._source
+        from wizard.plan import planfile
+
+        try:
+            return planfile.load(in_force, status.plan), status.plan
+        except WizardError:
+            # Said where it is to be changed.
+            return None, ""
 
     def _unfinished(self) -> tuple[Draft | None, str]:
         """What an earlier run has left, and what to say of it."""
@@ -136,6 +153,11 @@ class SetupPages(SpeakingApp):
     def _welcomed(self, found: tuple[Greeting, Draft | None]) -> None:
         if isinstance(self._page, screens.StartPage):
             self._page.greeting, self._left_over = found
+            self._page.trouble = None
+
+    def _not_welcomed(self, error: WizardError) -> None:
+        if isinstance(self._page, screens.StartPage):
+            self._page.trouble = error
 
     def on_start_page_chosen(self, message: screens.StartPage.Chosen) -> None:
         if message.way == "recover":

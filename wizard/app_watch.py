@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wizard.services_watch import Watch
 
 EVERY_S = 0.25
+AWAY_S = 1.0
 AGAIN_S = 2.0
 FORWARDS_EVERY_S = 10.0
 
@@ -33,7 +34,11 @@ _Item = TypeVar("_Item")
 
 
 class WatchPages(SpeakingApp):
-    """One monitor is kept for as long as one of our pages is open, and asked four times a second."""
+    """One monitor is kept from the first look at the leases for as long as a page of the gateway in force is open.
+
+    The leases' page asks it four times a second, the others less: so that what takes its time to be seen, as a clone
+    does, is known when somebody comes back, and what happened meanwhile is told with its time.
+    """
 
     _watch: Watch | None = None
     _watching: bool = False
@@ -56,8 +61,9 @@ class WatchPages(SpeakingApp):
         return None
 
     @property
-    def _ours(self) -> bool:
-        return isinstance(self._page, screens.LeasesPage | screens.InstancesPage)
+    def _near(self) -> bool:
+        pages = screens.InstancesPage | screens.DashboardPage | screens.ExportPage | screens.ResetPage
+        return self._watch is not None and isinstance(self._page, pages)
 
     # Leases
 
@@ -67,29 +73,29 @@ class WatchPages(SpeakingApp):
         page = self._page
         if self._next_look is not None:
             self._next_look.stop()
-        if not isinstance(page, screens.LeasesPage):
-            # The instances lead back to the leases: what happened meanwhile is to be told there.
-            if self._ours:
-                self._next_look = self.set_timer(EVERY_S, self._look_on)
-            else:
-                self._close_watch()
+        if not isinstance(page, screens.LeasesPage) and not self._near:
+            self._close_watch()
             return
-        self._watching = True
-        self.ask("watch", partial(self._look_once, page.wanted), self._looked_on, self._not_looked_on)
+        from wizard.monitor.index import Wanted
 
-    def _look_once(self, wanted: Wanted) -> tuple[Wanted, Board]:
+        self._watching = True
+        wanted = page.wanted if isinstance(page, screens.LeasesPage) else Wanted()
+        self.ask("watch", partial(self._look_once, wanted), self._looked_on, self._not_looked_on)
+
+    def _look_once(self, wanted: Wanted) -> tuple[Wanted, Board, str]:
         watch = self._watch
         if watch is None:
             watch = self._watch = self.services.watch()
-        return wanted, watch.look(wanted)
+        return wanted, watch.look(wanted), self.services.held_back()
 
-    def _looked_on(self, found: tuple[Wanted, Board]) -> None:
-        wanted, board = found
+    def _looked_on(self, found: tuple[Wanted, Board, str]) -> None:
+        wanted, board, held_back = found
         self._watching = False
         page = self._page
         if not isinstance(page, screens.LeasesPage):
-            self._look_on()
+            self._next_look = self.set_timer(AWAY_S, self._look_on)
         elif wanted == page.wanted:
+            page.blind, page.held_back = "", held_back
             page.board = board
             self._next_look = self.set_timer(EVERY_S, self._look_on)
         else:
@@ -97,9 +103,10 @@ class WatchPages(SpeakingApp):
 
     def _not_looked_on(self, error: WizardError) -> None:
         self._watching = False
-        self.complain(error)
-        if self._ours:
-            self._next_look = self.set_timer(AGAIN_S, self._look_on)
+        page = self._page
+        if isinstance(page, screens.LeasesPage):
+            page.blind = f"{error.message} {error.remedy}".strip()
+        self._next_look = self.set_timer(AGAIN_S, self._look_on)
 
     def _close_watch(self) -> None:
         watch, self._watch = self._watch, None
@@ -124,7 +131,9 @@ class WatchPages(SpeakingApp):
             self._next_forwards = self.set_timer(FORWARDS_EVERY_S, self._ask_forwards)
 
     def _forwards_not_told(self, error: WizardError) -> None:
-        self.complain(error)
+        if isinstance(self._page, screens.LeasesPage):
+            self.complain(error)
+            self._next_forwards = self.set_timer(FORWARDS_EVERY_S, self._ask_forwards)
 
     # Adopting
 

@@ -23,7 +23,12 @@ def wizard(args: argparse.Namespace) -> int:
         )
     from wizard.app import run
 
-    return run(text, source)
+    status, parting = run(text, source)
+    if parting:
+        from wizard.console import say
+
+        say(parting)
+    return status
 
 
 def lab(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.services_gateway import GatewayServices, HostGateway
-from wizard.services_nodes import HostNodes, NodesServices, home_expanded
+from wizard.services_nodes import HostNodes, NodesServices
 from wizard.services_setup import HostSetup, SetupServices
 from wizard.services_setup import WiresSaid as WiresSaid
 from wizard.services_watch import HostWatch, WatchServices
@@ -90,9 +90,6 @@ class Services(SetupServices, GatewayServices, NodesServices, WatchServices, Pro
 
     def save_draft(self, name: str, text: str) -> None: ...
     def forget_draft(self, name: str) -> None: ...
-    def save_plan(self, path: str, plan_text: str) -> str:
-        """Write a plan file; its full path. Raises WizardError rather than overwrite one that others wrote."""
-        ...
 
 
 @dataclass(slots=True)
@@ -232,21 +229,6 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
             (self._state / f"{name}.json").unlink(missing_ok=True)
         except OSError as error:
             raise WizardError(f"{error.filename}: {error.strerror}") from error
-
-    def save_plan(self, path: str, plan_text: str) -> str:
-        target = home_expanded(path).absolute()
-        try:
-            # What we wrote ourselves and nobody has changed since is ours to write again.
-            ours = target in self._saved and target.read_text(encoding="utf-8") == self._saved[target]
-            with target.open("w" if ours else "x", encoding="utf-8") as handle:
-                handle.write(plan_text)
-        except FileExistsError:
-            raise WizardError(f"{target} is there already.", "Choose another name.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text any more"
-            raise WizardError(f"{target} cannot be written: {why}.", "Choose another place.") from error
-        self._saved[target] = plan_text
-        return str(target)
 
     def _write(self, name: str, text: str) -> Path:
         """Replace one of our own files. Not synced: it is to outlive the screen, not a power cut."""

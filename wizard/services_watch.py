@@ -30,6 +30,10 @@ class WatchServices(Protocol):
     """Calls may block and raise WizardError."""
 
     def watch(self) -> Watch: ...
+    def held_back(self) -> str:
+        """Why the guard lets nobody have an address now, "" where it does or where that is not known; quick."""
+        ...
+
     def plan_to_adopt_into(self) -> str:
         """The text of the plan in force. Raises WizardError where that was edited and not applied since."""
         ...
@@ -64,6 +68,15 @@ class HostWatch:
         from wizard.monitor.watching import LeaseWatch
 
         return LeaseWatch()
+
+    def held_back(self) -> str:
+        from wizard.deploy import state
+
+        told = state.serve()
+        if told is None or told.get("mode") == "armed":
+            return ""
+        head = "The guard has stopped the gateway" if told.get("mode") == "tripped" else "The guard holds DHCP back"
+        return f"{head}: {told.get('reason')}"
 
     def plan_to_adopt_into(self: _Machine) -> str:
         from wizard.deploy.engine import plan_running

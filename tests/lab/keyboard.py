@@ -158,10 +158,10 @@ def choose_the_whole_reset(terminal: Terminal, at: At = nowhere) -> None:
     terminal.page("Dashboard")
     terminal.press("r")
     terminal.page("Reset")
-    # The last kind is the whole one, and below it is asked whether the leases go too.
+    # The last kind is the whole one, and there f ticks that the leases go too.
     terminal.press("end")
     terminal.settled()
-    terminal.press("tab", "space")
+    terminal.press("f")
     terminal.settled()
     at("reset")
     terminal.press("ctrl+a")

@@ -45,6 +45,11 @@ class Ear:
         for line in self.process.stdout:
             self.said.append(json.loads(line))
 
+    def found(self, mac: str) -> dict[str, str]:
+        """All that was last said of a machine."""
+        said = [each for line in self.said for each in line.get("heard", ()) if each["mac"] == mac]
+        return said[-1] if said else {}
+
     @property
     def heard(self) -> dict[str, str]:
         return {each["mac"]: each["host_name"] for line in self.said for each in line.get("heard", ())}
@@ -75,6 +80,19 @@ def test_machines_that_boot_are_heard_and_nothing_is_sent(lab: Laboratory) -> No
         lab.wait_for(lambda: MACS.keys() <= listening.heard.keys(), 60, "all four nodes")
         assert sent(lab, "eth1") == before
     assert {name for name in listening.heard.values() if name} <= set(NODES)
+
+
+def test_a_machine_that_has_its_address_is_heard_once_it_speaks(lab: Laboratory) -> None:
+    lab.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth1/disable_ipv6; ip link set eth1 up"])
+    with ear(lab, "eth1") as listening:
+        lab.wait_for(lambda: listening.said, 10, "the word that it hears")
+        before = sent(lab, "eth1")
+        lab.machine("add", "settled", "--mac", "c0:3f:d5:67:a2:07", "--address", "192.168.0.7/24")
+        # It looks for a gateway that is not there yet.
+        lab.run(["ping", "-n", "-c", "1", "-W", "1", "192.168.0.200"], netns="settled", check=False)
+        lab.wait_for(lambda: listening.found("c0:3f:d5:67:a2:07").get("ip") == "192.168.0.7", 20, "the settled one")
+        lab.wait_for(lambda: MACS.keys() & listening.heard.keys(), 60, "one that boots")
+        assert sent(lab, "eth1") == before
 
 
 def test_an_ear_on_a_nic_that_is_down_or_gone_says_so(lab: Laboratory) -> None:

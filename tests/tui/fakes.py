@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from netaddr import IPNetwork
@@ -22,6 +23,7 @@ from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Plan
 from wizard.services import WiresSaid
+from wizard.services_gateway import FileThere
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 
@@ -175,6 +177,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     differing: tuple[Change, ...] | None = None
     privileged: bool = True
     drafts: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
     did: list[str] = field(default_factory=list)
     applied_text: str = ""
     status_asked: int = 0
@@ -198,9 +201,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
         if self.differing is not None:
             return self.differing
-        cfg = f"interface={plan.interfaces.cluster}\nbind-dynamic\n"
+        nic = plan.interfaces.cluster
+        cfg = f"interface={nic}\nbind-dynamic\n"
         address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
-        stanza = f"auto {plan.interfaces.cluster}\n    address {address}\n"
+        stanza = f"allow-hotplug {nic}\niface {nic} inet static\n    address {address}\n"
         return (
             new_file("/etc/network/interfaces.d/ciao-cluster", stanza),
             new_file("/etc/ciao-wizard/tenant_dns.cfg", cfg),
@@ -255,8 +259,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def forget_draft(self, name: str) -> None:
         self.drafts.pop(name, None)
 
-    def save_plan(self, path: str, plan_text: str) -> str:
-        self.did.append(f"save {path}")
+    def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
+        if path in self.files and not over:
+            raise FileThere(Path("/root") / path)
+        self.did.append(f"save {path}{' over another' if over else ''}")
         return f"/root/{path}"
 
 

@@ -41,10 +41,11 @@ class FakeGateway:
     def _plan(self) -> Plan | None:
         return assign(load(self.in_force, "gateway.toml")) if self.in_force else None
 
-    def overview(self) -> Overview:
+    def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
         self.looks += 1
         at = LOOKED + timedelta(seconds=self.looks)
-        return Overview(at, self.status(), self._plan(), self.rows(), "10.77.0.98", "10.77.0.1")
+        seen = self.rows() if rows is None else rows
+        return Overview(at, self.status(), self._plan(), seen, "10.77.0.98", "10.77.0.1")
 
     def traffic(self, nics: tuple[str, ...]) -> Look:
         self.seconds += 1

@@ -68,6 +68,7 @@ class FakeWatchServices:
     happenings: list[Event] = field(default_factory=list)
     applied: bool = True
     trouble: str = ""
+    guard_says: str = ""
     blind: WizardError | None = None
     watches: list[FakeWatch] = field(default_factory=list)
     health: tuple[ForwardHealth, ...] = HEALTH
@@ -88,6 +89,9 @@ class FakeWatchServices:
     def watch(self) -> FakeWatch:
         self.watches.append(FakeWatch(self))
         return self.watches[-1]
+
+    def held_back(self) -> str:
+        return self.guard_says
 
     def plan_to_adopt_into(self) -> str:
         if self.unapplied:

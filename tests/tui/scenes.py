@@ -11,11 +11,13 @@ from textual.events import Paste
 from tests.tui.camera import Camera
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
-from tests.tui.test_dashboard import BOARD, CHECKS, HAPPENED, HEALTHY, TRIPPED, thousand
+from tests.tui.test_dashboard import BOARD, HAPPENED, HEALTHY, TRIPPED, thousand
 from tests.tui.test_welcome import TROUBLED, troubled
 from wizard.deploy.verify import Check
-from wizard.plan.machine import Address, Facts, Nic
+from wizard.host.listening import Heard
+from wizard.plan.machine import Address, Facts, Listener, Nic
 from wizard.services import WiresSaid
+from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.page import StepPage
 
 AS_IT_SHOULD_BE = WiresSaid(
@@ -49,7 +51,7 @@ class Studio:
 # The set-up
 
 
-async def scene_set_up(studio: Studio) -> None:
+async def scene_first_pages(studio: Studio) -> None:
     async with studio.start(FakeServices(wires=AS_IT_SHOULD_BE)) as driver:
         await driver.says("nothing is applied here")
         await studio.shoot(driver, "welcome")
@@ -58,13 +60,18 @@ async def scene_set_up(studio: Studio) -> None:
         await studio.shoot(driver, "interfaces")
         await driver.jump("Network")
         await studio.shoot(driver, "network")
+
+
+async def scene_set_up(studio: Studio) -> None:
+    async with studio.start() as driver:
         await driver.jump("Nodes")
         await driver.says("Elitegroup")
         await studio.shoot(driver, "nodes")
         await driver.jump("Forwards")
         await studio.shoot(driver, "forwards", "8889/tcp")
         await driver.jump("Review")
-        await studio.shoot(driver, "review")
+        # Each finding is told in full once the cursor is on it.
+        await studio.shoot(driver, "review", "· Subnet")
 
 
 async def scene_mistakes(studio: Studio) -> None:
@@ -110,10 +117,31 @@ def many_nodes(sample: str, count: int = MANY_NODES) -> str:
     return text + "\n" + "\n".join([*nodes, *forwards])
 
 
+async def scene_first_pages_of_many(studio: Studio) -> None:
+    plan = many_nodes(studio.sample)
+    async with studio.start(FakeServices(machine=many_nics(), wires=AS_IT_SHOULD_BE), plan) as driver:
+        await driver.says("nothing is applied here")
+        await studio.shoot(driver, "welcome-many")
+        for title in ("Interfaces", "Network"):
+            await driver.jump(title)
+            page = driver.app._page
+            assert isinstance(page, StepPage)
+            await driver.until(lambda page=page: page.judged, "the judgement")
+            await studio.shoot(driver, f"{title.lower()}-many")
+
+
+async def scene_wrong_nics(studio: Studio) -> None:
+    async with studio.start() as driver:
+        await driver.page("Interfaces")
+        await driver.press("f4")
+        await driver.says("exchange them")
+        await studio.shoot(driver, "interfaces-wrong")
+
+
 async def scene_set_up_of_many(studio: Studio) -> None:
     plan = many_nodes(studio.sample)
     async with studio.start(FakeServices(machine=many_nics(), wires=AS_IT_SHOULD_BE), plan) as driver:
-        for title in ("Interfaces", "Network", "Nodes", "Forwards", "Review"):
+        for title in ("Nodes", "Forwards", "Review"):
             await driver.jump(title)
             page = driver.app._page
             assert isinstance(page, StepPage) or title == "Review"
@@ -137,6 +165,28 @@ async def scene_dialogs(studio: Studio) -> None:
         driver.app.post_message(Paste("compute7 b8:ae:ed:00:00:07\nnot a node\n"))
         await driver.says("1 understood")
         await studio.shoot(driver, "paste-dialog")
+
+
+async def scene_heard_and_offered(studio: Studio) -> None:
+    busy = replace(FACTS, listeners=(Listener("tcp", "*", 8776, "docker-registry", 812),))
+    heard = (
+        Heard("c0:3f:d5:67:a2:01", "nuc-05"),
+        Heard("b8:ae:ed:7b:51:50", ip="192.168.0.101"),
+        *(Heard(f"52:54:00:00:00:{number:02x}", ip=f"192.168.0.{number}") for number in range(20, 40)),
+    )
+    async with studio.start(FakeServices(machine=busy)) as driver:
+        await driver.jump("Nodes")
+        await driver.press("f5")
+        await driver.says("nobody heard yet")
+        driver.app.screen.query_one(HearingPanel)._clock = lambda: 0.0
+        driver.services.ask(heard)
+        await driver.says("22 machines heard", "nuc-05")
+        await studio.shoot(driver, "nodes-listening")
+        await driver.press("f5")
+        await driver.jump("Forwards")
+        await driver.press("f4", "down")
+        await driver.says("Enter adds 3 of 7; 3 in the plan already (=); 1 cannot be (✗).")
+        await studio.shoot(driver, "forwards-presets")
 
 
 # An apply
@@ -193,7 +243,7 @@ async def scene_troubled_gateway(studio: Studio) -> None:
     drifted = replace(
         TRIPPED,
         drift=("/etc/ciao-wizard/nat.sh was changed", "rule gone: tcp dport 8889"),
-        checks=(*TRIPPED.checks[:2], Check("rules", False, "changed by somebody", "Apply again."), *CHECKS[3:]),
+        checks=(*TRIPPED.checks[:2], Check("rules", False, "changed by somebody", "Apply again."), *TRIPPED.checks[3:]),
     )
     services = FakeServices(state=drifted, in_force=studio.sample, board=BOARD)
     async with studio.start(services, None) as driver:

@@ -116,7 +116,7 @@ async def test_what_cannot_be_looked_at_is_not_called_healthy(start: Start, samp
     async with start(services, plan=None) as driver:
         await driver.says("healthy")
 
-        def gone() -> object:
+        def gone(*_: object) -> object:
             from wizard.plan.findings import WizardError
 
             raise WizardError("nft: no end after 20 s", "")

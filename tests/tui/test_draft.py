@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.driver import Start
-from tests.tui.fakes import FACTS, FakeServices
+from tests.tui.fakes import APPLIED, FACTS, FakeServices
 from wizard.deploy.changes import Change
 from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
 from wizard.plan.judge import check_forward, check_node, judge
@@ -251,6 +251,19 @@ async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: D
         await driver.says("Go on where you left off?")
         await driver.pilot.pause(SAVE_AFTER_S * 3)
         assert services.drafts == left
+
+
+async def test_a_last_word_says_what_is_kept_and_what_goes_on(start: Start, sample: str) -> None:
+    async with start() as driver:
+        await driver.page("Interfaces")
+        assert driver.app.parting() == ""
+        await driver.jump("Network")
+        await driver.press("end", "x", "ctrl+q")
+        assert driver.app.parting().startswith("What you typed is kept")
+    async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
+        await driver.page("Dashboard")
+        await driver.press("ctrl+q")
+        assert driver.app.parting().startswith("The gateway goes on.")
 
 
 async def test_what_was_typed_and_taken_back_is_not_offered(start: Start) -> None:

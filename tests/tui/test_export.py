@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.tui.driver import Driver, Start
@@ -50,23 +52,46 @@ async def test_saving_asks_for_a_name_and_says_where(start: Start, sample: str) 
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await to_export(driver)
         await driver.press("s")
-        await driver.says("Save ansible")
-        await driver.press("enter")
+        await driver.says("Save ansible", f"This will be {Path.cwd() / 'inventory.ini'}", "enter save esc cancel")
+        await driver.press("end", *".bak")
+        await driver.says("inventory.ini.bak")
+        await driver.press("ctrl+u", *"~nosuch/x")
+        await driver.says("✗", "nosuch")
+        await driver.press("ctrl+u", *"/tmp/inventory.ini")
+        await driver.until(lambda: "This will be /tmp/inventory.ini" in driver.text())
+        await driver.press("ctrl+u", *"inventory.ini", "enter")
         await driver.says("Saved as /root/inventory.ini.")
         assert driver.services.did == ["save inventory.ini"]
 
 
 async def test_what_cannot_be_saved_is_told(start: Start, sample: str) -> None:
     class Full(FakeServices):
-        def save_plan(self, path: str, plan_text: str) -> str:
-            raise WizardError(f"{path} is there already.", "Choose another name.")
+        def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
+            raise WizardError(f"{path} cannot be written: No space left on device.", "Choose another place.")
 
     async with start(Full(state=APPLIED, in_force=sample), plan=None) as driver:
         await to_export(driver)
         await driver.press("s", "enter")
-        await driver.says("✗ inventory.ini is there already. Choose another name.")
+        await driver.says("✗ inventory.ini cannot be written: No space left on device. Choose another place.")
         await driver.press("s", "escape", "escape")
         await driver.page("Dashboard")
+
+
+async def test_over_a_file_that_is_there_it_asks_first(start: Start, sample: str) -> None:
+    services = FakeServices(state=APPLIED, in_force=sample, files=("inventory.ini",))
+    async with start(services, plan=None) as driver:
+        await to_export(driver)
+        await driver.press("s", "enter")
+        await driver.says("Write over it?", "/root/inventory.ini is there already.")
+        assert faults(driver) == []
+        await driver.press("enter")
+        await driver.says("Not saved: /root/inventory.ini is as it was.")
+        assert services.did == []
+        await driver.press("s", "enter")
+        await driver.says("Write over it?")
+        await driver.press("y")
+        await driver.says("Saved as /root/inventory.ini.")
+        assert services.did == ["save inventory.ini over another"]
 
 
 async def test_copying_takes_the_whole_text(start: Start, sample: str) -> None:

@@ -10,6 +10,7 @@ from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from wizard.plan.machine import Listener
+from wizard.widgets.longtable import LongTable
 
 REGISTRY = Listener("tcp", "*", 5000, "docker-registry", 812)
 BUSY = replace(FACTS, listeners=(REGISTRY,))
@@ -31,9 +32,9 @@ async def test_a_preset_says_what_each_port_is_and_takes_all(start: Start, bare:
         await driver.press("f4")
         await driver.says("ciao 2017", "OpenStack", "k3s", "Proxmox", "Talos", "Keystone, administration → controller")
         await driver.press("end")
-        await driver.says("50000 Talos API", "trustd's 50001 stays inside", "Enter takes all 2.")
+        await driver.says("50000 Talos API", "trustd's 50001 stays inside", "Enter adds all 2.")
         await driver.press("enter")
-        await driver.says("2 ports taken.")
+        await driver.says("2 ports added.")
         assert ports(driver) == ["50000", "6443"]
         await driver.says("50000/tcp controller company network Talos API")
         await driver.press("ctrl+z")
@@ -44,12 +45,18 @@ async def test_a_port_that_a_program_holds_is_left_out_and_the_program_named(sta
     async with start(FakeServices(machine=BUSY), plan=bare) as driver:
         await driver.jump("Forwards")
         await driver.press("f4")
-        await driver.says('✗ 5000 Keystone, public A program ("docker-registry", process 812)', "Enter takes 2 of 3.")
+        why = 'A program ("docker-registry", process 812) listens on it'
+        await driver.says(f"✗ 5000 Keystone, public {why}", "Enter adds 2 of 3; 1 cannot be (✗).")
         await driver.press("enter")
-        await driver.says("2 ports taken; left out: 5000, on which a program listens")
+        await driver.says("2 ports added; left out: 5000, in use on this machine")
         assert ports(driver) == ["8889", "35357"]
-        await driver.press("f4", "enter")
-        await driver.says("2 there already; left out: 5000")
+        await driver.press("f4")
+        # What is in the plan is no mistake, and says where it leads.
+        await driver.says(
+            "= 8889 ciao: web interface and API → controller", "Enter adds none of 3; 2 in the plan already (=)"
+        )
+        await driver.press("enter")
+        await driver.says("2 in the plan already; left out: 5000")
         assert ports(driver) == ["8889", "35357"]
 
 
@@ -59,12 +66,30 @@ async def test_a_clash_is_said_in_the_form_once_and_then_on_the_page(start: Star
         await driver.press("f2")
         await driver.type("5000")
         await driver.press("ctrl+n")
-        await driver.says('A program ("docker-registry", process 812) listens', "ctrl+n again takes it all the same")
+        await driver.says('A program ("docker-registry", process 812) listens', "ctrl+n again keeps it all the same")
         assert ports(driver) == []
         await driver.press("ctrl+n")
         await driver.page("Forwards")
         assert ports(driver) == ["5000"]
         await driver.says("✗ 5000/tcp", '✗ forward 5000, port A program ("docker-registry", process 812)')
+
+
+async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Forwards")
+        before = driver.app.draft.forwards
+        table = driver.app.screen.query_one("#forwards", LongTable)
+        await driver.press("down", "delete")
+        await driver.says(f"Port {before[1].port} stays closed now. ctrl+z brings it back.")
+        await driver.press("home", "delete", "ctrl+z")
+        assert (len(driver.app.draft.forwards), table.cursor) == (len(before) - 1, 0)
+        await driver.press("ctrl+z")
+        assert (driver.app.draft.forwards, table.cursor) == (before, 1)
+        await driver.press("ctrl+z")
+        await driver.says("There is nothing to undo on this page.")
+        # Said of that key alone.
+        await driver.press("up")
+        assert driver.toasts() == ""
 
 
 async def test_what_is_no_port_is_refused_however_often(start: Start, bare: str) -> None:

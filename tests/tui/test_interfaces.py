@@ -16,6 +16,7 @@ from wizard import app_setup
 from wizard.host.nic_watch import NicNews, What
 from wizard.host.traffic import Rate
 from wizard.plan.machine import Facts, Nic
+from wizard.screens import stop
 from wizard.services import WiresSaid
 from wizard.services_setup import Pulse
 from wizard.widgets.table import KeyedTable
@@ -49,6 +50,12 @@ RATES = {
 USB = Nic(
     "enx00e04c680f12", 9, "ethernet", "00:e0:4c:68:0f:99", driver="r8152", vendor="Realtek", up=True, carrier=True
 )
+
+
+@pytest.fixture(autouse=True)
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's keys come after it has read what is there."""
+    monkeypatch.setattr(stop, "UNSEEN_S", 0)
 
 
 def news(what: What, name: str, was: str = "") -> Pulse:

@@ -13,7 +13,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
 from wizard.plan.machine import Nic, Route
-from wizard.widgets.subnet import Subnet, picture, short
+from wizard.widgets.subnet import Subnet, picture, roomy_picture, short
 
 VPN = replace(
     FACTS,
@@ -48,6 +48,38 @@ def test_a_picture_of_any_size_has_four_rows_and_its_legend(prefix: int) -> None
     assert len(lines) <= 5
     assert max(map(len, lines)) <= 78
     assert "1 node" in lines[-1] or prefix > 30
+
+
+@pytest.mark.parametrize("prefix", range(8, 33))
+def test_the_legend_breaks_between_its_parts_alone(prefix: int) -> None:
+    cidr = IPNetwork(f"10.0.0.0/{prefix}")
+    nodes = tuple(range(cidr.first + 1, min(cidr.last, cidr.first + 3000)))
+    full = Subnet(cidr, IPAddress("10.0.0.1"), (IPAddress(cidr.first), IPAddress(cidr.last)), nodes)
+    for width in (73, 78):
+        lines = picture(full, width).plain.splitlines()
+        assert max(map(len, lines)) <= width
+        assert "1 sign =" not in "".join(lines) or any(f"1 sign = {full.each}" in line for line in lines)
+    assert len(lines) <= 6
+
+
+@pytest.mark.parametrize("prefix", range(8, 33))
+def test_a_roomy_picture_has_eight_rows_and_its_legend_beside_them(prefix: int) -> None:
+    cidr = IPNetwork(f"10.0.0.0/{prefix}")
+    lines = roomy_picture(Subnet(cidr, IPAddress(cidr.last), (IPAddress(cidr.first), IPAddress(cidr.last)))).plain
+    rows = lines.splitlines()
+    assert len(rows) <= 8
+    assert max(map(len, rows)) <= 116
+    assert f"G  gateway {IPAddress(cidr.last)}" in rows[0]
+    # The sign of the last address stands in the last row.
+    assert lines.count("G") == 2
+
+
+def test_a_roomy_picture_shows_twice_as_much_of_a_large_network() -> None:
+    large = subnet("10.0.0.0/16", "10.0.255.254", "10.0.0.0", "10.0.0.127", "10.0.0.128")
+    rows = roomy_picture(large).plain.splitlines()
+    assert rows[0].startswith("  .0.0 ░N·")
+    assert "1 sign = 128 addresses" in rows[4]
+    assert "░  128 dynamic .0.0–.0.127" in rows[2]
 
 
 def test_the_rarest_of_what_shares_a_sign_is_seen() -> None:
@@ -85,6 +117,97 @@ async def test_the_picture_moves_as_one_types(start: Start) -> None:
         await driver.press("tab")
         await driver.says("The addresses in the subnet moved along", "this machine, on eth1")
         assert driver.app.draft.gateway == "10.9.0.200"
+
+
+async def test_what_is_half_typed_takes_no_picture_away(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.says("G gateway .200")
+        picture = driver.app.screen.query_one("#picture")
+        await driver.press("end", *["backspace"] * 3)
+        await driver.says("✗ Subnet", "G gateway .200")
+        assert picture.has_class("-past")
+        await driver.press("/", "2", "5")
+        await driver.until(lambda: not picture.has_class("-past"), "the picture of what stands there")
+        await driver.says("126 hosts")
+
+
+async def test_a_large_window_has_a_large_picture(start: Start) -> None:
+    async with start(size=(120, 40)) as driver:
+        await driver.jump("Network")
+        await driver.says("G gateway 192.168.0.200", "N 4 nodes .101–.104", "░ 62 dynamic .65–.126")
+        assert faults(driver) == []
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.says("G gateway .200 N 4 nodes .101–.104 ░ 62 dynamic · 187 free")
+        assert faults(driver) == []
+
+
+async def test_where_a_vpn_takes_all_that_is_said(start: Start) -> None:
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+    routes = (*FACTS.routes, *(Route(IPNetwork(network), "tun0") for network in private))
+    async with start(FakeServices(machine=replace(VPN, routes=routes))) as driver:
+        await driver.jump("Network")
+        await driver.says("192.168.0.0/24 overlaps the route 192.168.0.0/16 over tun0")
+        await driver.press("f4")
+        await driver.says("No private /24 is free on this machine. End the VPN that takes them all")
+        assert faults(driver) == []
+
+
+async def test_a_subnet_too_small_for_a_moment_costs_no_address(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        before = driver.app.draft
+        await retype(driver, "192.168.0.0/28")
+        await driver.press("tab")
+        await driver.says("4 nodes did not fit and will get another.")
+        assert not any(node.ip for node in driver.app.draft.nodes)
+        await driver.press("shift+tab")
+        await retype(driver, "192.168.0.0/24")
+        await driver.press("tab")
+        await driver.until(lambda: driver.app.draft == before, "the draft as it was")
+
+
+async def test_what_is_typed_in_a_subnet_that_was_moved_to_moves_on_from_there(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await retype(driver, "10.9.0.0/24")
+        await driver.press("tab")
+        await retype(driver, "10.9.0.7")
+        await driver.press("shift+tab")
+        await retype(driver, "10.10.0.0/24")
+        await driver.press("tab")
+        await driver.until(lambda: driver.app.draft.gateway == "10.10.0.7", "the gateway moved")
+        assert driver.app.draft.pool == "10.10.0.64/26"
+        assert driver.app.draft.nodes[0].ip == "10.10.0.101"
+
+
+async def test_what_moved_along_is_said_for_a_moment(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await retype(driver, "10.9.0.0/24")
+        await driver.press("enter")
+        await driver.says("The addresses in the subnet moved along, the nodes' as well.")
+        await driver.press("tab")
+        await driver.until(lambda: "moved along" not in driver.text())
+
+
+async def test_back_keeps_an_unfinished_field(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await retype(driver, "10.9.0.")
+        await driver.press("tab", "tab")
+        await retype(driver, "10.9.0.64 -")
+        await driver.press("escape")
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+        await driver.says("10.9.0.", "10.9.0.64 -", "✗ Subnet")
+        # Finished, it takes along what lay in the subnet that it began with.
+        await retype(driver, "10.9.0.0/24")
+        await driver.press("tab")
+        await driver.until(lambda: driver.app.draft.gateway == "10.9.0.200", "the gateway moved")
+        assert driver.app.draft.pool == "10.9.0.64 -"
+        assert [node.ip for node in driver.app.draft.nodes] == [f"10.9.0.{n}" for n in (101, 102, 103, 104)]
 
 
 async def test_nodes_without_an_address_are_drawn_where_they_will_be(start: Start, sample: str) -> None:

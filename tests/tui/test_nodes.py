@@ -1,4 +1,4 @@
-"""The list of nodes: pasted, opened, heard on the wire, and thousands long."""
+"""The list of nodes: pasted, opened, undone, and thousands long."""
 
 from __future__ import annotations
 
@@ -6,136 +6,66 @@ import time
 from dataclasses import replace
 
 import pytest
+from textual.events import Paste
 from textual.widgets import TextArea
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
+from tests.tui.layout import faults
+from tests.tui.test_hearing import KNOWN, NUC, listening, names
 from wizard.host.listening import Heard
 from wizard.plan.draft import NodeText
-from wizard.plan.findings import WizardError
 from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.longtable import LongTable
 
-NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
-KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")
 
-
-async def listening(driver: Driver) -> None:
-    await driver.jump("Nodes")
-    await driver.press("f5")
-    await driver.says("Listening on eth1: nobody has asked yet", "Switch the machines on")
-
-
-def names(driver: Driver) -> list[str]:
-    return [node.name for node in driver.app.draft.nodes]
-
-
-async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> None:
+async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) -> None:
     async with start() as driver:
-        await listening(driver)
-        driver.services.ask((KNOWN, NUC))
-        await driver.says("2 machines have asked", "nuc-05", "a takes it as compute")
-        await driver.press("r", "r")
-        await driver.says("a takes it as network")
-        await driver.press("a")
-        await driver.says("nuc-05 is in the plan as network")
-        assert driver.app.draft.nodes[-1] == NodeText("network", "nuc-05", "c0:3f:d5:67:a2:01")
-        # Nobody new is left, and the next one would again be what is needed most.
-        await driver.says("a takes it as compute")
-        await driver.press("a")
-        await driver.says("which is in the plan already")
-        assert len(driver.app.draft.nodes) == 5
+        await driver.jump("Nodes")
+        before = driver.app.draft.nodes
+        table = driver.app.screen.query_one("#nodes", LongTable)
+        await driver.press("down", "delete", "delete", "home", "delete")
+        assert names(driver) == ["compute2"]
+        await driver.says("controller is out of the plan. ctrl+z brings it back.")
         await driver.press("ctrl+z")
-        assert len(driver.app.draft.nodes) == 4
+        assert (names(driver), table.cursor) == (["controller", "compute2"], 0)
+        await driver.until(lambda: "is out of the plan" not in driver.text())
+        await driver.press("ctrl+z")
+        assert (names(driver), table.cursor) == (["controller", "compute1", "compute2"], 1)
+        await driver.press("end", "ctrl+z")
+        assert (driver.app.draft.nodes, table.cursor) == (before, 1)
+        await driver.press("ctrl+z")
+        await driver.says("There is nothing to undo on this page.")
+        assert driver.app.draft.nodes == before
 
 
-async def test_a_host_name_is_a_name_only_where_it_may_be_one(start: Start) -> None:
+async def test_hundreds_of_lines_not_understood_are_all_reached(start: Start) -> None:
     async with start() as driver:
-        await listening(driver)
-        driver.services.ask((Heard("c0:3f:d5:67:a2:01", "controller"), Heard("c0:3f:d5:67:a2:02", "[red]x; reboot")))
-        await driver.says("[red]x; reboot")
-        await driver.press("a")
-        await driver.until(lambda: len(names(driver)) == 5)
-        await driver.press("a")
-        await driver.until(lambda: len(names(driver)) == 6)
-        assert names(driver)[4:] == ["compute3", "compute4"]
-
-
-async def test_an_empty_cluster_is_adopted_one_after_the_other(start: Start) -> None:
-    async with start(plan=None) as driver:
-        await listening(driver)
-        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", "") for n in range(4)))
-        await driver.says("4 machines have asked")
-        for count in range(1, 5):
-            await driver.press("a")
-            await driver.until(lambda count=count: len(names(driver)) == count)
-        assert names(driver) == ["controller", "network", "compute1", "compute2"]
-        assert [node.role for node in driver.app.draft.nodes] == ["controller", "network", "compute", "compute"]
-
-
-async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> None:
-    async with start(plan=None) as driver:
-        await listening(driver)
-        hosts = ("compute-a", "network", "controller")
-        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
-        await driver.says("3 machines have asked")
-        for count in range(1, 4):
-            await driver.press("a")
-            await driver.until(lambda count=count: len(names(driver)) == count)
-        assert sorted((node.name, node.role) for node in driver.app.draft.nodes) == [
-            ("compute-a", "compute"), ("controller", "controller"), ("network", "network"),
-        ]  # fmt: skip
-
-
-async def test_listening_ends_with_the_key_and_with_the_page(start: Start) -> None:
-    async with start() as driver:
-        await listening(driver)
-        first = driver.services.until
-        await driver.press("f5")
-        await driver.until(lambda: "Listening on" not in driver.text())
-        assert first.is_set()
-        driver.services.ask((NUC,))
-        await driver.pilot.pause()
-        assert "nuc-05" not in driver.text()
-        await driver.press("f5")
-        await driver.says("Listening on eth1")
-        assert not driver.services.until.is_set()
-        await driver.press("escape")
-        await driver.page("Network")
-        await driver.until(driver.services.until.is_set, "the end of listening")
-
-
-async def test_an_ear_that_is_deaf_says_why(start: Start) -> None:
-    deaf = WizardError("eth1 is down, and hears nothing", "Raise it: sudo ip link set eth1 up")
-    async with start(FakeServices(deaf=deaf)) as driver:
         await driver.jump("Nodes")
-        await driver.press("f5")
-        await driver.says("eth1 is down, and hears nothing Raise it: sudo ip link set eth1 up")
-        assert "Listening on" not in driver.text()
-        await driver.press("a", "r")
-        assert len(names(driver)) == 4
+        await paste(driver, "\n".join(f"bad line {number} [red]x" for number in range(1, 301)))
+        await driver.says("0 understood, 300 not", '✗ 1 "1" is neither')
+        await driver.press("ctrl+n")
+        await driver.says("✗ None of these lines says a node yet")
+        await driver.press("end", "up")
+        await driver.says('✗ 299 "299" is neither a MAC nor an address, a role or a name')
+        await driver.press("enter")
+        lines = driver.app.screen.query_one(TextArea)
+        assert driver.app.focused is lines
+        assert lines.cursor_location[0] == 298
+        await driver.press("home", *["delete"] * len("bad line 299 [red]x"))
+        await driver.type("c0:3f:d5:67:a2:99")
+        await driver.says("1 understood, 299 not")
 
 
-async def test_without_root_the_password_is_asked_for_and_its_refusal_told(start: Start) -> None:
-    async with start(FakeServices(privileged=False)) as driver:
+@pytest.mark.parametrize(("size", "rows"), [((80, 24), 21), ((120, 40), 34)], ids=["80x24", "120x40"])
+async def test_there_is_room_for_many_lines(start: Start, size: tuple[int, int], rows: int) -> None:
+    async with start(size=size) as driver:
         await driver.jump("Nodes")
-        await driver.press("f5")
-        await driver.until(lambda: driver.toasts())
-        assert "Listening on" not in driver.text()
-
-
-async def test_seconds_go_by_while_listening(start: Start) -> None:
-    async with start() as driver:
-        await listening(driver)
-        now = [100.0]
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: now[0]
-        driver.services.ask((NUC,))
-        await driver.says("0 s ago")
-        now[0] += 42
-        await driver.says("42 s ago")
-        now[0] += 600
-        await driver.says("10 min ago")
+        await paste(driver, "what is this\n" * 40)
+        await driver.says("40 not")
+        assert driver.app.screen.query_one("#dialog").size.height >= rows - 4
+        assert faults(driver) == []
 
 
 async def paste(driver: Driver, text: str) -> None:
@@ -148,9 +78,9 @@ async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")
-        await driver.says("1 understood, 2 not", 'line 3: role: "gpu" is not a value of role', 'line 4: MAC: "nothing"')
+        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a value of role', '✗ 4 MAC: "nothing"')
         await driver.press("ctrl+n")
-        await driver.says("1 node taken. 2 lines were not understood:")
+        await driver.says("1 node added. 2 lines were not understood:")
         left = driver.app.screen.query_one(TextArea).text
         assert left == "name,role,mac\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing"
         driver.app.screen.query_one(TextArea).text = left.replace("gpu", "compute").replace("nothing", "b8aeed7b0009")
@@ -158,6 +88,20 @@ async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading
         await driver.press("ctrl+n")
         await driver.page("Nodes")
         assert names(driver)[4:] == ["rack7", "x", "y"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"], ids=["LF", "CR, as terminals have it", "CRLF"])
+async def test_lines_are_pasted_into_the_terminal(start: Start, end: str) -> None:
+    async with start() as driver:
+        await driver.jump("Nodes")
+        await driver.press("f4")
+        await driver.says("Many nodes at once")
+        lines = [f"dhcp-host=c0:3f:d5:00:01:{number:02x},rack{number}" for number in range(1, 31)]
+        driver.app.post_message(Paste(end.join(lines)))
+        await driver.says("30 understood")
+        await driver.press("ctrl+n")
+        await driver.says("30 nodes added.")
+        assert names(driver)[4:] == [f"rack{number}" for number in range(1, 31)]
 
 
 async def test_a_file_is_opened_by_its_path(start: Start) -> None:
@@ -205,6 +149,23 @@ async def at_thousands(driver: Driver) -> None:
     driver.app.draft = replace(driver.app.draft, nodes=many(9998), forwards=(), **wide)
     await driver.jump("Nodes")
     await driver.says("(10.64.0.1)")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_both_lists_are_in_sight_however_long_they_are(start: Start, size: tuple[int, int]) -> None:
+    async with start(size=size) as driver:
+        await at_thousands(driver)
+        await driver.press("f5")
+        await driver.says("Listening on eth1: nobody heard yet")
+        driver.services.ask(tuple(Heard(f"52:54:00:00:01:{n:02x}", f"new-{n}") for n in range(100)))
+        await driver.says("100 machines heard", "new-0", "n-1 ", "f5 stops", "restart it")
+        assert driver.app.screen.query_one("#heard").size.height == (5 if size[1] < 32 else 12)
+        assert faults(driver) == []
+        await driver.press("a")
+        await driver.says("new-0 is in the plan as compute", "new-1", "f5 stops")
+        await driver.press("f5")
+        await driver.until(lambda: "Listening" not in driver.text())
+        assert driver.app.screen.query_one("#nodes").size.height > size[1] - 10
 
 
 async def test_thousands_of_nodes_are_shown_judged_and_changed(start: Start) -> None:
@@ -263,7 +224,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
         await listening(driver)
         driver.app.screen.query_one(HearingPanel)._clock = lambda: 0.0
         driver.services.ask((NUC, KNOWN, Heard("52:54:00:00:00:07", "")))
-        await driver.says("3 machines have asked", "nuc-05", "Elitegroup")
+        await driver.says("3 machines heard", "nuc-05", "Elitegroup")
         await shoot(driver, f"nodes-listening-{shape}")
         await driver.press("f5")
         await paste(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from textual.events import Key
 
 from tests.tui.driver import Driver, Start
@@ -26,7 +27,7 @@ async def walk_to_review(driver: Driver) -> None:
 async def test_the_suggested_values_lead_to_four_leases(start: Start, sample: str) -> None:
     async with start() as driver:
         await walk_to_review(driver)
-        await driver.says("1/3", "auto eth1")
+        await driver.says("1/3", "iface eth1 inet static")
         await driver.press("ctrl+a")
         await driver.page("Apply")
         driver.services.change.fed += [*steps_done(), asks()]
@@ -47,7 +48,7 @@ async def test_nics_that_are_not_here_give_way_to_those_suggested(start: Start) 
     machine = replace(FACTS, nics=nics, routes=routes)
     async with start(FakeServices(machine=machine)) as driver:
         await walk_to_review(driver)
-        await driver.says("auto enp0s1")
+        await driver.says("iface enp0s1")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("enp0s0", "enp0s1")
 
 
@@ -132,3 +133,18 @@ async def test_keys_act_in_their_order_however_fast_they_come(start: Start) -> N
         await driver.page("Review")
         draft = driver.app.draft
         assert (draft.cidr, draft.gateway, draft.lease_time) == ("10.9.0.0/24", "10.9.0.200", "45m")
+
+
+SET_UP = ["welcome", "interfaces", "network", "nodes", "forwards", "review"]
+IN_FORCE = ["dashboard", "leases", "instances", "reset", "export"]
+
+
+@pytest.mark.parametrize("name", [*SET_UP, *IN_FORCE])
+async def test_the_help_of_every_page_is_seen_whole(start: Start, name: str) -> None:
+    async with start() as driver:
+        await driver.until(lambda: driver.app.facts is not None)
+        driver.app.post_message(Page.Go(name))
+        await driver.until(lambda: type(driver.app._page).__name__.lower().startswith(name.replace("welcome", "start")))
+        await driver.press("f1")
+        await driver.says("Help: ", "leave")
+        assert driver.app.screen.query_one("VerticalScroll").max_scroll_y == 0

@@ -67,6 +67,18 @@ async def test_a_small_reset_asks_runs_and_goes_back_to_the_dashboard(start: Sta
         await driver.page("Dashboard")
 
 
+async def test_what_came_of_a_small_reset_is_told_in_full(start: Start, sample: str) -> None:
+    async with start(FakeServices(state=APPLIED, in_force=sample), plan=None, size=(80, 24)) as driver:
+        await to_reset(driver, "dhcp")
+        await driver.press("enter", "y")
+        await driver.until(lambda: driver.services.did)
+        words = "dnsmasq and its guard started anew, the leases kept: armed, after the wire had been silent for 12 s"
+        driver.services.change.fed += [event(1, step="dhcp", state="done", detail=words), event(2, result="kept")]
+        await driver.says("Done.")
+        assert "…" not in driver.text()
+        assert all(word in driver.text() for word in words.split())
+
+
 async def test_a_small_reset_keeps_what_is_being_edited(start: Start, sample: str) -> None:
     """It ends as "kept", and is no apply of the draft."""
     services = FakeServices(state=APPLIED, in_force=sample, drafts={"draft": "{}"})
@@ -105,7 +117,7 @@ async def test_undoing_everything_asks_and_says_what_others_lose(start: Start, s
     async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None) as driver:
         await to_reset(driver, "everything")
         if forget:
-            await driver.press("tab", "space")
+            await driver.press("f")
         await driver.press("ctrl+a")
         await driver.says("lost by this", *DRIFT)
         await driver.press("enter")
@@ -121,6 +133,39 @@ async def test_undoing_everything_asks_and_says_what_others_lose(start: Start, s
         await driver.says("Done. This machine is as it was.", "stopped")
         await driver.press("escape")
         await driver.until(lambda: "─ Reset ─" not in driver.text())
+
+
+async def test_the_leases_are_a_key_away_and_enter_does_it(start: Start, sample: str) -> None:
+    """On the smallest screen, with things that others changed: the tick and its key are in sight."""
+    async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None, size=(80, 24)) as driver:
+        await to_reset(driver)
+        await driver.says("Load the rules again")
+        assert "forget leases" not in driver.text()
+        await driver.press("f", "end")
+        await driver.says("[ ] f forget the leases too", "f forget leases", "lost by this")
+        await driver.press("f")
+        await driver.says("[x] f forget the leases too", "the leases are forgotten")
+        await driver.press("tab", "enter")
+        await driver.says("Give everything back?", "Its leases are forgotten.")
+        await driver.press("escape", "f", "enter")
+        await driver.says("Give everything back?", "Its leases are kept.")
+        assert driver.services.did == []
+
+
+async def test_enter_at_the_question_changes_nothing_and_it_says_so(start: Start, sample: str) -> None:
+    async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None) as driver:
+        for kind in KINDS:
+            if not kind.question:
+                continue
+            await to_reset(driver, kind.key)
+            await driver.press("enter")
+            await driver.says(
+                "y does it. Enter, n and esc change nothing.", f"[ y {kind.yes} ]", "[ n Change nothing ]"
+            )
+            await driver.press("enter")
+            await driver.until(lambda: "change nothing." not in driver.text(), "the question to go")
+            assert driver.services.did == []
+            await driver.press("escape")
 
 
 async def test_the_plan_once_more_goes_by_the_review(start: Start, sample: str) -> None:
@@ -184,5 +229,7 @@ async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> N
         assert "Give everything back?" not in driver.text()
         services.held.set()
         await driver.says(DRIFT[0])
+        # It is known by now, and the line that said otherwise is gone.
+        assert "not known yet" not in driver.text()
         await driver.press("enter")
         await driver.says("Give everything back?", DRIFT[0])

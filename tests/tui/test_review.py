@@ -219,3 +219,18 @@ async def test_the_question_has_its_seconds(start: Start) -> None:
         await driver.until(lambda: driver.app.changing)
         driver.services.change.fed += [asks(120)]
         await driver.says("Keep it?", "going back in 1:47")
+
+
+async def test_where_there_is_no_room_each_finding_has_a_line_and_the_chosen_one_its_whole_text(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Review")
+        # The first is long; the second, one line of it, stands below.
+        await driver.says("1 warning, 1 note", "else take addresses outside the range, or another slice.", "· Subnet")
+        assert "`export ciao` does" not in driver.flat()
+        await driver.press("shift+tab", "down")
+        await driver.says("`export ciao` does")
+        assert "or another slice" not in driver.flat()
+        await driver.press("up")
+        await driver.says("or another slice")
+        await driver.pilot.resize_terminal(120, 40)
+        await driver.says("or another slice", "`export ciao` does")

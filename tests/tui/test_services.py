@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tiny_disk import on_tiny_disk
 from wizard import services as module
 from wizard.plan.findings import WizardError
 from wizard.progress import Progress, follow
 from wizard.services import HostRun, HostServices, Run
+from wizard.services_gateway import FileThere
 
 PATIENCE_S = 20
 
@@ -159,6 +161,74 @@ def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServi
     with pytest.raises(WizardError, match="is there already"):
         host.save_plan(str(path), "version = 3\n")
     assert path.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (None, ""),
+        ({"mode": "armed", "reason": ""}, ""),
+        ({"mode": "tripped", "reason": "two wires"}, "The guard has stopped the gateway: two wires"),
+        ({"mode": "mute", "reason": "no carrier"}, "The guard holds DHCP back: no carrier"),
+    ],
+)
+def test_why_nobody_gets_an_address(
+    host: HostServices, monkeypatch: pytest.MonkeyPatch, told: dict[str, str] | None, said: str
+) -> None:
+    monkeypatch.setattr("wizard.deploy.state.serve", lambda: told)
+    assert host.held_back() == said
+
+
+def test_over_a_file_of_others_it_writes_only_where_that_was_said(host: HostServices, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.ini"
+    path.write_text("mine\n")
+    path.chmod(0o640)
+    with pytest.raises(FileThere) as raised:
+        host.save_plan(str(path), "new\n")
+    assert raised.value.path == path
+    assert host.save_plan(str(path), "new\n", over=True) == str(path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o640)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(WizardError, match="no plain file"):
+        host.save_plan(str(link), "newer\n")
+    with pytest.raises(WizardError, match="no plain file"):
+        host.save_plan(str(link), "newer\n", over=True)
+    with pytest.raises(WizardError, match="no plain file"):
+        host.save_plan(str(tmp_path), "newer\n")
+    assert path.read_text() == "new\n"
+
+
+def test_a_full_disk_keeps_what_was_to_be_written_over() -> None:
+    script = """
+from wizard.plan.findings import WizardError
+from wizard.services import HostServices
+open(f"{DISK}/mine.ini", "w").write("mine")
+fill()
+try:
+    HostServices().save_plan(f"{DISK}/mine.ini", "new " * 3000, over=True)
+except WizardError as error:
+    say(error.message)
+say(open(f"{DISK}/mine.ini").read(), sorted(os.listdir(DISK)))
+"""
+    assert on_tiny_disk(script).splitlines() == [
+        "/mnt/mine.ini: No space left on device",
+        "mine ['ballast', 'mine.ini']",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_sudo_saves_is_the_persons(host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setenv("SUDO_GID", "2345")
+    path = tmp_path / "inventory.ini"
+    host.save_plan(str(path), "new\n")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+    # Whose it is already, it stays.
+    other = tmp_path / "other.ini"
+    other.write_text("root's\n")
+    host.save_plan(str(other), "new\n", over=True)
+    assert other.stat().st_uid == 0
 
 
 def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:

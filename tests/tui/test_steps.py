@@ -192,7 +192,7 @@ async def test_pasted_lines_are_taken_and_the_others_stay(start: Start) -> None:
         ).text = (
             "name,role,mac,ip\nrack7,compute,B8AE.ED7B.0007,192.168.0.107\nwhat is this\ndhcp-host=b8:ae:ed:7b:00:08\n"
         )
-        await driver.says("2 understood", "line 3: ")
+        await driver.says("2 understood", "✗ 3 more than one name")
         await driver.press("ctrl+n")
         await driver.says("1 line was not understood", "what is this")
         assert [node.name for node in driver.app.draft.nodes][4:] == ["rack7", "compute3"]
@@ -253,16 +253,29 @@ class SlowWires(FakeServices):
         return self.wires
 
 
+AS_IT_SHOULD_BE = WiresSaid(True, "As it should be", "", "")
 STOP = WiresSaid(False, "STOP: the two NICs look swapped", "A server answers on eth1.", "Exchange the two cables.")
 
 
-async def test_next_waits_for_the_wires_and_goes_on_by_itself(start: Start) -> None:
+async def test_next_waits_for_the_wires_and_says_when_they_have_answered(start: Start) -> None:
+    services = SlowWires(wires=AS_IT_SHOULD_BE)
+    async with start(services) as driver:
+        await driver.page("Interfaces")
+        await driver.press("ctrl+n")
+        await driver.says("Both wires are still being asked; ctrl+n again goes on without their answer.")
+        services.answering.set()
+        await driver.says("As it should be", "Both wires have answered: ctrl+n goes on.")
+        # A second press that comes too late must find this page, not the next one.
+        assert "─ Interfaces ─" in driver.text()
+        await driver.press("ctrl+n")
+        await driver.page("Network")
+
+
+async def test_who_may_not_ask_the_wires_waits_for_nothing(start: Start) -> None:
     services = SlowWires()
     async with start(services) as driver:
         await driver.page("Interfaces")
         await driver.press("ctrl+n")
-        await driver.says("Going on as soon as both wires have answered; ctrl+n again goes on at once.")
-        assert "─ Interfaces ─" in driver.text()
         services.answering.set()
         await driver.page("Network")
 

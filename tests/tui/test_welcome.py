@@ -113,7 +113,8 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
 async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
     left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(drafts={"draft": left}), plan=None) as driver:
-        await driver.says("Go on where you left off?", "what you typed until", "enter go on with the draft")
+        await driver.says("Go on where you left off?", "what you typed until", "enter go on n start afresh")
+        assert "f1 help" in driver.text().splitlines()[-1]
         assert driver.services.drafts == {"draft": left}
         await driver.press("enter")
         await driver.page("Interfaces")
@@ -157,3 +158,43 @@ async def test_hostile_words_steer_nothing(start: Start) -> None:
         await driver.says("A change was cut off")
         assert not set(driver.text()) & set("\x1b\x07\u202e")
         assert "[/foo]" in driver.text()
+
+
+async def test_it_is_said_which_plan_the_pages_begin_with(start: Start) -> None:
+    async with start() as driver:
+        await driver.says("· Plan ciao.toml: 4 nodes, subnet 192.168.0.0/24")
+        await driver.press("enter")
+        await driver.page("Interfaces")
+        await driver.press("f4", "escape")
+        await driver.page("Welcome")
+        await driver.says("ciao.toml: 4 nodes, subnet 192.168.0.0/24, and what you have changed")
+    async with start(plan=None) as driver:
+        await driver.says("nothing is applied here")
+        assert "Plan " not in driver.text()
+
+
+async def test_the_plan_in_force_is_named_before_one_that_was_given(start: Start, sample: str) -> None:
+    smaller = sample[: sample.rindex("[[nodes]]")]
+    services = FakeServices(state=APPLIED, in_force=smaller)
+    async with start(services) as driver:
+        await driver.page("Dashboard")
+        driver.app._go("welcome")
+        await driver.says("· Plan /etc/ciao-wizard/gateway.toml: 3 nodes")
+    async with start(FakeServices(state=APPLIED, in_force="no plan at all")) as driver:
+        await driver.page("Dashboard")
+        driver.app._go("welcome")
+        await driver.says("in force and healthy")
+        assert "Plan " not in driver.text()
+
+
+async def test_a_wide_window_has_the_nics_one_by_one(start: Start) -> None:
+    many = tuple(replace(FACTS.nics[2], name=f"enp{n}s0", index=20 + n) for n in range(20))
+    async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics, *many))), size=(120, 40)) as driver:
+        await driver.says("eth0 ● 1 Gb/s 10.77.0.98/24 Intel Corporate · e1000e default route", "enp5s0", "DNS · guard")
+        await driver.says("… and 14 more")
+        assert "enp19s0" not in driver.text()
+        assert faults(driver) == []
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.until(lambda: "enp5s0" not in driver.text())
+        await driver.says("22 wired (22 with a link)", "DNS · guard")
+        assert faults(driver) == []

@@ -18,6 +18,7 @@ SCREENS = {
     "wizard.app",
     "wizard.app_gateway",
     "wizard.app_nodes",
+    "wizard.app_review",
     "wizard.app_setup",
     "wizard.app_watch",
     "wizard.screens",

@@ -1,4 +1,4 @@
-"""Who asks for an address on a wire: clients' DISCOVERs and REQUESTs, heard and never answered.
+"""Who speaks on a wire: who asks for an address (DHCP), who has one and looks for others (ARP). Never answered.
 
 Run as a program it tells them on its standard output, one JSON object a line, until its standard input ends: the
 part that needs root, for a wizard that is not.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wizard.host.dhcp_packet import SERVER_PORT, parse_request
 from wizard.host.link import read_link
-from wizard.host.tap import Tap, udp_to_port
+from wizard.host.presence import ARP, NOBODY, arp_in
+from wizard.host.tap import Tap, either, ether_type, udp_to_port
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
@@ -32,16 +34,30 @@ _LINK_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A machine that asked. `mac` is lower case with colons; the texts are fit to be shown, "" where it sent none."""
+    """A machine that spoke. `mac` is lower case with colons; the texts are fit to be shown, "" where it sent none.
+
+    `ip` is the address that it says it has, "" while it asks for one.
+    """
 
     mac: str
     host_name: str = ""
     vendor_class: str = ""
     wanted_ip: str = ""
+    ip: str = ""
+
+    def after(self, before: Heard | None) -> Heard:
+        """This, with the name that it told `before`: neither a boot loader nor who looks for a neighbour tells one."""
+        if before is None:
+            return self
+        return replace(before, ip=self.ip) if self.ip else replace(self, host_name=self.host_name or before.host_name)
 
 
 def heard_in(frame: bytes) -> Heard | None:
-    """Who asks in an Ethernet frame, or None. Never raises."""
+    """Who asks for an address, or says that it has one, in an Ethernet frame; None where nobody does. Never raises."""
+    said = arp_in(frame)
+    if said is not None:
+        # In a probe it only asks whether an address is free, as in DHCP it does a moment later.
+        return Heard(said.mac.hex(":"), ip=socket.inet_ntoa(said.ip)) if said.ip != NOBODY else None
     asked = parse_request(frame)
     if asked is None:
         return None
@@ -50,12 +66,12 @@ def heard_in(frame: bytes) -> Heard | None:
 
 
 def listen(nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
-    """Tell who asks behind a NIC until `stop` is set; nothing is sent. The first call, with none, says that it hears.
+    """Tell who speaks behind a NIC until `stop` is set; nothing is sent. The first call, with none, says that it hears.
 
     Raises NeedsRoot, and WizardError where there is no such NIC, or where it is down and so deaf.
     """
     _check(nic)
-    with Tap(udp_to_port(SERVER_PORT)) as tap:
+    with Tap(either(ether_type(ARP), udp_to_port(SERVER_PORT))) as tap:
         try:
             tap.listen(nic)
         except OSError as error:
@@ -80,7 +96,7 @@ def _hear(tap: Tap, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard
             continue
         heard = heard_in(came[0]) if came is not None and came[1] is None else None
         if heard is not None and (heard.mac in waiting or len(waiting) < MOST_AT_ONCE):
-            waiting[heard.mac] = heard
+            waiting[heard.mac] = heard.after(waiting.get(heard.mac))
         if waiting and time.monotonic() - told >= TELL_EVERY_S:
             told = time.monotonic()
             tell(tuple(waiting.values()))

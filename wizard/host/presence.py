@@ -39,6 +39,27 @@ def arp_request(mac: bytes, sender: bytes, target: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """What an ARP frame says: that `mac` has `ip`, which is NOBODY in a probe. `target` is asked for, or answered."""
+
+    reply: bool
+    mac: bytes
+    ip: bytes
+    target: bytes
+
+
+def arp_in(frame: bytes) -> Spoken | None:
+    """What an untagged Ethernet frame says in ARP; None where it is none, or from a group or nobody. Never raises."""
+    if len(frame) < 42 or frame[12:20] != struct.pack("!H", ARP) + _ARP_HEADER:
+        return None
+    operation = int.from_bytes(frame[20:22], "big")
+    mac, ip, _, target = _ARP_BODY.unpack_from(frame, 22)
+    if operation not in (_REQUEST, _REPLY) or mac[0] & 1 or not any(mac):
+        return None
+    return Spoken(operation == _REPLY, mac, ip, target)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """`here`: whether somebody is at `ip`; None where it is no answer, but somebody else here who asked as well.
 
@@ -112,17 +133,16 @@ class ArpProber:
         return found
 
     def _answer(self, frame: bytes, ours: bool) -> Answer | None:
-        if len(frame) < 42 or frame[14:20] != _ARP_HEADER:
+        said = arp_in(frame)
+        if said is None:
             return None
-        operation = int.from_bytes(frame[20:22], "big")
-        mac, ip, _, target = _ARP_BODY.unpack_from(frame, 22)
         if ours:
             # The kernel's, or another monitor's. Both get their answers, and we hear those too.
-            return Answer(socket.inet_ntoa(target), None) if operation == _REQUEST else None
+            return None if said.reply else Answer(socket.inet_ntoa(said.target), None)
         # Somebody asks whether an address is free.
-        if ip == NOBODY or mac == self._mac or mac[0] & 1:
+        if said.ip == NOBODY or said.mac == self._mac:
             return None
-        return Answer(socket.inet_ntoa(ip), True, mac.hex(":"), operation == _REPLY and target == self._ip)
+        return Answer(socket.inet_ntoa(said.ip), True, said.mac.hex(":"), said.reply and said.target == self._ip)
 
     def close(self) -> None:
         self._socket.close()

@@ -56,6 +56,12 @@ def ether_type(number: int) -> tuple[Instruction, ...]:
     return ((_LOAD_HALF, 0, 0, 12), (_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, _LARGEST), (_RETURN, 0, 0, 0))
 
 
+def either(first: Sequence[Instruction], *others: Sequence[Instruction]) -> tuple[Instruction, ...]:
+    """Lets pass what one of these filters does; each ends in the instruction that refuses."""
+    # All jumps are relative: those to a refusal that is no longer there land at the beginning of the next filter.
+    return (*first[:-1], *either(*others)) if others else tuple(first)
+
+
 class Tap:
     """Use as a context manager: `with Tap(filter) as tap: tap.listen(nic)`.
 

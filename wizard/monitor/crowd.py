@@ -13,6 +13,8 @@ MOST_NAMED = 100
 """More machines than any screen has room for."""
 HERE, LEASED, UNSEEN, WRONG = "here", "leased", "unseen", "wrong"
 _NOTES = {"missing": "missing", "wrong-address": "wrong address", "ignored": "asked, ignored"}
+# Of an alarm the picture has the short word; what it means stands below.
+_ALARMS = {"one-mac": "cloned", "one-address": "doubled", "tenant-mac": "a tenant's MAC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def state_of(row: Row) -> str:
 
 def machine_of(row: Row) -> Machine:
     if row.alarms:
-        note = row.reason or row.alarms[0]
+        note = _ALARMS.get(row.alarms[0], row.alarms[0])
     elif row.state == "leased":
         note = {True: "", None: "leased", False: "silent"}[row.reachable]
     elif row.state == "missing" and row.reachable:

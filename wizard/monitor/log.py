@@ -21,13 +21,11 @@ _LINE = re.compile(
     r"(?:\S+ )??dnsmasq-dhcp(?:\[[0-9]+\])?: (?:(?P<number>[0-9]+) )?(?P<said>.*)$"
 )
 _PACKET = re.compile(
-    r"^(?P<what>DHCP[A-Z]+|BOOTP)\((?P<nic>[^)]*)\) (?:(?P<ip>[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+) )?"
+    r"^(?P<what>DHCP[A-Z]+|BOOTP)\([^)]*\) (?:(?P<ip>[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+) )?"
     r"(?P<mac>(?:[0-9a-f]{2}-)?[0-9a-f]{2}(?::[0-9a-f]{2})+)(?: (?P<rest>.*))?$"
 )
 _NAMED = re.compile(r"^client provides name: (?P<name>.+)$")
 _CONFIGURED = re.compile(r"^not using configured address (?P<ip>[0-9.]+) because it (?P<why>.+)$")
-_NO_RANGE = re.compile(r"^no address range available for DHCP request via (?P<nic>\S+)$")
-_NO_ADDRESS = re.compile(r"^DHCP packet received on (?P<nic>\S+) which has no address$")
 
 # dnsmasq's words -> ours. {ip} is the address that was asked for.
 _REFUSALS = {
@@ -136,19 +134,6 @@ def reasons_in(text: str) -> dict[str, str]:
     log = Log()
     log.feed(text)
     return log.reasons
-
-
-def nic_troubles_in(text: str) -> dict[str, str]:
-    """By NIC, why dnsmasq could not serve it at all when it was last asked there."""
-    found: dict[str, str] = {}
-    for said in _lines(text, None):
-        if without := _NO_ADDRESS.match(said.text):
-            found[clean(without["nic"], 40)] = "it has no address"
-        elif outside := _NO_RANGE.match(said.text):
-            found[clean(outside["nic"], 40)] = "none of its addresses is in the DHCP range's network"
-        elif packet := _PACKET.match(said.text):
-            found.pop(clean(packet["nic"], 40), None)
-    return found
 
 
 def _lines(text: str, now: datetime | None) -> Iterator[_Said]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from netaddr import IPAddress, IPNetwork
@@ -73,8 +74,15 @@ def dynamic_range(network: Network) -> tuple[IPAddress, IPAddress]:
 
 
 def next_free(plan: Plan) -> IPAddress | None:
-    """The address that the next node without one would get, or None where the network is full."""
-    return next(_free_hosts(plan), None)
+    """A good address for one node more, to be written down: the first free one after those of the nodes, else a lower.
+
+    The network's first host, which most take for a router's, comes last; None where the network is full. What `assign`
+    gives is another matter: that must not move when a node with an address of its own comes.
+    """
+    first = plan.network.cidr.first + 1
+    highest = max((int(node.ip) for node in plan.nodes if node.ip is not None), default=first)
+    starts = (max(highest, first) + 1, first + 1, first)
+    return next((ip for start in starts for ip in islice(_free_hosts(plan, start), 1)), None)
 
 
 def assign(plan: Plan) -> Plan:
@@ -99,12 +107,13 @@ def assign(plan: Plan) -> Plan:
     return replace(plan, nodes=tuple(nodes))
 
 
-def _free_hosts(plan: Plan) -> Iterator[IPAddress]:
+def _free_hosts(plan: Plan, start: int = 0) -> Iterator[IPAddress]:
+    """From `start` on, upwards."""
     cidr = plan.network.cidr
     first, last = (int(end) for end in dynamic_range(plan.network))
     taken = {int(node.ip) for node in plan.nodes if node.ip is not None}
     taken.add(int(plan.network.gateway))
-    candidate = cidr.first + 1
+    candidate = max(cidr.first + 1, start)
     while candidate < cidr.last:
         if first <= candidate <= last:
             candidate = last + 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from netaddr import IPAddress
 
-from wizard.plan.addresses import SubnetFull, assign
+from wizard.plan.addresses import SubnetFull, assign, next_free
 from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.model import Node, Plan, Role
@@ -39,7 +39,7 @@ def offer(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUT
     if not name or name in taken:
         name = free_name(role.value, taken)
     ip = _next_address(plan, Node(name, (role,), parse_mac(mac)))
-    return Offer(mac, name, role.value, "" if ip is None else str(ip))
+    return Offer(mac, name, role.value, str(ip))
 
 
 def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:
@@ -67,9 +67,13 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
     return dump(grown, plan_text)
 
 
-def _next_address(plan: Plan, node: Node) -> IPAddress | None:
+def _next_address(plan: Plan, node: Node) -> IPAddress:
     """What the wizard would choose for it, after the nodes that have no address of their own either."""
     try:
-        return assign(replace(plan, nodes=(*plan.nodes, node))).nodes[-1].ip
-    except SubnetFull as error:
-        raise WizardError(f"no address is left for {node.name}", error.remedy) from None
+        ip = next_free(assign(plan))
+    except SubnetFull:
+        ip = None
+    if ip is None:
+        remedy = "Take a larger network.cidr, or a smaller network.dhcp_slice."
+        raise WizardError(f"no address is left for {node.name}", remedy)
+    return ip

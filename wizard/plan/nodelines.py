@@ -232,6 +232,17 @@ def free_name(role: str, taken: Collection[str]) -> str:
     return next(name for name in _names(role) if name not in taken)
 
 
+def likely_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
+    """The role of one node more: the one that its host name tells, else the one that is missing, else compute."""
+    held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
+    missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)
+    told = [role for role in Role if role.value in host_name.lower()]
+    # There is one controller, and there can be no other.
+    if len(told) != 1 or (told[0] is Role.CONTROLLER and missing is not Role.CONTROLLER):
+        return missing.value
+    return told[0].value
+
+
 def _names(role: str) -> Iterable[str]:
     numbered = (f"{role}{number}" for number in count(1 if role == Role.COMPUTE.value else 2))
     return numbered if role == Role.COMPUTE.value else chain([role], numbered)

@@ -99,26 +99,30 @@ _OTHERS = {22: "SSH", 8080: "HTTP", 3389: "RDP", 5900: "VNC", 3000: "ciao web in
 class Offer:
     """What a preset would put in for one of its ports.
 
-    `against` says why it would not, "" where nothing does; `there`: because that port leads somewhere already.
+    `against` says why it would not, "" where nothing does; `there`: because that port leads to `to` already.
     """
 
     port: Port
     forward: ForwardText
+    to: str
     against: str = ""
     there: bool = False
 
 
 def offers(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[Offer, ...]:
     """What a preset would add to a draft on this machine, port by port."""
-    held = {(f.port.strip(), f.protocol.strip()): f.to for f in draft.forwards}
+    held = {(f.port.strip(), f.protocol.strip().lower()): f for f in draft.forwards}
     fresh = [(port, ForwardText(str(port.port), node_with(draft, port.role))) for port in preset.ports]
     # Only what the machine and the plan say of the ports counts here; a missing node is said on the page.
     clashes = _clashes([forward for _, forward in fresh], draft, facts)
     found = []
     for port, forward in fresh:
-        to = held.get((forward.port, Protocol.TCP.value))
-        against = clashes.get(forward.port, "") if to is None else f"it leads to {to} already"
-        found.append(Offer(port, forward, against, to is not None))
+        there = held.get((forward.port, Protocol.TCP.value))
+        if there is None:
+            found.append(Offer(port, forward, forward.to, clashes.get(forward.port, "")))
+        else:
+            to = f"{there.to}, {there.to_port}" if there.to_port not in ("", there.port) else there.to
+            found.append(Offer(port, forward, to, f"it leads to {to} already", True))
     return tuple(found)
 
 
@@ -130,7 +134,9 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
     for finding in judge(alone, facts):
         number, _, field = finding.field.removeprefix("forwards[").partition("].")
         if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
-            said.setdefault(texts[int(number)].port, finding.message)
+            # The port is named beside it, and what would come of it is told by the page of whoever insists.
+            who, listens, _ = finding.message.partition(" listens on ")
+            said.setdefault(texts[int(number)].port, f"{who} listens on it" if listens else finding.message)
     return said
 
 
@@ -142,7 +148,7 @@ def node_with(draft: Draft, role: Role) -> str:
 def what_is(port: str, beside: Collection[str] = ()) -> str:
     """What usually listens on a TCP port, as far as we know; "" where we do not.
 
-    Of a port of several sets, what it is in the one that most of the ports `beside` it are from.
+    Of a port of several sets, what it is in the one that is most wholly among the ports `beside` it.
     """
     if not port.strip().isdecimal():
         return ""
@@ -150,4 +156,9 @@ def what_is(port: str, beside: Collection[str] = ()) -> str:
     known = [(preset, each.what) for preset in PRESETS for each in preset.ports if each.port == number]
     if not known:
         return _OTHERS.get(number, "")
-    return max(known, key=lambda found: len({str(each.port) for each in found[0].ports} & set(beside)))[1]
+
+    def presence(preset: Preset) -> tuple[float, int]:
+        count = sum(str(each.port) in beside for each in preset.ports)
+        return count / len(preset.ports), count
+
+    return max(known, key=lambda found: presence(found[0]))[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wizard.plan.addresses import default_route_nics
 from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Listener, Nic
+from wizard.plan.model import Plan
 from wizard.plan.rules_forwards import WILDCARDS
 from wizard.plan.rules_machine import PACKAGES
 from wizard.plan.rules_nics import CABLE_KINDS
@@ -70,13 +71,17 @@ INSTALLERS = {
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the first page says. `state` is that of `status`; `draft` what an unfinished draft holds, "" without one."""
+    """What the first page says. `state` is that of `status`; `draft` what an unfinished draft holds, "" without one.
+
+    `nics` are those that `machine` has in one line, to be shown one by one where there is room.
+    """
 
     machine: tuple[Line, ...]
     needs: tuple[Line, ...]
     found: tuple[Line, ...]
     state: str
     draft: str = ""
+    nics: tuple[Nic, ...] = ()
 
 
 def about(facts: Facts, root: bool) -> tuple[Line, ...]:
@@ -149,6 +154,14 @@ def _who(listener: Listener) -> str:
     if not listener.process:
         return "another program"
     return listener.process if listener.pid is None else f"{listener.process} (pid {listener.pid})"
+
+
+def begins_with(plan: Plan, source: str, changed: bool) -> Line:
+    """Which plan the pages begin with, and where it is from; `changed`: by what has been typed since."""
+    nodes = len(plan.nodes)
+    what = f"{nodes} {'node' if nodes == 1 else 'nodes'}, subnet {plan.network.cidr}"
+    where = "standard input" if source == "-" else source
+    return Line("·", "Plan", f"{where}: {what}{', and what you have changed' if changed else ''}")
 
 
 def earlier(state: str, healthy: bool, drift: Sequence[str], reason: str) -> tuple[Line, ...]:

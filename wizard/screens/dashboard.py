@@ -142,7 +142,9 @@ class DashboardPage(Page):
         status = self.status
         if status is None:
             return Text()
-        guard = next((check.detail for check in status.checks if check.name == "guard" and check.ok), "")
+        # Of one that is tripped the state says it, whatever a check has read a moment earlier.
+        checks = status.checks if status.state in ("applied", "pending") else ()
+        guard = next((check.detail for check in checks if check.name == "guard" and check.ok), "")
         words = f"{status.state}, {'healthy' if status.healthy else 'not healthy'}"
         return plain(f"{words} · guard {guard.partition(';')[0].partition(':')[0]}" if guard else words, limit=60)
 

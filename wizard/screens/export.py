@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -13,10 +12,9 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable, Input
+from textual.widgets import DataTable
 
-from wizard.widgets.entry import Entry
-from wizard.widgets.modal import Dialog
+from wizard.screens.save_dialog import SaveDialog
 from wizard.widgets.page import SHOWN_BACK, Page, plain, plural
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.words import Words
@@ -34,8 +32,10 @@ class ExportPage(Page):
     HELP = (
         "Above the formats, below what the chosen one says, whole as it is written. Lines marked BLANK are for you "
         "to fill in. Nothing secret is in any of them.\n\n"
-        "s writes it to a file, and overwrites nothing that the wizard has not written in this run. c puts it into "
-        "the clipboard, where your terminal lets programs do that. pgup and pgdn scroll the text.\n\n"
+        "s writes it to a file, and asks first where one is there already. c puts it into the clipboard of the "
+        "terminal you sit at, where that lets programs do so: a plain console does not, nor does tmux or screen "
+        "unless told to (tmux: set -g set-clipboard on). Nobody can tell from here: if nothing comes when you paste, "
+        "s saves it. pgup and pgdn scroll the text.\n\n"
         "The same without a screen: ciao-wizard export FORMAT [-o FILE]."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -117,40 +117,17 @@ class ExportPage(Page):
         one = self.current
         if one is not None:
             self.app.copy_to_clipboard(one.text)
-            self.notify(f"{one.form}: copied, if your terminal lets programs do that. If not: s.", markup=False)
+            said = f"{one.form}: copied, if your terminal lets programs do that. If paste brings nothing: s saves it."
+            self.notify(said, markup=False)
 
     def action_save(self) -> None:
         one = self.current
         if one is not None:
-            self.app.push_screen(SaveExport(one.file, one.form), lambda path: self._save(path, one.text))
+            self.app.push_screen(SaveDialog(f"Save {one.form}", one.file), lambda path: self._save(path, one.text))
 
     def _save(self, path: str | None, text: str) -> None:
         if path:
             self.post_message(self.SaveAsked(path, text))
-
-
-class SaveExport(Dialog[str | None]):
-    """Asks where to; gives back a path, or None."""
-
-    HELP = "Enter saves. What the wizard wrote itself in this run it may write again; it overwrites nothing else."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
-    AUTO_FOCUS: ClassVar[str | None] = "Input"
-
-    def __init__(self, file: str, form: str) -> None:
-        super().__init__()
-        self.title = f"Save {form}"
-        self._file = file
-
-    def body(self) -> Iterable[Widget]:
-        yield Entry(self._file)
-        yield Words(plain(f"In the directory {Path.cwd()}, unless you write another.", limit=300))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.dismiss(event.value.strip() or None)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
 
 
 def _line(line: str) -> Text:

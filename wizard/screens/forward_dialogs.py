@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Input
 
 from wizard.plan.draft import Draft, ForwardText
 from wizard.plan.findings import Finding
@@ -17,6 +17,7 @@ from wizard.plan.judge import check_forward
 from wizard.plan.machine import Facts
 from wizard.plan.presets import PRESETS, Offer, offers
 from wizard.widgets.field import Field, field_id
+from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.words import Words
@@ -30,13 +31,14 @@ _NAMES = {
     "forward.from": "Who may",
 }
 _WHAT = 30
+_PRESETS = (Column("the ports of", 12), Column("which are", 50, 1))
 
 
 class ForwardDialog(Dialog[ForwardText | None]):
     """Gives back the forward as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "accept", "take"),
+        Binding("ctrl+n", "accept", "ok"),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
@@ -58,7 +60,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
     def body(self) -> Iterable[Widget]:
         forward = self._forward
-        yield Field("forward.port", "Port", forward.port, "8889", "of this machine")
+        yield Field("forward.port", "Port", forward.port, "", "of this machine, as 8889")
         yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
         yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
@@ -80,7 +82,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
         if problems and not refused:
-            lines.append(Text("  ctrl+n again takes it all the same; it must be mended before an apply.", "bold"))
+            lines.append(Text("  ctrl+n again keeps it all the same; it must be mended before an apply.", "bold"))
         self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
         if problems and (refused or problems != self._told):
             self._told = problems
@@ -95,19 +97,24 @@ class ForwardDialog(Dialog[ForwardText | None]):
 class PresetDialog(Dialog[tuple[Offer, ...] | None]):
     """Gives back what the chosen preset offers, or None."""
 
-    DEFAULT_CSS = """
-    PresetDialog #presets { height: auto; max-height: 6; border: none; background: $surface; padding: 0; }
-    PresetDialog #ports { height: auto; margin-top: 1; padding: 0 1; max-height: 10; }
+    # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
+    CSS: ClassVar[str] = """
+    PresetDialog #dialog, PresetDialog #dialog-body { max-height: 100%; }
+    PresetDialog #presets { max-height: 7; background: $surface; }
+    PresetDialog #offered { height: auto; margin-top: 1; padding: 0 1; max-height: 10; }
+    PresetDialog.-tall #offered { max-height: 20; }
+    PresetDialog #adds { height: 1; padding: 0 1; text-style: bold; }
     """
-    TITLE: ClassVar[str | None] = "The ports of what?"
+    TITLE: ClassVar[str | None] = "Ports that come in sets"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "accept", "take these"),
-        Binding("ctrl+n", "accept", "take these", show=False),
+        Binding("enter", "accept", "add these"),
+        Binding("ctrl+n", "accept", "add these", show=False),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
         "Each set has the ports by which people reach that cloud or cluster. They lead to the first controller node. "
-        "What is marked ✗ is left out, with the reason; f2 then adds it on another port of this machine."
+        "+ is added. = is in the plan already, and leads where the arrow says; it stays so. ✗ cannot be, for the "
+        "reason below it; f2 then leads to it from another port of this machine."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#presets"
 
@@ -116,34 +123,61 @@ class PresetDialog(Dialog[tuple[Offer, ...] | None]):
         self._offers = [offers(preset, draft, facts) for preset in PRESETS]
 
     def body(self) -> Iterable[Widget]:
-        lines = [Text.assemble((f"{preset.name:<12}", "bold"), preset.about) for preset in PRESETS]
-        yield OptionList(*[Option(line) for line in lines], id="presets", compact=True)
-        yield Words(id="ports")
+        yield LongTable(_PRESETS, id="presets")
+        with VerticalScroll(id="offered"):
+            yield Words(id="ports")
+        yield Words(id="adds")
 
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
-        self.query_one("#ports", Words).update(Text("\n").join(_offered(self._offers[event.option_index])))
+    def on_mount(self) -> None:
+        names = [preset.name for preset in PRESETS]
+        self.query_one(LongTable).show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
+        self._tell()
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    def on_long_table_moved(self, event: LongTable.Moved) -> None:
         event.stop()
-        self.dismiss(self._offers[event.option_index])
+        self._tell()
+
+    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+        event.stop()
+        self.action_accept()
+
+    def _tell(self) -> None:
+        found = self._chosen
+        self.query_one("#ports", Words).update(Text("\n").join(_offered(found)))
+        self.query_one("#adds", Words).update(_adds(found))
+
+    @property
+    def _chosen(self) -> tuple[Offer, ...]:
+        return self._offers[self.query_one(LongTable).cursor]
 
     def action_accept(self) -> None:
-        chosen = self.query_one("#presets", OptionList).highlighted
-        if chosen is not None:
-            self.dismiss(self._offers[chosen])
+        self.dismiss(self._chosen)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
 
 
 def _offered(found: tuple[Offer, ...]) -> list[Text]:
-    """A line a port: whether it is taken, its number, what it is, and where it leads or what is against it."""
+    """Port by port: whether it would be added, its number, what it is, where it leads; below it what is against it."""
     lines = []
     for offer in found:
-        line = Text.assemble(("✗ " if offer.against else "+ ", "bold"), f"{offer.port.port:<6} ")
-        what = Text(f"{offer.port.what:<{_WHAT}} ")
-        lines.append(line.append_text(what).append_text(plain(offer.against or f"→ {offer.forward.to}", limit=160)))
-    taken = sum(not offer.against for offer in found)
-    lines.append(Text(f"Enter takes {'all' if taken == len(found) else f'{taken} of'} {len(found)}.", "bold"))
+        sign = "= " if offer.there else "✗ " if offer.against else "+ "
+        line = Text.assemble((sign, "bold"), f"{offer.port.port:<6} {offer.port.what}")
+        if offer.there or not offer.against:
+            line.append(" " * max(_WHAT - len(offer.port.what), 0) + " → ").append_text(plain(offer.to, limit=22))
+        lines.append(line)
+        if offer.against and not offer.there:
+            lines.append(Text(" " * 9).append_text(plain(offer.against, limit=160)))
     return lines
+
+
+def _adds(found: tuple[Offer, ...]) -> str:
+    """What Enter would do, in a line."""
+    there = sum(offer.there for offer in found)
+    against = sum(bool(offer.against) and not offer.there for offer in found)
+    if not there and not against:
+        return f"Enter adds all {len(found)}."
+    told = [f"Enter adds {len(found) - there - against or 'none'} of {len(found)}"]
+    told += [f"{there} in the plan already (=)"] if there else []
+    told += [f"{against} cannot be (✗)"] if against else []
+    return "; ".join(told) + "."

@@ -16,8 +16,9 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Protocol, Role
 from wizard.plan.presets import Offer, node_with, what_is
 from wizard.screens.forward_dialogs import ForwardDialog, PresetDialog
+from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
-from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, StepPage, plain, plural
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, plain, plural
 from wizard.widgets.words import Words
 
 COLUMNS = (
@@ -29,7 +30,7 @@ COLUMNS = (
 MOST_UNDONE = 100
 
 
-class ForwardsPage(StepPage):
+class ForwardsPage(HintingPage):
     TITLE = "Forwards"
     STEP = "forwards"
     FIELDS = "forwards"
@@ -55,6 +56,7 @@ class ForwardsPage(StepPage):
         super().__init__(draft, facts, field)
         self._before: list[tuple[ForwardText, ...]] = []
         self._wrong: set[str] = set()
+        self._ports: frozenset[str] = frozenset()
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="forwards")
@@ -65,6 +67,7 @@ class ForwardsPage(StepPage):
         self.query_one("#empty").display = not self.draft.forwards
         self._wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         keys = [str(number) for number in range(len(self.draft.forwards))]
+        self._ports = frozenset(forward.to_port or forward.port for forward in self.draft.forwards)
         self.query_one("#forwards", LongTable).show(keys, self._row)
 
     def _row(self, number: int) -> tuple[Text, ...]:
@@ -77,7 +80,7 @@ class ForwardsPage(StepPage):
             ),
             plain(f"{forward.to}{to_port}", limit=80),
             plain(forward.sources or "company network", limit=80),
-            Text(what_is(forward.to_port or forward.port, [f.port for f in self.draft.forwards]) if tcp else "", "dim"),
+            Text(what_is(forward.to_port or forward.port, self._ports) if tcp else "", "dim"),
         )
 
     def point_at(self, field: str) -> None:
@@ -110,14 +113,21 @@ class ForwardsPage(StepPage):
             self.notify(f"Port {port} stays closed now. ctrl+z brings it back.", markup=False)
 
     def action_undo(self) -> None:
-        if self._before:
-            self.edit(replace(self.draft, forwards=self._before.pop()))
+        if not self._before:
+            self.hint("There is nothing to undo on this page.")
+            return
+        was, forwards = self.draft.forwards, self._before.pop()
+        self.edit(replace(self.draft, forwards=forwards))
+        # To where it was done: the first row that is another one now.
+        back = next((n for n, forward in enumerate(forwards) if n >= len(was) or was[n] != forward), None)
+        if back is not None:
+            self.query_one("#forwards", LongTable).point_at(str(back))
 
     def action_preset(self) -> None:
-        self.app.push_screen(PresetDialog(self.draft, self.facts), self._taken)
+        self.app.push_screen(PresetDialog(self.draft, self.facts), self._preset)
 
-    def _taken(self, found: tuple[Offer, ...] | None) -> None:
-        """Take the ports of a preset that nothing is against."""
+    def _preset(self, found: tuple[Offer, ...] | None) -> None:
+        """Add the ports of a preset that nothing is against."""
         if found is None:
             return
         new = [offer.forward for offer in found if not offer.against]
@@ -126,9 +136,9 @@ class ForwardsPage(StepPage):
             self.query_one("#forwards", LongTable).point_at(str(len(self.draft.forwards) - 1))
         left = [offer.forward.port for offer in found if offer.against and not offer.there]
         there = sum(offer.there for offer in found)
-        told = [f"{plural(len(new), 'port')} taken"] if new else []
-        told += [f"{there} there already"] if there else []
-        told += [f"left out: {', '.join(left)}, on which a program listens; f2 adds it on another port"] if left else []
+        told = [f"{plural(len(new), 'port')} added"] if new else []
+        told += [f"{there} in the plan already"] if there else []
+        told += [f"left out: {', '.join(left)}, in use on this machine; f2 takes another port for it"] if left else []
         self.notify(f"{'; '.join(told)}.", markup=False)
 
     def _added(self, forward: ForwardText | None) -> None:

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from wizard.plan.text import clean
 from wizard.widgets.big_table import BigTable, Column
 from wizard.widgets.field import Field
 from wizard.widgets.page import Page, plain, plural
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 USER = "demouser"
 WIDE = 120
+# What the field's label and frame take.
+_LABEL = 20
 _HERE = {True: "● here", False: "○ silent", None: "?"}
 _STATES = {
     "": "… asking",
@@ -51,8 +54,9 @@ class InstancesPage(Page):
     HELP = (
         "A CNCI is the VM in which a tenant's network ends; those with a lease here stand in the field already. "
         "[USER@]NAME or address, several with blanks between, and localhost on a CNCI itself. Your own ssh "
-        "configuration, agent and known_hosts are used; no password is asked. They are asked at the same time: one "
-        "that does not answer holds nobody up.\n\n"
+        "configuration, agent and known_hosts are used; no password is asked. Where there are more VMs than the field "
+        "holds, an empty field stands for all of them. They are asked at the same time: one that does not answer "
+        "holds nobody up.\n\n"
         "Three ways lead onto an instance: 1 from a shell on its CNCI, 2 from this gateway by the CNCI's port for it "
         "(33000 + 256 times the third octet + the fourth), 3 from the corporate side by ssh -J. The key of that "
         "number copies the line, c that from the gateway; the clipboard is that of the terminal you sit at.\n\n"
@@ -83,9 +87,10 @@ class InstancesPage(Page):
         super().__init__()
         self._lines: dict[int, list[Line]] = {}
         self._asking = False
+        self._offered: tuple[str, ...] = ()
 
     def body(self) -> Iterable[Widget]:
-        yield Field("instances.cncis", "CNCIs", "", "cloud-admin@192.168.0.65 192.168.0.66")
+        yield Field("instances.cncis", "CNCIs", "", "for example cloud-admin@192.168.0.65 192.168.0.66")
         yield Field("instances.user", "Login", USER, USER, "your user on the instances")
         yield BigTable[Line](_columns(0), self._cells, id="instances")
         yield Words(id="ways")
@@ -104,12 +109,24 @@ class InstancesPage(Page):
     def offer(self, cncis: Sequence[str]) -> None:
         """VMs that have a lease here: put into the field, unless something was typed already."""
         field = self._field("cncis")
-        if not field.value and not self._lines:
-            field.value = " ".join(cncis)
-            if not cncis:
-                self.tell("No VM has a lease here now. Type the CNCIs, with blanks between.")
-            else:
-                self.tell(f"{plural(len(cncis), 'VM')} with a lease here. enter asks.")
+        if field.value or self._lines:
+            return
+        self._offered = tuple(cncis)
+        text = " ".join(cncis)
+        if not cncis:
+            self.tell("No VM has a lease here now. Type the CNCIs, with blanks between.")
+        elif not self._crowd:
+            field.value = text
+            self.tell(f"{plural(len(cncis), 'VM')} with a lease here. enter asks.")
+        else:
+            # A line of so many addresses nobody can read, let alone edit.
+            field.query_one(Input).placeholder = f"all {len(cncis)} VMs with a lease here"
+            self.tell(f"{len(cncis)} VMs with a lease here. enter asks them all, or type those that you mean.")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What was told of the field as it was is told no more."""
+        if event.value != " ".join(self._offered) and not self._asking:
+            self.tell("")
 
     # Asking
 
@@ -117,8 +134,13 @@ class InstancesPage(Page):
         event.stop()
         self.action_ask()
 
+    @property
+    def _crowd(self) -> tuple[str, ...]:
+        """The VMs that an empty field stands for: those that have no room in it."""
+        return self._offered if len(" ".join(self._offered)) > self.size.width - _LABEL else ()
+
     def action_ask(self) -> None:
-        cncis = tuple(dict.fromkeys(self._field("cncis").value.replace(",", " ").split()))
+        cncis = tuple(dict.fromkeys(self._field("cncis").value.replace(",", " ").split())) or self._crowd
         if not cncis:
             self.tell("Type at least one CNCI: its name or its address.", "warning")
             self._field("cncis").point()
@@ -135,6 +157,8 @@ class InstancesPage(Page):
         place, reading = found
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci
         self._lines[place] = [Line(cnci, reading), *(Line(cnci, reading, one) for one in reading.instances)]
+        told = sum(lines[0].reading is not None for lines in self._lines.values())
+        self.tell(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
         self.redraw()
 
     def finish(self, _: object = None) -> None:
@@ -169,6 +193,8 @@ class InstancesPage(Page):
 
     def on_big_table_moved(self, message: BigTable.Moved) -> None:
         message.stop()
+        if message.by_hand and not self._asking:
+            self.tell("")
         self._draw_ways()
 
     def _draw_ways(self) -> None:
@@ -176,7 +202,7 @@ class InstancesPage(Page):
         panel = self.query_one("#ways", Words)
         panel.display = line is not None
         if line is not None:
-            panel.border_title = "ways onto it" if line.instance is not None else "this CNCI"
+            panel.border_title = _called(line)
             panel.update(_said(line))
 
     def _cells(self, line: Line) -> Sequence[Text]:
@@ -184,11 +210,13 @@ class InstancesPage(Page):
         if one is None:
             state = _STATES.get(reading.state if reading else "", "✗ not read")
             count = plural(len(reading.instances), "instance") if reading and not reading.failed else ""
-            return plain(line.cnci, "bold", limit=80), Text(state, "bold"), Text(count), Text(), Text()
+            head = plain(line.cnci, "bold", limit=80), Text(state, "bold"), Text(count)
+            return *head, *[Text()] * (len(self.table.columns) - len(head))
         here = _HERE[one.reachable] if one.state == "leased" else "○ expired"
         name = f'"{one.hostname}"' if one.hostname else "–"
-        ip, mac, subnet = plain(f"  {one.ip}", limit=20), plain(one.mac, limit=17), plain(one.subnet, limit=80)
-        return ip, Text(here), mac, subnet, plain(name, limit=40)
+        ip, subnet = plain(f"  {one.ip}", limit=20), plain(one.subnet, limit=80)
+        macs = [plain(one.mac, limit=17)] if any(column.heading == "MAC" for column in self.table.columns) else []
+        return ip, Text(here), *macs, subnet, plain(name, limit=40)
 
     # Copying
 
@@ -208,9 +236,11 @@ class InstancesPage(Page):
 
 
 def _columns(width: int) -> tuple[Column, ...]:
+    if width < WIDE:
+        return Column("CNCI, instances", 26), Column("state", 13), Column("subnet", 18), Column("name", 16)
     # A subnet's id may be a UUID.
-    widths = (22, 13, 17, 14, 7) if width < WIDE else (26, 15, 17, 36, 16)
-    return tuple(map(Column, ("CNCI, instances", "state", "MAC", "subnet", "name"), widths))
+    heads, widths = ("CNCI, instances", "state", "MAC", "subnet", "name"), (26, 15, 17, 36, 16)
+    return tuple(map(Column, heads, widths))
 
 
 def _place(rows: Sequence[Line], held: Line | None) -> int | None:
@@ -219,6 +249,14 @@ def _place(rows: Sequence[Line], held: Line | None) -> int | None:
         return None
     which = (held.cnci, held.instance.ip if held.instance else "")
     return next((n for n, row in enumerate(rows) if (row.cnci, row.instance.ip if row.instance else "") == which), None)
+
+
+def _called(line: Line) -> Text:
+    one = line.instance
+    if one is None:
+        return Text("this CNCI")
+    name = f', "{clean(one.hostname, 40)}"' if one.hostname else ""
+    return plain(f"ways onto {one.ip}{name}", limit=70)
 
 
 def _said(line: Line) -> Text:
@@ -235,5 +273,5 @@ def _said(line: Line) -> Text:
     ways = (("on the CNCI", one.ways.direct), ("this gateway", one.ways.gateway), ("corporate", one.ways.corporate))
     for number, (where, way) in enumerate(ways, 1):
         text.append(f"{number} ", "bold").append(f"{where:<13}").append_text(plain(way, limit=300)).append("\n")
-    more = [one.reason, one.ways.why_no_port, f"subnet {one.subnet}"]
+    more = [one.reason, one.ways.why_no_port, f"subnet {one.subnet}", one.mac]
     return text.append_text(plain("; ".join(part for part in more if part), limit=300))

@@ -16,13 +16,15 @@ from textual.widgets import DataTable
 
 from wizard.plan.draft import Draft
 from wizard.plan.findings import Finding
-from wizard.plan.machine import Facts, Nic
+from wizard.plan.machine import Facts
 from wizard.plan.rules_nics import CABLE_KINDS, kind_words
 from wizard.plan.suggest import suggest
-from wizard.screens.nic_words import NARROW, WIDE, Known, about, cells, roles_of
+from wizard.screens import nic_words
+from wizard.screens.nic_words import NARROW, WIDE, Known
 from wizard.screens.stop import StopDialog
-from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, StepPage, plain
+from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
 from wizard.widgets.table import KeyedTable
+from wizard.widgets.wiring import wiring
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
@@ -31,30 +33,25 @@ if TYPE_CHECKING:
     from wizard.host.traffic import Rate
     from wizard.services_setup import Pulse, WiresSaid
 
-_ASKING = "Asking both wires whether a DHCP server answers…"
-_WAITING = "Going on as soon as both wires have answered; ctrl+n again goes on at once."
-_FEELING = "Pull a cable, then put it back: the NIC that notices is marked. esc ends."
 _NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
 _UNASKED = "The wires themselves are asked when you apply. Started as root, the wizard asks them here."
 _LONELY = "A gateway needs two cables. Plug a USB adapter in: it appears here by itself."
 _SOCKETS = 2
-_HERE = {
-    "Choose one on the Interfaces screen.": "Choose one above.",
-    "exchange them.": "exchange them (F4).",
-}
 _FELT = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out and in"}
 # Rows of a terminal where the hint finds room beside all that the wires say.
 _ROOM_FOR_HINTS = 28
+_ROOM_FOR_DRAWING = 38
 _LEAST_TABLE = 4
-# A wait that one begins to wonder about.
-_LONG_S = 3
 WIDE_FROM = 110
+_OF_WIRES, _OF_ERRORS = "\0wires", "\0errors"
 
 
 class InterfacesPage(StepPage):
     TITLE = "Interfaces"
     STEP = "interfaces"
     FIELDS = "interfaces"
+    # Nothing but this page has their remedies.
+    FEW_FINDINGS = MOST_FINDINGS
     QUESTION = "Which NIC leads to the company network, and which to the cluster switch?"
     HELP = (
         "One NIC leads to the company network and keeps its address. The other leads to the switch of your cluster: "
@@ -77,7 +74,9 @@ class InterfacesPage(StepPage):
     InterfacesPage #nic, InterfacesPage #wires { margin: 0; }
     InterfacesPage.-tall #nic, InterfacesPage.-tall #wires { margin: 1 0 0 0; }
     InterfacesPage.-halt #wires { border: heavy $error; }
-    InterfacesPage #asking, InterfacesPage #hint { height: 1; padding: 0 1; margin: 0; }
+    InterfacesPage #wiring { height: auto; padding: 0 1; margin-bottom: 1; }
+    InterfacesPage #findings { max-height: 15; }
+    InterfacesPage #asking, InterfacesPage #hint { height: auto; max-height: 2; padding: 0 1; margin: 0; }
     InterfacesPage.-tall #asking, InterfacesPage.-tall #hint { margin-top: 1; }
     """
 
@@ -96,6 +95,8 @@ class InterfacesPage(StepPage):
     may_ask: bool = True
     """Whether the wires are asked at all, from here."""
     _waiting: bool = False
+    _tied: str = ""
+    """What the status line speaks of: a NIC by its name, or one of the _OF below. Once that is past, so is the line."""
     _told_all: tuple[object, ...] = ()
     _asked_at: float = 0.0
     _wide: bool = False
@@ -108,17 +109,29 @@ class InterfacesPage(StepPage):
         self._rates: Mapping[str, tuple[Rate, ...]] = {}
 
     def body(self) -> Iterable[Widget]:
+        yield Words(id="wiring")
         yield KeyedTable(NARROW, id="nics")
         yield Words(id="nic")
-        yield Working(_ASKING, id="asking")
+        yield Working(nic_words.ASKING, id="asking")
         yield Words(id="wires")
         yield Words(id="hint")
 
+    def tell(self, message: str, severity: str = "information", tied: str = "") -> None:
+        super().tell(message, severity)
+        self._tied = tied
+
+    def _untie(self, *tied: str) -> None:
+        """What the status line says of these is no longer true."""
+        if self._tied in tied:
+            self.tell("")
+
     def watch_asking(self) -> None:
         self._asked_at = monotonic()
+        self._untie(_OF_WIRES)
         self.redraw()
 
     def watch_wires(self) -> None:
+        self._untie(_OF_WIRES)
         self.redraw()
 
     def watch_identifying(self) -> None:
@@ -126,6 +139,8 @@ class InterfacesPage(StepPage):
 
     def draw(self) -> None:
         super().draw()
+        if not self.errors():
+            self._untie(_OF_ERRORS)
         self._draw_table()
         self.draw_nic()
         self.draw_wires()
@@ -140,7 +155,7 @@ class InterfacesPage(StepPage):
             hint.display = not self._turning()
             return
         if wires is not None and self._crowded():
-            hint.update(_titled(wires))
+            hint.update(nic_words.titled(wires))
         else:
             hint.update(_NOT_SURE if self.may_ask or wires is not None else _UNASKED)
         roomy = self.size.height >= _ROOM_FOR_HINTS or wires is None or self._crowded()
@@ -172,9 +187,12 @@ class InterfacesPage(StepPage):
                 table.add_column(Text(heading), width=width, key=str(number))
         else:
             here = None
-        nics = sorted((self.facts or Facts()).nics, key=self._order)
-        known = self._known()
-        table.sync([(nic.name, cells(nic, known, wide)) for nic in nics])
+        facts, known = self.facts or Facts(), self._known()
+        nics = sorted(facts.nics, key=nic_words.table_order)
+        self.query_one("#wiring").display = wide and self.size.height >= _ROOM_FOR_DRAWING
+        corporate, cluster = map(facts.nic, self._chosen())
+        self.query_one("#wiring", Words).update(wiring(corporate, cluster, known.answers))
+        table.sync([(nic.name, nic_words.cells(nic, known, wide)) for nic in nics])
         if here is not None:
             table.point_at(here)
 
@@ -190,7 +208,8 @@ class InterfacesPage(StepPage):
 
     def findings(self) -> tuple[Finding, ...]:
         """In the words of this very page."""
-        return tuple(replace(finding, remedy=_here(finding.remedy)) for finding in super().findings())
+        fine = self.wires is not None and self.wires.fine
+        return tuple(replace(each, remedy=nic_words.said_here(each.remedy, fine)) for each in super().findings())
 
     def draw_nic(self) -> None:
         facts = self.facts or Facts()
@@ -201,25 +220,23 @@ class InterfacesPage(StepPage):
         if nic is not None:
             panel.border_title = plain(nic.name, limit=40)
             suggestion = next((s for s in suggest(facts) if s.nic == nic.name), None)
-            panel.update(about(nic, suggestion, self._rates.get(nic.name, ())))
+            panel.update(nic_words.about(nic, suggestion, self._rates.get(nic.name, ())))
 
     def draw_wires(self) -> None:
         turning = self.query_one("#asking", Working)
         turning.display = self._turning()
-        gone = int(monotonic() - self._asked_at)
-        asking = f"{_ASKING} {gone} s" if gone >= _LONG_S else _ASKING
-        turning.say(_FEELING if self.identifying else _WAITING if self._waiting else asking)
+        turning.say(nic_words.patience(self.identifying, self._waiting, int(monotonic() - self._asked_at)))
         panel = self.query_one("#wires", Words)
         wires = self.wires
         panel.display = wires is not None and not self.asking and not self._crowded()
         self.set_class(wires is not None and wires.stop, "-halt")
         if wires is not None:
-            panel.border_title = _titled(wires)
+            panel.border_title = nic_words.titled(wires)
             said = [*wires.text.splitlines(), wires.remedy]
             panel.update(Text("\n").join(plain(line, limit=600) for line in said if line))
 
     def hear(self, said: WiresSaid | None) -> None:
-        """What the wires have answered. Goes on where that was all that was waited for."""
+        """What the wires have answered. Who waited goes on by a key: one pressed too late would be the next page's."""
         waiting, self._waiting, self.pending = self._waiting, False, False
         self.may_ask = said is not None
         self.wires = said
@@ -227,19 +244,25 @@ class InterfacesPage(StepPage):
         if isinstance(self.app.screen, StopDialog):
             # What it says is no longer true, or is said anew.
             self.app.screen.dismiss("")
-        if said is not None and said.stop:
+        if said is not None and said.stop and not self.identifying:
+            # Where cables are being pulled it is no time for a dialog; what is said stands below the table.
             self._halt(said)
             return
         if not waiting:
             return
-        if self._objections() != self._told_all:
-            # Nobody who pressed ctrl+n before can have meant this.
-            self.tell("See what the wires say before you go on.", "warning")
-        else:
+        if said is None:
+            # They are asked from elsewhere: that is known at once.
             self.post_message(self.Next(self.STEP, self.draft))
+        elif self._objections() != self._told_all:
+            # Nobody who pressed ctrl+n before can have meant this.
+            self.tell("See what the wires say before you go on.", "warning", _OF_WIRES)
+        else:
+            self.tell("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
 
     def _halt(self, said: WiresSaid) -> None:
-        self.app.push_screen(StopDialog(said), self._after_halt)
+        corporate = (self.facts or Facts()).nic(self.draft.corporate)
+        routed = corporate.name if corporate is not None and corporate.default_route else ""
+        self.app.push_screen(StopDialog(said, routed), self._after_halt)
 
     def _after_halt(self, answer: str | None) -> None:
         if answer == "swap":
@@ -275,14 +298,16 @@ class InterfacesPage(StepPage):
             self.tell(f"{name} noticed: its cable is out. Put it back.")
         else:
             self.identifying = False
-            self.tell(f"{name} is the one. enter gives it its role, f3 tries another.")
+            role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
+            then = f"{role} already: enter changes that" if role else "enter gives it its role"
+            self.tell(f"{name} is the one. {then}, f3 tries another.", tied=name)
 
     def watch_facts(self) -> None:
         super().watch_facts()
         facts = self.facts
         if self._newcomer and self._ready and facts is not None and facts.nic(self._newcomer) is not None:
             self.query_one("#nics", KeyedTable).point_at(self._newcomer)
-            self.tell(f"{self._newcomer} was plugged in. enter gives it a role.")
+            self.tell(f"{self._newcomer} was plugged in. enter gives it a role.", tied=self._newcomer)
             self._newcomer = ""
 
     def action_identify(self) -> None:
@@ -310,6 +335,11 @@ class InterfacesPage(StepPage):
         wires = self.wires
         return (*self.errors(), *([wires] if wires is not None and not wires.fine else []))
 
+    def action_next(self) -> None:
+        super().action_next()
+        if self._line and not self._tied and self.errors():
+            self._tied = _OF_ERRORS
+
     def leave(self) -> None:
         """Waits for the wires once, and says once what they object to."""
         if not self.pending and self.wires is not None and self.wires.stop:
@@ -321,12 +351,16 @@ class InterfacesPage(StepPage):
             self.redraw()
         elif not self.pending and self._objections() not in (self.errors(), self._told_all):
             self._told_all = self._objections()
-            self.tell("See what the wires say. ctrl+n again goes on all the same.", "warning")
+            self.tell("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
         else:
             super().leave()
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
+        current = self.query_one("#nics", KeyedTable).current
+        if self._tied and self._tied not in (current, _OF_WIRES, _OF_ERRORS):
+            # It spoke of the NIC that had the cursor.
+            self._untie(self._tied)
         self.draw_nic()
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
@@ -341,28 +375,17 @@ class InterfacesPage(StepPage):
         if nic is None:
             return
         if not nic.usable_name:
-            self.notify("Tools would take this name for code. Rename the NIC first.", severity="error", markup=False)
+            self.tell("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
             return
-        possible = roles_of(nic)
+        possible = nic_words.roles_of(nic)
         if not possible:
-            self.tell(f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error")
+            self.tell(f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error", nic.name)
             return
-        turn = ["", *possible]
-        old = self._role(nic)
-        held = {"corporate": self.draft.corporate, "cluster": self.draft.cluster}
-        free = [role for role in possible if not held[role]]
-        role = turn[(turn.index(old) + 1) % len(turn)] if old in turn else ""
-        if not old and free:
-            # Nobody else has to give anything up.
-            role = free[0]
-        if old:
-            # Where another NIC had the new role, the two change places.
-            held[old] = held[role] if role else ""
-        if role:
-            held[role] = nic.name
-        self._take(replace(self.draft, corporate=held["corporate"], cluster=held["cluster"]))
-        if role == "corporate" and "cluster" not in possible:
-            self.tell(f"{nic.name} is {kind_words(nic)}: it can lead to the company, not to the cluster's switch.")
+        corporate, cluster = nic_words.turned(nic, *self._chosen())
+        self._take(replace(self.draft, corporate=corporate, cluster=cluster))
+        if nic.name == corporate and "cluster" not in possible:
+            said = f"{nic.name} is {kind_words(nic)}: it can lead to the company, not to the cluster's switch."
+            self.tell(said, tied=nic.name)
 
     def action_swap(self) -> None:
         self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))
@@ -371,25 +394,6 @@ class InterfacesPage(StepPage):
         self.wires = None
         self._marks = {}
         self._waiting = False
+        self._asked_at = monotonic()
         self.edit(draft)
         self.post_message(self.Chosen(draft.corporate, draft.cluster))
-
-    def _role(self, nic: Nic) -> str:
-        if nic.name == self.draft.cluster:
-            return "cluster"
-        return "corporate" if nic.name == self.draft.corporate else ""
-
-    def _order(self, nic: Nic) -> tuple[bool, bool, int]:
-        """NICs that a cable can be in come first."""
-        return nic.kind not in ("ethernet", "veth"), nic.kind == "loopback", nic.index
-
-
-def _titled(wires: WiresSaid) -> Text:
-    sign = "✓ " if wires.fine else "✗ " if wires.stop else "! "
-    return Text(sign).append_text(plain(wires.title))
-
-
-def _here(remedy: str) -> str:
-    for said, here in _HERE.items():
-        remedy = remedy.replace(said, here)
-    return remedy

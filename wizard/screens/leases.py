@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -20,20 +21,22 @@ from wizard.monitor.live import row_id
 from wizard.progress import Progress
 from wizard.widgets.big_table import BigTable
 from wizard.widgets.entry import Entry
+from wizard.widgets.events_box import EventsBox
 from wizard.widgets.forward_health import ForwardHealthPanel
-from wizard.widgets.lease_cells import EVENT_COLUMNS, cells, columns, details, event_cells
+from wizard.widgets.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.modal import Question
 from wizard.widgets.page import ROOMY, Page, plain, plural
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.monitor.events import Event
     from wizard.monitor.forwards import ForwardHealth
     from wizard.monitor.watching import Board
 
 TICK_S = 1.0
-PANELS = ("row", "log", "health")
+PANELS = ("machine", "happened", "health")
+_NEXT_PANEL = {"happened": "forwards", "health": "this machine"}
+_LONGEST_WHY = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,10 @@ class LeasesPage(Page):
         "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
         "● here: it answered a moment ago. ○ silent: it has its lease and does not answer. ○ missing: no lease. "
         "✗ wrong: another address than its own, and below the table why. ! something that should never be: two "
-        "machines with one MAC or at one address, or a tenant's MAC on this wire.\n\n"
+        "machines with one MAC or at one address, or a tenant's MAC on this wire.\n"
         "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
-        "a makes a stranger a node: its address is reserved and dnsmasq reads that without a restart. c copies the "
-        "ssh line of a machine, C its address; the clipboard is that of the terminal you sit at. x has dnsmasq "
-        "forget a lease. e shows in turn the machine, what happened, and whether the forwarded ports answer."
+        "a reserves a stranger's address, and dnsmasq reads that without a restart. What c and C copy is in the "
+        "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
     DEFAULT_CSS = """
@@ -63,28 +65,33 @@ class LeasesPage(Page):
     LeasesPage #find Entry { width: 1fr; }
     LeasesPage #find .label { width: auto; margin-right: 1; text-style: bold; }
     LeasesPage #find Words { width: auto; margin-left: 1; }
-    LeasesPage .panel { height: auto; border: round $primary; margin: 0; padding: 0 1; max-height: 6; }
-    LeasesPage #log { height: 6; max-height: 6; padding: 0; border: round $primary; }
-    LeasesPage #log:focus { border: round $accent; }
-    LeasesPage.-tall #log { height: 9; max-height: 9; }
+    LeasesPage #panels { height: auto; }
+    LeasesPage .panel { height: auto; width: 1fr; border: round $primary; margin: 0; padding: 0 1; max-height: 8; }
+    LeasesPage.-wide.-tall #panels { layout: horizontal; }
+    LeasesPage.-wide.-tall .panel { min-height: 7; max-height: 9; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "find", key_display="/"),
         Binding("a", "adopt", "adopt"),
         Binding("c", "copy", "copy ssh"),
-        Binding("i", "instances", "instances"),
+        Binding("escape", "back", "dashboard"),
+        Binding("i", "instances", "instances", show=False),
         Binding("C", "copy_address", "copy the address", show=False),
         Binding("s", "sort", "sort by the next column", show=False),
         Binding("S", "turn", "turn the order round", show=False),
         Binding("x", "release", "release the lease", show=False),
         Binding("e", "panel", "machine, events, forwards", show=False),
         Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
-        Binding("escape", "back", "dashboard", show=False),
     ]
 
     board: reactive[Board | None] = reactive(None, always_update=True)
     health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
     progress: reactive[Progress] = reactive(Progress())
+    blind: reactive[str] = reactive("")
+    """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
+
+    held_back: reactive[str] = reactive("")
+    """Why nobody gets an address at this moment, "" where everybody of the plan does."""
 
     @dataclass
     class Wants(Message):
@@ -110,19 +117,19 @@ class LeasesPage(Page):
         self.adopting: Adoption | None = None
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
-        self._logged: tuple[Event, ...] = ()
+        self._as_of: datetime | None = None
 
     def body(self) -> Iterable[Widget]:
         yield Working("Reading the leases…", id="working")
         yield FindLine(id="find")
         yield BigTable[Row](columns(0, "plan", False), self._cells, id="leases")
-        yield Words(id="row", classes="panel")
-        yield BigTable["Event"](EVENT_COLUMNS, event_cells, id="log", headed=False)
-        yield ForwardHealthPanel(id="health", classes="panel")
+        with Container(id="panels"):
+            yield Words(id="machine", classes="panel")
+            yield ForwardHealthPanel(id="health", classes="panel")
+        yield EventsBox(id="happened")
 
     def on_mount(self) -> None:
-        self.query_one("#row").border_title = "this machine"
-        self.query_one("#log").border_title = "what happened, the newest first"
+        self.query_one("#machine").border_title = "this machine"
         self.set_interval(TICK_S, self._tick)
 
     @property
@@ -137,6 +144,13 @@ class LeasesPage(Page):
     # Drawing
 
     def watch_board(self) -> None:
+        self._as_of = self._now() if self.board is not None else None
+        self.redraw()
+
+    def watch_blind(self, before: str) -> None:
+        self.untell(before)
+        if len(self.blind) > _LONGEST_WHY:
+            self.tell(self.blind, "error")
         self.redraw()
 
     def watch_health(self) -> None:
@@ -161,26 +175,42 @@ class LeasesPage(Page):
             table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
             place = board.shown.place_of(self._held) if self._held is not None else None
             table.show(board.shown, place)
-            if board.events is not self._logged:
-                self._logged = board.events
-                self.query_one("#log", BigTable).show(board.events[::-1])
+            self.query_one(EventsBox).tell(board.events, self.size.width)
             self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
-            self.say(_question(board))
+        self.say(self._question())
         self._draw_panels()
+
+    def _question(self) -> str:
+        board = self.board
+        if self.blind:
+            at = f"As of {self._as_of.astimezone():%H:%M:%S}; cannot look since" if self._as_of else "Cannot look"
+            return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
+        if board is None:
+            return self.QUESTION
+        if not board.applied:
+            return "Nothing is applied here any more."
+        if board.problem:
+            return f"What was read last; now {plain(board.problem, limit=120)}."
+        return f"! {plain(self.held_back, limit=150)}" if self.held_back else self.QUESTION
 
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
         ready = self.board is not None
-        self.query_one("#row").border_subtitle = "s sort · x release" + ("" if tall else " · e events, forwards")
+        self.query_one("#machine").border_subtitle = " · ".join(
+            ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
+        )
         for name in PANELS:
             self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
-        self.query_one(ForwardHealthPanel).health = self.health
+        health = self.query_one(ForwardHealthPanel)
+        health.health, health.most = self.health, 7 if tall and self.size.width >= WIDE else 6
+        for name in ("happened", "health"):
+            self.query_one(f"#{name}").border_subtitle = "" if tall else f"e {_NEXT_PANEL[name]}"
         self._draw_row()
 
     def _draw_row(self) -> None:
         row = self.row if self.board is not None else None
         said = details(row, self._now()) if row is not None else Text("No such row.")
-        self.query_one("#row", Words).update(said)
+        self.query_one("#machine", Words).update(said)
 
     def _cells(self, row: Row) -> Sequence[Text]:
         # Not by the page's width: in the middle of a resize the table has its old columns still.
@@ -196,6 +226,9 @@ class LeasesPage(Page):
         row = self.row
         if row is not None:
             self._held = row_id(row)
+        if message.by_hand and self.adopting is None:
+            # What was said was said of another machine.
+            self.tell("")
         self._draw_row()
 
     # Looking for somebody
@@ -279,7 +312,7 @@ class LeasesPage(Page):
         if row is None or row.state not in ("leased", "wrong-address"):
             self.tell("There is no lease to release.", "warning")
             return
-        question = Question(f"Release {row.ip}?", _release_text(row), "[ Release ]", "[ Keep it ]")
+        question = Question(f"Release {row.ip}?", _release_text(row), "[ y  Release ]", "[ n  Keep it ]")
 
         def answered(sure: bool | None) -> None:
             if sure:
@@ -330,20 +363,14 @@ def _has_address(row: Row) -> bool:
     return bool(row.ip) and row.state in ("leased", "wrong-address")
 
 
-def _question(board: Board) -> str:
-    if not board.applied:
-        return "Nothing is applied here any more."
-    if board.problem:
-        return f"What was read last; now {plain(board.problem, limit=120)}."
-    return LeasesPage.QUESTION
-
-
 def _release_text(row: Row) -> str:
     name = plain(row.name or row.hostname or row.mac, limit=63).plain
     kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
-    text = (
-        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}\n\n"
+    said = [
+        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}",
         f"{name} itself learns nothing of that: it goes on using {row.ip} until it asks again. Release what is gone "
-        "for good, or what you restart now."
-    )
-    return f"{text}\n\n! It answers at {row.ip} at this moment." if row.reachable else text
+        "for good, or what you restart now.",
+    ]
+    if row.reachable:
+        said.append(f"! It answers at {row.ip} at this moment.")
+    return "\n\n".join([*said, "y releases it. Enter, n and esc change nothing."])

@@ -20,13 +20,15 @@ from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain
-from wizard.widgets.subnet import Subnet, picture, reaching_into, short
+from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain, plural
+from wizard.widgets.subnet import Subnet, picture, reaching_into, roomy_picture, short
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
 CHECK_AFTER_S = 0.15
 MOST_BUSY = 8
+# From here on there is room for a larger picture, and for many networks of others below it.
+WIDE, HIGH = 118, 38
 # The plan's two ways to say where dynamic addresses come from share one field.
 _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 
@@ -51,6 +53,7 @@ class NetworkPage(StepPage):
     )
     CSS = """
     NetworkPage #picture { padding: 0 1; }
+    NetworkPage #picture.-past { text-style: dim; }
     NetworkPage.-tall #picture { margin-top: 2; }
     NetworkPage #busy { height: auto; padding: 0 1; margin-top: 2; }
     """
@@ -63,8 +66,11 @@ class NetworkPage(StepPage):
 
     def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
         super().__init__(draft, facts, field)
-        self._settled = draft.cidr
+        self._settled = _home(draft)
+        # Every subnet is moved into from here: one that is too small, for a moment, costs no address.
+        self._first = self._last = replace(draft, cidr=self._settled)
         self._checking: Timer | None = None
+        self._moved_by: Input | None = None
 
     def body(self) -> Iterable[Widget]:
         draft = self.draft
@@ -84,7 +90,28 @@ class NetworkPage(StepPage):
     def _meant(self) -> Draft:
         """What the draft becomes once the field is left: what lies in the subnet moves along with it."""
         # Of thousands of nodes none is moved while keys are waiting.
-        return moved_along(self.draft, self._settled) if len(self.draft.nodes) <= QUICK_NODES else self.draft
+        return self._moved(self.draft) if len(self.draft.nodes) <= QUICK_NODES else self.draft
+
+    def _moved(self, typed: Draft) -> Draft:
+        """`typed` with what lay in the subnet before at its place in the new one."""
+        if typed.cidr == self._settled or refusal(parse_network, typed.cidr) is not None:
+            return typed
+        bare = replace(typed, nodes=(), forwards=())
+        here = moved_along(bare, self._settled)
+        first = moved_along(replace(self._first, cidr=typed.cidr), self._first.cidr)
+        pool = first.pool if typed.pool == self._last.pool else here.pool
+        if any(_SAME_FIELD.get(finding.field, finding.field) == "network.dhcp_slice" for finding in unreadable(bare)):
+            # Half typed: nobody can know where it belongs.
+            pool = typed.pool
+        return replace(
+            first,
+            # What was typed here since is meant as it stands.
+            gateway=first.gateway if typed.gateway == self._last.gateway else here.gateway,
+            pool=pool,
+            lease_time=typed.lease_time,
+            domain=typed.domain,
+            answer=typed.answer,
+        )
 
     def findings(self) -> tuple[Finding, ...]:
         typed, self.draft = self.draft, self._meant()
@@ -125,12 +152,15 @@ class NetworkPage(StepPage):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._settle()
+        self._settle(event.input)
         self.focus_next()
 
     def on_input_blurred(self, event: Input.Blurred) -> None:
         event.stop()
-        self._settle()
+        if self._moved_by not in (None, event.input):
+            # It was said while somebody was in the next field.
+            self.tell("")
+        self._settle(event.input)
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
         event.stop()
@@ -148,7 +178,8 @@ class NetworkPage(StepPage):
         """The next free network of this machine."""
         free = [str(network) for network in addresses.free_networks(self.facts or Facts(), 8)]
         if not free:
-            self.notify("No private /24 is free on this machine.", severity="warning", markup=False)
+            said = "No private /24 is free on this machine. End the VPN that takes them all, or have it route less."
+            self.notify(said, severity="warning", markup=False)
             return
         after = free.index(self.draft.cidr) + 1 if self.draft.cidr in free else 0
         self._field("network.cidr").value = free[after % len(free)]
@@ -167,20 +198,27 @@ class NetworkPage(StepPage):
             answer=(Answer.KNOWN if self.query_one("#known", Tick).value else Answer.EVERYONE).value,
         )
 
-    def _settle(self) -> None:
+    def tell(self, message: str, severity: str = "information") -> None:
+        super().tell(message, severity)
+        self._moved_by = None
+
+    def _settle(self, field: Input | None = None) -> None:
         """A subnet has been typed to its end: what lay in the old one moves along."""
         draft = self._typed()
-        moved = moved_along(draft, self._settled)
+        moved = self._moved(draft)
         if moved != draft:
             self._field("network.gateway").value = moved.gateway
             self._field("network.dhcp_slice").value = moved.pool
         if refusal(parse_network, draft.cidr) is None:
+            if draft.cidr != self._settled:
+                self._last = moved
             self._settled = draft.cidr
         self._checking = None
         self.edit(moved)
         self.redraw()
         if moved != draft:
-            self.tell("The addresses in the subnet moved along, the nodes' as well.")
+            self.tell(_moved_words(self._first, moved))
+            self._moved_by = field
 
     def _field(self, key: str) -> Field:
         return self.query_one("#" + field_id(key), Field)
@@ -202,16 +240,21 @@ class NetworkPage(StepPage):
         self._hint("network.domain", "" if "network.domain" in bad else f"controller.{draft.domain.strip()}")
         plan = draft.to_plan()
         shown = self.query_one("#picture", Words)
-        shown.display = isinstance(plan, Plan)
+        # Between two networks the one before stays, so that nothing jumps while somebody types.
+        shown.set_class(not isinstance(plan, Plan), "-past")
         if not isinstance(plan, Plan):
+            shown.display = bool(shown.content)
             self._hint("network.dhcp_slice", "")
             return
+        shown.display = True
         network = plan.network
         first, last = addresses.dynamic_range(network)
         moves = "" if draft.pool == self.draft.pool else "→ "
         self._hint("network.dhcp_slice", moves + _span(first, last, network.cidr))
         taken = reaching_into(network.cidr, [each.network for each in busy])
-        shown.update(picture(Subnet(network.cidr, network.gateway, (first, last), self._placed(), taken)))
+        subnet = Subnet(network.cidr, network.gateway, (first, last), self._placed(), taken)
+        roomy = self.size.width >= WIDE and self.size.height >= HIGH
+        shown.update(roomy_picture(subnet) if roomy else picture(subnet, self.size.width - 2))
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
@@ -228,11 +271,29 @@ class NetworkPage(StepPage):
         """Where there is room: what the subnet must not meet."""
         panel = self.query_one("#busy", Words)
         panel.display = bool(busy) and self.size.height >= ROOMY
-        lines = [f"  {each.what}" for each in busy[:MOST_BUSY]]
-        if len(busy) > MOST_BUSY:
-            lines.append(f"  … and {len(busy) - MOST_BUSY} more")
+        most = MOST_BUSY if self.size.height >= HIGH else MOST_BUSY // 2
+        lines = [f"  {each.what}" for each in busy[:most]]
+        if len(busy) > most:
+            lines.append(f"  … and {len(busy) - most} more")
         text = Text("Used on this machine already:\n", "dim")
         panel.update(text.append_text(Text("\n").join(plain(line, limit=110) for line in lines)))
+
+
+def _home(draft: Draft) -> str:
+    """The subnet that the addresses of a draft lie in, which need not be the one that stands there half typed."""
+    ips = [ip for text in (draft.gateway, *(node.ip for node in draft.nodes)) if (ip := _number(text))]
+    if refusal(parse_network, draft.cidr) is None or not ips:
+        return draft.cidr
+    homes = (IPNetwork((ips[0], prefix), version=4).cidr for prefix in (24, 20, 16, 12, 8))
+    return next((str(home) for home in homes if home.first <= min(ips) and max(ips) <= home.last), draft.cidr)
+
+
+def _moved_words(before: Draft, moved: Draft) -> str:
+    lost = sum(bool(old.ip) and not new.ip for old, new in zip(before.nodes, moved.nodes, strict=True))
+    if lost:
+        return f"The addresses in the subnet moved along; {plural(lost, 'node')} did not fit and will get another."
+    nodes = ", the nodes' as well" if moved.nodes else ""
+    return f"The addresses in the subnet moved along{nodes}."
 
 
 def _number(address: str) -> int:

@@ -15,6 +15,7 @@ from wizard.widgets.sparkline import sparkline
 
 if TYPE_CHECKING:
     from wizard.host.traffic import Rate
+    from wizard.services_setup import WiresSaid
 
 Columns = tuple[tuple[str, int], ...]
 
@@ -29,6 +30,18 @@ WIDE: Columns = (
     ("traffic", 12),
 )
 _LEADS_TO = {"corporate": "the company network", "cluster": "the cluster switch"}
+ASKING = "Asking both wires whether a DHCP server answers…"
+_FRESH = "Asking both wires; a switch may take half a minute to open a new link…"
+_WAITING = "Both wires are still being asked; ctrl+n again goes on without their answer."
+_FEELING = "Pull a cable, then put it back: the NIC that notices is marked. esc ends."
+# A wait that one begins to wonder about, and one that needs a reason.
+_LONG_S, _FRESH_S = 3, 15
+_SWAPPED = "The two NICs look swapped: exchange them."
+_MOVED = "By the wires the two cables have changed places: exchange the cables."
+_HERE = {
+    "Choose one on the Interfaces screen.": "Choose one above.",
+    "exchange them.": "exchange them (F4).",
+}
 _BARS = 8
 _SAID = 17
 # Less than this is a keep-alive, and no bar to look at.
@@ -61,7 +74,7 @@ def cells(nic: Nic, known: Known, wide: bool) -> tuple[Text, ...]:
     if not wide:
         return (*first, said if said.plain else Text(_most_telling(nic)))
     rates = known.rates.get(nic.name, ())
-    return (*first, Text(", ".join(_all_telling(nic))), said, Text(_total(rates)))
+    return (*first, Text(", ".join(all_telling(nic))), said, Text(_total(rates)))
 
 
 def _brief(answer: str) -> str:
@@ -83,10 +96,10 @@ def link(nic: Nic) -> str:
 
 
 def _most_telling(nic: Nic) -> str:
-    return next(iter(_all_telling(nic)), "")
+    return next(iter(all_telling(nic)), "")
 
 
-def _all_telling(nic: Nic) -> list[str]:
+def all_telling(nic: Nic) -> list[str]:
     """In few words each, the most telling first."""
     words = []
     if nic.carries_ssh:
@@ -104,8 +117,9 @@ def _all_telling(nic: Nic) -> list[str]:
 
 def about(nic: Nic, suggestion: Suggestion | None, rates: Sequence[Rate]) -> Text:
     """All that is known of one NIC: two lines or three, and why it suits what."""
-    parts = [nic.vendor, nic.driver, nic.permanent_mac or nic.mac, nic.kind]
-    text = Text(" · ".join(clean for part in parts if (clean := plain(part, limit=60).plain)))
+    parts = [plain(part, limit=60).plain for part in (nic.vendor, nic.driver, nic.permanent_mac or nic.mac, nic.kind)]
+    # The driver of a virtual NIC is called as its kind is.
+    text = Text(" · ".join(part for part in dict.fromkeys(parts) if part))
     others = [str(address.network) for address in nic.addresses][1:]
     if others:
         text.append("\nalso ").append_text(plain(", ".join(others), limit=200))
@@ -143,3 +157,50 @@ def roles_of(nic: Nic) -> list[str]:
     if nic.kind in ("loopback", "tunnel") or (nic.kind == "bridge" and not nic.default_route):
         return []
     return ["corporate", "cluster"] if nic.kind in CABLE_KINDS else ["corporate"]
+
+
+def turned(nic: Nic, corporate: str, cluster: str) -> tuple[str, str]:
+    """Who is (corporate, cluster) once the role of `nic` is turned on: to the one that is free, else to the next."""
+    held = {"cluster": cluster, "corporate": corporate}
+    possible = roles_of(nic)
+    turn = ["", *possible]
+    old = next((role for role, name in held.items() if name == nic.name), "")
+    free = [role for role in possible if not held[role]]
+    role = turn[(turn.index(old) + 1) % len(turn)] if old in turn else ""
+    if not old and free:
+        # Nobody else has to give anything up.
+        role = free[0]
+    if old:
+        # Where another NIC had the new role, the two change places.
+        held[old] = held[role] if role else ""
+    if role:
+        held[role] = nic.name
+    return held["corporate"], held["cluster"]
+
+
+def table_order(nic: Nic) -> tuple[bool, bool, int]:
+    """NICs that a cable can be in come first."""
+    return nic.kind not in CABLE_KINDS, nic.kind == "loopback", nic.index
+
+
+def said_here(remedy: str, fine: bool) -> str:
+    """A remedy in the words of the page of the NICs. `fine`: the wires themselves are as they should be."""
+    if fine:
+        remedy = remedy.replace(_SWAPPED, _MOVED)
+    for said, here in _HERE.items():
+        remedy = remedy.replace(said, here)
+    return remedy
+
+
+def titled(wires: WiresSaid) -> Text:
+    sign = "✓ " if wires.fine else "✗ " if wires.stop else "! "
+    return Text(sign).append_text(plain(wires.title))
+
+
+def patience(identifying: bool, waiting: bool, seconds: int) -> str:
+    """What is being waited for, `seconds` after the wires were asked."""
+    if identifying:
+        return _FEELING
+    if waiting:
+        return _WAITING
+    return f"{_FRESH if seconds >= _FRESH_S else ASKING} {seconds} s" if seconds >= _LONG_S else ASKING

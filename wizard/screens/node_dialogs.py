@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
@@ -22,16 +22,15 @@ from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, read_lines
 from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
+from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 
-MOST_SHOWN = 100
 QUICK_LINES = 200
 READ_AFTER_S = 0.15
-# One row of the dialog.
-LONGEST_REASON = 68
+_REASONS = (Column("line", 7), Column("why it is not understood (Enter goes there)", 44, 1))
 _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
 
 
@@ -39,7 +38,7 @@ class NodeDialog(Dialog[NodeText | None]):
     """Gives back the node as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "accept", "take"),
+        Binding("ctrl+n", "accept", "ok"),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
@@ -49,9 +48,10 @@ class NodeDialog(Dialog[NodeText | None]):
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
 
-    def __init__(self, title: str, draft: Draft, number: int, node: NodeText) -> None:
-        """`number` is the place in `draft` that the node has or will have."""
+    def __init__(self, title: str, draft: Draft, number: int, node: NodeText, given: str = "") -> None:
+        """`number` is the place in `draft` that the node has or will have; `given` its address while it names none."""
         super().__init__()
+        self._given = given
         self.title = title
         self._draft = draft
         self._number = number
@@ -67,7 +67,7 @@ class NodeDialog(Dialog[NodeText | None]):
                 yield Tick(role.value, role.value in held, id=f"role-{role.value}")
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
-        yield Field("node.ip", "Address", self._node.ip, "", "blank: the next free one")
+        yield Field("node.ip", "Address", self._node.ip, self._given, "blank: one is given")
         yield Words(id="dialog-findings")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -110,20 +110,24 @@ class NodeDialog(Dialog[NodeText | None]):
 class PasteDialog(Dialog[Reading | None]):
     """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
 
-    DEFAULT_CSS = """
-    PasteDialog #dialog { max-height: 22; height: 22; }
-    .-tall PasteDialog #dialog, PasteDialog.-tall #dialog { height: 36; max-height: 36; }
+    # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
+    CSS: ClassVar[str] = """
+    PasteDialog #dialog { max-height: 100%; height: 21; }
+    PasteDialog.-tall #dialog { height: 34; }
+    PasteDialog.-wide #dialog { width: 100; }
     PasteDialog #dialog-body { height: 1fr; max-height: 100%; }
     PasteDialog #many { height: auto; max-height: 2; padding: 0 1; }
     PasteDialog #lines { height: 1fr; }
     PasteDialog #understood { height: auto; max-height: 2; padding: 0 1; }
-    PasteDialog #reading { height: auto; max-height: 6; padding: 0 1; }
+    PasteDialog #reasons { max-height: 6; background: $surface; }
+    PasteDialog.-tall #reasons { max-height: 11; }
     PasteDialog .field { margin-top: 1; }
     """
     TITLE: ClassVar[str | None] = "Many nodes at once"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "accept", "take"),
+        Binding("ctrl+n", "accept", "add these"),
         Binding("f3", "file", "open a file"),
+        Binding("enter", "mend", "go to that line", show=False),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
@@ -132,8 +136,8 @@ class PasteDialog(Dialog[Reading | None]):
         "configuration will do. Under a line of headings (name, role, mac, ip) the columns say what is what, so "
         "that 'ciao-wizard export csv' comes back as it was.\n\n"
         "f3 goes to the path of a file, Enter there puts its lines below those that are here.\n\n"
-        "A line whose MAC is in the plan already changes that node. ctrl+n takes what was understood. The other "
-        "lines stay here, each with the reason."
+        "A line whose MAC is in the plan already changes that node. ctrl+n adds what was understood. The other "
+        "lines stay here, each with the reason: tab goes to the reasons, Enter there to the line."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
@@ -167,11 +171,12 @@ class PasteDialog(Dialog[Reading | None]):
     def body(self) -> Iterable[Widget]:
         asked = "One node a line: its MAC, and as you have them its name, role and address, in any order."
         yield Words(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
-        yield Lines(self._lines, id="lines")
+        lines = Lines(self._lines, id="lines")
+        lines.show_line_numbers = True
+        yield lines
         yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
         yield Words(id="understood")
-        with VerticalScroll(id="reading"):
-            yield Words(id="reasons")
+        yield LongTable(_REASONS, id="reasons")
 
     def on_mount(self) -> None:
         self._read()
@@ -233,13 +238,25 @@ class PasteDialog(Dialog[Reading | None]):
             last = reading.nodes[-1]
             text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
         self.query_one("#understood", Words).update(text)
-        reasons = [
-            Text.assemble(("✗ ", "bold")).append_text(plain(f"line {line.number}: {line.why}", limit=LONGEST_REASON))
-            for line in reading.not_understood[:MOST_SHOWN]
-        ]
-        if len(reading.not_understood) > MOST_SHOWN:
-            reasons.append(Text(f"  … and {len(reading.not_understood) - MOST_SHOWN} lines more not understood"))
-        self.query_one("#reasons", Words).update(Text("\n").join(reasons))
+        reasons = self.query_one("#reasons", LongTable)
+        reasons.show([str(line.number) for line in reading.not_understood], self._reason)
+        reasons.display = bool(reading.not_understood)
+
+    def _reason(self, number: int) -> tuple[Text, ...]:
+        line = self._reading.not_understood[number]
+        return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
+
+    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+        event.stop()
+        self.action_mend()
+
+    def action_mend(self) -> None:
+        """From a reason to the line that it is about."""
+        number = self.query_one("#reasons", LongTable).current
+        if number is not None:
+            lines = self.query_one("#lines", Lines)
+            lines.move_cursor(lines.document.end if int(number) > lines.document.line_count else (int(number) - 1, 0))
+            lines.focus()
 
     def action_accept(self) -> None:
         if self.query_one("#lines", Lines).text != self._read_text:
@@ -249,6 +266,10 @@ class PasteDialog(Dialog[Reading | None]):
         reading = self._reading
         if reading.nodes or not reading.not_understood:
             self.dismiss(reading)
+        else:
+            told = "None of these lines says a node yet; Enter goes to the line."
+            self.query_one("#understood", Words).update(Text.assemble(("✗ ", "bold"), told))
+            self.query_one("#reasons", LongTable).focus()
 
     def action_cancel(self) -> None:
         self.dismiss(None)

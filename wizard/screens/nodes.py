@@ -15,14 +15,15 @@ from textual.widget import Widget
 
 from wizard.plan.draft import Draft, NodeText
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.judge import Judgement, same_mac
+from wizard.plan.judge import Judgement, check_node, same_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
-from wizard.plan.nodelines import Reading, free_name, merged
+from wizard.plan.nodelines import Reading, free_name, likely_role, merged
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.hearing import HearingPanel, name_from
+from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
-from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, StepPage, plain, plural
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
@@ -39,18 +40,19 @@ MOST_UNDONE = 100
 _ROLES = tuple(role.value for role in Role)
 
 
-class NodesPage(StepPage):
+class NodesPage(HintingPage):
     TITLE = "Nodes"
     STEP = "nodes"
     FIELDS = "nodes"
     QUESTION = "Your machines: one controller, at least one network and one compute node."
     HELP = (
-        "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the same address; a "
-        "node without one here is given the next that is free (shown in brackets).\n\n"
+        "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the address that "
+        "stands here; those without are given the lowest that are free, in their order (shown in brackets).\n\n"
         "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
         "file. What was not understood stays there with the reason.\n\n"
-        "f5 listens on the cluster's wire, and sends nothing: machines that start there and ask for an address show "
-        "up. a takes the one with the cursor into the plan, r changes the role that it will have, tab goes to it."
+        "f5 listens on the cluster's wire, and sends nothing: machines show up when they start and ask for an address, "
+        "or have one and look for somebody. One that is idle says nothing: restart it. a takes the one with the cursor "
+        "into the plan, with the address that it has, r changes the role that it will have; tab goes between the lists."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change", show=False),
@@ -97,11 +99,12 @@ class NodesPage(StepPage):
         self._wrong: frozenset[str] = frozenset()
         self._stop: threading.Event | None = None
         self._hearing = False
+        self._idle = False
         self._role = ""
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="nodes")
-        yield Words("f2 adds one, f4 pastes or imports many, f5 hears machines that start.", id="empty")
+        yield Words("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
         yield HearingPanel(id="hearing")
 
     def on_unmount(self) -> None:
@@ -125,13 +128,23 @@ class NodesPage(StepPage):
         self.show_findings(self.errors() if crowded else self.findings(), self.draft)
         self.query_one("#empty").display = not self.draft.nodes and not self._hearing
         self._take_up()
-        self.query_one("#nodes", LongTable).show(self._keys, self._row)
+        table = self.query_one("#nodes", LongTable)
+        table.show(self._keys, self._row)
+        # Beside the other list it takes what that leaves; a share alone would leave nothing to it.
+        table.styles.height = "1fr" if self._hearing else None
+        table.styles.max_height = len(self._keys) + 1 if self._hearing else None
         panel = self.query_one("#hearing", HearingPanel)
+        if self._at_heard() and not self._hearing:
+            self.query_one("#nodes", LongTable).focus()
         panel.display = self._hearing
         if self._hearing:
             known = {same_mac(node.mac): node.name for node in self.draft.nodes}
-            role = self._role_next()
-            panel.show(self.draft.cluster, known, self.vendors, f"a takes it as {role} · r another role · f5 stops")
+            heard = panel.chosen
+            if heard is not None and heard.mac in known:
+                keys = "del takes it out of the plan · f5 stops"
+            else:
+                keys = f"a takes it as {self._role_next()} · r another role · f5 stops"
+            panel.show(self.draft.cluster, known, self.vendors, keys)
             self._want(panel.macs)
 
     def _take_up(self) -> None:
@@ -182,15 +195,21 @@ class NodesPage(StepPage):
         else:
             self.action_adopt()
 
+    def on_long_table_moved(self, event: LongTable.Moved) -> None:
+        event.stop()
+        if event.table.id == "heard":
+            # What the keys would do with it.
+            self.redraw()
+
     # One node
 
     def action_add(self) -> None:
-        new = NodeText(self._role_missing())
+        new = NodeText(likely_role(self.draft.nodes))
         dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
         self.app.push_screen(dialog, self._added)
 
     def action_change(self) -> None:
-        if self.focused is not None and self.focused.id == "heard":
+        if self._at_heard():
             self.action_adopt()
             return
         number = self._current()
@@ -198,11 +217,16 @@ class NodesPage(StepPage):
             self.action_add()
             return
         node = self.draft.nodes[number]
-        dialog = NodeDialog("This node", self.draft, number, node)
+        dialog = NodeDialog("This node", self.draft, number, node, self._given.get(self._keys[number], ""))
         self.app.push_screen(dialog, lambda new: self._changed(number, new))
 
     def action_remove(self) -> None:
         number = self._current()
+        if self._at_heard():
+            heard = self.query_one("#hearing", HearingPanel).chosen
+            number = self._number_of(heard.mac) if heard is not None else None
+            if number is None:
+                self.hint("That machine is not in the plan. tab goes to the nodes that are.")
         if number is not None:
             name = plain(self.draft.nodes[number].name, limit=40).plain
             nodes, keys = list(self.draft.nodes), list(self._keys)
@@ -211,9 +235,15 @@ class NodesPage(StepPage):
             self.notify(f"{name or 'The node'} is out of the plan. ctrl+z brings it back.", markup=False)
 
     def action_undo(self) -> None:
-        if self._before:
-            nodes, keys = self._before.pop()
-            self._show(nodes, keys)
+        if not self._before:
+            self.hint("There is nothing to undo on this page.")
+            return
+        was = dict(zip(self._keys, self.draft.nodes, strict=True))
+        nodes, keys = self._before.pop()
+        self._show(nodes, keys)
+        back = next((key for key, node in zip(keys, nodes, strict=True) if was.get(key) != node), None)
+        if back is not None:
+            self.query_one("#nodes", LongTable).point_at(back)
 
     def _added(self, node: NodeText | None) -> None:
         if node is not None:
@@ -251,7 +281,7 @@ class NodesPage(StepPage):
             self._set(result.nodes, [*self._keys, *fresh])
         if fresh:
             self.query_one("#nodes", LongTable).point_at(fresh[-1])
-        told = [f"{plural(result.new, 'node')} taken"] if result.new or not (result.changed or result.same) else []
+        told = [f"{plural(result.new, 'node')} added"] if result.new or not (result.changed or result.same) else []
         told += [f"{result.changed} changed"] if result.changed else []
         told += [f"{result.same} there already"] if result.same else []
         return f"{', '.join(told)}."
@@ -265,7 +295,8 @@ class NodesPage(StepPage):
         elif not self.draft.cluster:
             self.notify("Choose the cluster's NIC first, on the Interfaces screen.", severity="error", markup=False)
         else:
-            self._stop = threading.Event()
+            self.tell("")
+            self._stop, self._idle = threading.Event(), True
             self.post_message(self.ListenWanted(self, self.draft.cluster, self._stop))
 
     def _end_listening(self) -> None:
@@ -273,12 +304,23 @@ class NodesPage(StepPage):
             self._stop.set()
         self._stop, self._hearing = None, False
 
+    def on_key(self) -> None:
+        self._idle = False
+
     def hear(self, machines: tuple[Heard, ...], stop: threading.Event) -> None:
-        """These have asked just now, or none yet, for the one who listens until `stop`."""
+        """These have spoken just now, or none yet, for the one who listens until `stop`."""
         if stop is self._stop:
             self._hearing = True
-            self.query_one("#hearing", HearingPanel).hear(machines)
+            panel = self.query_one("#hearing", HearingPanel)
+            panel.hear(machines)
             self.redraw()
+            if machines and self._idle:
+                # Whoever waits for them wants to take them. Nobody's keys are turned from where they went.
+                panel.query_one(LongTable).focus()
+                panel.go_on()
+
+    def _at_heard(self) -> bool:
+        return self.focused is not None and self.focused.id == "heard"
 
     def deaf(self, why: str, stop: threading.Event) -> None:
         """Listening has ended by itself."""
@@ -295,34 +337,33 @@ class NodesPage(StepPage):
     def action_adopt(self) -> None:
         heard = self.query_one("#hearing", HearingPanel).chosen
         if heard is None:
-            self.notify("Nobody has asked for an address yet.", markup=False)
+            self.hint("Nobody has been heard yet.")
             return
-        known = next((node.name for node in self.draft.nodes if same_mac(node.mac) == heard.mac), None)
+        known = self._number_of(heard.mac)
         if known is not None:
-            self.notify(f"That is {plain(known, limit=40).plain}, which is in the plan already.", markup=False)
+            name = plain(self.draft.nodes[known].name, limit=40).plain
+            self.hint(f"That is {name}, which is in the plan already.")
             return
         role, names = self._role_next(), self._names()
         name = name_from(heard.host_name, names.__contains__) or free_name(role, names)
-        self._append([NodeText(role, name, heard.mac)])
-        self._role = ""
-        self.redraw()
-        self.notify(f"{name} is in the plan as {role}; enter changes it, ctrl+z takes it out.", markup=False)
+        node = NodeText(role, name, heard.mac, heard.ip)
+        if heard.ip and check_node(node, "node", self.draft, len(self.draft.nodes)):
+            # Of another network, or somebody else's in the plan.
+            node = replace(node, ip="")
+        self._role, self._idle = "", True
+        self._append([node])
+        self.query_one("#hearing", HearingPanel).go_on()
+        keeps = f" and keeps {node.ip}" if node.ip else ""
+        self.notify(f"{name} is in the plan as {role}{keeps}; ctrl+z takes it out again.", markup=False)
 
     def action_other_role(self) -> None:
         self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]
         self.redraw()
 
     def _role_next(self) -> str:
-        return self._role or self._role_called() or self._role_missing()
-
-    def _role_called(self) -> str:
-        """The role that the machine with the cursor has in its own host name, "" where it has none, or several."""
+        """The role that `a` would give to the machine with the cursor."""
         heard = self.query_one("#hearing", HearingPanel).chosen if self._hearing else None
-        called = [role for role in _ROLES if heard is not None and role in heard.host_name.lower()]
-        if called == ["controller"] and self._role_missing() != "controller":
-            # There is one, and there can be no other.
-            return ""
-        return called[0] if len(called) == 1 else ""
+        return self._role or likely_role(self.draft.nodes, heard.host_name if heard is not None else "")
 
     # The list
 
@@ -345,13 +386,11 @@ class NodesPage(StepPage):
         key = self.query_one("#nodes", LongTable).current
         return self._keys.index(key) if key in self._keys else None
 
+    def _number_of(self, mac: str) -> int | None:
+        return next((number for number, node in enumerate(self.draft.nodes) if same_mac(node.mac) == mac), None)
+
     def _names(self) -> frozenset[str]:
         return frozenset(node.name for node in self.draft.nodes)
-
-    def _role_missing(self) -> str:
-        """The role that a new node most likely has."""
-        held = {role.strip() for roles in {node.role for node in self.draft.nodes} for role in roles.split(",")}
-        return next((role for role in ("controller", "network") if role not in held), "compute")
 
 
 def _number(field: str) -> int | None:

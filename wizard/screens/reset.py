@@ -12,10 +12,10 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import DataTable
+from textual.widgets import Checkbox, DataTable
 
 from wizard.progress import Progress
-from wizard.screens.reset_kinds import KINDS, Kind, lost_by, whose_leases
+from wizard.screens.reset_kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import StepsView
@@ -26,6 +26,8 @@ from wizard.widgets.words import Words
 if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
 
+_FORGET = "f  forget the leases too: dynamic addresses may then change"
+_STAY = "Change nothing"
 _QUESTION = "Bring something about anew, or give everything back?"
 
 
@@ -34,15 +36,18 @@ class ResetPage(Page):
     QUESTION = _QUESTION
     HELP = (
         "From the gentlest to the last. Below each stands exactly what it changes, what it leaves alone, and what "
-        "somebody changed by hand that would be lost by it. Enter does it, after asking.\n\n"
+        "somebody changed by hand that would be lost by it. Enter does what the cursor stands on, after asking; "
+        "y then does it, and Enter or n leaves everything as it is.\n\n"
         "The first four bring about anew what is in force, and undo nothing. The plan once more goes by the review "
         "and a trial, like any apply. Only the last undoes: then this machine is as it was before the first apply, "
-        "and the plan in force is gone too. To have it again, save it first (dashboard e, then f6 in the review)."
+        "and the plan in force is gone too. To have it again, save it first (dashboard e, then f6 in the review). "
+        "The leases outlive that, so that an apply another day gives everybody his address again; f has them forgotten."
     )
     PARTS = frozenset(kind.key for kind in KINDS if kind.small)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "do", "do it"),
         Binding("ctrl+a", "do", "do it", show=False),
+        Binding("f", "forget", "forget leases"),
         Binding("pagedown", "scroll(1)", "scroll", show=False, priority=True),
         Binding("pageup", "scroll(-1)", "scroll back", show=False, priority=True),
         SHOWN_BACK,
@@ -52,7 +57,7 @@ class ResetPage(Page):
     ResetPage #kinds { height: auto; margin: 0 1; }
     ResetPage #about { height: 1fr; border-top: solid $primary; padding: 0 1; margin-top: 1; }
     ResetPage #about Words { height: auto; }
-    ResetPage #forget { margin: 1 0 0 0; }
+    ResetPage #forget { margin-bottom: 1; }
     """
 
     @dataclass
@@ -77,8 +82,11 @@ class ResetPage(Page):
     def body(self) -> Iterable[Widget]:
         yield KeyedTable((("what", 30), ("meanwhile", 42)), id="kinds")
         with VerticalScroll(id="about", can_focus=False):
+            # Never with the focus: Enter does what the cursor of the table stands on, always.
+            forget = Tick(_FORGET, id="forget")
+            forget.can_focus = False
+            yield forget
             yield Words(id="what")
-            yield Tick("forget the leases too: nodes may then get other dynamic addresses", id="forget")
         yield StepsView(id="steps")
         yield Words(id="end")
 
@@ -91,6 +99,9 @@ class ResetPage(Page):
         self.redraw()
 
     def watch_overview(self) -> None:
+        if self.overview is not None and self._unseen_told:
+            self._unseen_told = False
+            self.tell("")
         self.redraw()
 
     def watch_running(self) -> None:
@@ -107,12 +118,23 @@ class ResetPage(Page):
         current = self.query_one("#kinds", KeyedTable).current
         return next((kind for kind in KINDS if kind.key == current), KINDS[0])
 
+    @property
+    def _forgets(self) -> bool:
+        return self.kind.key == "everything" and self.query_one("#forget", Tick).value
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        self.redraw()
+
+    def action_forget(self) -> None:
+        self.query_one("#forget", Tick).toggle()
+
     def draw(self) -> None:
         begun = self.running or bool(self.progress.result)
         self.query_one("#kinds").display = self.query_one("#about").display = not begun
         kind = self.kind
         self.query_one("#forget").display = kind.key == "everything"
-        self.query_one("#what", Words).update(_about(kind, self.overview))
+        self.query_one("#what", Words).update(_about(kind, self.overview, self._forgets))
         steps = self.query_one("#steps", StepsView)
         steps.display = begun
         if begun:
@@ -142,6 +164,8 @@ class ResetPage(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "do":
             return not self.running and not self.progress.result
+        if action == "forget":
+            return self._ready and not self.running and not self.progress.result and self.kind.key == "everything"
         if action == "back":
             return not self.running or bool(self.progress.result)
         return super().check_action(action, parameters)
@@ -159,9 +183,9 @@ class ResetPage(Page):
             self._unseen_told = True
             self.tell("What others changed since is not known yet. Enter once more goes on all the same.", "warning")
             return
-        forget = kind.key == "everything" and self.query_one("#forget", Tick).value
+        forget = self._forgets
         lost = lost_by(kind.key, self.overview)
-        question = Question(kind.question, _warning(kind, lost, forget), f"[ {kind.yes} ]", "[ Leave it ]")
+        question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
         self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
 
     def _answered(self, yes: bool, kind: Kind, forget: bool) -> None:
@@ -172,11 +196,11 @@ class ResetPage(Page):
         self.post_message(self.RenewAsked(kind.key) if kind.small else self.Asked(forget))
 
 
-def _about(kind: Kind, seen: Overview | None) -> Text:
-    parts = [("Changes", kind.changes)]
+def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
+    parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
     if kind.key == "leases" and seen is not None:
         parts.append(("Whose they are", whose_leases(seen.rows)))
-    parts.append(("Leaves alone", kind.leaves))
+    parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
     lost = lost_by(kind.key, seen)
     if lost:
         # What cannot be had again comes before what stays.
@@ -191,8 +215,10 @@ def _about(kind: Kind, seen: Overview | None) -> Text:
 
 
 def _warning(kind: Kind, lost: Sequence[str], forget: bool) -> str:
-    said = [kind.warning + (" Its leases are forgotten." if forget else "")]
+    leases = "" if kind.key != "everything" else " Its leases are forgotten." if forget else " Its leases are kept."
+    said = [kind.warning + leases]
     if lost:
         more = f"\n… and {len(lost) - 4} more." if len(lost) > 4 else ""
         said.append("Changed by hand since, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
+    said.append("y does it. Enter, n and esc change nothing.")
     return "\n\n".join(said)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
 
 MOST_LEASES = 50
+KEPT_LEASES = "the leases, for another apply (f forgets them)"
+FORGOTTEN = "the leases are forgotten: dynamic addresses may then change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ KINDS = (
             "the cluster NIC, forwarding and packet filter go back as they were",
             "files it wrote go, the plan too; files it changed are as before",
         ),
-        ("everything of others", "the leases, unless you say so here:"),
+        ("everything of others", KEPT_LEASES),
         small=False,
         question="Give everything back?",
         warning="The cluster loses its gateway at once.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -14,7 +13,6 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
 
 from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity, WizardError
@@ -22,8 +20,10 @@ from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.progress import step_words
+from wizard.screens.save_dialog import SaveDialog
 from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
+from wizard.widgets.finding_list import FindingList
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.words import Words
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from wizard.deploy.preview import Coming
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
-MOST_LISTED = 200
-MOST_ROWS = 7
+MOST_ROWS = 8
 _NOTHING = "Nothing has been changed yet. This is all that will be."
 
 
@@ -105,17 +104,13 @@ class ReviewPage(Page):
 
     def body(self) -> Iterable[Widget]:
         yield Words(_summary(self._findings), id="summary")
-        options = [self._option(finding) for finding in self._findings[:MOST_LISTED]]
-        if len(self._findings) > MOST_LISTED:
-            options.append(Option(Text(f"  … and {len(self._findings) - MOST_LISTED} more"), disabled=True))
-        yield OptionList(*options, id="said", compact=True)
+        yield FindingList(
+            [finding_text(each, field_name(self.draft, each.field)) for each in self._findings], id="said"
+        )
         yield Working("Comparing with what is on this machine…", id="comparing")
         yield Words(id="files")
         yield DiffView(id="diff")
         yield LinesView(id="commands")
-
-    def _option(self, finding: Finding) -> Option:
-        return Option(finding_text(finding, field_name(self.draft, finding.field)))
 
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
@@ -165,7 +160,7 @@ class ReviewPage(Page):
             self._file %= len(changed)
             files.update(self._tabs(changed))
             self._show_diff(changed[self._file].diff)
-        self.query_one("#said").styles.max_height = MOST_ROWS if self.size.height < ROOMY else 2 * MOST_ROWS
+        self.query_one("#said", FindingList).fit(MOST_ROWS if self.size.height < ROOMY else 2 * MOST_ROWS)
         self.refresh_bindings()
 
     def _show_diff(self, diff: str) -> None:
@@ -218,7 +213,8 @@ class ReviewPage(Page):
         self.query_one("#commands" if self.commands_shown else "#diff").focus()
 
     def action_save(self) -> None:
-        self.app.push_screen(SaveDialog(), self._save_to)
+        about = "The plan as a file, for `ciao-wizard apply -c FILE` on another day."
+        self.app.push_screen(SaveDialog("Save the plan", "ciao.toml", about), self._save_to)
 
     def _save_to(self, path: str | None) -> None:
         if path:
@@ -295,27 +291,6 @@ class WordDialog(Dialog[bool]):
 
     def action_cancel(self) -> None:
         self.dismiss(False)
-
-
-class SaveDialog(Dialog[str | None]):
-    """Asks where to; gives back a path, or None."""
-
-    TITLE: ClassVar[str | None] = "Save the plan"
-    HELP = "Enter saves. What the wizard wrote itself in this run it may write again; it overwrites nothing else."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
-    AUTO_FOCUS: ClassVar[str | None] = "Input"
-
-    def body(self) -> Iterable[Widget]:
-        yield Words("The plan as a file, for `ciao-wizard apply -c FILE` on another day.")
-        yield Entry("ciao.toml")
-        yield Words(plain(f"In the directory {Path.cwd()}, unless you write another.", limit=300))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.dismiss(event.value.strip() or None)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
 
 
 def _summary(findings: list[Finding]) -> Text:

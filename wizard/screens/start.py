@@ -15,11 +15,12 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from wizard.plan.findings import WizardError
-from wizard.widgets.page import LEAVE, Page, plain
+from wizard.widgets.page import LEAVE, ROOMY, Page, plain
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
+    from wizard.plan.machine import Nic
     from wizard.plan.welcome import Greeting, Line
 
 _QUESTION = "This machine becomes the gateway of your cluster. Nothing changes yet."
@@ -29,6 +30,8 @@ _SAYS = {
     "interrupted": "A change was cut off half-way. Take it back first, and nothing of it is left.",
 }
 _LABEL = 13
+WIDE = 110
+MOST_NICS = 10
 _PICTURE = """\
   company network            this machine                your cluster
  ┌────────────────┐     ┌───────────────────────┐     ┌──────────────────┐
@@ -57,7 +60,7 @@ class StartPage(Page):
     AUTO_FOCUS: ClassVar[str | None] = "#found"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+n", "way('begin')", "begin"),
-        Binding("enter,ctrl+n", "way('resume')", "go on with the draft"),
+        Binding("enter,ctrl+n", "way('resume')", "go on"),
         Binding("n", "way('afresh')", "start afresh"),
         Binding("enter,ctrl+n", "way('recover')", "take it back"),
         Binding("s", "way('anyway')", "set up anew"),
@@ -104,6 +107,7 @@ class StartPage(Page):
 
     def draw(self) -> None:
         greeting, working = self.greeting, self.query_one("#working", Working)
+        nics = self._nics()
         working.display = bool(self.busy) or (self.trouble is None and greeting is None)
         working.say(self.busy or "Looking at this machine…")
         said = self.query_one("#trouble", Words)
@@ -115,9 +119,19 @@ class StartPage(Page):
             question = _SAYS.get(greeting.state, _QUESTION)
             self.say("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
             for name, lines in (("machine", greeting.machine), ("needs", greeting.needs), ("earlier", greeting.found)):
-                self.query_one(f"#{name}", Words).update(_table(lines))
-        self.query_one("#picture").display = greeting is not None and self._room() > _PICTURE.count("\n")
+                listed = nics if name == "machine" else ()
+                self.query_one(f"#{name}", Words).update(_table(lines, listed, len(greeting.nics) - len(nics)))
+        # The last row is for how many more there are.
+        self.query_one("#picture").display = self._room() - len(nics) - 1 > _PICTURE.count("\n")
         self.refresh_bindings()
+
+    def _nics(self) -> Sequence[Nic]:
+        """The NICs that there is room for, one by one."""
+        if self.greeting is None or self.size.width < WIDE or self.size.height < ROOMY:
+            return ()
+        from wizard.screens.nic_words import table_order
+
+        return sorted(self.greeting.nics, key=table_order)[: min(MOST_NICS, max(self._room(), 0))]
 
     def _room(self) -> int:
         """Rows that what was found leaves, above the keys and under the head and the question."""
@@ -144,7 +158,8 @@ class StartPage(Page):
             self.post_message(self.Chosen("begin" if way == "anyway" else way))
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(lines: Sequence[Line], nics: Sequence[Nic] = (), more: int = 0) -> Table:
+    """`nics` stand below the line that counts them; there are so many `more`."""
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)
     table.add_column(width=_LABEL)
@@ -155,4 +170,23 @@ def _table(lines: Sequence[Line]) -> Table:
             # A command stands alone on its line, to be copied.
             text.append("\n").append_text(plain(line.remedy, "bold", limit=300))
         table.add_row(Text(line.sign, "bold"), plain(line.label, limit=_LABEL), text)
+        if nics and line.label == "NICs":
+            table.add_row("", "", _one_by_one(nics))
+            if more:
+                table.add_row("", "", f"… and {more} more")
+    return table
+
+
+def _one_by_one(nics: Sequence[Nic]) -> Table:
+    from wizard.screens.nic_words import all_telling, link
+
+    table = Table.grid(padding=(0, 2), expand=True)
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True)
+    for nic in nics:
+        addresses = [str(address.network) for address in nic.addresses if address.network.version == 4]
+        what = " · ".join(dict.fromkeys(plain(part, limit=24).plain for part in (nic.vendor, nic.driver) if part))
+        telling = ", ".join(all_telling(nic))
+        table.add_row(plain(nic.name, limit=15), link(nic), addresses[0] if addresses else "–", what, telling)
     return table

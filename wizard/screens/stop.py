@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -17,6 +18,9 @@ from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     from wizard.services import WiresSaid
+
+# It comes unasked: a key of its first moment was meant for the page below.
+UNSEEN_S = 0.5
 
 
 class StopDialog(Dialog[str]):
@@ -34,21 +38,29 @@ class StopDialog(Dialog[str]):
         Binding("c,escape", "answer('self')", "choose myself"),
         Binding("left", "app.focus_previous", "other button", show=False),
         Binding("right", "app.focus_next", "other button", show=False),
+        Binding("down", "scroll_text(1)", "read on", show=False),
+        Binding("up", "scroll_text(-1)", "read back", show=False),
     ]
     AUTO_FOCUS: ClassVar[str | None] = "#dialog-body Button"
     CSS = """
     StopDialog #dialog { border: heavy $error; }
-    StopDialog #dialog-body VerticalScroll { height: auto; max-height: 13; }
+    StopDialog #dialog-body VerticalScroll { height: auto; max-height: 14; }
     """
 
-    def __init__(self, said: WiresSaid) -> None:
+    def __init__(self, said: WiresSaid, routed: str = "") -> None:
+        """`routed`: the NIC chosen for the company, where this machine's default route leads over it."""
         super().__init__()
         self.title = said.title
         self._said = said
+        self._routed = routed
+        self._since = monotonic()
 
     def body(self) -> Iterable[Widget]:
         said = self._said
         lines = [plain(line, limit=600) for line in said.text.splitlines() if line]
+        if self._routed and said.swap_helps:
+            cables = f"This machine's default route leads over {self._routed}: more likely the cables changed places."
+            lines.append(plain(cables))
         with VerticalScroll(can_focus=False):
             yield Words(Text("\n").join([*lines, Text(), plain(said.remedy, "bold", limit=600)]))
         with Horizontal(classes="buttons"):
@@ -64,7 +76,11 @@ class StopDialog(Dialog[str]):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        self.dismiss(str(event.button.id))
+        self.action_answer(str(event.button.id))
+
+    def action_scroll_text(self, rows: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
 
     def action_answer(self, answer: str) -> None:
-        self.dismiss(answer)
+        if monotonic() - self._since >= UNSEEN_S:
+            self.dismiss(answer)

@@ -46,8 +46,11 @@ class BigTable(ScrollView, Generic[RowT], can_focus=True):
         Binding("end", "end(1)", "bottom", show=False),
     ]
 
+    @dataclass
     class Moved(Message):
-        """The cursor is on another row, or its row says something else."""
+        """The cursor is on another row, or its row says something else; `by_hand`: somebody has moved it."""
+
+        by_hand: bool = False
 
     def __init__(
         self,
@@ -138,7 +141,7 @@ class BigTable(ScrollView, Generic[RowT], can_focus=True):
         elif self._cursor >= above + room:
             self.scroll_to(y=self._cursor - room + 1, animate=False, force=True)
         self.refresh()
-        self.post_message(self.Moved())
+        self.post_message(self.Moved(by_hand=True))
 
     @property
     def _room(self) -> int:

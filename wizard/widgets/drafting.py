@@ -31,6 +31,11 @@ class DraftingApp(ChangingApp):
     _saving: Timer | None = None
     _saved: bool = False
 
+    @property
+    def kept(self) -> bool:
+        """Whether something was typed in this run that was not applied, and is there for the next one."""
+        return self._saved and self.draft != self.begun_with
+
     def name_draft(self, plan_text: str | None) -> None:
         """What was made of one given plan is no draft of another."""
         if plan_text is not None:

@@ -36,5 +36,6 @@ class Lines(TextArea):
 
 
 def _clean_lines(text: str) -> str:
-    lines = text[:LONGEST_PASTE].replace("\r\n", "\n").split("\n")
+    # Terminals send a carriage return alone for each end of a line that is pasted.
+    lines = text[:LONGEST_PASTE].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(clean(line.replace("\t", " "), LONGEST_VALUE) for line in lines)

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.reactive import reactive
 
-from wizard.widgets.page import plain
+from wizard.plan.text import clean
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     from wizard.monitor.forwards import ForwardHealth
 
 _SIGNS = {True: "✓", False: "✗", None: "?"}
-_MOST = 20
+_INDENT = 16
+_WELL = "answers"
 
 
 class ForwardHealthPanel(Words):
-    """`health` is None until it has been asked for the first time."""
+    """`health` is None until it has been asked for the first time. What fails comes first, and is never cut."""
 
     health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
+    most: reactive[int] = reactive(8)
+    """Lines that there is room for."""
 
     def on_mount(self) -> None:
         self.border_title = "forwards: at the node, through the gateway"
+        self.watch_health()
+
+    def on_resize(self) -> None:
+        self.watch_health()
+
+    def watch_most(self) -> None:
         self.watch_health()
 
     def watch_health(self) -> None:
@@ -32,12 +43,29 @@ class ForwardHealthPanel(Words):
         elif not self.health:
             self.update("The plan forwards no port.")
         else:
-            lines = [_line(one) for one in self.health[:_MOST]]
-            more = len(self.health) - _MOST
-            self.update(Text("\n").join([*lines, *([Text(f"… and {more} more")] if more > 0 else [])]))
+            self.update(health_text(self.health, max(self.content_size.width, 40), self.most))
 
 
-def _line(one: ForwardHealth) -> Text:
-    both = f"{_SIGNS[one.at_node]} {_SIGNS[one.through_gateway]}  "
-    port = f"{one.port}/{one.protocol}" if one.protocol != "tcp" else str(one.port)
-    return Text.assemble((both, "bold"), f"{port:<9} ").append_text(plain(one.words, limit=160))
+def health_text(health: Sequence[ForwardHealth], width: int, most: int) -> Text:
+    """A line for each port that does not answer, then all that do; wrapped between words, in at most `most` lines."""
+    by_words: dict[tuple[str, str], list[str]] = {}
+    for one in sorted(health, key=_urgency):
+        port = f"{one.port}/{one.protocol}" if one.protocol != "tcp" else str(one.port)
+        signs = f"{_SIGNS[one.at_node]} {_SIGNS[one.through_gateway]}"
+        by_words.setdefault((signs, one.words), []).append(port)
+    lines: list[Text] = []
+    for (signs, words), ports in by_words.items():
+        said = clean(words, 200) if words != _WELL else _WELL if len(ports) == 1 else "answer"
+        ports_said = ", ".join(ports)
+        text = f"{ports_said:<9}  {said}" if len(ports) == 1 else f"{ports_said}  {said}"
+        for number, line in enumerate(wrap(text, width - 5, subsequent_indent=" " * (_INDENT - 5))):
+            lines.append(Text.assemble((f"{signs if not number else '':<5}", "bold"), line))
+    if len(lines) > most:
+        left = len(lines) - most + 1
+        lines = [*lines[: most - 1], Text(f"… and {left} lines more: `ciao-wizard status` names every port")]
+    return Text("\n").join(lines)
+
+
+def _urgency(one: ForwardHealth) -> int:
+    ends = (one.at_node, one.through_gateway)
+    return 0 if False in ends else 1 if None in ends else 2

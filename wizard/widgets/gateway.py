@@ -27,10 +27,10 @@ def checks_text(status: Status, width: int, full: bool = False) -> Text:
 
     `full`: there is room to say of each part what was found.
     """
-    # Of a tripped guard the alarm tells, and what it stopped needs no telling.
+    # Of a tripped guard the alarm tells, and what it stopped needs no telling, whatever was read a moment before.
     known = ("guard", "dnsmasq", "dhcp-socket") if status.state == "tripped" else ()
     shown = [check for check in status.checks if check.ok is False or not check.name.startswith("forward-")]
-    checks = [check for check in shown if check.ok is not False or check.name not in known]
+    checks = [check for check in shown if check.name not in known]
     wrong = [check for check in checks if check.ok is False]
     lines = [_wrong(check) for check in wrong[:_MOST_WRONG]]
     if len(wrong) > _MOST_WRONG:

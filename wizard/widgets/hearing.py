@@ -1,4 +1,4 @@
-"""Machines that ask for an address on a wire, as they are heard."""
+"""Machines on a wire, as they are heard."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from textual.widget import Widget
 from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.text import clean
 from wizard.widgets.longtable import Column, LongTable
+from wizard.widgets.page import plural
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
@@ -24,9 +25,9 @@ MOST_KEPT = 500
 _COLUMNS = (
     Column("MAC", 17),
     Column("vendor", 12, 2),
-    Column("host name", 13, 2),
-    Column("asked", 10),
-    Column("is", 12, 1),
+    Column("name or address", 15, 2),
+    Column("heard", 10),
+    Column("in the plan", 12, 1),
 )
 
 
@@ -39,6 +40,8 @@ class _Machine:
 class HearingPanel(Vertical):
     """A box with whoever was heard, in the order in which they came. `clock` is monotonic, in seconds."""
 
+    # Else nothing above the widget, such as the page's size, could be asked for.
+    SCOPED_CSS = False
     DEFAULT_CSS = """
     HearingPanel { height: auto; max-height: 9; border: round $primary; margin-top: 1; display: none; }
     HearingPanel Words { padding: 0 1; height: 1; }
@@ -56,7 +59,7 @@ class HearingPanel(Vertical):
         self.vendors: Mapping[str, str] = {}
 
     def compose(self) -> Iterable[Widget]:
-        yield Working("Switch the machines on, one after the other.", id="hearing-none")
+        yield Working("Switch the machines on. One that runs shows once it speaks: restart it.", id="hearing-none")
         yield LongTable(_COLUMNS, id="heard")
         yield Words(id="hearing-keys")
 
@@ -81,43 +84,48 @@ class HearingPanel(Vertical):
         for heard in machines:
             old = self._machines.get(heard.mac)
             if old is not None:
-                old.heard, old.at = heard, self._clock()
+                old.heard, old.at = heard.after(old.heard), self._clock()
             elif len(self._machines) < MOST_KEPT:
                 self._machines[heard.mac] = _Machine(heard, self._clock())
-        self._to_the_next()
+        if not self.query_one(LongTable).has_focus:
+            self.go_on()
 
     def show(self, nic: str, known: Mapping[str, str], vendors: Mapping[str, str], adopts: str) -> None:
         """`known` names machines of the plan by MAC; `adopts` says what the key for it does."""
         self.known, self.vendors = known, vendors
         count = len(self._machines)
-        asked = {0: "nobody has asked yet", 1: "1 machine has asked"}.get(count, f"{count} machines have asked")
-        self.border_title = Text(f"Listening on {clean(nic, 20)}: {asked} for an address")
+        heard = f"{plural(count, 'machine')} heard" if count else "nobody heard yet"
+        first = "the first " if count == MOST_KEPT else ""
+        self.border_title = Text(f"Listening on {clean(nic, 20)}: {first}{heard}")
+        self.border_subtitle = Text("One that is missing has said nothing yet: restart it") if count else ""
         self.query_one("#hearing-none").display = not count
         table = self.query_one(LongTable)
         table.display = bool(count)
         table.show(tuple(self._machines), self._cells)
         self.query_one("#hearing-keys", Words).update(Text(adopts))
-        self._to_the_next()
+        if not table.has_focus:
+            self.go_on()
 
-    def _to_the_next(self) -> None:
-        """From a machine of the plan on to one that is not, where there is one."""
-        table = self.query_one(LongTable)
-        if table.has_focus or table.current not in self.known:
-            return
-        waiting = next((mac for mac in self._machines if mac not in self.known), None)
-        if waiting is not None:
-            table.point_at(waiting)
+    def go_on(self) -> None:
+        """From a machine of the plan on to the next that is not in it, where there is one."""
+        current = self.query_one(LongTable).current
+        if current in self.known:
+            macs = list(self._machines)
+            place = macs.index(current) if current in macs else 0
+            waiting = next((mac for mac in macs[place:] + macs[:place] if mac not in self.known), None)
+            if waiting is not None:
+                self.query_one(LongTable).point_at(waiting)
 
     def _cells(self, number: int) -> tuple[Text, ...]:
         mac, machine = list(self._machines.items())[number]
         ago = max(int(self._clock() - machine.at), 0)
-        asked = f"{ago} s ago" if ago < 100 else f"{ago // 60} min ago"
+        when = f"{ago} s ago" if ago < 100 else f"{ago // 60} min ago"
         name = self.known.get(mac)
         return (
             Text(mac),
             Text(clean(self.vendors.get(mac, ""), 60)),
-            Text(clean(machine.heard.host_name, 64) or "–"),
-            Text(asked),
+            Text(clean(machine.heard.host_name or machine.heard.ip, 64) or "–"),
+            Text(when),
             Text(clean(name, 63) if name is not None else "new", "" if name is not None else "bold"),
         )
 

@@ -13,7 +13,6 @@ from wizard.widgets.big_table import Column
 from wizard.widgets.page import plain
 
 if TYPE_CHECKING:
-    from wizard.monitor.events import Event
     from wizard.monitor.leases import Row
 
 WIDE = 120
@@ -39,7 +38,6 @@ _STATES = {
     "ignored": ("· ignored", "· asked and ignored"),
 }
 _HERE = {True: "● here", False: "○ silent", None: "· leased"}
-EVENT_COLUMNS = (Column("at", 8), Column("what", 7), Column("who", 17), Column("", 200))
 
 
 def columns(width: int, order: str, descending: bool) -> tuple[Column, ...]:
@@ -135,11 +133,6 @@ def _because(reason: str) -> str:
 
 def _sentence(reason: str) -> str:
     return reason[:1].upper() + reason[1:] + ("" if reason.endswith((".", "?")) else ".")
-
-
-def event_cells(event: Event) -> Sequence[Text]:
-    who = event.name or event.mac
-    return Text(f"{event.at.astimezone():%H:%M:%S}"), plain(event.kind), plain(who, limit=40), plain(event.words)
 
 
 def _when(at: datetime | None, now: datetime) -> str:

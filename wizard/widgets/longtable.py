@@ -56,6 +56,12 @@ class LongTable(ScrollView, inherit_bindings=False, can_focus=True):
         table: LongTable
         key: str
 
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another row now."""
+
+        table: LongTable
+
     cursor: reactive[int] = reactive(0)
 
     def __init__(self, columns: Sequence[Column], id: str | None = None) -> None:  # noqa: A002
@@ -92,6 +98,7 @@ class LongTable(ScrollView, inherit_bindings=False, can_focus=True):
     def watch_cursor(self) -> None:
         self._into_sight()
         self.refresh()
+        self.post_message(self.Moved(self))
 
     def on_resize(self) -> None:
         self._into_sight()

@@ -91,11 +91,19 @@ class Help(Dialog[None]):
     def body(self) -> Iterable[Widget]:
         with VerticalScroll():
             yield Words(Text(self._text))
-            table = Text("\n")
-            for key, what in self._keys:
-                table.append(f"\n  {key:<12}", "bold")
-                table.append(what)
-            yield Words(table)
+            yield Words(_in_columns(self._keys), classes="keys")
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+
+def _in_columns(keys: list[tuple[str, str]]) -> Text:
+    """Keys and what they do, two a line, to be read downwards."""
+    rows = (len(keys) + 1) // 2
+    table = Text()
+    for number in range(rows):
+        for key, what in keys[number::rows]:
+            table.append(f"  {key:<8}", "bold")
+            table.append(f"{what:<24}")
+        table.append("\n" if number < rows - 1 else "")
+    return table

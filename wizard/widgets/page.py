@@ -61,7 +61,6 @@ NEXT = Binding("ctrl+n", "next", "next")
 BACK = Binding("escape", "back", "back", show=False)
 SHOWN_BACK = Binding("escape", "back", "back")
 LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again", show=False)
-SHOWN_LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again")
 # With priority, or the app's own, which is not shown, takes its place.
 LEAVE = Binding("ctrl+q", "app.quit", "leave", priority=True)
 
@@ -161,6 +160,11 @@ class Page(Screen[None]):
         self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
         if self.drawable:
             self.draw_line()
+
+    def untell(self, message: str) -> None:
+        """What was told is no longer so: take it away, unless something else stands there by now."""
+        if message and self._line.plain.endswith(clean(message, 600)):
+            self.tell("")
 
     def draw_line(self) -> None:
         line = self.query_one("#line", Words)

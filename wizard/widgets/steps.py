@@ -23,6 +23,8 @@ _TIME = 9
 _LEAST_ABOUT = 20
 _WIDE = 120
 _MOST_ROWS = 6
+# So few steps have room in full on the smallest terminal too.
+_FEW = 3
 _TURNING = "◐◓◑◒"
 _PROBE_S = 12
 _PROBE_BAR = 16
@@ -59,7 +61,8 @@ class StepsView(VerticalScroll, can_focus=False):
             does = runs.get(step.name, ())
             # Once it has ended nothing is to come any more.
             shown = step if progress.result else _foreseen(step, does)
-            blocks.append([*step_lines(shown, name, column, width, now), *_run_lines(step, does, column, width)])
+            whole = len(progress.steps) <= _FEW
+            blocks.append([*step_lines(shown, name, column, width, now, whole), *_run_lines(step, does, column, width)])
         self._text.update(Text("\n").join(line for block in blocks for line in block))
         running = next((i for i, step in enumerate(progress.steps) if step.state == "running"), None)
         if running is not None:
@@ -107,10 +110,12 @@ def _path(path: str, most: int) -> str:
     return f"…{path[: -len(name)][-room:]}{name}" if room > 1 else name
 
 
-def step_lines(step: StepState, name: str, column: int, width: int, now: datetime | None = None) -> list[Text]:
+def step_lines(
+    step: StepState, name: str, column: int, width: int, now: datetime | None = None, whole: bool = False
+) -> list[Text]:
     """Sign, name, what it is about, and at the right the time it took or its state in a word.
 
-    What is going on, what failed, and what the wires said is told in full, in further lines.
+    What is going on, what failed, and what the wires said is told in full, in further lines; with `whole` all is.
     """
     sign = _SIGNS.get(step.state, "?")
     loud = "bold" if step.state in ("running", "failed") else "dim" if step.state == "waiting" else ""
@@ -128,7 +133,7 @@ def step_lines(step: StepState, name: str, column: int, width: int, now: datetim
     if runs_for is not None and step.name.startswith("wires") and not about:
         about = f"{_probe_bar(runs_for)} listening"
     room = max(width - column - _TIME - 4, _LEAST_ABOUT)
-    full = width >= _WIDE - 4 or step.state in ("running", "failed") or step.name.startswith("wires")
+    full = whole or width >= _WIDE - 4 or step.state in ("running", "failed") or step.name.startswith("wires")
     rows = _rows(about, room)
     if not full and len(rows) > 1:
         rows = [" ".join(about.split())]

@@ -29,6 +29,8 @@ _RATE = 9
 _MOST_NAME = 24
 _LEAST_NODES = 4
 _ROOMY = 48
+# Where there is no room for more.
+_BRIEF = {"wrong address": "wrong IP", "asked, ignored": "ignored", "a tenant's MAC": "tenant"}
 _ANSWERS = {"answers": UP, "waiting": UNSEEN}
 
 
@@ -184,9 +186,11 @@ def _group_sign(up: int, count: int) -> str:
 
 
 def _machine_lines(found: Sequence[Machine], prefix: int, width: int) -> list[Text]:
-    name = min(max((len(machine.name) for machine in found), default=0), _MOST_NAME, max(width - 14, 8))
     addresses = [_short(machine.ip, prefix) for machine in found]
     column = max((len(address) for address in addresses), default=0)
+    longest = max((len(machine.name) for machine in found), default=0)
+    # What is the matter with a machine is not to be pushed out by its name.
+    name = min(longest, _MOST_NAME, max(width - column - len(f"{UP}   {max(_BRIEF.values(), key=len)}"), 8))
     lines = []
     for machine, address in zip(found, addresses, strict=True):
         line = Text.assemble(
@@ -195,7 +199,8 @@ def _machine_lines(found: Sequence[Machine], prefix: int, width: int) -> list[Te
         if width >= _ROOMY:
             line.append("  ").append_text(_fit(Text(machine.role), 11))
             line.append("" if machine.note else f" {machine.vendor}", "dim")
-        line.append(f" {machine.note}", "" if machine.state == HERE else "bold")
+        note = machine.note if width >= _ROOMY else _BRIEF.get(machine.note, machine.note)
+        line.append(f" {note}", "" if machine.state == HERE else "bold")
         lines.append(_fit(line, width))
     return lines
 

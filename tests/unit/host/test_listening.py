@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from wizard.host.dhcp_packet import build_discover, parse_request
 from wizard.host.listening import Heard, heard_from, heard_in
+from wizard.host.presence import arp_request
 from wizard.plan.findings import WizardError
 from wizard.services_nodes import listen_by
 
@@ -49,6 +50,39 @@ def test_a_tagged_frame_and_a_group_of_machines_are_passed_over() -> None:
     assert heard_in(tagged) is None
     assert heard_in(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
     assert heard_in(build_discover(bytes(6), 7, 0)) is None
+
+
+@pytest.mark.parametrize("operation", [1, 2], ids=["who looks for a neighbour", "who answers one"])
+def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
+    asked = arp_request(MAC, bytes((192, 168, 0, 7)), bytes((192, 168, 0, 200)))
+    frame = asked[:20] + operation.to_bytes(2, "big") + asked[22:]
+    assert heard_in(frame) == Heard("c0:3f:d5:67:a2:01", ip="192.168.0.7")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        arp_request(MAC, bytes(4), bytes((192, 168, 0, 7))),
+        arp_request(b"\x01\0\x5e\0\0\1", bytes((192, 168, 0, 7)), bytes(4)),
+        arp_request(bytes(6), bytes((192, 168, 0, 7)), bytes(4)),
+        arp_request(MAC, bytes((192, 168, 0, 7)), bytes(4))[:41],
+        b"\xff" * 6 + MAC + bytes.fromhex("81000064") + arp_request(MAC, bytes((192, 168, 0, 7)), bytes(4))[12:],
+    ],
+    ids=["a probe, whose sender has none", "a group", "nobody", "cut short", "tagged"],
+)
+def test_arp_that_tells_of_no_machine_here_is_passed_over(frame: bytes) -> None:
+    assert heard_in(frame) is None
+
+
+def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
+    named = Heard("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9")
+    there = Heard("c0:3f:d5:67:a2:01", ip="192.168.0.7")
+    assert there.after(named) == Heard("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9", "192.168.0.7")
+    # It starts anew, from its boot loader.
+    assert Heard("c0:3f:d5:67:a2:01", "", "PXEClient").after(there.after(named)) == Heard(
+        "c0:3f:d5:67:a2:01", "nuc-05", "PXEClient"
+    )
+    assert named.after(None) == named
 
 
 def test_a_hostile_name_is_fit_to_be_shown() -> None:

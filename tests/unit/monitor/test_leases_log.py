@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wizard.monitor.log import Ignored, ignored_in, nic_troubles_in, reasons_in
+from wizard.monitor.log import Ignored, ignored_in, reasons_in
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
@@ -123,21 +123,11 @@ def test_a_full_range() -> None:
     assert reasons_in(text) == {"b8:ae:ed:7b:51:50": "no address is left for it in the range"}
 
 
-def test_a_nic_that_cannot_be_served() -> None:
-    outside = "dnsmasq-dhcp[43]: no address range available for DHCP request via eth1\n"
-    without = "dnsmasq-dhcp[43]: DHCP packet received on eth1 which has no address\n"
-
-    assert nic_troubles_in(outside) == {"eth1": "none of its addresses is in the DHCP range's network"}
-    assert nic_troubles_in(outside + without) == {"eth1": "it has no address"}
-    assert nic_troubles_in(without + PLAIN) == {}
-
-
 @given(st.text() | st.text().map(lambda said: f"dnsmasq-dhcp[1]: {said}\n"))
 @settings(max_examples=200, deadline=None)
 def test_no_text_makes_it_stumble(text: str) -> None:
     ignored_in(text, now=NOW)
     reasons_in(text)
-    nic_troubles_in(text)
 
 
 def test_names_are_made_fit_to_be_shown() -> None:

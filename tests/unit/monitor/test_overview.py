@@ -88,7 +88,7 @@ def test_a_node_counts_once_and_its_alarm_counts() -> None:
     assert (crowd.count, crowd.here, crowd.troubled) == (5, 2, 3)
     assert crowd.roles == (("controller", 1, 1), ("compute", 1, 4))
     assert [(machine.name, machine.state, machine.note) for machine in crowd.trouble] == [
-        ("node5", "wrong", "a second lease"),
+        ("node5", "wrong", "cloned"),
         ("node3", "unseen", "silent"),
         ("node4", "unseen", "missing"),
     ]

@@ -93,7 +93,8 @@ def test_the_defaults_of_every_network_that_can_be_written(address: int, prefix:
 
 def test_nodes_without_an_address_get_the_lowest_that_nothing_has() -> None:
     plan = make("192.168.0.0/24", "192.168.0.1", [None, "192.168.0.2", None, "192.168.0.4", None])
-    assert addresses.next_free(plan) == IPAddress("192.168.0.3")
+    # One more follows its sisters.
+    assert addresses.next_free(plan) == IPAddress("192.168.0.5")
     assert [str(node.ip) for node in addresses.assign(plan).nodes] == [
         "192.168.0.3",
         "192.168.0.2",
@@ -110,17 +111,25 @@ def test_given_addresses_pass_over_the_dynamic_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "given_out"),
+    ("first", "last", "highest", "given_out"),
     [
-        ("192.168.0.1", "192.168.0.1", "192.168.0.2"),
-        ("192.168.0.1", "192.168.0.198", "192.168.0.199"),
-        ("192.168.0.1", "192.168.0.199", "192.168.0.201"),
-        ("192.168.0.1", "192.168.0.254", None),
-        ("192.168.0.9", "192.168.0.5", "192.168.0.1"),
+        ("192.168.0.1", "192.168.0.1", None, "192.168.0.2"),
+        ("192.168.0.1", "192.168.0.198", None, "192.168.0.199"),
+        ("192.168.0.1", "192.168.0.199", None, "192.168.0.201"),
+        ("192.168.0.1", "192.168.0.254", None, None),
+        ("192.168.0.9", "192.168.0.5", None, "192.168.0.2"),
+        ("192.168.0.65", "192.168.0.126", "192.168.0.9", "192.168.0.10"),
+        ("192.168.0.65", "192.168.0.126", "192.168.0.104", "192.168.0.127"),
+        ("192.168.0.65", "192.168.0.126", "192.168.0.199", "192.168.0.201"),
+        ("192.168.0.65", "192.168.0.126", "192.168.0.254", "192.168.0.2"),
+        ("192.168.0.2", "192.168.0.253", "192.168.0.254", "192.168.0.1"),
     ],
 )
-def test_next_to_the_range_and_at_the_ends_of_the_network(first: str, last: str, given_out: str | None) -> None:
-    plan = make("192.168.0.0/24", "192.168.0.200", [], dhcp_range=(IPAddress(first), IPAddress(last)))
+def test_one_node_more_comes_after_the_others_beside_the_range_and_first_of_all_last(
+    first: str, last: str, highest: str | None, given_out: str | None
+) -> None:
+    ips = [] if highest is None else [highest]
+    plan = make("192.168.0.0/24", "192.168.0.200", ips, dhcp_range=(IPAddress(first), IPAddress(last)))
     assert addresses.next_free(plan) == (None if given_out is None else IPAddress(given_out))
 
 

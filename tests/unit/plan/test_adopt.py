@@ -20,7 +20,7 @@ def test_the_node_is_added_and_every_line_stays() -> None:
     text = adopt(SAMPLE, STRANGER, "compute3", "compute")
 
     before, after = load(SAMPLE, "x"), load(text, "x")
-    added = Node("compute3", (Role.COMPUTE,), EUI(STRANGER), IPAddress("192.168.0.1"))
+    added = Node("compute3", (Role.COMPUTE,), EUI(STRANGER), IPAddress("192.168.0.127"))
     assert after == replace(before, nodes=(*before.nodes, added))
     lines = iter(text.splitlines())
     assert all(line in lines for line in SAMPLE.splitlines())

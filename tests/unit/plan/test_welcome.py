@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from netaddr import IPNetwork
+from netaddr import IPAddress, IPNetwork
 
 from wizard.plan.machine import Facts, Listener, Nic, Route
-from wizard.plan.welcome import INSTALLERS, Line, about, earlier, in_the_way, missing
+from wizard.plan.model import Interfaces, Network, Plan
+from wizard.plan.welcome import INSTALLERS, Line, about, begins_with, earlier, in_the_way, missing
 
 PLAIN = Facts(
     nics=(
@@ -128,3 +129,8 @@ def test_what_an_earlier_run_left(state: str, healthy: bool, sign: str, words: s
 
 def test_drift_is_counted() -> None:
     assert earlier("applied", False, ("one was changed", "two", "three"), "")[1].text == "one was changed (and 2 more)"
+
+
+def test_a_plan_from_nowhere_has_a_name() -> None:
+    plan = Plan(Interfaces("eth0", "eth1"), Network(IPNetwork("10.9.0.0/24"), IPAddress("10.9.0.1")))
+    assert begins_with(plan, "-", False).text == "standard input: 0 nodes, subnet 10.9.0.0/24"

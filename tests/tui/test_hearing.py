@@ -1,0 +1,228 @@
+"""Machines heard on the cluster's wire, and taken into the plan one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.tui.driver import Driver, Start
+from tests.tui.fakes import FakeServices
+from tests.tui.test_hostile import ALL, HOSTILE, assert_harmless
+from wizard.host.listening import Heard
+from wizard.plan.draft import NodeText
+from wizard.plan.fields import parse_node_name
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.widgets.hearing import HearingPanel
+
+NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
+KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")
+SETTLED = Heard("c0:3f:d5:67:a2:07", ip="192.168.0.7")
+
+
+async def listening(driver: Driver) -> None:
+    await driver.jump("Nodes")
+    await driver.press("f5")
+    await driver.says("Listening on eth1: nobody heard yet", "Switch the machines on")
+
+
+def names(driver: Driver) -> list[str]:
+    return [node.name for node in driver.app.draft.nodes]
+
+
+async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        driver.services.ask((KNOWN, NUC))
+        await driver.says("2 machines heard", "nuc-05", "a takes it as compute")
+        await driver.press("r", "r")
+        await driver.says("a takes it as network")
+        await driver.press("a")
+        await driver.says("nuc-05 is in the plan as network")
+        assert driver.app.draft.nodes[-1] == NodeText("network", "nuc-05", "c0:3f:d5:67:a2:01")
+        # Nobody new is left.
+        await driver.says("del takes it out of the plan")
+        await driver.press("a")
+        await driver.says("which is in the plan already")
+        assert len(driver.app.draft.nodes) == 5
+        # The next one would again be what is needed most.
+        driver.services.ask((SETTLED,))
+        await driver.press("down")
+        await driver.says("a takes it as compute")
+        await driver.press("ctrl+z")
+        assert len(driver.app.draft.nodes) == 4
+
+
+async def test_a_host_name_is_a_name_only_where_it_may_be_one(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        driver.services.ask((Heard("c0:3f:d5:67:a2:01", "controller"), Heard("c0:3f:d5:67:a2:02", "[red]x; reboot")))
+        await driver.says("[red]x; reboot")
+        await driver.press("a")
+        await driver.until(lambda: len(names(driver)) == 5)
+        await driver.press("a")
+        await driver.until(lambda: len(names(driver)) == 6)
+        assert names(driver)[4:] == ["compute3", "compute4"]
+
+
+async def test_whatever_a_machine_calls_itself_it_becomes_a_node_with_a_name(start: Start) -> None:
+    evil = [*HOSTILE.values(), ALL, "-", "a..b", "Ünï", "x" * 64, "compute1"]
+    async with start() as driver:
+        await listening(driver)
+        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", text) for n, text in enumerate(evil)))
+        await driver.says(f"{len(evil)} machines heard")
+        for count in range(len(evil)):
+            await driver.press("a")
+            await driver.until(lambda count=count: len(names(driver)) == count + 5)
+            assert_harmless(driver)
+        assert isinstance(driver.app.draft.to_plan(), Plan)
+        assert [parse_node_name(name) for name in names(driver)] == names(driver)
+        assert len(set(names(driver))) == len(names(driver))
+
+
+async def test_an_empty_cluster_is_adopted_one_after_the_other(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await listening(driver)
+        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", "") for n in range(4)))
+        await driver.says("4 machines heard")
+        for count in range(1, 5):
+            await driver.press("a")
+            await driver.until(lambda count=count: len(names(driver)) == count)
+        assert names(driver) == ["controller", "network", "compute1", "compute2"]
+        assert [node.role for node in driver.app.draft.nodes] == ["controller", "network", "compute", "compute"]
+
+
+async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await listening(driver)
+        hosts = ("compute-a", "network", "controller")
+        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
+        await driver.says("3 machines heard")
+        for count in range(1, 4):
+            await driver.press("a")
+            await driver.until(lambda count=count: len(names(driver)) == count)
+        assert sorted((node.name, node.role) for node in driver.app.draft.nodes) == [
+            ("compute-a", "compute"), ("controller", "controller"), ("network", "network"),
+        ]  # fmt: skip
+
+
+async def test_taking_goes_on_with_the_next_of_those_heard(start: Start) -> None:
+    async with start(plan=None) as driver:
+        await listening(driver)
+        machines = [Heard(f"c0:3f:d5:67:a2:{n:02x}", f"rack{n}") for n in range(4)]
+        driver.services.ask(machines[:3])
+        await driver.says("3 machines heard")
+        # Whoever waited for them is among them; each one taken leads to the next, and round to those before.
+        await driver.press("down", "a")
+        await driver.says("rack1 is in the plan as controller")
+        panel = driver.app.screen.query_one(HearingPanel)
+        assert driver.app.focused.id == "heard"
+        assert panel.chosen == machines[2]
+        await driver.press("a")
+        await driver.until(lambda: panel.chosen == machines[0])
+        await driver.press("enter")
+        await driver.says("rack0 is in the plan as compute", "del takes it out of the plan")
+        # Nobody is left; the one that comes then is the next.
+        driver.services.ask(machines[3:])
+        await driver.until(lambda: panel.chosen == machines[3])
+        await driver.press("a")
+        await driver.until(lambda: names(driver) == ["rack1", "rack2", "rack0", "rack3"])
+        await driver.press("up", "delete")
+        await driver.says("rack2 is out of the plan.")
+        await driver.press("delete")
+        await driver.says("That machine is not in the plan.")
+        await driver.press("up")
+        assert driver.toasts() == ""
+        assert names(driver) == ["rack1", "rack0", "rack3"]
+        await driver.press("f5")
+        await driver.until(lambda: driver.app.focused.id == "nodes")
+
+
+async def test_whoever_works_on_the_nodes_is_not_called_away(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        await driver.press("down")
+        driver.services.ask((NUC,))
+        await driver.says("1 machine heard")
+        assert driver.app.focused.id == "nodes"
+        await driver.press("delete")
+        assert names(driver) == ["controller", "compute1", "compute2"]
+
+
+async def test_a_machine_that_has_an_address_is_heard_and_keeps_it(start: Start) -> None:
+    elsewhere, taken = Heard("c0:3f:d5:67:a2:08", ip="10.9.9.9"), Heard("c0:3f:d5:67:a2:09", ip="192.168.0.101")
+    async with start() as driver:
+        await listening(driver)
+        driver.services.ask((SETTLED, elsewhere, taken))
+        await driver.says("3 machines heard", "192.168.0.7", "10.9.9.9")
+        await driver.press("a")
+        await driver.says("compute3 is in the plan as compute and keeps 192.168.0.7")
+        await driver.press("a", "a")
+        await driver.until(lambda: len(names(driver)) == 7)
+        # Of another network, or another node's: those are given one.
+        assert [node.ip for node in driver.app.draft.nodes[4:]] == ["192.168.0.7", "", ""]
+        # A name that it told once is not forgotten as it speaks of its address alone.
+        driver.services.ask((NUC,))
+        driver.services.ask((replace(NUC, host_name="", ip="192.168.0.9"),))
+        await driver.press("a")
+        await driver.says("nuc-05 is in the plan as compute and keeps 192.168.0.9")
+
+
+async def test_what_a_takes_it_as_follows_the_cursor(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        driver.services.ask((Heard("c0:3f:d5:67:a2:01", "network-b"), Heard("c0:3f:d5:67:a2:02", "x"), KNOWN))
+        await driver.says("3 machines heard", "a takes it as network")
+        await driver.press("down")
+        await driver.says("a takes it as compute")
+        await driver.press("down")
+        await driver.says("del takes it out of the plan")
+
+
+async def test_listening_ends_with_the_key_and_with_the_page(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        first = driver.services.until
+        await driver.press("f5")
+        await driver.until(lambda: "Listening on" not in driver.text())
+        assert first.is_set()
+        driver.services.ask((NUC,))
+        await driver.pilot.pause()
+        assert "nuc-05" not in driver.text()
+        await driver.press("f5")
+        await driver.says("Listening on eth1")
+        assert not driver.services.until.is_set()
+        await driver.press("escape")
+        await driver.page("Network")
+        await driver.until(driver.services.until.is_set, "the end of listening")
+
+
+async def test_an_ear_that_is_deaf_says_why(start: Start) -> None:
+    deaf = WizardError("eth1 is down, and hears nothing", "Raise it: sudo ip link set eth1 up")
+    async with start(FakeServices(deaf=deaf)) as driver:
+        await driver.jump("Nodes")
+        await driver.press("f5")
+        await driver.says("eth1 is down, and hears nothing Raise it: sudo ip link set eth1 up")
+        assert "Listening on" not in driver.text()
+        await driver.press("a", "r")
+        assert len(names(driver)) == 4
+
+
+async def test_without_root_the_password_is_asked_for_and_its_refusal_told(start: Start) -> None:
+    async with start(FakeServices(privileged=False)) as driver:
+        await driver.jump("Nodes")
+        await driver.press("f5")
+        await driver.until(lambda: driver.toasts())
+        assert "Listening on" not in driver.text()
+
+
+async def test_seconds_go_by_while_listening(start: Start) -> None:
+    async with start() as driver:
+        await listening(driver)
+        now = [100.0]
+        driver.app.screen.query_one(HearingPanel)._clock = lambda: now[0]
+        driver.services.ask((NUC,))
+        await driver.says("0 s ago")
+        now[0] += 42
+        await driver.says("42 s ago")
+        now[0] += 600
+        await driver.says("10 min ago")

@@ -1,0 +1,89 @@
+"""The review and the apply, as the app sees them: what they are told, and what is done for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual.reactive import reactive
+
+from wizard import screens
+from wizard.plan.findings import WizardError
+from wizard.widgets.page import Page
+from wizard.widgets.speaking import SpeakingApp
+
+if TYPE_CHECKING:
+    from wizard.deploy.status import Status
+    from wizard.plan.machine import Facts
+    from wizard.services import Run, Services
+
+
+class ReviewPages(SpeakingApp):
+    """Review and Apply."""
+
+    services: Services
+    facts: reactive[Facts | None]
+
+    _original: str | None = None
+    """The text that the draft began with, whose comments are kept."""
+    _plan_text: str = ""
+    _before: Status | None = None
+    """What was in force before the change that is under way."""
+
+    if TYPE_CHECKING:
+        # The app's own.
+        def _show(self, page: Page) -> None: ...
+        def save_file(self, path: str, text: str, over: bool = False) -> None: ...
+
+    def _review(self) -> None:
+        from wizard.plan import planfile
+        from wizard.plan.model import Plan
+
+        page = screens.ReviewPage(self.draft, self.facts)
+        self._show(page)
+        plan = self.draft.to_plan()
+        if not isinstance(plan, Plan):
+            return
+
+        def compare() -> tuple[str, Any]:
+            text = planfile.dump(plan, self._original)
+            return text, self.services.changes(plan, text)
+
+        self.ask("changes", compare, partial(self._compared, page), partial(setattr, page, "trouble"))
+
+    def _compared(self, page: screens.ReviewPage, found: tuple[str, Any]) -> None:
+        self._plan_text, page.changes = found
+
+    def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
+        from wizard.plan import planfile
+        from wizard.plan.model import Plan
+
+        plan = self.draft.to_plan()
+        if not isinstance(plan, Plan):
+            self.notify("This is no plan yet: see what is marked ✗.", severity="error", markup=False)
+            return
+        self.save_file(message.path, planfile.dump(plan, self._original))
+
+    def on_review_page_apply_asked(self) -> None:
+        self.when_privileged(self._apply)
+
+    def _apply(self) -> None:
+        if self.changing:
+            self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
+            return
+        self._show(screens.ApplyPage(self.services.now))
+
+        def start() -> Run:
+            self._before = self.services.status()
+            return self.services.start_apply(self._plan_text)
+
+        self.change(start)
+
+    def on_apply_page_answered(self, message: screens.ApplyPage.Answered) -> None:
+        answer = self.services.confirm if message.keep else self.services.rollback
+        self.ask("answer", answer, lambda _: None, self._not_answered)
+
+    def _not_answered(self, error: WizardError) -> None:
+        if isinstance(self._page, screens.ApplyPage):
+            self._page.answer = None
+        self.complain(error)

@@ -1,0 +1,24 @@
+"""A page that says things in passing."""
+
+from __future__ import annotations
+
+from wizard.widgets.page import StepPage
+
+
+class HintingPage(StepPage):
+    """What it hints at is true of one key: the next one takes it away."""
+
+    _hinted = False
+
+    def tell(self, message: str, severity: str = "information") -> None:
+        self._hinted = False
+        super().tell(message, severity)
+
+    def hint(self, message: str) -> None:
+        """Say in the status line why a key did nothing, until the next key."""
+        self.tell(message)
+        self._hinted = True
+
+    def on_key(self) -> None:
+        if self._hinted:
+            self.tell("")
