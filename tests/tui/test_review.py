@@ -226,9 +226,10 @@ async def test_where_there_is_no_room_each_finding_has_a_line_and_the_chosen_one
         await driver.jump("Review")
         # The first is long; the second, one line of it, stands below.
         await driver.says("1 warning, 1 note", "else take addresses outside the range, or another slice.", "· Subnet")
+        assert "▸ ! controller" in driver.text()
         assert "`export ciao` does" not in driver.flat()
         await driver.press("shift+tab", "down")
-        await driver.says("`export ciao` does")
+        await driver.says("`export ciao` does", "▸ · Subnet")
         assert "or another slice" not in driver.flat()
         await driver.press("up")
         await driver.says("or another slice")

@@ -1,4 +1,7 @@
-"""Findings in a list: all in full where there is room, else the one under the cursor, and a line of each other."""
+"""Findings in a list: all in full where there is room, else the one under the cursor, and a line of each other.
+
+The cursor is a sign of its own: without colours a marked row looks like any other.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 MOST_LISTED = 200
-# What the padding and a scroll bar take of a row.
-_BESIDE = 3
+# What the cursor's sign and a scroll bar take of a row.
+_BESIDE = 4
 
 
 class FindingList(OptionList):
@@ -24,7 +27,7 @@ class FindingList(OptionList):
         self._shown = [text.plain for text in self._texts]
         self._most = 0
         self._fitted = 0
-        self._tall: list[int] = []
+        self._wrapped: list[list[Text]] = []
 
     def on_resize(self) -> None:
         self._fit()
@@ -45,14 +48,16 @@ class FindingList(OptionList):
             return
         if width != self._fitted:
             self._fitted = width
-            self._tall = [len(text.wrap(self.app.console, width)) for text in self._texts]
-        whole = sum(self._tall) <= self._most
+            self._wrapped = [list(text.wrap(self.app.console, width)) for text in self._texts]
+        whole = sum(map(len, self._wrapped)) <= self._most
         here = self.highlighted or 0
         for number, text in enumerate(self._texts):
-            shown = text
-            if not whole and number != here and self._tall[number] > 1:
-                shown = text.copy()
-                shown.truncate(width, overflow="ellipsis")
+            lines = self._wrapped[number]
+            if not whole and number != here and len(lines) > 1:
+                lines = [text.copy()]
+                lines[0].truncate(width, overflow="ellipsis")
+            margins = ("▸ " if number == here else "  ", *["  "] * (len(lines) - 1))
+            shown = Text("\n").join(Text(margin) + line for margin, line in zip(margins, lines, strict=True))
             if shown.plain != self._shown[number]:
                 self._shown[number] = shown.plain
                 self.replace_option_prompt_at_index(number, shown)
