@@ -71,6 +71,8 @@ class NetworkPage(StepPage):
         self._first = self._last = replace(draft, cidr=self._settled)
         self._checking: Timer | None = None
         self._moved_by: Input | None = None
+        self._given: tuple[str, ...] = ()
+        self._given_as: tuple[int, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         draft = self.draft
@@ -231,14 +233,14 @@ class NetworkPage(StepPage):
         draft = self._meant()
         busy = self._busy(draft.cluster)
         self._draw_busy(busy)
-        bad = {finding.field for finding in unreadable(draft)}
+        plan = draft.to_plan()
+        bad = set() if isinstance(plan, Plan) else {finding.field for finding in plan}
         cidr = None if "network.cidr" in bad else parse_network(draft.cidr)
         self._hint("network.cidr", f"{max(cidr.size - 2, 0)} hosts" if cidr is not None else "")
         gateway_fine = cidr is not None and "network.gateway" not in bad
         here = f"this machine, on {draft.cluster}" if gateway_fine and draft.cluster else ""
         self._hint("network.gateway", here if draft.gateway == self.draft.gateway else f"→ {draft.gateway}")
         self._hint("network.domain", "" if "network.domain" in bad else f"controller.{draft.domain.strip()}")
-        plan = draft.to_plan()
         shown = self.query_one("#picture", Words)
         # Between two networks the one before stays, so that nothing jumps while somebody types.
         shown.set_class(not isinstance(plan, Plan), "-past")
@@ -258,8 +260,12 @@ class NetworkPage(StepPage):
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
-        known = self._judgement
-        return tuple(ip for text in known.given if (ip := _number(text))) if known is not None else ()
+        given = self._judgement.given if self._judgement is not None else ()
+        if given is not self._given:
+            # There may be thousands, and the picture moves with every key.
+            self._given = given
+            self._given_as = tuple(ip for text in given if (ip := _number(text)))
+        return self._given_as
 
     def _busy(self, cluster: str) -> list[addresses.Busy]:
         """The networks of others on this machine."""

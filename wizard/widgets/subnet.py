@@ -41,11 +41,11 @@ class Subnet:
 
         A sign stands for the rarest of what is there; what lies outside is left out.
         """
-        begin, end = self.cidr.first, self.cidr.last
-        signs = ["·"] * (self.cidr.size // self.each)
+        begin, end, each = self.cidr.first, self.cidr.last, self.each
+        signs = ["·"] * (self.cidr.size // each)
 
         def put(sign: str, first: int, last: int) -> None:
-            for cell in range((max(first, begin) - begin) // self.each, (min(last, end) - begin) // self.each + 1):
+            for cell in range((max(first, begin) - begin) // each, (min(last, end) - begin) // each + 1):
                 signs[cell] = sign
 
         put("░", int(self.pool[0]), int(self.pool[1]))
