@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,7 @@ from wizard.app_review import ReviewPages
 from wizard.app_setup import SetupPages
 from wizard.app_watch import WatchPages
 from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
 from wizard.widgets.changing import SIGHT_LOST
 from wizard.widgets.escape import QuickEscapeDriver
 from wizard.widgets.modal import Question
@@ -84,6 +86,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         self._unread = None if plan_text is None else (plan_text, source)
         self._original = plan_text
         self._source = source
+        self._chosen = False
         self.name_draft(plan_text)
         self._in_force = False
 
@@ -147,6 +150,10 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         self._go("dashboard")
         self.offer_draft()
 
+    def applied_since(self, moment: datetime) -> bool:
+        since = self.status.since if self.status is not None else None
+        return since is not None and datetime.fromisoformat(since) > moment
+
     def draft_taken(self) -> None:
         self._go("interfaces")
 
@@ -196,10 +203,33 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         if text is None:
             self._go("interfaces")
             return
-        if self.draft != self.begun_with and text == self._original:
+        if self.draft != self.begun_with:
             self._go_on_or_begin_anew(name, text)
-            return
-        self._begin_edit(name, text)
+        elif name == "edit" and self._given is not None and not self._chosen:
+            self._given_or_in_force(self._given, text)
+        else:
+            self._begin_edit(name, text)
+
+    def _given_or_in_force(self, given: Plan, text: str) -> None:
+        """Whoever names a plan at the start means it, and not the one that is in force."""
+        from wizard.plan.draft import Draft
+
+        def answered(take_given: bool | None) -> None:
+            if take_given is None:
+                return
+            self._chosen = True
+            if take_given:
+                self.begin_draft(Draft.from_plan(given))
+                self._go("interfaces")
+            else:
+                self._begin_edit("edit", text)
+
+        told = f"{clean(self._source, 200)} was given at the start, and the plan in force here is another one."
+        question = Question("Which plan?", told, "[ The given one ]", "[ The one in force ]", True, no_acts=True)
+        if text == self._original:
+            answered(False)
+        else:
+            self.push_screen(question, answered)
 
     def _go_on_or_begin_anew(self, name: str, text: str) -> None:
         """What was typed and not applied is not dropped unasked."""
@@ -211,6 +241,8 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
                 self._begin_edit(name, text)
 
         told = "What you typed has not been applied. Starting from the plan in force drops it."
+        if text != self._original:
+            told += " It began with another plan than the one in force now: what Review shows is between the two."
         question = Question("Go on with what you typed?", told, "[ Go on ]", "[ Drop it ]", True, no_acts=True)
         self.push_screen(question, answered)
 
@@ -271,13 +303,6 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
 
     def _look_at_status(self) -> None:
         self.ask("status", self.services.status, partial(setattr, self, "status"))
-
-    def on_nodes_page_vendors_wanted(self, message: screens.NodesPage.VendorsWanted) -> None:
-        self.ask("vendors", lambda: self.services.vendors(message.macs), self._vendors_told)
-
-    def _vendors_told(self, vendors: dict[str, str]) -> None:
-        if isinstance(self._page, screens.NodesPage):
-            self._page.vendors = {**self._page.vendors, **vendors}
 
     # Changes
 

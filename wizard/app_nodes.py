@@ -1,4 +1,4 @@
-"""What the app does for the pages in the middle of the set-up: nodes, forwards, review, apply."""
+"""What the app does for the pages in the middle of the set-up: nodes and forwards."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from wizard import screens
 from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
     import threading
 
-    from wizard.deploy.preview import Coming
     from wizard.host.listening import Heard
     from wizard.plan.findings import WizardError
     from wizard.plan.judge import Judgement
-    from wizard.screens.apply import ApplyPage
     from wizard.screens.node_dialogs import PasteDialog
-    from wizard.screens.nodes import NodesPage
-    from wizard.screens.review import ReviewPage
     from wizard.widgets.page import StepPage
 
 # A thread that computes hands over to the screen's this often; Python's own 5 ms add up to a wait at the keys.
@@ -35,12 +32,9 @@ class NodesPages(SpeakingApp):
     class HeardTold(Message):
         """These ask behind the NIC that `page` listens on until `stop` is set."""
 
-        page: NodesPage
+        page: screens.NodesPage
         machines: tuple[Heard, ...]
         until: threading.Event
-
-    _plan_text: str = ""
-    _to_come: tuple[Coming, ...] = ()
 
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
@@ -54,11 +48,11 @@ class NodesPages(SpeakingApp):
 
         self.ask("judge", judge, message.page.take_judgement)
 
-    def on_nodes_page_listen_wanted(self, message: NodesPage.ListenWanted) -> None:
+    def on_nodes_page_listen_wanted(self, message: screens.NodesPage.ListenWanted) -> None:
         # root hears at once; everybody else is asked for the password outside the screen first.
         self.when_privileged(partial(self._listen, message))
 
-    def _listen(self, message: NodesPage.ListenWanted) -> None:
+    def _listen(self, message: screens.NodesPage.ListenWanted) -> None:
         page, stop = message.page, message.until
 
         def tell(machines: tuple[Heard, ...]) -> None:
@@ -80,19 +74,11 @@ class NodesPages(SpeakingApp):
     def on_paste_dialog_read_wanted(self, message: PasteDialog.ReadWanted) -> None:
         self.ask("lines", message.read, partial(message.dialog.take, message.text))
 
-    def on_review_page_commands_wanted(self, message: ReviewPage.CommandsWanted) -> None:
-        page, plan = message.page, self.draft.to_plan()
-        self._to_come = ()
-        if isinstance(plan, tuple):
-            return
+    # Vendors
 
-        def come(found: tuple[Coming, ...]) -> None:
-            self._to_come = page.coming = found
+    def on_nodes_page_vendors_wanted(self, message: screens.NodesPage.VendorsWanted) -> None:
+        self.ask("vendors", lambda: self.services.vendors(message.macs), self._vendors_told)
 
-        def cannot(error: WizardError) -> None:
-            page.no_commands = f"{error.message} {error.remedy}".strip()
-
-        self.ask("coming", partial(self.services.coming, plan, self._plan_text), come, cannot)
-
-    def on_apply_page_opened(self, message: ApplyPage.Opened) -> None:
-        message.page.coming = self._to_come
+    def _vendors_told(self, vendors: dict[str, str]) -> None:
+        if isinstance(self._page, screens.NodesPage):
+            self._page.vendors = {**self._page.vendors, **vendors}

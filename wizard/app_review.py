@@ -13,6 +13,7 @@ from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
+    from wizard.deploy.preview import Coming
     from wizard.deploy.status import Status
     from wizard.plan.machine import Facts
     from wizard.services import Run, Services
@@ -29,6 +30,7 @@ class ReviewPages(SpeakingApp):
     _plan_text: str = ""
     _before: Status | None = None
     """What was in force before the change that is under way."""
+    _to_come: tuple[Coming, ...] = ()
 
     if TYPE_CHECKING:
         # The app's own.
@@ -53,6 +55,23 @@ class ReviewPages(SpeakingApp):
 
     def _compared(self, page: screens.ReviewPage, found: tuple[str, Any]) -> None:
         self._plan_text, page.changes = found
+
+    def on_review_page_commands_wanted(self, message: screens.ReviewPage.CommandsWanted) -> None:
+        page, plan = message.page, self.draft.to_plan()
+        self._to_come = ()
+        if isinstance(plan, tuple):
+            return
+
+        def come(found: tuple[Coming, ...]) -> None:
+            self._to_come = page.coming = found
+
+        def cannot(error: WizardError) -> None:
+            page.no_commands = f"{error.message} {error.remedy}".strip()
+
+        self.ask("coming", partial(self.services.coming, plan, self._plan_text), come, cannot)
+
+    def on_apply_page_opened(self, message: screens.ApplyPage.Opened) -> None:
+        message.page.coming = self._to_come
 
     def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
         from wizard.plan import planfile

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import APPLIED, FakeServices, event
+from tests.tui.fakes import APPLIED, NOW, FakeServices, event
 from tests.tui.test_leases import adopt_dialog, leases
 from wizard.plan.draft import Draft, dump
 from wizard.plan.planfile import load
@@ -111,6 +114,42 @@ async def test_what_was_typed_is_not_dropped_by_editing_once_more(start: Start, 
         assert driver.app.draft.cidr == "10.9.0.0/24"
 
 
+async def test_what_was_typed_is_not_dropped_where_the_plan_in_force_has_changed(start: Start, sample: str) -> None:
+    services = FakeServices(state=APPLIED, in_force=sample)
+    async with start(services, plan=None) as driver:
+        await driver.page("Dashboard")
+        await driver.press("e")
+        await driver.page("Interfaces")
+        await driver.jump("Network")
+        await driver.press("end", "ctrl+u", *"10.9.0.0/24", "tab")
+        await driver.until(lambda: driver.app.draft.cidr == "10.9.0.0/24")
+        # As an adoption does, or a colleague.
+        services.in_force = sample.replace("ciao.lan", "lab.lan")
+        driver.app.post_message(Page.Go("dashboard"))
+        await driver.page("Dashboard")
+        await driver.press("e")
+        await driver.says("Go on with what you typed?", "another plan than the one in force now")
+        await driver.press("n")
+        await driver.page("Interfaces")
+        assert (driver.app.draft.cidr, driver.app.draft.domain) == ("192.168.0.0/24", "lab.lan")
+
+
+@pytest.mark.parametrize(("key", "domain"), [("enter", "ciao.lan"), ("n", "lab.lan")])
+async def test_a_plan_that_was_given_is_not_passed_over_for_the_one_in_force(
+    start: Start, sample: str, key: str, domain: str
+) -> None:
+    services = FakeServices(state=APPLIED, in_force=sample.replace("ciao.lan", "lab.lan"))
+    async with start(services) as driver:
+        await driver.page("Dashboard")
+        await driver.press("e")
+        await driver.says("Which plan?", "ciao.toml was given at the start")
+        await driver.press(key)
+        await driver.page("Interfaces")
+        assert driver.app.draft.domain == domain
+        await driver.press("escape", "e")
+        await driver.page("Interfaces")
+
+
 async def test_what_cannot_be_looked_at_is_not_called_healthy(start: Start, sample: str) -> None:
     services = FakeServices(state=APPLIED, in_force=sample)
     async with start(services, plan=None) as driver:
@@ -125,3 +164,15 @@ async def test_what_cannot_be_looked_at_is_not_called_healthy(start: Start, samp
         await driver.press("ctrl+r")
         await driver.says("no end after 20 s")
         assert "healthy" not in driver.text()
+
+
+@pytest.mark.parametrize(("later", "says"), [(-60, False), (60, True)])
+async def test_a_draft_that_is_older_than_the_plan_in_force_says_so(
+    start: Start, sample: str, later: int, says: bool
+) -> None:
+    state = replace(APPLIED, since=(NOW + timedelta(seconds=later)).isoformat())
+    services = FakeServices(state=state, in_force=sample)
+    services.drafts["draft"] = dump(replace(Draft.from_plan(load(sample, "sample")), domain="lab.lan"))
+    async with start(services, plan=None) as driver:
+        await driver.says("Go on where you left off?")
+        assert ("Another plan was put in force since then" in driver.flat()) is says

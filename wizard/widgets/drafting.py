@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -48,6 +49,10 @@ class DraftingApp(ChangingApp):
     def draft_taken(self) -> None:
         """An earlier draft has taken the place of this one. Overridden by the app."""
 
+    if TYPE_CHECKING:
+        # The app's own: whether the plan in force is newer than that.
+        def applied_since(self, moment: datetime) -> bool: ...
+
     def offer_draft(self) -> None:
         """Ask whether to go on with what an earlier run left, if it left anything."""
         from wizard.plan.draft import load
@@ -60,6 +65,8 @@ class DraftingApp(ChangingApp):
         text = (
             f"What you typed until {when} is still here: {plural(len(draft.nodes), 'node')}, subnet {draft.cidr[:40]}."
         )
+        if self.applied_since(saved[1]):
+            text += " Another plan was put in force since then: what Review shows is between the two."
         question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", True, no_acts=True)
         self.push_screen(question, partial(self._offered, draft))
 
