@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,13 @@ def test_one_unreadable_text_switches_off_no_other_check(draft: Draft) -> None:
     wrong = replace(draft, lease_time="soon", cidr="10.0.0.0/8", gateway="10.0.0.1", pool="", forwards=())
     found = {finding.code for finding in judge(wrong, FACTS)}
     assert {"unreadable-value", "subnet-too-large", "subnet-overlap"} <= found
+
+
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(Draft)} - {"cidr", "nodes", "forwards"}))
+def test_whichever_text_cannot_be_read_the_subnet_is_still_judged(draft: Draft, name: str) -> None:
+    wrong = replace(draft, cidr="10.77.0.0/24", gateway="", pool="")
+    codes = {finding.code for finding in judge(replace(wrong, **{name: "no; such {} value"}), FACTS)}
+    assert {"unreadable-value", "subnet-overlap"} <= codes
 
 
 def test_what_stands_in_for_an_unreadable_text_is_never_spoken_of(draft: Draft) -> None:
@@ -148,6 +156,15 @@ def test_any_draft_is_judged_and_survives_its_file(draft: Draft) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nodes": 1}', dump(Draft()).replace('"12h"', "12")])
 def test_a_file_that_is_no_draft_is_none(text: str) -> None:
     assert load(text) is None
+
+
+def test_a_draft_of_another_version_keeps_what_both_know(draft: Draft) -> None:
+    older = json.loads(dump(draft))
+    del older["vm_macs"]
+    older["nodes"][0]["serial"] = "7"
+    older["ntp"] = "10.0.0.1"
+    found = load(json.dumps(older))
+    assert found == replace(draft, vm_macs=Draft().vm_macs)
 
 
 def test_a_file_nested_without_end_is_no_draft() -> None:

@@ -128,7 +128,7 @@ async def test_cables_that_changed_places_are_told_from_nics_that_were_mixed_up(
         assert faults(driver) == []
         await driver.press("s")
         await driver.says("✓ As it should be", "By the wires the two cables have changed places: exchange the cables.")
-        assert "exchange them (F4)" not in driver.flat()
+        assert "exchange them (f4)" not in driver.flat()
 
 
 async def test_all_servers_of_a_wire_can_be_read(start: Start) -> None:

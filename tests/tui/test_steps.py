@@ -384,6 +384,6 @@ async def test_the_page_of_the_nics_speaks_of_itself(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
         await driver.press("enter")
-        await driver.says("exchange them (F4)")
+        await driver.says("exchange them (f4)")
         await driver.press("enter")
         await driver.says("Choose one above.")

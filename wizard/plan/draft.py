@@ -20,6 +20,8 @@ from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
 
+CHOOSE_A_NIC = "Choose one on the Interfaces screen."
+"""A remedy; that screen itself says it in other words."""
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that is no value of its field."""
 
@@ -153,7 +155,7 @@ class _Reader:
 
     def nic(self, field: str, text: str, leads_to: str) -> str | None:
         if not text:
-            self.refuse(field, f"No NIC is chosen for the {leads_to}.", "Choose one on the Interfaces screen.")
+            self.refuse(field, f"No NIC is chosen for the {leads_to}.", CHOOSE_A_NIC)
             return None
         return self.read(field, parsers.parse_nic_name, text)
 
@@ -359,23 +361,25 @@ def load(text: str) -> Draft | None:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    names = {field.name for field in fields(Draft)}
-    if not isinstance(data, dict) or set(data) != names:
+    if not isinstance(data, dict):
         return None
-    nodes, forwards = _records(NodeText, data["nodes"]), _records(ForwardText, data["forwards"])
-    texts = {name: data[name] for name in names - {"nodes", "forwards"}}
-    if nodes is None or forwards is None or not all(isinstance(value, str) for value in texts.values()):
+    nodes, forwards = _records(NodeText, data.pop("nodes", None)), _records(ForwardText, data.pop("forwards", None))
+    texts = _texts(Draft, data)
+    if nodes is None or forwards is None or texts is None:
         return None
     return Draft(nodes=nodes, forwards=forwards, **texts)
 
 
 def _records(kind: type[_Record], data: Any) -> tuple[_Record, ...] | None:
-    names = {field.name for field in fields(kind)}
     if not isinstance(data, list):
         return None
-    for item in data:
-        if not isinstance(item, dict) or set(item) != names:
-            return None
-        if not all(isinstance(value, str) for value in item.values()):
-            return None
-    return tuple(kind(**item) for item in data)
+    found = [_texts(kind, item) for item in data]
+    return None if None in found else tuple(kind(**texts) for texts in found if texts is not None)
+
+
+def _texts(kind: type[Any], data: Any) -> dict[str, Any] | None:
+    """The fields of `kind` in `data`, where all are texts. Another version may have more of them, or fewer."""
+    if not isinstance(data, dict):
+        return None
+    texts = {name: data[name] for name in (field.name for field in fields(kind)) if name in data}
+    return texts if all(isinstance(text, str) for text in texts.values()) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from wizard.plan import rules
@@ -18,6 +18,7 @@ _ENOUGH = 8
 _BARE = str.maketrans("", "", ":.- ")
 _NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
 _STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
+_NICS = ("corporate", "cluster")
 DANGEROUS = frozenset(
     {"answer-everyone", "vm-macs-match-everyone", "corporate-no-default-route", "cluster-has-address"}
 )
@@ -176,17 +177,15 @@ def _mended(draft: Draft, bad: set[str]) -> Draft:
     if len(forwards) < len(draft.forwards):
         # Their numbers are no longer right.
         forwards = ()
+    rooms = {field.name: "interfaces" if field.name in _NICS else "network" for field in fields(Draft)}
+    texts = {name: getattr(_STANDS_IN, name) for name, room in rooms.items() if f"{room}.{name}" in bad}
+    if "network.cidr" in bad:
+        texts["gateway"] = texts["pool"] = ""
+    if bad & {"network.dhcp_slice", "network.dhcp_range"}:
+        texts["pool"] = ""
     return replace(
         draft,
-        corporate=mend("interfaces.corporate", draft.corporate, _STANDS_IN.corporate),
-        cluster=mend("interfaces.cluster", draft.cluster, _STANDS_IN.cluster),
-        cidr=mend("network.cidr", draft.cidr, _STANDS_IN.cidr),
-        gateway="" if "network.cidr" in bad else mend("network.gateway", draft.gateway, ""),
-        pool="" if bad & {"network.cidr", "network.dhcp_slice", "network.dhcp_range"} else draft.pool,
-        lease_time=mend("network.lease_time", draft.lease_time, _STANDS_IN.lease_time),
-        domain=mend("network.domain", draft.domain, _STANDS_IN.domain),
-        answer=mend("network.answer", draft.answer, _STANDS_IN.answer),
-        vm_macs=mend("network.vm_macs", draft.vm_macs, _STANDS_IN.vm_macs),
+        **texts,
         nodes=nodes,
         forwards=forwards,
     )

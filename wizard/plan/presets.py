@@ -10,6 +10,7 @@ from wizard.plan.findings import Severity
 from wizard.plan.judge import judge
 from wizard.plan.machine import Facts
 from wizard.plan.model import Protocol, Role
+from wizard.plan.rules_forwards import LISTENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
         number, _, field = finding.field.removeprefix("forwards[").partition("].")
         if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
             # The port is named beside it, and what would come of it is told by the page of whoever insists.
-            who, listens, _ = finding.message.partition(" listens on ")
+            who, listens, _ = finding.message.partition(LISTENS)
             said.setdefault(texts[int(number)].port, f"{who} listens on it" if listens else finding.message)
     return said
 

@@ -12,6 +12,8 @@ from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Forward, Plan, Protocol
 
+LISTENS = " listens on "
+"""Between who holds a port and the port, in what is said of it."""
 SCHEDULER_PORT = 8888
 DNS_PORT = 53
 DHCP_PORTS = frozenset({67, 68})
@@ -74,7 +76,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
             yield error(
                 "forward-port-listening",
                 field,
-                f"{_holder(listeners[0])} listens on {_port(forward)} of this machine; forwarded, it could no longer "
+                f"{_holder(listeners[0])}{LISTENS}{_port(forward)} of this machine; forwarded, it could no longer "
                 "be reached from the company's side.",
                 "Take another port of this machine, which leads to the same one of the node, or stop that program.",
             )

@@ -10,6 +10,8 @@ from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Nic
 from wizard.plan.model import Plan
 
+SWAPPED = "The two NICs look swapped: exchange them."
+"""A remedy; a page on which they can be exchanged says how."""
 CABLE_KINDS = frozenset({"ethernet", "veth"})
 """Kinds of NICs that can be the cluster's."""
 
@@ -144,7 +146,7 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
             "cluster-has-default-route",
             field,
             f"The default route leads over {nic.name}: it is the way to the company, where DHCP must not be served.",
-            "The two NICs look swapped: exchange them." if turned else "Name the other NIC for the cluster.",
+            SWAPPED if turned else "Name the other NIC for the cluster.",
         )
     elif _carries_vpn(nic.name, facts):
         yield error(

@@ -42,7 +42,6 @@ _FELT = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out
 _ROOM_FOR_HINTS = 28
 _ROOM_FOR_DRAWING = 38
 _LEAST_TABLE = 4
-WIDE_FROM = 110
 _OF_WIRES, _OF_ERRORS = "\0wires", "\0errors"
 
 
@@ -179,7 +178,7 @@ class InterfacesPage(StepPage):
 
     def _draw_table(self) -> None:
         table = self.query_one("#nics", KeyedTable)
-        wide = self.size.width >= WIDE_FROM
+        wide = self.size.width >= nic_words.WIDE_FROM
         if wide != self._wide:
             self._wide, here = wide, table.current
             table.clear(columns=True)

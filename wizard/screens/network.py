@@ -105,15 +105,9 @@ class NetworkPage(StepPage):
         if any(_SAME_FIELD.get(finding.field, finding.field) == "network.dhcp_slice" for finding in unreadable(bare)):
             # Half typed: nobody can know where it belongs.
             pool = typed.pool
-        return replace(
-            first,
-            # What was typed here since is meant as it stands.
-            gateway=first.gateway if typed.gateway == self._last.gateway else here.gateway,
-            pool=pool,
-            lease_time=typed.lease_time,
-            domain=typed.domain,
-            answer=typed.answer,
-        )
+        # What was typed here since is meant as it stands.
+        gateway = first.gateway if typed.gateway == self._last.gateway else here.gateway
+        return replace(typed, gateway=gateway, pool=pool, nodes=first.nodes, forwards=first.forwards)
 
     def findings(self) -> tuple[Finding, ...]:
         typed, self.draft = self.draft, self._meant()

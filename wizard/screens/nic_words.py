@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from wizard.plan.draft import CHOOSE_A_NIC
 from wizard.plan.machine import Nic, Suggestion
-from wizard.plan.rules_nics import CABLE_KINDS
+from wizard.plan.rules_nics import CABLE_KINDS, SWAPPED
 from wizard.widgets.page import plain
 from wizard.widgets.sparkline import sparkline
 
@@ -34,13 +35,14 @@ ASKING = "Asking both wires whether a DHCP server answers…"
 _FRESH = "Asking both wires; a switch may take half a minute to open a new link…"
 _WAITING = "Both wires are still being asked; ctrl+n again goes on without their answer."
 _FEELING = "Pull a cable, then put it back: the NIC that notices is marked. esc ends."
+WIDE_FROM = sum(width + 2 for _, width in WIDE) + 1
+"""Columns that all of them take, with a scroll bar."""
 # A wait that one begins to wonder about, and one that needs a reason.
 _LONG_S, _FRESH_S = 3, 15
-_SWAPPED = "The two NICs look swapped: exchange them."
 _MOVED = "By the wires the two cables have changed places: exchange the cables."
 _HERE = {
-    "Choose one on the Interfaces screen.": "Choose one above.",
-    "exchange them.": "exchange them (F4).",
+    CHOOSE_A_NIC: "Choose one above.",
+    SWAPPED: "The two NICs look swapped: exchange them (f4).",
 }
 _BARS = 8
 _SAID = 17
@@ -185,11 +187,9 @@ def table_order(nic: Nic) -> tuple[bool, bool, int]:
 
 def said_here(remedy: str, fine: bool) -> str:
     """A remedy in the words of the page of the NICs. `fine`: the wires themselves are as they should be."""
-    if fine:
-        remedy = remedy.replace(_SWAPPED, _MOVED)
-    for said, here in _HERE.items():
-        remedy = remedy.replace(said, here)
-    return remedy
+    if fine and remedy == SWAPPED:
+        return _MOVED
+    return _HERE.get(remedy, remedy)
 
 
 def titled(wires: WiresSaid) -> Text:
