@@ -226,6 +226,19 @@ def test_a_node_that_is_added_gets_its_address_without_a_pause_for_the_others(la
     assert wrong(lab, seen) == {}
 
 
+def test_a_cable_that_is_out_is_not_healthy(lab: Laboratory) -> None:
+    apply(lab)
+    await_nodes(lab)
+    for nic, check in (("eth1", "cable"), ("eth0", "way-out")):
+        lab.machine("unplug", nic)
+        lab.wait_for(lambda nic=nic: f"{nic} has no link" in ciao(lab, "status").stdout)
+        seen = ciao_json(lab, "status")
+        assert (seen["state"], seen["healthy"]) == ("applied", False)
+        assert [c["name"] for c in seen["checks"] if c["ok"] is False] == [check]
+        lab.machine("plug", nic)
+        lab.wait_for(lambda: ciao_json(lab, "status")["healthy"], 30)
+
+
 @contextmanager
 def pinging(lab: Laboratory, netns: str, address: str) -> Iterator[Any]:
     """Ping all the while, twenty times a second; call what is yielded after it for the number of lost packets."""

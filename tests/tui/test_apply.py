@@ -148,7 +148,7 @@ async def test_kept_unseen_goes_on_and_forgets_the_draft(start: Start, monkeypat
         driver.services.state, driver.services.in_force = APPLIED, driver.services.applied_text
         change.living = False
         await driver.page("Leases")
-        await driver.says("Kept, but I lost sight of it")
+        await driver.says("Kept. What it said last was not heard here")
         assert driver.services.drafts == {}
 
 
@@ -309,3 +309,21 @@ async def test_the_keys_of_the_question_stand_in_the_footer(start: Start) -> Non
         change = await begin(driver)
         change.fed += [*steps_done(), asks()]
         await driver.says("Keep it?", "k keep b go back")
+
+
+async def test_an_enter_that_was_pressed_before_the_question_stood_there_is_no_answer(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start() as driver:
+        monkeypatch.setattr("wizard.screens.apply.UNSEEN_S", 3600)
+        change = await begin(driver)
+        change.fed += [*steps_done(), asks()]
+        await driver.says("Keep it?")
+        await driver.press("enter")
+        await driver.says("Look around first")
+        assert "confirm" not in driver.services.did
+        # Textual's buttons take no second press while they show the first.
+        await driver.until(lambda: not driver.app.screen.query("Button.-active"))
+        monkeypatch.setattr("wizard.screens.apply.UNSEEN_S", 0)
+        await driver.press("enter")
+        await driver.until(lambda: "confirm" in driver.services.did)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from textual.events import Key
 from textual.message import Message
 
 from wizard.app import WizardApp
-from wizard.widgets.escape import DELAY_S, QuickEscapeDriver
+from wizard.widgets.escape import DELAY_S, QuickEscapeDriver, over_network
 
 
 class Reader(QuickEscapeDriver):
@@ -35,6 +36,7 @@ class Reader(QuickEscapeDriver):
 def test_no_wait_of_the_reader_is_longer_than_an_escape_may_take(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, key: str
 ) -> None:
+    monkeypatch.setattr("wizard.widgets.escape.over_network", lambda: False)
     waits: list[float | None] = []
     real = selectors.SelectSelector.select
 
@@ -60,3 +62,19 @@ def test_it_is_the_wizards_own_unless_the_environment_names_another(monkeypatch:
     assert WizardApp().driver_class is QuickEscapeDriver
     monkeypatch.setattr("textual.constants.DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
     assert not issubclass(WizardApp().driver_class, LinuxDriver)
+
+
+@pytest.mark.parametrize(("parents", "far"), [(["bash", "tmux: server"], False), (["sudo", "bash", "sshd"], True)])
+def test_over_a_network_a_key_may_come_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, parents: list[str], far: bool
+) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+
+    class Here:
+        def parents(self) -> list[Any]:
+            return [SimpleNamespace(name=lambda name=name: name) for name in parents]
+
+    monkeypatch.setattr("psutil.Process", Here)
+    assert over_network() is far
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
+    assert over_network()

@@ -19,7 +19,7 @@ from netaddr import IPAddress
 from wizard.host.adjacency import LOCAL_EXPERIMENTAL, marked_frame
 from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
 from wizard.host.link import Link
-from wizard.host.presence import ARP, NOBODY, arp_request
+from wizard.host.presence import ARP, arp_in, arp_request
 from wizard.host.tap import Tap, ether_type, udp_to_port
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
@@ -43,7 +43,7 @@ class Ear:
     ) -> None:
         self.cluster, self.corporate, self.ours, self.nodes = cluster, corporate, ours, nodes
         self.node_heard = False
-        self._asking = itertools.cycle(nodes.values())
+        self._asking = itertools.cycle(nodes.items())
         # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
         self.token = secrets.token_bytes(16)
         self.marked = self.asked = 0.0
@@ -87,7 +87,7 @@ class Ear:
         for tap, code, judge in (
             (self.answers, "foreign-dhcp", self._foreign_server),
             (self.requests, "foreign-dhcp", self._foreign_choice),
-            (None if self.node_heard else self.arp, "", self._note_node),
+            (None if self.node_heard else self.arp, "", self._note_arp),
             (self.marks, "one-wire", self._ourselves),
         ):
             said = self._first(tap, judge)
@@ -95,13 +95,14 @@ class Ear:
                 return code, said
         return "", ""
 
-    def _first(self, tap: Tap | None, judge: Callable[[bytes], str]) -> str:
+    def _first(self, tap: Tap | None, judge: Callable[[bytes, bool], str]) -> str:
         """What the first frame of this tap says that says anything."""
         for _ in range(_MOST_AT_ONCE if tap is not None else 0):
-            frame = _next(tap) if tap is not None else None
-            if frame is None:
+            heard = _next(tap) if tap is not None else None
+            if heard is None:
                 return ""
-            said = judge(frame)
+            frame, vlan = heard
+            said = judge(frame, vlan is not None)
             if said:
                 return said
         if tap is not None:
@@ -121,17 +122,21 @@ class Ear:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
 
-    def ask_for_nodes(self) -> None:
-        """Ask the next few of the plan's nodes for a sign of life, once in a while, until one was heard."""
+    def ask_for_nodes(self, sender: bytes) -> None:
+        """Ask the next few of the plan's nodes for a sign of life, once in a while, until one was heard.
+
+        Each is asked at its own MAC, so that nobody else learns anything. `sender` is the gateway's address where
+        that is on this NIC already, else NOBODY: a node that is just taking its address up then thinks it taken.
+        """
         now = time.monotonic()
         if self.node_heard or now - self.asked < ASK_EVERY_S:
             return
         self.asked = now
-        for address in itertools.islice(self._asking, min(_ASKED_AT_ONCE, len(self.nodes))):
+        for mac, address in itertools.islice(self._asking, min(_ASKED_AT_ONCE, len(self.nodes))):
             with contextlib.suppress(OSError):
-                self.answers.send(arp_request(self.cluster.mac, NOBODY, address.packed))
+                self.answers.send(arp_request(self.cluster.mac, sender, address.packed, mac))
 
-    def _foreign_server(self, frame: bytes) -> str:
+    def _foreign_server(self, frame: bytes, _tagged: bool) -> str:
         # Our own answer, come back through a loop in the cluster's switch, is no stranger's.
         reply = parse_reply(frame)
         if reply is None or not reply.decides or frame[6:12] == self.cluster.mac:
@@ -139,18 +144,23 @@ class Ear:
         offer = reply.offer
         return f"{offer.server_id or offer.source_ip} ({offer.source_mac}) answered a client there"
 
-    def _note_node(self, frame: bytes) -> str:
-        self.node_heard = self.node_heard or frame[6:12] in self.nodes
+    def _note_arp(self, frame: bytes, tagged: bool) -> str:
+        said = arp_in(frame)
+        if said is not None and said.mac == frame[6:12] and not tagged:
+            # At its own address: one that was taken to another network has one of that.
+            node = self.nodes.get(said.mac)
+            self.node_heard = self.node_heard or (node is not None and node.packed == said.ip)
         return ""
 
-    def _foreign_choice(self, frame: bytes) -> str:
-        self._note_node(frame)
+    def _foreign_choice(self, frame: bytes, tagged: bool) -> str:
+        # What comes with the tag of a VLAN is another network's, whose trunk this may be.
+        self.node_heard = self.node_heard or (frame[6:12] in self.nodes and not tagged)
         server = chosen_server(frame)
         if not server or IPAddress(server) in self.ours:
             return ""
         return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
-    def _ourselves(self, frame: bytes) -> str:
+    def _ourselves(self, frame: bytes, _tagged: bool) -> str:
         return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
 
 
@@ -163,13 +173,12 @@ def _key(link: Link | None) -> tuple[int, str, bytes] | None:
     return (link.index, link.name, link.mac) if link is not None else None
 
 
-def _next(tap: Tap) -> bytes | None:
-    """The next frame that is there already. Raises OSError where the NIC is gone."""
+def _next(tap: Tap) -> tuple[bytes, int | None] | None:
+    """The next frame that is there already, with its VLAN. Raises OSError where the NIC is gone."""
     try:
-        heard = tap.receive(0)
+        return tap.receive(0)
     except OSError as error:
         # Told once when a NIC goes down; when it comes up again the kernel has us hear again.
         if error.errno == errno.ENETDOWN:
             return None
         raise
-    return heard[0] if heard is not None else None

@@ -67,7 +67,7 @@ def _prove_wires(step: ProveWires) -> list[str]:
         *raised,
         f"asks {step.corporate} and {step.cluster} for DHCP servers (DISCOVER alone), for 12 s",
         f"sends one marked frame out of {step.cluster}, to hear whether both are one wire",
-        f"asks for the plan's nodes behind {step.cluster} with ARP probes, which change nobody's table",
+        f"asks the plan's nodes behind {step.cluster} by ARP whether they are there, each at its own MAC",
     ]
 
 

@@ -64,7 +64,7 @@ def read_status() -> Status:
         plan = load(text, paths.PLAN_IN_FORCE)
     except WizardError as error:
         return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
-    found = tuple(verify.checks(plan))
+    found = tuple(verify.checks(plan, in_force=True))
     changed = drift(plan, text)
     told = state.serve() or {}
     if told.get("mode") == "tripped":

@@ -17,6 +17,7 @@ from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
 from wizard.host.link import read_link
+from wizard.host.presence import NOBODY
 from wizard.host.wires import Wires, explain
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -76,7 +77,8 @@ class ProveWires:
                 plans = [plan for plan in (self.job.plan, self.job.previous) if plan is not None]
                 ear = Ear(links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.job.plan))
                 stack.callback(ear.close)
-                ear.ask_for_nodes()
+                here = self.job.previous is not None and self.job.previous.interfaces.cluster == self.cluster
+                ear.ask_for_nodes(self.job.plan.network.gateway.packed if here else NOBODY)
             seen = proof.look(
                 self.corporate,
                 self.cluster,

@@ -56,8 +56,8 @@ def nameservers() -> list[str]:
     return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
-def checks(plan: Plan) -> list[Check]:
-    """Every check of a plan that is applied, or on trial."""
+def checks(plan: Plan, in_force: bool = False) -> list[Check]:
+    """Every check of a plan that is applied, or on trial. `in_force`: cables too; a trial does not wait for them."""
     root = os.geteuid() == 0
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
@@ -66,6 +66,7 @@ def checks(plan: Plan) -> list[Check]:
     found += [_dnsmasq(), _guard()]
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
+    found += _cables(plan) if in_force else []
     found += _forwards(plan)
     if systemd.running():
         found.append(_service())
@@ -208,6 +209,24 @@ def _corporate() -> Check:
     unchanged = ", as before" if before.get("default_routes") == [] else ""
     told = ", ".join(now) or f"no default route{unchanged}"
     return Check("corporate", True, f"{told}; DNS {', '.join(servers)}" if servers else told)
+
+
+def _cables(plan: Plan) -> list[Check]:
+    """A failed check for each cable that is out; none where both are in."""
+    nics = {nic.name: nic for nic in read_nics()}
+    corporate, cluster = nics.get(plan.interfaces.corporate), nics.get(plan.interfaces.cluster)
+    found = []
+    if cluster is not None and not cluster.carrier:
+        told = f"{cluster.name} has no link: nobody in the cluster is reached"
+        found.append(Check("cable", False, told, "Look at its cable and the switch; the guard goes on by itself."))
+    # On the road nobody is missing a way out that was not there before.
+    way_out = any(
+        route.nic == plan.interfaces.corporate and route.destination.prefixlen == 0 for route in read_routes()
+    )
+    if corporate is not None and way_out and not corporate.carrier:
+        told = f"{corporate.name} has no link: there is no way out"
+        found.append(Check("way-out", False, told, "Look at the corporate cable."))
+    return found
 
 
 def _forwards(plan: Plan) -> list[Check]:

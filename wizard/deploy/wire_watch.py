@@ -83,6 +83,10 @@ class WireWatch:
             # What is still asked and heard was for other NICs.
             self._rest()
             self.unproven, self.tried_at = "", 0.0
+        if self.ear is not None and self.ear.nodes != nodes_by_mac(plan):
+            # Heard was perhaps one that is no longer in the plan.
+            self.ear.close()
+            self.ear = None
         self.plan = plan
         self.ours.add(plan.network.gateway)
         proven = proof.proven_at(plan.interfaces.cluster)
@@ -124,7 +128,7 @@ class WireWatch:
         age = state.boottime() - proven if proven is not None else PROOF_LASTS_S
         if age >= PROOF_LASTS_S:
             if self.ear is not None:
-                self.ear.ask_for_nodes()
+                self.ear.ask_for_nodes(self.plan.network.gateway.packed)
             self._ask(lambda cancel: self._both_wires(cancel, corporate_has_lease))
             return Verdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
         self.unproven = ""

@@ -32,10 +32,13 @@ _ERROR = struct.Struct("=IBBBBII")
 _FROM_WIRE = 2
 
 
-def arp_request(mac: bytes, sender: bytes, target: bytes) -> bytes:
-    """The frame that asks everybody on a wire who has the address `target`; both addresses are four bytes."""
+def arp_request(mac: bytes, sender: bytes, target: bytes, to: bytes = b"\xff" * 6) -> bytes:
+    """The frame that asks who has the address `target`: everybody on the wire, or the machine with the MAC `to`.
+
+    Both addresses are four bytes.
+    """
     body = _ARP_BODY.pack(mac, sender, bytes(6), target)
-    return b"\xff" * 6 + mac + struct.pack("!H", ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
+    return to + mac + struct.pack("!H", ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
 
 
 @dataclass(frozen=True, slots=True)

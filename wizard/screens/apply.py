@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -31,6 +32,8 @@ _ENDS = {
     "refused": ("✗ ", "Refused: nothing was changed. Below is why."),
     "failed": ("✗ ", "This did not work. Below is why, and what could not be undone, if anything."),
 }
+# An Enter that comes sooner was not meant for the question.
+UNSEEN_S = 1.0
 
 
 class ApplyPage(Page):
@@ -86,6 +89,8 @@ class ApplyPage(Page):
             yield Words(id="bar")
         yield Words(id="end")
 
+    _asked_at: float = 0.0
+
     def on_mount(self) -> None:
         for button, label in (("#yes", "[ Keep ]"), ("#no", "[ Go back ]")):
             self.query_one(button, Button).label = Text(label)
@@ -95,6 +100,7 @@ class ApplyPage(Page):
     def watch_progress(self, old: Progress, new: Progress) -> None:
         self.redraw()
         if new.asking and not old.asking:
+            self._asked_at = monotonic()
             self.call_after_refresh(self._focus_answer)
 
     def _focus_answer(self) -> None:
@@ -165,6 +171,11 @@ class ApplyPage(Page):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
+        if event.button.id == "yes" and monotonic() - self._asked_at < UNSEEN_S:
+            # Meant for what stood there before: nobody has looked yet.
+            self.tell("Look around first; then Enter or k keeps it.")
+            return
+        self.tell("")
         self.action_answer(event.button.id == "yes")
 
     def action_answer(self, keep: bool) -> None:

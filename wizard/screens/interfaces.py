@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wizard.services_setup import Pulse, WiresSaid
 
 _NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
+_IN_FORCE = "The wires are not asked from here while the gateway is in force; an apply asks them."
 _UNASKED = "The wires themselves are asked when you apply. Started as root, the wizard asks them here."
 _LONELY = "A gateway needs two cables. Plug a USB adapter in: it appears here by itself."
 _SOCKETS = 2
@@ -156,7 +157,8 @@ class InterfacesPage(StepPage):
         if wires is not None and self._crowded():
             hint.update(nic_words.titled(wires))
         else:
-            hint.update(_NOT_SURE if self.may_ask or wires is not None else _UNASKED)
+            unasked = _IN_FORCE if self.facts is not None and self.facts.applied_cluster else _UNASKED
+            hint.update(_NOT_SURE if self.may_ask or wires is not None else unasked)
         roomy = self.size.height >= _ROOM_FOR_HINTS or wires is None or self._crowded()
         hint.display = roomy and not self._turning() and (wires is not None or not self.errors())
 

@@ -212,6 +212,12 @@ class ReviewPage(Page):
         self.commands_shown = not self.commands_shown
         self.query_one("#commands" if self.commands_shown else "#diff").focus()
 
+    def action_back(self) -> None:
+        if self.commands_shown:
+            self.action_commands()
+        else:
+            super().action_back()
+
     def action_save(self) -> None:
         about = "The plan as a file, for `ciao-wizard apply -c FILE` on another day."
         self.app.push_screen(SaveDialog("Save the plan", "ciao.toml", about), self._save_to)
@@ -253,8 +259,8 @@ class ReviewPage(Page):
 class WordDialog(Dialog[bool]):
     """Has the name of the cluster NIC typed where a warning may mean that it is the wrong one; whether it was."""
 
-    DEFAULT_CSS = """
-    WordDialog #dangers { height: auto; max-height: 10; }
+    CSS = """
+    WordDialog #dialog-body #dangers { height: auto; max-height: 9; }
     WordDialog Entry { width: 20; margin: 1 0 0 0; }
     """
     TITLE: ClassVar[str | None] = "Before this is applied"
@@ -264,6 +270,8 @@ class WordDialog(Dialog[bool]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "cancel"),
+        Binding("up", "scroll(-1)", "scroll", show=False),
+        Binding("down", "scroll(1)", "scroll", show=False),
     ]
     AUTO_FOCUS: ClassVar[str | None] = "Input"
 
@@ -288,6 +296,9 @@ class WordDialog(Dialog[bool]):
         elif event.value.strip():
             said = f"That is not {self._draft.cluster}. Escape goes back and changes nothing."
             self.query_one("#dialog-findings", Words).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#dangers", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def action_cancel(self) -> None:
         self.dismiss(False)

@@ -23,7 +23,7 @@ FOLLOW_EVERY_S = 0.2
 # How long a change may say nothing, its process gone, before we look for ourselves.
 PATIENCE_TICKS = 15
 SIGHT_LOST = {
-    "kept": "Kept, but I lost sight of it on the way.",
+    "kept": "Kept. What it said last was not heard here; the dashboard says how it is.",
     "rolled-back": "Nothing is applied here any more, but I lost sight of it on the way.",
 }
 

@@ -13,7 +13,8 @@ from typing import Any
 from textual import constants
 from textual.drivers import linux_driver
 
-# A terminal sends the whole of a sequence at once. For a line that does not, ESCDELAY=100 is Textual's own.
+# A terminal here sends the whole of a sequence at once; over a network one may come in pieces, and Textual's own
+# patience is needed. $ESCDELAY, in milliseconds, is for whoever knows better.
 DELAY_S = 0.03
 
 
@@ -35,7 +36,20 @@ class _Selectors:
 
 class QuickEscapeDriver(linux_driver.LinuxDriver):
     def run_input_thread(self) -> None:
-        vars(linux_driver)["selectors"] = _Selectors()
-        if "ESCDELAY" not in os.environ:
-            vars(constants)["ESCAPE_DELAY"] = DELAY_S
+        if not over_network():
+            vars(linux_driver)["selectors"] = _Selectors()
+            if "ESCDELAY" not in os.environ:
+                vars(constants)["ESCAPE_DELAY"] = DELAY_S
         super().run_input_thread()
+
+
+def over_network() -> bool:
+    """Whether whoever types sits at another machine. sudo takes away what ssh says of it in the environment."""
+    if "SSH_CONNECTION" in os.environ:
+        return True
+    import psutil
+
+    try:
+        return any(parent.name().startswith(("sshd", "mosh-server")) for parent in psutil.Process().parents())
+    except psutil.Error:
+        return False

@@ -121,8 +121,7 @@ def _crossed(line: Text, mark: tuple[int, str]) -> Text:
 
 
 def _way_out(seen: Overview) -> Text:
-    check = next((c for c in seen.status.checks if c.name == "corporate"), None)
-    if check is not None and check.ok is False:
+    if any(check.name in ("corporate", "way-out") and check.ok is False for check in seen.status.checks):
         return Text(f"{UNSEEN} no way out", "bold")
     return Text(f"{UP} the way out" if seen.router else f"{UNSEEN} no way out")
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from wizard.deploy import proof, state, wire_watch
+from wizard.deploy.ear import nodes_by_mac
 from wizard.deploy.gates import Verdict
 from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
 from wizard.host.dhcp_probe import Cause, ProbeResult, Server
@@ -37,7 +38,8 @@ COULD_NOT = Wires(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, Pattern.
 class Deaf:
     """An ear that hears what it is told to."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *told: object) -> None:
+        self.nodes = told[-1] if told else {}
         self.heard = ("", "")
         self.node_heard = False
 
@@ -47,7 +49,7 @@ class Deaf:
     def mark(self) -> None:
         return
 
-    def ask_for_nodes(self) -> None:
+    def ask_for_nodes(self, _sender: bytes) -> None:
         return
 
     def hear(self) -> tuple[str, str]:
@@ -381,3 +383,22 @@ def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
     world.watch.take_up(replace(PLAN, interfaces=Interfaces(corporate="eth1", cluster="eth0")))
     old.join(5)
     assert world.settled().ok
+
+
+def test_the_ear_listens_for_the_nodes_of_the_plan_that_was_taken_up_last(world: World) -> None:
+    world.both = lambda _stop: UNPLUGGED
+    world.watch.judge(corporate_has_lease=False)
+    first = world.watch.ear
+    assert first is not None
+    assert first.nodes == nodes_by_mac(PLAN)
+    first.node_heard = True
+    other = replace(PLAN, nodes=PLAN.nodes[:1])
+    world.watch.take_up(other)
+    world.watch.judge(corporate_has_lease=False)
+    assert world.watch.ear is not None
+    assert world.watch.ear.nodes == nodes_by_mac(other)
+    assert not world.watch.ear.node_heard
+    world.watch.take_up(other)
+    same = world.watch.ear
+    world.watch.judge(corporate_has_lease=False)
+    assert world.watch.ear is same
