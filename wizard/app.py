@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +12,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
-from textual.reactive import Reactive, reactive
+from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 
 from wizard import screens
@@ -22,13 +21,15 @@ from wizard.app_nodes import NodesPages
 from wizard.app_review import ReviewPages
 from wizard.app_setup import SetupPages
 from wizard.app_watch import WatchPages
+from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
+from wizard.widgets.aging import is_old
 from wizard.widgets.changing import SIGHT_LOST
 from wizard.widgets.escape import QuickEscapeDriver
 from wizard.widgets.modal import Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
-from wizard.widgets.speaking import SpeakingApp
+from wizard.widgets.telling import TellingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
@@ -42,8 +43,6 @@ _STEP_PAGES = {
     "nodes": "NodesPage",
     "forwards": "ForwardsPage",
 }
-# A page that has a reactive of one of these names is kept up to date with ours.
-_TOLD = ("host", "facts", "status", "progress", "overview", "traffic", "happened", "hand_overs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Beginning:
     plan_in_force: str | None
 
 
-class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, SpeakingApp):
+class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, TellingApp):
     """The wizard. `plan_text` is a plan to begin with, `source` its name in messages; `refused` is why it is none.
 
     Without `services` it is for this machine, whose services are loaded once the first screen stands.
@@ -63,6 +62,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
 
     TITLE = "ciao-wizard"
     CSS_PATH = "app.tcss"
+    TOLD = ("host", "facts", "looked_at", "status", "progress", "overview", "traffic", "happened", "hand_overs")
     HORIZONTAL_BREAKPOINTS = HORIZONTAL_BREAKPOINTS
     VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -99,7 +99,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
     def get_default_screen(self) -> Screen[Any]:
         """The first screen is on the terminal before anything else is loaded or looked at."""
         self._page = page = screens.StartPage()
-        return self._kept_up_to_date(page)
+        return self.kept_up_to_date(page)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._look)
@@ -132,15 +132,16 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
             self._page.trouble = error
 
     def _begun(self, found: Beginning) -> None:
-        self.facts, self.status = found.facts, found.status
-        self.host = found.facts.host_name
+        self.facts, self.host = found.facts, found.facts.host_name
+        self.know_status(found.status)
         self._in_force = found.status.state in ("applied", "tripped") and found.plan_in_force is not None
         if self._original is None and self._in_force:
             self._original = found.plan_in_force
         from wizard.plan.draft import first_draft
 
-        self.begin_draft(first_draft(self._given, found.facts))
+        self.begin_draft(first_draft(self._given, found.facts), self._given, self._source)
         if found.status.state == "pending":
+            self.answer_for_draft()
             self._show(screens.ApplyPage(self.services.now))
             self.change(self.services.pending_run)
             return
@@ -149,10 +150,6 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
             return
         self._go("dashboard")
         self.offer_draft()
-
-    def applied_since(self, moment: datetime) -> bool:
-        since = self.status.since if self.status is not None else None
-        return since is not None and datetime.fromisoformat(since) > moment
 
     def draft_taken(self) -> None:
         self._go("interfaces")
@@ -166,17 +163,11 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         self.leave_setup()
         # Nor is a password asked, and a change begun, for a page that was left.
         self.drop("sudo")
-        self._page = self._kept_up_to_date(page)
+        self._page = self.kept_up_to_date(page)
         if len(self.screen_stack) > 1:
             self.switch_screen(page)
         else:
             self.push_screen(page)
-
-    def _kept_up_to_date(self, page: Page) -> Page:
-        for name in _TOLD:
-            if isinstance(getattr(type(page), name, None), Reactive):
-                page.data_bind(**{name: getattr(WizardApp, name)})
-        return page
 
     def _go(self, name: str, field: str = "") -> None:
         if name == "reset" and self.changing:
@@ -219,7 +210,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
                 return
             self._chosen = True
             if take_given:
-                self.begin_draft(Draft.from_plan(given))
+                self.begin_draft(Draft.from_plan(given), given, self._source)
                 self._go("interfaces")
             else:
                 self._begin_edit("edit", text)
@@ -255,7 +246,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         self._original = text
         from wizard.plan.draft import Draft
 
-        self.begin_draft(Draft.from_plan(plan))
+        self.begin_draft(Draft.from_plan(plan), plan, paths.PLAN_IN_FORCE)
         self._go("interfaces" if name == "edit" else "review")
 
     def on_page_edited(self, message: Page.Edited) -> None:
@@ -302,7 +293,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
             self._review()
 
     def _look_at_status(self) -> None:
-        self.ask("status", self.services.status, partial(setattr, self, "status"))
+        self.ask("status", self.services.status, self.know_status)
 
     # Changes
 
@@ -319,7 +310,8 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         # What was known of the machine is no longer true.
         self.forget_overview()
         self._look_at_status()
-        if self.adoption_ended() or self.progress.result != "kept" or isinstance(self._page, screens.ResetPage):
+        adopted = self.end_adoption()
+        if adopted or self.progress.result != "kept" or isinstance(self._page, screens.ResetPage):
             return
         self._in_force = True
         self.begun_with = self.draft
@@ -352,6 +344,8 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
         words = []
         if self.changing:
             words.append("The change goes on without the screen. 'ciao-wizard' shows it again.")
+        elif self.status is not None and self.status.state == "applied" and is_old(self.looked_at):
+            words.append("Leaving changed nothing on this machine. 'ciao-wizard status' says how the gateway is.")
         elif self.status is not None and self.status.state == "applied":
             words.append("The gateway goes on. 'ciao-wizard' shows it, 'ciao-wizard status' says how it is.")
         if self.kept:
@@ -366,6 +360,9 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, S
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for command in super().get_system_commands(screen):
+            if command.title == "Keys":
+                # F1 has them, and this one's panel takes a page's room.
+                continue
             if command.title == "Quit":
                 yield SystemCommand("Leave", "Leave the wizard; what was typed is kept", self.action_quit)
             else:
@@ -391,6 +388,7 @@ def run(plan_text: str | None, source: str) -> tuple[int, str]:
     """Show the wizard on this terminal; the exit status, and a last word. Raises PlanUnreadable for `plan_text`."""
     app = WizardApp(None, plan_text, source)
     app.run()
+    app.await_threads()
     if app.refused is not None:
         raise app.refused
     return app.return_code or 0, app.parting()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 
 from wizard import screens
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.progress import Progress
+from wizard.widgets.aging import is_old
 from wizard.widgets.modal import Question
 from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from wizard.services_watch import Watch
 
 MOST_EVENTS = 200
-# An overview that is older than this is shown no more: better to say for a moment that one looks.
-STALE_S = 6.0
 
 
 class GatewayPages(SpeakingApp):
     """`overview` is the last look at the gateway, `traffic` what goes over its NICs, `happened` is newest last."""
 
+    looked_at: var[float] = var(0.0)
+    """When `status` was looked at, and `overview` where there is one; of the monotonic clock."""
     status: reactive[Status | None] = reactive(None)
     overview: reactive[Overview | None] = reactive(None)
     traffic: reactive[Traffic | None] = reactive(None)
@@ -40,17 +42,22 @@ class GatewayPages(SpeakingApp):
     hand_overs: reactive[tuple[HandOver, ...] | None] = reactive(None)
 
     _looking: bool = False
-    _looked_at: float = 0.0
     _last: Overview | None = None
     _blind: str = ""
     _watch: Watch | None
     """The lease monitor, where one is open: what it knows already is shown here too."""
     _counting: bool = False
 
+    def __init__(self, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self._being_saved: set[str] = set()
+        """The paths that are being written to."""
+
     def gateway_page(self, name: str) -> Page | None:
         """A page of ours by its name, or None where it is none of ours."""
         if name == "dashboard":
-            if time.monotonic() - self._looked_at > STALE_S:
+            if is_old(self.looked_at):
+                # Better to say for a moment that one looks.
                 self.overview = None
             self.look_at_gateway()
             return screens.DashboardPage()
@@ -81,9 +88,17 @@ class GatewayPages(SpeakingApp):
         overview, events = found
         if events:
             self.happened = (*self.happened, *events)[-MOST_EVENTS:]
+        self.looked_at = time.monotonic()
         self.overview = self._last = overview
-        self._looked_at = time.monotonic()
         self.status = overview.status
+
+    def know_status(self, status: Status) -> None:
+        """The status alone was looked at; an overview that is old by now does not become new by that."""
+        if is_old(self.looked_at):
+            self.overview = None
+        if self.overview is None:
+            self.looked_at = time.monotonic()
+        self.status = status
 
     def _not_overlooked(self, error: WizardError) -> None:
         self._looking = False
@@ -111,6 +126,13 @@ class GatewayPages(SpeakingApp):
         """Traffic is a nicety: where it cannot be had, nothing stands there."""
         self._counting = False
 
+    def applied_since(self, moment: datetime) -> bool:
+        since = self.status.since if self.status is not None else None
+        try:
+            return since is not None and datetime.fromisoformat(since) > moment
+        except ValueError:
+            return False
+
     def forget_overview(self) -> None:
         """What was known of the gateway is no longer true; a look that is under way may be older than that."""
         self.overview = self.status = self._last = None
@@ -128,17 +150,34 @@ class GatewayPages(SpeakingApp):
 
     def save_file(self, path: str, text: str, over: bool = False) -> None:
         """Write a file, and say where it is; over one that is there already only once that was asked."""
+        if path in self._being_saved:
+            busy = f"{clean(path, 300)} is being written already."
+            self.complain(WizardError(busy, "Wait for its end, or choose another name."))
+            return
+        self._being_saved.add(path)
+        page = self._page
+        if page is not None:
+            # What the last save came to is not what this one does.
+            page.tell("")
         save = partial(self.services.save_plan, path, text, over)
-        self.ask("save", save, self._file_saved, partial(self._not_saved, path, text))
+        # A group of its own: the end of one must not hide the end of another.
+        self.ask(f"save {path}", save, partial(self._file_saved, path), partial(self._not_saved, page, path, text))
 
-    def _file_saved(self, path: str) -> None:
-        self.notify(f"Saved as {clean(path, 300)}.", markup=False)
+    def _file_saved(self, path: str, written: str) -> None:
+        self._being_saved.discard(path)
+        self.notify(f"Saved as {clean(written, 300)}.", markup=False)
 
-    def _not_saved(self, path: str, text: str, error: WizardError) -> None:
+    def _not_saved(self, page: Page | None, path: str, text: str, error: WizardError) -> None:
         from wizard.services_gateway import FileThere
 
+        self._being_saved.discard(path)
         if not isinstance(error, FileThere):
             self.complain(error)
+            return
+        if page is None or self.screen is not page:
+            # The person is elsewhere by now, and what is typed there must not answer a question.
+            there = f"Not saved: {clean(str(error.path), 300)} is there already."
+            self.complain(WizardError(there, "Save it again where you asked for it."))
             return
 
         def answered(over: bool | None) -> None:

@@ -14,18 +14,18 @@ from textual.timer import Timer
 
 from wizard import screens
 from wizard.plan.findings import WizardError
-from wizard.widgets.page import Page, plural
+from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.host.nic_watch import NicNews
-    from wizard.plan.draft import Draft
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
     from wizard.plan.welcome import Greeting
     from wizard.services import Services
     from wizard.services_setup import Pulse, WiresSaid
+    from wizard.widgets.drafting import LeftOver
 
 # Where we may not ask the wires the answer is there at once.
 SIGN_AFTER_S = 0.3
@@ -54,7 +54,7 @@ class SetupPages(SpeakingApp):
         self._nics_stop = threading.Event()
         self._nics_timer: Timer | None = None
         self._stirred: set[str] = set()
-        self._left_over: Draft | None = None
+        self._left: LeftOver | None = None
 
     if TYPE_CHECKING:
         # The app's own.
@@ -64,6 +64,7 @@ class SetupPages(SpeakingApp):
         def _show(self, page: Page) -> None: ...
         def _go(self, name: str, field: str = "") -> None: ...
         def _begin(self) -> None: ...
+        def know_status(self, status: Status) -> None: ...
 
     def leave_setup(self) -> None:
         """Nobody wants to know any more what the wires and the NICs say."""
@@ -97,11 +98,12 @@ class SetupPages(SpeakingApp):
         self.ask("begin", look, self._looked_around)
 
     def _looked_around(self, found: tuple[Facts, Status]) -> None:
-        self.facts, self.status = found
+        self.facts = found[0]
+        self.know_status(found[1])
         if isinstance(self._page, screens.StartPage):
             self.welcome()
 
-    def _greeting(self, facts: Facts, known: Status | None) -> tuple[Greeting, Draft | None]:
+    def _greeting(self, facts: Facts, known: Status | None) -> tuple[Greeting, LeftOver | None]:
         from wizard.plan import welcome
 
         # Not known where the gateway was looked at last, and could not be.
@@ -112,24 +114,26 @@ class SetupPages(SpeakingApp):
         plan, source = self._beginning(status)
         if plan is not None:
             found.append(welcome.begins_with(plan, source, self.draft != self.begun_with))
-        draft, said = self._unfinished()
-        if draft is not None:
-            found.append(welcome.Line("!", "Draft", said))
+        left = self.left_over()
+        if left is not None:
+            found.append(welcome.Line("!", "Draft", left.said))
         greeting = welcome.Greeting(
             welcome.about(facts, around.root),
             (*welcome.missing(tools, around.installer, around.root), *welcome.in_the_way(facts)),
             tuple(found),
             status.state,
-            said,
+            left.said if left is not None else "",
             tuple(nic for nic in facts.nics if nic.kind != "loopback"),
         )
-        return greeting, draft
+        return greeting, left
 
     def _beginning(self, status: Status) -> tuple[Plan | None, str]:
         """The plan that the pages begin with, and where it is from; None where they suggest."""
-        in_force = self.services.plan_in_force() if status.plan is not None else None
+        # What is in force is taken up where it can be edited, and nothing has been typed that would go on.
+        edits = status.state in ("applied", "tripped") and self.draft == self.begun_with
+        in_force = self.services.plan_in_force() if edits else None
         if status.plan is None or in_force is None:
-            return self._given, self._source
+            return self.begun_from
         from wizard.plan import planfile
 
         try:
@@ -138,21 +142,9 @@ class SetupPages(SpeakingApp):
             # Said where it is to be changed.
             return None, ""
 
-    def _unfinished(self) -> tuple[Draft | None, str]:
-        """What an earlier run has left, and what to say of it."""
-        from wizard.plan.draft import load
-
-        saved = self.services.read_draft(self._draft_name)
-        draft = load(saved[0]) if saved else None
-        if saved is None or draft is None or draft in (self.begun_with, self.draft):
-            return None, ""
-        when = saved[1].astimezone().strftime("%d %B, %H:%M")
-        nodes = plural(len(draft.nodes), "node")
-        return draft, f"what you typed until {when} is still here: {nodes}, subnet {draft.cidr[:40]}"
-
-    def _welcomed(self, found: tuple[Greeting, Draft | None]) -> None:
+    def _welcomed(self, found: tuple[Greeting, LeftOver | None]) -> None:
         if isinstance(self._page, screens.StartPage):
-            self._page.greeting, self._left_over = found
+            self._page.greeting, self._left = found
             self._page.trouble = None
 
     def _not_welcomed(self, error: WizardError) -> None:
@@ -163,7 +155,7 @@ class SetupPages(SpeakingApp):
         if message.way == "recover":
             self.when_privileged(self._recover)
             return
-        left, self._left_over = self._left_over, None
+        left, self._left = self._left, None
         taken = left is not None and message.way != "afresh"
         if left is not None:
             # Goes to Interfaces by itself where it is taken.

@@ -197,10 +197,10 @@ class WatchPages(SpeakingApp):
         self._adopting = False
         super()._could_not_start(error)
 
-    def adoption_ended(self) -> bool:
-        """Whether the change that has just ended was an adoption, of which the page tells itself."""
-        ended, self._adopting = self._adopting, False
-        return ended
+    def end_adoption(self) -> bool:
+        """No adoption is under way any more; whether one was, of whose end the page tells itself."""
+        was, self._adopting = self._adopting, False
+        return was
 
     def on_leases_page_release_asked(self, message: screens.LeasesPage.ReleaseAsked) -> None:
         row = message.row

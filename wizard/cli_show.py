@@ -197,7 +197,10 @@ def status(args: argparse.Namespace) -> int:
 
 
 def _local(since: str) -> str:
-    return datetime.fromisoformat(since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromisoformat(since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return clean(since)
 
 
 def leases(args: argparse.Namespace) -> int:

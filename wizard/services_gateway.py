@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wizard.host.files import write_atomic
 from wizard.plan.findings import WizardError
+from wizard.plan.text import clean
 from wizard.services_nodes import home_expanded
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from wizard.monitor.leases import Row
     from wizard.monitor.overview import Overview, RowsWatch
     from wizard.services import Run
+
+# File systems end at 255 bytes, and a file that is replaced has another name beside it for a moment.
+_LONGEST_NAME = 240
+# The kernel takes its last number for nobody's.
+_NO_ID = (1 << 32) - 1
+_LONGEST_ID = len(str(_NO_ID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +113,16 @@ class HostGateway:
         return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
     def save_plan(self: _Machine, path: str, plan_text: str, over: bool = False) -> str:
-        target = home_expanded(path).absolute()
+        target, content = _place(path), _encoded(path, plan_text)
         try:
             # What we wrote ourselves and nobody has changed since is ours to write again.
-            over = over or (target in self._saved and target.read_text(encoding="utf-8") == self._saved[target])
-            _write(target, plan_text, over)
+            _write(target, content, over or (target in self._saved and _holds(target, self._saved[target].encode())))
         except FileExistsError:
             if target.is_file() and not target.is_symlink():
                 raise FileThere(target) from None
             raise WizardError(f"{target} is there already, and is no plain file.", "Choose another name.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text any more"
-            raise WizardError(f"{target} cannot be written: {why}.", "Choose another place.") from error
+        except OSError as error:
+            raise WizardError(f"{target} cannot be written: {error.strerror}.", "Choose another place.") from error
         self._saved[target] = plan_text
         return str(target)
 
@@ -125,7 +130,42 @@ class HostGateway:
         return self.start_change("reset", "--only", part, "--yes")
 
 
-def _write(target: Path, text: str, over: bool) -> None:
+def _place(path: str) -> Path:
+    """Where a file of that name is. Raises WizardError where none can be."""
+    try:
+        if b"\0" in os.fsencode(path):
+            raise ValueError
+        target = home_expanded(path).absolute()
+    except ValueError:
+        raise WizardError(f"{clean(path)} cannot be written: that is no file name.", "Choose another name.") from None
+    except FileNotFoundError:
+        told = "The directory in which the wizard was started is gone."
+        raise WizardError(told, "Write the whole path, from / on.") from None
+    if len(os.fsencode(target.name)) > _LONGEST_NAME:
+        raise WizardError(f"The name {clean(target.name, 60)} is too long.", "Choose a shorter name.")
+    return target
+
+
+def _encoded(path: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        told = f"{clean(path)} cannot be written: character {error.start + 1} of the text is none."
+        raise WizardError(told, "Type anew what has a ? in the place of a letter.") from None
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    """Whether there is a plain file that says just this. Waits for nobody, whatever is there."""
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits for somebody to write to it.
+        handle = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            return stat.S_ISREG(os.fstat(handle).st_mode) and file.read(len(content) + 1) == content
+    except OSError:
+        return False
+
+
+def _write(target: Path, content: bytes, over: bool) -> None:
     """Raises FileExistsError unless `over`. What root makes for somebody who came by sudo is that person's."""
     there = target.lstat() if over and os.path.lexists(target) else None
     if there is not None:
@@ -133,11 +173,25 @@ def _write(target: Path, text: str, over: bool) -> None:
             # Over a link root would write wherever it leads.
             raise FileExistsError
         owner = (there.st_uid, there.st_gid) if os.geteuid() == 0 else None
-        write_atomic(str(target), text.encode(), stat.S_IMODE(there.st_mode), owner)
+        write_atomic(str(target), content, stat.S_IMODE(there.st_mode), owner)
         return
+    person = _sudo_person() if os.geteuid() == 0 else None
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_EXCL, 0o666)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        person = [os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID")]
-        if os.geteuid() == 0 and all(number.isdigit() for number in person):
-            os.fchown(handle, int(person[0]), int(person[1]))
-        file.write(text)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if person is not None:
+                os.fchown(handle, *person)
+            file.write(content)
+    except OSError:
+        # Half a file must not look like one.
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _sudo_person() -> tuple[int, int] | None:
+    """User and group of whoever came by sudo; None where it names nobody."""
+    found = [os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID")]
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_ID for number in found):
+        return None
+    user, group = (int(number) for number in found)
+    return (user, group) if max(user, group) < _NO_ID else None

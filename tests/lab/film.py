@@ -23,7 +23,8 @@ def film(directory: Path) -> None:
     with Terminal(keyboard.in_the_laboratory(), env=LISTENING) as terminal:
 
         def at(name: str) -> None:
-            terminal.settled()
+            # Between two looks of a page that looks four times a second.
+            terminal.settled(quiet=0.1)
             terminal.keep(directory / f"{name}.svg")
             terminal.linger(READING_S)
 

@@ -29,6 +29,8 @@ def sample() -> str:
 @pytest.fixture(autouse=True)
 def quiet_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
+    # A test is quicker than anybody can look.
+    monkeypatch.setattr("wizard.widgets.page.UNSEEN_S", 0)
     for kind in (Input, TextArea):
         # A blinking cursor makes two pictures of one screen.
         monkeypatch.setattr(kind, "cursor_blink", False)

@@ -176,3 +176,17 @@ async def test_a_draft_that_is_older_than_the_plan_in_force_says_so(
     async with start(services, plan=None) as driver:
         await driver.says("Go on where you left off?")
         assert ("Another plan was put in force since then" in driver.flat()) is says
+
+
+async def test_a_second_enter_on_the_welcome_swaps_no_nics(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wizard.widgets.page.UNSEEN_S", 3600)
+    async with start() as driver:
+        await driver.until(driver.welcomed, "the welcome")
+        before = driver.app.draft
+        await driver.press("enter", "enter")
+        await driver.page("Interfaces")
+        await driver.press("enter")
+        assert driver.app.draft == before
+        monkeypatch.setattr("wizard.widgets.page.UNSEEN_S", 0)
+        await driver.press("enter")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == (before.cluster, before.corporate)

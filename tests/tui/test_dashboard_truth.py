@@ -10,12 +10,12 @@ import pytest
 from tests.tui.driver import Start
 from tests.tui.fakes import FOUR_ROWS, FakeServices, row
 from tests.tui.test_dashboard import CHECKS, HEALTHY, TRIPPED, at_rest
-from wizard import app_gateway
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.plan.findings import WizardError
 from wizard.screens import dashboard
+from wizard.widgets import aging
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ async def test_what_was_seen_long_ago_is_not_shown_as_now(
         await at_rest(driver)
         await driver.press("x")
         await driver.page("Export")
-        monkeypatch.setattr(app_gateway, "STALE_S", 0.0)
+        monkeypatch.setattr(aging, "STALE_S", 0.0)
         held.clear()
         services.board = (*FOUR_ROWS[:3], replace(FOUR_ROWS[3], reachable=False))
         try:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.unit.tiny_disk import on_tiny_disk
 from wizard import services as module
+from wizard.cli import main
+from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
 from wizard.progress import Progress, follow
 from wizard.services import HostRun, HostServices, Run
@@ -236,3 +238,101 @@ def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> N
     assert module._wizard()[:3] == ["sudo", "-n", sys.executable]
     monkeypatch.setattr(module.os, "geteuid", lambda: 0)
     assert module._wizard() == [sys.executable, "-P", "-m", "wizard"]
+
+
+def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Path) -> None:
+    path, other = tmp_path / "ciao.toml", tmp_path / "other"
+    other.write_text("one\n")
+    changes: list[Callable[[], object]] = [lambda: os.mkfifo(path), lambda: path.symlink_to(other), path.mkdir]
+    for change in changes:
+        host.save_plan(str(path), "one\n")
+        path.unlink()
+        change()
+        # A pipe that nobody writes to must not be waited for.
+        with pytest.raises(WizardError, match="no plain file"):
+            host.save_plan(str(path), "two\n")
+        assert other.read_text() == "one\n"
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert host.save_plan(str(path), "three\n") == str(path)
+    path.unlink()
+    assert host.save_plan(str(path), "four\n") == str(path)
+    assert path.read_text() == "four\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a\0b", "x", "that is no file name"),
+        ("a\ud800b", "x", "that is no file name"),
+        ("~a\0b/c", "x", "that is no file name"),
+        ("plan", "x\ud800", "character 2 of the text is none"),
+        ("a" * 300, "x", "too long"),
+        # It would be written once, and never over: that takes a longer name for a moment.
+        ("a" * 250, "x", "too long"),
+        ("", "x", "no plain file"),
+    ],
+)
+@pytest.mark.parametrize("over", [False, True])
+def test_what_cannot_be_written_is_said_and_leaves_nothing(
+    host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str, over: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WizardError, match=said) as raised:
+        host.save_plan(name, text, over)
+    assert raised.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_is_saved_again(host: HostServices, tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 120)
+    for text in ("one", "two"):
+        host.save_plan(str(path), text)
+    assert path.read_text() == "two"
+
+
+def test_a_full_disk_is_left_without_half_a_file() -> None:
+    script = """
+from wizard.plan.findings import WizardError
+from wizard.services import HostServices
+fill()
+try:
+    HostServices().save_plan(f"{DISK}/new.ini", "new " * 3000)
+except WizardError as error:
+    say(error.message)
+say(sorted(os.listdir(DISK)))
+"""
+    assert on_tiny_disk(script).splitlines() == [
+        "/mnt/new.ini cannot be written: No space left on device.",
+        "['ballast']",
+    ]
+
+
+def test_a_file_in_a_directory_that_is_gone_is_refused(
+    host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(WizardError, match="is gone"):
+        host.save_plan("ciao.toml", "x")
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "99999999999999", str((1 << 32) - 1), "9" * 5000, "me", ""])
+def test_whoever_sudo_does_not_name_gets_the_file_of_the_caller(
+    host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    monkeypatch.setenv("SUDO_UID", number)
+    monkeypatch.setenv("SUDO_GID", "1")
+    path = tmp_path / "ciao.toml"
+    host.save_plan(str(path), "x")
+    assert (path.read_text(), path.stat().st_uid, path.stat().st_gid) == ("x", os.geteuid(), os.getegid())
+
+
+@pytest.mark.parametrize(("since", "said"), [("2026-03-02T13:40:00+00:00", "2026-03-02 "), ("once\x1b[2J", "once?[2J")])
+def test_since_when_a_plan_is_in_force_is_said_whatever_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], since: str, said: str
+) -> None:
+    told = Status("applied", True, "/etc/ciao-wizard/gateway.toml", since, (), ())
+    monkeypatch.setattr("wizard.deploy.status.read_status", lambda: told)
+    assert main(["status"]) == 0
+    assert f"since {said}" in capsys.readouterr().out

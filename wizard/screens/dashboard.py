@@ -10,10 +10,11 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.widget import Widget
 from textual.widgets import Button
 
+from wizard.widgets.aging import clock, is_old
 from wizard.widgets.gateway import checks_text, drift_text, events_text, strangers_text
 from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
 from wizard.widgets.topology import Topology
@@ -76,7 +77,8 @@ class DashboardPage(Page):
         "there. At the forwards ● and ○ tell whether somebody answers behind that port. Traffic is in and out as "
         "the NIC sees it, over the last two minutes at most, a bar a second.\n\n"
         "Below: each part of the gateway with ✓ or ✗, and what to do where something is wrong; what somebody "
-        "changed by hand since; strangers that asked for an address; what happened lately.\n\n"
+        "changed by hand since; strangers that asked for an address; what happened lately. Where a look does not "
+        "come back, what the last one saw stays, with its time.\n\n"
         "a applies the plan in force once more, after asking both wires anew. Only what differs is touched."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#status"
@@ -101,6 +103,9 @@ class DashboardPage(Page):
     class TrafficWanted(Message):
         """Count the bytes once more."""
 
+    looked_at: var[float] = var(0.0)
+    old: reactive[bool] = reactive(False)
+    """Whether the next look has been waited for so long that what the last one saw may no longer be so."""
     status: reactive[Status | None] = reactive(None)
     overview: reactive[Overview | None] = reactive(None)
     traffic: reactive[Traffic | None] = reactive(None)
@@ -120,10 +125,17 @@ class DashboardPage(Page):
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
-        self.set_interval(TRAFFIC_EVERY_S, self._count)
+        self.set_interval(TRAFFIC_EVERY_S, self._tick)
 
-    def _count(self) -> None:
+    def _tick(self) -> None:
+        self.old = is_old(self.looked_at)
         self.post_message(self.TrafficWanted())
+
+    def watch_looked_at(self) -> None:
+        self.old = is_old(self.looked_at)
+
+    def watch_old(self) -> None:
+        self.redraw()
 
     def watch_status(self) -> None:
         self.redraw()
@@ -135,13 +147,14 @@ class DashboardPage(Page):
         self.redraw()
 
     def watch_traffic(self) -> None:
-        if self._ready:
-            self._draw_picture()
+        self._draw_picture()
 
     def head_right(self) -> Text:
         status = self.status
         if status is None:
             return Text()
+        if self.old:
+            return Text(f"as of {clock(self.overview.at)}" if self.overview is not None else "")
         # Of one that is tripped the state says it, whatever a check has read a moment earlier.
         checks = status.checks if status.state in ("applied", "pending") else ()
         guard = next((check.detail for check in checks if check.name == "guard" and check.ok), "")
@@ -177,11 +190,15 @@ class DashboardPage(Page):
         self.call_after_refresh(self._draw_picture)
 
     def _said(self, seen: Overview) -> str:
+        if self.old:
+            return f"! As of {clock(seen.at)}; still looking. What is below may no longer be so."
         if seen.status.state != "applied":
             return _SAYS.get(seen.status.state, "")
         return "The gateway is in force." if seen.status.healthy else "The gateway is in force, and not all is well."
 
     def _draw_picture(self) -> None:
+        if not self.drawable:
+            return
         seen = self._seen
         picture = self.query_one(Topology)
         picture.display = seen is not None and seen.plan is not None and seen.status.state != "absent"

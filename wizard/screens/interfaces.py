@@ -370,10 +370,9 @@ class InterfacesPage(StepPage):
 
     def action_choose(self) -> None:
         """Turn the role of the NIC under the cursor on by one."""
-        facts = self.facts or Facts()
         current = self.query_one("#nics", KeyedTable).current
-        nic = facts.nic(current) if current else None
-        if nic is None:
+        nic = (self.facts or Facts()).nic(current) if current else None
+        if nic is None or self.unseen:
             return
         if not nic.usable_name:
             self.tell("Tools would take this name for code. Rename the NIC first.", "error", nic.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from wizard.monitor.index import ORDERS, Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
 from wizard.progress import Progress
+from wizard.widgets.aging import clock, is_old
 from wizard.widgets.big_table import BigTable
 from wizard.widgets.entry import Entry
 from wizard.widgets.events_box import EventsBox
@@ -84,11 +86,15 @@ class LeasesPage(Page):
         Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
     ]
 
-    board: reactive[Board | None] = reactive(None, always_update=True)
+    # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
+    board: reactive[Board | None] = reactive(None, always_update=True, repaint=False)
     health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
     progress: reactive[Progress] = reactive(Progress())
     blind: reactive[str] = reactive("")
     """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
+
+    old: reactive[bool] = reactive(False)
+    """Whether the next board has been waited for so long that this one may no longer be so."""
 
     held_back: reactive[str] = reactive("")
     """Why nobody gets an address at this moment, "" where everybody of the plan does."""
@@ -118,6 +124,7 @@ class LeasesPage(Page):
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
         self._as_of: datetime | None = None
+        self._told_at = 0.0
 
     def body(self) -> Iterable[Widget]:
         yield Working("Reading the leases…", id="working")
@@ -145,6 +152,11 @@ class LeasesPage(Page):
 
     def watch_board(self) -> None:
         self._as_of = self._now() if self.board is not None else None
+        self._told_at = time.monotonic()
+        self.old = False
+        self.redraw()
+
+    def watch_old(self) -> None:
         self.redraw()
 
     def watch_blind(self, before: str) -> None:
@@ -161,10 +173,12 @@ class LeasesPage(Page):
             return Text()
         counts = self.board.counts
         told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
-        told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
+        old = self._as_of if self.old or self.blind else None
+        if old is None:
+            told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
         if counts["alarm"]:
             told.append(plural(counts["alarm"], "alarm"))
-        return Text(" · ".join(told))
+        return Text((f"as of {clock(old)}: " if old is not None else "") + " · ".join(told))
 
     def draw(self) -> None:
         board = self.board
@@ -183,10 +197,12 @@ class LeasesPage(Page):
     def _question(self) -> str:
         board = self.board
         if self.blind:
-            at = f"As of {self._as_of.astimezone():%H:%M:%S}; cannot look since" if self._as_of else "Cannot look"
+            at = f"As of {clock(self._as_of)}; cannot look since" if self._as_of else "Cannot look"
             return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
         if board is None:
             return self.QUESTION
+        if self.old and self._as_of is not None:
+            return f"! As of {clock(self._as_of)}; still looking. What is below may no longer be so."
         if not board.applied:
             return "Nothing is applied here any more."
         if board.problem:
@@ -196,15 +212,14 @@ class LeasesPage(Page):
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
         ready = self.board is not None
-        self.query_one("#machine").border_subtitle = " · ".join(
-            ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
-        )
+        keys = ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
+        _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
             self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
         health = self.query_one(ForwardHealthPanel)
         health.health, health.most = self.health, 7 if tall and self.size.width >= WIDE else 6
         for name in ("happened", "health"):
-            self.query_one(f"#{name}").border_subtitle = "" if tall else f"e {_NEXT_PANEL[name]}"
+            _subtitle(self.query_one(f"#{name}"), "" if tall else f"e {_NEXT_PANEL[name]}")
         self._draw_row()
 
     def _draw_row(self) -> None:
@@ -217,9 +232,11 @@ class LeasesPage(Page):
         return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
 
     def _tick(self) -> None:
-        """Leases run out while nothing else changes."""
-        self.table.refresh()
-        self._draw_row()
+        """Leases run out while nothing else changes, and what nobody tells anew grows old."""
+        self.old = self.board is not None and is_old(self._told_at)
+        if self.drawable:
+            self.table.refresh()
+            self._draw_row()
 
     def on_big_table_moved(self, message: BigTable.Moved) -> None:
         message.stop()
@@ -335,6 +352,12 @@ class LeasesPage(Page):
         else:
             at = next((step.title for step in progress.steps if step.state == "running"), "")
             self.tell(f"{who.name} becomes a node… {at}")
+
+
+def _subtitle(panel: Widget, text: str) -> None:
+    """Each setting draws the panel anew, also with what it says already."""
+    if panel.border_subtitle != text:
+        panel.border_subtitle = text
 
 
 class FindLine(Widget):

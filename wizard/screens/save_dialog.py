@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -36,6 +37,7 @@ class SaveDialog(Dialog[str | None]):
         self.title = title
         self._file = file
         self._about = about
+        self._homes: dict[str, Path | WizardError] = {}
 
     def body(self) -> Iterable[Widget]:
         if self._about:
@@ -51,13 +53,35 @@ class SaveDialog(Dialog[str | None]):
         self._say_where(event.value)
 
     def _say_where(self, file: str) -> None:
+        self.query_one("#where", Words).update(plain(self._where(file.strip()), limit=400))
+
+    def _where(self, file: str) -> str:
+        home, _, rest = file.partition("/") if file.startswith("~") else ("", "", file)
+        if home and not rest:
+            return f"Which file in {home}?"
+        if not rest:
+            return "Which name?"
+        try:
+            place = (self._home(home) / rest.lstrip("/")) if home else Path(rest)
+            return f"This will be {place.absolute()}"
+        except WizardError as error:
+            return f"✗ {error.message} {error.remedy}"
+        except FileNotFoundError:
+            return "✗ The directory in which the wizard was started is gone. Write the whole path, from / on."
+
+    def _home(self, owner: str) -> Path:
+        """The home that "~" or "~user" stands for: looked up once, which may take a while. Raises WizardError."""
         from wizard.services_nodes import home_expanded
 
-        try:
-            said = f"This will be {home_expanded(file.strip()).absolute()}" if file.strip() else "Which name?"
-        except WizardError as error:
-            said = f"✗ {error.message} {error.remedy}"
-        self.query_one("#where", Words).update(plain(said, limit=400))
+        if owner not in self._homes:
+            try:
+                self._homes[owner] = home_expanded(owner)
+            except WizardError as error:
+                self._homes[owner] = error
+        found = self._homes[owner]
+        if isinstance(found, WizardError):
+            raise found
+        return found
 
     def action_save(self) -> None:
         self.dismiss(self.query_one(Entry).value.strip() or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -33,6 +34,8 @@ HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wi
 ROOMY = 32
 VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high"), (ROOMY, "-tall")]
 MOST_FINDINGS = 3
+# A key that comes sooner was meant for the page before.
+UNSEEN_S = 0.5
 # A draft of more nodes is judged off the keys' way, once nobody has typed for a moment.
 QUICK_NODES = 200
 JUDGE_AFTER_S = 0.15
@@ -115,6 +118,7 @@ class Page(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._ready = False
+        self._shown_at = 0.0
         self._line = Text()
 
     def compose(self) -> ComposeResult:
@@ -134,7 +138,13 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         self._ready = True
+        self._shown_at = monotonic()
         self.redraw()
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody can have looked at it yet: what chooses or changes something here was not meant for it."""
+        return monotonic() - self._shown_at < UNSEEN_S
 
     def on_resize(self) -> None:
         self.redraw()
