@@ -77,8 +77,9 @@ class ProveWires:
                 plans = [plan for plan in (self.job.plan, self.job.previous) if plan is not None]
                 ear = Ear(links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.job.plan))
                 stack.callback(ear.close)
-                here = self.job.previous is not None and self.job.previous.interfaces.cluster == self.cluster
-                ear.ask_for_nodes(self.job.plan.network.gateway.packed if here else NOBODY)
+                # The new address is on no NIC yet; the former one is, where it was for this NIC.
+                ours = [plan.network.gateway.packed for plan in plans[1:] if plan.interfaces.cluster == self.cluster]
+                ear.ask_for_nodes(ours[0] if ours else NOBODY)
             seen = proof.look(
                 self.corporate,
                 self.cluster,

@@ -1,0 +1,40 @@
+"""Before anything is changed: by which address the plan's nodes are asked whether they are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from netaddr import IPAddress
+
+from wizard.deploy import steps_trial
+from wizard.deploy.steps_trial import ProveWires
+from wizard.host.link import Link
+from wizard.host.presence import NOBODY
+from wizard.plan.model import Interfaces, Plan
+from wizard.plan.planfile import load
+
+PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+MOVED = replace(PLAN, network=replace(PLAN.network, gateway=IPAddress("192.168.0.201")))
+ELSEWHERE = replace(PLAN, interfaces=Interfaces(PLAN.interfaces.corporate, "eth7"))
+
+
+@pytest.mark.parametrize(
+    ("previous", "sender"),
+    [(None, NOBODY), (PLAN, PLAN.network.gateway.packed), (ELSEWHERE, NOBODY)],
+    ids=["the first", "another gateway's address", "another NIC"],
+)
+def test_only_an_address_that_is_on_the_nic_asks(
+    monkeypatch: pytest.MonkeyPatch, previous: Plan | None, sender: bytes
+) -> None:
+    asked: list[bytes] = []
+    ear = SimpleNamespace(ask_for_nodes=asked.append, close=lambda: None, hear=lambda: ("", ""), node_heard=False)
+    monkeypatch.setattr(steps_trial, "Ear", lambda *_: ear)
+    monkeypatch.setattr(steps_trial, "read_link", lambda nic: Link(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
+    monkeypatch.setattr(steps_trial.proof, "look", lambda *_, **__: "both wires")
+    job: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)
+    assert ProveWires(job)._look(fresh_link=False)[0] == "both wires"
+    assert asked == [sender]
