@@ -196,7 +196,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
             return
         if self.draft != self.begun_with:
             self._go_on_or_begin_anew(name, text)
-        elif name == "edit" and self._given is not None and not self._chosen:
+        elif name == "edit" and self._given is not None and text != self._original and not self._chosen:
             self._given_or_in_force(self._given, text)
         else:
             self._begin_edit(name, text)
@@ -217,10 +217,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
         told = f"{clean(self._source, 200)} was given at the start, and the plan in force here is another one."
         question = Question("Which plan?", told, "[ The given one ]", "[ The one in force ]", True, no_acts=True)
-        if text == self._original:
-            answered(False)
-        else:
-            self.push_screen(question, answered)
+        self.push_screen(question, answered)
 
     def _go_on_or_begin_anew(self, name: str, text: str) -> None:
         """What was typed and not applied is not dropped unasked."""
