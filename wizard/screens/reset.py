@@ -57,7 +57,6 @@ class ResetPage(Page):
     ResetPage #kinds { height: auto; margin: 0 1; }
     ResetPage #about { height: 1fr; border-top: solid $primary; padding: 0 1; margin-top: 1; }
     ResetPage #about Words { height: auto; }
-    ResetPage #forget { margin-bottom: 1; }
     """
 
     @dataclass

@@ -73,7 +73,6 @@ class StartPage(Page):
     DEFAULT_CSS = """
     StartPage #found { height: 1fr; padding: 0 1; }
     StartPage #found Words { height: auto; margin-bottom: 1; }
-    StartPage #found #picture { margin: 0; }
     """
 
     @dataclass
