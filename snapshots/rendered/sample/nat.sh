@@ -58,12 +58,20 @@ table inet ciao_gateway {
         meta skuid 60867 udp sport { 67, 547 } oifname != { "eth1", "lo" } counter name astray
         meta skuid 60867 udp sport { 67, 547 } oif != @armed counter name muted drop
         meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
-        # A refusal (DHCPNAK) is for the plan's own nodes: whoever else came with an address from elsewhere may
-        # be on a wire that is not ours. Bytes 248 to 250 of UDP: option 53, the message type; 36 to 41: the MAC.
-        # But for "address in use" (267 to 270: "in u"): machines that boot in a burst are offered one address,
-        # and those who come second have to hear of it, or they wait.
-        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 @th,2136,32 != 0x696e2075 @th,288,48 != { 0xb8aeed7b5150, 0xc03fd567a76f, 0xb8aeed7b7258, 0xc03fd567a1fb } counter name refused_nak drop
+        # Bytes 248 to 250 of UDP: option 53, the message type, 6 for a refusal (DHCPNAK).
+        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 jump refusals
         oifname "eth0" udp sport { 67, 547 } counter name muted drop
+    }
+
+    # A refusal is for the plan's own nodes (bytes 36 to 41 of UDP: the MAC): whoever else came with an address
+    # from elsewhere may be on a wire that is not ours. But for "address in use", which is option 56 behind the
+    # server's address: machines that boot in a burst are offered one address, and those who come second have to
+    # hear of it, or they wait. That is counted from behind the UDP header, as Linux up to 6.12 looks at nothing
+    # past byte 255 of what one counts from.
+    chain refusals {
+        @th,288,48 { 0xb8aeed7b5150, 0xc03fd567a76f, 0xb8aeed7b7258, 0xc03fd567a1fb } return
+        @ih,1992,128 0x380e6164647265737320696e20757365 return
+        counter name refused_nak drop
     }
 
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.

@@ -98,6 +98,14 @@ def test_only_the_script_can_be_run(name: str) -> None:
     assert {path for path, file in rendered(name).items() if file.mode & 0o111} == {paths.NAT_SCRIPT}
 
 
+def test_the_rules_look_no_farther_into_a_packet_than_old_kernels_do(name: str) -> None:
+    """Linux 6.1 and 6.12 refuse an offset above 255, and a raw match longer than 16 bytes is none for any nft."""
+    script = rendered(name)[paths.NAT_SCRIPT].text
+    matches = re.findall(r"@(?:ll|nh|th|ih),(\d+),(\d+)", script)
+    assert matches, "no raw match: this test is for nothing"
+    assert [match for match in matches if int(match[0]) // 8 > 255 or int(match[1]) > 128] == []
+
+
 def test_interfaces_file_comes_last(name: str) -> None:
     assert list(rendered(name))[-1] == paths.INTERFACES_FILE
 
