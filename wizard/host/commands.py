@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import threading
@@ -20,6 +21,23 @@ _listeners: list[Callable[[str], None]] = []
 _inherited: set[int] = set()
 
 
+_SAYS_NOTHING = re.compile(
+    r"[\s^~|]*$|(Try|See) [`'\"]|Error occurred at line|usage:|For more |ifup: failed to bring up "
+    r"|.*: line \d+ failed$",
+    re.IGNORECASE,
+)
+"""Rows that point, and lines that only say that there was an error or where to read on."""
+
+
+def reason_in(stderr: str) -> str:
+    """The line of a program's stderr that says what is wrong, "" where nothing was said: the first that begins with
+    "Error:", behind a place or not, else the last that says anything."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    telling = [line for line in lines if not _SAYS_NOTHING.match(line)] or lines
+    errors = [line for line in telling if re.search(r"(^|: )Error: ", line)]
+    return next(iter(errors), telling[-1]) if telling else ""
+
+
 class CommandFailed(WizardError):
     """A program was missing, ended badly, or took too long. `code` is None where it never ended by itself."""
 
@@ -27,7 +45,7 @@ class CommandFailed(WizardError):
         self.argv = tuple(argv)
         self.code = code
         self.stderr = stderr.strip()
-        said = self.stderr.splitlines()[-1] if self.stderr else why or f"exit status {code}"
+        said = reason_in(self.stderr) or why or f"exit status {code}"
         super().__init__(f"{shlex.join(argv)}: {said}", why)
 
 

@@ -95,7 +95,7 @@ def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> N
     name = clean(target.host, 80)
     # 255 is ssh's own; with any other status the words are those of a program there.
     said = error.stderr if error.code in (255, None) else ""
-    last = clean(error.stderr.splitlines()[-1], 200) if error.stderr else ""
+    last = clean(commands.reason_in(error.stderr), 200)
     login = f"ssh {target}"
     if commands.find("ssh") is None:
         raise SshFailed("no-ssh", "ssh is not installed here", "sudo apt install openssh-client") from None
