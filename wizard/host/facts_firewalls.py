@@ -13,7 +13,7 @@ from typing import Any
 from wizard.host import commands
 from wizard.host.facts_processes import Running
 
-OUR_TABLE = ("inet", "ciao_gateway")
+OUR_TABLE = "ciao_gateway"
 _FIREWALLS = ("docker", "ufw", "libvirt", "firewalld", "iptables", "nftables")
 _IPTABLES_TABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
 _CHAIN_OWNERS = (
@@ -117,7 +117,7 @@ def _in_save(tool: str) -> Iterator[Seen]:
 
 def _owners(seen: Iterable[Seen]) -> Iterator[str]:
     for one in seen:
-        if (one.family, one.table) == OUR_TABLE or _OUR_CHAIN.match(one.chain):
+        if one.table == OUR_TABLE or _OUR_CHAIN.match(one.chain):
             continue
         if owner := _TABLE_OWNERS.get(one.table):
             yield owner

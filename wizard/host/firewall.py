@@ -15,6 +15,7 @@ from wizard.host.files import read_text
 from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
+TABLES = (TABLE, ("arp", "ciao_gateway"))
 ARMED_SECONDS = 5
 """How long the kernel lets our DHCP answers pass after the guard last said so."""
 OUR_CHAINS = ("FORWARD", "INPUT", "OUTPUT")
@@ -31,18 +32,21 @@ def table_loaded() -> bool:
 
 def table_text() -> str | None:
     """What is loaded, without counters and without the armed set's elements; None where nothing is."""
+    listed = [_listed(table) for table in TABLES]
+    return _without_armed("".join(listed)) if listed[0] else None
+
+
+def _listed(table: tuple[str, str]) -> str:
     try:
-        listed = run("nft", "-s", "list", "table", *TABLE)
+        return run("nft", "-s", "list", "table", *table)
     except CommandFailed:
-        return None
-    return _without_armed(listed)
+        return ""
 
 
 def expected_table_text(path: str) -> str:
     """What the nat.sh at `path` loads, as the kernel says it back: loaded into an empty network namespace."""
-    listed = run(
-        "unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list table inet ciao_gateway', path
-    )
+    # Its tables are all there is; a script of an earlier version has one of them.
+    listed = run("unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list ruleset', path)
     return _without_armed(listed)
 
 
@@ -57,6 +61,8 @@ def changes(path: str) -> list[str]:
         return [f"the table {name} is not loaded"]
     found = []
     for line in difflib.ndiff(expected.splitlines(), loaded.splitlines()):
+        if line[2:].startswith("table "):
+            name = line[2:].removeprefix("table ").removesuffix(" {")
         if line[:2] in ("- ", "+ ") and line[2:].strip() not in ("", "}"):
             found.append(f"{'missing' if line[0] == '-' else 'added'} in {name}: {line[2:].strip()}")
     return found + troubles(path)
@@ -103,9 +109,10 @@ def remove_everything() -> list[str]:
             if works(program, "-w", "5", "-F", f"CIAO-{chain}"):
                 run(program, "-w", "5", "-X", f"CIAO-{chain}")
                 removed.append(f"the chain CIAO-{chain}")
-    if table_loaded():
-        run("nft", "delete", "table", *TABLE)
-        removed.append(f"the table {' '.join(TABLE)}")
+    for table in TABLES:
+        if works("nft", "list", "table", *table):
+            run("nft", "delete", "table", *table)
+            removed.append(f"the table {' '.join(table)}")
     return removed
 
 
@@ -156,7 +163,7 @@ def foreign_drops(nic: str) -> list[tuple[str, str, str]]:
         where = (str(chain["family"]), str(chain["table"]), str(chain["name"]))
         judges = chain.get("policy") == "drop" and chain.get("hook") in ("input", "forward")
         of_iptables = where[1] == "filter" and where[2].isupper()
-        if judges and where[0] in ("ip", "inet") and where[:2] != TABLE and not of_iptables:
+        if judges and where[0] in ("ip", "inet") and where[:2] not in TABLES and not of_iptables:
             with contextlib.suppress(CommandFailed):
                 if f'"{nic}"' not in run("nft", "list", "chain", *where):
                     found.append(where)

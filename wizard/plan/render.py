@@ -99,6 +99,8 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "cidr": str(net.cidr),
         "prefix": int(net.cidr.prefixlen),
         "netmask": str(net.cidr.netmask),
+        "network": str(net.cidr.network),
+        "broadcast": str(net.cidr[-1]),
         "gateway": str(net.gateway),
         "gateway_name": "" if "gateway" in taken_names else "gateway",
         "range_first": str(first),

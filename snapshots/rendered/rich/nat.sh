@@ -9,7 +9,7 @@
 #   nat.sh status  what is loaded; ends with 0 when all of it is
 #   nat.sh table   the nftables text, for reading or for 'nft -c -f -'
 #
-# Everything is in one nftables table of our own. Nobody else's rule is changed or removed. Where
+# Everything is in nftables tables of our own, one for IP and one for ARP. Nobody else's rule is changed or removed. Where
 # iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
 # one chain of ours goes first there, because an accept in our table cannot overrule their drop.
 set -eu
@@ -35,10 +35,13 @@ table inet ciao_gateway {
     counter muted { }
     counter astray { }
     counter refused_nak { }
+    counter refused_source { }
     counter refused_in { }
     counter refused_forward { }
 }
+table arp ciao_gateway { }
 flush table inet ciao_gateway
+flush table arp ciao_gateway
 flush map inet ciao_gateway forwards
 table inet ciao_gateway {
     map forwards {
@@ -75,6 +78,16 @@ table inet ciao_gateway {
         counter name refused_nak drop
     }
 
+    # On the cluster's NIC only the cluster speaks: an answer to another source would leave by another NIC. But
+    # for DHCP: who asks for an address has none yet, or one from elsewhere.
+    chain sources {
+        type filter hook prerouting priority raw; policy accept;
+        iifname != "enx00e04c680f12" accept
+        ip saddr { 127.0.0.0/8, 10.44.0.0, 10.44.3.254, 10.44.3.255, 224.0.0.0/3 } counter name refused_source drop
+        ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+        ip saddr != 10.44.0.0/22 counter name refused_source drop
+    }
+
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
@@ -93,11 +106,27 @@ table inet ciao_gateway {
         oifname "enx00e04c680f12" ip saddr 10.44.0.0/22 ct status dnat masquerade
     }
 
+    # Whatever kept a packet from being masqueraded: the office sees no address of the cluster.
+    chain traces {
+        type filter hook postrouting priority srcnat + 100; policy accept;
+        oifname "enp0s31f6" ip saddr 10.44.0.0/22 fib saddr . oif type != local counter name refused_forward drop
+    }
+
+    # No TCP segment larger than the way there and back has room for: who drops larger ones may say so to nobody.
+    chain clamp {
+        type filter hook forward priority mangle; policy accept;
+        iifname "enx00e04c680f12" tcp flags syn tcp option maxseg size set rt mtu
+        oifname "enx00e04c680f12" tcp flags syn tcp option maxseg size set rt mtu
+    }
+
     chain forward {
         type filter hook forward priority filter; policy accept;
         # Not ours: no judgement.
         iifname != "enx00e04c680f12" oifname != "enx00e04c680f12" accept
         meta nfproto ipv6 counter name refused_forward drop
+        # DHCP ends at its wire, and so does what is for everybody there.
+        udp dport { 67, 68, 546, 547 } counter name refused_forward drop
+        ip daddr { 224.0.0.0/4, 255.255.255.255 } counter name refused_forward drop
         ct state established,related accept
         ct state invalid counter name refused_forward drop
         iifname "enx00e04c680f12" oifname "enx00e04c680f12" accept
@@ -108,8 +137,9 @@ table inet ciao_gateway {
 
     chain input {
         type filter hook input priority filter; policy accept;
-        # The gateway's cluster address is for the cluster.
-        iifname "enp0s31f6" ip daddr 10.44.0.0/22 counter name refused_in drop
+        # The gateway's cluster address is for the cluster. Should that NIC come to have it too, it is this machine's
+        # own there.
+        iifname "enp0s31f6" ip daddr { 10.44.3.254, 10.44.3.255 } fib daddr . iif type != { local, broadcast } counter name refused_in drop
         iifname != "enx00e04c680f12" accept
         meta nfproto ipv6 counter name refused_in drop
         ct state established,related accept
@@ -117,6 +147,18 @@ table inet ciao_gateway {
         tcp dport { 22, 53 } accept
         icmp type echo-request accept
         counter name refused_in drop
+    }
+}
+
+# Linux answers for any address it has on whatever NIC it is asked, and asks in its name: not for the cluster's.
+table arp ciao_gateway {
+    chain input {
+        type filter hook input priority filter; policy accept;
+        iifname != "enx00e04c680f12" arp daddr ip 10.44.3.254 drop
+    }
+    chain output {
+        type filter hook output priority filter; policy accept;
+        oifname != "enx00e04c680f12" arp saddr ip 10.44.3.254 drop
     }
 }
 TABLE
@@ -272,9 +314,11 @@ down)
     alone 30
     forwarding_down
     neighbours_down
-    if nft list table inet ciao_gateway >/dev/null 2>&1; then
-        nft delete table inet ciao_gateway
-    fi
+    for family in inet arp; do
+        if nft list table "$family" ciao_gateway >/dev/null 2>&1; then
+            nft delete table "$family" ciao_gateway
+        fi
+    done
     ;;
 leave)
     # What bears the names of these NICs beside the table, for another version of this script to take its place.
@@ -285,12 +329,15 @@ leave)
 status)
     [ ! -d "$RUN" ] || alone 5
     missing=0
-    if nft list table inet ciao_gateway 2>/dev/null | grep -q 'chain guard'; then
-        echo 'table     inet ciao_gateway: loaded'
-    else
-        echo 'table     inet ciao_gateway: not loaded'
-        missing=1
-    fi
+    for table in 'inet ciao_gateway:chain guard' 'arp ciao_gateway:chain input'; do
+        # shellcheck disable=SC2086 # a family and a name
+        if nft list table ${table%%:*} 2>/dev/null | grep -q "${table#*:}"; then
+            echo "table     ${table%%:*}: loaded"
+        else
+            echo "table     ${table%%:*}: not loaded"
+            missing=1
+        fi
+    done
     neighbours_status
     for nic in "$CORPORATE" "$CLUSTER"; do
         if [ "$(cat "/proc/sys/net/ipv4/conf/$nic/forwarding" 2>/dev/null)" = 1 ]; then
