@@ -54,8 +54,8 @@ def add(machine: Machine) -> None:
     switch = _switch(machine.switch)
     private.netns_etc(machine.name)
     ip("netns", "add", machine.name)
-    nic = ("link", "add", "eth0", "netns", machine.name, "address", machine.mac)
-    ip(*nic, *_peer(machine.name, switch))
+    # From within its namespace: up to 6.12 the kernel looks the name up where it is asked, and the laptop has an eth0.
+    ip("link", "add", "eth0", "address", machine.mac, *_peer(machine.name, switch), netns=machine.name)
     ip_batch(
         [
             "link set lo up",
@@ -152,7 +152,7 @@ def join() -> None:
     one, other = SWITCHES.values()
     if f" {PATCH}@" in ip("-o", "link", "show", "type", "veth", netns=one.netns):
         raise LabFailed("the switches are joined already", "take that cable away with: machine part")
-    ip("link", "add", PATCH, "netns", one.netns, *_peer(PATCH, other))
+    ip("link", "add", PATCH, *_peer(PATCH, other), netns=one.netns)
     _connect(PATCH, one)
     _connect(PATCH, other)
 
