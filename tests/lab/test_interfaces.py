@@ -6,9 +6,11 @@ import pytest
 
 from tests.lab.striking import APPLY
 from tests.lab.support import (
+    EXAMPLE,
     apply,
     await_nodes,
     ciao,
+    ciao_json,
     differences,
     reset,
     whole,
@@ -92,10 +94,66 @@ def test_a_stanza_that_another_inherits_from_is_refused_before_anything_happens(
     before = whole(lab)
     ended = ciao(lab, *APPLY)
     assert ended.returncode != 0
-    assert "vlan3 inherits from it" in ended.stdout + ended.stderr
+    assert "has vlan3 inherit from the stanza of eth1" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert differences(before, whole(lab)) == []
     assert lab.run(["cat", "/etc/network/interfaces"]).stdout == text
+
+
+DROP_INS = {
+    "50-cloud-init": "auto lo\niface lo inet loopback\n\nauto eth1\niface eth1 inet dhcp\n",
+    "office": "allow-hotplug eth1\niface eth1 inet static\n    address 10.9.8.7/24\n    gateway 10.9.8.1",
+    "lan": "auto eth1=lan eth9=lan\niface lan inet static\n    address 10.9.9.9/24\n    gateway 10.9.9.1\n",
+}
+
+
+def test_drop_ins_that_configure_the_nic_are_told_put_out_of_force_and_given_back(lab: Laboratory) -> None:
+    """None of them gives it a second address or a default route at the next boot."""
+    lab.run(["sh", "-c", "cat >/etc/network/interfaces"], input=SOURCE + LOOPBACK + CORPORATE)
+    for name, text in DROP_INS.items():
+        lab.run(["sh", "-ec", f"cat >/etc/network/interfaces.d/{name}"], input=text)
+    before = whole(lab)
+    found = {f["code"]: f["message"] for f in ciao_json(lab, "check", "-c", str(EXAMPLE))}
+    for place in ("50-cloud-init:4", "50-cloud-init:5", "office:1", "office:2", "lan:1 raises it as lan"):
+        assert f"interfaces.d/{place}" in found["nic-configured-elsewhere"]
+    assert "+# ciao-wizard: iface eth1 inet dhcp" in ciao(lab, "diff", "-c", str(EXAMPLE)).stdout
+    apply(lab)
+    assert asked_of_ifupdown(lab) == {"address": "192.168.0.200", "netmask": "255.255.255.0"}
+    assert lab.run(["cat", "/etc/network/interfaces.d/lan"]).stdout.splitlines()[1] == "auto eth9=lan"
+    # What the next boot runs, and udev for each NIC that is there.
+    lab.run(["sh", "-c", "ifdown --force eth1; ifup --ignore-errors -a; ifup --allow=hotplug eth1"], check=False)
+    assert lab.addresses(nic="eth1") == ["192.168.0.200"]
+    assert "eth1" not in lab.run(["ip", "route", "show", "default"]).stdout
+    assert ciao_json(lab, "status")["drift"] == []
+    lab.run(["sh", "-ec", "echo 'auto eth1' >>/etc/network/interfaces.d/50-cloud-init"])
+    assert any("50-cloud-init was changed: it gets in the way" in line for line in ciao_json(lab, "status")["drift"])
+    lab.run(["sed", "-i", "$ d", "/etc/network/interfaces.d/50-cloud-init"])
+    reset(lab)
+    for name, text in DROP_INS.items():
+        assert lab.run(["cat", f"/etc/network/interfaces.d/{name}"]).stdout == text
+    # Its time has changed with what was added and taken away; and ifupdown has raised more than before.
+    changed = [line for line in differences(before, whole(lab)) if line.startswith("/files//etc")]
+    assert [line for line in changed if "50-cloud-init" not in line] == []
+
+
+def test_what_would_take_the_nic_from_elsewhere_is_refused_before_anything_happens(lab: Laboratory) -> None:
+    bridge = "auto br0\niface br0 inet manual\n    bridge_ports eth1\n"
+    lab.run(["sh", "-ec", "cat >>/etc/network/interfaces.d/br0"], input=bridge)
+    before = whole(lab)
+    ended = ciao(lab, *APPLY)
+    assert ended.returncode == 1
+    assert "/etc/network/interfaces.d/br0:3 makes it a part of br0" in ended.stdout + ended.stderr
+    assert differences(before, whole(lab)) == []
+    # What the remedy says works, and so does a directory in the place of a link that leads nowhere.
+    lab.run(["sh", "-ec", "cd /etc/network; rm -r interfaces.d; ln -s nowhere interfaces.d"])
+    before = whole(lab)
+    assert ciao_json(lab, "check", "-c", str(EXAMPLE))[0]["code"] == "path-blocked"
+    ended = ciao(lab, *APPLY)
+    assert ended.returncode == 1
+    assert "is a link to nowhere, where no directory is" in ended.stdout + ended.stderr
+    assert differences(before, whole(lab)) == []
+    lab.run(["sh", "-ec", "cd /etc/network; rm interfaces.d; mkdir interfaces.d"])
+    apply(lab)
 
 
 def test_bytes_that_are_no_text_and_lines_of_others_stay(lab: Laboratory) -> None:

@@ -52,9 +52,9 @@ def _cluster_mac(name: str, facts: Facts) -> str:
 def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:
     """Every file that the plan stands for, against what is there now."""
     found = [_change(f.path, read_text(f.path), f.text) for f in files_of(plan, plan_text)]
-    main, edited = network.main_file_wanted(plan.interfaces.cluster)
-    if edited != main:
-        found.append(_change(paths.INTERFACES_MAIN, _shown(main) or None, _shown(edited)))
+    for text in network.interfaces_wanted(plan.interfaces.cluster):
+        if text.wanted != text.now:
+            found.append(_change(text.path, _shown(text.now) or None, _shown(text.wanted)))
     return tuple(found)
 
 

@@ -106,8 +106,8 @@ def _file(step: KeepFile) -> list[str]:
     return [f"writes {step.file.path}"]
 
 
-def _main_file(_step: MainFile) -> list[str]:
-    return [f"changes {paths.INTERFACES_MAIN}, as shown among the files"]
+def _main_file(step: MainFile) -> list[str]:
+    return [f"changes {step.text.path}, as shown among the files"]
 
 
 def _service(step: Service) -> list[str]:

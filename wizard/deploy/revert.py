@@ -164,11 +164,11 @@ class Reverter:
                 found.append(path)
         if "gateway" not in known:
             _give_back_leases()
-        main = network.read_main_file() or ""
-        restored = network.main_file_restored(main)
-        if restored != main and f"file:{paths.INTERFACES_MAIN}" not in known:
-            network.write_main_file(restored)
-            found.append(f"our changes of {paths.INTERFACES_MAIN}")
+        for file in network.interfaces_texts(""):
+            restored = network.main_file_restored(file.now)
+            if restored != file.now and f"file:{file.path}" not in known:
+                network.write_main_file(restored, file.real)
+                found.append(f"our changes of {file.path}")
         return found
 
     def _take_down_what_runs(self) -> list[str]:

@@ -133,9 +133,9 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
         elif now != file.text:
             unapplied = " and not applied since" if file.path == paths.PLAN_IN_FORCE else ""
             found.append(f"{file.path} was changed{unapplied}")
-    main = read_text(paths.INTERFACES_MAIN) or ""
-    if network.main_file_for(main, plan.interfaces.cluster) != main:
-        found.append(f"{paths.INTERFACES_MAIN} was changed: it gets in the way of {paths.INTERFACES_FILE}")
+    for other in network.interfaces_texts(plan.interfaces.cluster):
+        if other.now != other.wanted:
+            found.append(f"{other.path} was changed: it gets in the way of {paths.INTERFACES_FILE}")
     if os.geteuid() == 0:
         reading = read_journal(Journal())
         known = {line.split()[0] for line in found}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from wizard.deploy.job import Job, Record, Step
 from wizard.deploy.journal import Journal
-from wizard.deploy.steps_keep import KeepFile, MainFile, Service, undo_file, undo_service
+from wizard.deploy.steps_keep import KeepFile, Service, main_files, undo_file, undo_service
 from wizard.deploy.steps_trial import (
     ClusterAddress,
     Gateway,
@@ -53,10 +53,10 @@ def trial(job: Job) -> list[Step]:
 def persist(job: Job) -> list[Step]:
     """The steps that make it last, once it was kept; the interfaces file last."""
     files = [KeepFile(job, f) for f in job.files if f.path != paths.INTERFACES_FILE]
-    main = MainFile(job)
+    others = main_files(job)
     service = [Service(job)] if systemd.running() else []
     last = KeepFile(job, job.file(paths.INTERFACES_FILE))
-    return [*files, *service, *([main] if main.needed() else []), last]
+    return [*files, *service, *others, last]
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:

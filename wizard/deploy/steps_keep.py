@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from wizard.deploy import gateway
@@ -50,9 +52,10 @@ def undo_file(image: Record, journal: Journal) -> str:
 def _undo_main_file(image: Record, journal: Journal) -> str:
     """That one is everybody's: what others have done in it, and with it, since then stays."""
     path = str(image["path"])
-    if network.main_file() != path:
+    named = os.path.realpath(str(image.get("named") or paths.INTERFACES_MAIN))
+    if named != path:
         # Somebody has put another file there since, perhaps a copy with our changes in it.
-        _strip(network.main_file())
+        _strip(named)
     if Path(path).is_file():
         restored = network.main_file_restored(network.read_main_file(path) or "")
         before = journal.images.content(image) if image["kind"] == "file" else b""
@@ -71,33 +74,37 @@ def _strip(path: str) -> None:
 
 
 class MainFile:
-    """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d."""
+    """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d; or another
+    file that ifupdown reads, where that configures the cluster NIC."""
 
-    name = f"file:{paths.INTERFACES_MAIN}"
-    title = "interfaces"
-
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, text: network.InterfacesText) -> None:
         self.job = job
-        # Refused here, before anything is begun.
-        self.now, self.wanted = self._texts()
-
-    def _texts(self) -> tuple[str, str]:
-        """As it is, and as it should be. Raises WizardError."""
-        return network.main_file_wanted(self.job.plan.interfaces.cluster)
+        self.text = text
+        self.name = f"file:{text.path}"
+        self.title = Path(text.path).name
 
     def needed(self) -> bool:
-        if (network.read_main_file() or "") != self.now:
-            self.now, self.wanted = self._texts()
-        return self.now != self.wanted
+        if (network.read_main_file(self.text.real) or "") != self.text.now:
+            texts = network.interfaces_wanted(self.job.plan.interfaces.cluster)
+            # One that has gone meanwhile is in nobody's way.
+            gone = replace(self.text, now="", wanted="")
+            self.text = next((text for text in texts if text.path == self.text.path), gone)
+        return self.text.now != self.text.wanted
 
     def capture(self) -> Record:
-        return self.job.journal.images.capture(network.main_file()) | {"main": True}
+        return self.job.journal.images.capture(self.text.real) | {"main": True, "named": self.text.path}
 
     def do(self) -> str:
         # Looked at again: somebody may have changed it since.
-        self.needed()
-        network.write_main_file(self.wanted)
+        if self.needed():
+            network.write_main_file(self.text.wanted, self.text.real)
         return "written"
+
+
+def main_files(job: Job) -> list[MainFile]:
+    """A step for each file of ifupdown's that has to change. Raises WizardError, before anything is begun."""
+    texts = network.interfaces_wanted(job.plan.interfaces.cluster)
+    return [MainFile(job, text) for text in texts if text.now != text.wanted]
 
 
 class Service:

@@ -25,6 +25,9 @@ from wizard.host.facts_processes import (
 )
 from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.facts_sockets import read_listeners
+from wizard.host.files import blocked
+from wizard.host.interfaces_tree import read_lines, unreadable
+from wizard.plan import paths
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 
@@ -61,6 +64,9 @@ def read_facts(
         system=_system(root),
         applied_cluster=applied_cluster,
         our_pids=our_pids,
+        interfaces=read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE, root),
+        interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
+        blocked=tuple((path, why) for path in paths.WRITTEN if (why := blocked(path))),
     )
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
 
 from wizard.plan import paths
+from wizard.plan.ifupdown import begins_stanza, is_of, is_own_stanza
 
 SOURCE_LINE = f"source {paths.INTERFACES_FILE}"
 """Our file alone: whatever else lies in that directory was not read before, and is not to be read because of us."""
 _MARK = "# ciao-wizard: "
 _ADDED = "# added by ciao-wizard"
 _ADDED_AT_END = "# added by ciao-wizard, and the end of the line before"
-_KEYWORDS = ("iface", "mapping", "auto", "no-auto-down", "no-scripts", "source", "source-directory", "rename")
 # What C calls white space: str.split() knows more.
 _SPACE = re.compile(r"[ \t\r\n\v\f]+")
 
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def begins_stanza(self) -> bool:
-        return bool(self.words) and (self.words[0] in _KEYWORDS or self.words[0].startswith("allow-"))
+        return begins_stanza(self.words)
 
     @property
     def raises(self) -> bool:
@@ -78,25 +78,35 @@ def _words(text: str) -> tuple[str, ...]:
 def edited(text: str, nic: str) -> str:
     """The text with a `source` line for our file, and with no stanza of its own for the cluster NIC (those are
     commented out, line by line). The same text where there is nothing to do."""
+    result = without_nic(text, nic)
+    return result if reads_ours(result) else _with_source(result)
+
+
+def without_nic(text: str, nic: str) -> str:
+    """The text with whatever speaks of the NIC alone commented out, line by line."""
     found: list[str] = []
     inside = False
     for line in lines_of(text):
         if line.begins_stanza:
-            inside = line.words[0] in ("iface", "mapping") and line.words[1:2] == (nic,)
-        if line.raises and nic in line.words[1:]:
+            inside = is_own_stanza(line.words, nic)
+        if line.raises and any(is_of(word, nic) for word in line.words[1:]):
             found += _without(line, nic)
         elif inside and line.words:
             found += [_MARK + part for part in line.parts]
         else:
             found += line.parts
-    result = "".join(found)
-    return result if reads_ours(result) else _with_source(result)
+    return "".join(found)
+
+
+def without_nic_anew(text: str, nic: str) -> str:
+    """The same of a text that we may have changed before, for whatever NIC."""
+    return without_nic(restored(text), nic)
 
 
 def _without(line: Line, nic: str) -> list[str]:
     """An `auto` line commented out, and where it names others the same for those."""
     marked = [_MARK + part for part in line.parts]
-    others = [word for word in line.words if word != nic]
+    others = [word for word in line.words if not is_of(word, nic)]
     if len(others) == 1:
         return marked
     content, end = _split_end(marked[-1])
@@ -163,43 +173,48 @@ def _unmarked(text: str) -> str:
 def _stands_for(part: str, line: Line) -> bool:
     """Whether this is what we wrote below an `auto` line that we commented out."""
     words = _words(part)
-    return line.raises and any(
-        words == tuple(w for w in line.words if w != nic) for nic in line.words[1:] if nic not in words
-    )
+    names = {re.split("[=:]", word)[0] for word in line.words[1:] if word not in words}
+    return line.raises and any(words == tuple(w for w in line.words if not is_of(w, nic)) for nic in names)
 
 
-def reads_ours(text: str) -> bool:
-    """Whether an interfaces file at its place reads our file, by `source` or `source-directory`."""
+def reads_ours(text: str, path: str = "") -> bool:
+    """Whether an interfaces file at `path` (default: at its place) reads our file itself."""
+    return any(line_reads_ours(line, path) for line in lines_of(text))
+
+
+def line_reads_ours(line: Line, path: str = "") -> bool:
+    """Whether this line does, by `source` or `source-directory`."""
+    return bool(ours_as_named(line, path))
+
+
+def ours_as_named(line: Line, path: str = "") -> list[str]:
+    """The paths by which this line of the file at `path` reads our file."""
     # A directory is read but for names with other signs than letters, digits, "_" and "-": ours has none.
-    reading = {"source": paths.INTERFACES_FILE, "source-directory": posixpath.dirname(paths.INTERFACES_FILE)}
-    sources = [line for line in lines_of(text) if line.words and line.words[0] in reading]
-    return any(_matches(pattern, reading[line.words[0]]) for line in sources for pattern in _patterns(line))
+    directory, name = posixpath.split(paths.INTERFACES_FILE)
+    wanted = {"source": paths.INTERFACES_FILE, "source-directory": directory}.get(line.words[0] if line.words else "")
+    if wanted is None:
+        return []
+    patterns = [p for p in _patterns(line, path) if _matches(posixpath.normpath(p), wanted)]
+    parents = [p if wanted == directory else posixpath.dirname(p) for p in patterns]
+    # Of a pattern for directories only this much is known.
+    return [f"{directory if re.search('[*?[]', parent) else parent}/{name}" for parent in parents]
 
 
-def _patterns(line: Line) -> list[str]:
+def _patterns(line: Line, path: str) -> list[str]:
     """What a `source` line names, as full paths. ifupdown puts its directory before the first word alone."""
     words = " ".join(line.words[1:])
     try:
         named = shlex.split(words)
     except ValueError:
         return []
-    named[:1] = [posixpath.join(posixpath.dirname(paths.INTERFACES_MAIN), n) for n in named[:1]]
-    return [posixpath.normpath(n) for n in named if n.startswith("/")]
+    named[:1] = [posixpath.join(posixpath.dirname(path or paths.INTERFACES_MAIN), n) for n in named[:1]]
+    return [n for n in named if n.startswith("/")]
 
 
 def _matches(pattern: str, path: str) -> bool:
     """As the shell does it: no sign stands for a slash."""
     wanted, given = pattern.replace("[^", "[!").split("/"), path.split("/")
     return len(wanted) == len(given) and all(fnmatchcase(g, w) for g, w in zip(given, wanted, strict=True))
-
-
-def heirs(text: str, nic: str) -> list[str]:
-    """The interfaces that inherit from a stanza of this NIC in the text, and would be left with nothing."""
-    stanzas = [line.words for line in lines_of(text) if line.words[:1] == ("iface",)]
-    if not any(words[1:2] == (nic,) for words in stanzas):
-        return []
-    others = [words for words in stanzas if words[1:2] != (nic,)]
-    return [words[1] for words in others if ("inherits", nic) in pairwise(words)]
 
 
 def ifaces(text: str) -> list[str]:
@@ -213,14 +228,12 @@ def classes(text: str) -> list[str]:
     return sorted({*found, "auto", "hotplug"})
 
 
-def from_anywhere(text: str) -> str:
-    """The text with its `source` lines so that they mean the same in a file that lies elsewhere."""
+def with_sources(text: str, files: Mapping[int, Sequence[str]]) -> str:
+    """The text with each `source` line (by its place among the lines) reading the given files, and no others."""
     found: list[str] = []
-    base = posixpath.dirname(paths.INTERFACES_MAIN)
-    for line in lines_of(text):
-        if line.words[:1] in (("source",), ("source-directory",)) and line.words[1:]:
-            first = line.words[1] if line.words[1][0] in "/~$" else f"{base}/{line.words[1]}"
-            found.append(" ".join([line.words[0], first, *line.words[2:]]) + "\n" * len(line.parts))
+    for place, line in enumerate(lines_of(text)):
+        if place in files:
+            found.append(" ".join(["source", *(files[place] or ["/dev/null"])]) + "\n" * len(line.parts))
         else:
             found += line.parts
     return "".join(found)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from netaddr import IPNetwork
 
+from wizard.plan.ifupdown import InterfacesLine
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -107,6 +109,12 @@ class Facts:
     """Name of the cluster NIC of an applied plan: its address, routes and listeners are ours, not in the way."""
     our_pids: frozenset[int] = frozenset()
     """Processes of an applied gateway (dnsmasq and its guard)."""
+    interfaces: tuple[InterfacesLine, ...] = ()
+    """What ifupdown reads, but for our own file."""
+    interfaces_closed: tuple[str, ...] = ()
+    """Files that ifupdown reads and we may not."""
+    blocked: tuple[tuple[str, str], ...] = ()
+    """Where an apply writes a file, but none can be put: the path, and why."""
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)

@@ -17,6 +17,9 @@ SERVICE_FILE = f"/etc/systemd/system/{SERVICE_NAME}"
 SERVICE_WANTED = f"/etc/systemd/system/multi-user.target.wants/{SERVICE_NAME}"
 LEASES = "/var/lib/misc/tenant_dns.leases"
 
+WRITTEN = (PLAN_IN_FORCE, DNSMASQ_CONF, DNSMASQ_HOSTS, NAT_SCRIPT, IDENTITY, INTERFACES_FILE, LEASES)
+"""What an apply writes beside its journal and what runs."""
+
 LIVE = f"{RUN}/live"
 """What runs now. A trial runs from here alone; what is kept is also written under ETC, the same but for this path."""
 LIVE_PLAN = f"{LIVE}/gateway.toml"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from netaddr import AddrFormatError, IPAddress
 
+from wizard.plan import rules_interfaces
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Listener
@@ -32,6 +33,8 @@ _SERVICES = {53: "DNS", 67: "DHCP"}
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _tools(facts)
     yield from _manager(facts)
+    yield from rules_interfaces.against_machine(plan, facts)
+    yield from _blocked(facts)
     yield from _rivals(plan, facts)
     yield from _ports(plan, facts)
     yield from _firewalld(plan, facts)
@@ -45,6 +48,16 @@ def _tools(facts: Facts) -> Iterator[Finding]:
             "machine",
             f"Programs that an apply needs are not installed: {', '.join(facts.missing_tools)}.",
             f"Run `sudo apt install {' '.join(packages)}`.",
+        )
+
+
+def _blocked(facts: Facts) -> Iterator[Finding]:
+    for path, why in facts.blocked:
+        yield error(
+            "path-blocked",
+            "machine",
+            f"An apply writes {path}, and nothing can be put there: {why}.",
+            "Move away what is in the way, or make it a directory.",
         )
 
 

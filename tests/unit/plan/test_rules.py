@@ -27,6 +27,7 @@ from plan_changes import (
 )
 
 from wizard.plan.findings import Severity
+from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import Answer, Plan, Protocol, Role
 from wizard.plan.rules import check
@@ -46,7 +47,40 @@ class Case:
 WARNING, NOTE = Severity.WARNING, Severity.NOTE
 CLUSTER, CORPORATE, CIDR = "interfaces.cluster", "interfaces.corporate", "network.cidr"
 
+
+def reads(*lines: str) -> Change:
+    """ifupdown reads these lines in one drop-in."""
+    file = "/etc/network/interfaces.d/50-cloud-init"
+    told = tuple(InterfacesLine(file, number, tuple(line.split())) for number, line in enumerate(lines, 1))
+    return machine(interfaces=told)
+
+
 CASES = [
+    # What ifupdown reads.
+    Case(
+        "nic-configured-elsewhere",
+        reads("auto eth1", "iface eth1 inet dhcp"),
+        CLUSTER,
+        "50-cloud-init:1 raises it; /etc/network/interfaces.d/50-cloud-init:2 configures it (iface eth1 inet dhcp). "
+        "Nothing to do: an apply comments these lines out, and a reset brings them back. Keep cloud-init from",
+        WARNING,
+    ),
+    Case(
+        "nic-claimed-elsewhere",
+        reads("auto br0", "iface br0 inet dhcp", "bridge_ports eth0 eth1"),
+        CLUSTER,
+        "50-cloud-init:3 makes it a part of br0 (bridge_ports eth0 eth1) at the next boot. Take eth1 out of",
+    ),
+    Case("nic-claimed-elsewhere", reads("auto /eth*=lan", "iface lan inet dhcp"), CLUSTER, "Write the names"),
+    Case(
+        "nic-claimed-elsewhere",
+        machine(interfaces=(InterfacesLine("/run/network/interfaces.d/eth1", 1, ("auto", "eth1")),)),
+        CLUSTER,
+        "/run/network/interfaces.d/eth1:1 raises it at the next boot. It is written at every boot",
+    ),
+    Case("nic-used-elsewhere", reads("auto eth1.20", "iface eth1.20 inet manual"), CLUSTER, "VLAN eth1.20", WARNING),
+    Case("interfaces-unreadable", machine(interfaces_closed=("/etc/network/x",)), CLUSTER, "/etc/network/x", WARNING),
+    Case("path-blocked", machine(blocked=(("/a/b", "/a is no directory"),)), "machine", "/a is no directory"),
     # NICs.
     Case("same-nic", names("eth0", "eth0"), CLUSTER, '"eth0"', alone=False),
     Case("nic-missing", names(cluster="eth7"), CLUSTER, "eth0, eth1, docker0"),

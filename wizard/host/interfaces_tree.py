@@ -1,0 +1,111 @@
+"""The interfaces files that ifupdown reads, from /etc/network/interfaces on, each in its place."""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wizard.host.interfaces_file import lines_of
+from wizard.plan.ifupdown import InterfacesLine
+
+DEEPEST = 12
+"""How deep files may source each other; deeper is a circle."""
+# What names in a `source-directory` consist of; a name with a dot is not read.
+_READ_IN_DIRECTORY = re.compile(r"[A-Za-z0-9_-]+")
+# Of these wordexp() makes nothing in ifupdown, which gives it no environment and lets it run nothing.
+_NOT_EXPANDED = re.compile(r"[|&;<>(){}`$~]")
+
+
+@dataclass(frozen=True, slots=True)
+class InterfacesFile:
+    """A file as it is read at one place. `text` is None where it cannot be read; `sources`: for each `source` line,
+    by its place among the lines, the files that it reads."""
+
+    path: str
+    text: str | None
+    sources: Mapping[int, tuple[InterfacesFile, ...]]
+
+    def files(self) -> Iterator[InterfacesFile]:
+        """This file and all that it reads, in order; one that is read twice comes twice."""
+        yield self
+        for read in self.sources.values():
+            for file in read:
+                yield from file.files()
+
+
+def decoded(content: bytes) -> str:
+    """A file's text to the byte: what is no UTF-8 as surrogates."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def read_tree(path: str, root: Path = Path("/"), depth: int = 0) -> InterfacesFile:
+    """What ifupdown reads from `path` on; `root` is where that is looked for."""
+    try:
+        text = decoded(_at(root, path).read_bytes())
+    except OSError:
+        return InterfacesFile(path, None, {})
+    sources: dict[int, tuple[InterfacesFile, ...]] = {}
+    if depth < DEEPEST:
+        for place, line in enumerate(lines_of(text)):
+            if line.words[:1] in (("source",), ("source-directory",)):
+                named = named_by(line.words, path, root)
+                sources[place] = tuple(read_tree(name, root, depth + 1) for name in named)
+    return InterfacesFile(path, text, sources)
+
+
+def read_lines(path: str, ours: str, root: Path = Path("/")) -> tuple[InterfacesLine, ...]:
+    """All lines that ifupdown reads from `path` on, but for those of the file `ours`."""
+    files = [f for f in read_tree(path, root).files() if os.path.normpath(f.path) != ours]
+    return tuple(line for f in files for line in interfaces_lines(f.path, f.text or ""))
+
+
+def unreadable(path: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The files among them that are there and closed to us."""
+    files = read_tree(path, root).files()
+    return tuple(sorted({f.path for f in files if f.text is None and _at(root, f.path).is_file()}))
+
+
+def interfaces_lines(path: str, text: str) -> Iterator[InterfacesLine]:
+    """The lines of one file that are no comments."""
+    number = 1
+    for line in lines_of(text):
+        if line.words:
+            yield InterfacesLine(os.path.normpath(path), number, line.words)
+        number += len(line.parts)
+
+
+def named_by(words: tuple[str, ...], path: str, root: Path = Path("/")) -> list[str]:
+    """The files that a `source` or `source-directory` line of the file `path` reads, in order."""
+    try:
+        patterns = shlex.split(" ".join(words[1:])) if not _NOT_EXPANDED.search(" ".join(words[1:])) else []
+    except ValueError:
+        return []
+    # Its directory is put before the first word alone; the others are taken from where ifupdown runs: /.
+    base = posixpath.dirname(path)
+    patterns = [p if p.startswith("/") else f"{base if n == 0 else ''}/{p}" for n, p in enumerate(patterns) if p]
+    found: list[str] = []
+    for pattern in (p.replace("[^", "[!") for p in patterns):
+        # Unlike Path.glob it leaves out what begins with a dot, as the shell does.
+        found_here = glob.glob(pattern.lstrip("/"), root_dir=root)  # noqa: PTH207
+        matched = sorted(found_here) if glob.has_magic(pattern) else [pattern]
+        names = ["/" + name.lstrip("/") for name in matched]
+        found += names if words[0] == "source" else [file for name in names for file in _in_directory(name, root)]
+    return found
+
+
+def _in_directory(directory: str, root: Path) -> list[str]:
+    try:
+        names = sorted(entry.name for entry in _at(root, directory).iterdir())
+    except OSError:
+        return []
+    return [f"{directory.rstrip('/')}/{name}" for name in names if _READ_IN_DIRECTORY.fullmatch(name)]
+
+
+def _at(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")
