@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from wizard.lab.control import Laboratory
 
 HERE = Path(__file__).parent
@@ -116,6 +118,12 @@ def dhcp_server(lab: Laboratory) -> str:
 
 
 # Comparing machines
+
+
+def usable(lab: Laboratory, program: str) -> None:
+    """Skip where this kernel has none of it, or (legacy) where only the machine's own root may list its tables."""
+    if lab.run(["sh", "-c", f"{program} -S && {program}-save"], check=False).returncode:
+        pytest.skip(f"{program} does not work in this laboratory")
 
 
 def whole(lab: Laboratory) -> dict[str, Any]:

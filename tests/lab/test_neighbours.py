@@ -30,6 +30,7 @@ from tests.lab.support import (
     plan_with,
     reset,
     route_to_the_nodes,
+    usable,
     whole,
     wrong,
 )
@@ -82,12 +83,6 @@ THEIRS = {
         "nothing else is": Question("colleague", "fetch", f"http://{OFFICE}:3000/"),
     },
 }
-
-
-def usable(lab: Laboratory, program: str) -> None:
-    """Skip where this kernel has none of it, or (legacy) where only the machine's own root may list its tables."""
-    if lab.run(["sh", "-c", f"{program} -S && {program}-save"], check=False).returncode:
-        pytest.skip(f"{program} does not work in this laboratory")
 
 
 def load(lab: Laboratory, program: str, name: str) -> None:

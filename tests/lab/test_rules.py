@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab import frames
-from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, ciao, page, peer, wrong
+from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, ciao, page, peer, usable, wrong
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_MACS
+from wizard.plan.render import DHCP_UID
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rules")]
 
@@ -24,6 +26,12 @@ FORWARDS = f"""
 port = 8080
 to = "{NODE}"
 to_port = 80
+
+[[forwards]]
+port = 6001
+to = "{NODE}"
+to_port = 6000
+protocol = "udp"
 """
 
 
@@ -253,7 +261,7 @@ def test_large_transfers_pass_a_narrow_company_network_that_says_nothing(laptop:
         laptop.run(["ip", "-n", netns, "link", "set", "eth0", "gso_max_segs", "1"])
     try:
         with bulk(laptop, "colleague", "gives", 9000), bulk(laptop, "node", "takes", 81):
-            load(laptop, EXAMPLE.read_text() + FORWARDS + FORWARDS.replace("80", "81"))
+            load(laptop, EXAMPLE.read_text() + f'[[forwards]]\nport = 8181\nto = "{NODE}"\nto_port = 81\n')
             moved = [
                 laptop.run([sys.executable, "-c", TAKE, *argv], netns=netns, check=False).stdout.strip()
                 for netns, argv in (
@@ -264,4 +272,48 @@ def test_large_transfers_pass_a_narrow_company_network_that_says_nothing(laptop:
             ]
     finally:
         laptop.run(["ip", "link", "set", "eth0", "mtu", "1500"])
+        load(laptop, EXAMPLE.read_text() + FORWARDS)
     assert moved == ["200000"] * 3
+
+
+# Others' policies
+
+
+@pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
+def test_the_gateways_own_traffic_passes_where_others_drop_all_of_it(laptop: Laboratory, program: str) -> None:
+    usable(laptop, program)
+    asked = {
+        **{
+            f"its forward at {at}": Question(None, "fetch", f"http://{at}:8080/", page("node", 80, NODE, at))
+            for at in (OFFICE, GATEWAY)
+        },
+        "its udp forward": Question(None, "udp", f"{OFFICE}:6001", f"node 6000\nasked by {OFFICE}\n"),
+        "a node's forward": Question("node", "fetch", f"http://{OFFICE}:8080/", page("node", 80, NODE, GATEWAY)),
+        "a colleague's": Question("colleague", "udp", f"{OFFICE}:6001", f"node 6000\nasked by {COLLEAGUE_ADDRESS}\n"),
+        "a node pings the gateway": Question("node", "ping", GATEWAY, "answers"),
+        "a node pings the office": Question("node", "ping", COLLEAGUE_ADDRESS, "answers"),
+        # And nothing else of it is opened.
+        "another's": Question(None, "ping", NODE),
+        "the office": Question(None, "ping", COLLEAGUE_ADDRESS),
+    }
+    dnsmasq = ["setpriv", "--reuid", str(DHCP_UID), "--clear-groups", sys.executable, str(HERE / "peer.py"), "ask"]
+    try:
+        # What every firewall of one's own lets by, and no more: what comes back at the office's side.
+        laptop.run(
+            [program, "-A", "INPUT", "-i", "eth0", "-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT"]
+        )
+        for chain in ("INPUT", "FORWARD", "OUTPUT"):
+            laptop.run([program, "-P", chain, "DROP"])
+        laptop.run([SCRIPT, "up"])
+        with peer(laptop, "echo", "node", "6000", netns="node"), peer(laptop, "echo", "dns", "53", netns="colleague"):
+            assert wrong(laptop, asked) == {}
+            for port in (53, 54):
+                query = json.dumps([["udp", f"{COLLEAGUE_ADDRESS}:{port}", 1]])
+                said = json.loads(laptop.run(dnsmasq, input=query).stdout)
+                assert said == [f"dns 53\nasked by {OFFICE}\n" if port == 53 else None]
+    finally:
+        laptop.run([SCRIPT, "down"])
+        for chain in ("INPUT", "FORWARD", "OUTPUT"):
+            laptop.run([program, "-P", chain, "ACCEPT"])
+        laptop.run([program, "-F"])
+        laptop.run([SCRIPT, "up"])

@@ -213,6 +213,12 @@ accepts() {
     OUTPUT)
         echo "-A CIAO-OUTPUT -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
         echo "-A CIAO-OUTPUT -o $CLUSTER -p udp -m udp --sport 67 -j ACCEPT"
+        # What this machine sends to a forward of its own is sent to itself: its device is lo still, and the node
+        # is its target already.
+        echo "-A CIAO-OUTPUT -d $NET -m conntrack --ctstate DNAT -j ACCEPT"
+        # The nodes' questions, passed on to this machine's resolvers.
+        echo "-A CIAO-OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 60867 -j ACCEPT"
+        echo "-A CIAO-OUTPUT -p tcp -m tcp --dport 53 -m owner --uid-owner 60867 -j ACCEPT"
         ;;
     esac
 }
