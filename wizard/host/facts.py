@@ -81,6 +81,14 @@ def _judged(
     default = default_route_nics(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     way_back = _nic_towards(session.peer) if session else ""
+    # The host's end of a container's cable has no address, and the container's leads over it.
+    hosts = {
+        r.nic for r in routes if not r.gateway and r.destination.prefixlen == (32, 128)[r.destination.version == 6]
+    }
+    nics = tuple(
+        replace(nic, kind="container") if nic.kind == "veth" and nic.name in hosts and not _has_ipv4(nic) else nic
+        for nic in nics
+    )
     return tuple(
         replace(
             nic,
@@ -92,6 +100,10 @@ def _judged(
         )
         for nic in nics
     )
+
+
+def _has_ipv4(nic: Nic) -> bool:
+    return any(address.network.version == 4 for address in nic.addresses)
 
 
 def _nic_towards(address: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,19 @@ _KINDS = {
     "tunnel",
 )
 _TUNNEL_LINK_TYPES = frozenset({"none", "ppp", "ipip", "tunnel6", "sit", "gre", "gre6", "rawip"})
+# Kinds that the kernel tells as DEVTYPE of a device, and that are no socket for a cable.
+_DEVTYPES = {"wlan": "wireless", "wwan": "modem", "bluetooth": "tether", "gadget": "gadget"}
+_DRIVERS = dict.fromkeys(
+    ["qmi_wwan", "cdc_mbim", "huawei_cdc_ncm", "sierra_net", "hso", "mhi_net", "mtk_t7xx", "iosm", "cdc-phonet"],
+    "modem",
+) | {"rndis_host": "tether", "ipheth": "tether", "g_ether": "gadget", "thunderbolt-net": "gadget"}
+# Phones and modems use these, and some adapters; a MAC that was made up is none of an adapter.
+_ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
+# The host's ends of containers' cables: Calico and Cilium, Docker and LXC, systemd-nspawn, clouds' CNIs, Weave.
+_CONTAINER_NAME = re.compile(
+    r"cali|lxc|veth[0-9A-Za-z]{5,}|v[eb]-|eni[0-9a-f]{8}|gke[0-9a-f]{8}|azv|vethwe|cilium_|kube"
+)
+_CONTAINER_MAC = "ee:ee:ee:ee:ee:ee"
 _NO_MAC = frozenset({"", "00:00:00:00:00:00"})
 
 
@@ -61,7 +76,10 @@ def read_nics(root: Path = Path("/")) -> tuple[Nic, ...]:
     """Every NIC of this network namespace, in the kernel's order. `root` is where /sys is looked for."""
     # The list is netlink's: a /sys that was mounted in another network namespace shows the other's NICs.
     links = _links_from_ip() or _links_from_sysfs(root)
-    return tuple(_nic(link, root / "sys/class/net") for link in links)
+    # What the ports of a switch chip hang on has no socket of its own.
+    inner = {link.get("link") for link in links if (link.get("linkinfo") or {}).get("info_kind") == "dsa"}
+    nics = (_nic(link, root / "sys/class/net") for link in links)
+    return tuple(replace(nic, kind="conduit") if nic.name in inner else nic for nic in nics)
 
 
 def _links_from_ip() -> list[Link]:
@@ -106,6 +124,7 @@ def _links_from_sysfs(root: Path) -> list[Link]:
                 "addr_info": told,
                 "linkinfo": {"info_kind": _kind_in_sysfs(at)},
                 "master": (at / "master").resolve().name if (at / "master").exists() else "",
+                "link": next((lower.name.removeprefix("lower_") for lower in sorted(at.glob("lower_*"))), ""),
             }
         )
     return sorted(links, key=lambda link: int(link["ifindex"]))
@@ -117,6 +136,11 @@ def _kind_in_sysfs(at: Path) -> str:
     found = next((kind for kind in ("bridge", "bonding") if (at / kind).is_dir()), "")
     if found:
         return {"bonding": "bond"}.get(found, found)
+    kind = _devtype(at)
+    return "" if kind in _DEVTYPES else kind
+
+
+def _devtype(at: Path) -> str:
     uevent = dict(line.partition("=")[::2] for line in read_sysfs(at / "uevent").splitlines())
     return uevent.get("DEVTYPE", "")
 
@@ -141,6 +165,7 @@ def _nic(link: Link, net: Path) -> Nic:
     permanent = _mac(slave.get("perm_hwaddr", "")) or _mac(link.get("permaddr", "")) or mac
     bus = _bus(at) if at else ""
     kind = _kind(link, at, bus)
+    kind = _kind_by_device(kind, at, permanent)
     return Nic(
         name=shown_name(name),
         index=int(link["ifindex"]),
@@ -156,9 +181,33 @@ def _nic(link: Link, net: Path) -> Nic:
         addresses=tuple(_addresses(link.get("addr_info") or [])),
         master=shown_name(str(link.get("master") or "")) if link.get("master") else "",
         usable_name=is_usable_name(name),
-        # A veth's peer stands in "link" too, and shares no wire with it.
-        parent=shown_name(str(link["link"])) if link.get("link") and kind in ("vlan", "macvlan") else "",
+        parent=_parent(link, at),
     )
+
+
+def _parent(link: Link, at: Path | None) -> str:
+    """The NIC whose wire this one shares: a VLAN's, a macvlan's, a tunnel's, a virtual function's."""
+    if at is not None and (functions := sorted((at / "device/physfn/net").glob("*"))):
+        return shown_name(functions[0].name)
+    # A veth's peer stands in "link" too, and so does what is in another namespace under the same number; the port of a
+    # switch chip has a wire of its own.
+    kind = (link.get("linkinfo") or {}).get("info_kind")
+    if kind in ("veth", "dsa", "bridge", "bond", "team") or "link_netnsid" in link or not link.get("link"):
+        return ""
+    return shown_name(str(link["link"]))
+
+
+def _kind_by_device(kind: str, at: Path | None, mac: str) -> str:
+    """The kind, where the device behind an Ethernet NIC or its name says more than the kernel does."""
+    if kind == "veth" and at is not None and (_CONTAINER_NAME.match(at.name) or mac == _CONTAINER_MAC):
+        return "container"
+    if at is None or kind not in ("ethernet", "other"):
+        return kind
+    driver = _driver(at)
+    made_up = bool(mac) and int(mac[:2], 16) & 2
+    if driver in _ADAPTER_OR_PHONE and made_up:
+        return "tether"
+    return _DEVTYPES.get(_devtype(at)) or _DRIVERS.get(driver, kind)
 
 
 def _directory(link: Link, net: Path) -> Path | None:

@@ -22,11 +22,14 @@ class Nic:
     """One network interface.
 
     `kind`: "ethernet", "wireless", "veth", "bridge", "bond", "vlan", "tunnel", "loopback", "macvlan",
-    "other". A veth counts as Ethernet for every rule. `permanent_mac` falls back to `mac` where the
-    kernel does not tell another. `bus` is the device path under /sys/devices, "" for virtual ones.
-    `master` is the bridge or bond that it is enslaved to, `parent` the NIC whose wire a VLAN or a macvlan
-    shares. `carrier` is None where the NIC is down and nobody can know. `usable_name` is False for names
-    that tools would take as code or as a pattern: such a NIC is shown, its name escaped, and never used.
+    "modem" (to a mobile network), "tether" (a phone), "gadget" (another computer at the end of a USB or
+    Thunderbolt cable), "container" (the host's end of a container's veth), "conduit" (what the ports of a
+    switch chip hang on), "other". A veth counts as Ethernet for every rule. `permanent_mac` falls back to
+    `mac` where the kernel does not tell another. `bus` is the device path under /sys/devices, "" for virtual
+    ones. `master` is the bridge or bond that it is enslaved to, `parent` the NIC whose wire it shares: a
+    VLAN's, a macvlan's, a tunnel's, that of a virtual function. `carrier` is None where the NIC is down and
+    nobody can know. `usable_name` is False for names that tools would take as code or as a pattern: such a
+    NIC is shown, its name escaped, and never used.
     """
 
     name: str
@@ -118,3 +121,29 @@ class Facts:
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)
+
+    def above(self, name: str) -> tuple[Nic, ...]:
+        """Every NIC whose frames go over this one: VLANs and the like on it, what it is a part of, and so on."""
+        found: list[Nic] = []
+        names = [name]
+        for below in names:
+            here = self.nic(below)
+            for nic in self.nics:
+                if (
+                    nic.name != name
+                    and nic not in found
+                    and (nic.parent == below or (here and here.master == nic.name))
+                ):
+                    found.append(nic)
+                    names.append(nic.name)
+        return tuple(found)
+
+    def sharing(self, name: str) -> tuple[Nic, ...]:
+        """Every other NIC that is on the same wire: `above` its lowest parent, and that parent."""
+        lowest, seen = name, {name}
+        while (here := self.nic(lowest)) is not None and here.parent and here.parent not in seen:
+            lowest = here.parent
+            seen.add(lowest)
+        bottom = self.nic(lowest)
+        whole = (*self.above(lowest), *([bottom] if bottom else []))
+        return tuple(nic for nic in whole if nic.name != name)

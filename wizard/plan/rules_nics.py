@@ -23,11 +23,51 @@ _KIND_WORDS = {
     "tunnel": "a tunnel",
     "loopback": "the loopback",
     "macvlan": "a macvlan",
+    "modem": "a modem to a mobile network",
+    "tether": "a phone that shares its connection",
+    "gadget": "the cable to another computer alone",
+    "container": "a container's",
+    "conduit": "the inner port of a switch chip",
 }
+# Drivers of adapters that phones and modems use as well.
+_ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
+NO_WAY_OUT = frozenset({"loopback", "tunnel", "container", "gadget", "conduit"})
+"""Kinds of NICs behind which no company is."""
 
 
 def kind_words(nic: Nic) -> str:
     return _KIND_WORDS.get(nic.kind, "a virtual NIC")
+
+
+def shares_with_company(nic: Nic, facts: Facts, corporate: str = "") -> str:
+    """What says that the NIC's wire is the company's, though it is another NIC on that wire that does; or ""."""
+    routed = default_route_nics(facts)
+    for other in facts.sharing(nic.name):
+        whose = f"{other.name}, {kind_words(other) if other.kind not in CABLE_KINDS else 'a NIC'} on the same wire,"
+        if other.name in routed:
+            return f"{whose} has the default route"
+        if other.carries_ssh:
+            return f"{whose} carries your SSH session"
+        if other.leased:
+            return f"{whose} has an address from a DHCP server"
+        if other.name == corporate:
+            return f"{whose} is to be the corporate NIC"
+    return ""
+
+
+def shares(nic: Nic, facts: Facts) -> str:
+    """What else is on the NIC's wire, in words; or ""."""
+    others = facts.sharing(nic.name)
+    return f"it shares its wire with {', '.join(shown(other.name) for other in others)}" if others else ""
+
+
+def may_be_a_phone(nic: Nic) -> bool:
+    return nic.driver in _ADAPTER_OR_PHONE
+
+
+def router_given(nic: Nic) -> str:
+    """The address that an IPv6 router gave the NIC, or ""."""
+    return next((str(a.network.ip) for a in nic.addresses if a.dynamic and a.network.version == 6), "")
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
@@ -107,7 +147,7 @@ def _name_passes(name: str) -> bool:
 def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
     field = "interfaces.corporate"
     routed = nic.name in default_route_nics(facts)
-    if nic.kind in ("loopback", "tunnel") or (nic.kind == "bridge" and not routed):
+    if nic.kind in NO_WAY_OUT or (nic.kind == "bridge" and not routed):
         yield error(
             "nic-kind",
             field,
@@ -163,6 +203,9 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
             f"{nic.name} gets its address{leased} from a DHCP server: a second server on that wire does damage.",
             "Name the other NIC for the cluster, or stop the DHCP client there if it really leads to the nodes.",
         )
+    yield from _same_wire(nic, corporate, facts)
+    if nic.name != facts.applied_cluster:
+        yield from _doubtful(nic)
     if nic.carries_ssh:
         yield error(
             "cluster-carries-ssh",
@@ -171,6 +214,40 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
             "Name another NIC for the cluster, or work at the machine's own keyboard.",
         )
     yield from _foreign_addresses(plan, nic, facts)
+
+
+def _same_wire(nic: Nic, corporate: Nic | None, facts: Facts) -> Iterator[Finding]:
+    if why := shares_with_company(nic, facts, corporate.name if corporate is not None else ""):
+        yield error(
+            "cluster-shares-wire",
+            "interfaces.cluster",
+            f"{nic.name} is on the company's wire: {why}. DHCP must not be served there.",
+            "Name another NIC for the cluster.",
+        )
+    elif not nic.master and (why := shares(nic, facts)):
+        yield warning(
+            "cluster-wire-in-use",
+            "interfaces.cluster",
+            f"{nic.name} has more than the cluster on its cable: {why}.",
+            "Make sure that these lead to the nodes as well.",
+        )
+
+
+def _doubtful(nic: Nic) -> Iterator[Finding]:
+    if address := router_given(nic):
+        yield warning(
+            "cluster-has-router",
+            "interfaces.cluster",
+            f"A router behind {nic.name} gave it the address {address}: it may be the company's.",
+            "Make sure that the cable leads to the nodes alone, and that no router is there.",
+        )
+    if nic.kind in CABLE_KINDS and may_be_a_phone(nic):
+        yield warning(
+            "cluster-may-be-a-phone",
+            "interfaces.cluster",
+            f"The driver of {nic.name} ({nic.driver}) is that of phones and modems, and of some adapters.",
+            "Make sure that it is an adapter, with the cable to the cluster's switch in it.",
+        )
 
 
 def _foreign_addresses(plan: Plan, nic: Nic, facts: Facts) -> Iterator[Finding]:

@@ -15,7 +15,15 @@ from wizard.plan.addresses import (
 from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.model import Network
-from wizard.plan.rules_nics import CABLE_KINDS, kind_words
+from wizard.plan.rules_nics import (
+    CABLE_KINDS,
+    NO_WAY_OUT,
+    kind_words,
+    may_be_a_phone,
+    router_given,
+    shares,
+    shares_with_company,
+)
 
 SAMPLE = IPNetwork("192.168.0.0/24")
 """The network of ciao's guide."""
@@ -52,7 +60,7 @@ def _corporate(facts: Facts) -> Nic | None:
     """The NIC with the best evidence that it leads to the company, or None where it is all the same."""
     routed = default_route_nics(facts)
     able = [nic for nic in facts.nics if _usable(nic) and nic.name != facts.applied_cluster]
-    able = [nic for nic in able if nic.kind != "tunnel" and (nic.kind != "bridge" or nic.name in routed)]
+    able = [nic for nic in able if nic.kind not in NO_WAY_OUT and (nic.kind != "bridge" or nic.name in routed)]
     with_route = [nic for nic in able if nic.name in routed]
     if len(with_route) > 1:
         metrics = {nic.name: _metric(nic, facts) for nic in with_route}
@@ -119,6 +127,12 @@ def _against_cluster(nic: Nic, facts: Facts) -> list[str]:
         reasons.append(f"it is {kind_words(nic)}")
     if nic.master:
         reasons.append(f"it is part of {shown(nic.master)}")
+    if why := shares_with_company(nic, facts) or shares(nic, facts):
+        reasons.append(why)
+    if may_be_a_phone(nic) and nic.kind in CABLE_KINDS:
+        reasons.append(f"its driver ({nic.driver}) is that of phones and modems as well")
+    if address := router_given(nic):
+        reasons.append(f"a router gave it the address {address}")
     static = [str(a.network) for a in nic.addresses if not a.dynamic and not a.network.ip.is_link_local()]
     if static:
         reasons.append(f"it has the address {', '.join(static)}")

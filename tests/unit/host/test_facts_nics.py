@@ -259,3 +259,76 @@ def test_unreadable_attributes_are_unknown(tmp_path: Path) -> None:
     assert facts_nics.read_sysfs(tmp_path / "nothing") == ""
     assert facts_nics.read_sysfs(tmp_path / "file" / "below") == ""
     assert facts_nics.read_sysfs(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "uevent", "mac", "kind"),
+    [
+        ("wwan0", "qmi_wwan", "INTERFACE=wwan0", "b8:ae:ed:00:00:01", "modem"),
+        ("wwp0s20", "new_wwan", "DEVTYPE=wwan\nINTERFACE=wwp0s20", "b8:ae:ed:00:00:01", "modem"),
+        ("usb0", "rndis_host", "", "b8:ae:ed:00:00:01", "tether"),
+        ("enx021122334455", "cdc_ether", "", "02:11:22:33:44:55", "tether"),
+        ("enxb8aeed000001", "cdc_ether", "", "b8:ae:ed:00:00:01", "ethernet"),
+        ("enxb8aeed000001", "r8152", "", "02:11:22:33:44:55", "ethernet"),
+        ("eth5", "ipheth", "", "b8:ae:ed:00:00:01", "tether"),
+        ("bnep0", "bnep", "DEVTYPE=bluetooth", "b8:ae:ed:00:00:01", "tether"),
+        ("usb1", "g", "DEVTYPE=gadget", "b8:ae:ed:00:00:01", "gadget"),
+        ("thunderbolt0", "thunderbolt-net", "", "b8:ae:ed:00:00:01", "gadget"),
+        ("enp3s0", "r8169", "INTERFACE=enp3s0", "b8:ae:ed:00:00:01", "ethernet"),
+    ],
+)
+def test_what_is_behind_the_socket(
+    machine: Callable[..., tuple[Nic, ...]], tmp_path: Path, name: str, driver: str, uevent: str, mac: str, kind: str
+) -> None:
+    in_sysfs(tmp_path, name, "pci0000:00/usb1/1-1", driver, uevent=uevent, address=mac)
+    (nic,) = machine(link(name, address=mac))
+    assert (nic.kind, nic.driver) == (kind, driver)
+
+
+@pytest.mark.parametrize(
+    ("name", "mac", "kind"),
+    [
+        ("cali12ab34cd567", "ee:ee:ee:ee:ee:ee", "container"),
+        ("odd", "ee:ee:ee:ee:ee:ee", "container"),
+        ("lxc1234", "02:11:22:33:44:55", "container"),
+        ("veth9f8e7d6", "02:11:22:33:44:55", "container"),
+        ("ve-debian", "02:11:22:33:44:55", "container"),
+        ("eth1", "02:11:22:33:44:55", "veth"),
+        ("veth0", "02:11:22:33:44:55", "veth"),
+    ],
+)
+def test_the_host_s_end_of_a_container(
+    machine: Callable[..., tuple[Nic, ...]], tmp_path: Path, name: str, mac: str, kind: str
+) -> None:
+    in_sysfs(tmp_path, name, address=mac)
+    (nic,) = machine(link(name, address=mac, linkinfo={"info_kind": "veth"}, link="eth0", link_netnsid=0))
+    assert (nic.kind, nic.parent) == (kind, "")
+
+
+def test_whose_wire_a_nic_shares(machine: Callable[..., tuple[Nic, ...]], tmp_path: Path) -> None:
+    function = in_sysfs(tmp_path, "vf0", "pci0000:00/0000:03:10.0", "ixgbevf", ifindex="5")
+    physical = tmp_path / "sys/devices/pci0000:00/0000:03:00.0"
+    (physical / "net/pf0").mkdir(parents=True)
+    (function / "device" / "physfn").symlink_to(physical)
+    nics = machine(
+        link("pf0", 2),
+        link("pf0.20", 3, link="pf0", linkinfo={"info_kind": "vlan"}),
+        link("iv", 4, link="pf0", linkinfo={"info_kind": "ipvlan"}),
+        link("vf0", 5),
+        link("vx", 6, link="pf0", linkinfo={"info_kind": "vxlan"}),
+        link("elsewhere", 7, link="eth9", link_netnsid=3, linkinfo={"info_kind": "macvlan"}),
+        link("lan1", 8, link="inner", linkinfo={"info_kind": "dsa"}),
+        link("inner", 9),
+    )
+    parents = {nic.name: nic.parent for nic in nics}
+    assert parents == {
+        "pf0": "",
+        "pf0.20": "pf0",
+        "iv": "pf0",
+        "vf0": "pf0",
+        "vx": "pf0",
+        "elsewhere": "",
+        "lan1": "",
+        "inner": "",
+    }
+    assert {nic.name: nic.kind for nic in nics}["inner"] == "conduit"

@@ -56,6 +56,27 @@ def reads(*lines: str) -> Change:
 
 
 CASES = [
+    # Whose wire it is.
+    Case(
+        "cluster-shares-wire",
+        more_nics(replace(TUN, name="eth1.20", kind="vlan", parent="eth1", default_route=True)),
+        CLUSTER,
+        "eth1 is on the company's wire: eth1.20, a VLAN on the same wire, has the default route.",
+    ),
+    Case("cluster-shares-wire", nic("eth1", parent="eth0"), CLUSTER, "eth0, a NIC on the same wire,"),
+    Case(
+        "cluster-shares-wire",
+        both(more_nics(Nic("eth1.20", 9, "vlan", parent="eth1")), names("eth1.20", "eth1")),
+        CLUSTER,
+        "eth1.20, a VLAN on the same wire, is to be the corporate NIC.",
+    ),
+    Case("cluster-wire-in-use", more_nics(Nic("mv", 9, "macvlan", parent="eth1")), CLUSTER, '"mv"', WARNING),
+    Case("cluster-has-router", nic("eth1", addresses=address("2001:db8::7/64", True)), CLUSTER, "2001:db8::7", WARNING),
+    Case("cluster-may-be-a-phone", nic("eth1", driver="cdc_ncm"), CLUSTER, "cdc_ncm", WARNING),
+    Case("nic-kind", nic("eth1", kind="modem"), CLUSTER, "a modem to a mobile network"),
+    Case("nic-kind", nic("eth1", kind="tether"), CLUSTER, "a phone that shares its connection"),
+    Case("nic-kind", nic("eth1", kind="container"), CLUSTER, "a container's"),
+    Case("nic-kind", nic("eth0", kind="container"), CORPORATE, "a container's"),
     # What ifupdown reads.
     Case(
         "nic-configured-elsewhere",

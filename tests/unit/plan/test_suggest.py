@@ -106,6 +106,61 @@ def test_what_is_never_suggested_for_the_cluster(other: Nic) -> None:
     assert suggest_interfaces(facts)[1] == ""
 
 
+ROUTED = (Route(IPNetwork("0.0.0.0/0"), "eth0"),)
+ROUTER = (Address(IPNetwork("fe80::7/64")), Address(IPNetwork("2001:db8::7/64"), dynamic=True))
+
+
+@pytest.mark.parametrize(
+    ("nics", "says"),
+    [
+        (
+            # The laptop in an office whose network comes by VLAN 20.
+            [nic("eth0"), nic("eth0.20", "vlan", parent="eth0", addresses=LEASE, default_route=True)],
+            "eth0.20, a VLAN on the same wire, has the default route",
+        ),
+        (
+            [
+                corp("eth9"),
+                nic("eth0"),
+                nic("v20", "vlan", parent="eth0", master="br0"),
+                nic("br0", "bridge", addresses=LEASE),
+            ],
+            "br0, a bridge on the same wire, has an address from a DHCP server",
+        ),
+        ([corp("eth9"), nic("eth0"), nic("mv", "macvlan", parent="eth0")], 'it shares its wire with "mv"'),
+        ([corp("eth9"), nic("eth0"), nic("gre1", "tunnel", parent="eth0")], 'it shares its wire with "gre1"'),
+        ([nic("eth0", parent="pf"), replace(corp(), name="pf")], "pf, a NIC on the same wire, has the default route"),
+        ([corp("eth9"), nic("eth0", addresses=ROUTER)], "a router gave it the address 2001:db8::7"),
+        ([corp("eth9"), nic("eth0", kind="modem")], "it is a modem to a mobile network"),
+        ([corp("eth9"), nic("eth0", kind="tether")], "it is a phone that shares its connection"),
+        ([corp("eth9"), nic("eth0", kind="gadget")], "it is the cable to another computer alone"),
+        ([corp("eth9"), nic("eth0", kind="container")], "it is a container's"),
+        ([corp("eth9"), nic("eth0", kind="conduit")], "it is the inner port of a switch chip"),
+        (
+            [corp("eth9"), nic("eth0", driver="cdc_ether")],
+            "its driver (cdc_ether) is that of phones and modems as well",
+        ),
+    ],
+)
+def test_no_suggestion_beats_a_wrong_one(nics: list[Nic], says: str) -> None:
+    """Each was suggested: it has no address, and nothing but this tells that it leads elsewhere."""
+    facts = Facts(nics=tuple(nics))
+    assert suggest_interfaces(facts)[1] == ""
+    reasons = {each.nic: each.reasons for each in suggest(facts)}
+    assert says in reasons["eth0"]
+
+
+def test_a_circle_of_parents_has_an_end() -> None:
+    facts = Facts(nics=(nic("a", parent="b"), nic("b", parent="a", master="a"), corp()))
+    assert suggest_interfaces(facts) == ("eth0", "")
+
+
+def test_a_phone_or_a_modem_can_lead_to_the_company() -> None:
+    for kind in ("tether", "modem", "vlan"):
+        facts = Facts(nics=(replace(corp("usb0"), kind=kind), nic("eth1")))
+        assert suggest_interfaces(facts) == ("usb0", "eth1")
+
+
 def test_a_veth_counts_as_ethernet() -> None:
     facts = Facts(nics=(replace(corp(), kind="veth"), nic("eth1", kind="veth")))
     assert suggest_interfaces(facts) == ("eth0", "eth1")
