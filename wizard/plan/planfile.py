@@ -14,7 +14,7 @@ from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
-from wizard.plan.toml_lines import key_lines, line_of
+from wizard.plan.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.toml_table import Problem, Table, as_number, as_text, as_texts
 
 __all__ = ["VERSION", "PlanUnreadable", "Problem", "dump", "load"]
@@ -95,6 +95,10 @@ def _parse(text: str, source: str) -> dict[str, object]:
     if len(text) > LARGEST_FILE:
         problem = Problem("file", "", None, "It is larger than 8 MB.", "Give the plan's own file.")
         raise PlanUnreadable(source, [problem])
+    line = too_dotted(text)
+    if line is not None:
+        message = f"A key has more than {MOST_DOTS} parts with dots between."
+        raise PlanUnreadable(source, [Problem("TOML", "", line, message, "Write the keys of examples/ciao.toml.")])
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except RecursionError:

@@ -21,6 +21,28 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+MOST_DOTS = 16
+"""Parts of a dotted key. A plan has two; the standard library's parser takes minutes over a hundred thousand."""
+_DOTTED = re.compile(
+    rf"(?P<dotted>{_KEY}(?:[ \t]*\.[ \t]*{_KEY}){{{MOST_DOTS}}})|"
+    r'"""(?:\\.|[^\\])*?"""|'
+    r"'''.*?'''|"
+    r'"(?:\\.|[^"\\\n])*"|'
+    r"'[^'\n]*'|"
+    r"#[^\n]*|"
+    r"[A-Za-z0-9_-]+|"
+    r"""[^"'#A-Za-z0-9_-]+|.""",
+    re.DOTALL,
+)
+
+
+def too_dotted(text: str) -> int | None:
+    """The line of the first key that has more parts than any parser should be asked to follow; None without one."""
+    for token in _DOTTED.finditer(text):
+        if token["dotted"] is not None:
+            return text.count("\n", 0, token.start()) + 1
+    return None
+
 
 def key_lines(text: str) -> dict[str, int]:
     """Line (from 1) of every table, array element and key of a valid TOML text, by path: "nodes[2].mac".

@@ -248,3 +248,19 @@ def test_a_plan_that_cannot_work(example: str, case: Bad) -> None:
 
 def test_the_example_itself_has_no_error(example: str) -> None:
     assert not [f for f in check_plan(load(example, "ciao.toml")) if f.severity is Severity.ERROR]
+
+
+@pytest.mark.parametrize(
+    "key", ["a" + ".a" * 100_000, "a" + ' . "b"' * 50_000, "[" + "a." * 100_000 + "a]", "x = {" + "a." * 100_000 + "a"]
+)
+def test_a_key_of_endless_parts_is_refused_and_not_followed(key: str) -> None:
+    # The standard library's parser takes minutes over it, with the square of its parts.
+    with pytest.raises(PlanUnreadable, match="parts with dots") as refused:
+        load(f"version = 1\n{key} = 1\n", "plan")
+    assert refused.value.problems[0].line == 2
+
+
+def test_dots_that_are_no_key_are_nobodys_business() -> None:
+    with pytest.raises(PlanUnreadable) as refused:
+        load(f'# {"a." * 99}\nversion = "{"a." * 99}"\n', "plan")
+    assert not any("dots" in problem.message for problem in refused.value.problems)
