@@ -88,7 +88,7 @@ _ONLY = (
 
 
 def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Callable[..., None]) -> None:
-    """The commands for those who work on the cluster."""
+    """The commands for those who work on the cluster, and for the lists that come from there."""
     from wizard.plan.export_about import ABOUT
 
     instances = command("instances", "wizard.cli_handover:instances", "the instances behind CNCIs, over ssh", json=True)
@@ -102,6 +102,9 @@ def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Call
     export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help="see below")
     plan_option(export, required=False)
     export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it there; - is stdout, the default")
+    what = "read a list of machines in any format: a table, reservations, leases, an inventory, arp"
+    listed = command("import", "wizard.cli_handover:import_list", what, json=True)
+    listed.add_argument("file", metavar="FILE", help="the list, - for stdin")
 
 
 def _seconds(text: str) -> float:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wizard.cli_show import read_plan
+from wizard.cli_show import read_bytes, read_plan, unreadable
 from wizard.console import complain, finding_lines, has_error, out, out_json, say, table
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
@@ -39,6 +39,42 @@ def export(args: argparse.Namespace) -> int:
     write_out(args.output, text)
     say(f"{clean(args.output, 300)} written.")
     return 0
+
+
+def import_list(args: argparse.Namespace) -> int:
+    """Changes nothing. What is no machine in the list (broadcast, nobody there) is counted, and no problem."""
+    from wizard.plan.machine_lists import decode, is_text, read_list
+
+    text = decode(read_bytes(args.file, "list of machines"))
+    if not is_text(text):
+        raise unreadable(f"{clean(args.file, 300)} is no text", "Save the list as CSV, one machine a line.")
+    listed = read_list(text)
+    machines = listed.machines
+    failed = [machine for machine in machines if machine.problem]
+    if args.json:
+        out_json([machine.as_json() for machine in machines])
+    else:
+        body = []
+        for machine in machines:
+            roles = "+".join(machine.roles)
+            body.append([str(machine.line), machine.name or "-", roles or "-", machine.mac or "-", machine.ip or "-"])
+        lines = table(["LINE", "NAME", "ROLES", "MAC", "ADDRESS"], body)
+        out(lines[0])
+        for machine, line in zip(machines, lines[1:], strict=True):
+            out(line)
+            if machine.problem:
+                out(f"      {clean(machine.problem, 300)}")
+    told = [f"{len(machines) - len(failed)} of {len(machines)} understood"]
+    without = sum(1 for machine in machines if not machine.mac and not machine.problem)
+    told += [f"{without} without a MAC, which a node needs"] if without else []
+    told += [f"{listed.repeated} said twice"] if listed.repeated else []
+    told += (
+        [f"{listed.passed} passed over that {'is' if listed.passed == 1 else 'are'} no machine"]
+        if listed.passed
+        else []
+    )
+    say("; ".join(told) + ".")
+    return 1 if failed else 0
 
 
 def write_out(path: str, text: str) -> None:

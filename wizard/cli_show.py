@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 import time
 from datetime import datetime
@@ -41,22 +43,36 @@ def read_plan_text(config: str | None) -> tuple[str, str]:
     from wizard.plan import paths
 
     source = config if config is not None else paths.PLAN_IN_FORCE
+    if config is None and not Path(source).exists():
+        raise nothing_applied()
     try:
-        raw = sys.stdin.buffer.read(_LONGEST + 1) if source == "-" else _read_some(Path(source))
-        if len(raw) > _LONGEST:
-            raise _unreadable(f"{source} is larger than {_LONGEST >> 20} MiB", "That is no plan; give the path of one.")
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
+        text = read_bytes(source, "plan").decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise _unreadable(f"{source} is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
-    except FileNotFoundError:
-        if config is None:
-            raise nothing_applied() from None
-        raise _unreadable(
-            f"{source}: no such file", "Give the path of a plan file; examples/ciao.toml is one."
-        ) from None
-    except OSError as error:
-        raise _unreadable(f"{source}: {error.strerror}", "Give the path of a plan file that you may read.") from None
+        raise unreadable(f"{source} is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
     return text, source
+
+
+def read_bytes(source: str, what: str) -> bytes:
+    """A file that a person named, "-" for stdin. Raises WizardError, status 2, with `what` in its remedy."""
+    example = "; examples/ciao.toml is one" if what == "plan" else ""
+    try:
+        raw = _read_stdin() if source == "-" else _read_some(Path(source))
+    except FileNotFoundError:
+        raise unreadable(f"{source}: no such file", f"Give the path of a {what} file{example}.") from None
+    except OSError as error:
+        raise unreadable(f"{source}: {error.strerror}", f"Give the path of a {what} file that you may read.") from None
+    except ValueError:
+        raise unreadable(f"{source}: no path of a file", f"Give the path of a {what} file{example}.") from None
+    if len(raw) > _LONGEST:
+        raise unreadable(f"{source} is larger than {_LONGEST >> 20} MiB", f"That is no {what}; give the path of one.")
+    return raw
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        # Closed by the caller.
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return sys.stdin.buffer.read(_LONGEST + 1)
 
 
 def _read_some(path: Path) -> bytes:
@@ -64,7 +80,7 @@ def _read_some(path: Path) -> bytes:
         return handle.read(_LONGEST + 1)
 
 
-def _unreadable(message: str, remedy: str) -> WizardError:
+def unreadable(message: str, remedy: str) -> WizardError:
     error = WizardError(message, remedy)
     error.status = 2
     return error

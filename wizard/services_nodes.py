@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wizard.plan.findings import NeedsRoot, WizardError
+from wizard.plan.machine_lists import decode, is_text
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from wizard.host.listening import Heard
     from wizard.plan.model import Plan
 
-LARGEST_LIST = 4 << 20
+LARGEST_LIST = 8 << 20
 _LOOK_S = 0.2
 _PATIENCE_S = 3
 
@@ -71,10 +72,11 @@ class HostNodes:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "that is no file name"
             raise WizardError(f"{clean(path)} cannot be read: {why}.", "Write the path of a file of text.") from error
-        if len(raw) > LARGEST_LIST or b"\0" in raw:
-            what = "larger than 4 MiB" if len(raw) > LARGEST_LIST else "no text"
+        text = decode(raw)
+        if len(raw) > LARGEST_LIST or not is_text(text):
+            what = "larger than 8 MiB" if len(raw) > LARGEST_LIST else "no text"
             raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine a line.")
-        return raw.decode("utf-8-sig", "replace")
+        return text
 
     def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
         from wizard.deploy import preview

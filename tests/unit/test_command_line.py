@@ -35,7 +35,7 @@ def ciao_wizard(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str
 
 
 def test_the_contracts_commands_are_there() -> None:
-    contract = "detect probe check render diff apply confirm rollback reset status leases instances export lab"
+    contract = "detect probe check render diff apply confirm rollback reset status leases instances export import lab"
     assert set(contract.split()) <= set(COMMANDS)
 
 
@@ -130,3 +130,30 @@ def test_who_stops_reading_is_no_error_of_ours() -> None:
 
 def test_no_colour_where_nobody_looks() -> None:
     assert "\x1b" not in ciao_wizard("check", "-c", str(SAMPLE)).stdout
+
+
+def test_import_reads_a_list_and_tells_the_rest() -> None:
+    done = ciao_wizard("import", "-", "--json", stdin="mac;room;name\n00163e5a0001;row #4;shelf\n00163e5a0002;;a b\n")
+    assert done.returncode == 1
+    first, second = json.loads(done.stdout)
+    row = {"line": 2, "name": "shelf", "roles": None, "mac": "00:16:3e:5a:00:01", "ip": None, "problem": ""}
+    assert first == row
+    assert second["line"] == 3
+    assert '"a b"' in second["problem"]
+    assert "1 of 2 understood" in done.stderr
+
+
+def test_import_of_what_is_no_machine_is_no_problem() -> None:
+    done = ciao_wizard("import", "-", stdin="  172.20.3.255   ff-ff-ff-ff-ff-ff   static\n")
+    assert done.returncode == 0
+    assert "1 passed over" in done.stderr
+    assert "static" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["nowhere", ".", "picture"])
+def test_import_of_what_cannot_be_read_is_2(name: str, tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0\x08\x06\0\0\0")
+    done = ciao_wizard("import", str(tmp_path / name))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) > 1

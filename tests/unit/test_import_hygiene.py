@@ -26,7 +26,7 @@ SCREENS = {
 }
 """What draws, and so may load Textual."""
 
-SLOW = {"netaddr", "jinja2", "psutil", "sh", "tomlkit"}
+SLOW = {"netaddr", "jinja2", "psutil", "sh", "tomlkit", "yaml"}
 """What costs a start its time."""
 
 

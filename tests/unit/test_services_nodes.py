@@ -60,7 +60,7 @@ def test_too_large_and_nowhere(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as handle:
         handle.truncate(LARGEST_LIST + 1)
-    assert "4 MiB" in refusal(str(path)).message
+    assert "8 MiB" in refusal(str(path)).message
     assert "No such file" in refusal(str(tmp_path / "none")).message
     assert refusal("a\0b").remedy
 

@@ -99,6 +99,17 @@ def parse_address(text: str) -> IPAddress:
     raise FieldError(text, "is not an IPv4 address", remedy)
 
 
+def is_mac(text: str) -> bool:
+    """Whether parse_mac would take `text`. Who asks this of every word of a list waits for no error's words."""
+    given = _trimmed(text)
+    return any(form.fullmatch(given) for form in _MAC_FORMS)
+
+
+def is_address(text: str) -> bool:
+    """Whether parse_address would take `text`."""
+    return _IPV4.fullmatch(_trimmed(text)) is not None
+
+
 def parse_network(text: str) -> IPNetwork:
     """An IPv4 network with its prefix and no host bits."""
     given = _trimmed(text)

@@ -1,49 +1,19 @@
-"""Nodes from pasted lines or a file: a spreadsheet's, an inventory's, a dnsmasq configuration's."""
+"""Nodes from pasted lines or a file: what a list of machines says, completed to nodes of a plan."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
 from wizard.plan.draft import NodeText
-from wizard.plan.fields import (
-    format_mac,
-    parse_address,
-    parse_mac,
-    parse_node_name,
-    parse_roles,
-    refusal,
-    shown,
-)
+from wizard.plan.machine_lists import read_list
 from wizard.plan.model import Role
-
-_BETWEEN = re.compile(r"[\s,;|]+")
-_COMMENT = re.compile(r"(?:^|\s)#.*")
-_HEADINGS = {
-    "role": "role",
-    "roles": "role",
-    "group": "role",
-    "name": "name",
-    "host": "name",
-    "hostname": "name",
-    "node": "name",
-    "mac": "mac",
-    "macs": "mac",
-    "hwaddr": "mac",
-    "mac address": "mac",
-    "ip": "ip",
-    "address": "ip",
-    "ip address": "ip",
-}
-_CALLED = {"role": "role", "name": "name", "mac": "MAC", "ip": "address"}
 
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """A line that gave no node. `number` counts from 1; `line` is as pasted; `why` is for a person."""
+    """A line, or several that are one machine's, that gave no node. `number` counts from 1; `why` is for a person."""
 
     number: int
     line: str
@@ -78,41 +48,24 @@ class Merged:
     same: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    between: str
-    fields: tuple[str, ...]
-
-    def hold(self, line: str) -> bool:
-        """Whether a line is one of this table: what else is pasted below it is read by itself."""
-        return not line.startswith("dhcp-host=") and (len(self.fields) == 1 or (self.between or " ") in line)
-
-
 def read_lines(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> Reading:
-    """One node a line: a MAC, and a name, roles and an address, with blanks, commas, semicolons or tabs between.
+    """The nodes of a list in any format that `machine_lists` knows. A node has a MAC: what has none is not understood.
 
-    Under a line of headings (name, role, mac, ip; in any order, others are passed over) the columns say what is
-    what; without, each word does. Empty lines and comments are passed over, `dhcp-host=` is taken off. What a
-    line leaves out is as in `known`, by MAC; else a role is told from the name (controller, network, compute, else
-    compute), and a name is made of the role, beside those `taken`.
+    What the list leaves out is as in `known`, by MAC; else a role is told from the name (controller, network, compute,
+    else compute), and a name is made of the role, beside those `taken`.
     """
     found: list[NodeText] = []
     not_understood: list[NotUnderstood] = []
-    columns, heading = None, ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        bare = _COMMENT.sub("", line).strip().removeprefix("\ufeff")
-        if not bare:
+    listed = read_list(text)
+    for machine in listed.machines:
+        # The same MAC twice is to be seen as two rows, where a person can choose.
+        problem = "" if machine.twice else machine.problem
+        if problem or not machine.mac:
+            not_understood.append(NotUnderstood(machine.line, machine.text, problem or machine.lacks))
             continue
-        headed = _columns(bare)
-        if headed is not None:
-            columns, heading = headed, line
-            continue
-        node = _by_columns(bare, columns) if columns is not None and columns.hold(bare) else _by_words(bare)
-        if isinstance(node, str):
-            not_understood.append(NotUnderstood(number, line, node))
-        else:
-            found.append(node)
-    return Reading(_completed(found, taken, known or {}), tuple(not_understood), heading)
+        role = ", ".join(role.value for role in machine.roles) if machine.told_roles else ""
+        found.append(NodeText(role, machine.name, machine.mac, machine.ip))
+    return Reading(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
 
 
 def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
@@ -132,99 +85,6 @@ def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
             result[at] = node
             changed += 1
     return Merged(tuple(result), new, changed, same)
-
-
-def _columns(line: str) -> _Columns | None:
-    """What a line of headings says, or None where it is none."""
-    between = next((sign for sign in ("\t", ";", ",", "|") if sign in line), "")
-    try:
-        cells = tuple(_HEADINGS.get(cell.lower(), "") for cell in _cells(line, between))
-    except csv.Error:
-        return None
-    named = [cell for cell in cells if cell]
-    if "mac" not in named or len(set(named)) < len(named):
-        return None
-    # A single word that is a heading by chance is none.
-    return _Columns(between, cells) if len(named) > 1 or len(cells) == 1 else None
-
-
-def _cells(line: str, between: str) -> list[str]:
-    """Raises csv.Error, as for a field of more than 128 KiB."""
-    cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), []) if between else line.split()
-    return [cell.strip().strip("\"'") for cell in cells]
-
-
-def _by_columns(line: str, columns: _Columns) -> NodeText | str:
-    """The node of a line under headings, or what is wrong with it."""
-    try:
-        cells = _cells(line, columns.between)
-    except csv.Error:
-        return "a field of it is too long, or its quotes do not fit"
-    if len(cells) > len(columns.fields):
-        return f"{len(cells)} columns where the headings are {len(columns.fields)}"
-    held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
-    if "mac" not in held:
-        return "no MAC in its column"
-    parsers: dict[str, Callable[[str], object]] = {
-        "role": _roles,
-        "name": parse_node_name,
-        "mac": parse_mac,
-        "ip": parse_address,
-    }
-    for field, cell in held.items():
-        error = refusal(parsers[field], cell)
-        if error is not None:
-            return f"{_CALLED[field]}: {error.value} {error.problem}"
-    role = ", ".join(role.value for role in Role if role in _roles(held.get("role", ""), none=True))
-    name = parse_node_name(held["name"]) if "name" in held else ""
-    return NodeText(role, name, format_mac(parse_mac(held["mac"])), held.get("ip", ""))
-
-
-def _by_words(line: str) -> NodeText | str:
-    """The node that the words stand for, or what is wrong with them."""
-    macs: list[str] = []
-    ips: list[str] = []
-    roles: list[Role] = []
-    names: list[str] = []
-    bare = line.removeprefix("dhcp-host=")
-    for word in (raw.strip("\"'") for raw in _BETWEEN.split(bare)):
-        if not word:
-            continue
-        # A machine may be called what it is: the second "controller" of a line is its name.
-        named = set() if refusal(_roles, word) else _roles(word)
-        if named and not named & set(roles):
-            roles.extend(role for role in Role if role in named)
-        elif refusal(parse_mac, word) is None:
-            macs.append(format_mac(parse_mac(word)))
-        elif refusal(parse_address, word) is None:
-            ips.append(word)
-        elif (error := refusal(parse_node_name, word)) is None:
-            names.append(parse_node_name(word))
-        else:
-            return f"{error.value} is neither a MAC nor an address, a role or a name"
-    for what, found in (("MAC", macs), ("address", ips), ("name", names)):
-        if len(found) > 1:
-            return f"more than one {what}: {shown(found[0])} and {shown(found[1])}"
-    if not macs:
-        return "no MAC in it"
-    role = ", ".join(role.value for role in roles)
-    return NodeText(role, names[0] if names else "", macs[0], ips[0] if ips else "")
-
-
-def _roles(text: str, none: bool = False) -> set[Role]:
-    """The roles that `text` names, as in "network+compute". Raises FieldError; `none`: naming none is right too."""
-    words = [word for word in re.split(r"[+/,\s]+", text) if word]
-    if none and not words:
-        return set()
-    return set(parse_roles(words))
-
-
-_PARSERS: Mapping[str, Callable[[str], object]] = {
-    "role": _roles,
-    "name": parse_node_name,
-    "mac": parse_mac,
-    "ip": parse_address,
-}
 
 
 def free_name(role: str, taken: Collection[str]) -> str:

@@ -132,9 +132,9 @@ class PasteDialog(Dialog[Reading | None]):
     ]
     HELP = (
         "One node a line: its MAC, and as you have them its name, its role and its address, in any order, with "
-        "blanks, commas, semicolons or tabs between. Lines of a spreadsheet, an inventory or a dnsmasq "
-        "configuration will do. Under a line of headings (name, role, mac, ip) the columns say what is what, so "
-        "that 'ciao-wizard export csv' comes back as it was.\n\n"
+        "blanks, commas, semicolons or tabs between. Lists as programs write them will do: a spreadsheet, "
+        "reservations or leases of dnsmasq, ISC dhcpd, Kea or OpenWrt, an Ansible inventory, the output of arp, "
+        "ip neigh or nmap. Under a line of headings the columns say what is what.\n\n"
         "f3 goes to the path of a file, Enter there puts its lines below those that are here.\n\n"
         "A line whose MAC is in the plan already changes that node. ctrl+n adds what was understood. The other "
         "lines stay here, each with the reason: tab goes to the reasons, Enter there to the line."

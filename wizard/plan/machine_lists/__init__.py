@@ -1,0 +1,7 @@
+"""Machines from whatever lists people have: tables, leases, reservations, inventories, neighbour tables."""
+
+from wizard.plan.machine_lists.decode import decode, is_text
+from wizard.plan.machine_lists.reader import MachineList, read_list
+from wizard.plan.machine_lists.record import Machine
+
+__all__ = ["Machine", "MachineList", "decode", "is_text", "read_list"]

@@ -1,0 +1,151 @@
+"""Machines that take several lines: ISC dhcpd, OpenWrt's uci, nmap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from wizard.plan.machine_lists.record import Raw
+from wizard.plan.machine_lists.trees import more_than_one
+
+LONGEST = 200
+"""Lines of one block."""
+
+_DHCPD = re.compile(r"\s*(host|lease)\s+(\"[^\"]*\"|[^\s{]+)\s*(?:\{|$)")
+_HARDWARE = re.compile(r"(?<![\w-])hardware\s+(ethernet|[\w-]+)\s+([^;\s}]+)")
+_FIXED = re.compile(r"(?<![\w-])fixed-address\s+([^;}]+)")
+_HOST_NAME = re.compile(r"(?<![\w-])client-hostname\s+\"?([^\";}]*)")
+_DHCPD_REMARK = re.compile(r"\"[^\"\n]*\"|#[^\n]*")
+_UCI = re.compile(r"\s*config\s+['\"]?(\w[\w-]*)['\"]?(?:\s+['\"]?([^'\"]*?)['\"]?)?\s*$")
+_UCI_OPTION = re.compile(r"\s*(?:option|list)\s+['\"]?([\w-]+)['\"]?\s+(.*)$")
+_REPORT = re.compile(r"Nmap scan report for (?:(\S+) \(([^)\s]+)\)|(\S+))(.*)$")
+_REPORT_MAC = re.compile(r"\s*MAC Address: (\S+)")
+
+Block = tuple[list[Raw], int]
+"""What a block says, and the number of lines that it takes."""
+
+
+def block(lines: Sequence[str], at: int) -> Block | None:
+    """The block that begins on the line with that index; None where none does."""
+    line = lines[at]
+    start = line.lstrip()
+    if start.startswith(("host", "lease")) and (match := _DHCPD.match(line)):
+        return _dhcpd(lines, at, match)
+    if start.startswith("config") and (match := _UCI.match(line)):
+        return _uci(lines, at, match)
+    if start.startswith("Nmap scan") and (match := _REPORT.match(start)):
+        return _nmap(lines, at, match)
+    return None
+
+
+def _dhcpd(lines: Sequence[str], at: int, match: re.Match[str]) -> Block | None:
+    if "{" not in lines[at] and (at + 1 >= len(lines) or not lines[at + 1].lstrip().startswith("{")):
+        return None
+    depth = 0
+    held: list[str] = []
+    for line in lines[at : at + LONGEST]:
+        if held and depth and _DHCPD.match(line):
+            # The one before was never closed.
+            break
+        bare = _DHCPD_REMARK.sub(lambda found: found[0] if found[0][0] == '"' else "", line)
+        unquoted = re.sub(r"\"[^\"]*\"", "", bare)
+        depth += unquoted.count("{") - unquoted.count("}")
+        held.append(bare)
+        if depth <= 0 and "}" in unquoted:
+            depth = 0
+            break
+    text = "\n".join(lines[at : at + len(held)])
+    body = "\n".join(held).partition("{")[2]
+    if re.search(r"(?<![\w-])deleted\s*;", body):
+        return [], len(held)
+    kind, named = match[1], match[2].strip('"')
+    raw = Raw(at + 1, text, listed=True)
+    hardware = _HARDWARE.search(body)
+    if hardware is not None:
+        raw.mac = hardware[2]
+        if hardware[1] != "ethernet":
+            raw.problem = f"hardware is {hardware[1][:20]}, not ethernet"
+            raw.mac = ""
+    if kind == "lease":
+        name = _HOST_NAME.search(body)
+        raw.ip, raw.name, raw.latest, raw.observed, raw.listed = named, name[1] if name else "", True, True, False
+        if hardware is None:
+            # Abandoned, or free since ever.
+            return [], len(held)
+    else:
+        raw.name = named
+        fixed = _FIXED.search(body)
+        addresses = [word for word in re.split(r"[,\s]+", fixed[1]) if word] if fixed else []
+        # A name there is one that the resolver knows.
+        numbers = [word for word in addresses if re.fullmatch(r"[0-9.:/a-fA-F]*[.:][0-9.:/a-fA-F]*", word)]
+        raw.ip = numbers[0] if numbers else ""
+        if len(numbers) > 1:
+            raw.problem = raw.problem or more_than_one("address", numbers)
+    if depth:
+        raw.problem = raw.problem or "its block is not closed"
+    return [raw], len(held)
+
+
+def _uci(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
+    end = at + 1
+    options: list[tuple[str, str]] = []
+    last = at
+    while end < len(lines) and end - at < LONGEST:
+        line = lines[end]
+        option = _UCI_OPTION.match(line)
+        if option is not None:
+            options.append((option[1], option[2].strip().strip("'\"")))
+            last = end
+        elif line.strip() and not line.lstrip().startswith("#"):
+            break
+        end += 1
+    taken = last - at + 1
+    if match[1] != "host":
+        return [], taken
+    raw = Raw(at + 1, "\n".join(lines[at : last + 1]), listed=True)
+    macs = [word for key, value in options if key == "mac" for word in value.split()]
+    _of_options(raw, dict(options), macs)
+    return [raw], taken
+
+
+def _of_options(raw: Raw, options: dict[str, str], macs: list[str]) -> None:
+    raw.name = options.get("name", "")
+    raw.ip = "" if options.get("ip") == "ignore" else options.get("ip", "")
+    raw.mac = macs[0] if macs else ""
+    if len(macs) > 1:
+        raw.problem = more_than_one("MAC", macs)
+
+
+def uci_show(lines: Sequence[tuple[int, str]]) -> list[Raw]:
+    """What `uci show dhcp` says of hosts: (line number, line) each."""
+    sections: dict[str, tuple[Raw, dict[str, str]]] = {}
+    for number, line in lines:
+        match = re.match(r"dhcp\.([^.=]+)(?:\.([\w-]+))?=(.*)$", line)
+        if match is None:
+            continue
+        raw, options = sections.setdefault(match[1], (Raw(number, "", listed=True), {}))
+        raw.text += f"\n{line}" if raw.text else line
+        options[match[2] or ""] = match[3].replace("'", "")
+    found = []
+    for section, (raw, options) in sections.items():
+        if options.get("") == "host" or section.startswith("@host["):
+            _of_options(raw, options, options.get("mac", "").split())
+            found.append(raw)
+    return found
+
+
+def _nmap(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
+    name, address = (match[1], match[2]) if match[1] else ("", match[3])
+    taken, mac = 1, ""
+    for line in lines[at + 1 : at + LONGEST]:
+        if not line.strip() or line.startswith(("Nmap scan", "Nmap done")):
+            break
+        taken += 1
+        found = _REPORT_MAC.match(line)
+        if found is not None:
+            mac = found[1]
+            break
+    if "host down" in match[4]:
+        return [], 1
+    raw = Raw(at + 1, "\n".join(lines[at : at + taken]), name, mac=mac, ip=address, listed=True)
+    return [raw], taken

@@ -1,0 +1,117 @@
+"""Tables: a line of headings says which column is what."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+
+from wizard.plan.machine_lists.record import CALLED, Raw, ip_text, mac_text
+from wizard.plan.machine_lists.trees import more_than_one
+from wizard.plan.machine_lists.vocabulary import RANK, field_of, plain_key
+
+SIGNS = ("\t", ";", "|", ",")
+_RULE = re.compile(r"[\s|:+=-]*[-=]{2,}[\s|:+=-]*")
+_REMARK = re.compile(r"\s#(?:\s.*)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """`fields` says for each column which field it is, "" for one that is passed over."""
+
+    between: str
+    fields: tuple[str, ...]
+    leases: bool = False
+    """Kea's: of several rows of one machine the last one is true, and one without a MAC is nobody's."""
+
+    def hold(self, line: str) -> bool:
+        """Whether a line is one of this table: what else is pasted below it is read by itself."""
+        return len(self.fields) == 1 or (self.between or " ") in line
+
+
+def is_rule(line: str) -> bool:
+    """A line that is drawn, as below the headings of many programs."""
+    return _RULE.fullmatch(line) is not None
+
+
+def columns(line: str) -> Columns | None:
+    """What a line of headings says, or None where it is none."""
+    if len(line) > 4000:
+        return None
+    between = next((sign for sign in SIGNS if sign in line), "")
+    if not between:
+        # A heading may be two words: columns of a terminal are two blanks apart.
+        apart = re.split(r" {2,}", line.strip())
+        if len(apart) > 1 and any(" " in cell for cell in apart) and (found := _headings(apart, "  ")) is not None:
+            return found
+    return _headings(cells_of(line, between), between)
+
+
+def _headings(cells: list[str] | None, between: str) -> Columns | None:
+    if cells is None or any(mac_text(cell) or ip_text(cell) for cell in cells):
+        return None
+    ranked: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        field = field_of(cell)
+        if field and (field not in ranked or _rank(cell) < _rank(cells[ranked[field]])):
+            ranked[field] = place
+    # A single word that is a heading by chance is none.
+    if "mac" in ranked:
+        is_one = len(ranked) > 1 or len(cells) == 1
+    else:
+        is_one = bool(between) and {"name", "ip"} <= ranked.keys()
+    if not is_one:
+        return None
+    places = {place: field for field, place in ranked.items()}
+    leases = {"valid_lifetime", "subnet_id"} <= set(cells)
+    return Columns(between, tuple(places.get(place, "") for place in range(len(cells))), leases)
+
+
+def _rank(cell: str) -> int:
+    return RANK.get(plain_key(cell), 99)
+
+
+def cells_of(line: str, between: str) -> list[str] | None:
+    """The cells of a row; None where its quotes do not fit or a cell is of more than 128 KiB."""
+    if not between:
+        return [cell.strip("\"'") for cell in line.split()]
+    if between == "  ":
+        return [cell.strip().strip("\"'") for cell in re.split(r" {2,}|\t", line.strip())]
+    if between == "|":
+        # Markdown's tables have one at either end.
+        line = line.strip().removeprefix("|").removesuffix("|")
+    try:
+        row = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
+    except csv.Error:
+        return None
+    return [cell.strip().strip("\"'`") for cell in row]
+
+
+def row(line: str, number: int, text: str, columns: Columns) -> Raw:
+    """The machine of a row."""
+    raw = Raw(number, text, lacks="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
+    raw.observed = raw.latest = columns.leases
+    cells = cells_of(line, columns.between)
+    if cells is None:
+        raw.problem = "a field of it is too long, or its quotes do not fit"
+        return raw
+    if cells:
+        # Of a list that was a row of something else before.
+        cells[-1] = cells[-1].rstrip(",; ")
+    # A number sign within a cell is text; behind the last one it may begin a remark.
+    if cells and " #" in cells[-1]:
+        field = columns.fields[len(cells) - 1] if len(cells) <= len(columns.fields) else ""
+        cells[-1] = (cells[-1].partition(" #")[0] if field in ("mac", "ip") else _REMARK.sub("", cells[-1])).strip()
+    while len(cells) > len(columns.fields) and (not cells[-1] or cells[-1].startswith("#")):
+        cells.pop()
+    if len(cells) > len(columns.fields):
+        raw.problem = f"{len(cells)} columns where the headings are {len(columns.fields)}"
+        return raw
+    held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
+    raw.name, raw.role = held.get("name", ""), held.get("role", "")
+    raw.mac, raw.ip = held.get("mac", ""), held.get("ip", "")
+    if raw.mac and not mac_text(raw.mac):
+        macs = [word for word in re.split(r"[\s,;/]+", raw.mac) if mac_text(word)]
+        if len(macs) > 1:
+            raw.problem, raw.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
+    return raw
