@@ -1,4 +1,4 @@
-"""The guard's child: our dnsmasq, started again where it ends, and looked at from outside."""
+"""The guard's child: the dnsmasq that answers DHCP and nothing else, looked at from outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 
 from wizard.deploy.gates import FINE, Verdict
-from wizard.host import dnsmasq, processes
+from wizard.deploy.ports import DHCP_PORTS
+from wizard.deploy.supervised import Supervised
+from wizard.host import dnsmasq
 from wizard.host.files import read_text
 from wizard.host.udp_sockets import bound_indexes
 from wizard.plan import paths
@@ -20,26 +22,23 @@ log = logging.getLogger("ciao-gateway")
 DHCP_PORT = 67
 _START_S = 2.0
 _REBIND_S = 4.0
-_DEATHS, _DEATHS_WITHIN_S = 3, 30.0
 
 
-class Child:
-    """One dnsmasq at a time. It dies with the thread that started it, which must be the main one."""
+class Child(Supervised):
+    """Our DHCP server."""
+
+    log_file = paths.DNSMASQ_LOG
+    ports = DHCP_PORTS
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.identity: processes.Process | None = None
+        super().__init__()
         self.conf_text = ""
-        self.deaths: list[float] = []
         self.wrong_since: float | None = None
         self.resting = False
 
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
     def take_up(self) -> None:
         """Bring it to the live files: reservations by a signal, options by its end; `ensure` starts it again."""
-        self.deaths = []
+        self.forgive()
         conf = read_text(dnsmasq.CONF) or ""
         clashes = dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or "")
         if self.running() and conf == self.conf_text and not clashes:
@@ -49,22 +48,15 @@ class Child:
         self.conf_text = conf
 
     def ensure(self, uid: int, no_dhcp_on: Sequence[str]) -> Verdict:
-        """Have it run. Only once our rules keep it mute. Raises WizardError where it cannot be started at all."""
-        if self.running():
-            return FINE
-        if self.process is not None:
-            now = time.monotonic()
-            words = self._collect()
-            log.warning("dnsmasq ended: %s", words)
-            self.deaths = [t for t in (*self.deaths, now) if now - t < _DEATHS_WITHIN_S]
-            if len(self.deaths) >= _DEATHS:
-                return Verdict(False, "dnsmasq-dies", f"dnsmasq does not stay alive: {words}", tripped=True)
-        dnsmasq.prepare(uid)
-        dnsmasq.drop_leases(dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or ""))
-        self.process = dnsmasq.spawn(uid, no_dhcp_on)
-        self.identity = processes.identify(self.process.pid)
-        self.wrong_since = time.monotonic()
-        return FINE
+        """Have it run. Only once our rules keep it mute."""
+
+        def begin() -> subprocess.Popen[bytes]:
+            dnsmasq.prepare(uid)
+            dnsmasq.drop_leases(dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or ""))
+            self.wrong_since = time.monotonic()
+            return dnsmasq.spawn(uid, no_dhcp_on)
+
+        return self.keep_running(begin)
 
     def answers_only_at(self, index: int, nic: str) -> Verdict:
         """It has exactly one DHCP socket, and that is bound to the NIC with this index. Raises OSError."""
@@ -106,25 +98,10 @@ class Child:
             self.process.send_signal(signal.SIGCONT)
         self.resting = False
 
-    def stop(self) -> None:
-        """End it and wait for it, so that its ports are free."""
-        if self.process is None:
-            return
-        if self.running():
-            # What rests is not woken to end: it would answer what it has not heard yet.
-            (self.process.kill if self.resting else self.process.terminate)()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self._collect()
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        # What rests is not woken to end: it would answer what it has not heard yet.
+        (process.kill if self.resting else process.terminate)()
 
     def _collect(self) -> str:
-        """Wait for one that ends, and forget it. What it said last."""
-        if self.process is None:
-            return ""
-        _, said = self.process.communicate()
-        code = self.process.returncode
-        self.process = self.identity = None
         self.resting = False
-        return said.decode("utf-8", "replace").strip() or dnsmasq.last_words() or f"status {code}"
+        return super()._collect()

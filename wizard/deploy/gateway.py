@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import signal
@@ -14,15 +15,16 @@ from pathlib import Path
 from wizard.deploy import faults, state
 from wizard.host import dnsmasq, firewall, processes, systemd
 from wizard.host.commands import detach
-from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.render import File, render_service
+from wizard.plan.text import clean
 
 SERVE_LOG = f"{paths.RUN}/serve.log"
 _RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
 _PATIENCE_S = 20.0
+_DYING_S = 5.0
 _START_FORKS = 3
 # Reasons to be mute that are no fault of the configuration: served as soon as they are over.
 HARMLESS = ("no-carrier", "unproven")
@@ -84,6 +86,7 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
     wanted = digest()
     deadline = time.monotonic() + patience
     reason = "the guard did not start"
+    dying_since = math.inf
     while time.monotonic() < deadline:
         told = state.serve()
         if _taken_up(told, wanted, since) and told is not None:
@@ -94,26 +97,24 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
                 return f"mute for now: {reason}"
             if told.get("mode") == "tripped" or told.get("code") == "nic-gone":
                 break
+            if told.get("code") == "dnsmasq-dies":
+                dying_since = min(dying_since, time.monotonic())
+            if time.monotonic() - dying_since > _DYING_S:
+                break
         told = state.read_json(state.SERVE)
         if told is not None and told.get("mode") == "failed":
             reason = str(told.get("reason"))
             break
         time.sleep(0.05)
-    raise WizardError(
-        f"the gateway does not serve: {reason}{_who_is_in_the_way(reason)}",
-        f"Its log is {SERVE_LOG}, dnsmasq's {paths.DNSMASQ_LOG}.",
-    )
+    raise WizardError(f"the gateway does not serve: {reason}", _last_words())
 
 
-def _who_is_in_the_way(reason: str) -> str:
-    """Who holds the ports that our dnsmasq could not have."""
-    if "in use" not in reason:
-        return ""
-    ours = state.our_pids()
-    wanted = (("udp", 67), ("udp", 53), ("tcp", 53))
-    found = [x for x in read_listeners() if (x.protocol, x.port) in wanted and x.pid not in ours]
-    holders = {f"{x.process or 'somebody'} (process {x.pid}) has {x.protocol} port {x.port}" for x in found}
-    return "".join(f"; {holder}" for holder in sorted(holders))
+def _last_words() -> str:
+    """The logs themselves, which may be gone by the time somebody would look for them."""
+    logs = (("guard", SERVE_LOG), ("DHCP server", paths.DNSMASQ_LOG), ("name server", paths.DNS_LOG))
+    said = {who: clean(dnsmasq.last_words(log), 400) for who, log in logs}
+    told = " ".join(f"The {who} last said: {words}." for who, words in said.items() if words)
+    return told or f"Its log is {SERVE_LOG}."
 
 
 def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:
@@ -141,9 +142,10 @@ def stop() -> None:
     for _ in range(_START_FORKS):
         for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
             gone = processes.stop(guard, state.SERVE_WORD) and gone
-    gone = processes.stop(processes.from_json(told.get("dnsmasq")), dnsmasq.CONF) and gone
+    for server in ("dnsmasq", "dns"):
+        gone = processes.stop(processes.from_json(told.get(server)), paths.LIVE) and gone
     for stray in strays():
-        gone = processes.stop(stray, dnsmasq.CONF) and gone
+        gone = processes.stop(stray, paths.LIVE) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
     state.remove(state.SERVE)
@@ -151,7 +153,8 @@ def stop() -> None:
 
 def strays() -> list[processes.Process]:
     """dnsmasq processes that run on our configuration, whoever started them: ours by their command line."""
-    return _ours_by_command_line(lambda line: Path(line[0]).name == "dnsmasq" and f"--conf-file={dnsmasq.CONF}" in line)
+    confs = {f"--conf-file={conf}" for conf in dnsmasq.CONFS}
+    return _ours_by_command_line(lambda line: Path(line[0]).name == "dnsmasq" and not confs.isdisjoint(line))
 
 
 def _ours_by_command_line(is_ours: Callable[[list[str]], bool]) -> list[processes.Process]:
@@ -182,7 +185,8 @@ def clear() -> None:
             if entry.name not in keep:
                 entry.unlink()
     shutil.rmtree(paths.DNSMASQ_RUN, ignore_errors=True)
-    for name in (paths.DNSMASQ_LOG, f"{paths.DNSMASQ_LOG}.1", SERVE_LOG):
+    logs = (paths.DNSMASQ_LOG, paths.DNS_LOG)
+    for name in (*logs, *(f"{log}.1" for log in logs), SERVE_LOG):
         Path(name).unlink(missing_ok=True)
     if Path(_RUNTIME_UNIT).exists():
         Path(_RUNTIME_UNIT).unlink()

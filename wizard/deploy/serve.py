@@ -24,6 +24,7 @@ from typing import Any
 from wizard.deploy import gateway, proof, state
 from wizard.deploy.child import Child
 from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
+from wizard.deploy.names import Names
 from wizard.deploy.nic_return import NicReturn
 from wizard.deploy.revert import kept_state
 from wizard.deploy.rules_watch import RulesWatch
@@ -60,6 +61,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.child = Child()
+        self.names = Names()
         self.rules = RulesWatch(self.child.stop)
         self.returning = NicReturn()
         self.plan: Plan | None = None
@@ -95,7 +97,7 @@ class Guard:
             # What a guard before us armed is not proven by us, and its dnsmasq is not ours to look after.
             firewall.disarm()
             for stray in gateway.strays():
-                processes.stop(stray, dnsmasq.CONF)
+                processes.stop(stray, paths.LIVE)
             self.take_up()
             while not self.end_wanted:
                 self.tick()
@@ -104,6 +106,7 @@ class Guard:
             # In this order: what rests is ended without a chance to write down its leases.
             self.child.stop()
             self.hush()
+            self.names.stop()
             self.wire.end()
             news.close()
             state.remove(state.SERVE)
@@ -157,6 +160,7 @@ class Guard:
             self.hush()
         self.rules.take_up()
         self.child.take_up()
+        self.names.take_up(plan)
         self.wire.take_up(plan)
         self.plan = plan
 
@@ -174,6 +178,7 @@ class Guard:
         self.verdict = verdict
         if not verdict.ok and verdict.code not in _NEEDS_IT_RUNNING:
             self.hush()
+        self.names.tend(self.standing)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
                 self.child.stop()
@@ -293,6 +298,7 @@ class Guard:
             "taken_up": self.taken_up,
             "nic": self.plan.interfaces.cluster if self.plan else "",
             "dnsmasq": self.child.identity.as_json() if self.child.identity else None,
+            **self.names.told(),
         }
         if told == {k: self.told.get(k) for k in told}:
             return

@@ -83,16 +83,26 @@ def serve() -> Record | None:
 
 
 def dnsmasq_process() -> processes.Process | None:
+    """The DHCP server."""
+    return _server("dnsmasq")
+
+
+def dns_process() -> processes.Process | None:
+    """The name server."""
+    return _server("dns")
+
+
+def _server(key: str) -> processes.Process | None:
     data = read_json(SERVE)
-    process = processes.from_json(data.get("dnsmasq")) if data else None
+    process = processes.from_json(data.get(key)) if data else None
     return process if processes.alive(process, paths.LIVE) else None
 
 
 def our_pids() -> frozenset[int]:
-    """Processes of an applied gateway: the guard and its dnsmasq."""
-    guard = serve()
-    found = {p.pid for p in (processes.from_json(guard.get("process")) if guard else None, dnsmasq_process()) if p}
-    return frozenset(found)
+    """Processes of an applied gateway: the guard and its servers."""
+    told = serve()
+    guard = processes.from_json(told.get("process")) if told else None
+    return frozenset(p.pid for p in (guard, dnsmasq_process(), dns_process()) if p)
 
 
 def decide(answer: str, engine: processes.Process | None = None) -> bool:

@@ -19,7 +19,9 @@ from wizard.plan.render import DHCP_UID
 
 CONF = paths.LIVE_CONF
 HOSTS = paths.LIVE_HOSTS
-_CAPABILITIES = "net_raw,+net_admin,+net_bind_service"
+CONFS = (CONF, paths.DNS_CONF)
+_DHCP_CAPABILITIES = ("net_raw", "net_admin", "net_bind_service")
+_DNS_CAPABILITIES = ("net_bind_service",)
 _UID_RANGE = range(DHCP_UID, 61184)
 _LOG_LIMIT = 1_000_000
 
@@ -49,15 +51,21 @@ def prepare(uid: int) -> None:
     for directory in (Path(paths.DNSMASQ_RUN), Path(paths.LEASES).parent):
         make_directory(directory)
     os.chown(paths.DNSMASQ_RUN, uid, uid)
-    for file, mode in ((paths.LEASES, 0o644), (paths.DNSMASQ_LOG, 0o644)):
-        try:
-            fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
-        except OSError as error:
-            raise WizardError(f"{file} cannot be opened: {error.strerror}", f"Look at what {file} is.") from error
-        try:
-            os.fchown(fd, uid, uid)
-        finally:
-            os.close(fd)
+    for file in (paths.LEASES, paths.DNSMASQ_LOG):
+        own(file, uid)
+
+
+def own(file: str, uid: int) -> None:
+    """Have a plain file there that is the user's. Raises WizardError where there is something else: dnsmasq would
+    follow a link."""
+    try:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        raise WizardError(f"{file} cannot be opened: {error.strerror}", f"Look at what {file} is.") from error
+    try:
+        os.fchown(fd, uid, uid)
+    finally:
+        os.close(fd)
 
 
 def check(conf: str) -> None:
@@ -66,24 +74,37 @@ def check(conf: str) -> None:
 
 
 def spawn(uid: int, no_dhcp_on: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-    """Start dnsmasq in the foreground, as our child, on the live configuration.
+    """Start the DHCP server on the live configuration, without the DNS that is in it too.
 
     `no_dhcp_on`: NICs to give no DHCP on, beside those that the configuration says: the ones that happen to be
     here now, which a file would have to be written anew for each time.
+    """
+    options = [f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}", "--port=0"]
+    return _spawn(uid, _DHCP_CAPABILITIES, [*options, *(f"--no-dhcp-interface={nic}" for nic in no_dhcp_on)])
+
+
+def spawn_dns(uid: int) -> subprocess.Popen[bytes]:
+    """Start the name server, which may not so much as open what DHCP needs."""
+    options = [f"--conf-file={paths.DNS_CONF}", f"--log-facility={paths.DNS_LOG}", "--pid-file="]
+    return _spawn(uid, _DNS_CAPABILITIES, options)
+
+
+def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start dnsmasq in the foreground, as our child.
+
     A plain Popen and not sh: the child must be ours to wait for, and it dies with the thread that starts it.
     """
     path = find("dnsmasq")
     if path is None:
         raise WizardError("dnsmasq is not installed", "sudo apt install dnsmasq-base")
-    argv = [path, "--keep-in-foreground", f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}"]
-    argv += [f"--no-dhcp-interface={nic}" for nic in no_dhcp_on]
+    argv = [path, "--keep-in-foreground", *options]
     if uid == 0:
         # One user only: there is nobody to change to, and setgroups is forbidden.
         argv += ["--user=root", "--group="]
     lower = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
     if uid:
-        lower += [f"--inh-caps=-all,+{_CAPABILITIES}", f"--ambient-caps=-all,+{_CAPABILITIES}"]
-        lower += [f"--bounding-set=-all,+{_CAPABILITIES}"]
+        kept = ",".join(("-all", *(f"+{name}" for name in capabilities)))
+        lower += [f"--{kind}={kept}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
     argv = ["setpriv", *lower, "--pdeathsig=KILL", "--", *argv]
     return subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd="/"
@@ -103,13 +124,16 @@ def dhcp_sockets(pid: int) -> list[str]:
 
 
 def reload_hosts(process: processes.Process | None) -> bool:
-    """Have dnsmasq read its reservations again."""
-    return processes.send(process, signal.SIGHUP, CONF)
+    """Have dnsmasq read its hosts (and servers) again, and forget what it has cached. One that only just starts has
+    yet to read them, and the signal would end it."""
+    if process is None or not processes.catches(process.pid, signal.SIGHUP):
+        return False
+    return processes.send(process, signal.SIGHUP, paths.LIVE)
 
 
-def trim_log(process: processes.Process | None) -> None:
+def trim_log(process: processes.Process | None, file: str = paths.DNSMASQ_LOG) -> None:
     """Start the log anew once it is large; the former one is kept beside it."""
-    log = Path(paths.DNSMASQ_LOG)
+    log = Path(file)
     try:
         if log.stat().st_size < _LOG_LIMIT:
             return
@@ -120,16 +144,17 @@ def trim_log(process: processes.Process | None) -> None:
         os.close(fd)
     except OSError:
         return
-    processes.send(process, signal.SIGUSR2, CONF)
+    processes.send(process, signal.SIGUSR2, paths.LIVE)
 
 
-def last_words(lines: int = 3) -> str:
-    """The end of dnsmasq's log: why it would not start."""
+def last_words(file: str = paths.DNSMASQ_LOG, pid: int | None = None, lines: int = 3) -> str:
+    """The end of dnsmasq's log, or of what one process wrote there: why it would not start."""
     try:
-        text = Path(paths.DNSMASQ_LOG).read_text(errors="replace")
+        text = Path(file).read_text(errors="replace")
     except OSError:
         return ""
-    return "; ".join(line.partition("]: ")[2] or line for line in text.splitlines()[-lines:])
+    own = [line for line in text.splitlines() if pid is None or f"[{pid}]: " in line]
+    return "; ".join(line.partition("]: ")[2] or line for line in own[-lines:])
 
 
 def conflicts(hosts_text: str, leases_text: str) -> set[str]:

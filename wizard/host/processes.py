@@ -82,6 +82,16 @@ def stopped(process: Process | None, *words: str) -> bool:
     return seen is not None and seen[0] in "Tt"
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 def stop(process: Process | None, *words: str, patience: float = 5.0) -> bool:
     """End a process: SIGTERM, then SIGKILL after `patience` seconds. True when it is gone.
 

@@ -31,6 +31,12 @@ LIVE_INTERFACES = f"{LIVE}/interfaces"
 DNSMASQ_RUN = f"{RUN}/dnsmasq"
 DNSMASQ_PID = f"{DNSMASQ_RUN}/tenant_dns.pid"
 DNSMASQ_LOG = f"{RUN}/dnsmasq.log"
+DNS_CONF = f"{LIVE}/dns.cfg"
+"""The name server's options and what it reads: made by the guard from the live configuration, the leases and this
+machine's resolver."""
+DNS_NAMES = f"{LIVE}/dns.hosts"
+DNS_SERVERS = f"{LIVE}/dns.servers"
+DNS_LOG = f"{RUN}/dns.log"
 
 LAB_MARKER = "/run/ciao-lab/marker"
 """There only inside the laboratory."""

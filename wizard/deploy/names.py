@@ -1,0 +1,144 @@
+"""The guard's name server: the cluster's names from the plan and the leases, all others from this machine's resolver.
+
+A dnsmasq without DHCP. It needs no arming and rests with nobody: names harm no other network.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from wizard.deploy.gates import Verdict
+from wizard.deploy.ports import DNS_PORTS
+from wizard.deploy.supervised import Supervised
+from wizard.host import dnsmasq, firewall, resolver
+from wizard.host.files import read_text, write_atomic
+from wizard.host.resolver import Resolver
+from wizard.plan import names, paths
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+
+log = logging.getLogger("ciao-gateway")
+
+_LOOK_EVERY_S = 0.9
+_LOST_S = 2.0
+"""A file that is being written anew names nobody for a moment."""
+_OTHER_NIC = ("renamed", "other-nic", "no-identity")
+
+
+class Names(Supervised):
+    """Our DNS server, and the files that it reads."""
+
+    title = "the name server"
+    log_file = paths.DNS_LOG
+    ports = DNS_PORTS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: Plan | None = None
+        self.uid: int | None = None
+        self.verdict = Verdict(False, "starting", "starting")
+        self.resolver = Resolver()
+        self.looked_at = 0.0
+        self.lost_since: float | None = None
+        self.seen: object = None
+        self.leases_seen: object = None
+        self.texts: dict[str, str] = {}
+
+    def take_up(self, plan: Plan) -> None:
+        """Bring it to the live files: names by a signal, options by its end; `tend` starts it again."""
+        self.forgive()
+        self.plan, self.seen, self.leases_seen = plan, None, None
+        self.uid = firewall.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
+        files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
+        conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
+        if self._write(paths.DNS_CONF, conf):
+            self.stop()
+        self.looked_at = 0.0
+
+    def tend(self, standing: Verdict) -> None:
+        """Have it run, and know what there is to know. Never raises. `standing`: how the cluster NIC stands."""
+        plan, uid = self.plan, self.uid
+        if plan is None or uid is None:
+            return
+        if standing.code in _OTHER_NIC:
+            # What bears the NIC's name now is somewhere else.
+            self.stop()
+            self.verdict = Verdict(False, standing.code, standing.reason)
+            return
+        try:
+            self._look(plan)
+        except (WizardError, OSError) as error:
+            self.looked_at = time.monotonic()
+            self.verdict = Verdict(False, "could-not-look", f"the name server's files cannot be written: {error}")
+            return
+
+        def begin() -> subprocess.Popen[bytes]:
+            dnsmasq.own(paths.DNS_LOG, uid)
+            return dnsmasq.spawn_dns(uid)
+
+        self.verdict = self.keep_running(begin)
+        dnsmasq.trim_log(self.identity, paths.DNS_LOG)
+
+    def told(self) -> dict[str, Any]:
+        """What the guard tells of it."""
+        return {
+            "dns": self.identity.as_json() if self.identity else None,
+            "dns_reason": self.verdict.reason,
+            "resolver": {"servers": list(self.resolver.servers), "reason": self.resolver.reason},
+        }
+
+    def _look(self, plan: Plan) -> None:
+        now = time.monotonic()
+        if now - self.looked_at < _LOOK_EVERY_S:
+            return
+        changed = self._look_at_leases(plan)
+        # What was answered before the change may be wrong since, also where the servers are the same.
+        changed = self._look_at_resolver(plan, now) or changed
+        self.looked_at = now
+        if changed:
+            dnsmasq.reload_hosts(self.identity)
+
+    def _look_at_leases(self, plan: Plan) -> bool:
+        seen = _stamp(paths.LEASES)
+        if self.leases_seen is not None and seen == self.leases_seen:
+            return False
+        text = names.hosts(plan, read_text(paths.LEASES) or "", time.time())
+        changed = self._write(paths.DNS_NAMES, text)
+        self.leases_seen = seen
+        return changed
+
+    def _look_at_resolver(self, plan: Plan, now: float) -> bool:
+        seen = resolver.stamp()
+        if seen == self.seen and self.lost_since is None:
+            return False
+        found = resolver.read_resolver(str(plan.network.gateway))
+        if not found.servers and self.resolver.servers:
+            self.lost_since = self.lost_since or now
+            if now - self.lost_since < _LOST_S:
+                return False
+        self.lost_since = None
+        if found != self.resolver or self.seen is None:
+            log.info("names of others are asked of: %s", ", ".join(found.servers) or f"nobody ({found.reason})")
+        self._write(paths.DNS_SERVERS, names.servers_file(found.servers))
+        self.seen, self.resolver = seen, found
+        return True
+
+    def _write(self, path: str, text: str) -> bool:
+        """Write a file that is not so yet; whether it was."""
+        if self.texts.get(path) == text and Path(path).exists():
+            return False
+        write_atomic(path, text.encode(), 0o644)
+        self.texts[path] = text
+        return True
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        seen = Path(path).lstat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns

@@ -1,0 +1,76 @@
+"""This machine's own resolver: which DNS servers it asks, followed wherever its file goes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from wizard.plan.names import upstream_servers
+from wizard.plan.text import clean
+
+RESOLV_CONF = "/etc/resolv.conf"
+# Where a resolver on this machine (systemd-resolved, NetworkManager's dnsmasq) keeps whom it asks itself: with that
+# change its answers change, though resolv.conf names the same stub.
+_BEHIND_A_STUB = (
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/NetworkManager/resolv.conf",
+    "/run/resolvconf/resolv.conf",
+)
+_MOST_BYTES = 65536
+
+Stamp = tuple[tuple[int, int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """The servers that may be asked, and why there is none."""
+
+    servers: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def stamp() -> Stamp:
+    """What changes with the resolver: cheap enough to look at each second."""
+    return tuple(_stamp(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))
+
+
+def _stamp(path: str) -> tuple[int, int, int, int] | None:
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def read_resolver(gateway: str) -> Resolver:
+    """This machine's resolver as root reads it; `gateway` is our own address, which must not ask itself."""
+    try:
+        fd = os.open(RESOLV_CONF, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Resolver(reason=f"{RESOLV_CONF} {_why_missing()}")
+    except OSError as error:
+        return Resolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return Resolver(reason=f"{RESOLV_CONF} is no plain file")
+        text = os.read(fd, _MOST_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        return Resolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
+    finally:
+        os.close(fd)
+    servers = upstream_servers(text, gateway)
+    if servers:
+        return Resolver(servers)
+    alone = " but this gateway itself" if "nameserver" in text and gateway in text else ""
+    return Resolver(reason=f"{RESOLV_CONF} names no DNS server{alone}")
+
+
+def _why_missing() -> str:
+    try:
+        target = os.readlink(RESOLV_CONF)
+    except OSError:
+        return "does not exist"
+    return f"leads to {clean(target, 100)}, which does not exist"

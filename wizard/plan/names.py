@@ -1,0 +1,97 @@
+"""What our name server is given to read: options, hosts and upstream servers. Pure text in, text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address, ip_address
+
+from netaddr import IPNetwork
+
+from wizard.plan import addresses
+from wizard.plan.model import Plan
+
+HEADER = "# written by ciao-wizard's guard; change the plan and run 'ciao-wizard apply'"
+PROTECTED = ("_gateway", "gateway", "isatap", "localhost", "localdomain", "ntp", "wpad")
+"""Names that other machines ask for in good faith: no machine gets one by calling itself so."""
+_MOST_SERVERS = 16
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_NOT_DNS = ("dhcp-", "no-dhcp-", "no-ping", "pid-file", "log-dhcp", "read-ethers", "enable-ra", "ra-param")
+
+
+def dns_options(conf: str, files: Iterable[str]) -> str:
+    """dnsmasq's options without those of DHCP, and `files`, lines that name what else it reads."""
+    kept = [line for line in conf.splitlines() if line and not line.startswith(("#", *_NOT_DNS))]
+    return "\n".join([HEADER, *kept, *files]) + "\n"
+
+
+def reverse_zones(cidr: IPNetwork) -> list[str]:
+    """The zones under in-addr.arpa that cover a subnet, and nothing beside it."""
+    whole = -(-int(cidr.prefixlen) // 8)
+    parts = cidr.subnet(8 * whole) if whole else []
+    return [".".join([*reversed(str(part.network).split(".")[:whole]), "in-addr.arpa"]) for part in parts]
+
+
+def hosts(plan: Plan, leases: str, now: float) -> str:
+    """A hosts file: the plan's nodes, whether they have a lease or not, and whoever else holds one."""
+    plan = addresses.assign(plan)
+    domain = plan.network.domain
+    rows = [(str(node.ip), node.name.lower()) for node in plan.nodes]
+    taken = {*PROTECTED, *(name for _, name in rows)}
+    used = {str(plan.network.gateway), *(ip for ip, _ in rows)}
+    for ip, name in _leased(leases, now):
+        if name not in taken and ip not in used and ip in plan.network.cidr:
+            taken.add(name)
+            used.add(ip)
+            rows.append((ip, name))
+    return "\n".join([HEADER, *(f"{ip} {name}.{domain} {name}" for ip, name in rows)]) + "\n"
+
+
+def _leased(leases: str, now: float) -> Iterator[tuple[str, str]]:
+    """Address and name of each lease that has a name which can be one. The text is dnsmasq's, the names anybody's."""
+    for line in leases.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or not fields[0].isdigit() or (fields[0] != "0" and int(fields[0]) < now):
+            continue
+        name = fields[3].lower()
+        try:
+            version = ip_address(fields[2]).version
+        except ValueError:
+            continue
+        if version == 4 and len(name) <= 63 and _LABEL.fullmatch(name):
+            yield fields[2], name
+
+
+def upstream_servers(resolv_conf: str, gateway: str) -> tuple[str, ...]:
+    """The servers of a resolv.conf that ours may ask: all but ours itself, in their order."""
+    found: dict[str, None] = {}
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        server = _server(words[1])
+        if server and server != gateway:
+            found[server] = None
+    return tuple(found)[:_MOST_SERVERS]
+
+
+def _server(word: str) -> str:
+    try:
+        address = ip_address(word)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        if address.scope_id and not _ZONE.fullmatch(address.scope_id):
+            return ""
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+    if address.is_unspecified:
+        # As glibc takes it.
+        return "127.0.0.1" if address.version == 4 else "::1"
+    return str(address)
+
+
+def servers_file(servers: Iterable[str]) -> str:
+    """The same for dnsmasq's servers-file, which it reads again on SIGHUP."""
+    return "\n".join([HEADER, *(f"server={server}" for server in servers)]) + "\n"
