@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     probe = command("probe", "wizard.cli_show:probe", "ask whether a DHCP server answers behind a NIC", json=True)
     probe.add_argument("nic", metavar="NIC")
     probe.add_argument("--wait", type=_seconds, metavar="S", help="listen this long (12)")
+    probe.add_argument(
+        "-c", "--config", metavar="PLAN", help="ask for its nodes too (default: the plan in force, on its cluster NIC)"
+    )
     plan_option(command("check", "wizard.cli_show:check", "findings on a plan, against this machine", json=True))
     render = command("render", "wizard.cli_show:render", "the files that a plan stands for")
     plan_option(render)

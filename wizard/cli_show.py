@@ -18,6 +18,7 @@ from wizard.plan.text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wizard.host.probe_questions import Questions
     from wizard.monitor.leases import Row
     from wizard.monitor.live import Monitor
     from wizard.plan.model import Plan
@@ -117,14 +118,30 @@ def probe(args: argparse.Namespace) -> int:
 
     if not args.json:
         say(f"Asking the wire behind {clean(args.nic, 40)}; this takes up to {args.wait or 12:g} s.")
-    result = dhcp_probe.probe(args.nic, wait=args.wait)
+    result = dhcp_probe.probe(args.nic, wait=args.wait, questions=_questions(args))
     if args.json:
         out_json(result.as_json())
     else:
-        out(f"{result.nic}: {result.verdict}{f' ({clean(result.reason, 300)})' if result.reason else ''}")
+        told = "; ".join(filter(None, (clean(result.reason, 300), result.asked.in_words())))
+        out(f"{result.nic}: {result.verdict}{f' ({told})' if told else ''}")
         for server in result.servers:
             out("  " + clean(server.in_words(), 300))
     return {"silence": 0, "answer": 1, "unknown": 3}[str(result.verdict)]
+
+
+def _questions(args: argparse.Namespace) -> Questions:
+    """A server that knows the plan's nodes alone is silent to us: where the plan is for this NIC, ask for them."""
+    from wizard.host.probe_questions import NOTHING_MORE, questions_for
+
+    if args.config is not None:
+        plan, _, _ = read_plan(args.config)
+        return NOTHING_MORE if args.nic == plan.interfaces.corporate else questions_for(plan)
+    try:
+        plan, _, _ = read_plan(None)
+    except WizardError:
+        # Nothing is applied here, or what is cannot be read: it can be asked all the same.
+        return NOTHING_MORE
+    return questions_for(plan) if args.nic == plan.interfaces.cluster else NOTHING_MORE
 
 
 def check(args: argparse.Namespace) -> int:

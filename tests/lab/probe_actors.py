@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 ALL = 0x0003
@@ -52,11 +53,20 @@ def begin() -> Callable[[float], None]:
     return progress
 
 
-def probe(nic: str, repeat: int = 0, **options: Any) -> None:
-    """Once; or `repeat` times, each time as a machine that the server has never seen."""
+def questions(plan: str) -> Any:
+    from wizard.host.probe_questions import questions_for
+    from wizard.plan.planfile import load
+
+    return questions_for(load(Path(plan).read_text(), plan))
+
+
+def probe(nic: str, repeat: int = 0, plan: str = "", **options: Any) -> None:
+    """Once; or `repeat` times, each time as a machine that the server has never seen. `plan` is asked for too."""
     from wizard.host import dhcp_probe
     from wizard.plan.findings import NeedsRoot
 
+    if plan:
+        options["questions"] = questions(plan)
     progress = begin()
     results = []
     for _ in range(repeat or 1):
@@ -104,6 +114,15 @@ def udp(source_ip: str, to_ip: str, source_port: int, payload: bytes) -> bytes:
     return header + struct.pack("!HHHH", source_port, 68, 8 + len(payload), 0) + payload
 
 
+def fragments(packet: bytes, size: int) -> Iterator[bytes]:
+    """The last one first, as a network may deliver them. No checksums: packet sockets do not ask for them."""
+    header, payload = packet[:20], packet[20:]
+    for offset in reversed(range(0, len(payload), size)):
+        part = payload[offset : offset + size]
+        more = 0x2000 if offset + size < len(payload) else 0
+        yield header[:2] + struct.pack("!HHH", 20 + len(part), 7, more | offset // 8) + header[8:] + part
+
+
 def reply(xid: bytes, chaddr: bytes, offered: str, relay: str, options: bytes, sname: bytes = b"") -> bytes:
     fixed = struct.pack("!BBBB4sHH", 2, 1, 6, 0, xid, 0, 0x8000)
     addresses = bytes(4) + socket.inet_aton(offered) + bytes(4) + socket.inet_aton(relay)
@@ -147,19 +166,25 @@ def server(
     patience: int = 0,
     to_others: bool = False,
     ip: str = "10.9.0.1",
+    pieces: int = 0,
+    mirror: bool = False,
+    informs: bool = False,
 ) -> None:
-    """A server that answers as told. `patience`: only where `secs` has grown to it; `to_others`: never who asks."""
+    """A server that answers as told. `patience`: only where `secs` has grown to it; `to_others`: never who asks;
+    `pieces`: in fragments that carry so much; `mirror`: from the MAC of who asks; `informs`: without an address."""
 
     def make(xid: bytes, chaddr: bytes, secs: int) -> Iterator[bytes]:
         if secs < patience:
             return
         if to_others:
             xid, chaddr = bytes(4), bytes.fromhex("020000000077")
-        named = b"\x35\x01\x02\x36\x04" + socket.inet_aton(ip) + b"\xff"
+        named = (b"\x35\x01\x05" if informs else b"\x35\x01\x02") + b"\x36\x04" + socket.inet_aton(ip) + b"\xff"
         options, sname = (b"\x34\x01\x02\xff", named) if overload else (named, b"")
-        bootp = reply(xid, chaddr, "10.9.0.77", relay, options, sname)
+        bootp = reply(xid, chaddr, "0.0.0.0" if informs else "10.9.0.77", relay, options, sname)  # noqa: S104
         to_mac, to_ip = (chaddr, "10.9.0.77") if unicast else (b"\xff" * 6, "255.255.255.255")
-        yield ethernet(to_mac, SERVER_MAC, tags or [], udp(ip, to_ip, 67, bootp))
+        packet = udp(ip, to_ip, 67, bootp)
+        for part in fragments(packet, pieces) if pieces else [packet]:
+            yield ethernet(to_mac, chaddr if mirror else SERVER_MAC, tags or [], part)
 
     serve(nic, delay, make)
 
@@ -225,6 +250,15 @@ def shouting_nodes(nic: str, nodes: int = 20) -> None:
         time.sleep(0.05)
 
 
+def say_often(nic: str, frame: str) -> None:
+    """One frame, in hexadecimal digits, four times a second."""
+    sock = tap(nic)
+    say("ready")
+    while True:
+        sock.send(bytes.fromhex(frame))
+        time.sleep(0.25)
+
+
 def loop(nic: str) -> None:
     """A cable from the switch back into the switch: every frame comes back."""
     sock = tap(nic)
@@ -254,7 +288,7 @@ def hold_port_68() -> None:
 
 ACTORS: dict[str, Callable[..., None]] = {
     actor.__name__: actor
-    for actor in (probe, one_wire, look, server, hostile, shouting_nodes, loop, flood, hold_port_68)
+    for actor in (probe, one_wire, look, server, hostile, shouting_nodes, say_often, loop, flood, hold_port_68)
 }
 
 if __name__ == "__main__":

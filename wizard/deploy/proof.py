@@ -19,6 +19,7 @@ from wizard.host import wires
 from wizard.host.dhcp_probe import Cause, Verdict
 from wizard.host.files import make_directory
 from wizard.host.link import read_link
+from wizard.host.probe_questions import NOTHING_MORE, Questions
 from wizard.host.processes import boot_id
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -121,6 +122,7 @@ def look(
     fresh_link: bool,
     progress: Callable[[float], None] | None = None,
     stop: threading.Event | None = None,
+    questions: Questions = NOTHING_MORE,
 ) -> wires.Wires:
     """Ask both wires (see host.wires.look)."""
     return wires.look(
@@ -131,6 +133,7 @@ def look(
         stop=stop,
         corporate_has_lease=corporate_has_lease,
         fresh_link=fresh_link,
+        questions=questions,
     )
 
 
@@ -166,6 +169,9 @@ def refusal(seen: wires.Wires, overheard: str = "") -> WireRefused | None:
         wires.Pattern.SWAPPED,
         wires.Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH,
         wires.Pattern.ONE_NETWORK,
+        wires.Pattern.ANOTHER_GATEWAY,
+        wires.Pattern.ADDRESS_TAKEN,
+        wires.Pattern.ROUTER_ON_CLUSTER_WIRE,
     ):
         said = wires.explain(seen)
         return WireRefused(said.in_a_line, said.remedy)

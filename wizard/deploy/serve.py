@@ -299,6 +299,7 @@ class Guard:
             "nic": self.plan.interfaces.cluster if self.plan else "",
             "dnsmasq": self.child.identity.as_json() if self.child.identity else None,
             **self.names.told(),
+            "conflicts": self.wire.conflicts(),
         }
         if told == {k: self.told.get(k) for k in told}:
             return

@@ -18,6 +18,7 @@ from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
 from wizard.host.link import read_link
 from wizard.host.presence import NOBODY
+from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -86,6 +87,7 @@ class ProveWires:
                 corporate_has_lease=self.job.corporate_has_lease,
                 fresh_link=fresh_link,
                 progress=self.tell,
+                questions=questions_for(self.job.plan),
             )
             _, told = ear.hear() if ear is not None else ("", "")
             return seen, told, ear is not None and ear.node_heard

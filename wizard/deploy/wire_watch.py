@@ -17,11 +17,14 @@ from wizard.deploy import control, proof, state, trip
 from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.gates import FINE, Verdict
 from wizard.host import wires
-from wizard.host.dhcp_probe import ProbeResult, probe
+from wizard.host.dhcp_probe import Cause, ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
-from wizard.host.link import read_link
+from wizard.host.link import Link, read_link
 from wizard.host.notice import desktop_notice
+from wizard.host.probe_questions import NOTHING_MORE, Questions, address_text, questions_for
+from wizard.host.second_server import DhcpServers
 from wizard.host.tap import Tap
+from wizard.host.vendors import named_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
@@ -34,6 +37,8 @@ _TRY_AGAIN_S = 5.0
 
 Outcome = wires.Wires | ProbeResult
 
+
+_MAY_PASS = (wires.Pattern.ADDRESS_TAKEN, wires.Pattern.ANOTHER_GATEWAY)
 
 Stamps = tuple[proof.Stamp | None, proof.Stamp | None]
 
@@ -73,6 +78,9 @@ class WireWatch:
         self.unproven = ""
         self.tried_at = 0.0
         self.tried_on: Stamps = (None, None)
+        self.questions: Questions = NOTHING_MORE
+        self.servers_here = DhcpServers()
+        self.warned: set[tuple[str, str]] = set()
         self.trip_verdict = trip.remembered()
 
     # What the guard asks
@@ -83,11 +91,13 @@ class WireWatch:
             # What is still asked and heard was for other NICs.
             self._rest()
             self.unproven, self.tried_at = "", 0.0
-        if self.ear is not None and self.ear.nodes != nodes_by_mac(plan):
+        if self.ear is not None and (
+            self.ear.nodes != nodes_by_mac(plan) or self.ear.gateway != plan.network.gateway.packed
+        ):
             # Heard was perhaps one that is no longer in the plan.
             self.ear.close()
             self.ear = None
-        self.plan = plan
+        self.plan, self.questions = plan, questions_for(plan)
         self.ours.add(plan.network.gateway)
         proven = proof.proven_at(plan.interfaces.cluster)
         if self.trip_verdict is not None and proven is not None and trip.ended_by(proven):
@@ -120,10 +130,11 @@ class WireWatch:
         """Whether the wire is proven and listened to; where it is not, a proof is under way when this returns."""
         if self.plan is None:
             return Verdict(False, "unproven", "nothing is proven yet")
-        for verdict in (self._collect(), self._listen()):
+        cluster = self.plan.interfaces.cluster
+        for look in (self._collect, self._listen, self._address_holds, self._only_server_here):
+            verdict = look()
             if not verdict.ok:
                 return verdict
-        cluster = self.plan.interfaces.cluster
         proven = proof.proven_at(cluster)
         age = state.boottime() - proven if proven is not None else PROOF_LASTS_S
         if age >= PROOF_LASTS_S:
@@ -133,8 +144,26 @@ class WireWatch:
             return Verdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
         self.unproven = ""
         if age > PROBE_EVERY_S:
-            self._ask(lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel))
+            self._ask(lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel, questions=self.questions))
         return FINE
+
+    def conflicts(self) -> list[dict[str, str]]:
+        """Who has an address of the plan's beside the machine that it is for: `{ip, mac, name}` of each, for others to
+        read. `name` is the node's, or "gateway"."""
+        if self.plan is None or self.ear is None:
+            return []
+        found = [
+            {"ip": address_text(ip), "mac": mac.hex(":"), "name": self.questions.clients.get(node, "")}
+            for ip, node, mac in self.ear.holders()
+        ]
+        if self.ear.address.given_up:
+            found.insert(0, {"ip": str(self.plan.network.gateway), "mac": self.ear.address.rival, "name": "gateway"})
+        now = {(each["ip"], each["mac"]) for each in found}
+        for each in found:
+            if (each["ip"], each["mac"]) not in self.warned:
+                log.warning("%s, the address of %s, is also at %s", each["ip"], each["name"], named_mac(each["mac"]))
+        self.warned = now
+        return found
 
     def _rest(self) -> None:
         if self.asking is not None:
@@ -176,6 +205,7 @@ class WireWatch:
             corporate_has_lease=corporate_has_lease,
             fresh_link=True,
             stop=cancel,
+            questions=self.questions,
         )
 
     def _stamps(self) -> Stamps:
@@ -209,6 +239,10 @@ class WireWatch:
 
     def _judge_both(self, seen: wires.Wires) -> tuple[bool, Verdict]:
         refused = proof.refusal(seen)
+        if refused is not None and seen.pattern in _MAY_PASS and seen.cluster.verdict is not Heard.ANSWER:
+            # Nobody answers there but us: it is no danger, and over once the other is gone.
+            self.unproven = refused.message
+            return False, FINE
         if refused is not None:
             code = "one-wire" if seen.one_wire else "foreign-dhcp"
             return False, Verdict(False, code, refused.message, tripped=True)
@@ -240,9 +274,11 @@ class WireWatch:
             self.ear = None
         try:
             if self.ear is None:
-                self.ear, self.ear_on = Ear(cluster, corporate, self.ours, nodes_by_mac(self.plan)), now
+                self.ear, self.ear_on = self._new_ear(cluster, corporate), now
+            self.ear.may_defend = proof.holds(cluster.name)
             self.ear.mark()
             code, heard = self.ear.hear()
+            self.ear.ask_for_addresses()
         except (WizardError, OSError) as error:
             if self.ear is not None:
                 self.ear.close()
@@ -250,11 +286,47 @@ class WireWatch:
             return Verdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
         return Verdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True) if code else FINE
 
+    def _new_ear(self, cluster: Link, corporate: Link | None) -> Ear:
+        if self.plan is None:
+            raise WizardError("there is no plan")
+        return Ear(cluster, corporate, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)
+
+    def _address_holds(self) -> Verdict:
+        """Nobody else has the gateway's address: nodes would send to one of the two."""
+        if self.plan is None or self.ear is None:
+            return FINE
+        if self.ear.address_is_over():
+            log.info("nobody else claims %s any more", self.plan.network.gateway)
+        if not self.ear.address.given_up:
+            return FINE
+        reason = (
+            f"{self.plan.network.gateway}, the gateway's address, is also at {named_mac(self.ear.address.rival)} "
+            f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; this goes on by "
+            "itself once it is gone"
+        )
+        return Verdict(False, "address-conflict", reason)
+
+    def _only_server_here(self) -> Verdict:
+        """No other program of this machine serves DHCP on the cluster NIC."""
+        link = read_link(self.plan.interfaces.cluster) if self.plan is not None else None
+        if self.plan is None or link is None:
+            return FINE
+        told = state.serve() or {}
+        child = told.get("dnsmasq")
+        ours = int(child["pid"]) if isinstance(child, dict) and isinstance(child.get("pid"), int) else 0
+        found = self.servers_here.others(link.index, self.plan.network.gateway.packed, ours)
+        if not found:
+            return FINE
+        reason = f"{found} serves DHCP on {link.name} too: stop it, or bind it to the NICs that it is for"
+        return Verdict(False, "second-server", reason)
+
 
 def _judge_one(result: ProbeResult) -> tuple[bool, Verdict]:
     if result.verdict is Heard.ANSWER:
         reason = _foreign(result.nic, result.servers[0].in_words())
         return False, Verdict(False, "foreign-dhcp", reason, tripped=True)
+    if result.cause is Cause.ROUTER:
+        return False, Verdict(False, "foreign-router", _foreign(result.nic, result.reason), tripped=True)
     if result.verdict is not Heard.SILENCE:
         log.warning("the wire could not be asked again: %s", result.reason)
     return result.verdict is Heard.SILENCE, FINE

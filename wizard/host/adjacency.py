@@ -21,6 +21,11 @@ def marked_frame(mac: bytes, token: bytes) -> bytes:
     return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + _SIGNATURE
 
 
+def is_mark(frame: bytes) -> bool:
+    """Whether a wizard on some machine sent this: its guard does so every second out of the NIC that it serves."""
+    return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE in frame
+
+
 def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
     """True where what leaves one NIC comes in at the other; None where that could not be tried.
 

@@ -1,4 +1,4 @@
-"""DHCP frames as bytes: the one question that the probe asks, and what counts as an answer to it.
+"""DHCP frames as bytes: the questions that the probe asks, and what counts as an answer to them.
 
 Own and minimal on purpose: this reads hostile bytes as root, where a general packet library is far more
 code than the few fields needed here (and scapy takes 0.7 s to import).
@@ -24,10 +24,10 @@ _BOOTP = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 _BOOTP_LEAST = 300  # some servers and relays drop shorter requests
 _MAGIC = b"\x63\x82\x53\x63"
 _WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
-_NAK = 6
+_ACK, _NAK, _INFORM = 5, 6, 8
 _REQUEST = b"\x03"
 _ASKS = {1: "discover", 3: "request"}
-_FROM_A_SERVER = frozenset({0, 2, 5, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
+_FROM_A_SERVER = frozenset({0, 2, _ACK, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Offer:
 class Reply:
     """An Offer, and the transaction (32 bits) and the six-byte MAC that it is meant for.
 
-    `decides`: it gives that client an address or refuses one, where others only inform (PXE, INFORM).
+    `decides`: it gives that client an address, refuses one, or tells one that has an address of its network (INFORM),
+    where a PXE server beside the DHCP server only names a boot file.
     """
 
     offer: Offer
@@ -75,14 +76,15 @@ class Request:
     relay: str
 
 
-def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None) -> bytes:
+def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None, client: bytes = b"") -> bytes:
     """A DHCPDISCOVER as a whole Ethernet frame.
 
-    `mac` is six bytes and stands as source and as client: switches that check one against the other
-    close ports over a difference. `secs` since the first try: some servers wait for it to grow.
+    `mac` is six bytes and stands as source, and as client where `client` names no other. Some switches drop what has
+    two, so a difference proves less. `secs` since the first try: some servers wait for it to grow.
     Raises ValueError for a MAC that is not six bytes long, and for a host name that is not a DNS label.
     """
-    if len(mac) != 6:
+    client = client or mac
+    if len(mac) != 6 or len(client) != 6:
         raise ValueError("a MAC has six bytes")
     options = b"\x35\x01\x01" + bytes((55, len(_WANTED))) + _WANTED
     if hostname is not None:
@@ -93,15 +95,30 @@ def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None)
     # The broadcast flag: an answer sent to an address that nobody has yet may get lost on its way.
     bootp = _BOOTP.pack(
         1, 1, 6, 0, xid & 0xFFFFFFFF, min(max(secs, 0), 0xFFFF), 0x8000,
-        none, none, none, none, mac, b"", b"", _MAGIC,
+        none, none, none, none, client, b"", b"", _MAGIC,
     )  # fmt: skip
-    payload = (bootp + options + b"\xff").ljust(_BOOTP_LEAST, b"\0")
-    return BROADCAST_MAC + mac + struct.pack("!H", _IPV4) + _datagram(payload)
+    return _broadcast(mac, none, bootp + options)
 
 
-def _datagram(payload: bytes) -> bytes:
-    """`payload` in UDP 68 -> 67 in IPv4 0.0.0.0 -> 255.255.255.255, both checksums filled in."""
-    ends = bytes(4) + b"\xff" * 4
+def build_inform(mac: bytes, ip: bytes, xid: int) -> bytes:
+    """A DHCPINFORM as a whole Ethernet frame: who has an address asks about the network. Nothing is leased for it.
+
+    Answers go to `ip`, so it has to be the sender's. A server that gives addresses to known machines alone may answer.
+    """
+    options = bytes((0x35, 1, _INFORM, 55, len(_WANTED))) + _WANTED
+    none = bytes(4)
+    bootp = _BOOTP.pack(1, 1, 6, 0, xid & 0xFFFFFFFF, 0, 0, ip, none, none, none, mac, b"", b"", _MAGIC)
+    return _broadcast(mac, ip, bootp + options)
+
+
+def _broadcast(mac: bytes, source: bytes, bootp: bytes) -> bytes:
+    payload = (bootp + b"\xff").ljust(_BOOTP_LEAST, b"\0")
+    return BROADCAST_MAC + mac + struct.pack("!H", _IPV4) + _datagram(source, payload)
+
+
+def _datagram(source: bytes, payload: bytes) -> bytes:
+    """`payload` in UDP 68 -> 67 in IPv4 `source` -> 255.255.255.255, both checksums filled in."""
+    ends = source + b"\xff" * 4
     length = 8 + len(payload)
     udp = struct.pack("!HHHH", CLIENT_PORT, SERVER_PORT, length, 0)
     check = _checksum(ends + struct.pack("!BBH", 0, _UDP, length) + udp + payload) or 0xFFFF
@@ -126,8 +143,10 @@ def parse_offer(frame: bytes, xid: int, mac: bytes) -> Offer | None:
     return reply.offer
 
 
-def parse_reply(frame: bytes) -> Reply | None:
+def parse_reply(frame: bytes, port: int = CLIENT_PORT) -> Reply | None:
     """A DHCP server's answer to anybody in an Ethernet frame, or None. Never raises.
+
+    One to a relay, which passes it on, goes to the servers' `port`.
 
     Lenient where a server that clients would accept must not be missed: the source port is not looked
     at, nor are checksums (network cards fill them in later than we look), and a BOOTP server's or a
@@ -135,7 +154,7 @@ def parse_reply(frame: bytes) -> Reply | None:
     """
     try:
         vlan, packet = _strip_ethernet(frame)
-        source, payload = _strip_ip_udp(packet)
+        source, payload = _strip_ip_udp(packet, port)
         return _read_bootp(payload, source, frame[6:12], vlan)
     except _NotAnAnswer:
         return None
@@ -238,7 +257,8 @@ def _read_bootp(payload: bytes, source: bytes, source_mac: bytes, vlan: int | No
         relay=_dotted(relay) if any(relay) else "",
         vlan=vlan,
     )
-    return Reply(offer, xid, chaddr[:6], decides=any(offered) or kind[0] == _NAK)
+    informs = kind[0] == _ACK and not found.get(60, b"").startswith(b"PXEClient")
+    return Reply(offer, xid, chaddr[:6], decides=any(offered) or kind[0] == _NAK or informs)
 
 
 def _options(field: bytes, sname: bytes, file: bytes) -> dict[int, bytes]:

@@ -59,7 +59,8 @@ def heard_in(frame: bytes) -> Heard | None:
         # In a probe it only asks whether an address is free, as in DHCP it does a moment later.
         return Heard(said.mac.hex(":"), ip=socket.inet_ntoa(said.ip)) if said.ip != NOBODY else None
     asked = parse_request(frame)
-    if asked is None:
+    if asked is None or (asked.mac != frame[6:12].hex(":") and not asked.relay):
+        # Another wizard's probe asks for its nodes like this: they are not there for that.
         return None
     name, kind = clean(asked.host_name, LONGEST_NAME), clean(asked.vendor_class, LONGEST_NAME)
     return Heard(asked.mac, name, kind, asked.wanted_ip)

@@ -1,4 +1,4 @@
-"""Which NIC the UDP sockets of a process are bound to, asked of the kernel itself."""
+"""Which NIC the UDP sockets on a port are bound to, asked of the kernel itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _SOCK_DIAG = 4
@@ -18,20 +19,34 @@ _ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _ALL_STATES = 0xFFFFFFFF
 
 
+@dataclass(frozen=True, slots=True)
+class UdpSocket:
+    """`index` is that of the NIC it is bound to, 0 for none; `address` four bytes, all zero for any."""
+
+    index: int
+    address: bytes
+    inode: int
+
+
+def on_port(port: int) -> list[UdpSocket]:
+    """The IPv4 sockets on this UDP port. Raises OSError where the kernel does not tell."""
+    port_bytes = struct.pack("!H", port)
+    return [UdpSocket(index, address, inode) for local, address, index, inode in _udp_sockets() if local == port_bytes]
+
+
 def bound_indexes(pid: int, port: int) -> list[int]:
     """Indexes of the NICs that a process's IPv4 sockets on this UDP port are bound to; 0 for one bound to none.
 
     Raises OSError where the kernel does not tell.
     """
-    port_bytes = struct.pack("!H", port)
-    theirs = [(index, inode) for local, index, inode in _udp_sockets() if local == port_bytes]
+    theirs = on_port(port)
     if not theirs:
         return []
-    owned = _inodes_of(pid)
-    return sorted(index for index, inode in theirs if inode in owned)
+    owned = inodes_of(pid)
+    return sorted(each.index for each in theirs if each.inode in owned)
 
 
-def _udp_sockets() -> Iterator[tuple[bytes, int, int]]:
+def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
         kernel.settimeout(2)
@@ -47,11 +62,12 @@ def _udp_sockets() -> Iterator[tuple[bytes, int, int]]:
                     code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
                     raise OSError(code, os.strerror(code))
                 found = _ANSWER.unpack_from(data, at + _HEADER.size)
-                yield found[4], found[8], found[14]
+                yield found[4], found[6][:4], found[8], found[14]
                 at += max(length + 3 & ~3, _HEADER.size)
 
 
-def _inodes_of(pid: int) -> set[int]:
+def inodes_of(pid: int) -> set[int]:
+    """The sockets that a process has open, by their numbers."""
     found: set[int] = set()
     try:
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())

@@ -22,6 +22,12 @@ def vendor_of(mac: str) -> str:
     return _registered(prefix)
 
 
+def named_mac(mac: str) -> str:
+    """A MAC, and its vendor where that is known."""
+    vendor = vendor_of(mac)
+    return f"{mac}, {vendor}" if vendor else mac
+
+
 @cache
 def _registered(prefix: int) -> str:
     # netaddr reads its index of the registry (0.1 s) on the first look-up only.

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from wizard.host.adjacency import one_wire
 from wizard.host.dhcp_probe import Cause, ProbeResult, Verdict, probe
+from wizard.host.probe_questions import NOTHING_MORE, Questions
+from wizard.host.vendors import named_mac
 from wizard.plan.text import clean
 
 _FRAME_PATIENCE_S = 0.5
@@ -24,6 +26,9 @@ class Pattern(StrEnum):
     SWAPPED = "swapped"
     CORPORATE_CABLE_IN_CLUSTER_SWITCH = "corporate-cable-in-cluster-switch"
     ONE_NETWORK = "one-network"
+    ANOTHER_GATEWAY = "another-gateway"
+    ADDRESS_TAKEN = "address-taken"
+    ROUTER_ON_CLUSTER_WIRE = "router-on-cluster-wire"
     CORPORATE_WITHOUT_DHCP = "corporate-without-dhcp"
     NO_CARRIER = "no-carrier"
     COULD_NOT_TELL = "could-not-tell"
@@ -69,15 +74,21 @@ def look(
     stop: threading.Event | None = None,
     corporate_has_lease: bool = False,
     fresh_link: bool = False,
+    questions: Questions = NOTHING_MORE,
 ) -> Wires:
     """Probe both wires at once and try whether they are one; as long as a silent probe takes (see `probe`).
+
+    `questions` are asked of the cluster wire alone.
 
     `progress` is called with the seconds gone, in the calling thread. Raises NeedsRoot.
     """
     begun = time.monotonic()
     patience = min(_FRAME_PATIENCE_S, wait or _FRAME_PATIENCE_S)
     with ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(probe, nic, wait=wait, stop=stop, fresh_link=fresh_link) for nic in (corporate, cluster)]
+        asked = [
+            pool.submit(probe, nic, wait=wait, stop=stop, fresh_link=fresh_link, questions=more)
+            for nic, more in ((corporate, NOTHING_MORE), (cluster, questions))
+        ]
         tried = pool.submit(one_wire, corporate, cluster, timeout=patience)
         running: set[Future[Any]] = {*asked, tried}
         while running:
@@ -93,13 +104,25 @@ def look(
     return Wires(*heard, one, judge(*heard, one, corporate_has_lease), corporate_has_lease)
 
 
+_MET = {
+    Cause.ANOTHER_GATEWAY: Pattern.ANOTHER_GATEWAY,
+    Cause.ADDRESS_TAKEN: Pattern.ADDRESS_TAKEN,
+    Cause.ROUTER: Pattern.ROUTER_ON_CLUSTER_WIRE,
+}
+
+
 def judge(corporate: ProbeResult, cluster: ProbeResult, one: bool | None, corporate_has_lease: bool) -> Pattern:
     """The pattern. Silence on the cluster wire counts only beside a wire that was heard, or has nothing to say."""
     if one or _same_server(corporate, cluster):
         return Pattern.ONE_NETWORK
     if cluster.verdict is Verdict.ANSWER:
+        gateway = cluster.asked.gateway
+        if gateway and any(gateway in (server.server_id, server.source_ip) for server in cluster.servers):
+            return Pattern.ANOTHER_GATEWAY
         silent = corporate.verdict is Verdict.SILENCE
         return Pattern.SWAPPED if silent else Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+    if cluster.cause in _MET:
+        return _MET[cluster.cause]
     if Cause.NO_CARRIER in (corporate.cause, cluster.cause):
         return Pattern.NO_CARRIER
     if Verdict.UNKNOWN in (corporate.verdict, cluster.verdict) or one is None:
@@ -175,6 +198,40 @@ def _one_network(wires: Wires, corporate: str, cluster: str) -> Explanation:
     )
 
 
+def _another_gateway(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    seen = f":\n{_servers(wires.cluster)}\n" if wires.cluster.servers else f": {clean(wires.cluster.reason, 300)}. "
+    mac = wires.cluster.holder or next((s.source_mac for s in wires.cluster.servers), "")
+    same = bool(wires.cluster.servers)
+    like = "It has this plan's gateway address, so it looks like a second laptop with the same plan. " if same else ""
+    return Explanation(
+        "STOP: another gateway serves this cluster",
+        f"Behind {cluster} there is one already{seen}{like}Two gateways on one switch give nodes two answers. "
+        f"{corporate} has no part in it.",
+        f"Leave the cluster to it; or run 'ciao-wizard reset' on that machine ({clean(named_mac(mac))}), or unplug it, "
+        "and look again.",
+    )
+
+
+def _address_taken(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    return Explanation(
+        "STOP: the gateway's address is taken",
+        f"Behind {cluster}, {clean(wires.cluster.reason, 300)}. Nodes would reach one of the two, and nobody could say "
+        f"which. {corporate} has no part in it.",
+        "Give that machine another address or unplug it, or choose another network.gateway in the plan, and look "
+        "again.",
+    )
+
+
+def _router(wires: Wires, corporate: str, cluster: str) -> Explanation:
+    return Explanation(
+        "STOP: the cluster wire has a router",
+        f"On {cluster}, {clean(wires.cluster.reason, 300)}. Silence there proves nothing: a network with a router has "
+        f"somebody who gives out addresses. The company's network should be behind {corporate} alone.",
+        f"Pull whatever leads from {cluster} to another network, and look again. A node that is meant to be a router "
+        "belongs into the plan.",
+    )
+
+
 def _without_dhcp(wires: Wires, corporate: str, cluster: str) -> Explanation:
     return Explanation(
         "No DHCP on the corporate wire",
@@ -226,6 +283,9 @@ _EXPLAIN: dict[Pattern, Callable[[Wires, str, str], Explanation]] = {
     Pattern.SWAPPED: _swapped,
     Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH: _cable_in_cluster_switch,
     Pattern.ONE_NETWORK: _one_network,
+    Pattern.ANOTHER_GATEWAY: _another_gateway,
+    Pattern.ADDRESS_TAKEN: _address_taken,
+    Pattern.ROUTER_ON_CLUSTER_WIRE: _router,
     Pattern.CORPORATE_WITHOUT_DHCP: _without_dhcp,
     Pattern.NO_CARRIER: _no_carrier,
     Pattern.COULD_NOT_TELL: _could_not_tell,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from wizard.deploy import proof, state, wire_watch
+from wizard.deploy.address_guard import QUIET_S, AddressGuard
 from wizard.deploy.ear import nodes_by_mac
 from wizard.deploy.gates import Verdict
 from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
@@ -39,9 +40,11 @@ class Deaf:
     """An ear that hears what it is told to."""
 
     def __init__(self, *told: object) -> None:
-        self.nodes = told[-1] if told else {}
+        self.nodes = told[3] if told else {}
+        self.gateway = told[4].packed if told else b""  # type: ignore[attr-defined]
         self.heard = ("", "")
-        self.node_heard = False
+        self.node_heard = self.may_defend = False
+        self.address = AddressGuard()
 
     def is_behind(self, *_: Link) -> bool:
         return True
@@ -51,6 +54,15 @@ class Deaf:
 
     def ask_for_nodes(self, _sender: bytes) -> None:
         return
+
+    def ask_for_addresses(self) -> None:
+        return
+
+    def address_is_over(self) -> bool:
+        return self.address.is_over(time.monotonic())
+
+    def holders(self) -> list[tuple[bytes, bytes, bytes]]:
+        return []
 
     def hear(self) -> tuple[str, str]:
         return self.heard
@@ -108,6 +120,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         there.asked += 1
         return there.again(stop)
 
+    there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
     monkeypatch.setattr(proof, "look", look)
     monkeypatch.setattr(wire_watch, "probe", probe)
     there.watch.take_up(PLAN)
@@ -277,6 +290,51 @@ def test_what_is_heard_trips_at_once(world: World) -> None:
     verdict = world.judge()
     assert (verdict.tripped, verdict.code) == (True, "foreign-dhcp")
     assert "eth1" in verdict.reason
+
+
+def test_while_another_machine_has_the_gateways_address_nothing_is_served(world: World) -> None:
+    assert world.settled().ok
+    ear = world.watch.ear
+    assert isinstance(ear, Deaf)
+    ear.address.claimed("00:1b:21:00:00:66", world.now, may_defend=True)
+    assert world.judge().ok
+    ear.address.claimed("00:1b:21:00:00:66", world.now + 2, may_defend=True)
+    verdict = world.judge()
+    assert (verdict.ok, verdict.code, verdict.tripped) == (False, "address-conflict", False)
+    assert "00:1b:21:00:00:66, Intel Corporate" in verdict.reason
+    assert world.watch.conflicts() == [{"ip": "192.168.0.200", "mac": "00:1b:21:00:00:66", "name": "gateway"}]
+    world.now += QUIET_S + 3
+    assert world.settled().ok
+    assert world.watch.conflicts() == []
+
+
+def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(world: World) -> None:
+    taken = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ADDRESS_TAKEN, reason="it is another machine's")
+    world.both = lambda _stop: Wires(HEARD, taken, False, Pattern.ADDRESS_TAKEN)
+    verdict = world.settled()
+    assert (verdict.ok, verdict.tripped) == (False, False)
+    assert "the gateway's address is taken" in verdict.reason
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    world.now += 6
+    assert world.settled().ok
+
+
+def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
+    router = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there")
+    assert world.settled().ok
+    world.now += PROBE_EVERY_S + 1
+    world.again = lambda _stop: router
+    verdict = world.settled()
+    assert (verdict.tripped, verdict.code) == (True, "foreign-router")
+    assert "fe80::1" in verdict.reason
+
+
+def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> None:
+    assert world.settled().ok
+    world.watch.servers_here.others = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
+    verdict = world.judge()
+    assert (verdict.ok, verdict.code, verdict.tripped) == (False, "second-server", False)
+    assert "dhcpd (process 77)" in verdict.reason
 
 
 def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

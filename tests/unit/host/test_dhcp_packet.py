@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp_packet import Offer, build_discover, parse_offer, parse_reply
+from wizard.host.dhcp_packet import Offer, build_discover, build_inform, parse_offer, parse_reply, parse_request
 
 MAC = bytes.fromhex("b8aeed7b5150")
 XID = 0xDEADBEEF
@@ -201,6 +201,35 @@ def test_an_answer_to_somebody_else_is_seen_for_what_it_is() -> None:
     assert nak.decides
     assert pxe is not None
     assert not pxe.decides, "a PXE server beside the DHCP server offers no address"
+    informs = parse_reply(answer(bootp(SERVER_ID + b"\x35\x01\x05\xff", offered=NOWHERE)))
+    boots = parse_reply(answer(bootp(b"\x3c\x09PXEClient" + SERVER_ID + b"\x35\x01\x05\xff", offered=NOWHERE)))
+    assert informs is not None
+    assert informs.decides, "who tells a machine about its network serves that network"
+    assert boots is not None
+    assert not boots.decides
+
+
+def test_an_answer_to_a_relay_is_one_too() -> None:
+    frame = answer(bootp(relay="10.77.9.1"), ports=(67, 67))
+    assert parse_reply(frame) is None
+    reply = parse_reply(frame, 67)
+    assert reply is not None
+    assert reply.offer.relay == "10.77.9.1"
+
+
+def test_a_question_for_another_machine_comes_from_us() -> None:
+    node = bytes.fromhex("b8aeed7b5150")
+    asked = parse_request(build_discover(MAC, XID, 0, client=node))
+    assert asked is not None
+    assert (asked.mac, asked.kind) == ("b8:ae:ed:7b:51:50", "discover")
+    assert build_discover(MAC, XID, 0, client=node)[6:12] == MAC
+
+
+def test_an_inform_takes_nothing_and_has_checksums_that_hold() -> None:
+    frame = build_inform(MAC, bytes((192, 168, 0, 9)), XID)
+    assert ones_sum(frame[14:34]) == 0xFFFF
+    assert b"\x35\x01\x08" in frame
+    assert (frame[26:30], frame[54:58]) == (bytes((192, 168, 0, 9)),) * 2
 
 
 @given(st.binary(max_size=700))

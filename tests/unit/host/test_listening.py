@@ -52,6 +52,10 @@ def test_a_tagged_frame_and_a_group_of_machines_are_passed_over() -> None:
     assert heard_in(build_discover(bytes(6), 7, 0)) is None
 
 
+def test_a_probe_that_asks_for_a_machine_is_not_that_machine() -> None:
+    assert heard_in(build_discover(b"\x02\0\0\0\0\1", 7, 0, client=MAC)) is None
+
+
 @pytest.mark.parametrize("operation", [1, 2], ids=["who looks for a neighbour", "who answers one"])
 def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
     asked = arp_request(MAC, bytes((192, 168, 0, 7)), bytes((192, 168, 0, 200)))

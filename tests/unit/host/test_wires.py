@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from wizard.host.dhcp_probe import Cause, ProbeResult, Server, Verdict
+from wizard.host.dhcp_probe import Asked, Cause, ProbeResult, Server, Verdict
 from wizard.host.wires import Pattern, Wires, explain, judge
 
 COMPANY = Server("10.77.0.1", "10.77.0.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.12)
@@ -82,6 +83,43 @@ def test_who_answered_on_the_cluster_wire_is_said() -> None:
     assert "offered 192.168.1.50" in text
 
 
+ASKED = Asked(nodes=4, of=4, vms=1, gateway="192.168.0.200")
+TWIN = Server("192.168.0.200", "192.168.0.200", "00:1b:21:00:00:02", "192.168.0.101", 0.3, client="compute1")
+
+
+def met(what: Server | Cause) -> Wires:
+    heard = result("eth0", COMPANY), replace(result("eth1", what), asked=ASKED, holder=TWIN.source_mac)
+    return Wires(*heard, False, judge(*heard, False, False))
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "words"),
+    [
+        (TWIN, Pattern.ANOTHER_GATEWAY, "a second laptop with the same plan"),
+        (Cause.ANOTHER_GATEWAY, Pattern.ANOTHER_GATEWAY, "Two gateways"),
+        (Cause.ADDRESS_TAKEN, Pattern.ADDRESS_TAKEN, "a reason"),
+        (Cause.ROUTER, Pattern.ROUTER_ON_CLUSTER_WIRE, "a router has"),
+    ],
+)
+def test_who_else_is_on_the_cluster_wire_has_words_of_its_own(what: Any, pattern: Pattern, words: str) -> None:
+    seen = met(what)
+    title, text, remedy = explain(seen)
+    assert (seen.pattern, seen.may_serve) == (pattern, False)
+    assert title.startswith("STOP")
+    assert words in text
+    assert remedy
+    if pattern is Pattern.ANOTHER_GATEWAY:
+        assert "00:1b:21:00:00:02, Intel Corporate" in remedy
+
+
+def test_a_server_without_a_name_is_not_taken_for_a_gateway_that_was_not_asked_for() -> None:
+    assert wires(COMPANY, replace(OTHER, server_id="")).pattern is Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+
+
+def test_silence_says_for_whom_was_asked() -> None:
+    assert replace(result("eth1", None), asked=ASKED).in_words() == "silent for 12 s, asked for 4 of 4 nodes too"
+
+
 def test_the_dead_nic_is_named() -> None:
     assert explain(wires(COMPANY, Cause.NO_CARRIER, None)).title == "No carrier on eth1 (cluster)"
     assert explain(wires(Cause.NO_CARRIER, None, None)).title == "No carrier on eth0 (company network)"
@@ -118,10 +156,13 @@ def test_the_json_of_a_probe() -> None:
                 "relay": "10.77.9.1",
                 "vlan": None,
                 "overheard": False,
+                "client": None,
             }
         ],
         "reason": "",
         "cause": None,
+        "holder": None,
+        "asked": {"nodes": 0, "of": 0, "vms": 0, "gateway": ""},
     }
     assert result("eth0", Cause.NO_CARRIER).as_json()["cause"] == "no-carrier"
 
