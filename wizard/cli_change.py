@@ -214,6 +214,9 @@ def _attend(
     )
 
 
+_CHECK_SIGNS = {True: "done", False: "failed", None: "skipped"}
+
+
 def _tell(event: Event) -> None:
     for finding in event.get("findings") or []:
         if event.get("state") != "failed" and finding.get("severity") != "note":
@@ -228,7 +231,7 @@ def _tell(event: Event) -> None:
     say(f"{coloured(sign, colour, sys.stderr)} {text}")
     if event.get("step") == "verify":
         for check in event.get("checks") or []:
-            mark = _SIGNS["done"] if check.get("ok") else _SIGNS["failed"]
+            mark = _SIGNS[_CHECK_SIGNS.get(check.get("ok"), "skipped")]
             say(f"    {mark} {check.get('name', ''):14} {clean(str(check.get('detail', '')), 300)}")
 
 

@@ -218,8 +218,9 @@ def status(args: argparse.Namespace) -> int:
         if seen.plan:
             out(f"plan {seen.plan}{f', since {_local(seen.since)}' if seen.since else ''}")
         for item in seen.checks:
-            word = {True: "ok", False: "FAILED", None: "not seen"}[item.ok]
-            out(f"  {word:8}  {item.name:12}  {clean(item.detail, 300)}")
+            untried = "not tried" if item.detail.startswith("not tried") else "not seen"
+            word = {True: "ok", False: "FAILED", None: untried}[item.ok]
+            out(f"  {word:9} {item.name:14}  {clean(item.detail, 300)}")
             if item.ok is False and item.remedy:
                 out(f"            {clean(item.remedy, 300)}")
         for line in seen.drift:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wizard.deploy import faults, state
-from wizard.host import dnsmasq, firewall, processes, systemd
+from wizard.host import dnsmasq, firewall, injection, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
@@ -148,6 +148,7 @@ def stop() -> None:
         gone = processes.stop(stray, paths.LIVE) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
+    injection.remove_stray()
     state.remove(state.SERVE)
 
 

@@ -26,6 +26,7 @@ from wizard.deploy.child import Child
 from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
 from wizard.deploy.names import Names
 from wizard.deploy.nic_return import NicReturn
+from wizard.deploy.path_watch import PathWatch, Stand
 from wizard.deploy.revert import kept_state
 from wizard.deploy.rules_watch import RulesWatch
 from wizard.deploy.wire_watch import WireWatch
@@ -84,6 +85,7 @@ class Guard:
         for end in (self.wake, self._waker):
             end.setblocking(False)
         self.wire = WireWatch(self._wake)
+        self.path = PathWatch()
 
     # Life
 
@@ -99,6 +101,7 @@ class Guard:
             for stray in gateway.strays():
                 processes.stop(stray, paths.LIVE)
             self.take_up()
+            self.path.start()
             while not self.end_wanted:
                 self.tick()
                 self.wait(news)
@@ -108,6 +111,7 @@ class Guard:
             self.hush()
             self.names.stop()
             self.wire.end()
+            self.path.end()
             news.close()
             state.remove(state.SERVE)
 
@@ -311,6 +315,7 @@ class Guard:
         now = {**told, "since": since, "process": me.as_json() if me else None}
         state.write_json(state.SERVE, now)
         self.told = now
+        self.path.stands(Stand(self.plan, self.digest, mode, verdict.reason, self.rules.uid, now["process"]))
 
     def mind_the_engine(self) -> None:
         """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import gateway, state
+from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
+from wizard.deploy.road import nameservers
 from wizard.host import dnsmasq, firewall, network, systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.facts_nics import read_nics
@@ -19,16 +20,17 @@ from wizard.host.files import read_text
 from wizard.plan import addresses, paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan, Protocol
-from wizard.plan.text import clean
 
 _MUTE_FOR_NOW_S = 120
 """How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
+_WALK_S, _WISHED_WALK_S = 4.0, 15.0
+"""How long to wait for a walk of what is so now; and for one that was asked for, on a machine that is busy."""
 APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verification. `ok` is None where we may not look (no root)."""
+    """One verification. `ok` is None where we may not look (no root), and for what was not tried."""
 
     name: str
     ok: bool | None
@@ -50,20 +52,18 @@ def _default_routes(routes: Any) -> list[str]:
     )
 
 
-def nameservers() -> list[str]:
-    """The DNS servers that this machine's resolver asks."""
-    lines = [line.split() for line in (read_text("/etc/resolv.conf") or "").splitlines()]
-    return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
+def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
+    """Every check of a plan that is applied, or on trial. `in_force`: cables too; a trial does not wait for them.
 
-
-def checks(plan: Plan, in_force: bool = False) -> list[Check]:
-    """Every check of a plan that is applied, or on trial. `in_force`: cables too; a trial does not wait for them."""
+    `since` (state.boottime): a node's path is to be walked anew after that; else the latest walk counts.
+    """
     root = os.geteuid() == 0
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
     if root:
         found += _foreign(plan)
     found += [_dnsmasq(), _guard()]
+    found += _path(since)
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
     found += _cables(plan) if in_force else []
@@ -162,6 +162,21 @@ def _guard() -> Check:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
         return Check("guard", False, f"mute since {told.get('since')}: {reason}", remedy)
     return Check("guard", True, f"mute for now: {reason}")
+
+
+def _path(since: float | None) -> list[Check]:
+    """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
+    if since is not None:
+        path_told.wish()
+    walked = path_told.await_walk(_WALK_S if since is None else _WISHED_WALK_S, since or 0.0)
+    if walked is not None:
+        return [Check(f.name, f.ok, f.detail, f.remedy) for f in (*walked.found, *walked.findings)]
+    told = state.serve()
+    if told is None or told.get("mode") not in ("armed", "muted"):
+        # Its own check says so.
+        return []
+    remedy = f"Its log is {gateway.SERVE_LOG}. {APPLY_AGAIN}"
+    return [Check("path", False, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
 
 
 def _astray() -> Check:

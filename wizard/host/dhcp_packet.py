@@ -15,6 +15,8 @@ from ipaddress import IPv4Address
 BROADCAST_MAC = b"\xff" * 6
 CLIENT_PORT = 68
 SERVER_PORT = 67
+WALK_WISH = "127.0.67.68"
+"""What the DISCOVER of a walked path wishes for, by which dnsmasq's log tells it apart; nobody can have it."""
 
 _VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
 _MOST_TAGS = 4
@@ -76,8 +78,10 @@ class Request:
     relay: str
 
 
-def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None, client: bytes = b"") -> bytes:
-    """A DHCPDISCOVER as a whole Ethernet frame.
+def build_discover(
+    mac: bytes, xid: int, secs: int, hostname: str | None = None, client: bytes = b"", wanted: bytes = b""
+) -> bytes:
+    """A DHCPDISCOVER as a whole Ethernet frame. `wanted`: the address that it would like, four bytes.
 
     `mac` is six bytes and stands as source, and as client where `client` names no other. Some switches drop what has
     two, so a difference proves less. `secs` since the first try: some servers wait for it to grow.
@@ -91,6 +95,8 @@ def build_discover(mac: bytes, xid: int, secs: int, hostname: str | None = None,
         if not 0 < len(hostname) < 64 or not set(hostname) <= set(string.ascii_letters + string.digits + "-"):
             raise ValueError("a host name is a DNS label")
         options += bytes((12, len(hostname))) + hostname.encode("ascii")
+    if wanted:
+        options += bytes((50, 4)) + wanted
     none = bytes(4)
     # The broadcast flag: an answer sent to an address that nobody has yet may get lost on its way.
     bootp = _BOOTP.pack(
@@ -121,13 +127,14 @@ def _datagram(source: bytes, payload: bytes) -> bytes:
     ends = source + b"\xff" * 4
     length = 8 + len(payload)
     udp = struct.pack("!HHHH", CLIENT_PORT, SERVER_PORT, length, 0)
-    check = _checksum(ends + struct.pack("!BBH", 0, _UDP, length) + udp + payload) or 0xFFFF
+    check = checksum(ends + struct.pack("!BBH", 0, _UDP, length) + udp + payload) or 0xFFFF
     header = struct.pack("!BBHHHBBH", 0x45, 0x10, 20 + length, 0, 0, 64, _UDP, 0) + ends
-    header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     return header + udp[:6] + struct.pack("!H", check) + payload
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """That of IP, UDP and TCP (RFC 1071)."""
     data += b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:

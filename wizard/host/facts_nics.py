@@ -13,6 +13,7 @@ from netaddr import AddrFormatError, IPNetwork
 
 from wizard.host import commands
 from wizard.host.vendors import vendor_of
+from wizard.plan import paths
 from wizard.plan.fields import FieldError, parse_nic_name, printable
 from wizard.plan.machine import Address, Nic
 
@@ -76,9 +77,11 @@ def read_nics(root: Path = Path("/")) -> tuple[Nic, ...]:
     """Every NIC of this network namespace, in the kernel's order. `root` is where /sys is looked for."""
     # The list is netlink's: a /sys that was mounted in another network namespace shows the other's NICs.
     links = _links_from_ip() or _links_from_sysfs(root)
+    # What the guard proves a node's path with is nobody's NIC.
+    ours = (paths.PROBE_NIC, paths.PROBE_NIC_PEER)
     # What the ports of a switch chip hang on has no socket of its own.
     inner = {link.get("link") for link in links if (link.get("linkinfo") or {}).get("info_kind") == "dsa"}
-    nics = (_nic(link, root / "sys/class/net") for link in links)
+    nics = (_nic(link, root / "sys/class/net") for link in links if link["ifname"] not in ours)
     return tuple(replace(nic, kind="conduit") if nic.name in inner else nic for nic in nics)
 
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wizard.host.dhcp_packet import SERVER_PORT, parse_request
+from wizard.host.injection import is_made_up
 from wizard.host.link import read_link
 from wizard.host.presence import ARP, NOBODY, arp_in
 from wizard.host.tap import Tap, either, ether_type, udp_to_port
@@ -54,6 +55,8 @@ class Heard:
 
 def heard_in(frame: bytes) -> Heard | None:
     """Who asks for an address, or says that it has one, in an Ethernet frame; None where nobody does. Never raises."""
+    if is_made_up(frame[6:12]):
+        return None
     said = arp_in(frame)
     if said is not None:
         # In a probe it only asks whether an address is free, as in DHCP it does a moment later.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from wizard.host.dhcp_packet import WALK_WISH
 from wizard.plan.text import clean
 
 LONGEST_NAME = 64
@@ -76,6 +77,7 @@ class Log:
         self._names: dict[str, str] = {}
         self._reserved: dict[str, str] = {}
         self._pending: re.Match[str] | None = None
+        self._walked = ""
 
     def feed(self, text: str, now: datetime | None = None) -> None:
         """Take whole lines. `now` gives the year that the log leaves out."""
@@ -90,6 +92,8 @@ class Log:
 
     def _packet(self, said: _Said, packet: re.Match[str]) -> None:
         mac, what, rest = packet["mac"], packet["what"], (packet["rest"] or "").strip()
+        if self._is_walk(mac, what, packet["ip"]):
+            return
         if said.at is not None:
             first, _ = self.heard.pop(mac, (said.at, said.at))
             self.heard[mac] = (first, said.at)
@@ -114,6 +118,14 @@ class Log:
             self._reserved.pop(mac, None)
         _bound(self.reasons)
         _bound(self._reserved)
+
+    def _is_walk(self, mac: str, what: str, ip: str | None) -> bool:
+        """Whether it was the gateway itself that asked in that node's place, or is the answer to that."""
+        if what == "DHCPDISCOVER":
+            self._walked = mac if ip == WALK_WISH else ""
+            if self._walked:
+                self._pending = None
+        return bool(self._walked) and mac == self._walked and what in ("DHCPDISCOVER", "DHCPOFFER")
 
 
 def _bound(kept: dict[str, Any]) -> None:

@@ -38,6 +38,9 @@ DNS_NAMES = f"{LIVE}/dns.hosts"
 DNS_SERVERS = f"{LIVE}/dns.servers"
 DNS_LOG = f"{RUN}/dns.log"
 
+PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
+"""A NIC of our own, while the guard runs: what it proves a node's path with. No cable is in it."""
+
 LAB_MARKER = "/run/ciao-lab/marker"
 """There only inside the laboratory."""
 

@@ -21,6 +21,9 @@ DHCP_UID = 60867
 """The user that our dnsmasq runs as: a number that no distribution hands out (60578-61183 are free by
 systemd's table), so that the packet filter can tell its answers from everyone else's."""
 
+WALK_PORT = 1
+"""Whoever asks for a forward from this port is the guard, which walks a path."""
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -117,6 +120,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "node_numbers": ", ".join(f"0x{int(n.mac):012x}" for n in plan.nodes) or "0x0",
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
         "dhcp_uid": dhcp_uid,
+        "walk_port": WALK_PORT,
         "cluster_mac": cluster_mac,
         "pid_file": paths.DNSMASQ_PID,
         "lease_file": paths.LEASES,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_WRONG = 4
 _MOST_DRIFT = 2
+_MANY = ("forward-", "path-in-")
+"""What there may be many of: told only where it fails."""
 _SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -29,7 +31,7 @@ def checks_text(status: Status, width: int, full: bool = False) -> Text:
     """
     # Of a tripped guard the alarm tells, and what it stopped needs no telling, whatever was read a moment before.
     known = ("guard", "dnsmasq", "dhcp-socket") if status.state == "tripped" else ()
-    shown = [check for check in status.checks if check.ok is False or not check.name.startswith("forward-")]
+    shown = [check for check in status.checks if check.ok is False or not check.name.startswith(_MANY)]
     checks = [check for check in shown if check.name not in known]
     wrong = [check for check in checks if check.ok is False]
     lines = [_wrong(check) for check in wrong[:_MOST_WRONG]]

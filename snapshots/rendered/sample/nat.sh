@@ -124,6 +124,8 @@ table inet ciao_gateway {
         # DHCP ends at its wire, and so does what is for everybody there.
         udp dport { 67, 68, 546, 547 } counter name refused_forward drop
         ip daddr { 224.0.0.0/4, 255.255.255.255 } counter name refused_forward drop
+        # From this port the guard asks for a forward, to see that it leads to its node: nobody is to get the answer.
+        tcp dport 1 ct direction reply drop
         ct state established,related accept
         ct state invalid counter name refused_forward drop
         iifname "eth1" oifname "eth1" accept

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wizard.monitor.log import Ignored, ignored_in, reasons_in
+from wizard.monitor.log import Ignored, Log, ignored_in, reasons_in
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
@@ -139,3 +139,18 @@ def test_names_are_made_fit_to_be_shown() -> None:
 
     assert name.isprintable()
     assert len(name) == 64
+
+
+def test_what_the_gateway_asks_in_a_nodes_place_is_no_sign_of_that_node() -> None:
+    walked = (
+        "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:51:50 \n"
+        "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPOFFER(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 \n"
+    )
+    log = Log()
+    log.feed(walked)
+    assert log.heard == {}
+    log.feed(walked + walked.replace(" 127.0.67.68", "") + walked)
+    assert list(log.heard) == ["b8:ae:ed:7b:51:50"]
+    ignored = "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:51:50 ignored\n"
+    log.feed(ignored)
+    assert log.ignored == {}

@@ -1,0 +1,33 @@
+"""What a walk takes from the plan and the machine."""
+
+from __future__ import annotations
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.deploy import road
+from wizard.plan.machine import Route
+from wizard.plan.model import Interfaces, Network, Plan
+
+NET = Network(IPNetwork("192.168.0.0/28"), IPAddress("192.168.0.14"), dhcp_slice=IPNetwork("192.168.0.4/30"))
+PLAN = Plan(Interfaces("eth0", "eth1"), NET)
+
+
+def test_the_made_up_node_has_an_address_that_nobody_has() -> None:
+    taken = {f"192.168.0.{n}" for n in range(1, 14)} - {"192.168.0.11"}
+    assert str(road.free_address(PLAN, taken)) == "192.168.0.11"
+    # Those of the dynamic range are free for others, and the gateway has one.
+    assert road.free_address(PLAN, {f"192.168.0.{n}" for n in range(1, 14) if n not in (5, 6)}) is None
+
+
+def test_the_longest_route_leads() -> None:
+    routes = [
+        Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"),
+        Route(IPNetwork("10.9.0.0/16"), "tun0"),
+        Route(IPNetwork("10.9.0.0/24"), "eth7", table="100"),
+    ]
+    for address, nic in (("10.9.0.5", "tun0"), ("8.8.8.8", "eth0")):
+        found = road.leads_over(address, routes)
+        assert found is not None
+        assert found.nic == nic
+    assert road.leads_over("fd00::1", routes) is None
+    assert road.leads_over("not an address", routes) is None

@@ -1,0 +1,204 @@
+"""The frames of a walk, and what is read out of those that answer it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wizard.host import injection, path_probe
+from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_request
+from wizard.host.leaving import _LEAVING, _OUR_TALK, _assembled
+from wizard.host.link import Link
+from wizard.host.listening import heard_in
+from wizard.host.path_packets import (
+    RST,
+    SYN,
+    A,
+    Ends,
+    dns_answer,
+    question,
+    segment_in,
+    tcp,
+    udp,
+)
+from wizard.host.presence import arp_request
+
+ip = socket.inet_aton
+GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
+MAC = injection.made_up_mac()
+CLUSTER = Link(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
+CORPORATE = Link(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
+PASSAGE = path_probe.Passage(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
+ROAD = path_probe.Road(
+    CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (PASSAGE,)
+)
+
+
+def ends(source: bytes, port: int, to: bytes, to_port: int) -> Ends:
+    return Ends(MAC, CLUSTER.mac, source, to, port, to_port)
+
+
+def test_what_is_built_is_read_back() -> None:
+    at = ends(OWN, 4000, BEYOND, 53)
+    assert (said := segment_in(tcp(at, SYN, 7))) is not None
+    assert (said.ends, said.flags, said.sequence) == (at, SYN, 7)
+    assert (said := segment_in(udp(at, b"abc"))) is not None
+    assert (said.ends, said.payload) == (at, b"abc")
+
+
+@given(st.binary(max_size=120))
+def test_bytes_from_a_wire_never_raise(data: bytes) -> None:
+    frame = bytes(12) + b"\x08\x00" + data
+    segment_in(frame)
+    dns_answer(data)
+    path_probe.icmp_about(frame, OWN, 4000)
+
+
+def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao.lan") -> bytes:
+    asked = question(number, name, A)
+    rows = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", A, 1, 60, 4) + each for each in addresses)
+    return struct.pack("!HHHHHH", number, 0x8180 | rcode, 1, len(addresses), 0, 0) + asked[12:] + rows
+
+
+@pytest.mark.parametrize(
+    ("rcode", "addresses", "fine"),
+    [(0, [GATEWAY], True), (0, [BEYOND], False), (3, [], False), (5, [], False), (2, [], False)],
+    ids=["ours", "another's", "NXDOMAIN", "REFUSED", "SERVFAIL"],
+)
+def test_only_our_own_dnsmasq_knows_the_gateways_name(rcode: int, addresses: list[bytes], fine: bool) -> None:
+    part = path_probe.Dns(ROAD, ROAD.name, ROAD.name_is)
+    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, rcode, *addresses)))
+    assert part.found().ok is fine
+
+
+def test_an_answer_to_somebody_else_is_none() -> None:
+    part = path_probe.Dns(ROAD, ROAD.name, ROAD.name_is)
+    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number ^ 1, 0, GATEWAY)))
+    part.hear_cluster(udp(ends(GATEWAY, 53, BEYOND, part.port), answer(part.number, 0, GATEWAY)))
+    assert part.found().ok is False
+
+
+def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
+    sent: list[bytes] = []
+    part = path_probe.Resolver(ROAD)
+    part.ask(sent.append)
+    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 5)))
+    assert not part.settled
+    assert len(sent) == 2
+    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 3)))
+    assert part.found().ok is True
+
+
+def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> path_probe.Found:
+    part = path_probe.Out(ROAD)
+    part.ask(lambda _: None)
+    back = (part.sequence + 1).to_bytes(4, "big")
+    if left_as is not None:
+        part.hear_corporate(tcp(ends(left_as, 4000, BEYOND, 53), SYN, part.sequence), True)
+
+    def reply(to: bytes, port: int) -> bytes:
+        frame = tcp(ends(BEYOND, 53, to, port), SYN | 0x10, 99)
+        return frame[:42] + back + frame[46:]
+
+    if comes_back:
+        part.hear_corporate(reply(OFFICE, 4000), False)
+    if goes_on:
+        part.hear_cluster(reply(OWN, part.port))
+    return part.found()
+
+
+def test_the_way_out_is_walked_to_where_it_ends() -> None:
+    assert out(OFFICE, comes_back=True, goes_on=True).ok is True
+    silent = out(OFFICE)
+    assert silent.ok is True
+    assert "does not answer" in silent.detail
+    for found, word in (
+        (out(None), "dropped in this machine"),
+        (out(OWN), "NAT"),
+        (out(OFFICE, comes_back=True), "goes no further"),
+    ):
+        assert found.ok is False
+        assert word in found.detail
+
+
+def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
+    part = path_probe.Out(ROAD)
+    part.ask(lambda _: None)
+    part.hear_corporate(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
+    assert part.found().ok is None
+
+
+def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
+    sent: list[bytes] = []
+    part = path_probe.In(ROAD, PASSAGE)
+    part.ask(sent.append)
+    assert part.found().ok is False
+    # For a node that is known a question for it proves nothing: it may be somebody else's.
+    part.hear_cluster(arp_request(CLUSTER.mac, GATEWAY, PASSAGE.address))
+    assert not part.settled
+    part.hear_cluster(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, part.sequence))
+    assert part.found().ok is True
+    part.end(sent.append)
+    first, last = (segment_in(frame) for frame in sent)
+    assert first is not None
+    assert last is not None
+    assert (last.flags, last.sequence) == (RST, first.sequence + 1)
+    assert first.ends.source_port == 1
+
+
+def test_what_a_walk_says_is_told_apart_from_a_nodes_own() -> None:
+    node = bytes.fromhex("b8aeed7b5150")
+    frame = build_discover(node, 1, 0, wanted=ip(WALK_WISH))
+    frame = frame[:6] + MAC + frame[12:]
+    assert (asked := parse_request(frame)) is not None
+    assert (asked.mac, asked.wanted_ip) == (node.hex(":"), WALK_WISH)
+    assert heard_in(frame) is None
+    assert heard_in(arp_request(MAC, OWN, GATEWAY)) is None
+
+
+def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_type: int) -> bool:
+    """What the kernel's filter does with a frame."""
+    at, a, x = 0, 0, 0
+    while True:
+        code, yes, no, value = program[at]
+        at += 1
+        if code == 0x20:
+            a = packet_type
+        elif code == 0x28:
+            a = int.from_bytes(frame[value : value + 2], "big")
+        elif code == 0x30:
+            a = frame[value]
+        elif code == 0xB1:
+            x = (frame[value] & 15) * 4
+        elif code == 0x48:
+            a = int.from_bytes(frame[x + value : x + value + 2], "big")
+        elif code == 0x50:
+            a = frame[x + value]
+        elif code == 0x15:
+            at += yes if a == value else no
+        elif code == 0x45:
+            at += yes if a & value else no
+        else:
+            return value > 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "passes"),
+    [
+        (arp_request(MAC, OWN, GATEWAY), True),
+        (tcp(ends(OWN, 4000, BEYOND, 53), SYN, 1), True),
+        (tcp(ends(OWN, 4000, BEYOND, 53), 0x10, 1), False),
+        (udp(ends(GATEWAY, 53, OWN, 4000), b"x" * 12), True),
+        (udp(ends(GATEWAY, 67, OWN, 68), b"x" * 12), True),
+        (udp(ends(GATEWAY, 5353, OWN, 53), b"x" * 12), False),
+    ],
+)
+def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
+    assert runs(_assembled(_OUR_TALK), frame, socket.PACKET_HOST) is passes
+    leaving = _assembled((*_LEAVING, *_OUR_TALK))
+    assert runs(leaving, frame, socket.PACKET_OUTGOING) is passes
+    assert runs(leaving, frame, socket.PACKET_HOST) is False

@@ -1,0 +1,87 @@
+"""What the guard found when it last walked a node's path: told to everyone by a file under /run/ciao-wizard."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wizard.deploy import state
+from wizard.host.path_probe import Found
+from wizard.plan import paths
+
+PATH = "path.json"
+WISHES = f"{paths.RUN}/path.wish"
+"""Who wants a walk now writes a byte to this pipe; the guard reads it."""
+FRESH_S = 15.0
+"""How old a walk may be and still say how things are."""
+_POLL_S = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """One walk. Times are of state.boottime. `findings`: what the rules say of the plan on the machine of now."""
+
+    begun: float
+    ended: float
+    found: tuple[Found, ...]
+    findings: tuple[Found, ...]
+
+    @property
+    def age(self) -> float:
+        return state.boottime() - self.ended
+
+
+def tell(
+    guard: object, mode: str, digest: str, begun: float, found: Iterable[Found], findings: Iterable[Found]
+) -> None:
+    """`guard` is its process as in serve.json, `mode` and `digest` what it said there as the walk began."""
+    told: dict[str, Any] = {"guard": guard, "mode": mode, "digest": digest, "begun": begun, "ended": state.boottime()}
+    told |= {"found": [asdict(each) for each in found], "findings": [asdict(each) for each in findings]}
+    state.write_json(PATH, told)
+
+
+def read(serve: state.Record) -> Walked | None:
+    """The walk of this guard, in the mode and with the configuration that it says; None where there is none."""
+    told = state.read_json(PATH)
+    if told is None or any(told.get(key) != serve.get(of) for key, of in _SAME):
+        return None
+    try:
+        found, findings = (tuple(Found(**each) for each in told[key]) for key in ("found", "findings"))
+        return Walked(float(told["begun"]), float(told["ended"]), found, findings)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+_SAME: Sequence[tuple[str, str]] = (("guard", "process"), ("mode", "mode"), ("digest", "digest"))
+
+
+def wish() -> None:
+    """Ask the guard for a walk now. Without root, or without a guard, nothing comes of it."""
+    with contextlib.suppress(OSError):
+        fd = os.open(WISHES, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(fd, b"w")
+        finally:
+            os.close(fd)
+
+
+def await_walk(patience: float, since: float = 0.0) -> Walked | None:
+    """The latest walk, begun after `since` and still fresh; waits for it as long as `patience`, None where none comes.
+
+    Also None as soon as no guard runs that would walk.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        serve = state.serve()
+        if serve is None or serve.get("mode") == "tripped":
+            return None
+        walked = read(serve)
+        if walked is not None and walked.begun >= since and walked.age <= FRESH_S:
+            return walked
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL_S)

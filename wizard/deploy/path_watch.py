@@ -1,0 +1,260 @@
+"""The guard's walker: proves again and again what a node would meet here, and that the plan still fits this machine.
+
+In a thread of its own: a walk waits for answers, and nothing that mutes may wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wizard.deploy import path_told, proof, road, state
+from wizard.host.facts import read_facts
+from wizard.host.injection import CannotInject, Injector, made_up_mac, remove_stray
+from wizard.host.kernel_news import KernelNews, News
+from wizard.host.path_probe import Found, Road, walk
+from wizard.plan import in_force
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+
+log = logging.getLogger("ciao-gateway")
+
+EVERY_S = 6.0
+_NO_SOONER_S = 0.5
+_JUDGE_EVERY_S, _JUDGE_NO_SOONER_S = 30.0, 1.0
+_INJECT_AGAIN_S = 10.0
+_END_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What the guard says of itself; a walk is for one of these."""
+
+    plan: Plan | None = None
+    digest: str = ""
+    mode: str = ""
+    reason: str = ""
+    uid: int = 0
+    guard: object = None
+
+
+class PathWatch(threading.Thread):
+    """`stands` and `end` are for the guard's thread, everything else is this one's own."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="path")
+        self._lock = threading.Lock()
+        self._stand = Stand()
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+        self._ended = False
+        self._injector: Injector | None = None
+        self._injects: object = None
+        self._cannot: tuple[float, str, str] | None = None
+        self._turn = 0
+        self._found: tuple[Found, ...] = ()
+        self._findings: tuple[Found, ...] = ()
+        self._judged_at = 0.0
+        self._judge_wanted = True
+        self._macs = (made_up_mac(), made_up_mac())
+
+    # For the guard
+
+    def stands(self, stand: Stand) -> None:
+        """Take note of what the guard says now; what changed is walked at once."""
+        with self._lock:
+            if stand == self._stand:
+                return
+            self._stand = stand
+        self._poke()
+
+    def end(self) -> None:
+        self._ended = True
+        self._poke()
+        if self.is_alive():
+            # What it waits for ends with the process.
+            self.join(_END_S)
+        for name in (path_told.PATH, Path(path_told.WISHES).name):
+            with contextlib.suppress(OSError):
+                state.remove(name)
+
+    def _poke(self) -> None:
+        with contextlib.suppress(OSError):
+            self._waker.send(b"w")
+
+    # The thread
+
+    def run(self) -> None:
+        """Walk until told to end."""
+        news = KernelNews()
+        wishes = _open_wishes()
+        try:
+            with contextlib.suppress(WizardError):
+                remove_stray()
+            while not self._ended:
+                begun = time.monotonic()
+                try:
+                    self._turn_once()
+                except (WizardError, OSError) as error:
+                    log.warning("a node's path could not be walked: %s", error)
+                self._wait(news, wishes, begun)
+        finally:
+            self._drop_injector()
+            news.close()
+            os.close(wishes)
+
+    def _wait(self, news: KernelNews, wishes: int, begun: float) -> None:
+        """Until it is time for the next walk, or something may have changed."""
+        while not self._ended:
+            left = begun + EVERY_S - time.monotonic()
+            if left <= 0:
+                return
+            watched: list[Any] = [*news.sockets(), self._wake, wishes]
+            select.select(watched, [], [], left)
+            heard = self._drain(news, wishes)
+            if heard:
+                # A change has others in its train.
+                soon = begun + _NO_SOONER_S - time.monotonic()
+                if soon > 0 and not self._ended:
+                    time.sleep(soon)
+                return
+
+    def _drain(self, news: KernelNews, wishes: int) -> bool:
+        """Whether anything was told since the last time."""
+        told = False
+        with contextlib.suppress(OSError):
+            told = bool(self._wake.recv(65536))
+        with contextlib.suppress(OSError):
+            told = bool(os.read(wishes, 65536)) or told
+        heard = news.drain()
+        if heard & (News.LINKS | News.ADDRESSES):
+            self._judge_wanted = True
+        return told or heard is not News.NOTHING
+
+    def _turn_once(self) -> None:
+        with self._lock:
+            stand = self._stand
+        if stand.plan is None or stand.mode not in ("armed", "muted"):
+            return
+        begun = state.boottime()
+        before = self._world(stand.plan)
+        found = self._walk(stand.plan, stand)
+        with self._lock:
+            same = stand == self._stand
+        if self._ended:
+            return
+        if not same or before != self._world(stand.plan):
+            # It was of a machine that is no longer so; what changed it has woken us already.
+            self._poke()
+            return
+        self._say(found)
+        path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+        if self._judge_is_due():
+            self._judge(stand.plan)
+            path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+
+    @staticmethod
+    def _world(plan: Plan) -> object:
+        nics = (plan.interfaces.cluster, plan.interfaces.corporate)
+        return [(proof.stamp(nic), proof.carrier(nic)) for nic in nics]
+
+    # Walking
+
+    def _walk(self, plan: Plan, stand: Stand) -> tuple[Found, ...]:
+        armed = stand.mode == "armed"
+        way, untried = road.build(plan, self._turn, armed, self._macs)
+        if way is None:
+            return tuple(untried)
+        try:
+            injector = self._injector_for(way)
+        except CannotInject as error:
+            return (Found("path", False, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
+        found = walk(way, injector)
+        if not armed:
+            found = [_while_mute(each, stand.reason) for each in found]
+            found.append(Found("path-dhcp", None, f"not tried: mute for now: {stand.reason}"))
+        found = [road.resolver_verdict(f, stand.uid) if f.name == "path-resolver" else f for f in found]
+        if not any(each.ok is False for each in found):
+            # Whoever is not served is looked at until he is.
+            self._turn += 1
+        order = [each.name for each in found]
+        return (*found, *(each for each in untried if each.name not in order))
+
+    def _injector_for(self, way: Road) -> Injector:
+        """Raises CannotInject."""
+        into = {self._macs[0]: way.cluster}
+        if way.corporate is not None:
+            into[self._macs[1]] = way.corporate
+        key = [(mac, link.index, link.name) for mac, link in into.items()]
+        if self._injector is not None and self._injects == key:
+            return self._injector
+        if self._cannot is not None and time.monotonic() - self._cannot[0] < _INJECT_AGAIN_S:
+            raise CannotInject(self._cannot[1], self._cannot[2])
+        self._drop_injector()
+        try:
+            self._injector, self._injects = Injector(into), key
+        except CannotInject as error:
+            self._cannot = time.monotonic(), error.message, error.remedy
+            raise
+        self._cannot = None
+        return self._injector
+
+    def _drop_injector(self) -> None:
+        if self._injector is not None:
+            self._injector.close()
+        self._injector = self._injects = None
+
+    def _say(self, found: tuple[Found, ...]) -> None:
+        """Write what came to be wrong, and what works again, into the log."""
+        before = {each.name: each.ok for each in self._found}
+        for each in found:
+            if each.ok is False and before.get(each.name) is not False:
+                log.warning("%s: %s", each.name, each.detail)
+            elif each.ok and before.get(each.name) is False:
+                log.info("%s works again: %s", each.name, each.detail)
+        self._found = found
+
+    # The plan against the machine
+
+    def _judge_is_due(self) -> bool:
+        gone = time.monotonic() - self._judged_at
+        return gone > (_JUDGE_NO_SOONER_S if self._judge_wanted else _JUDGE_EVERY_S)
+
+    def _judge(self, plan: Plan) -> None:
+        self._judged_at, self._judge_wanted = time.monotonic(), False
+        facts = read_facts({}, applied_cluster=plan.interfaces.cluster, our_pids=state.our_pids())
+        found = tuple(against(plan, facts))
+        for each in found:
+            if each.name not in {old.name for old in self._findings}:
+                log.warning("%s: %s", each.name, each.detail)
+        self._findings = found
+
+
+def against(plan: Plan, facts: Facts) -> list[Found]:
+    """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
+    return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
+
+
+def _while_mute(each: Found, reason: str) -> Found:
+    """dnsmasq may rest then: what it does not answer is no fault."""
+    if each.ok is False and each.name in ("path-dns", "path-resolver"):
+        return replace(each, ok=None, detail=f"not tried: mute for now: {reason}")
+    return each
+
+
+def _open_wishes() -> int:
+    path = path_told.WISHES
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,0 +1,232 @@
+"""What a walk of a node's path needs to know of the plan and of the machine as it is now."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from netaddr import AddrFormatError, IPAddress
+
+from wizard.host.facts_nics import read_nics
+from wizard.host.facts_routes import read_routes
+from wizard.host.files import read_text
+from wizard.host.link import Link, read_link
+from wizard.host.neighbours import Neighbour, read_neighbours
+from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
+from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
+from wizard.plan import paths
+from wizard.plan.addresses import assign, dynamic_range
+from wizard.plan.machine import Nic, Route
+from wizard.plan.model import Forward, Plan, Protocol
+from wizard.plan.render import context
+from wizard.plan.text import clean
+
+RESOLV_CONF = "/etc/resolv.conf"
+MOST_PASSAGES = 64
+"""Forwards that one walk tries; the others come next."""
+_TRIES = 64
+_ASK_S = 1.0
+
+
+def nameservers() -> list[str]:
+    """The DNS servers that this machine's resolver asks."""
+    lines = [line.split() for line in (read_text(RESOLV_CONF) or "").splitlines()]
+    return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+def leads_over(address: str, routes: Sequence[Route]) -> Route | None:
+    """The main table's route to an IPv4 address, or None."""
+    try:
+        to = IPAddress(address, version=4)
+    except (AddrFormatError, ValueError):
+        return None
+    fitting = [r for r in routes if r.table == "main" and r.destination.version == 4 and to in r.destination]
+    return max(fitting, key=lambda r: (r.destination.prefixlen, -r.metric), default=None)
+
+
+def build(plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes]) -> tuple[Road | None, list[Found]]:
+    """The road to walk, and what of it cannot be tried and why. `turn` counts the walks: nodes and forwards take
+    turns. `macs`: the made-up node's, and that of who is made up in the office. None: there is nothing to walk.
+    """
+    plan = assign(plan)
+    cluster = read_link(plan.interfaces.cluster)
+    if cluster is None or not cluster.carrier:
+        return None, [Found("path-arp", None, f"not tried: {plan.interfaces.cluster} has no link")]
+    neighbours = read_neighbours(cluster.name)
+    own = free_address(plan, [*neighbours, *_leased()])
+    if own is None:
+        return None, [Found("path-arp", None, f"not tried: {plan.network.cidr} has no free address to try it from")]
+    untried: list[Found] = []
+    nics, routes = {nic.name: nic for nic in read_nics()}, read_routes()
+    corporate = _corporate(plan, untried)
+    address = _address_of(nics.get(plan.interfaces.corporate))
+    beyond = _beyond(plan, routes) if corporate is not None else ""
+    if corporate is not None and not beyond:
+        untried.append(Found("path-out", None, f"not tried: {corporate.name} has no way out"))
+    passages = []
+    if corporate is not None and address:
+        passages = _passages(plan, turn, address, _gateway(plan, routes), neighbours, untried)
+    elif plan.forwards:
+        untried.append(Found("path-in", None, f"not tried: {plan.interfaces.corporate} has no address or no link"))
+    servers = nameservers()
+    if not servers:
+        untried.append(Found("path-resolver", None, "not tried: this machine has no DNS server to ask"))
+    told = context(plan)
+    name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
+    nodes = plan.nodes
+    node = nodes[turn % len(nodes)] if armed and nodes else None
+    return (
+        Road(
+            cluster=cluster,
+            corporate=corporate,
+            gateway=plan.network.gateway.packed,
+            own=own.packed,
+            own_mac=macs[0],
+            office_mac=macs[1],
+            corporate_address=socket.inet_aton(address) if address else b"",
+            asked=Asked(node.name, node.mac.packed, node.ip.packed) if node is not None and node.ip else None,
+            name=name,
+            name_is=plan.network.gateway.packed if told["gateway_name"] else b"",
+            outside=bool(servers),
+            beyond=socket.inet_aton(beyond) if beyond else b"",
+            passages=tuple(passages),
+        ),
+        untried,
+    )
+
+
+def free_address(plan: Plan, taken: Collection[str]) -> IPAddress | None:
+    """An address of the cluster's that nobody has: neither reserved, nor of the dynamic range, nor `taken`; or None."""
+    cidr = plan.network.cidr
+    low, high = dynamic_range(plan.network)
+    used = {int(node.ip) for node in plan.nodes if node.ip is not None} | {int(plan.network.gateway)}
+    known = set(taken)
+
+    def is_free(number: int) -> bool:
+        free = number not in used and not int(low) <= number <= int(high)
+        return free and str(IPAddress(number, version=4)) not in known
+
+    # By chance: switches and printers like the ends.
+    first, last = cidr.first + 1, cidr.last - 1
+    by_chance = (random.randint(first, last) for _ in range(_TRIES))  # noqa: S311 - nobody is kept out by it
+    for number in by_chance:
+        if is_free(number):
+            return IPAddress(number, version=4)
+    return next((IPAddress(number, version=4) for number in range(first, last + 1) if is_free(number)), None)
+
+
+def _leased() -> list[str]:
+    lines = (line.split() for line in (read_text(paths.LEASES) or "").splitlines())
+    return [words[2] for words in lines if len(words) > 2]
+
+
+def _corporate(plan: Plan, untried: list[Found]) -> Link | None:
+    nic = plan.interfaces.corporate
+    link = read_link(nic)
+    if link is not None and link.ethernet and link.carrier:
+        return link
+    untried.append(Found("path-out", None, f"not tried: {nic} has no link"))
+    return None
+
+
+def _address_of(nic: Nic | None) -> str:
+    found = [str(a.network.ip) for a in (nic.addresses if nic is not None else ()) if a.network.version == 4]
+    return found[0] if found else ""
+
+
+def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
+    corporate = plan.interfaces.corporate
+    ways = [r for r in routes if r.nic == corporate and r.table == "main" and str(r.destination) == "0.0.0.0/0"]
+    return min(ways, key=lambda r: r.metric).gateway if ways else ""
+
+
+def _beyond(plan: Plan, routes: Sequence[Route]) -> str:
+    """Whom to speak with past the corporate NIC: the company's DNS server, else its router; "" where nobody is."""
+    for address in (*nameservers(), _gateway(plan, routes)):
+        route = leads_over(address, routes) if address else None
+        if route is not None and route.nic == plan.interfaces.corporate:
+            return address
+    return ""
+
+
+def _passages(
+    plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Found]
+) -> list[Passage]:
+    by_name = {node.name: str(node.ip) for node in plan.nodes}
+    found = []
+    for forward in plan.forwards:
+        source = _source(forward, address, router)
+        to = by_name.get(forward.to, forward.to)
+        if forward.protocol is not Protocol.TCP:
+            why = "not tried: a datagram would reach the node's service"
+            untried.append(Found(f"path-in-{forward.port}-udp", None, why))
+        elif not source:
+            untried.append(Found(f"path-in-{forward.port}", None, "not tried: nobody is known whom it is open to"))
+        else:
+            known = neighbours.get(to)
+            heard = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
+            ends = (socket.inet_aton(to), forward.to_port, socket.inet_aton(source))
+            found.append(Passage(forward.port, forward.to, *ends, neighbour_known=heard))
+    if len(found) <= MOST_PASSAGES:
+        return found
+    start = turn * MOST_PASSAGES % len(found)
+    return [*found, *found][start : start + MOST_PASSAGES]
+
+
+def _source(forward: Forward, address: str, router: str) -> str:
+    """Somebody of the company's whom this forward lets in."""
+    if forward.sources is None:
+        return router
+    allowed = [source for source in forward.sources if source.version == 4]
+    if router and any(router in source for source in allowed):
+        return router
+    hosts = (str(IPAddress(n)) for s in allowed for n in (s.first + (s.size > 2), s.last - (s.size > 2)))
+    return next((host for host in hosts if host != address), "")
+
+
+def resolver_verdict(met: Found, uid: int) -> Found:
+    """What names of others that are not answered mean: a fault of this machine, or one beyond it."""
+    servers = nameservers()
+    if met.ok or met.ok is None:
+        return met
+    unreadable = _unreadable(uid)
+    if unreadable:
+        return Found(met.name, False, f"{met.detail}: {unreadable}", f"Run: sudo chmod a+r {RESOLV_CONF}")
+    if any(_answers(server) for server in servers):
+        told = f"{met.detail}, and {', '.join(servers)} answers this machine itself"
+        return Found(met.name, False, told, f"Look at {paths.DNSMASQ_LOG} and at {RESOLV_CONF}.")
+    return Found(met.name, None, f"not tried to its end: {', '.join(servers)} does not answer this machine either")
+
+
+def _unreadable(uid: int) -> str:
+    """Why the user that dnsmasq runs as cannot read its list of DNS servers, or ""."""
+    if uid == 0:
+        return ""
+    at = Path(RESOLV_CONF).resolve()
+    try:
+        mode = at.stat().st_mode & 0o777
+    except OSError as error:
+        return f"{RESOLV_CONF} cannot be read ({error.strerror})"
+    if not mode & 0o004 and at.stat().st_uid != uid:
+        return f"dnsmasq may not read {RESOLV_CONF} (mode {mode:04o})"
+    closed = next((d for d in at.parents if not d.stat().st_mode & 0o001 and d.stat().st_uid != uid), None)
+    return f"dnsmasq may not enter {closed}, where {RESOLV_CONF} is" if closed is not None else ""
+
+
+def _answers(server: str) -> bool:
+    """Whether a DNS server answers this very machine for the root, or for what does not exist."""
+    for number, (name, kind) in enumerate((("", 2), ("ciao-wizard.invalid", A)), 1):
+        try:
+            family = socket.AF_INET6 if ":" in server else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as asker:
+                asker.settimeout(_ASK_S)
+                asker.connect((server.partition("%")[0], DNS_PORT))
+                asker.send(question(number, name, kind))
+                answer = dns_answer(asker.recv(4096))
+        except OSError:
+            return False
+        if answer is not None and answer.number == number and answer.rcode in (NOERROR, NXDOMAIN):
+            return True
+    return False
