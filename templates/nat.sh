@@ -32,6 +32,8 @@ table inet ciao_gateway {
     # few seconds at a time, and only while everything holds.
     set armed { type iface_index; flags timeout; }
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    set restricted { type inet_proto . inet_service; }
+    set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
     counter muted { }
     counter astray { }
     counter refused_nak { }
@@ -43,14 +45,38 @@ table arp ciao_gateway { }
 flush table inet ciao_gateway
 flush table arp ciao_gateway
 flush map inet ciao_gateway forwards
+flush set inet ciao_gateway restricted
+flush set inet ciao_gateway allowed
 table inet ciao_gateway {
+    # Where a connection to a port of this machine goes.
     map forwards {
         type inet_proto . inet_service : ipv4_addr . inet_service
 {% if forwards %}
         elements = {
 {% for f in forwards %}
-            {{ f.protocol }} . {{ f.port }} : {{ f.address }} . {{ f.to_port }}{% if not loop.last %},{% endif %}
-
+            {{ f.protocol }} . {{ f.port }} : {{ f.address }} . {{ f.to_port }}{{ "," if not loop.last else "" }}
+{% endfor %}
+        }
+{% endif %}
+    }
+    # The forwards that not everybody may use, and who may.
+    set restricted {
+        type inet_proto . inet_service
+{% if sources %}
+        elements = {
+{% for s in sources|map(attribute="to")|unique %}
+            {{ s }}{{ "," if not loop.last else "" }}
+{% endfor %}
+        }
+{% endif %}
+    }
+    set allowed {
+        type inet_proto . inet_service . ipv4_addr
+        flags interval
+{% if sources %}
+        elements = {
+{% for s in sources %}
+            {{ s.to }} . {{ s.network }}{{ "," if not loop.last else "" }}
 {% endfor %}
         }
 {% endif %}
@@ -93,9 +119,7 @@ table inet ciao_gateway {
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
-{% for f in forwards if f.sources %}
-        iifname "{{ corporate }}" {{ f.protocol }} dport {{ f.port }} ip saddr != { {{ f.sources }} } return
-{% endfor %}
+        iifname "{{ corporate }}" meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed return
         iifname { "{{ corporate }}", "{{ cluster }}" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
     }
     chain output {

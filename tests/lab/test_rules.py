@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.lab import frames
-from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, ciao, page, peer, usable, wrong
+from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, page, peer, usable, wrong
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_MACS
-from wizard.plan.render import DHCP_UID
+from wizard.plan import paths, planfile
+from wizard.plan.render import DHCP_UID, render
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rules")]
 
 NODE, NODE_MAC = "192.168.0.150", "00:1b:21:00:01:50"
-RENDERED = "/run/ciao-lab/rendered"
-SCRIPT = f"{RENDERED}/etc/ciao-wizard/nat.sh"
+SCRIPT = "/run/ciao-lab/nat.sh"
 FORWARDS = f"""
 [[forwards]]
 port = 8080
@@ -35,10 +35,12 @@ protocol = "udp"
 """
 
 
-def load(lab: Laboratory, plan: str) -> None:
-    done = ciao(lab, "render", "-c", "-", "-o", RENDERED, stdin=plan)
-    assert done.returncode == 0, done.stderr
-    lab.run([SCRIPT, "up"])
+def load(lab: Laboratory, forwards: str, loading: str = SCRIPT) -> None:
+    """The rules of the example with these forwards more, by hand."""
+    text = EXAMPLE.read_text() + forwards
+    script = next(file.text for file in render(planfile.load(text, "plan"), text) if file.path == paths.NAT_SCRIPT)
+    lab.run(["sh", "-c", f"cat >{SCRIPT} && chmod 755 {SCRIPT}"], input=script)
+    lab.run([SCRIPT, "up"] if loading == SCRIPT else [sys.executable, "-c", loading])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def laptop(lab_possible: None) -> Iterator[Laboratory]:
         lab.run(["ip", "link", "set", "eth1", "up"])
         lab.machine("add", "node", "--mac", NODE_MAC, "--address", f"{NODE}/24")
         lab.run(["ip", "-n", "node", "route", "add", "default", "via", GATEWAY])
-        load(lab, EXAMPLE.read_text() + FORWARDS)
+        load(lab, FORWARDS)
         with peer(lab, "serve", "laptop", "3000"):
             yield lab
 
@@ -261,7 +263,7 @@ def test_large_transfers_pass_a_narrow_company_network_that_says_nothing(laptop:
         laptop.run(["ip", "-n", netns, "link", "set", "eth0", "gso_max_segs", "1"])
     try:
         with bulk(laptop, "colleague", "gives", 9000), bulk(laptop, "node", "takes", 81):
-            load(laptop, EXAMPLE.read_text() + f'[[forwards]]\nport = 8181\nto = "{NODE}"\nto_port = 81\n')
+            load(laptop, f'[[forwards]]\nport = 8181\nto = "{NODE}"\nto_port = 81\n')
             moved = [
                 laptop.run([sys.executable, "-c", TAKE, *argv], netns=netns, check=False).stdout.strip()
                 for netns, argv in (
@@ -272,8 +274,93 @@ def test_large_transfers_pass_a_narrow_company_network_that_says_nothing(laptop:
             ]
     finally:
         laptop.run(["ip", "link", "set", "eth0", "mtu", "1500"])
-        load(laptop, EXAMPLE.read_text() + FORWARDS)
+        load(laptop, FORWARDS)
     assert moved == ["200000"] * 3
+
+
+# Forwards that change
+
+
+SENDER = """
+import socket, sys, time
+kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+last = ""
+def tell(now):
+    global last
+    if now != last:
+        print(now, flush=True)
+    last = now
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as there:
+    there.settimeout(0.3)
+    there.connect((address, port))
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            there.send(b"x")
+            tell(there.recv(2048).decode().split()[0] if kind == "udp" else "connected")
+        except TimeoutError:
+            tell("silence" if kind == "udp" else "connected")
+        except ConnectionError:
+            tell("silence" if kind == "udp" else "ended")
+        time.sleep(0.05)
+"""
+OTHER = "192.168.0.151"
+
+
+@contextmanager
+def sending(lab: Laboratory, kind: str, port: int) -> Iterator[Callable[[str], bool]]:
+    """Somebody in the office who sends all the time from one port. What is given waits until this is the answer."""
+    process = lab.popen(
+        [sys.executable, "-c", SENDER, kind, OFFICE, str(port)],
+        netns="colleague",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        yield lambda wanted: any(line.strip() == wanted for line in process.stdout or ())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def swap(lab: Laboratory, forwards: str) -> None:
+    """What an apply does with the rules."""
+    load(lab, forwards, f"from wizard.host import firewall; firewall.script({SCRIPT!r}, 'up')")
+
+
+def test_a_sender_that_never_pauses_goes_by_the_forwards_as_they_are_now(laptop: Laboratory) -> None:
+    only_others = FORWARDS.replace('protocol = "udp"', 'protocol = "udp"\nfrom = ["10.99.0.0/16"]')
+    moved = FORWARDS.replace(f'to = "{NODE}"', f'to = "{OTHER}"')
+    laptop.machine("add", "other", "--mac", "00:1b:21:00:01:51", "--address", f"{OTHER}/24")
+    laptop.run(["ip", "-n", "other", "route", "add", "default", "via", GATEWAY])
+    try:
+        with (
+            peer(laptop, "echo", "node", "6000", netns="node"),
+            peer(laptop, "echo", "other", "6000", netns="other"),
+            sending(laptop, "udp", 6001) as answer,
+            sending(laptop, "tcp", 8080) as state,
+        ):
+            assert answer("node")
+            assert state("connected")
+            swap(laptop, moved)
+            assert answer("other")
+            assert state("ended")
+            swap(laptop, FORWARDS)
+            assert answer("node")
+            swap(laptop, only_others)
+            assert answer("silence")
+            swap(laptop, FORWARDS)
+            assert answer("node")
+            with sending(laptop, "tcp", 8080) as kept:
+                assert kept("connected")
+                # Another forward goes: this one's connections are not touched.
+                swap(laptop, FORWARDS[FORWARDS.index("[[") : FORWARDS.rindex("[[")])
+                assert answer("silence")
+                swap(laptop, "")
+                assert kept("ended")
+    finally:
+        load(laptop, FORWARDS)
 
 
 # Others' policies

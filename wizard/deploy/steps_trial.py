@@ -130,9 +130,10 @@ class Rules:
             # it mutes must not be heard for a moment.
             firewall.script(self.file.path, "leave")
         write(self.file)
-        firewall.script(self.file.path, "up")
+        said = firewall.script(self.file.path, "up")
         count = len(self.job.plan.forwards)
-        return f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
+        told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
+        return "; ".join(filter(None, [told, said.strip()]))
 
 
 def undo_rules(image: Record, journal: Journal) -> str:

@@ -10,20 +10,38 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import armed as armed_set
+from wizard.host import forward_flows
 from wizard.host.commands import CommandFailed, find, run, works
 from wizard.host.files import read_text
+from wizard.host.nfnetlink import KernelRefused
 from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
 TABLES = (TABLE, ("arp", "ciao_gateway"))
 ARMED_SECONDS = 5
 """How long the kernel lets our DHCP answers pass after the guard last said so."""
+_SCRIPT_S = 60
 OUR_CHAINS = ("FORWARD", "INPUT", "OUTPUT")
 
 
 def script(path: str, verb: str) -> str:
-    """Run nat.sh up, down or status; its output. Raises CommandFailed with what it said."""
-    return run("sh", path, verb, timeout=30, ok=(0, 1) if verb == "status" else (0,))
+    """Run nat.sh up, down, leave or status; its output. Connections through forwards that were changed end.
+
+    Raises CommandFailed with what it said.
+    """
+    if verb == "status":
+        return run("sh", path, verb, timeout=_SCRIPT_S, ok=(0, 1))
+    before = forward_flows.loaded()
+    said = run("sh", path, verb, timeout=_SCRIPT_S)
+    return said + _end_flows(before)
+
+
+def _end_flows(before: forward_flows.Forwards) -> str:
+    try:
+        forward_flows.end_those_of(before, forward_flows.loaded())
+    except KernelRefused as error:
+        return f"connections through forwards that are no more go on ({error.message})"
+    return ""
 
 
 def table_loaded() -> bool:
@@ -100,6 +118,7 @@ def remove_everything() -> list[str]:
     """Take away whatever bears our names, with or without the script that made it; what that was, in words.
     Nobody else's rule is touched."""
     removed = []
+    before = forward_flows.loaded()
     for program in ("iptables-nft", "iptables-legacy"):
         if find(program) is None or not _iptables_table_exists(program):
             continue
@@ -113,7 +132,7 @@ def remove_everything() -> list[str]:
         if works("nft", "list", "table", *table):
             run("nft", "delete", "table", *table)
             removed.append(f"the table {' '.join(table)}")
-    return removed
+    return removed + list(filter(None, [_end_flows(before)]))
 
 
 def restore_forwarding() -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from netaddr import cidr_merge
 
 from wizard.plan import addresses, paths
 from wizard.plan.fields import format_mac
@@ -84,8 +85,13 @@ def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
         "port": forward.port,
         "address": str(address),
         "to_port": forward.to_port,
-        "sources": ", ".join(str(s) for s in forward.sources or ()),
     }
+
+
+def _source_rows(forward: Forward) -> list[dict[str, object]]:
+    # Merged: nftables refuses networks that overlap.
+    merged = cidr_merge(list(forward.sources or ()))
+    return [{"to": f"{forward.protocol} . {forward.port}", "network": str(network)} for network in merged]
 
 
 def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
@@ -119,6 +125,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
         "node_numbers": ", ".join(f"0x{int(n.mac):012x}" for n in plan.nodes) or "0x0",
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
+        "sources": [row for f in plan.forwards for row in _source_rows(f)],
         "dhcp_uid": dhcp_uid,
         "walk_port": WALK_PORT,
         "cluster_mac": cluster_mac,

@@ -32,6 +32,8 @@ table inet ciao_gateway {
     # few seconds at a time, and only while everything holds.
     set armed { type iface_index; flags timeout; }
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    set restricted { type inet_proto . inet_service; }
+    set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
     counter muted { }
     counter astray { }
     counter refused_nak { }
@@ -43,7 +45,10 @@ table arp ciao_gateway { }
 flush table inet ciao_gateway
 flush table arp ciao_gateway
 flush map inet ciao_gateway forwards
+flush set inet ciao_gateway restricted
+flush set inet ciao_gateway allowed
 table inet ciao_gateway {
+    # Where a connection to a port of this machine goes.
     map forwards {
         type inet_proto . inet_service : ipv4_addr . inet_service
         elements = {
@@ -51,6 +56,23 @@ table inet ciao_gateway {
             udp . 514 : 10.44.1.10 . 514,
             tcp . 6443 : 10.44.0.2 . 6443,
             udp . 6443 : 10.44.0.2 . 6443
+        }
+    }
+    # The forwards that not everybody may use, and who may.
+    set restricted {
+        type inet_proto . inet_service
+        elements = {
+            tcp . 8443,
+            udp . 514
+        }
+    }
+    set allowed {
+        type inet_proto . inet_service . ipv4_addr
+        flags interval
+        elements = {
+            tcp . 8443 . 10.77.0.0/24,
+            tcp . 8443 . 10.99.0.0/16,
+            udp . 514 . 10.77.0.0/24
         }
     }
 
@@ -91,8 +113,7 @@ table inet ciao_gateway {
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
-        iifname "enp0s31f6" tcp dport 8443 ip saddr != { 10.77.0.0/24, 10.99.0.0/16 } return
-        iifname "enp0s31f6" udp dport 514 ip saddr != { 10.77.0.0/24 } return
+        iifname "enp0s31f6" meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed return
         iifname { "enp0s31f6", "enx00e04c680f12" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
     }
     chain output {

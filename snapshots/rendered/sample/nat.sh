@@ -32,6 +32,8 @@ table inet ciao_gateway {
     # few seconds at a time, and only while everything holds.
     set armed { type iface_index; flags timeout; }
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    set restricted { type inet_proto . inet_service; }
+    set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
     counter muted { }
     counter astray { }
     counter refused_nak { }
@@ -43,7 +45,10 @@ table arp ciao_gateway { }
 flush table inet ciao_gateway
 flush table arp ciao_gateway
 flush map inet ciao_gateway forwards
+flush set inet ciao_gateway restricted
+flush set inet ciao_gateway allowed
 table inet ciao_gateway {
+    # Where a connection to a port of this machine goes.
     map forwards {
         type inet_proto . inet_service : ipv4_addr . inet_service
         elements = {
@@ -51,6 +56,14 @@ table inet ciao_gateway {
             tcp . 35357 : 192.168.0.101 . 35357,
             tcp . 5000 : 192.168.0.101 . 5000
         }
+    }
+    # The forwards that not everybody may use, and who may.
+    set restricted {
+        type inet_proto . inet_service
+    }
+    set allowed {
+        type inet_proto . inet_service . ipv4_addr
+        flags interval
     }
 
     # The DHCP guard: our dnsmasq has a user of its own, and what it says to a client stays here
@@ -90,6 +103,7 @@ table inet ciao_gateway {
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
+        iifname "eth0" meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed return
         iifname { "eth0", "eth1" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
     }
     chain output {

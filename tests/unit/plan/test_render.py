@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from wizard.plan import paths
+from wizard.plan.fields import parse_sources
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Interfaces, Plan
@@ -149,6 +150,8 @@ def test_only_ours_is_flushed(name: str) -> None:
         "flush table inet ciao_gateway",
         "flush table arp ciao_gateway",
         "flush map inet ciao_gateway forwards",
+        "flush set inet ciao_gateway restricted",
+        "flush set inet ciao_gateway allowed",
         '"$program" -w 5 -F "CIAO-$chain" 2>/dev/null || continue',
     ]
 
@@ -166,6 +169,15 @@ def test_strangers_are_ignored_unless_everyone_is_answered() -> None:
 def test_without_forwards_the_map_stays_empty(plan: Plan) -> None:
     script = next(f for f in render(replace(plan, forwards=()), "") if f.path == paths.NAT_SCRIPT)
     assert "elements" not in script.text
+
+
+def test_networks_that_overlap_are_written_as_one(plan: Plan) -> None:
+    """nftables refuses them otherwise."""
+    sources = parse_sources(["10.0.0.0/8", "10.1.0.0/16", "10.99.0.7/32", "172.16.0.0/13", "172.24.0.0/13"])
+    forward = replace(plan.forwards[0], sources=sources)
+    script = next(f for f in render(replace(plan, forwards=(forward,)), "") if f.path == paths.NAT_SCRIPT)
+    rows = re.findall(r"tcp \. \d+ \. ([\d./]+)", script.text)
+    assert rows == ["10.0.0.0/8", "172.16.0.0/12"]
 
 
 @pytest.mark.parametrize("bad", ["eth0\nauto eth9", "eth0; reboot", "$(reboot)", "eth0`id`", 'eth0"', "eth0'", "a\\b"])

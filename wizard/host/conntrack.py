@@ -1,0 +1,72 @@
+"""The connections that a forward of this machine leads to a node, as the kernel tracks them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from wizard.host import nfnetlink
+from wizard.host.nfnetlink import KernelRefused, attribute, attributes, nested
+
+_GET, _DELETE = 1, 2
+_ORIGINAL, _REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18
+_WAS_FORWARDED = 1 << 5
+_PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
+
+
+class Tuple(NamedTuple):
+    """One direction of a connection."""
+
+    protocol: str
+    source: str
+    source_port: int
+    target: str
+    target_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """`original` is as its first packet was sent, `reply` as its answers are; `forwarded`: to another than asked."""
+
+    original: Tuple
+    reply: Tuple
+    forwarded: bool
+    handle: bytes = field(repr=False)
+
+
+def flows() -> Iterator[Flow]:
+    """Every IPv4 connection of TCP and UDP. Raises KernelRefused."""
+    for entry in nfnetlink.dump(nfnetlink.CONNTRACK, _GET, socket.AF_INET):
+        original, reply = _tuple(entry.get(_ORIGINAL, b"")), _tuple(entry.get(_REPLY, b""))
+        if original is not None and reply is not None:
+            status = struct.unpack("!I", entry.get(_STATUS, bytes(4)))[0]
+            handle = nested(_ORIGINAL, entry[_ORIGINAL])
+            handle += b"".join(attribute(kind, entry[kind]) for kind in (_ID, _ZONE) if kind in entry)
+            yield Flow(original, reply, bool(status & _WAS_FORWARDED), handle)
+
+
+def end(flow: Flow) -> None:
+    """Have the kernel forget it: its next packet is looked at as the first of a new one. Raises KernelRefused."""
+    try:
+        nfnetlink.request(nfnetlink.CONNTRACK, _DELETE, socket.AF_INET, flow.handle)
+    except KernelRefused as error:
+        if error.number != errno.ENOENT:
+            raise
+
+
+def _tuple(data: bytes) -> Tuple | None:
+    parts = attributes(data)
+    addresses, protocol = attributes(parts.get(1, b"")), attributes(parts.get(2, b""))
+    name = _PROTOCOLS.get(protocol.get(1, b"\0")[0])
+    if name is None:
+        return None
+    with contextlib.suppress(KeyError, struct.error, OSError):
+        ports = [struct.unpack("!H", protocol[kind])[0] for kind in (2, 3)]
+        source, target = (socket.inet_ntoa(addresses[kind]) for kind in (1, 2))
+        return Tuple(name, source, ports[0], target, ports[1])
+    return None

@@ -1,0 +1,110 @@
+"""Ends the connections that forwards which are no more, or lead elsewhere now, have begun.
+
+The kernel looks a connection's forward up once, at its first packet; as long as somebody goes on sending, it lasts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.host import conntrack
+from wizard.host.commands import CommandFailed, run
+from wizard.host.conntrack import Flow
+
+_TABLE = ("inet", "ciao_gateway")
+_LOOKS, _BETWEEN_S = 5, 0.05
+"""A node that goes on sending may make a connection of its own, to the same two ends, before the other side sends."""
+
+Port = tuple[str, int]
+"""Protocol and port, of this machine."""
+
+
+@dataclass(frozen=True)
+class Forwards:
+    """Those loaded: where they lead; the networks that may use one, where not all may."""
+
+    targets: dict[Port, tuple[str, int]]
+    sources: dict[Port, tuple[IPNetwork, ...]]
+
+    def lets(self, flow: Flow) -> bool:
+        """Whether this connection could begin now as it did."""
+        port, to = _port(flow), (flow.reply.source, flow.reply.source_port)
+        allowed = self.sources.get(port)
+        source = IPAddress(flow.original.source)
+        # Who is let in is a question for the office: nodes are masqueraded, this machine speaks to itself.
+        from_office = flow.original.source == flow.reply.target != flow.original.target
+        return self.targets.get(port) == to and (
+            allowed is None or not from_office or any(source in network for network in allowed)
+        )
+
+
+def loaded() -> Forwards:
+    """What the kernel has now; none where our table is away."""
+    targets = {
+        (protocol, int(port)): (address, int(to))
+        for protocol, port, address, to in re.findall(r"(\w+) \. (\d+) : ([\d.]+) \. (\d+)", _listed("map", "forwards"))
+    }
+    sources: dict[Port, tuple[IPNetwork, ...]] = {
+        (protocol, int(port)): () for protocol, port in re.findall(r"(tcp|udp) \. (\d+)", _listed("set", "restricted"))
+    }
+    for protocol, port, network in re.findall(r"(\w+) \. (\d+) \. ([\d./]+)", _listed("set", "allowed")):
+        key = (protocol, int(port))
+        sources[key] = (*sources.get(key, ()), IPNetwork(network))
+    return Forwards(targets, sources)
+
+
+def end_those_of(before: Forwards, now: Forwards) -> None:
+    """End what `before` let begin and `now` does not, and what came to this machine itself for want of a forward.
+
+    Raises KernelRefused.
+    """
+    if before == now:
+        return
+    ended: set[conntrack.Tuple] = set()
+    here = _local_addresses()
+    for _ in range(_LOOKS):
+        stale = [flow for flow in conntrack.flows() if _is_stale(flow, before, now, here) or flow.original in ended]
+        for flow in stale:
+            conntrack.end(flow)
+            if flow.forwarded:
+                ended.add(flow.reply)
+        if not stale:
+            return
+        time.sleep(_BETWEEN_S)
+
+
+def _is_stale(flow: Flow, before: Forwards, now: Forwards, here: set[str]) -> bool:
+    port = _port(flow)
+    if flow.forwarded:
+        ours = before.targets.get(port) == (flow.reply.source, flow.reply.source_port)
+        return ours and not now.lets(flow)
+    # Of TCP whoever serves it here goes on with what has begun.
+    is_new = port in now.targets and (before.targets.get(port), before.sources.get(port)) != (
+        now.targets[port],
+        now.sources.get(port),
+    )
+    return is_new and port[0] == "udp" and flow.original.target in here
+
+
+def _local_addresses() -> set[str]:
+    try:
+        links = json.loads(run("ip", "-j", "-4", "address"))
+    except (CommandFailed, ValueError):
+        return set()
+    return {str(address.get("local")) for link in links for address in link.get("addr_info", [])}
+
+
+def _port(flow: Flow) -> Port:
+    return flow.original.protocol, flow.original.target_port
+
+
+def _listed(kind: str, name: str) -> str:
+    try:
+        return run("nft", "list", kind, *_TABLE, name)
+    except CommandFailed:
+        return ""
