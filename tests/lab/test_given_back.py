@@ -32,9 +32,21 @@ def test_addresses_routes_and_neighbours_of_every_kind_come_back(lab: Laboratory
     assert lab.run(["ip", "neigh", "show", "nud", "permanent"]).stdout == neighbours
 
 
+FORWARDING = """
+cd /proc/sys/net/ipv4
+echo 1 >ip_forward
+echo 0 >conf/eth0/forwarding
+echo 0 >conf/eth1/forwarding
+"""
+WIPED = "rm /run/ciao-wizard/forwarding.*; /run/ciao-wizard/live/nat.sh up"
+
+
 def test_a_nic_that_was_renamed_meanwhile_is_given_back_too(lab: Laboratory) -> None:
+    """Its forwarding too, where the note of what that was has been wiped and made again, too late."""
+    lab.run(["sh", "-e", "-c", FORWARDING])
     before = whole(lab)
     apply(lab)
+    lab.run(["sh", "-e", "-c", WIPED])
     lab.run(["sh", "-e", "-c", "ip link set eth1 down; ip link set eth1 name lan7; ip link set lan7 up"])
     lab.wait_for(lambda: ciao_json(lab, "status")["state"] == "tripped", what="the guard's trip")
     reset(lab)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.guarding import exchange_names
 from tests.lab.support import (
     EXAMPLE,
     HERE,
@@ -300,6 +301,23 @@ def test_forwarding_goes_by_the_global_switch_where_somebody_threw_it_since(
     left = laptop.run(["sh", "-c", "cat /proc/sys/net/ipv4/conf/eth[01]/forwarding; ls /run/ciao-wizard"]).stdout
     assert left.split()[:2] == [since, since]
     assert "forward" not in left
+
+
+def test_forwarding_of_one_nic_is_given_back_where_it_is_on_for_all(laptop: Laboratory, script: str) -> None:
+    """Also to NICs that exchanged their names meanwhile."""
+    nat(laptop, script, "down")
+    sysctl = "/proc/sys/net/ipv4"
+    try:
+        laptop.run(["sh", "-c", f"echo 1 >{sysctl}/ip_forward; echo 0 >{sysctl}/conf/eth0/forwarding"])
+        assert nat(laptop, script, "up").returncode == 0
+        exchange_names(laptop)
+        assert nat(laptop, script, "up").returncode == 0
+        assert nat(laptop, script, "down").returncode == 0
+        left = laptop.run(["sh", "-c", f"cat {sysctl}/conf/eth[01]/forwarding"]).stdout.split()
+        assert left == ["1", "0"]
+    finally:
+        exchange_names(laptop)
+        laptop.run(["sh", "-c", f"echo 0 >{sysctl}/ip_forward"])
 
 
 @pytest.mark.parametrize("verbs", [["up"] * 6, ["down"] * 6, ["up", "down"] * 3], ids=lambda v: "+".join(v[:2]))

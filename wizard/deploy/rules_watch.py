@@ -16,7 +16,7 @@ log = logging.getLogger("ciao-gateway")
 
 SCRIPT = paths.LIVE_SCRIPT
 LOOK_EVERY_S = 15.0
-"""Beside the kernel's news of nftables: iptables-legacy and forwarding tell nobody."""
+"""Beside the kernel's news of nftables and of forwarding: iptables-legacy tells nobody."""
 _LOAD_NO_SOONER_S = 2.0
 
 

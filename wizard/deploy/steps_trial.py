@@ -121,7 +121,15 @@ class Rules:
             return True
 
     def capture(self) -> Record:
-        return {"script": self.job.journal.images.capture(self.file.path), "loaded": firewall.table_loaded()}
+        old = self.job.previous
+        nics = {self.job.plan.interfaces.corporate, self.job.plan.interfaces.cluster}
+        # What those had is in the journal since they became ours.
+        nics -= {old.interfaces.corporate, old.interfaces.cluster} if old is not None else set()
+        return {
+            "script": self.job.journal.images.capture(self.file.path),
+            "loaded": firewall.table_loaded(),
+            "forwarding": firewall.forwarding_image(sorted(nics)),
+        }
 
     def do(self) -> str:
         old = self.job.previous
@@ -145,11 +153,13 @@ def undo_rules(image: Record, journal: Journal) -> str:
         journal.images.restore(before)
         firewall.script(paths.LIVE_SCRIPT, "up")
         return "the former rules are back"
+    # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
+    steps = [step for transaction in journal.read().transactions for step in transaction.steps]
+    firewall.restore_forwarding([i["forwarding"] for name, i in steps if name == "rules" and "forwarding" in i])
     if Path(paths.LIVE_SCRIPT).exists():
         firewall.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile.
     firewall.remove_everything()
-    firewall.restore_forwarding()
     journal.images.restore(before)
     return "our table and accepts are gone"
 
@@ -251,7 +261,6 @@ def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
     ours = ours_of(f"address:{nic}", journal.read())
     seen = link_image.whole_state(link_image.called_now(image["link"]))
-    firewall.follow(nic, str(seen["nic"]))
     network.release(nic, _config_in_use())
     journal.images.restore(image["config"])
     if image["held"] and link_image.link_state(nic)["present"]:

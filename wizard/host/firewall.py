@@ -6,14 +6,17 @@ import contextlib
 import difflib
 import json
 import re
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from wizard.host import armed as armed_set
-from wizard.host import forward_flows
+from wizard.host import forward_flows, link_image
 from wizard.host.commands import CommandFailed, find, run, works
 from wizard.host.files import read_text
 from wizard.host.nfnetlink import KernelRefused
+from wizard.host.processes import boot_id
 from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
@@ -21,6 +24,8 @@ TABLES = (TABLE, ("arp", "ciao_gateway"))
 ARMED_SECONDS = 5
 """How long the kernel lets our DHCP answers pass after the guard last said so."""
 _SCRIPT_S = 60
+_GLOBAL_SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
+Record = dict[str, Any]
 OUR_CHAINS = ("FORWARD", "INPUT", "OUTPUT")
 
 
@@ -135,28 +140,68 @@ def remove_everything() -> list[str]:
     return removed + list(filter(None, [_end_flows(before)]))
 
 
-def restore_forwarding() -> list[str]:
-    """Put the NICs' forwarding switches back to what nat.sh found; on which NICs. Needs no nat.sh."""
+def forwarding_image(nics: Iterable[str]) -> Record:
+    """How the forwarding switches of these NICs stand, for `restore_forwarding`. Not of those that nat.sh has changed
+    already."""
+    present = [nic for nic in nics if _switch(nic).exists() and not _note(socket.if_nametoindex(nic)).exists()]
+    return {
+        "boot": boot_id(),
+        "global": _read_switch(_GLOBAL_SWITCH),
+        "nics": [
+            link_image.link_state(nic) | {"index": socket.if_nametoindex(nic), "forwarding": _read_switch(_switch(nic))}
+            for nic in present
+        ],
+    }
+
+
+def restore_forwarding(images: Iterable[Record] = ()) -> list[str]:
+    """Put the NICs' forwarding switches back to what was found, the first image of a NIC before the note that nat.sh
+    made of it; on which NICs. Needs no nat.sh."""
+    stood: dict[int, tuple[str, str]] = {}
+    for image in images:
+        for nic in image.get("nics", ()):
+            index = int(nic["index"])
+            if image.get("boot") != boot_id():
+                index = _index_of(link_image.called_now(nic))
+                # What this boot began with is what nat.sh found at its first run since.
+                if _note(index).exists():
+                    continue
+            stood.setdefault(index, (str(nic["forwarding"]), str(image["global"])))
+    for note in sorted(Path(paths.RUN).glob("forwarding.*")):
+        said = note.read_text().split()
+        if note.suffix[1:].isdigit() and len(said) == 2:
+            stood.setdefault(int(note.suffix[1:]), (said[0], said[1]))
+        note.unlink()
+    now = _read_switch(_GLOBAL_SWITCH)
     restored = []
-    all_of_them = Path(paths.RUN, "ip_forward")
-    was_on = (read_text(str(all_of_them)) or "").strip() == "1"
-    for saved in sorted(Path(paths.RUN).glob("forwarding.*")):
-        nic = saved.name.removeprefix("forwarding.")
-        switch = Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding")
-        # Where somebody threw the global switch since, every NIC goes by it.
-        if switch.exists() and Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "0":
-            switch.write_text("0" if was_on else saved.read_text())
-            restored.append(f"forwarding on {nic}")
-        saved.unlink()
-    all_of_them.unlink(missing_ok=True)
+    for index, (before, everyones) in stood.items():
+        with contextlib.suppress(OSError):
+            nic = socket.if_indextoname(index)
+            # Where somebody threw the global switch since, every NIC goes by it.
+            wanted = before if everyones == now else now
+            if _read_switch(_switch(nic)) != wanted:
+                _switch(nic).write_text(wanted)
+                restored.append(f"forwarding on {nic}")
     return restored
 
 
-def follow(nic: str, now: str) -> None:
-    """What is remembered of a NIC's forwarding goes with it to the name that it has now."""
-    if nic != now:
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{paths.RUN}/forwarding.{nic}").rename(f"{paths.RUN}/forwarding.{now}")
+def _note(index: int) -> Path:
+    return Path(f"{paths.RUN}/forwarding.{index}")
+
+
+def _switch(nic: str) -> Path:
+    return Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding")
+
+
+def _read_switch(switch: Path) -> str:
+    return (read_text(str(switch)) or "").strip()
+
+
+def _index_of(nic: str) -> int:
+    try:
+        return socket.if_nametoindex(nic)
+    except OSError:
+        return 0
 
 
 def _iptables_table_exists(program: str) -> bool:

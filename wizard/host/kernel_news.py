@@ -1,4 +1,5 @@
-"""Tells when links, addresses, routes or the packet filter's rules change, without asking again and again."""
+"""Tells when links, addresses, routes or the packet filter's rules change, or forwarding is switched off, without
+asking again and again."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ from enum import Flag, auto
 _NETFILTER = 12
 _HEADER = struct.Struct("=IHHII")
 _LINKS, _IPV4_ADDRESSES, _IPV4_ROUTES, _IPV6_ROUTES = 0x1, 0x10, 0x40, 0x400
+_IPV4_SWITCHES = 1 << 23
 _RULE_CHANGES = 1 << 6
-_NEW_LINK, _DELETE_LINK = 16, 17
+_NEW_LINK, _DELETE_LINK, _NEW_SWITCHES = 16, 17, 80
+_FORWARDING_OFF = struct.pack("=HHi", 8, 2, 0)
 # Tables, chains, rules and sets as they come and go. Not elements of sets: ours come all the time.
 _OF_RULES = frozenset({0, 2, 3, 5, 6, 8, 9, 11})
 
@@ -27,7 +30,8 @@ class KernelNews:
     """Two sockets to select on; `drain` says what is new. Close it when done."""
 
     def __init__(self) -> None:
-        self.machine = _subscribe(socket.NETLINK_ROUTE, _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES)
+        groups = _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES | _IPV4_SWITCHES
+        self.machine = _subscribe(socket.NETLINK_ROUTE, groups)
         self.rules = _subscribe(_NETFILTER, _RULE_CHANGES)
 
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -49,7 +53,7 @@ def _subscribe(protocol: int, groups: int) -> socket.socket:
     return kernel
 
 
-def _drain(kernel: socket.socket, kind_of: Callable[[int], News]) -> News:
+def _drain(kernel: socket.socket, kind_of: Callable[[int, bytes], News]) -> News:
     news = News.NOTHING
     while True:
         try:
@@ -63,13 +67,17 @@ def _drain(kernel: socket.socket, kind_of: Callable[[int], News]) -> News:
         at = 0
         while at + _HEADER.size <= len(data):
             length, kind, *_ = _HEADER.unpack_from(data, at)
-            news |= kind_of(kind)
+            news |= kind_of(kind, data[at + _HEADER.size : at + length])
             at += max(length + 3 & ~3, _HEADER.size)
 
 
-def _kind_of_machine(kind: int) -> News:
+def _kind_of_machine(kind: int, body: bytes) -> News:
+    if kind == _NEW_SWITCHES:
+        # Behind the family, padded, attributes of eight bytes each.
+        attributes = (body[at : at + 8] for at in range(4, len(body), 8))
+        return News.RULES if _FORWARDING_OFF in attributes else News.NOTHING
     return News.LINKS if kind in (_NEW_LINK, _DELETE_LINK) else News.ADDRESSES
 
 
-def _kind_of_rules(kind: int) -> News:
+def _kind_of_rules(kind: int, _: bytes) -> News:
     return News.RULES if kind >> 8 == 10 and kind & 0xFF in _OF_RULES else News.NOTHING

@@ -288,38 +288,38 @@ neighbours_status() {
     done
 }
 
-# SWITCH FILE: what a switch stands at, written down whole or not at all.
-noted() {
-    cat "$1" >"$2.new"
-    mv "$2.new" "$2"
-}
-
 # Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
 # Docker decides by it whether to close FORWARD.
 forwarding_up() {
     mkdir -p "$RUN"
-    [ -e "$RUN/ip_forward" ] || noted /proc/sys/net/ipv4/ip_forward "$RUN/ip_forward"
     for nic in "$CORPORATE" "$CLUSTER"; do
         switch=/proc/sys/net/ipv4/conf/$nic/forwarding
         [ -e "$switch" ] || continue
-        [ -e "$RUN/forwarding.$nic" ] || noted "$switch" "$RUN/forwarding.$nic"
+        # By its index, which a NIC keeps whatever it is called; written down whole or not at all.
+        index=$(ip -o link show dev "$nic")
+        note=$RUN/forwarding.${index%%:*}
+        if [ ! -e "$note" ]; then
+            echo "$(cat "$switch") $(cat /proc/sys/net/ipv4/ip_forward)" >"$RUN/new.forwarding"
+            mv "$RUN/new.forwarding" "$note"
+        fi
         [ "$(cat "$switch")" = 1 ] || echo 1 >"$switch"
     done
 }
 
 forwarding_down() {
-    for saved in "$RUN"/forwarding.*; do
-        [ -e "$saved" ] || continue
-        switch=/proc/sys/net/ipv4/conf/${saved#"$RUN/forwarding."}/forwarding
-        # Docker and others need the global switch; where it was thrown since, every NIC goes by it.
-        before=$(cat "$saved")
-        [ "$(cat "$RUN/ip_forward" 2>/dev/null)" != 1 ] || before=0
-        if [ -e "$switch" ] && [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
+    now=$(cat /proc/sys/net/ipv4/ip_forward)
+    for note in "$RUN"/forwarding.*; do
+        [ -e "$note" ] || continue
+        nic=$(ip -o link show | sed -n "s/^${note##*.}: \([^:@]*\).*/\1/p")
+        switch=/proc/sys/net/ipv4/conf/$nic/forwarding
+        if [ -n "$nic" ] && [ -e "$switch" ]; then
+            read -r before global <"$note"
+            # Docker and others need the global switch; where it was thrown since, every NIC goes by it.
+            [ "$global" = "$now" ] || before=$now
             [ "$(cat "$switch")" = "$before" ] || echo "$before" >"$switch"
         fi
-        rm -f "$saved"
+        rm -f "$note"
     done
-    rm -f "$RUN/ip_forward"
 }
 
 case ${1-} in

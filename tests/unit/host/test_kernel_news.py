@@ -1,0 +1,30 @@
+"""What the kernel tells of by itself, asked in a network namespace of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+from pathlib import Path
+from wizard.host.kernel_news import KernelNews, News
+news = KernelNews()
+switches = Path("/proc/sys/net/ipv4")
+for path, value in (("ip_forward", "1"), ("conf/lo/forwarding", "0"), ("conf/lo/rp_filter", "1"), ("ip_forward", "0")):
+    (switches / path).write_text(value)
+    print(path, value, news.drain().name)
+"""
+
+
+def test_forwarding_that_is_switched_off_is_news() -> None:
+    unshare = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces here")
+    done = subprocess.run([*unshare, sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "ip_forward 1 NOTHING",
+        "conf/lo/forwarding 0 RULES",
+        "conf/lo/rp_filter 1 NOTHING",
+        "ip_forward 0 RULES",
+    ], done.stderr
