@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wizard.deploy.journal_shape import makes_sense
 from wizard.host.files import PreImages, make_directory, sync_directory
 from wizard.host.processes import boot_id
 from wizard.plan import paths
@@ -258,7 +259,9 @@ def parse(raw: bytes) -> Reading:
         if not line:
             continue
         record = _record(line)
-        if record is not None:
+        if record is not None and not makes_sense(record):
+            damage.append(f"line {number} of the journal is none that this version can act on")
+        elif record is not None:
             records.append(record)
         elif number == len(lines):
             torn = True
@@ -277,18 +280,9 @@ def _record(line: bytes) -> Record | None:
         if int(checksum, 16) != zlib.crc32(body):
             return None
         record = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and _makes_sense(record) else None
-
-
-def _makes_sense(record: Record) -> bool:
-    kind = record.get("t")
-    if kind == "before" and not isinstance(record.get("image"), dict):
-        return False
-    if not isinstance(record.get("files", {}), dict):
-        return False
-    return kind in _WORDS and (kind not in ("before", "done") or isinstance(record.get("step"), str))
+    return record if isinstance(record, dict) and record.get("t") in _WORDS else None
 
 
 def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> list[Transaction]:

@@ -35,6 +35,7 @@ class Reverter:
     def __init__(self, journal: Journal, teller: Teller) -> None:
         self.journal = journal
         self.teller = teller
+        self.unreadable = False
 
     def revert(self, why: str, killed: bool = False) -> list[str]:
         """Undo the transaction that is open. `killed`: by somebody else than its own engine."""
@@ -44,7 +45,9 @@ class Reverter:
         if last is not None and last.open:
             self._note({"t": "reverting", "why": why, "at": now()})
             problems = self._undo_transaction(last)
-            return problems or self._conclude(reading, killed=killed)
+            if problems and not self.unreadable:
+                return problems
+            return [*problems, *self._conclude(reading, killed=killed)]
         if reading.in_force is not None:
             return self._serve_again()
         return self._conclude(reading)
@@ -66,7 +69,7 @@ class Reverter:
         if not forget_leases:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
         problems = self._undo(list(reversed(images)))
-        if problems and not reading.damage:
+        if problems and not reading.damage and not self.unreadable:
             return problems
         if forget_leases:
             remove(paths.LEASES)
@@ -96,9 +99,14 @@ class Reverter:
                 continue
             try:
                 detail = steps.undo(step, image, self.journal, after_boot)
-            except (WizardError, OSError, KeyError, TypeError, ValueError) as error:
-                # Also a record that is none of ours, or of a later version.
-                problems.append(f"{step}: {error if isinstance(error, WizardError | OSError) else repr(error)}")
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                # The record is none of ours, or of another version: no second try would make more of it.
+                self.unreadable = True
+                problems.append(f"{step}: what the journal says of it cannot be acted on ({error!r}). {UNPROVEN}")
+                self.teller.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
+                continue
+            except (WizardError, OSError) as error:
+                problems.append(f"{step}: {error}")
                 alive = alive or step == "gateway"
                 self.teller.step(step, "failed", f"could not be undone: {error}")
                 continue
@@ -197,7 +205,7 @@ class Reverter:
         try:
             shutil.rmtree(paths.LIVE, ignore_errors=True)
             nic = network.nic_of(read_text(paths.INTERFACES_FILE) or "")
-            if nic and not network.keeper().holds(nic):
+            if nic and not network.is_held(nic):
                 network.keeper().up(nic, paths.INTERFACES_FILE)
         except (WizardError, OSError) as error:
             return [f"the address does not come back: {error}"]

@@ -1,0 +1,185 @@
+"""A journal of another version, or with other types: said to be damaged, and never in the way of a reset."""
+
+from __future__ import annotations
+
+import copy
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wizard.deploy import kept, revert, steps
+from wizard.deploy.events import Teller
+from wizard.deploy.journal import Journal, parse
+from wizard.host import link_image
+from wizard.host.commands import CommandFailed
+from wizard.host.files import PreImages
+from wizard.plan import paths
+
+ABSENT = {"path": "/a/b", "kind": "absent", "missing_parents": ["/a"]}
+FILE = {
+    "path": "/c",
+    "kind": "file",
+    "mode": 0o644,
+    "owner": [0, 0],
+    "mtime_ns": 1,
+    "digest": "0" * 64,
+    "xattrs": {"user.x": "00ff"},
+    "twin": "/c.twin",
+}
+LINK = {"path": "/d", "kind": "link", "target": "c", "mode": 0o777, "owner": [0, 0], "mtime_ns": 1}
+ADDRESS = {"cidr": "10.1.1.1/24", "scope": "global", "more": ["broadcast", "10.1.1.255"]}
+NIC = {
+    "nic": "eth1",
+    "present": True,
+    "up": True,
+    "macs": ["02:00:00:00:00:01"],
+    "addresses": [ADDRESS],
+    "nexthops": ["id 7 via 10.1.1.8 dev eth1"],
+    "routes": ["-4 10.2.0.0/16 via 10.1.1.7 dev eth1"],
+    "neighbours": [["10.1.1.7", "02:00:00:00:00:02"]],
+    "proxies": ["10.1.1.9"],
+}
+IMAGES: dict[str, Any] = {
+    "wires:eth1": {"link": NIC, "proof": ABSENT},
+    "rules": {"script": FILE, "loaded": True},
+    "address:eth1": {"link": NIC, "held": True, "config": ABSENT, "state": FILE, "gives": "10.1.1.2/24", "stanza": "x"},
+    "gateway": {"running": False, "files": [ABSENT, LINK], "leases": FILE},
+    "file:/c": FILE,
+    "file:/e": {**FILE, "main": True, "named": "/e"},
+    "service": {"unit": ABSENT, "wanted": LINK},
+}
+RECORDS: list[dict[str, Any]] = [
+    {"t": "begin", "kind": "apply", "boot": "b", "default_routes": ["eth0"], "nameservers": []},
+    *({"t": "before", "step": step, "image": image} for step, image in IMAGES.items()),
+    *({"t": "done", "step": step} for step in IMAGES),
+    {"t": "kept"},
+    {"t": "applied", "files": {"/c": "0" * 64}},
+]
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["/x", "file", "absent"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def raw(records: list[Any]) -> bytes:
+    bodies = [json.dumps(record, separators=(",", ":"), sort_keys=True) for record in records]
+    return "".join(f"{zlib.crc32(body.encode()):08x} {body}\n" for body in bodies).encode()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*path, key))
+
+
+PLACES = [path for path in places(RECORDS) if path]
+
+
+def changed(path: tuple[Any, ...], by: Any, gone: bool) -> list[Any]:
+    records = copy.deepcopy(RECORDS)
+    at: Any = records
+    for key in path[:-1]:
+        at = at[key]
+    if gone:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = by
+    return records
+
+
+class Elsewhere(PreImages):
+    """Puts everything back under a directory of the test's own."""
+
+    def restore(self, image: Mapping[str, Any]) -> None:
+        under = str(self.root.parent / "there")
+        parents = [f"{under}{parent}" for parent in image.get("missing_parents", [])]
+        twin = f"{under}{image['twin']}" if image.get("twin") else ""
+        super().restore({**image, "path": f"{under}{image['path']}", "missing_parents": parents, "twin": twin})
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One on which nothing of the machine is reached: no program, no process, no file but the test's."""
+
+    def refuses(*argv: str, **_: Any) -> str:
+        raise CommandFailed(argv, 1, "")
+
+    for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
+        monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
+    for name in ("script", "remove_everything", "restore_forwarding", "follow"):
+        monkeypatch.setattr(f"wizard.host.firewall.{name}", lambda *_: [])
+    for name in ("release", "is_held"):
+        monkeypatch.setattr(f"wizard.host.network.{name}", lambda *_: False)
+    monkeypatch.setattr("wizard.host.network.raise_again", lambda *_: [])
+    monkeypatch.setattr("wizard.host.network.read_main_file", lambda *_: "")
+    monkeypatch.setattr("wizard.host.network.write_main_file", lambda *_: None)
+    monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
+    monkeypatch.setattr(link_image, "run", refuses)
+    monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
+    monkeypatch.setattr(link_image, "_LINK_LOCAL_PATIENCE_S", 0.0)
+    for name in ("LEASES", "LIVE_SCRIPT", "LIVE_INTERFACES", "INTERFACES_FILE"):
+        monkeypatch.setattr(paths, name, str(tmp_path / name))
+    monkeypatch.setattr(steps.time, "sleep", lambda _: None)
+    monkeypatch.setattr(kept, "traces", list)
+    monkeypatch.setattr(revert, "await_orphans", lambda: None)
+    for name in ("_remove_by_name", "_leave_nothing"):
+        monkeypatch.setattr(revert.Reverter, name, lambda *_: [])
+
+
+def test_what_this_version_writes_is_no_damage() -> None:
+    reading = parse(raw(RECORDS))
+    assert reading.damage == ()
+    assert [step for step, _ in reading.first_images()] == list(IMAGES)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(st.sampled_from(PLACES), ODD, st.booleans())
+def test_whatever_stands_in_it_a_reset_comes_to_its_end(
+    tmp_path_factory: pytest.TempPathFactory, machine: None, path: tuple[Any, ...], by: Any, gone: bool
+) -> None:
+    root = tmp_path_factory.mktemp("journal") / "state"
+    root.mkdir()
+    (root / "journal").write_bytes(raw(changed(path, by, gone)))
+    journal = Journal(str(root))
+    journal.images = Elsewhere(root / "before")
+    reading = journal.read()
+    assert isinstance(reading.settled, bool)
+    assert isinstance(reading.written(), dict)
+    for nic in ("eth1", "eth2"):
+        kept.added_to(nic, reading)
+        kept.ours_of(f"address:{nic}", reading)
+    reverter = revert.Reverter(journal, Teller())
+    problems = reverter.reset(forget_leases=False)
+    assert all(isinstance(problem, str) for problem in problems)
+    if reading.damage or reverter.unreadable:
+        assert problems
+    assert not journal.read().transactions[-1:] or not journal.read().transactions[-1].open or problems
+
+
+@pytest.mark.parametrize("step", ["address:eth1", "file:/c", "wires:eth1"])
+def test_a_record_of_another_version_is_damage_and_named_by_its_line(step: str) -> None:
+    number = list(IMAGES).index(step) + 2
+    records = changed((number - 1, "image"), {"version": 9}, gone=False)
+    assert f"line {number} of the journal is none that this version can act on" in parse(raw(records)).damage
+
+
+def test_a_step_that_this_version_does_not_know_is_said_and_left_behind(tmp_path: Path, machine: None) -> None:
+    root = tmp_path / "state"
+    root.mkdir()
+    records = [*RECORDS[:2], {"t": "before", "step": "wlan:eth1", "image": {}}, {"t": "kept"}, {"t": "applied"}]
+    (root / "journal").write_bytes(raw(records))
+    journal = Journal(str(root))
+    journal.images = Elsewhere(root / "before")
+    assert journal.read().damage == ()
+    (told,) = revert.Reverter(journal, Teller()).reset(forget_leases=False)
+    assert told.startswith("wlan:eth1: what the journal says of it cannot be acted on (KeyError('wlan'))")
+    assert "cannot be proven" in told
+    assert not (journal.read().last or pytest.fail("no journal")).open
