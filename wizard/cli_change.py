@@ -90,7 +90,13 @@ def reset(args: argparse.Namespace) -> int:
     _settle_pending(args.yes)
     if kept_state() == "absent" and not front.interrupted_engine():
         raise nothing_applied()
-    for line in read_status().drift:
+    try:
+        drift = read_status().drift
+    except WizardError as error:
+        # It may be for want of a program, which is no reason to keep what is applied.
+        drift = ()
+        say(f"What was changed since it was applied is not known: {clean(error.message, 300)}")
+    for line in drift:
         fate = "" if line.endswith(STAYS) else ", and lost by a reset"
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:

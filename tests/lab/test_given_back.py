@@ -32,6 +32,20 @@ def test_addresses_routes_and_neighbours_of_every_kind_come_back(lab: Laboratory
     assert lab.run(["ip", "neigh", "show", "nud", "permanent"]).stdout == neighbours
 
 
+def test_the_very_address_that_is_there_already_is_taken_over_and_given_back(lab: Laboratory) -> None:
+    """ifup fails over an address that is there; it is the person's, and so is one more in the same network."""
+    shell = "ip link set eth1 up; ip address add 192.168.0.200/24 dev eth1; ip address add 192.168.0.7/24 dev eth1"
+    lab.run(["sh", "-ec", f"{shell}; ip route add 10.99.0.0/16 via 192.168.0.7 dev eth1"])
+    before = whole(lab)
+    assert [f["code"] for f in ciao_json(lab, "check", "-c", str(EXAMPLE)) if f["severity"] == "error"] == []
+    apply(lab)
+    assert sorted(lab.addresses(nic="eth1")) == ["192.168.0.200", "192.168.0.7"]
+    assert ciao_json(lab, "status")["healthy"]
+    reset(lab)
+    assert sorted(lab.addresses(nic="eth1")) == ["192.168.0.200", "192.168.0.7"]
+    assert differences(before, whole(lab)) == []
+
+
 FORWARDING = """
 cd /proc/sys/net/ipv4
 echo 1 >ip_forward

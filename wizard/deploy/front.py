@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from wizard.deploy import state
 from wizard.deploy.events import follow
 from wizard.deploy.run import leave
 from wizard.host import processes
-from wizard.host.commands import detach
+from wizard.host.commands import CommandFailed, detach
 from wizard.host.files import write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -74,8 +75,19 @@ def start(verb: str, order: Record, extra_events: str | None = None) -> Followin
         write_atomic(path, json.dumps({**order, "events": files}).encode(), 0o600)
     except OSError as error:
         raise WizardError(f"{events}: {error.strerror}", f"Make {paths.RUN} writable, with room on it.") from error
-    detach(state.engine_command(verb, path), ENGINE_LOG)
+    _detach(state.engine_command(verb, path))
     return Following(events, own=True)
+
+
+def _detach(command: list[str]) -> None:
+    try:
+        detach(command, ENGINE_LOG)
+    except CommandFailed as error:
+        if error.code is not None:
+            raise
+        # What starts programs apart may be gone, and what was applied must be taken back all the same.
+        with Path(ENGINE_LOG).open("ab") as log:
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
 
 
 def _touch(file: Path) -> None:

@@ -97,7 +97,7 @@ def undo_wires(image: Record, journal: Journal) -> str:
     if image["proof"]["kind"] == "absent":
         # One that was there is no setting to go back to: what has been heard since is what counts.
         journal.images.restore(image["proof"])
-    if network.keeper().holds(str(image["link"]["nic"])):
+    if network.is_held(str(image["link"]["nic"])):
         return "left as it is: it is in use"
     return _unless("the link is as it was", link_image.restore_link(image["link"]))
 
@@ -195,7 +195,12 @@ class ClusterAddress:
         if keeper.holds(self.nic):
             # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
             # with it, and what was proven of the wire no longer holds: the guard asks again.
-            keeper.down(self.nic, _config_in_use())
+            network.release(self.nic, _config_in_use())
+        problems: list[str] = []
+        theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
+        if theirs:
+            # ifup fails over an address that is there. It is noted, and a reset gives it back.
+            link_image.remove_address(problems, self.nic, self.cidr)
         write(File(paths.LIVE_INTERFACES, self.text))
         keeper.up(self.nic, paths.LIVE_INTERFACES)
         if not network.has_address(self.nic, self.cidr):
@@ -203,10 +208,10 @@ class ClusterAddress:
                 f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
-        problems: list[str] = []
-        if self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic:
-            # It was ours alone in the hands of ifdown, which takes everything off the NIC.
-            problems = link_image.put_back(self.nic, before, ours_of(self.name, self.job.journal.read()))
+        ours_before = self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic
+        if ours_before or theirs:
+            # ifdown takes everything off the NIC, and an address takes those with it that follow it in its network.
+            problems += link_image.put_back(self.nic, before, ours_of(self.name, self.job.journal.read()))
         return _unless(f"{self.cidr} on {self.nic}, by {keeper.name}", problems)
 
 
@@ -227,9 +232,7 @@ class LeaveNic(ClusterAddress):
     def do(self) -> str:
         first = dict(self.job.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
-        keeper = network.keeper()
-        if keeper.holds(self.nic):
-            keeper.down(self.nic, _config_in_use())
+        network.release(self.nic, _config_in_use())
         if first is None:
             return "our address is gone"
         problems = link_image.restore_link(first["link"], ours_of(self.name, self.job.journal.read()), seen)
@@ -251,7 +254,8 @@ def _config_in_use() -> str:
 def _capture_nic(nic: str, journal: Journal) -> Record:
     return {
         "link": link_image.whole_state(nic),
-        "held": network.keeper().holds(nic),
+        "held": network.is_held(nic),
+        "stanza": network.raised_as(nic),
         "config": journal.images.capture(paths.LIVE_INTERFACES),
         "state": journal.images.capture(network.state_file(nic)),
     }
@@ -263,11 +267,12 @@ def undo_address(image: Record, journal: Journal) -> str:
     seen = link_image.whole_state(link_image.called_now(image["link"]))
     network.release(nic, _config_in_use())
     journal.images.restore(image["config"])
+    problems: list[str] = []
     if image["held"] and link_image.link_state(nic)["present"]:
-        network.keeper().up(nic, _config_in_use())
+        problems = network.raise_again(nic, _config_in_use(), str(image.get("stanza") or ""))
     else:
         journal.images.restore(image["state"])
-    return _unless(f"{nic} is as it was", link_image.restore_link(image["link"], ours, seen))
+    return _unless(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
 
 
 class Gateway:

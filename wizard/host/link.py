@@ -61,8 +61,8 @@ def read_link(nic: str | int) -> Link | None:
 def _decode(answer: bytes) -> Link:
     length = _HEADER.unpack_from(answer)[0]
     _, hardware, index, flags, _ = _INFO.unpack_from(answer, _HEADER.size)
-    found = dict(_attributes(answer[_HEADER.size + _INFO.size : length]))
-    about = dict(_attributes(found.get(18, b"")))
+    found = dict(attributes(answer[_HEADER.size + _INFO.size : length]))
+    about = dict(attributes(found.get(18, b"")))
     stacked = _text(about.get(1, b"")) in _STACKED and 37 not in found  # 37: the lower NIC is in another namespace
     return Link(
         index=index,
@@ -78,7 +78,8 @@ def _decode(answer: bytes) -> Link:
     )
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes of a netlink message: (kind, value)."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)

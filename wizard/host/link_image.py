@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from wizard.host.commands import CommandFailed, run
+from wizard.host import rtnetlink
+from wizard.host.commands import CommandFailed, find, run
 
 Record = dict[str, Any]
 _LINK_LOCAL_PATIENCE_S = 3.0
@@ -19,6 +20,8 @@ _BEHIND = ("nexthops", "routes", "neighbours", "proxies")
 def link_state(nic: str) -> Record:
     """Link flag and addresses of a NIC: {nic, present, up, macs, addresses: [{cidr, scope, more}]}, where `more` are
     the words that `ip` needs beside, and `macs` its permanent MAC first; {nic, present: False}."""
+    if not _has_ip():
+        return rtnetlink.link_state(nic)
     try:
         found = json.loads(run("ip", "-j", "addr", "show", "dev", nic))
     except CommandFailed:
@@ -35,6 +38,10 @@ def link_state(nic: str) -> Record:
     ]
     up = "UP" in entry.get("flags", [])
     return {"nic": nic, "present": True, "up": up, "macs": _macs(entry), "addresses": addresses}
+
+
+def _has_ip() -> bool:
+    return find("ip") is not None
 
 
 def whole_state(nic: str) -> Record:
@@ -144,10 +151,10 @@ def restore_link(image: Record, ours: Collection[str] = (), seen: Record | None 
     problems: list[str] = []
     wanted = {a["cidr"] for a in image["addresses"]}
     for cidr in {a["cidr"] for a in now["addresses"]} & set(ours) - wanted:
-        run("ip", "addr", "del", cidr, "dev", nic, ok=(0, 2))
+        remove_address(problems, nic, cidr)
     up = bool(image["up"] or (seen.get("up") and any(added.values())))
     if up != now["up"]:
-        _try(problems, "ip", "link", "set", "dev", nic, "up" if up else "down")
+        _set_link(problems, nic, up)
     whole: Record = {"nic": image["nic"], "up": up}
     for kind in ("addresses", *_BEHIND):
         whole[kind] = [*image.get(kind, []), *added[kind]]
@@ -160,6 +167,9 @@ def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str
     present = {a["cidr"] for a in link_state(nic).get("addresses", [])} | set(without)
     for address in image["addresses"]:
         if address["cidr"] not in present and not _made_by_kernel(address):
+            if not _has_ip():
+                _try_kernel(problems, f"{address['cidr']} on {nic}", rtnetlink.add_address, nic, address)
+                continue
             # An address with a peer has its prefix there.
             cidr = address["cidr"].partition("/")[0] if "peer" in address["more"] else address["cidr"]
             _try(problems, "ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
@@ -171,11 +181,33 @@ def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str
     return [*problems, *(_restore_ways(nic, image) if failed else [])]
 
 
-def _try(problems: list[str], *argv: str) -> None:
+def _try(problems: list[str], *argv: str, ok: Sequence[int] = (0,)) -> None:
     try:
-        run(*argv)
+        run(*argv, ok=ok)
     except CommandFailed as error:
         problems.append(error.message)
+
+
+def remove_address(problems: list[str], nic: str, cidr: str) -> None:
+    """Take an address off a NIC, with or without `ip`; what could not be done is added to the problems."""
+    if _has_ip():
+        _try(problems, "ip", "addr", "del", cidr, "dev", nic, ok=(0, 2))
+    else:
+        _try_kernel(problems, f"{cidr} on {nic}", rtnetlink.delete_address, nic, cidr)
+
+
+def _set_link(problems: list[str], nic: str, up: bool) -> None:
+    if _has_ip():
+        _try(problems, "ip", "link", "set", "dev", nic, "up" if up else "down")
+    else:
+        _try_kernel(problems, f"the link of {nic}", rtnetlink.set_link, nic, up)
+
+
+def _try_kernel(problems: list[str], what: str, act: Callable[..., None], *args: Any) -> None:
+    try:
+        act(*args)
+    except OSError as error:
+        problems.append(f"{what}: {error.strerror}")
 
 
 def _restore_ways(nic: str, image: Record) -> list[str]:
@@ -250,7 +282,7 @@ def _await_link_local(nic: str, image: Record) -> None:
     """Where the NIC had its IPv6 link-local address, wait until the kernel has made and proven it again."""
     wanted = {a["cidr"] for a in image["addresses"] if _made_by_kernel(a)}
     deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
-    while image["up"] and wanted and time.monotonic() < deadline:
+    while image["up"] and wanted and _has_ip() and time.monotonic() < deadline:
         listed = run("ip", "-6", "addr", "show", "dev", nic, "scope", "link")
         if all(cidr in listed for cidr in wanted) and "tentative" not in listed:
             return

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from wizard.host import interfaces_file
+from wizard.host import ifstate, interfaces_file
 from wizard.host.commands import CommandFailed, find, run
 from wizard.host.files import blocked, make_directory, read_text, write_atomic
 from wizard.host.interfaces_file import reads_ours
 from wizard.host.interfaces_tree import DEEPEST, interfaces_lines, named_by, read_tree
-from wizard.host.link_image import link_state
+from wizard.host.link_image import link_state, remove_address
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.ifupdown import claims, is_of
@@ -48,22 +48,42 @@ class Ifupdown:
     name = "ifupdown"
 
     def up(self, nic: str, config: str) -> None:
-        Path("/run/network").mkdir(parents=True, exist_ok=True)
+        Path(ifstate.DIRECTORY).mkdir(parents=True, exist_ok=True)
         run("ifup", "--interfaces", config, nic, timeout=30)
 
     def down(self, nic: str, config: str) -> None:
         run("ifdown", "--force", "--interfaces", config, nic, timeout=30)
 
     def holds(self, nic: str) -> bool:
-        try:
-            return bool(run("ifquery", "--state", nic, ok=(0, 1)).strip())
-        except CommandFailed:
-            return False
+        return bool(ifstate.raised_as(nic))
 
 
 def state_file(nic: str) -> str:
     """Where ifupdown remembers that it raised a NIC; it leaves an empty one behind."""
-    return f"/run/network/ifstate.{nic}"
+    return ifstate.own_file(nic)
+
+
+def is_held(nic: str) -> bool:
+    """Whether the manager that keeps, or kept, the cluster NIC here believes that it has configured a NIC."""
+    return Ifupdown().holds(nic)
+
+
+def raised_as(nic: str) -> str:
+    """The stanza that the manager has raised a NIC with, which may bear another name; "" where it has not."""
+    return ifstate.raised_as(nic)
+
+
+def raise_again(nic: str, config: str, stanza: str) -> list[str]:
+    """Have the manager raise a NIC as it had before, with that stanza; what it did not do. It is remembered as raised
+    in any case, as it was."""
+    problems: list[str] = []
+    try:
+        keeper().up(nic if stanza in ("", nic) else f"{nic}={stanza}", config)
+    except WizardError as error:
+        unknown = "unknown interface" in error.message
+        problems = [f"ifupdown no longer knows {nic}" if unknown else f"ifup did not raise {nic}: {error.message}"]
+        ifstate.note(nic, stanza or nic)
+    return problems
 
 
 def keeper() -> Keeper:
@@ -95,19 +115,15 @@ def given_by(config: str) -> set[str]:
 def release(nic: str, config: str) -> bool:
     """Take a NIC out of its manager's hands, whatever `config` it was raised with; whether it was in them.
 
-    Where that name belongs to another NIC by now than the one that `config` is for, it is only forgotten.
+    Where that name belongs to another NIC by now than the one that `config` is for, it is only forgotten, and so where
+    its manager does not let go of it or is gone: what the NIC has then is the kernel's to take back.
     """
-    if not keeper().holds(nic):
+    if not is_held(nic):
         return False
-    if _names_another(nic, read_text(config) or ""):
-        Path(state_file(nic)).write_text("", encoding="utf-8")
-        return True
-    try:
-        keeper().down(nic, config)
-    except CommandFailed:
-        # A NIC that is gone has nothing to give back.
-        if link_state(nic)["present"]:
-            raise
+    if not _names_another(nic, read_text(config) or ""):
+        with contextlib.suppress(WizardError):
+            keeper().down(nic, config)
+    ifstate.note(nic, "")
     return True
 
 
@@ -120,8 +136,11 @@ def _names_another(nic: str, config: str) -> bool:
 
 
 def take_down(config: str) -> bool:
-    """Take away what our configuration file gave to its NIC, whoever raised it; whether there was anything."""
-    text = Path(config).read_text(encoding="utf-8", errors="replace")
+    """Take away what our configuration file gave to its NIC, whoever raised it; whether there was anything.
+
+    Raises WizardError where the kernel does not give it up.
+    """
+    text = read_text(config) or ""
     nic = nic_of(text)
     address = re.search(r"^\s+address (\S+)", text, re.MULTILINE)
     cidr = address[1] if address else ""
@@ -130,7 +149,10 @@ def take_down(config: str) -> bool:
         # What ifdown leaves of it: an empty line.
         Path(state_file(nic)).unlink()
     if any(a["cidr"] == cidr for a in link_state(nic).get("addresses", [])):
-        run("ip", "addr", "del", cidr, "dev", nic)
+        problems: list[str] = []
+        remove_address(problems, nic, cidr)
+        if problems:
+            raise WizardError("; ".join(problems))
         return True
     return held
 

@@ -1,0 +1,131 @@
+"""Addresses and the link flag of a NIC by the kernel's own interface, for where there is no `ip` any more."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from itertools import pairwise
+from typing import Any
+
+from wizard.host.link import attributes, read_link
+
+Record = dict[str, Any]
+
+_HEADER = struct.Struct("=IHHII")
+_ERROR = struct.Struct("=i")
+_ADDRESS = struct.Struct("=BBBBi")
+_LINK = struct.Struct("=BxHiII")
+_ATTRIBUTE = struct.Struct("=HH")
+_NEW_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 16, 20, 21, 22
+_ERROR_MESSAGE, _DONE = 2, 3
+_REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x400
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 3, 4, 8
+_PERMANENT, _NO_DAD, _NO_PREFIX_ROUTE = 0x80, 0x02, 0x200
+_UP = 1
+_SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
+_PATIENCE_S = 5.0
+
+
+def link_state(nic: str) -> Record:
+    """As link_image.link_state."""
+    link = read_link(nic)
+    if link is None:
+        return {"nic": nic, "present": False}
+    macs = [":".join(f"{byte:02x}" for byte in link.mac)] if link.mac else []
+    return {"nic": nic, "present": True, "up": link.up, "macs": macs, "addresses": _addresses(link.index, nic)}
+
+
+def _addresses(index: int, nic: str) -> list[Record]:
+    found = []
+    for kind, body in _talk(_GET_ADDRESS, _REQUEST | _DUMP, _ADDRESS.pack(0, 0, 0, 0, 0)):
+        family, prefix, short_flags, scope, where = _ADDRESS.unpack_from(body)
+        if kind != _NEW_ADDRESS or where != index:
+            continue
+        told = dict(attributes(body[_ADDRESS.size :]))
+        flags = int.from_bytes(told[_IFA_FLAGS], sys.byteorder) if _IFA_FLAGS in told else short_flags
+        local, peer = told.get(_IFA_LOCAL), told.get(_IFA_ADDRESS, b"")
+        address = socket.inet_ntop(family, local or peer)
+        more = ["nodad"] if flags & _NO_DAD else []
+        more += ["noprefixroute"] if flags & _NO_PREFIX_ROUTE else []
+        more += ["peer", f"{socket.inet_ntop(family, peer)}/{prefix}"] if local and local != peer else []
+        if broadcast := told.get(_IFA_BROADCAST):
+            more += ["broadcast", socket.inet_ntop(family, broadcast)]
+        label = os.fsdecode(told.get(_IFA_LABEL, b"").rstrip(b"\0"))
+        more += ["label", label] if label not in ("", nic) else []
+        if flags & _PERMANENT:
+            found.append({"cidr": f"{address}/{prefix}", "scope": _SCOPES.get(scope, str(scope)), "more": more})
+    return found
+
+
+def delete_address(nic: str, cidr: str) -> None:
+    """Take an address off a NIC; one that is not there is none to take. Raises OSError."""
+    try:
+        _change(_DELETE_ADDRESS, 0, nic, cidr, ())
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+            raise
+
+
+def add_address(nic: str, address: Record) -> None:
+    """Give a NIC an address as `link_state` tells it. Raises OSError."""
+    try:
+        _change(_NEW_ADDRESS, _CREATE, nic, address["cidr"], address["more"], str(address["scope"]))
+    except FileExistsError:
+        return
+
+
+def set_link(nic: str, up: bool) -> None:
+    """Set a NIC up or down. Raises OSError."""
+    _talk(_NEW_LINK, _REQUEST | _ACK, _LINK.pack(0, 0, socket.if_nametoindex(nic), _UP if up else 0, _UP))
+
+
+def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = "global") -> None:
+    text, _, prefix = cidr.partition("/")
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    local = socket.inet_pton(family, text)
+    words = dict(pairwise(more))
+    peer = socket.inet_pton(family, words["peer"].partition("/")[0]) if "peer" in words else local
+    extra = (_NO_DAD if "nodad" in more else 0) | (_NO_PREFIX_ROUTE if "noprefixroute" in more else 0)
+    body = _attribute(_IFA_LOCAL, local)
+    if kind == _NEW_ADDRESS:
+        body += _attribute(_IFA_ADDRESS, peer)
+        body += _attribute(_IFA_FLAGS, struct.pack("=I", extra))
+        if "broadcast" in words:
+            body += _attribute(_IFA_BROADCAST, socket.inet_pton(family, words["broadcast"]))
+        if family == socket.AF_INET:
+            body += _attribute(_IFA_LABEL, os.fsencode(words.get("label", nic)) + b"\0")
+    number = next((n for n, name in _SCOPES.items() if name == scope), int(scope) if scope.isdigit() else 0)
+    head = _ADDRESS.pack(family, int(prefix), 0, number, socket.if_nametoindex(nic))
+    _talk(kind, _REQUEST | _ACK | flags, head + body)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    size = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+
+
+def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
+    """Send one request; the messages of the answer as (kind, body). Raises OSError with what the kernel refuses."""
+    found: list[tuple[int, bytes]] = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
+        kernel.bind((0, 0))
+        kernel.settimeout(_PATIENCE_S)
+        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
+        while True:
+            answer = kernel.recv(1 << 17)
+            at = 0
+            while at + _HEADER.size <= len(answer):
+                length, told, *_ = _HEADER.unpack_from(answer, at)
+                inner = answer[at + _HEADER.size : at + length]
+                if told == _DONE:
+                    return found
+                if told == _ERROR_MESSAGE:
+                    number = -_ERROR.unpack_from(inner)[0]
+                    if number:
+                        raise OSError(number, os.strerror(number))
+                    return found
+                found.append((told, inner))
+                at += (length + 3) & ~3
