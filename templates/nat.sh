@@ -38,6 +38,7 @@ table inet ciao_gateway {
     counter astray { }
     counter refused_nak { }
     counter refused_source { }
+    counter crowded { }
     counter refused_in { }
     counter refused_forward { }
 }
@@ -162,6 +163,12 @@ table inet ciao_gateway {
         iifname "{{ cluster }}" oifname "{{ corporate }}" ip saddr {{ cidr }} accept
         iifname "{{ corporate }}" oifname "{{ cluster }}" ct status dnat accept
         counter name refused_forward drop
+    }
+
+    # Virtual machines that boot by the hundred fill the DHCP server's queue, and the nodes would wait with them.
+    chain crowd {
+        type filter hook input priority filter - 5; policy accept;
+        iifname "{{ cluster }}" udp dport 67 ether saddr != { {{ node_macs }} } limit rate over 1000/second burst 120 packets counter name crowded drop
     }
 
     chain input {

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.lab.guarding import await_mode, is_running, kill, sh, start_serve, told
-from tests.lab.support import HERE, NODES, apply, await_nodes
+from tests.lab.guarding import asking, await_mode, is_running, kill, macs, report, sh, start_serve, told
+from tests.lab.support import HERE, LEASES, NODES, apply, await_nodes, ciao
+from tests.lab.test_hindrances import holding
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("names")]
@@ -124,3 +126,138 @@ def test_each_is_started_again_by_itself_and_both_die_with_the_guard(served: Lab
     start_serve(served)
     await_mode(served, "armed", deadline=30)
     await_names(served)
+
+
+def test_dhcp_goes_on_while_somebody_has_port_53(served: Laboratory) -> None:
+    """And who has it is said; names come by themselves once it is free."""
+    kill(served, told(served)["process"], "KILL")
+    with holding(served, "SOCK_STREAM", 53, GATEWAY):
+        start_serve(served)
+        state = await_mode(served, "armed", deadline=30)
+        served.machine("reboot", "compute1")
+        await_nodes(served)
+        served.wait_for(lambda: "tcp port 53" in told(served)["dns_reason"], 15, "who has the port")
+        assert "python3 (process " in told(served)["dns_reason"]
+        assert told(served)["mode"] == "armed"
+        assert told(served)["dnsmasq"] == state["dnsmasq"]
+    await_names(served)
+    assert told(served)["dns_reason"] == ""
+
+
+# Whom it asks
+
+
+def answered_by(lab: Laboratory) -> Any:
+    return ask(lab, "www.corp.example")[1][:1]
+
+
+def await_answer_by(lab: Laboratory, address: str) -> None:
+    lab.wait_for(lambda: answered_by(lab) == [address], 15, f"an answer of {address}; {told(lab)['resolver']}")
+
+
+def test_the_resolver_is_followed_wherever_its_file_goes(served: Laboratory) -> None:
+    await_answer_by(served, UPSTREAM)
+    sh(served, f"echo nameserver {OTHER} >/etc/resolv.conf")
+    await_answer_by(served, OTHER)
+    # A link that is replaced, to a file that only root reads, behind a directory that comes later.
+    sh(
+        served,
+        "mkdir -p /run/ciao-lab/r1; rm -rf /run/ciao-lab/r2; umask 077; ln -sf /run/ciao-lab/r2/x /etc/resolv.new",
+    )
+    sh(served, "mv -T /etc/resolv.new /etc/resolv.conf")
+    served.wait_for(lambda: "does not exist" in told(served)["resolver"]["reason"], 10, "no resolver")
+    assert ask(served, "www.corp.example", "compute1") == [[REFUSED, []], [0, [NODES["compute1"]]]]
+    sh(served, f"umask 077; mkdir /run/ciao-lab/r2; echo nameserver {UPSTREAM} >/run/ciao-lab/r2/x")
+    await_answer_by(served, UPSTREAM)
+    # Our own address would go round in a circle; a zone is a NIC's name.
+    sh(served, f"printf 'nameserver {GATEWAY}\\nnameserver fe80::53%%eth0\\nnameserver {OTHER}\\n' >/run/ciao-lab/r2/x")
+    await_answer_by(served, OTHER)
+    assert told(served)["resolver"] == {"servers": ["fe80::53%eth0", OTHER], "reason": ""}
+    for bad in ("rm /etc/resolv.conf", "mkdir /etc/resolv.conf", "rmdir /etc/resolv.conf; mkfifo /etc/resolv.conf"):
+        sh(served, bad)
+        served.wait_for(lambda: told(served)["resolver"]["reason"], 10, "no resolver")
+        assert told(served)["mode"] == "armed"
+    sh(served, "rm /etc/resolv.conf")
+
+
+def test_what_was_answered_before_the_resolver_changed_is_asked_anew(served: Laboratory) -> None:
+    for name in ("hidden.corp.example", "www.corp.example"):
+        ask(served, name)
+    assert ask(served, "hidden.corp.example")[0] == NOT_THERE
+    sh(served, f"echo hidden.corp.example 10.1.1.1 >>{DIR}/{UPSTREAM}/zone")
+    assert ask(served, "hidden.corp.example")[0] == NOT_THERE, "it is not cached at all"
+    # The same servers: a VPN that puts a search list before them.
+    sh(served, f"printf 'search corp.example\\nnameserver {UPSTREAM}\\n' >/etc/resolv.conf")
+    served.wait_for(lambda: ask(served, "hidden.corp.example") == [0, ["10.1.1.1"]], 10, "the new answer")
+
+
+# The cluster's own
+
+
+def backwards(address: str) -> str:
+    return ".".join([*reversed(address.split(".")), "in-addr.arpa"]) + " PTR"
+
+
+def test_what_is_the_clusters_is_asked_of_nobody_else(served: Laboratory) -> None:
+    node, nobody = backwards(NODES["controller"]), backwards("192.168.0.7")
+    own = ["controller.ciao.lan", "controller.ciao.lan AAAA", "controller.ciao.lan TXT", "controller AAAA", "nobody"]
+    own += ["ciao.lan", "ciao.lan NS", "nobody.ciao.lan", "_ldap._tcp.ciao.lan TXT", "nobody AAAA", node, nobody]
+    before = len(asked(served))
+    found = dict(zip(own, ask(served, *own), strict=True))
+    assert asked(served)[before:] == []
+    assert found["controller.ciao.lan"] == [0, [NODES["controller"]]]
+    assert found["controller AAAA"] == found["controller.ciao.lan TXT"] == [0, []]
+    assert found["nobody.ciao.lan"][0] == found["nobody"][0] == found[nobody][0] == NOT_THERE
+    assert found[node] == [0, ["controller.ciao.lan"]]
+    # The neighbour subnet is not the cluster's.
+    ask(served, backwards("192.168.1.7"))
+    assert asked(served)[before:] == ["7.1.168.192.in-addr.arpa"]
+
+
+def test_nodes_have_their_names_before_they_have_a_lease(served: Laboratory) -> None:
+    done = ciao(served, "reset", "--only", "leases", "--yes")
+    assert done.returncode == 0, done.stderr
+    questions = [word for name, address in NODES.items() for word in (name, backwards(address))]
+    answers = [[0, [word]] for name, address in NODES.items() for word in (address, f"{name}.ciao.lan")]
+    await_names(served)
+    assert not [name for name in NODES if name in served.run(["cat", LEASES]).stdout]
+    assert ask(served, *questions) == answers
+
+
+def test_a_machine_has_the_name_it_gives_itself_unless_that_is_anothers(served: Laboratory) -> None:
+    served.machine("add", "host", "--mac", "00:1b:21:00:00:66", "--no-dhcp")
+    names = ["vm-7", "compute1", "gateway", "_gateway", "localhost", "isatap", "wpad", "ntp"]
+    leased = {}
+    for number, name in enumerate(names):
+        mac = f"02:00:00:00:0f:{number:02x}"
+        with asking(served, "host", macs=[mac], hostname=name, take=True, every=0.2, seconds=20) as asking_it:
+            leased[name] = asking_it.wait()[mac]["leased"]
+    assert None not in leased.values(), leased
+    served.wait_for(lambda: ask(served, "vm-7") == [0, [leased["vm-7"]]], 10, "its name")
+    assert ask(served, backwards(leased["vm-7"])) == [0, ["vm-7.ciao.lan"]]
+    found = dict(zip(names, ask(served, *names), strict=True))
+    assert found["compute1"] == [0, [NODES["compute1"]]]
+    assert found["gateway"] == [0, [GATEWAY]]
+    assert not [name for name in names[3:] if leased[name] in found[name][1]], found
+    dns = told(served)["dns"]
+    served.machine("reboot", "compute1")
+    await_nodes(served, {"compute1": NODES["compute1"]})
+    assert told(served)["dns"] == dns
+
+
+def acknowledged(lab: Laboratory) -> int:
+    return lab.run(["cat", "/run/ciao-wizard/dnsmasq.log"]).stdout.count(f"DHCPACK(eth1) {NODES['compute2']}")
+
+
+def test_a_crowd_of_virtual_machines_keeps_no_node_waiting(served: Laboratory) -> None:
+    """Looking whether each new address is free, dnsmasq hears nobody for 18 of the first 30 seconds."""
+    before = acknowledged(served)
+    with asking(served, "host", macs=macs(400, "02:00:00:0c"), take=True, every=1.0, seconds=120) as crowd:
+        served.wait_for(lambda: "02:00:00:0c" in served.run(["cat", LEASES]).stdout, 30, "the crowd at work")
+        since = time.monotonic()
+        served.machine("reboot", "compute2")
+        served.wait_for(lambda: acknowledged(served) > before, 12, "an answer to the node")
+        report(f"a node among 400 machines is answered after {time.monotonic() - since:.1f} s")
+        crowd.end()
+    await_nodes(served)
+    assert ask(served, "compute1", netns="compute2") == [0, [NODES["compute1"]]]

@@ -11,13 +11,14 @@ from typing import Any
 import jinja2
 from netaddr import cidr_merge
 
-from wizard.plan import addresses, paths
+from wizard.plan import addresses, names, paths
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Forward, Plan
 
 HEADER = "# written by ciao-wizard"
+_ZONES_A_LINE = 16
 DHCP_UID = 60867
 """The user that our dnsmasq runs as: a number that no distribution hands out (60578-61183 are free by
 systemd's table), so that the packet filter can tell its answers from everyone else's."""
@@ -94,6 +95,11 @@ def _source_rows(forward: Forward) -> list[dict[str, object]]:
     return [{"to": f"{forward.protocol} . {forward.port}", "network": str(network)} for network in merged]
 
 
+def _lines_of(zones: list[str]) -> list[str]:
+    """As many as dnsmasq reads of one line."""
+    return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
+
+
 def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
     """Everything that the templates may name. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
@@ -120,9 +126,12 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         # Every host but this one. Were it to follow the number of nodes, a new node would restart dnsmasq.
         "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
+        "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
+        "protected_names": list(names.PROTECTED),
         "known_only": net.answer is Answer.KNOWN,
         "vm_macs": list(net.vm_macs),
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
+        "node_macs": ", ".join(format_mac(n.mac) for n in plan.nodes) or "00:00:00:00:00:00",
         "node_numbers": ", ".join(f"0x{int(n.mac):012x}" for n in plan.nodes) or "0x0",
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
         "sources": [row for f in plan.forwards for row in _source_rows(f)],

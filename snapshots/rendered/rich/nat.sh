@@ -38,6 +38,7 @@ table inet ciao_gateway {
     counter astray { }
     counter refused_nak { }
     counter refused_source { }
+    counter crowded { }
     counter refused_in { }
     counter refused_forward { }
 }
@@ -156,6 +157,12 @@ table inet ciao_gateway {
         iifname "enx00e04c680f12" oifname "enp0s31f6" ip saddr 10.44.0.0/22 accept
         iifname "enp0s31f6" oifname "enx00e04c680f12" ct status dnat accept
         counter name refused_forward drop
+    }
+
+    # Virtual machines that boot by the hundred fill the DHCP server's queue, and the nodes would wait with them.
+    chain crowd {
+        type filter hook input priority filter - 5; policy accept;
+        iifname "enx00e04c680f12" udp dport 67 ether saddr != { b8:ae:ed:7b:51:50, c0:3f:d5:67:a7:6f, c0:3f:d5:67:a1:fb } limit rate over 1000/second burst 120 packets counter name crowded drop
     }
 
     chain input {

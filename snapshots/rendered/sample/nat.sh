@@ -38,6 +38,7 @@ table inet ciao_gateway {
     counter astray { }
     counter refused_nak { }
     counter refused_source { }
+    counter crowded { }
     counter refused_in { }
     counter refused_forward { }
 }
@@ -146,6 +147,12 @@ table inet ciao_gateway {
         iifname "eth1" oifname "eth0" ip saddr 192.168.0.0/24 accept
         iifname "eth0" oifname "eth1" ct status dnat accept
         counter name refused_forward drop
+    }
+
+    # Virtual machines that boot by the hundred fill the DHCP server's queue, and the nodes would wait with them.
+    chain crowd {
+        type filter hook input priority filter - 5; policy accept;
+        iifname "eth1" udp dport 67 ether saddr != { b8:ae:ed:7b:51:50, c0:3f:d5:67:a7:6f, b8:ae:ed:7b:72:58, c0:3f:d5:67:a1:fb } limit rate over 1000/second burst 120 packets counter name crowded drop
     }
 
     chain input {
