@@ -93,6 +93,23 @@ def is_running(lab: Laboratory, process: dict[str, Any] | None) -> bool:
     return bool(stat) and stat[0] not in "ZX" and int(stat[19]) == process["started"]
 
 
+def rests(lab: Laboratory, process: dict[str, Any] | None) -> bool:
+    """Whether somebody has stopped this process in its tracks."""
+    if not process or not is_running(lab, process):
+        return False
+    return lab.run(["cat", f"/proc/{process['pid']}/stat"]).stdout.rpartition(")")[2].split()[0] == "T"
+
+
+def muter(lab: Laboratory) -> int | None:
+    """The process number of the guard's muter."""
+    pid = told(lab)["process"]["pid"]
+    children = lab.run(["cat", f"/proc/{pid}/task/{pid}/children"], check=False).stdout.split()
+    for child in children:
+        if "wizard.host.muter_process" in lab.run(["cat", f"/proc/{child}/cmdline"], check=False).stdout:
+            return int(child)
+    return None
+
+
 def await_mode(lab: Laboratory, mode: str, deadline: float = 15, **more: str) -> dict[str, Any]:
     """Wait until the guard says a mode (and code), and return all that it says."""
 

@@ -22,7 +22,9 @@ from tests.lab.guarding import (
     is_running,
     kill,
     muted,
+    muter,
     report,
+    rests,
     seconds_until,
     sh,
     start_serve,
@@ -32,6 +34,7 @@ from tests.lab.guarding import (
 from tests.lab.support import LEASES, NODES, apply, await_nodes, ciao, ciao_json, whole
 from tests.lab.support import differences as differ
 from wizard.host.firewall import ARMED_SECONDS
+from wizard.host.muter_process import GRANT_S
 from wizard.lab.control import Laboratory
 from wizard.lab.world import LAPTOP_MACS
 
@@ -85,7 +88,8 @@ def test_a_pulled_cable_mutes_in_milliseconds_and_a_proven_wire_is_served_again(
     back = next(at for at, what in seen if what == "armed" and at > moments["up"])
     mute = 1000 * (moments["muted"] - moments["down"])
     report(f"muted {mute:.1f} ms after the link went down, armed {back - moments['up']:.1f} s after it was up again")
-    assert 0 <= moments["muted"] - moments["down"] < MILLISECONDS
+    # The count of carrier changes tells of it before the kernel's news do, at times.
+    assert moments["muted"] - moments["down"] < MILLISECONDS
     # One second of listening and half a one for the marks; a proven wire is served within five.
     assert back - moments["up"] < 1.5 + 5
     assert moments["up"] + 1 < back
@@ -198,18 +202,56 @@ def test_a_guard_that_hangs_is_mute_by_itself_and_goes_on_when_it_can(served: La
     state, offers = told(served), counted_offers(served)
     with asking(served, "rogue", macs=VMS, every=0.05) as asked:
         served.wait_for(lambda: counted_offers(served) > offers, 10, "our offers")
-        before = muted(served)
         hung = time.monotonic()
         kill(served, state["process"], "STOP")
         empty = seconds_until(lambda: not armed(served), hung)
-        served.wait_for(lambda: muted(served) > before, 5, "answers that were held back")
+        served.wait_for(lambda: rests(served, state["dnsmasq"]), 5, "a dnsmasq that rests")
         found = asked.end()
     kill(served, state["process"], "CONT")
-    served.wait_for(lambda: armed(served), 5, "armed again")
+    served.wait_for(lambda: armed(served), 10, "armed again")
     last = max(offer[2] for seen in found.values() for offer in seen["offers"])
     report(f"stopped: last answer {last - hung:.2f} s, the set empty {empty:.2f} s after")
-    assert 0 < last - hung < ARMED_SECONDS + 0.2
+    assert 0 < last - hung < GRANT_S + 0.5
     assert is_running(served, state["dnsmasq"])
+
+
+@pytest.mark.parametrize("signal", ["STOP", "KILL"])
+def test_without_its_muter_nobody_is_answered_until_there_is_another(served: Laboratory, signal: str) -> None:
+    state, before = told(served), muter(served)
+    kill(served, {"pid": before}, signal)
+    served.wait_for(lambda: muter(served) not in (None, before), 10, "another muter")
+    assert not is_running(served, state["dnsmasq"])
+    await_mode(served, "armed")
+    with asking(served, "rogue", macs=VMS[:1], take=True, seconds=15) as asked:
+        assert asked.wait()[VMS[0]]["leased"]
+
+
+def test_without_guard_and_muter_the_kernel_mutes(served: Laboratory) -> None:
+    """Both stopped in their tracks: there is nothing left but the time that the set has."""
+    state, offers, hand = told(served), counted_offers(served), muter(served)
+    with asking(served, "rogue", macs=VMS, every=0.05) as asked:
+        served.wait_for(lambda: counted_offers(served) > offers, 10, "our offers")
+        before = muted(served)
+        sh(served, f"kill -STOP {state['process']['pid']} {hand}")
+        hung = time.monotonic()
+        served.wait_for(lambda: muted(served) > before, 10, "answers that were held back")
+        found = asked.end()
+    sh(served, f"kill -CONT {state['process']['pid']} {hand}")
+    served.wait_for(lambda: armed(served), 15, "armed again")
+    last = max(offer[2] for seen in found.values() for offer in seen["offers"])
+    report(f"both stopped: last answer {last - hung:.2f} s after")
+    assert last - hung < ARMED_SECONDS + 0.3
+
+
+def test_foreign_elements_in_the_armed_set_mute_and_are_said_and_taken_out(served: Laboratory) -> None:
+    """The other NIC, and our own for good. Ours goes first: an element that is there already is not changed."""
+    name = "inet ciao_gateway armed"
+    sh(served, f"printf 'flush set {name}\nadd element {name} {{ eth0 timeout 1m, eth1 }}\n' | nft -f -")
+    reason = await_mode(served, "muted", code="foreign-armed")["reason"]
+    assert "(eth0)" in reason
+    assert "(eth1)" in reason
+    served.wait_for(lambda: not armed(served), 5, "an empty set")
+    await_mode(served, "armed", deadline=20)
 
 
 def test_what_was_armed_before_a_start_is_not_taken_over(served: Laboratory) -> None:
@@ -217,7 +259,8 @@ def test_what_was_armed_before_a_start_is_not_taken_over(served: Laboratory) -> 
     state = told(served)
     served.run(["rm", f"{RUN}/live/proof.json"])
     kill(served, state["process"], "KILL")
-    assert armed(served)
+    served.wait_for(lambda: not armed(served), 5, "an empty set")
+    served.run(["nft", "add", "element", "inet", "ciao_gateway", "armed", "{ eth1 timeout 1m }"])
     start_serve(served)
     await_mode(served, "muted", code="unproven")
     assert not armed(served)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from wizard.deploy.gates import FINE, Verdict
 from wizard.deploy.ports import DHCP_PORTS
 from wizard.deploy.supervised import Supervised
-from wizard.host import dnsmasq
+from wizard.host import dnsmasq, processes
 from wizard.host.files import read_text
 from wizard.host.udp_sockets import bound_indexes
 from wizard.plan import paths
@@ -94,13 +94,15 @@ class Child(Supervised):
                 self.resting = True
 
     def go_on(self) -> None:
-        if self.resting and self.process is not None and self.running():
+        # The muter may have stopped it too.
+        if self.process is not None and self.running():
             self.process.send_signal(signal.SIGCONT)
         self.resting = False
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         # What rests is not woken to end: it would answer what it has not heard yet.
-        (process.kill if self.resting else process.terminate)()
+        rests = self.resting or processes.stopped(self.identity)
+        (process.kill if rests else process.terminate)()
 
     def _collect(self) -> str:
         self.resting = False

@@ -1,7 +1,8 @@
 """The guard: keeps our dnsmasq as its child and lets it answer only while everything holds.
 
-The kernel mutes our DHCP answers by itself a few seconds after this process last armed it, so its death, a
-hang or a bug here ends in silence and never in a wrong answer.
+What lets the answers out, and stops them when a cable moves, is a process beside this one, the muter: whatever is
+waited for here, it waits for nothing. The kernel mutes by itself a moment after the muter last armed it, so death, a
+hang or a bug of either ends in silence and never in a wrong answer.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from wizard.deploy.path_watch import PathWatch, Stand
 from wizard.deploy.revert import kept_state
 from wizard.deploy.rules_watch import RulesWatch
 from wizard.deploy.wire_watch import WireWatch
-from wizard.host import dnsmasq, firewall, processes
+from wizard.host import armed, dnsmasq, firewall, processes
 from wizard.host.commands import detach
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
+from wizard.host.muter import Muter
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
@@ -54,6 +56,7 @@ _ANOTHER_ENDS_S = 5.0
 _OVERSLEPT_S = 5.0
 # The kernel alone mutes it then: it is to bind to its NIC, and the wire is proven.
 _NEEDS_IT_RUNNING = ("starting", "dhcp-socket")
+_FOREIGN_TOLD_S = 5.0
 _LOG_LIMIT = 1_000_000
 
 
@@ -74,10 +77,12 @@ class Guard:
         self.verdict = Verdict(False, "starting", "starting")
         self.armed_on: proof.Stamp | None = None
         self.armed_at = 0.0
+        self.foreign, self.foreign_at = "", 0.0
         self.nics: dict[str, Nic] = {}
         self.standing = self.verdict
         self.looked_at = 0.0
         self.look_wanted = True
+        self.looked_on: int | None = None
         self.doubts: dict[str, float] = {}
         self.reload_wanted = False
         self.end_wanted = False
@@ -86,6 +91,7 @@ class Guard:
             end.setblocking(False)
         self.wire = WireWatch(self._wake)
         self.path = PathWatch()
+        self.muter = Muter(self._wake)
 
     # Life
 
@@ -110,6 +116,7 @@ class Guard:
             self.child.stop()
             self.hush()
             self.names.stop()
+            self.muter.end()
             self.wire.end()
             self.path.end()
             news.close()
@@ -139,6 +146,11 @@ class Guard:
             now = proof.stamp(self.armed_on.nic)
             if not self.armed_on.same_wire(now) or not proof.carrier(self.armed_on.nic):
                 self.hush()
+        if self.muter.sequence != self.looked_on:
+            # Where it was armed, this is news of the very NIC.
+            self.looked_at = self.looked_at if self.armed_on is None else 0.0
+            self.hush()
+            self.look_wanted = True
         if heard & (News.LINKS | News.ADDRESSES):
             self.look_wanted = True
         if heard & News.RULES:
@@ -171,6 +183,7 @@ class Guard:
     def tick(self) -> None:
         """One look at everything; arms or mutes accordingly."""
         try:
+            self.mind_the_muter()
             self.mind_the_engine()
             if self.reload_wanted:
                 self.reload_wanted = False
@@ -180,8 +193,8 @@ class Guard:
             self.look_wanted = True
             verdict = Verdict(False, "could-not-look", f"something failed: {error}")
         self.verdict = verdict
-        if not verdict.ok and verdict.code not in _NEEDS_IT_RUNNING:
-            self.hush()
+        if not verdict.ok:
+            self.hush(rest=verdict.code not in _NEEDS_IT_RUNNING)
         self.names.tend(self.standing)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
@@ -208,6 +221,9 @@ class Guard:
             self.standing = self.look(self.plan)
         if not self.standing.ok and self.standing.code != "no-carrier":
             return self.standing
+        foreign = self.look_at_the_set()
+        if foreign:
+            return Verdict(False, "foreign-armed", foreign)
         cluster = self.nics[self.plan.interfaces.cluster]
         corporate = self.nics.get(self.plan.interfaces.corporate)
         # dnsmasq may run before there is a wire, and before that is proven: the kernel mutes it.
@@ -221,6 +237,9 @@ class Guard:
                 # Heard behind another NIC by now, perhaps: then it is that which has to be said.
                 self.standing = self.look(self.plan)
                 verdict = self.standing if self.standing.grace else verdict
+        if verdict.ok and self.armed_on is not None and not self.armed_on.same_wire(proof.stamp(cluster.name)):
+            # Nothing may run on to bind anew while the set is not known to be empty.
+            verdict = Verdict(False, "changing", f"{cluster.name} is changing")
         if verdict.ok:
             verdict = self.child.answers_only_at(cluster.index, cluster.name)
         return self.arm(cluster) if verdict.ok else verdict
@@ -235,6 +254,8 @@ class Guard:
     def look(self, plan: Plan) -> Verdict:
         """Who this NIC is, whether our rules stand, and whether the NIC is as it should be."""
         self.look_wanted, self.looked_at = False, time.monotonic()
+        # What is seen from here on is younger than every event up to this one.
+        self.looked_on = self.muter.sequence
         self.standing = Verdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(
@@ -265,10 +286,33 @@ class Guard:
         if self.armed_on is None or time.monotonic() - self.armed_at > ARM_EVERY_S * 0.9:
             # Noted before: where it fails half-way, it is to be muted again.
             self.armed_on = now
-            firewall.arm(cluster.index)
+            if self.child.process is None or not self.muter.grant(self.child.process, now, self.looked_on):
+                self.look_wanted = True
+                if self.looked_on is None:
+                    return Verdict(False, "starting", "the process that mutes DHCP is starting")
+                busy = self.muter.sequence == self.looked_on
+                return Verdict(
+                    False, "changing", "the packet filter is busy" if busy else f"{cluster.name} is changing"
+                )
             self.armed_at = time.monotonic()
-            self.child.go_on()
+            # It is the muter alone who lets it go on.
+            self.child.resting = False
         return FINE
+
+    def look_at_the_set(self) -> str:
+        """Who is in the set that should not be, in words; that stands for a while. Raises WizardError."""
+        own = self.armed_on.index if self.armed_on is not None else None
+        strangers = [e for e in armed.elements() if e.index != own or e.left is None or e.left > armed.LEASE_S]
+        if strangers:
+            names = {nic.index: nic.name for nic in self.nics.values()}
+            which = ", ".join(sorted({f"NIC number {e.index} ({names.get(e.index, 'unknown')})" for e in strangers}))
+            self.foreign = f"somebody else put {which} into the packet filter's set {armed.SET}; it was taken out"
+            self.foreign_at = time.monotonic()
+            self.hush()
+            firewall.disarm()
+        elif time.monotonic() - self.foreign_at > _FOREIGN_TOLD_S:
+            self.foreign = ""
+        return self.foreign
 
     def give_grace(self, verdict: Verdict) -> Verdict:
         """What may pass by itself mutes at once, and trips only when it stays."""
@@ -278,17 +322,33 @@ class Guard:
             return Verdict(False, verdict.code, verdict.reason)
         return verdict
 
-    def hush(self) -> None:
+    def hush(self, rest: bool = True) -> None:
         """Mute our DHCP at once: dnsmasq rests, and the kernel lets nothing of it out."""
-        self.child.rest()
+        if rest:
+            self.child.rest()
         if self.armed_on is None:
             return
-        try:
-            firewall.disarm()
-            self.armed_on = None
-        except WizardError as error:
-            # The kernel does it by itself in a moment.
-            log.warning("%s", error)
+        if not self.muter.revoke(halt=rest and self.child.resting):
+            try:
+                firewall.disarm()
+            except WizardError as error:
+                # The kernel does it by itself in a moment.
+                log.warning("%s", error)
+                return
+        self.armed_on = None
+
+    def mind_the_muter(self) -> None:
+        """Have one run. Where one ended or hangs, dnsmasq is started anew too. Raises OSError."""
+        if not self.muter.lost:
+            return
+        if self.muter.process is not None:
+            log.warning("the process that mutes DHCP ended or hangs; starting another")
+        self.child.rest()
+        self.muter.end()
+        self.child.stop()
+        self.hush()
+        self.muter.start()
+        self.look_wanted = True
 
     # Telling
 

@@ -1,6 +1,6 @@
 """The set in the kernel that our DHCP answers depend on, spoken to directly.
 
-Arming several times a minute must not cost a process each time, and muting must not wait for one.
+Arming several times a second must not cost a process each time, and muting must not wait for one.
 """
 
 from __future__ import annotations
@@ -9,22 +9,26 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from wizard.plan.findings import WizardError
 
 TABLE, SET = "ciao_gateway", "armed"
+LEASE_S = 2.0
+"""How long the kernel lets our DHCP answers pass after it was last told to: the bound where everything else hangs."""
 
 _NETFILTER = 12
 _HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct("!BBH")
-_BATCH_BEGIN, _BATCH_END, _ERROR = 0x10, 0x11, 0x2
+_BATCH_BEGIN, _BATCH_END, _ERROR, _DONE = 0x10, 0x11, 0x2, 0x3
 _NFTABLES = 10
-_NEW_ELEMENT, _DELETE_ELEMENT = _NFTABLES << 8 | 12, _NFTABLES << 8 | 14
-_REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400
+_NEW_ELEMENT, _GET_ELEMENT, _DELETE_ELEMENT = _NFTABLES << 8 | 12, _NFTABLES << 8 | 13, _NFTABLES << 8 | 14
+_REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
 _INET = 1
 _NESTED = 0x8000
 _TABLE_NAME, _SET_NAME, _ELEMENTS = 1, 2, 3
+_KEY, _TIMEOUT, _EXPIRATION = 1, 4, 5
 _PATIENCE_S = 2.0
 
 Message = tuple[int, int, bytes]
@@ -41,16 +45,14 @@ class ArmingFailed(WizardError):
         )
 
 
-def arm(index: int, seconds: float) -> None:
-    """Let our DHCP answers out by the NIC with this index, for so long from now. Raises ArmingFailed."""
-    element = _names() + _nest(_ELEMENTS, _nest(1, _key(index) + _attribute(4, struct.pack("!Q", int(seconds * 1000)))))
-    only_key = _names() + _nest(_ELEMENTS, _nest(1, _key(index)))
-    # In one transaction: adding alone would leave the old element's time running.
+def arm(index: int, seconds: float = LEASE_S) -> None:
+    """Let our DHCP answers out by the NIC with this index and no other, for so long from now. Raises ArmingFailed."""
+    timeout = _attribute(_TIMEOUT, struct.pack("!Q", int(seconds * 1000)))
+    # In one transaction: adding alone would leave the old element's time running, and whatever else is there.
     _transact(
         [
-            (_NEW_ELEMENT, _CREATE, element),
-            (_DELETE_ELEMENT, 0, only_key),
-            (_NEW_ELEMENT, _CREATE, element),
+            (_DELETE_ELEMENT, 0, _names()),
+            (_NEW_ELEMENT, _CREATE, _names() + _nest(_ELEMENTS, _nest(1, _key(index) + timeout))),
         ]
     )
 
@@ -67,6 +69,71 @@ def disarm() -> None:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A NIC in the set, by index; `left` are the seconds that it is there for, None where it stays."""
+
+    index: int
+    left: float | None
+
+
+def elements() -> list[Element]:
+    """What is in the set at this moment; [] where there is no such set. Raises ArmingFailed where it is not told."""
+    asked = _message(_GET_ELEMENT, _DUMP, 1, _FAMILY.pack(_INET, 0, 0) + _names())
+    found: list[Element] = []
+    try:
+        with _kernel() as kernel:
+            kernel.sendto(asked, (0, 0))
+            while True:
+                for kind, body in _messages(kernel.recv(1 << 16)):
+                    if kind == _DONE:
+                        return found
+                    if kind == _ERROR:
+                        code = -struct.unpack_from("=i", body)[0]
+                        if code == errno.ENOENT:
+                            return []
+                        raise ArmingFailed(code)
+                    found += _elements_in(body[_FAMILY.size :])
+    except TimeoutError:
+        raise ArmingFailed(errno.ETIMEDOUT) from None
+    except OSError as error:
+        raise ArmingFailed(error.errno or errno.EIO) from error
+
+
+def _elements_in(body: bytes) -> Iterator[Element]:
+    for kind, listed in _attributes(body):
+        for _, element in _attributes(listed) if kind == _ELEMENTS else ():
+            about = dict(_attributes(element))
+            key = dict(_attributes(about.get(_KEY, b""))).get(1, b"")
+            left = about.get(_EXPIRATION) or about.get(_TIMEOUT)
+            if len(key) == 4:
+                yield Element(struct.unpack("=I", key)[0], struct.unpack("!Q", left)[0] / 1000 if left else None)
+
+
+def _kernel() -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    kernel.settimeout(_PATIENCE_S)
+    return kernel
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, *_ = _HEADER.unpack_from(data, at)
+        yield kind, data[at + _HEADER.size : at + length]
+        at += max(length + 3 & ~3, _HEADER.size)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[at + 4 : at + length]
+        at += length + 3 & ~3
+
+
 def _transact(messages: Sequence[Message]) -> None:
     family, unspecified = _FAMILY.pack(_INET, 0, 0), _FAMILY.pack(0, 0, _NFTABLES)
     batch = _message(_BATCH_BEGIN, 0, 0, unspecified)
@@ -74,8 +141,7 @@ def _transact(messages: Sequence[Message]) -> None:
         batch += _message(kind, flags | _ACK, number, family + body)
     batch += _message(_BATCH_END, 0, len(messages) + 1, unspecified)
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER) as kernel:
-            kernel.settimeout(_PATIENCE_S)
+        with _kernel() as kernel:
             kernel.sendto(batch, (0, 0))
             _await_acks(kernel, len(messages))
     except TimeoutError:

@@ -21,7 +21,7 @@ from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
 TABLES = (TABLE, ("arp", "ciao_gateway"))
-ARMED_SECONDS = 5
+ARMED_SECONDS = armed_set.LEASE_S
 """How long the kernel lets our DHCP answers pass after the guard last said so."""
 _SCRIPT_S = 60
 _GLOBAL_SWITCH = Path("/proc/sys/net/ipv4/ip_forward")

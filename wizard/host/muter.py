@@ -1,0 +1,169 @@
+"""The guard's hold on its muter, the process that stops dnsmasq at once (see wizard.host.muter_process)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from wizard.host.armed import LEASE_S, ArmingFailed
+from wizard.host.muter_process import CHILD, GRANT, GRANTED, HALT, ORDER, REVOKE, STATE
+
+log = logging.getLogger("ciao-gateway")
+
+SILENT_S = LEASE_S
+"""Without a sign of it for so long, it hangs, and the kernel has muted by then."""
+_PATIENCE_S = 1.0
+_START_S = 5.0
+
+
+class Wire(Protocol):
+    """What a grant is for: a NIC between two changes of its carrier."""
+
+    @property
+    def nic(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def mac(self) -> str: ...
+    @property
+    def carrier_changes(self) -> int: ...
+
+
+class Muter:
+    """`wake` is called from another thread when something has happened. All else is for one thread."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
+        self.process: subprocess.Popen[bytes] | None = None
+        self.sequence: int | None = None
+        self.lost = True
+        self._control: socket.socket | None = None
+        self._news = threading.Condition()
+        self._answered = self._asked = 0
+        self._released, self._error = False, 0
+        self._child: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
+
+    # Its life
+
+    def start(self) -> None:
+        """Have one run, where none does. It knows of no dnsmasq yet, and has granted nothing. Raises OSError."""
+        self.end()
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            argv = [sys.executable, "-P", "-m", "wizard.host.muter_process", str(its.fileno()), str(os.getpid())]
+            # One heap only: another thread's would be locked into memory too.
+            env = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()], cwd="/", env=env)
+        self._control = ours
+        self.sequence, self.lost = None, False
+        self._answered = self._asked = 0
+        ours.settimeout(_START_S)
+        threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
+
+    def end(self) -> None:
+        """It is killed; what it held is left to the kernel and to whoever ends it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self._control is not None:
+            # Wakes the thread that reads it, which closes it.
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+            self._control = None
+        self._forget_child()
+        self.lost = True
+
+    def _listen(self, control: socket.socket) -> None:
+        """A thread of its own, so that a muter that ends or hangs is seen whatever the guard waits for."""
+        with control:
+            while True:
+                try:
+                    said = control.recv(STATE.size)
+                except OSError:
+                    said = b""
+                if len(said) != STATE.size:
+                    break
+                control.settimeout(SILENT_S)
+                with self._news:
+                    before, current = self.sequence, self._control is control
+                    if current:
+                        self.sequence, self._answered, self._released, self._error = STATE.unpack(said)
+                    self._news.notify_all()
+                if current and before != self.sequence:
+                    self.wake()
+            with self._news:
+                if self._control is control:
+                    self.lost = True
+                    # Nobody else would stop it now.
+                    self._signal(signal.SIGSTOP)
+                self._news.notify_all()
+        self.wake()
+
+    # What the guard asks of it
+
+    def grant(self, child: subprocess.Popen[bytes], wire: Wire, sequence: int | None) -> bool:
+        """Let this dnsmasq answer behind this NIC, judged at a sequence; False where something has happened since, or
+        it takes long. To be said again every second or so. Raises ArmingFailed where the packet filter refuses it.
+        """
+        if self.lost or sequence is None:
+            return False
+        self._look_after(child)
+        mac, name = bytes.fromhex(wire.mac.replace(":", "")), os.fsencode(wire.nic)
+        if not self._ask(GRANT, GRANTED.pack(sequence, wire.index, wire.carrier_changes, mac, name)):
+            return False
+        with self._news:
+            if self._error:
+                raise ArmingFailed(self._error)
+            return self._released and not self.lost
+
+    def revoke(self, *, halt: bool) -> bool:
+        """Let it answer no longer, and with `halt` do nothing at all; whether the set is known to be empty now."""
+        return self._ask(HALT if halt else REVOKE)
+
+    def _look_after(self, child: subprocess.Popen[bytes]) -> None:
+        if child is self._child or self._control is None:
+            return
+        pidfd = os.pidfd_open(child.pid)
+        with self._news:
+            self._forget_child()
+            self._child, self._pidfd = child, pidfd
+        self._asked += 1
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._control, [ORDER.pack(CHILD, self._asked)], [pidfd])
+
+    def _forget_child(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+        self._child = self._pidfd = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _ask(self, kind: int, body: bytes = b"") -> bool:
+        """Whether it has done that by now."""
+        if self.lost or self._control is None:
+            return False
+        self._asked += 1
+        try:
+            self._control.send(ORDER.pack(kind, self._asked) + body)
+        except OSError:
+            return False
+        deadline = time.monotonic() + _PATIENCE_S
+        with self._news:
+            while self._answered < self._asked and not self.lost:
+                if not self._news.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    return False
+            return not self.lost
