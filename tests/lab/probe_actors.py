@@ -11,6 +11,7 @@ import heapq
 import itertools
 import json
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -80,6 +81,26 @@ def probe(nic: str, repeat: int = 0, plan: str = "", **options: Any) -> None:
     say(json.dumps(results if repeat else results[0]))
 
 
+def ear(nic: str, plan: str, wait: float) -> None:
+    """What the guard's ear hears first, or that it hears nothing for so long; and whether a node was heard."""
+    from netaddr import IPAddress
+
+    from wizard.deploy.ear import Ear, nodes_by_mac
+    from wizard.host.link import read_link
+    from wizard.plan.planfile import load
+
+    told = load(Path(plan).read_text(), plan)
+    link = read_link(nic)
+    assert link is not None
+    listening = Ear(link, None, [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))
+    say("ready")
+    until, heard = time.monotonic() + wait, ("", "")
+    while time.monotonic() < until and not heard[0]:
+        select.select(listening.taps(), [], [], 0.2)
+        heard = listening.hear()
+    say(json.dumps({"heard": heard, "node": listening.node_heard}))
+
+
 def one_wire(first: str, second: str, repeat: int = 1) -> None:
     from wizard.host import adjacency
 
@@ -105,22 +126,26 @@ def ethernet(to: bytes, source: bytes, tags: list[int], payload: bytes) -> bytes
     return to + source + outer + b"\x08\x00" + payload
 
 
+def summed(header: bytes) -> bytes:
+    """An IPv4 header with its checksum filled in."""
+    total = sum(struct.unpack("!10H", header[:10] + bytes(2) + header[12:]))
+    total = (total & 0xFFFF) + (total >> 16)
+    return header[:10] + struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + header[12:]
+
+
 def udp(source_ip: str, to_ip: str, source_port: int, payload: bytes) -> bytes:
     header = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 7, 0, 64, 17, 0)
-    header += socket.inet_aton(source_ip) + socket.inet_aton(to_ip)
-    total = sum(struct.unpack("!10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    header = header[:10] + struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + header[12:]
+    header = summed(header + socket.inet_aton(source_ip) + socket.inet_aton(to_ip))
     return header + struct.pack("!HHHH", source_port, 68, 8 + len(payload), 0) + payload
 
 
 def fragments(packet: bytes, size: int) -> Iterator[bytes]:
-    """The last one first, as a network may deliver them. No checksums: packet sockets do not ask for them."""
+    """The last one first, as a network may deliver them."""
     header, payload = packet[:20], packet[20:]
     for offset in reversed(range(0, len(payload), size)):
         part = payload[offset : offset + size]
         more = 0x2000 if offset + size < len(payload) else 0
-        yield header[:2] + struct.pack("!HHH", 20 + len(part), 7, more | offset // 8) + header[8:] + part
+        yield summed(header[:2] + struct.pack("!HHH", 20 + len(part), 7, more | offset // 8) + header[8:]) + part
 
 
 def reply(xid: bytes, chaddr: bytes, offered: str, relay: str, options: bytes, sname: bytes = b"") -> bytes:
@@ -250,12 +275,15 @@ def shouting_nodes(nic: str, nodes: int = 20) -> None:
         time.sleep(0.05)
 
 
-def say_often(nic: str, frame: str) -> None:
-    """One frame, in hexadecimal digits, four times a second."""
+def say_often(nic: str, frames: list[str], times: int = 0) -> None:
+    """Frames, in hexadecimal digits, four times a second; `times` at most, where that is told."""
     sock = tap(nic)
     say("ready")
-    while True:
-        sock.send(bytes.fromhex(frame))
+    for turn in itertools.count(1):
+        for frame in frames:
+            sock.send(bytes.fromhex(frame))
+        if turn == times:
+            return
         time.sleep(0.25)
 
 
@@ -288,7 +316,7 @@ def hold_port_68() -> None:
 
 ACTORS: dict[str, Callable[..., None]] = {
     actor.__name__: actor
-    for actor in (probe, one_wire, look, server, hostile, shouting_nodes, say_often, loop, flood, hold_port_68)
+    for actor in (probe, ear, one_wire, look, server, hostile, shouting_nodes, say_often, loop, flood, hold_port_68)
 }
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class Bench:
         """An actor of probe_actors.py; a server is awaited."""
         argv = [*wrap, sys.executable, str(ACTORS), actor, json.dumps(options)]
         started = self._start(self._in(space, argv))
-        return started if actor in ("probe", "one_wire", "look") else started.ready()
+        return started if actor in ("probe", "ear", "one_wire", "look") else started.ready()
 
     def command(self, space: int, *argv: str) -> Actor:
         return self._start(self._in(space, argv))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.foreign_frames import FOREIGN, OWN_MAC
 from tests.lab.other_servers import EXAMPLE, NODES, SERVERS
 from tests.lab.probe_bench import Bench, require_namespaces
 
@@ -62,6 +63,52 @@ def test_an_answer_is_heard_however_it_comes(bench: Bench) -> None:
         assert (result["verdict"], [s["server_id"] for s in result["servers"]]) == ("answer", ["10.9.0.1"]), name
 
 
+def test_the_guards_ear_hears_a_foreign_answer_in_whatever_guise(bench: Bench) -> None:
+    ears = {}
+    for name, frames in FOREIGN.items():
+        gateway, wire = bench.pair()
+        bench.ip(gateway, f"link set eth1 address {OWN_MAC}")
+        bench.act(wire, "say_often", nic="eth0", frames=[frame.hex() for frame in frames])
+        ears[name] = bench.act(gateway, "ear", nic="eth1", plan=str(EXAMPLE), wait=10)
+    for name, ear in ears.items():
+        code, said = ear.answer()["heard"]
+        six = name in ("DHCPv6", "a router")
+        assert code == ("foreign-router" if six else "foreign-dhcp"), (name, said)
+        assert ("fe80::1" if six else "10.9.0.1") in said
+        assert ("this NIC's own" in said) == (name == "with our own MAC")
+
+
+def test_our_own_answers_that_come_back_and_anothers_probe_for_our_nodes_are_no_alarm(bench: Bench) -> None:
+    gateway, wire = bench.pair()
+    bench.ip(gateway, "addr add 10.9.0.200/24 dev eth1")
+    serves = "--dhcp-range=10.9.0.50,10.9.0.99,255.255.255.0,2m"
+    log = bench.dnsmasq(gateway, "--interface=eth1", "--bind-interfaces", "--no-ping", serves) / "log"
+    looped = bench.act(gateway, "ear", nic="eth1", plan=str(EXAMPLE), wait=3).ready()
+    bench.act(wire, "loop", nic="eth0")
+    bench.act(wire, "shouting_nodes", nic="eth0")
+
+    probed, other = bench.pair()
+    probing = bench.act(other, "probe", nic="eth0", plan=str(EXAMPLE), wait=3)
+    asked_for = bench.act(probed, "ear", nic="eth1", plan=str(EXAMPLE), wait=3)
+    assert looped.answer()["heard"] == ["", ""]
+    assert "DHCPOFFER" in log.read_text()
+    assert asked_for.answer() == {"heard": ["", ""], "node": False}
+    assert probing.answer()["asked"]["nodes"] == 4
+
+
+def test_another_server_of_this_machine_is_heard_by_its_name(bench: Bench) -> None:
+    """One in a container, say, whose sockets are not to be seen from here."""
+    gateway, wire = bench.pair()
+    bench.ip(gateway, "addr add 192.168.0.7/24 dev eth1")
+    ear = bench.act(gateway, "ear", nic="eth1", plan=str(EXAMPLE), wait=10).ready()
+    pool = "--dhcp-range=192.168.0.150,192.168.0.160,255.255.255.0,2m"
+    bench.dnsmasq(gateway, "--interface=eth1", "--bind-interfaces", "--no-ping", pool)
+    bench.act(wire, "shouting_nodes", nic="eth0")
+    code, said = ear.answer()["heard"]
+    assert code == "foreign-dhcp"
+    assert "another DHCP server on this machine, 192.168.0.7," in said
+
+
 RIVAL, ROUTER = "001b21000066", "001b21000067"
 GATEWAY = "c0a800c8"
 FRAMES = {
@@ -78,7 +125,7 @@ def test_who_else_is_there_is_met_and_named(bench: Bench) -> None:
     probes = {}
     for name, frame in FRAMES.items():
         gateway, wire = bench.pair()
-        bench.act(wire, "say_often", nic="eth0", frame=frame)
+        bench.act(wire, "say_often", nic="eth0", frames=[frame])
         probes[name] = bench.act(gateway, "probe", nic="eth1", plan=str(EXAMPLE))
     gateway, wire = bench.pair("192.168.0.200/24")
     probes["held in silence"] = bench.act(gateway, "probe", nic="eth1", plan=str(EXAMPLE))
