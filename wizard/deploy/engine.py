@@ -206,6 +206,7 @@ class Engine:
 
     def _keep(self, run: Run, job: Job) -> None:
         why = self._answer(run)
+        why = self._gone_bad(job) if why is None else why
         if why is not None:
             self._revert(run, why, "rolled-back")
             return
@@ -240,6 +241,16 @@ class Engine:
             self._have_a_second(run)
             time.sleep(_TICK_S)
         return None if answer == "keep" else "taken back on request"
+
+    def _gone_bad(self, job: Job) -> str | None:
+        """What no longer holds by the time that it is to be kept, or None."""
+        checks = verify.checks(job.plan, since=state.boottime())
+        bad = [c for c in checks if c.ok is False]
+        if not bad:
+            return None
+        why = "; ".join(f"{c.name}: {c.detail}" for c in bad)
+        self.teller.step("verify", "failed", why, checks=[c.as_json() for c in checks])
+        return f"not kept, as it no longer holds: {why}"
 
     def _have_a_second(self, run: Run) -> None:
         """There is always a second process that would take everything back."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wizard.deploy import faults, state
-from wizard.host import dnsmasq, firewall, injection, processes, systemd
+from wizard.host import dnsmasq, firewall, injection, path_trace, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
@@ -149,6 +149,7 @@ def stop() -> None:
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
     injection.remove_stray()
+    path_trace.remove_stray()
     state.remove(state.SERVE)
 
 

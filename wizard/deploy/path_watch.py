@@ -20,7 +20,9 @@ from wizard.deploy import path_told, proof, road, state
 from wizard.host.facts import read_facts
 from wizard.host.injection import CannotInject, Injector, made_up_mac, remove_stray
 from wizard.host.kernel_news import KernelNews, News
-from wizard.host.path_probe import Found, Road, walk
+from wizard.host.path_probe import Found, Road, parts_named, walk
+from wizard.host.path_trace import Dropped, who_drops
+from wizard.host.path_trace import remove_stray as remove_trace
 from wizard.plan import in_force
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
@@ -62,8 +64,11 @@ class PathWatch(threading.Thread):
         self._injects: object = None
         self._cannot: tuple[float, str, str] | None = None
         self._turn = 0
+        self._way: Road | None = None
+        self._causes: dict[tuple[str, str], Dropped | None] = {}
         self._found: tuple[Found, ...] = ()
         self._findings: tuple[Found, ...] = ()
+        self._resolver_stamp: object = None
         self._judged_at = 0.0
         self._judge_wanted = True
         self._macs = (made_up_mac(), made_up_mac())
@@ -101,6 +106,7 @@ class PathWatch(threading.Thread):
         try:
             with contextlib.suppress(WizardError):
                 remove_stray()
+                remove_trace()
             while not self._ended:
                 begun = time.monotonic()
                 try:
@@ -149,19 +155,28 @@ class PathWatch(threading.Thread):
         begun = state.boottime()
         before = self._world(stand.plan)
         found = self._walk(stand.plan, stand)
-        with self._lock:
-            same = stand == self._stand
-        if self._ended:
+        if not self._tell(stand, before, begun, found):
             return
-        if not same or before != self._world(stand.plan):
-            # It was of a machine that is no longer so; what changed it has woken us already.
-            self._poke()
-            return
-        self._say(found)
-        path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+        named = self._named(found, stand)
+        if named != found:
+            self._tell(stand, before, begun, named)
+        self._say(named)
         if self._judge_is_due():
             self._judge(stand.plan)
-            path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+            self._tell(stand, before, begun, named)
+
+    def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Found, ...]) -> bool:
+        """Tell everyone, unless the machine is no longer what was walked."""
+        with self._lock:
+            same = stand == self._stand
+        if self._ended or stand.plan is None:
+            return False
+        if not same or before != self._world(stand.plan):
+            # What changed it has woken us already, or will.
+            self._poke()
+            return False
+        path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+        return True
 
     @staticmethod
     def _world(plan: Plan) -> object:
@@ -172,6 +187,7 @@ class PathWatch(threading.Thread):
 
     def _walk(self, plan: Plan, stand: Stand) -> tuple[Found, ...]:
         armed = stand.mode == "armed"
+        self._way = None
         way, untried = road.build(plan, self._turn, armed, self._macs)
         if way is None:
             return tuple(untried)
@@ -184,11 +200,36 @@ class PathWatch(threading.Thread):
             found = [_while_mute(each, stand.reason) for each in found]
             found.append(Found("path-dhcp", None, f"not tried: mute for now: {stand.reason}"))
         found = [road.resolver_verdict(f, stand.uid) if f.name == "path-resolver" else f for f in found]
+        self._way = way
         if not any(each.ok is False for each in found):
             # Whoever is not served is looked at until he is.
             self._turn += 1
         order = [each.name for each in found]
         return (*found, *(each for each in untried if each.name not in order))
+
+    def _named(self, found: tuple[Found, ...], stand: Stand) -> tuple[Found, ...]:
+        """The same, with who drops what does not get through; looked for once for every fault."""
+        failed = {each.name: each.detail for each in found if each.ok is False}
+        self._causes = {key: cause for key, cause in self._causes.items() if failed.get(key[0]) == key[1]}
+        new = [key for key in failed.items() if key not in self._causes]
+        way, injector = self._way, self._injector
+        if new and way is not None and injector is not None:
+            try:
+                parts = parts_named(way, [name for name, _ in new])
+                traced = who_drops(parts, way, injector, stand.uid) if parts else {}
+            except (WizardError, OSError) as error:
+                log.info("who drops it could not be seen: %s", error)
+                traced = {}
+            for name, detail in new:
+                self._causes[name, detail] = traced.get(name)
+        named = []
+        for each in found:
+            cause = self._causes.get((each.name, each.detail)) if each.ok is False else None
+            if cause is not None and stand.plan is not None:
+                remedy = cause.remedy(stand.plan.interfaces.cluster)
+                each = replace(each, detail=f"{each.detail}: {cause.words()}", remedy=remedy)
+            named.append(each)
+        return tuple(named)
 
     def _injector_for(self, way: Road) -> Injector:
         """Raises CannotInject."""
@@ -227,6 +268,10 @@ class PathWatch(threading.Thread):
     # The plan against the machine
 
     def _judge_is_due(self) -> bool:
+        now = _stamp_of(road.RESOLV_CONF)
+        if now != self._resolver_stamp:
+            # The kernel does not tell of it.
+            self._resolver_stamp, self._judge_wanted = now, True
         gone = time.monotonic() - self._judged_at
         return gone > (_JUDGE_NO_SOONER_S if self._judge_wanted else _JUDGE_EVERY_S)
 
@@ -250,6 +295,14 @@ def _while_mute(each: Found, reason: str) -> Found:
     if each.ok is False and each.name in ("path-dns", "path-resolver"):
         return replace(each, ok=None, detail=f"not tried: mute for now: {reason}")
     return each
+
+
+def _stamp_of(path: str) -> object:
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_mtime_ns, seen.st_mode
 
 
 def _open_wishes() -> int:

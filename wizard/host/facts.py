@@ -67,7 +67,19 @@ def read_facts(
         interfaces=read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE, root),
         interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
         blocked=tuple((path, why) for path in paths.WRITTEN if (why := blocked(path))),
+        nameservers=read_nameservers(root),
+        ssh_peer=session.peer if session else "",
     )
+
+
+def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
+    """The addresses in resolv.conf; where they are those of systemd-resolved, the ones that it asks."""
+    for path in ("etc/resolv.conf", "run/systemd/resolve/resolv.conf"):
+        lines = [line.split() for line in read_sysfs(root / path).splitlines()]
+        found = tuple(clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver")
+        if any(not address.startswith("127.") for address in found):
+            return found
+    return ()
 
 
 def _judged(

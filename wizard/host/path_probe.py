@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
@@ -120,6 +120,9 @@ class Part(Protocol):
 
     def found(self) -> Found: ...
 
+    def marks(self) -> tuple[str, ...]:
+        """What nft says in a packet's line of what belongs to this part, there and back."""
+
 
 class _Part:
     settled = False
@@ -133,6 +136,9 @@ class _Part:
     def hear_corporate(self, frame: bytes, leaves: bool) -> None: ...
 
     def end(self, send: Callable[[bytes], None]) -> None: ...
+
+    def marks(self) -> tuple[str, ...]:
+        return ()
 
     def _ends(self, to: bytes, to_port: int, port: int) -> Ends:
         road = self.road
@@ -150,6 +156,9 @@ class Arp(_Part):
         if said is not None and said.reply and said.ip == self.road.gateway and frame[:6] == self.road.own_mac:
             self.settled = True
 
+    def marks(self) -> tuple[str, ...]:
+        return ("arp ",)
+
     def found(self) -> Found:
         gateway, nic = dotted(self.road.gateway), self.road.cluster.name
         if self.settled:
@@ -164,6 +173,9 @@ class Arp(_Part):
 
 class Dhcp(_Part):
     """Is a node offered its address?"""
+
+    def marks(self) -> tuple[str, ...]:
+        return ("udp sport 68 udp dport 67", "udp sport 67 udp dport 68")
 
     def __init__(self, road: Road, asked: Asked) -> None:
         super().__init__(road)
@@ -220,6 +232,9 @@ class Dns(_Part):
         if answer is not None and answer.number == self.number:
             self.rcode, self.addresses, self.settled = answer.rcode, answer.addresses, True
 
+    def marks(self) -> tuple[str, ...]:
+        return (f"udp sport {self.port} udp dport {DNS_PORT}", f"udp sport {DNS_PORT} udp dport {self.port}")
+
     def found(self) -> Found:
         at = f"{dotted(self.road.gateway)} port {DNS_PORT}"
         if self.refused == "closed":
@@ -255,6 +270,10 @@ class Resolver(Dns):
             self.name, self.kind = f"{secrets.token_hex(6)}.invalid", A
             self.number = secrets.randbits(16)
             self.ask(self._send)
+
+    def marks(self) -> tuple[str, ...]:
+        # What dnsmasq itself asks of others.
+        return (*super().marks(), f"udp dport {DNS_PORT} ")
 
     def found(self) -> Found:
         if self.rcode is None:
@@ -306,6 +325,9 @@ class Out(_Part):
     def end(self, send: Callable[[bytes], None]) -> None:
         if self.asked:
             send(tcp(self._ends(self.road.beyond, DNS_PORT, self.port), RST, (self.sequence + 1) % (1 << 32)))
+
+    def marks(self) -> tuple[str, ...]:
+        return (f"tcp sport {self.port} tcp dport {DNS_PORT}", f"tcp sport {DNS_PORT} ")
 
     def found(self) -> Found:
         corporate = self.road.corporate.name if self.road.corporate is not None else ""
@@ -369,6 +391,9 @@ class In(_Part):
         if self.asked:
             send(self._from_office(RST, (self.sequence + 1) % (1 << 32)))
 
+    def marks(self) -> tuple[str, ...]:
+        return tuple(f"tcp sport {WALK_PORT} tcp dport {port} " for port in (self.passage.port, self.passage.to_port))
+
     def found(self) -> Found:
         passage, road = self.passage, self.road
         name = f"path-in-{passage.port}"
@@ -408,6 +433,13 @@ def parts_of(road: Road) -> list[Part]:
         if road.corporate_address:
             parts += [In(road, passage) for passage in road.passages]
     return parts
+
+
+def parts_named(road: Road, names: Collection[str]) -> list[Part]:
+    """These parts of the path, to be tried once more."""
+    dhcp: list[Part] = [Dhcp(road, road.asked)] if road.asked is not None else []
+    everything: list[Part] = [Arp(road), *dhcp, *parts_of(road)]
+    return [part for part in everything if part.found().name in names]
 
 
 def walk(road: Road, injector: Injector) -> list[Found]:

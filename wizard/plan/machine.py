@@ -118,6 +118,10 @@ class Facts:
     """Files that ifupdown reads and we may not."""
     blocked: tuple[tuple[str, str], ...] = ()
     """Where an apply writes a file, but none can be put: the path, and why."""
+    nameservers: tuple[str, ...] = ()
+    """The DNS servers that this machine asks; behind a resolver of its own, those that this asks."""
+    ssh_peer: str = ""
+    """Where the SSH session comes from that we were started in."""
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netaddr import IPNetwork
+from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from wizard.plan.addresses import TENANTS, Busy, busy_networks, dynamic_range, free_networks, overlap
 from wizard.plan.fields import shown
@@ -44,6 +44,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _overlaps(plan, facts)
+    yield from _swallowed(plan, facts)
     yield from _tenant_routes(plan, facts)
 
 
@@ -209,6 +210,37 @@ def _overlaps(plan: Plan, facts: Facts) -> Iterator[Finding]:
         by_hand = busy.nic == cluster and busy.network in cidr
         if overlap(busy.network, cidr) and not by_hand:
             yield error("subnet-overlap", "network.cidr", _overlap_words(cidr, busy), _overlap_remedy(facts))
+
+
+def _swallowed(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """Machines that this one needs and that would be looked for in the cluster, though they are beyond a router."""
+    cidr, cluster = plan.network.cidr, plan.interfaces.cluster
+    nodes = {str(node.ip) for node in plan.nodes if node.ip is not None}
+    own = {str(plan.network.gateway), *(nodes if facts.applied_cluster == cluster else ())}
+    for server in facts.nameservers:
+        if _within(server, cidr) and server not in own:
+            yield error(
+                "nameserver-in-subnet",
+                "network.cidr",
+                f"This machine asks {server} for names, which lies in {cidr}: it would look for it in the cluster.",
+                _overlap_remedy(facts),
+            )
+    nic = facts.nic(cluster)
+    if _within(facts.ssh_peer, cidr) and not (nic is not None and nic.carries_ssh):
+        yield error(
+            "ssh-peer-in-subnet",
+            "network.cidr",
+            f"Your SSH session comes from {facts.ssh_peer}, which lies in {cidr}: what this machine answers would go "
+            "into the cluster, and the session would end.",
+            _overlap_remedy(facts),
+        )
+
+
+def _within(address: str, cidr: IPNetwork) -> bool:
+    try:
+        return IPAddress(address, version=4) in cidr
+    except (AddrFormatError, ValueError):
+        return False
 
 
 def _overlap_words(cidr: IPNetwork, busy: Busy) -> str:

@@ -122,6 +122,9 @@ CASES = [
     Case("no-carrier", nic("eth0", carrier=False), CORPORATE, "cable", WARNING),
     Case("cluster-has-default-route", nic("eth1", default_route=True), CLUSTER, "Name the other NIC"),
     Case("cluster-has-default-route", names("eth1", "eth0"), CLUSTER, "swapped", alone=False),
+    Case("nameserver-in-subnet", machine(nameservers=("192.168.0.9",)), CIDR, "asks 192.168.0.9 for names"),
+    Case("nameserver-in-subnet", machine(nameservers=("10.1.1.1", "192.168.0.101")), CIDR, "192.168.0.101"),
+    Case("ssh-peer-in-subnet", machine(ssh_peer="192.168.0.7"), CIDR, "comes from 192.168.0.7"),
     Case(
         "cluster-has-default-route",
         routes(Route(IPNetwork("0.0.0.0/0"), "eth1", "10.1.1.1", table="200")),
