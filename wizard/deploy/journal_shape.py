@@ -108,6 +108,20 @@ def _is_address(image: Any) -> bool:
     return _has(image, **own) and _may_have(image, gives=_is_text, stanza=_is_text)
 
 
+def _is_forwarding(image: Any) -> bool:
+    """As firewall.forwarding_image makes it."""
+
+    def nics(value: Any) -> bool:
+        own: dict[str, Check] = {"index": lambda index: _is_number(index, 1 << 31), "forwarding": _is_switch}
+        return isinstance(value, list) and all(_is_link_image(nic) and _has(nic, **own) for nic in value)
+
+    return _has(image, boot=_is_text, nics=nics, **{"global": _is_switch})
+
+
+def _is_switch(value: Any) -> bool:
+    return value in ("0", "1")
+
+
 def _is_gateway(image: Any) -> bool:
     def files(value: Any) -> bool:
         return isinstance(value, list) and all(map(_is_path_image, value))
@@ -117,7 +131,9 @@ def _is_gateway(image: Any) -> bool:
 
 _IMAGES: Mapping[str, Check] = {
     "wires": lambda image: _has(image, link=_is_link_image, proof=_is_path_image),
-    "rules": lambda image: _has(image, script=_is_path_image, loaded=_is_flag),
+    "rules": lambda image: (
+        _has(image, script=_is_path_image, loaded=_is_flag) and _may_have(image, forwarding=_is_forwarding)
+    ),
     "address": _is_address,
     "gateway": _is_gateway,
     "file": _is_path_image,

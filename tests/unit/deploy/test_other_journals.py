@@ -47,7 +47,11 @@ NIC = {
 }
 IMAGES: dict[str, Any] = {
     "wires:eth1": {"link": NIC, "proof": ABSENT},
-    "rules": {"script": FILE, "loaded": True},
+    "rules": {
+        "script": FILE,
+        "loaded": True,
+        "forwarding": {"boot": "b", "global": "0", "nics": [{**NIC, "index": 7, "forwarding": "1"}]},
+    },
     "address:eth1": {"link": NIC, "held": True, "config": ABSENT, "state": FILE, "gives": "10.1.1.2/24", "stanza": "x"},
     "gateway": {"running": False, "files": [ABSENT, LINK], "leases": FILE},
     "file:/c": FILE,
@@ -114,8 +118,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
         monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
-    for name in ("script", "remove_everything", "restore_forwarding", "follow"):
+    for name in ("script", "remove_everything", "forwarding_image"):
         monkeypatch.setattr(f"wizard.host.firewall.{name}", lambda *_: [])
+    monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
+    monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
     for name in ("release", "is_held"):
         monkeypatch.setattr(f"wizard.host.network.{name}", lambda *_: False)
     monkeypatch.setattr("wizard.host.network.raise_again", lambda *_: [])

@@ -196,6 +196,7 @@ def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_ty
         (udp(ends(GATEWAY, 67, OWN, 68), b"x" * 12), True),
         (udp(ends(GATEWAY, 5353, OWN, 53), b"x" * 12), False),
     ],
+    ids=["arp", "syn", "ack", "dns", "dhcp", "mdns"],
 )
 def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
     assert runs(_assembled(_OUR_TALK), frame, socket.PACKET_HOST) is passes
