@@ -144,6 +144,19 @@ def test_dhcp_goes_on_while_somebody_has_port_53(served: Laboratory) -> None:
     assert told(served)["dns_reason"] == ""
 
 
+def test_a_dns_server_that_takes_our_address_later_is_not_asked(served: Laboratory) -> None:
+    """As bind9 does, which then refuses every node."""
+    dns = told(served)["dns"]
+    shared = "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
+    with holding(served, "SOCK_DGRAM", 53, GATEWAY, more=shared):
+        served.wait_for(lambda: told(served)["dns"] not in (None, dns), 15, "another name server")
+        await_names(served)
+        dns = told(served)["dns"]
+        assert ask(served, "compute1", netns="controller") == [0, [NODES["compute1"]]]
+    await_names(served)
+    assert told(served)["dns"] == dns
+
+
 # Whom it asks
 
 

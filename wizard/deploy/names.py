@@ -5,6 +5,7 @@ A dnsmasq without DHCP. It needs no arming and rests with nobody: names harm no 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import time
@@ -17,6 +18,7 @@ from wizard.deploy.supervised import Supervised
 from wizard.host import dnsmasq, firewall, resolver
 from wizard.host.files import read_text, write_atomic
 from wizard.host.resolver import Resolver
+from wizard.host.udp_sockets import others_at
 from wizard.plan import names, paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -26,6 +28,7 @@ log = logging.getLogger("ciao-gateway")
 _LOOK_EVERY_S = 0.9
 _LOST_S = 2.0
 """A file that is being written anew names nobody for a moment."""
+_BESIDE_EVERY_S = 2.0
 _OTHER_NIC = ("renamed", "other-nic", "no-identity")
 
 
@@ -47,6 +50,8 @@ class Names(Supervised):
         self.seen: object = None
         self.leases_seen: object = None
         self.texts: dict[str, str] = {}
+        self.beside: set[int] = set()
+        self.guarded_at = 0.0
 
     def take_up(self, plan: Plan) -> None:
         """Bring it to the live files: names by a signal, options by its end; `tend` starts it again."""
@@ -81,7 +86,23 @@ class Names(Supervised):
             return dnsmasq.spawn_dns(uid)
 
         self.verdict = self.keep_running(begin)
+        self._stand_by_the_address(str(plan.network.gateway))
         dnsmasq.trim_log(self.identity, paths.DNS_LOG)
+
+    def _stand_by_the_address(self, gateway: str) -> None:
+        """Whoever takes our address and port beside us (bind9 takes each address) gets all questions from then on. Who
+        comes last gets them: let that be ours."""
+        now = time.monotonic()
+        if self.process is None or now - self.guarded_at < _BESIDE_EVERY_S:
+            return
+        self.guarded_at = now
+        with contextlib.suppress(OSError):
+            beside = others_at(self.process.pid, gateway, 53)
+            if beside - self.beside:
+                log.warning("another DNS server has come to %s; starting ours again, so that it is asked", gateway)
+                self.stop()
+                self.forgive()
+            self.beside = beside
 
     def told(self) -> dict[str, Any]:
         """What the guard tells of it."""

@@ -13,6 +13,11 @@ from wizard.plan.text import clean
 _STATES = frozenset({"LISTEN", "UNCONN"})
 # The last one: a process may carry the likes of this in its own name.
 _PID = re.compile(r",pid=([0-9]+),fd=[0-9]+\)\)\s*$")
+# "0::/system.slice/named.service", also on the v1 line of systemd; in a container of its own there is no such line.
+_UNIT = re.compile(
+    r"^[0-9]+:(?:name=systemd)?:/system\.slice/(?:[^/\n]+\.slice/)*([A-Za-z0-9:_.@-]{1,100}\.service)(?:/|$)",
+    re.MULTILINE,
+)
 
 
 def read_listeners(root: Path = Path("/")) -> tuple[Listener, ...]:
@@ -44,11 +49,18 @@ def _listener(line: str, root: Path) -> Listener | None:
         process=_process(root, int(pid[1])) if pid else "",
         pid=int(pid[1]) if pid else None,
         nic=shown_name(nic) if nic else "",
+        unit=_unit(root, int(pid[1])) if pid else "",
     )
 
 
 def _process(root: Path, pid: int) -> str:
     return clean(read_sysfs(root / "proc" / str(pid) / "comm"), 40)
+
+
+def _unit(root: Path, pid: int) -> str:
+    """The service of this machine that a process belongs to: what has to be disabled for it to stay away."""
+    found = _UNIT.search(read_sysfs(root / "proc" / str(pid) / "cgroup"))
+    return found[1] if found else ""
 
 
 def _from_psutil(root: Path) -> tuple[Listener, ...]:
@@ -65,6 +77,7 @@ def _from_psutil(root: Path) -> tuple[Listener, ...]:
             port=c.laddr.port,
             process=_process(root, c.pid) if c.pid else "",
             pid=c.pid,
+            unit=_unit(root, c.pid) if c.pid else "",
         )
         for c in connections
         if c.laddr and not c.raddr and c.status in ("LISTEN", "NONE")

@@ -46,6 +46,17 @@ def bound_indexes(pid: int, port: int) -> list[int]:
     return sorted(each.index for each in theirs if each.inode in owned)
 
 
+def others_at(pid: int, address: str, port: int) -> set[int]:
+    """Sockets (by their numbers) of other processes at exactly this address and port. Of what is bound to both, the
+    last gets what is sent there.
+
+    Raises OSError where the kernel does not tell.
+    """
+    here = socket.inet_aton(address)
+    found = {each.inode for each in on_port(port) if each.address == here}
+    return found - inodes_of(pid) if found else found
+
+
 def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:

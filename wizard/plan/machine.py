@@ -70,7 +70,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening TCP or bound UDP socket. `nic` where it is bound to one; `process` "" where not readable."""
+    """A listening TCP or bound UDP socket. `nic` where it is bound to one; `process` "" where not readable; `unit`
+    the systemd service that started it, "" for none."""
 
     protocol: str
     address: str
@@ -78,6 +79,7 @@ class Listener:
     process: str = ""
     pid: int | None = None
     nic: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _blocked(facts)
     yield from _rivals(plan, facts)
     yield from _ports(plan, facts)
+    yield from _takers(plan, facts)
     yield from _firewalld(plan, facts)
 
 
@@ -107,16 +108,60 @@ def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:
         where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"
         if port == 67:
             why = "two DHCP servers on one wire do damage"
-            remedy = "Stop it, or bind it to the NICs that it is for."
+            remedy = f"{stop_for_good(listener)}, or bind it to the NICs that it is for."
         else:
             why = "so ours could not serve the nodes"
-            remedy = "Stop it, or bind it to its own addresses (dnsmasq: bind-interfaces with interface=…)."
+            remedy = f"{stop_for_good(listener)}, or bind it to its own addresses{_how_to_bind(listener)}."
         yield error(
             f"port-{port}-taken",
             "interfaces.cluster",
             f"{who} already serves {_SERVICES[port]} {where}, port {port}: {why}.",
             remedy,
         )
+
+
+def stop_for_good(listener: Listener) -> str:
+    """How to have a program stay away, beyond the next boot too."""
+    if listener.unit:
+        return f"Run `sudo systemctl disable --now {listener.unit}`"
+    return "Stop it and have it not start at the next boot"
+
+
+def _how_to_bind(listener: Listener) -> str:
+    known = {
+        "dnsmasq": "bind-interfaces with interface=…",
+        "named": "listen-on { 127.0.0.1; };",
+        "unbound": "interface: 127.0.0.1",
+    }
+    return f" ({known[listener.process]})" if listener.process in known else ""
+
+
+def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """A DNS server with a socket for each address of this machine takes each that comes, as bind9 does."""
+    listeners = [x for x in facts.listeners if x.port == 53 and x.nic == "" and x.pid not in facts.our_pids]
+    gateway = plan.network.gateway
+    here = {a.network.ip for n in facts.nics if n.up for a in n.addresses if a.network.version == 4} - {gateway}
+    for process, pid in dict.fromkeys((x.process, x.pid) for x in listeners if x.process):
+        own = [x for x in listeners if (x.process, x.pid) == (process, pid)]
+        held = {address for address in map(_address, own) if address is not None}
+        others = {address for x in listeners if x not in own and (address := _address(x)) is not None}
+        wanted = {address for address in here - others if not address.is_loopback()}
+        if wanted and wanted <= held and any(address.is_loopback() for address in held):
+            yield error(
+                "dns-takes-every-address",
+                "interfaces.cluster",
+                f"{shown(process)} (process {pid}) serves DNS on every address of this machine, port 53: it takes "
+                f"{gateway} too as soon as that is there, and the nodes would ask it and not us.",
+                f"{stop_for_good(own[0])}, or bind it to 127.0.0.1 alone{_how_to_bind(own[0])}.",
+            )
+
+
+def _address(listener: Listener) -> IPAddress | None:
+    try:
+        found = IPAddress(listener.address.split("%")[0])
+    except (AddrFormatError, ValueError):
+        return None
+    return found if found.version == 4 and int(found) else None
 
 
 def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
@@ -133,9 +178,8 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
         return False
     if listener.nic == cluster:
         return True
-    try:
-        address = IPAddress(listener.address.split("%")[0])
-    except (AddrFormatError, ValueError):
+    address = _address(listener)
+    if address is None:
         return False
     nic = facts.nic(cluster)
     on_nic = nic is not None and any(own.network.ip == address for own in nic.addresses)

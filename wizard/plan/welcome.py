@@ -139,11 +139,12 @@ def _rivals(facts: Facts) -> Iterator[Line]:
 
 
 def _rival(listener: Listener) -> Line:
-    unit = _UNITS.get(listener.process)
+    unit = listener.unit or _UNITS.get(listener.process)
     if unit:
-        stop = f"sudo systemctl stop {unit}"
+        # Stopped alone, it is back at the next boot.
+        stop = f"sudo systemctl disable --now {unit}"
     elif listener.pid is not None:
-        stop = f"Stop it (kill {listener.pid}), or bind it to the NICs that it is for."
+        stop = f"Stop it for good (it is process {listener.pid}), or bind it to the NICs that it is for."
     else:
         stop = f"See who it is: sudo ss -lntup 'sport = :{listener.port}'"
     service = _SERVICES[listener.port]

@@ -26,11 +26,35 @@ nonsense
 """
 
 
+CGROUPS = "12:pids:/system.slice/x.service\n1:name=systemd:/system.slice/dnsmasq@lan.service/sub\n"
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "unit"),
+    [
+        ("0::/system.slice/named.service\n", "named.service"),
+        ("0::/system.slice/system-dnsmasq.slice/dnsmasq@lan.service\n", "dnsmasq@lan.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/named.service\n", ""),
+        ("0::/system.slice/docker-0123.scope\n", ""),
+        ("0::/system.slice/a;b.service\n", ""),
+        ("0::/\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_service_that_a_program_belongs_to(
+    monkeypatch: pytest.MonkeyPatch, proc: Path, cgroups: str, unit: str
+) -> None:
+    monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
+    (proc / "proc" / "123" / "cgroup").write_text(cgroups)
+    assert read_listeners(proc)[0].unit == unit
+
+
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     for pid, name in ((123, "dnsmasq"), (124, "evil\x1b[31m")):
         (tmp_path / "proc" / str(pid)).mkdir(parents=True)
         (tmp_path / "proc" / str(pid) / "comm").write_text(name + "\n")
+    (tmp_path / "proc" / "123" / "cgroup").write_text(CGROUPS)
     return tmp_path
 
 
@@ -38,11 +62,11 @@ def test_addresses_ports_nics_and_processes(monkeypatch: pytest.MonkeyPatch, pro
     monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
 
     assert read_listeners(proc) == (
-        Listener("udp", ANY, 67, "dnsmasq", 123, "eth1"),
+        Listener("udp", ANY, 67, "dnsmasq", 123, "eth1", "dnsmasq@lan.service"),
         Listener("udp", "::", 547, nic="eth0"),
         Listener("udp", "fe80::1", 546, nic="eth0"),
         Listener("udp", "127.0.0.53", 53, "evil?[31m", 124, "lo"),
-        Listener("tcp", "::", 8080, "dnsmasq", 123),
+        Listener("tcp", "::", 8080, "dnsmasq", 123, unit="dnsmasq@lan.service"),
         Listener("tcp", "::", 22, "evil?[31m", 124),
         Listener("tcp", ANY, 99, nic="a;b"),
     )

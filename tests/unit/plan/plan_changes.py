@@ -32,8 +32,10 @@ def routes(*more: Route) -> Change:
     return lambda plan, facts: (plan, replace(facts, routes=(*facts.routes, *more)))
 
 
-def listens(protocol: str, address: str, port: int, process: str = "", pid: int | None = None, nic: str = "") -> Change:
-    listener = Listener(protocol, address, port, process, pid, nic)
+def listens(
+    protocol: str, address: str, port: int, process: str = "", pid: int | None = None, nic: str = "", unit: str = ""
+) -> Change:
+    listener = Listener(protocol, address, port, process, pid, nic, unit)
     return lambda plan, facts: (plan, replace(facts, listeners=(*facts.listeners, listener)))
 
 

@@ -44,6 +44,19 @@ class Case:
     """Whether no other error comes with it."""
 
 
+HERE = ("10.77.0.98", "172.17.0.1")
+
+
+def on_each(pid: int, *places: str) -> Change:
+    """A DNS server with a socket for each of these addresses, as bind9 has them."""
+    sockets = [
+        listens(protocol, place, 53, "named", pid, unit="named.service")
+        for protocol in ("udp", "tcp")
+        for place in places
+    ]
+    return both(*sockets, listens("udp", "::1", 53, "named", pid))
+
+
 WARNING, NOTE = Severity.WARNING, Severity.NOTE
 CLUSTER, CORPORATE, CIDR = "interfaces.cluster", "interfaces.corporate", "network.cidr"
 
@@ -280,6 +293,19 @@ CASES = [
         CLUSTER,
         "Another program",
     ),
+    Case(
+        "port-53-taken",
+        listens("udp", ANY, 53, "named", 7, unit="named.service"),
+        CLUSTER,
+        "Run `sudo systemctl disable --now named.service`, or bind it to its own addresses (listen-on { 127.0.0.1; };)",
+    ),
+    Case("dns-takes-every-address", on_each(7, "127.0.0.1", *HERE), CLUSTER, "takes 192.168.0.200 too"),
+    Case(
+        "dns-takes-every-address",
+        both(on_each(7, "127.0.0.1", "10.77.0.98"), listens("udp", "172.17.0.1", 53, "dnsmasq", 8)),
+        CLUSTER,
+        "systemctl disable --now named.service`, or bind it to 127.0.0.1 alone",
+    ),
     Case("port-67-taken", listens("udp", ANY, 67, "dhcpd", 8), CLUSTER, "two DHCP servers"),
     Case("port-67-taken", listens("udp", ANY, 67, "dnsmasq", 8, nic="eth1"), CLUSTER, '"dnsmasq"'),
     Case(
@@ -346,3 +372,19 @@ def test_every_finding_can_be_shown_and_acted_on(plan: Plan, facts: Facts, case:
         assert finding.remedy.endswith(".")
         assert f"{finding.message}{finding.remedy}".isprintable()
         assert len(finding.message) < 500
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        on_each(7, "127.0.0.1"),
+        on_each(7, "127.0.0.1", "10.77.0.98"),
+        on_each(7, *HERE),
+        both(on_each(7, "127.0.0.1", *HERE), machine(our_pids=frozenset({7}))),
+        both(listens("udp", "127.0.0.1", 53), *(listens("udp", place, 53) for place in HERE)),
+        both(on_each(7, "127.0.0.1", "rubbish"), nic("eth0", addresses=()), nic("docker0", addresses=())),
+    ],
+    ids=["loopback", "one of two", "bound to two", "ours", "whose is not known", "no addresses"],
+)
+def test_a_dns_server_that_keeps_to_its_addresses_is_let_be(plan: Plan, facts: Facts, change: Change) -> None:
+    assert "dns-takes-every-address" not in {finding.code for finding in check(*change(plan, facts))}

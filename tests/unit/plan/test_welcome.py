@@ -92,7 +92,7 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
         ),
     )
     blocked, beside = in_the_way(facts)
-    assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl stop isc-dhcp-server")
+    assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl disable --now isc-dhcp-server")
     assert blocked.text == "dhcpd (pid 5) serves DHCP on every NIC (port 67)"
     assert (beside.sign, "not in the way" in beside.text) == ("·", True)
     assert beside.text.startswith("dnsmasq (pid 9) serves 192.168.122.1, ")
