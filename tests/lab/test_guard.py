@@ -304,6 +304,7 @@ def test_exchanged_names_mute_and_then_trip_with_the_mac_that_was_expected(serve
         assert f"expected {LAPTOP_MACS['eth1']}" in state["reason"]
         assert f"found {LAPTOP_MACS['eth0']}" in state["reason"]
         assert state["dnsmasq"] is None
+        assert state["dns"] is None
     finally:
         exchange_names(served)
         served.run(["sh", "-c", "ip address replace 192.168.0.200/24 dev eth1; ifdown --force eth0; ifup eth0"])

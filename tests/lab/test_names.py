@@ -274,3 +274,14 @@ def test_a_crowd_of_virtual_machines_keeps_no_node_waiting(served: Laboratory) -
         crowd.end()
     await_nodes(served)
     assert ask(served, "compute1", netns="compute2") == [0, [NODES["compute1"]]]
+
+
+def test_nothing_of_it_outlives_a_reset(served: Laboratory) -> None:
+    """Also where it was stopped, and hears no SIGTERM."""
+    state = told(served)
+    kill(served, state["dns"], "STOP")
+    done = ciao(served, "reset", "--yes", "--forget-leases")
+    assert done.returncode == 0, done.stderr
+    assert not is_running(served, state["dns"])
+    assert f"{GATEWAY}:53" not in sh(served, "ss -H -lnt; ss -H -lnu")
+    assert not sh(served, "ls -d /run/ciao-wizard/live/dns.* /run/ciao-wizard/dns.log 2>/dev/null", check=False)

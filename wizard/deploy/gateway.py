@@ -127,7 +127,7 @@ def wait_until_taken_up(since: float, patience: float = _PATIENCE_S) -> None:
     # At its start it may itself make the live files from the kept ones.
     while not _taken_up(state.serve(), digest(), since):
         if time.monotonic() > deadline:
-            raise WizardError("the guard does not take up its configuration", f"Its log is {SERVE_LOG}.")
+            raise WizardError("the guard does not take up its configuration", _last_words())
         time.sleep(0.05)
 
 

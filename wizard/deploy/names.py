@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy.gates import Verdict
+from wizard.deploy.gates import FINE, Identity, Verdict, identity_holds
 from wizard.deploy.ports import DNS_PORTS
 from wizard.deploy.supervised import Supervised
 from wizard.host import dnsmasq, firewall, resolver
@@ -21,6 +23,7 @@ from wizard.host.resolver import Resolver
 from wizard.host.udp_sockets import others_at
 from wizard.plan import names, paths
 from wizard.plan.findings import WizardError
+from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
 
 log = logging.getLogger("ciao-gateway")
@@ -29,7 +32,6 @@ _LOOK_EVERY_S = 0.9
 _LOST_S = 2.0
 """A file that is being written anew names nobody for a moment."""
 _BESIDE_EVERY_S = 2.0
-_OTHER_NIC = ("renamed", "other-nic", "no-identity")
 
 
 class Names(Supervised):
@@ -64,15 +66,16 @@ class Names(Supervised):
             self.stop()
         self.looked_at = 0.0
 
-    def tend(self, standing: Verdict) -> None:
-        """Have it run, and know what there is to know. Never raises. `standing`: how the cluster NIC stands."""
+    def tend(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
+        """Have it run, and know what there is to know. Never raises. `nics` as they were last looked at."""
         plan, uid = self.plan, self.uid
         if plan is None or uid is None:
             return
-        if standing.code in _OTHER_NIC:
-            # What bears the NIC's name now is somewhere else.
+        verdict = _still_the_nic(plan, identity, nics)
+        if not verdict.ok:
+            # It goes by the NIC's name, and that may be the office's by now.
             self.stop()
-            self.verdict = Verdict(False, standing.code, standing.reason)
+            self.verdict = verdict
             return
         try:
             self._look(plan)
@@ -155,6 +158,18 @@ class Names(Supervised):
         write_atomic(path, text.encode(), 0o644)
         self.texts[path] = text
         return True
+
+
+def _still_the_nic(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> Verdict:
+    verdict = identity_holds(plan, identity, nics)
+    cluster = plan.interfaces.cluster
+    if not verdict.ok:
+        return Verdict(False, verdict.code, verdict.reason)
+    try:
+        index = socket.if_nametoindex(cluster)
+    except OSError:
+        index = 0
+    return FINE if index == nics[cluster].index else Verdict(False, "changing", f"{cluster} is changing")
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

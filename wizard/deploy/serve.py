@@ -195,7 +195,7 @@ class Guard:
         self.verdict = verdict
         if not verdict.ok:
             self.hush(rest=verdict.code not in _NEEDS_IT_RUNNING)
-        self.names.tend(self.standing)
+        self.names.tend(self.identity, self.nics)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
                 self.child.stop()
