@@ -346,7 +346,7 @@ def test_a_table_of_others_that_drops_everything_is_not_called_healthy(lab: Labo
     lab.run(["nft", table])
     done = ciao(lab, "apply", "-c", str(EXAMPLE), "--yes")
     assert done.returncode == 1
-    assert "inet filter forward drops what it does not name" in done.stderr
+    assert "inet filter forward drops it by its policy" in done.stderr
     for direction in ("iifname", "oifname"):
         lab.run(["nft", "insert", "rule", "inet", "filter", "forward", direction, "eth1", "accept"])
     apply(lab)

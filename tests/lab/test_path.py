@@ -61,7 +61,7 @@ def chain(hook: str, body: str, policy: str = "accept") -> str:
     return f"nft 'table inet theirs {{ chain judge {{ {judge} }}; }}'"
 
 
-OUR_DNSMASQ = f"$(grep -oE '\"(dnsmasq|resolver)\": .\"pid\": [0-9]+' {RUN}/serve.json | grep -oE '[0-9]+$')"
+OUR_DNSMASQ = f"$(grep -oE '\"(dnsmasq|dns)\": .\"pid\": [0-9]+' {RUN}/serve.json | grep -oE '[0-9]+$')"
 UNCHAIN = "nft delete table inet theirs"
 BREAKS = [
     Break(
@@ -136,6 +136,67 @@ def test_a_broken_path_is_never_healthy_and_its_cause_is_named(gateway: Laborato
         begun = time.monotonic()
     lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "healthy again")
     report(f"{harm.name}: healthy again after {time.monotonic() - begun:.1f} s")
+
+
+ABOUT_THE_MACHINE = [
+    Break(
+        "address gone", "ip addr del 192.168.0.200/24 dev eth1", "ip addr add 192.168.0.200/24 dev eth1", ["address"]
+    ),
+    Break(
+        "the company comes home into the subnet",
+        "ip addr add 192.168.0.57/24 dev eth0",
+        "ip addr del 192.168.0.57/24 dev eth0",
+        ["subnet-overlap"],
+        ["192.168.0.57/24"],
+    ),
+    Break(
+        "route stolen",
+        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip route add 192.168.0.96/27 dev vpn0",
+        "ip link del vpn0",
+        ["subnet-overlap"],
+        ["vpn0"],
+    ),
+    Break(
+        "the way out moves",
+        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip addr add 10.88.0.2/24 dev vpn0;"
+        " ip route replace default via 10.88.0.1 dev vpn0",
+        "ip route replace default via 10.77.0.1 dev eth0; ip link del vpn0",
+        ["corporate-no-default-route"],
+    ),
+    Break(
+        "DNS server in the subnet",
+        "cp /etc/resolv.conf /run/ciao-lab/resolv; echo nameserver 192.168.0.9 >>/etc/resolv.conf",
+        "cat /run/ciao-lab/resolv >/etc/resolv.conf",
+        ["nameserver-in-subnet"],
+        ["192.168.0.9"],
+    ),
+]
+
+
+@pytest.mark.parametrize("harm", ABOUT_THE_MACHINE, ids=lambda harm: harm.name)
+def test_a_plan_that_no_longer_fits_the_machine_is_never_healthy(gateway: Laboratory, harm: Break) -> None:
+    test_a_broken_path_is_never_healthy_and_its_cause_is_named(gateway, harm)
+
+
+def test_what_others_let_through_raises_no_alarm(gateway: Laboratory) -> None:
+    """Rules that drop by policy, and name the NIC in a set, or by its network, or all but what is the company's."""
+    lab = gateway
+    lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "a healthy gateway")
+    sh(
+        lab,
+        'nft \'table inet theirs { set inside { type ifname; elements = { "eth1" }; };'
+        " chain INPUT { type filter hook input priority 0; policy drop; iif lo accept; ct state established accept;"
+        " iifname @inside accept; iifname eth0 tcp dport { 1, 22, 8889, 5000, 35357 } accept; udp sport 67 accept; };"
+        " chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept;"
+        " ip saddr 192.168.0.0/16 accept; ip daddr 192.168.0.0/16 accept; }; }'",
+    )
+    try:
+        wish = "echo >/run/ciao-wizard/path.wish"
+        for _ in range(2):
+            sh(lab, wish)
+            assert failed(lab) == {}
+    finally:
+        sh(lab, UNCHAIN)
 
 
 def test_what_went_bad_while_it_waited_is_not_kept(gateway: Laboratory) -> None:

@@ -23,12 +23,16 @@ _POLL_S = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """One walk. Times are of state.boottime. `findings`: what the rules say of the plan on the machine of now."""
+    """One walk. Times are of state.boottime. `findings`: what the rules say of the plan on the machine of now.
+
+    `whole`: who drops what does not get through has been looked for.
+    """
 
     begun: float
     ended: float
     found: tuple[Found, ...]
     findings: tuple[Found, ...]
+    whole: bool
 
     @property
     def age(self) -> float:
@@ -36,10 +40,17 @@ class Walked:
 
 
 def tell(
-    guard: object, mode: str, digest: str, begun: float, found: Iterable[Found], findings: Iterable[Found]
+    guard: object,
+    mode: str,
+    digest: str,
+    begun: float,
+    found: Iterable[Found],
+    findings: Iterable[Found],
+    whole: bool,
 ) -> None:
     """`guard` is its process as in serve.json, `mode` and `digest` what it said there as the walk began."""
-    told: dict[str, Any] = {"guard": guard, "mode": mode, "digest": digest, "begun": begun, "ended": state.boottime()}
+    told: dict[str, Any] = {"guard": guard, "mode": mode, "digest": digest, "whole": whole}
+    told |= {"begun": begun, "ended": state.boottime()}
     told |= {"found": [asdict(each) for each in found], "findings": [asdict(each) for each in findings]}
     state.write_json(PATH, told)
 
@@ -51,7 +62,7 @@ def read(serve: state.Record) -> Walked | None:
         return None
     try:
         found, findings = (tuple(Found(**each) for each in told[key]) for key in ("found", "findings"))
-        return Walked(float(told["begun"]), float(told["ended"]), found, findings)
+        return Walked(float(told["begun"]), float(told["ended"]), found, findings, bool(told["whole"]))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -69,8 +80,10 @@ def wish() -> None:
             os.close(fd)
 
 
-def await_walk(patience: float, since: float = 0.0) -> Walked | None:
-    """The latest walk, begun after `since` and still fresh; waits for it as long as `patience`, None where none comes.
+def await_walk(patience: float, since: float | None = None) -> Walked | None:
+    """The latest walk that is still fresh; waits for it as long as `patience`, None where none comes.
+
+    With `since`: one that began after that, and is told whole.
 
     Also None as soon as no guard runs that would walk.
     """
@@ -80,7 +93,8 @@ def await_walk(patience: float, since: float = 0.0) -> Walked | None:
         if serve is None or serve.get("mode") == "tripped":
             return None
         walked = read(serve)
-        if walked is not None and walked.begun >= since and walked.age <= FRESH_S:
+        fresh = walked is not None and walked.age <= FRESH_S
+        if walked is not None and fresh and (since is None or (walked.begun >= since and walked.whole)):
             return walked
         if time.monotonic() > deadline:
             return None

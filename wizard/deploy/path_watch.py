@@ -23,6 +23,8 @@ from wizard.host.kernel_news import KernelNews, News
 from wizard.host.path_probe import Found, Road, parts_named, walk
 from wizard.host.path_trace import Dropped, who_drops
 from wizard.host.path_trace import remove_stray as remove_trace
+from wizard.host.resolver import read_resolver
+from wizard.host.resolver import stamp as resolver_stamp
 from wizard.plan import in_force
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
@@ -35,6 +37,9 @@ _NO_SOONER_S = 0.5
 _JUDGE_EVERY_S, _JUDGE_NO_SOONER_S = 30.0, 1.0
 _INJECT_AGAIN_S = 10.0
 _END_S = 1.0
+
+Fault = tuple[str, str]
+"""A part's name and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class PathWatch(threading.Thread):
         self._cannot: tuple[float, str, str] | None = None
         self._turn = 0
         self._way: Road | None = None
-        self._causes: dict[tuple[str, str], Dropped | None] = {}
+        self._causes: dict[Fault, Dropped | None] = {}
         self._found: tuple[Found, ...] = ()
         self._findings: tuple[Found, ...] = ()
         self._resolver_stamp: object = None
@@ -155,17 +160,19 @@ class PathWatch(threading.Thread):
         begun = state.boottime()
         before = self._world(stand.plan)
         found = self._walk(stand.plan, stand)
-        if not self._tell(stand, before, begun, found):
+        unnamed = self._forget_causes(found)
+        if not self._tell(stand, before, begun, found if unnamed else self._named(found, stand), whole=not unnamed):
             return
+        self._trace(unnamed, stand)
         named = self._named(found, stand)
-        if named != found:
+        if unnamed:
             self._tell(stand, before, begun, named)
         self._say(named)
         if self._judge_is_due():
             self._judge(stand.plan)
             self._tell(stand, before, begun, named)
 
-    def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Found, ...]) -> bool:
+    def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Found, ...], whole: bool = True) -> bool:
         """Tell everyone, unless the machine is no longer what was walked."""
         with self._lock:
             same = stand == self._stand
@@ -175,7 +182,7 @@ class PathWatch(threading.Thread):
             # What changed it has woken us already, or will.
             self._poke()
             return False
-        path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings)
+        path_told.tell(stand.guard, stand.mode, stand.digest, begun, found, self._findings, whole)
         return True
 
     @staticmethod
@@ -197,9 +204,9 @@ class PathWatch(threading.Thread):
             return (Found("path", False, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
         found = walk(way, injector)
         if not armed:
-            found = [_while_mute(each, stand.reason) for each in found]
             found.append(Found("path-dhcp", None, f"not tried: mute for now: {stand.reason}"))
-        found = [road.resolver_verdict(f, stand.uid) if f.name == "path-resolver" else f for f in found]
+        servers = read_resolver(str(plan.network.gateway)).servers
+        found = [road.resolver_verdict(f, servers) if f.name == "path-resolver" else f for f in found]
         self._way = way
         if not any(each.ok is False for each in found):
             # Whoever is not served is looked at until he is.
@@ -207,29 +214,37 @@ class PathWatch(threading.Thread):
         order = [each.name for each in found]
         return (*found, *(each for each in untried if each.name not in order))
 
-    def _named(self, found: tuple[Found, ...], stand: Stand) -> tuple[Found, ...]:
-        """The same, with who drops what does not get through; looked for once for every fault."""
-        failed = {each.name: each.detail for each in found if each.ok is False}
-        self._causes = {key: cause for key, cause in self._causes.items() if failed.get(key[0]) == key[1]}
-        new = [key for key in failed.items() if key not in self._causes]
+    def _forget_causes(self, found: tuple[Found, ...]) -> list[Fault]:
+        """Faults of which nobody has looked yet who drops what is sent; what is over is forgotten."""
+        failed = [(each.name, each.detail) for each in found if each.ok is False]
+        self._causes = {fault: cause for fault, cause in self._causes.items() if fault in failed}
+        return [fault for fault in failed if fault not in self._causes]
+
+    def _trace(self, faults: list[Fault], stand: Stand) -> None:
+        """Look who drops it, once for every fault: it takes long."""
         way, injector = self._way, self._injector
-        if new and way is not None and injector is not None:
-            try:
-                parts = parts_named(way, [name for name, _ in new])
-                traced = who_drops(parts, way, injector, stand.uid) if parts else {}
-            except (WizardError, OSError) as error:
-                log.info("who drops it could not be seen: %s", error)
-                traced = {}
-            for name, detail in new:
-                self._causes[name, detail] = traced.get(name)
-        named = []
-        for each in found:
+        if not faults or way is None or injector is None:
+            return
+        traced: dict[str, Dropped] = {}
+        try:
+            parts = parts_named(way, [name for name, _ in faults])
+            traced = who_drops(parts, way, injector, stand.uid) if parts else {}
+        except (WizardError, OSError) as error:
+            log.info("who drops it could not be seen: %s", error)
+        for fault in faults:
+            self._causes[fault] = traced.get(fault[0])
+
+    def _named(self, found: tuple[Found, ...], stand: Stand) -> tuple[Found, ...]:
+        """The same, with who drops what does not get through."""
+        nic = stand.plan.interfaces.cluster if stand.plan is not None else ""
+
+        def with_cause(each: Found) -> Found:
             cause = self._causes.get((each.name, each.detail)) if each.ok is False else None
-            if cause is not None and stand.plan is not None:
-                remedy = cause.remedy(stand.plan.interfaces.cluster)
-                each = replace(each, detail=f"{each.detail}: {cause.words()}", remedy=remedy)
-            named.append(each)
-        return tuple(named)
+            if cause is None:
+                return each
+            return replace(each, detail=f"{each.detail}: {cause.words()}", remedy=cause.remedy(nic))
+
+        return tuple(map(with_cause, found))
 
     def _injector_for(self, way: Road) -> Injector:
         """Raises CannotInject."""
@@ -268,7 +283,7 @@ class PathWatch(threading.Thread):
     # The plan against the machine
 
     def _judge_is_due(self) -> bool:
-        now = _stamp_of(road.RESOLV_CONF)
+        now = resolver_stamp()
         if now != self._resolver_stamp:
             # The kernel does not tell of it.
             self._resolver_stamp, self._judge_wanted = now, True
@@ -288,21 +303,6 @@ class PathWatch(threading.Thread):
 def against(plan: Plan, facts: Facts) -> list[Found]:
     """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
     return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
-
-
-def _while_mute(each: Found, reason: str) -> Found:
-    """dnsmasq may rest then: what it does not answer is no fault."""
-    if each.ok is False and each.name in ("path-dns", "path-resolver"):
-        return replace(each, ok=None, detail=f"not tried: mute for now: {reason}")
-    return each
-
-
-def _stamp_of(path: str) -> object:
-    try:
-        seen = Path(path).stat()
-    except OSError:
-        return None
-    return seen.st_ino, seen.st_mtime_ns, seen.st_mode
 
 
 def _open_wishes() -> int:

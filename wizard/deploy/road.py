@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from netaddr import AddrFormatError, IPAddress
 
@@ -16,6 +15,7 @@ from wizard.host.link import Link, read_link
 from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
+from wizard.host.resolver import RESOLV_CONF, read_resolver
 from wizard.plan import paths
 from wizard.plan.addresses import assign, dynamic_range
 from wizard.plan.machine import Nic, Route
@@ -23,7 +23,6 @@ from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import context
 from wizard.plan.text import clean
 
-RESOLV_CONF = "/etc/resolv.conf"
 MOST_PASSAGES = 64
 """Forwards that one walk tries; the others come next."""
 _TRIES = 64
@@ -70,9 +69,9 @@ def build(plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes]) -> tupl
         passages = _passages(plan, turn, address, _gateway(plan, routes), neighbours, untried)
     elif plan.forwards:
         untried.append(Found("path-in", None, f"not tried: {plan.interfaces.corporate} has no address or no link"))
-    servers = nameservers()
-    if not servers:
-        untried.append(Found("path-resolver", None, "not tried: this machine has no DNS server to ask"))
+    resolver = read_resolver(str(plan.network.gateway))
+    if not resolver.servers:
+        untried.append(Found("path-resolver", None, f"not tried: {resolver.reason}"))
     told = context(plan)
     name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
     nodes = plan.nodes
@@ -89,7 +88,7 @@ def build(plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes]) -> tupl
             asked=Asked(node.name, node.mac.packed, node.ip.packed) if node is not None and node.ip else None,
             name=name,
             name_is=plan.network.gateway.packed if told["gateway_name"] else b"",
-            outside=bool(servers),
+            outside=bool(resolver.servers),
             beyond=socket.inet_aton(beyond) if beyond else b"",
             passages=tuple(passages),
         ),
@@ -186,33 +185,21 @@ def _source(forward: Forward, address: str, router: str) -> str:
     return next((host for host in hosts if host != address), "")
 
 
-def resolver_verdict(met: Found, uid: int) -> Found:
+def resolver_verdict(met: Found, servers: Sequence[str]) -> Found:
     """What names of others that are not answered mean: a fault of this machine, or one beyond it."""
-    servers = nameservers()
-    if met.ok or met.ok is None:
+    if met.ok is not False:
         return met
-    unreadable = _unreadable(uid)
-    if unreadable:
-        return Found(met.name, False, f"{met.detail}: {unreadable}", f"Run: sudo chmod a+r {RESOLV_CONF}")
+    said = ", ".join(servers)
     if any(_answers(server) for server in servers):
-        told = f"{met.detail}, and {', '.join(servers)} answers this machine itself"
-        return Found(met.name, False, told, f"Look at {paths.DNSMASQ_LOG} and at {RESOLV_CONF}.")
-    return Found(met.name, None, f"not tried to its end: {', '.join(servers)} does not answer this machine either")
+        told = f"{met.detail}, though {said} answers this machine itself"
+        return Found(met.name, False, told, f"Its log is {paths.DNS_LOG}.")
+    return Found(met.name, None, f"not tried to its end: {said} does not answer this machine either")
 
 
-def _unreadable(uid: int) -> str:
-    """Why the user that dnsmasq runs as cannot read its list of DNS servers, or ""."""
-    if uid == 0:
-        return ""
-    at = Path(RESOLV_CONF).resolve()
-    try:
-        mode = at.stat().st_mode & 0o777
-    except OSError as error:
-        return f"{RESOLV_CONF} cannot be read ({error.strerror})"
-    if not mode & 0o004 and at.stat().st_uid != uid:
-        return f"dnsmasq may not read {RESOLV_CONF} (mode {mode:04o})"
-    closed = next((d for d in at.parents if not d.stat().st_mode & 0o001 and d.stat().st_uid != uid), None)
-    return f"dnsmasq may not enter {closed}, where {RESOLV_CONF} is" if closed is not None else ""
+def _place(server: str) -> tuple[str, int]:
+    """A server as dnsmasq writes it: an address, perhaps with #PORT or %NIC."""
+    address, _, port = server.partition("#")
+    return address.partition("%")[0], int(port) if port.isdigit() else DNS_PORT
 
 
 def _answers(server: str) -> bool:
@@ -222,7 +209,7 @@ def _answers(server: str) -> bool:
             family = socket.AF_INET6 if ":" in server else socket.AF_INET
             with socket.socket(family, socket.SOCK_DGRAM) as asker:
                 asker.settimeout(_ASK_S)
-                asker.connect((server.partition("%")[0], DNS_PORT))
+                asker.connect(_place(server))
                 asker.send(question(number, name, kind))
                 answer = dns_answer(asker.recv(4096))
         except OSError:

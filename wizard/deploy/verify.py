@@ -17,9 +17,11 @@ from wizard.host.commands import CommandFailed
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
+from wizard.host.path_probe import Found
 from wizard.plan import addresses, paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan, Protocol
+from wizard.plan.text import clean
 
 _MUTE_FOR_NOW_S = 120
 """How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
@@ -60,10 +62,9 @@ def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> li
     root = os.geteuid() == 0
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
-    if root:
-        found += _foreign(plan)
     found += [_dnsmasq(), _guard()]
     found += _path(since)
+    found += _conflicts()
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
     found += _cables(plan) if in_force else []
@@ -110,24 +111,6 @@ def _rules() -> Check:
     return Check("rules", True, "as rendered")
 
 
-def _foreign(plan: Plan) -> list[Check]:
-    """One failed check for each table of others that drops our traffic; none where nobody does."""
-    nics = plan.interfaces
-    failed = []
-    for family, table, chain in firewall.foreign_drops(nics.cluster):
-        where = f"{family} {table} {chain}"
-        failed.append(
-            Check(
-                "others-rules",
-                False,
-                f"the nftables chain {where} drops what it does not name, and {nics.cluster} is not named there",
-                f'Let it in there: nft insert rule {where} iifname "{nics.cluster}" accept'
-                + (f' and nft insert rule {where} oifname "{nics.cluster}" accept.' if "forward" in chain else "."),
-            )
-        )
-    return failed
-
-
 def _dnsmasq() -> Check:
     if state.dnsmasq_process() is None:
         return Check("dnsmasq", False, "not running", f"Its log is {paths.DNSMASQ_LOG}. {APPLY_AGAIN}")
@@ -168,15 +151,39 @@ def _path(since: float | None) -> list[Check]:
     """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
     if since is not None:
         path_told.wish()
-    walked = path_told.await_walk(_WALK_S if since is None else _WISHED_WALK_S, since or 0.0)
-    if walked is not None:
-        return [Check(f.name, f.ok, f.detail, f.remedy) for f in (*walked.found, *walked.findings)]
+    walked = path_told.await_walk(_WALK_S if since is None else _WISHED_WALK_S, since)
     told = state.serve()
+    if walked is not None:
+        why = str((told or {}).get("dns_reason") or "")
+        said = (*walked.found, *walked.findings)
+        return [
+            Check(f.name, f.ok, f"{f.detail}: {why}" if _is_silent(f) and why else f.detail, f.remedy) for f in said
+        ]
     if told is None or told.get("mode") not in ("armed", "muted"):
         # Its own check says so.
         return []
     remedy = f"Its log is {gateway.SERVE_LOG}. {APPLY_AGAIN}"
     return [Check("path", False, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
+
+
+def _conflicts() -> list[Check]:
+    """A failed check for each address of the plan's that another machine has as well."""
+    told = (state.serve() or {}).get("conflicts") or []
+    return [
+        Check(
+            "address-conflict",
+            False,
+            f"{clean(str(each.get('ip')), 40)}, the address of {clean(str(each.get('name')), 64)}, is also at "
+            f"{clean(str(each.get('mac')), 40)}",
+            "Find that machine on the cluster's wire, and give it another address.",
+        )
+        for each in told
+        if isinstance(each, dict)
+    ]
+
+
+def _is_silent(found: Found) -> bool:
+    return found.name == "path-dns" and found.ok is False
 
 
 def _astray() -> Check:
