@@ -196,6 +196,29 @@ def test_another_dnsmasq_on_every_nic_is_named(machine: Machine) -> None:
         other.wait()
 
 
+# What is there already
+
+
+def test_the_plans_address_given_by_hand_is_taken_over_and_given_back(machine: Machine) -> None:
+    """And where there is no /dev/net/tun: a node's path is walked all the same, and nothing of that is left."""
+    lab = machine.lab
+    lab.run(["sh", "-c", "ip addr add 192.168.0.200/24 dev eth1 && mount -n --bind /dev/null /dev/net/tun"])
+    try:
+        addresses = lab.run(["ip", "-4", "addr", "show", "dev", "eth1"]).stdout
+        done = ciao(lab, *APPLY)
+        assert done.returncode == 0, done.stderr
+        said = {check["name"]: check["ok"] for check in status(lab)["checks"]}
+        assert said["path-arp"] is said["path-dhcp"] is said["path-dns"] is said["path-out"] is True
+        assert "ciao-path" in lab.run(["ip", "-d", "link", "show", "type", "veth"]).stdout
+        assert "ciao-path" not in ciao(lab, "detect", "--json").stdout
+        assert ciao(lab, *RESET).returncode == 0
+        assert lab.run(["ip", "-4", "addr", "show", "dev", "eth1"]).stdout == addresses
+        assert "ciao-path" not in lab.run(["ip", "link"]).stdout
+    finally:
+        lab.run(["sh", "-c", "umount -n /dev/net/tun; ip addr del 192.168.0.200/24 dev eth1"], check=False)
+    assert machine.left() == []
+
+
 # A NIC that goes
 
 

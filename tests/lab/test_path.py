@@ -6,6 +6,8 @@ One gateway for all of it, and no node is asked anything: what is broken is foun
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import pytest
 from tests.lab.guarding import RUN, report, sh
 from tests.lab.support import apply, await_nodes, ciao, ciao_json, plan_with, start_ciao
 from wizard.lab.control import Laboratory
+from wizard.lab.world import SWITCHES
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("path")]
 
@@ -197,6 +200,49 @@ def test_what_others_let_through_raises_no_alarm(gateway: Laboratory) -> None:
             assert failed(lab) == {}
     finally:
         sh(lab, UNCHAIN)
+
+
+HEARING = """
+import socket, sys
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+tap.bind((sys.argv[1], 3))
+tap.settimeout(0.2)
+print("ready", flush=True)
+end, seen = False, set()
+import select
+while not select.select([sys.stdin], [], [], 0)[0]:
+    try:
+        frame = tap.recv(2048)
+    except TimeoutError:
+        continue
+    port_one = frame[12:14] == b"\\x08\\0" and frame[23] == 6 and b"\\0\\1" in (frame[34:36], frame[36:38])
+    seen.add((frame[6:9] == b"\\x0e\\xc1\\xa0", port_one, frame[0:3] == b"\\x0e\\xc1\\xa0"))
+print(sorted(seen), flush=True)
+"""
+
+
+def test_a_walk_leaves_no_trace_in_the_office_and_puts_nothing_onto_a_wire(gateway: Laboratory) -> None:
+    """Made-up MACs come from nowhere; what a node answers to a made-up colleague gets no further than the gateway."""
+    lab = gateway
+    lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "a healthy gateway")
+    ears = {}
+    for netns, nic in (("corporate", SWITCHES["corporate"].bridge), ("controller", "eth0")):
+        argv = ["/usr/bin/python3", "-c", HEARING, nic]
+        ears[netns] = lab.popen(argv, netns=netns, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert ears[netns].stdout.readline() == "ready\n"
+    for _ in range(3):
+        before = walked(lab)
+        sh(lab, "echo >/run/ciao-wizard/path.wish")
+        lab.wait_for(lambda before=before: walked(lab) > before, PATIENCE_S, "a walk")
+    heard = {netns: eval(ear.communicate("end\n", timeout=20)[0]) for netns, ear in ears.items()}  # noqa: S307
+    assert not [one for one in heard["corporate"] if any(one)]
+    # The node met the forward's SYN, and what was said to the made-up one; nothing that came from that.
+    assert any(port_one for _, port_one, _ in heard["controller"])
+    assert not [one for one in heard["controller"] if one[0]]
+
+
+def walked(lab: Laboratory) -> float:
+    return float(json.loads(lab.run(["cat", f"{RUN}/path.json"]).stdout)["begun"])
 
 
 def test_what_went_bad_while_it_waited_is_not_kept(gateway: Laboratory) -> None:

@@ -214,26 +214,6 @@ def _iptables_table_exists(program: str) -> bool:
         return False
 
 
-def foreign_drops(nic: str) -> list[tuple[str, str, str]]:
-    """Base chains of others' nftables tables, (family, table, chain), that drop what they do not name, and do not
-    name this NIC: an accept of ours cannot overrule them. Not iptables' own chains: nat.sh sees to those.
-    """
-    try:
-        listed = json.loads(run("nft", "-j", "list", "chains"))
-    except (CommandFailed, ValueError):
-        return []
-    found = []
-    for chain in (entry["chain"] for entry in listed.get("nftables", []) if "chain" in entry):
-        where = (str(chain["family"]), str(chain["table"]), str(chain["name"]))
-        judges = chain.get("policy") == "drop" and chain.get("hook") in ("input", "forward")
-        of_iptables = where[1] == "filter" and where[2].isupper()
-        if judges and where[0] in ("ip", "inet") and where[:2] not in TABLES and not of_iptables:
-            with contextlib.suppress(CommandFailed):
-                if f'"{nic}"' not in run("nft", "list", "chain", *where):
-                    found.append(where)
-    return found
-
-
 def arm(index: int) -> None:
     """Let our DHCP answers out by the NIC with this index, for the next few seconds. Raises WizardError."""
     armed_set.arm(index, ARMED_SECONDS)
