@@ -16,8 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import path_told, proof, road, state
+from netaddr import IPAddress
+
+from wizard.deploy import gateway, path_told, proof, road, state
 from wizard.host.facts import read_facts
+from wizard.host.files import read_text
 from wizard.host.injection import CannotInject, Injector, made_up_mac, remove_stray
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.path_probe import Found, Road, parts_named, walk
@@ -25,7 +28,7 @@ from wizard.host.path_trace import Dropped, who_drops
 from wizard.host.path_trace import remove_stray as remove_trace
 from wizard.host.resolver import read_resolver
 from wizard.host.resolver import stamp as resolver_stamp
-from wizard.plan import in_force
+from wizard.plan import in_force, paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -70,6 +73,7 @@ class PathWatch(threading.Thread):
         self._cannot: tuple[float, str, str] | None = None
         self._turn = 0
         self._way: Road | None = None
+        self._own: IPAddress | None = None
         self._causes: dict[Fault, Dropped | None] = {}
         self._found: tuple[Found, ...] = ()
         self._findings: tuple[Found, ...] = ()
@@ -195,9 +199,10 @@ class PathWatch(threading.Thread):
     def _walk(self, plan: Plan, stand: Stand) -> tuple[Found, ...]:
         armed = stand.mode == "armed"
         self._way = None
-        way, untried = road.build(plan, self._turn, armed, self._macs)
+        way, untried = road.build(plan, self._turn, armed, self._macs, self._own)
         if way is None:
             return tuple(untried)
+        self._own = IPAddress(int.from_bytes(way.own, "big"), version=4)
         try:
             injector = self._injector_for(way)
         except CannotInject as error:
@@ -239,9 +244,12 @@ class PathWatch(threading.Thread):
         nic = stand.plan.interfaces.cluster if stand.plan is not None else ""
 
         def with_cause(each: Found) -> Found:
-            cause = self._causes.get((each.name, each.detail)) if each.ok is False else None
-            if cause is None:
+            fault = (each.name, each.detail)
+            if each.ok is not False or fault not in self._causes:
                 return each
+            cause = self._causes[fault]
+            if cause is None:
+                return each if each.remedy else replace(each, remedy=_nobody_named())
             return replace(each, detail=f"{each.detail}: {cause.words()}", remedy=cause.remedy(nic))
 
         return tuple(map(with_cause, found))
@@ -303,6 +311,13 @@ class PathWatch(threading.Thread):
 def against(plan: Plan, facts: Facts) -> list[Found]:
     """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
     return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
+
+
+def _nobody_named() -> str:
+    """What to do where the kernel's trace names nobody."""
+    if (read_text("/proc/net/ip_tables_names") or "").strip():
+        return "No chain of nftables drops it; iptables-legacy tells nobody what it does: sudo iptables-legacy-save."
+    return f"No chain of nftables drops it. Look at {gateway.SERVE_LOG} and {paths.DNSMASQ_LOG}."
 
 
 def _open_wishes() -> int:

@@ -45,16 +45,19 @@ def leads_over(address: str, routes: Sequence[Route]) -> Route | None:
     return max(fitting, key=lambda r: (r.destination.prefixlen, -r.metric), default=None)
 
 
-def build(plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes]) -> tuple[Road | None, list[Found]]:
+def build(
+    plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes], own: IPAddress | None = None
+) -> tuple[Road | None, list[Found]]:
     """The road to walk, and what of it cannot be tried and why. `turn` counts the walks: nodes and forwards take
-    turns. `macs`: the made-up node's, and that of who is made up in the office. None: there is nothing to walk.
+    turns. `macs`: the made-up node's, and that of who is made up in the office; `own` the address that it had last.
+    None: there is nothing to walk.
     """
     plan = assign(plan)
     cluster = read_link(plan.interfaces.cluster)
     if cluster is None or not cluster.carrier:
         return None, [Found("path-arp", None, f"not tried: {plan.interfaces.cluster} has no link")]
     neighbours = read_neighbours(cluster.name)
-    own = free_address(plan, [*neighbours, *_leased()])
+    own = free_address(plan, [*neighbours, *_leased()], own)
     if own is None:
         return None, [Found("path-arp", None, f"not tried: {plan.network.cidr} has no free address to try it from")]
     untried: list[Found] = []
@@ -96,8 +99,11 @@ def build(plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes]) -> tupl
     )
 
 
-def free_address(plan: Plan, taken: Collection[str]) -> IPAddress | None:
-    """An address of the cluster's that nobody has: neither reserved, nor of the dynamic range, nor `taken`; or None."""
+def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = None) -> IPAddress | None:
+    """An address of the cluster's that nobody has: neither reserved, nor of the dynamic range, nor `taken`; or None.
+
+    The one `before` again where it still is so: whoever watches ARP is not to see a new machine at every walk.
+    """
     cidr = plan.network.cidr
     low, high = dynamic_range(plan.network)
     used = {int(node.ip) for node in plan.nodes if node.ip is not None} | {int(plan.network.gateway)}
@@ -107,6 +113,8 @@ def free_address(plan: Plan, taken: Collection[str]) -> IPAddress | None:
         free = number not in used and not int(low) <= number <= int(high)
         return free and str(IPAddress(number, version=4)) not in known
 
+    if before is not None and before in cidr and is_free(int(before)):
+        return before
     # By chance: switches and printers like the ends.
     first, last = cidr.first + 1, cidr.last - 1
     by_chance = (random.randint(first, last) for _ in range(_TRIES))  # noqa: S311 - nobody is kept out by it

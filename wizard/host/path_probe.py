@@ -334,7 +334,7 @@ class Out(_Part):
         to = dotted(self.road.beyond)
         if self.left_as and self.left_as == self.road.own:
             told = f"what a node sends to {to} leaves {corporate} with the node's own address: NAT does not work"
-            return Found("path-out", False, told)
+            return Found("path-out", False, told, "See who handles it before us: sudo nft list ruleset, postrouting.")
         if self.settled:
             return Found("path-out", True, f"a node reaches {to} as {dotted(self.left_as)}, and hears its answer")
         if self.left_as and self.came_back:

@@ -17,6 +17,9 @@ def test_the_made_up_node_has_an_address_that_nobody_has() -> None:
     assert str(road.free_address(PLAN, taken)) == "192.168.0.11"
     # Those of the dynamic range are free for others, and the gateway has one.
     assert road.free_address(PLAN, {f"192.168.0.{n}" for n in range(1, 14) if n not in (5, 6)}) is None
+    before = IPAddress("192.168.0.3")
+    assert all(road.free_address(PLAN, [], before) == before for _ in range(9))
+    assert road.free_address(PLAN, [str(before)], before) != before
 
 
 def test_the_longest_route_leads() -> None:
