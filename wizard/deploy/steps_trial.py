@@ -125,10 +125,12 @@ class Rules:
         nics = {self.job.plan.interfaces.corporate, self.job.plan.interfaces.cluster}
         # What those had is in the journal since they became ours.
         nics -= {old.interfaces.corporate, old.interfaces.cluster} if old is not None else set()
+        cluster = self.job.plan.interfaces.cluster
         return {
             "script": self.job.journal.images.capture(self.file.path),
             "loaded": firewall.table_loaded(),
             "forwarding": firewall.forwarding_image(sorted(nics)),
+            "zone": firewall.zone_image(cluster) if cluster in nics else None,
         }
 
     def do(self) -> str:
@@ -155,7 +157,9 @@ def undo_rules(image: Record, journal: Journal) -> str:
         return "the former rules are back"
     # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]
-    firewall.restore_forwarding([i["forwarding"] for name, i in steps if name == "rules" and "forwarding" in i])
+    images = [step for name, step in steps if name == "rules"]
+    firewall.restore_forwarding([i["forwarding"] for i in images if i.get("forwarding")])
+    firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
     if Path(paths.LIVE_SCRIPT).exists():
         firewall.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile.

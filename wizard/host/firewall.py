@@ -20,6 +20,7 @@ from wizard.host.processes import boot_id
 from wizard.plan import paths
 
 TABLE = ("inet", "ciao_gateway")
+FIREWALLD, TRUSTED = ("inet", "firewalld"), "trusted"
 TABLES = (TABLE, ("arp", "ciao_gateway"))
 ARMED_SECONDS = armed_set.LEASE_S
 """How long the kernel lets our DHCP answers pass after the guard last said so."""
@@ -122,8 +123,8 @@ def _without_armed(listing: str) -> str:
 def remove_everything() -> list[str]:
     """Take away whatever bears our names, with or without the script that made it; what that was, in words.
     Nobody else's rule is touched."""
-    removed = []
     before = forward_flows.loaded()
+    removed = restore_zones()
     for program in ("iptables-nft", "iptables-legacy"):
         if find(program) is None or not _iptables_table_exists(program):
             continue
@@ -183,6 +184,42 @@ def restore_forwarding(images: Iterable[Record] = ()) -> list[str]:
                 _switch(nic).write_text(wanted)
                 restored.append(f"forwarding on {nic}")
     return restored
+
+
+def zone_image(nic: str) -> Record | None:
+    """The zone of firewalld that a NIC is in, for `restore_zones`; None where there is no firewalld."""
+    if find("firewall-cmd") is None or not works("nft", "list", "table", *FIREWALLD):
+        return None
+    return {"nic": nic, "zone": _zone_of(nic)}
+
+
+def restore_zones(images: Iterable[Record] = ()) -> list[str]:
+    """Put NICs that we had firewalld trust back into the zone they were in: the first image of a NIC before the note
+    that nat.sh made of it; which NICs. Needs no nat.sh. Raises CommandFailed."""
+    zones: dict[str, str] = {}
+    for image in images:
+        zones.setdefault(str(image["nic"]), str(image["zone"]))
+    for note in sorted(Path(paths.RUN).glob("firewalld.*")):
+        zones.setdefault(note.name.removeprefix("firewalld."), note.read_text().strip())
+        note.unlink()
+    restored = []
+    for nic, zone in zones.items():
+        # It forgets ours by itself, and what somebody chose since is his.
+        if zone == TRUSTED or zone_image(nic) != {"nic": nic, "zone": TRUSTED}:
+            continue
+        change = (
+            (f"--zone={zone}", f"--change-interface={nic}") if zone else ("--zone=trusted", f"--remove-interface={nic}")
+        )
+        run("firewall-cmd", "--quiet", *change)
+        restored.append(f"firewalld's zone of {nic}")
+    return restored
+
+
+def _zone_of(nic: str) -> str:
+    try:
+        return run("firewall-cmd", f"--get-zone-of-interface={nic}").strip()
+    except CommandFailed:
+        return ""
 
 
 def _note(index: int) -> Path:

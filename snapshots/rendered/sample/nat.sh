@@ -11,7 +11,8 @@
 #
 # Everything is in nftables tables of our own, one for IP and one for ARP. Nobody else's rule is changed or removed. Where
 # iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
-# one chain of ours goes first there, because an accept in our table cannot overrule their drop.
+# one chain of ours goes first there, because an accept in our table cannot overrule their drop. firewalld is asked
+# to trust the cluster's NIC, which our own table judges.
 set -eu
 umask 022
 LC_ALL=C
@@ -295,6 +296,61 @@ neighbours_status() {
     done
 }
 
+# firewalld refuses at the end of its own chains what it does not know; its word for "let in" is a zone. Ours is for
+# now only: what it keeps for good is not touched, and it forgets ours when it reloads.
+firewalld_here() {
+    command -v firewall-cmd >/dev/null && nft list table inet firewalld >/dev/null 2>&1
+}
+
+zone_of() {
+    timeout 10 firewall-cmd --get-zone-of-interface="$1" 2>/dev/null || :
+}
+
+# Asking firewalld itself takes long.
+is_trusted() {
+    nft list chain inet firewalld filter_INPUT_ZONES 2>/dev/null | grep -q "iifname \"$CLUSTER\" goto filter_IN_trusted" ||
+        [ "$(zone_of "$CLUSTER")" = trusted ]
+}
+
+firewalld_up() {
+    firewalld_here || return 0
+    if is_trusted; then return; fi
+    note=$RUN/firewalld.$CLUSTER
+    if [ ! -e "$note" ]; then
+        zone_of "$CLUSTER" >"$RUN/new.firewalld"
+        mv "$RUN/new.firewalld" "$note"
+    fi
+    timeout 10 firewall-cmd --quiet --zone=trusted --change-interface="$CLUSTER" ||
+        echo "${0##*/}: firewalld does not take $CLUSTER into its zone 'trusted'" >&2
+}
+
+firewalld_down() {
+    for note in "$RUN"/firewalld.*; do
+        [ -e "$note" ] || continue
+        nic=${note#"$RUN/firewalld."}
+        zone=$(cat "$note")
+        if ! firewalld_here || [ "$(zone_of "$nic")" != trusted ]; then
+            # It has forgotten ours, or somebody chose another since.
+            :
+        elif [ -n "$zone" ]; then
+            timeout 10 firewall-cmd --quiet --zone="$zone" --change-interface="$nic"
+        else
+            timeout 10 firewall-cmd --quiet --zone=trusted --remove-interface="$nic"
+        fi
+        rm -f "$note"
+    done
+}
+
+firewalld_status() {
+    firewalld_here || return 0
+    if is_trusted; then
+        echo "accepts   firewalld $CLUSTER: ours is in place"
+    else
+        echo "accepts   firewalld $CLUSTER: ours is missing"
+        missing=1
+    fi
+}
+
 # Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
 # Docker decides by it whether to close FORWARD.
 forwarding_up() {
@@ -334,11 +390,13 @@ up)
     alone 30
     table | nft -f -
     neighbours_up
+    firewalld_up
     forwarding_up
     ;;
 down)
     alone 30
     forwarding_down
+    firewalld_down
     neighbours_down
     for family in inet arp; do
         if nft list table "$family" ciao_gateway >/dev/null 2>&1; then
@@ -350,6 +408,7 @@ leave)
     # What bears the names of these NICs beside the table, for another version of this script to take its place.
     alone 30
     forwarding_down
+    firewalld_down
     neighbours_down
     ;;
 status)
@@ -365,6 +424,7 @@ status)
         fi
     done
     neighbours_status
+    firewalld_status
     for nic in "$CORPORATE" "$CLUSTER"; do
         if [ "$(cat "/proc/sys/net/ipv4/conf/$nic/forwarding" 2>/dev/null)" = 1 ]; then
             echo "forward   $nic: on"
