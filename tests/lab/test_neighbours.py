@@ -303,6 +303,23 @@ def test_forwarding_goes_by_the_global_switch_where_somebody_threw_it_since(
     assert "forward" not in left
 
 
+def test_a_native_chain_with_a_name_of_iptables_is_left_alone(lab: Laboratory) -> None:
+    """One that iptables takes for its own has our jump; beside one that it does not take nothing is made."""
+    directory = "/run/ciao-lab/rendered"
+    assert ciao(lab, "render", "-c", str(EXAMPLE), "-o", directory).returncode == 0
+    script = f"{directory}/etc/ciao-wizard/nat.sh"
+    for priority in ("filter", "filter - 5"):
+        chain = f"chain INPUT {{ type filter hook input priority {priority}; policy drop; tcp dport 22 accept; }}"
+        lab.run(["nft", f"table ip filter {{ {chain}; }}"])
+        before = lab.run(["nft", "list", "ruleset"]).stdout
+        done = lab.run([script, "up"], check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert lab.run([script, "status"], check=False).returncode == 0
+        lab.run([script, "down"])
+        assert lab.run(["nft", "list", "ruleset"]).stdout == before
+        lab.run(["nft", "delete", "table", "ip", "filter"])
+
+
 def test_forwarding_of_one_nic_is_given_back_where_it_is_on_for_all(laptop: Laboratory, script: str) -> None:
     """Also to NICs that exchanged their names meanwhile."""
     nat(laptop, script, "down")

@@ -208,8 +208,16 @@ iptables_here() {
     fi
 }
 
+# Whether a chain, PROGRAM CHAIN, is iptables' own, and not somebody's native one that it would not take: asked for
+# such a one, iptables makes others beside it.
+is_iptables() {
+    [ "$1" != iptables-nft ] ||
+        nft list chain ip filter "$2" 2>/dev/null | grep -q 'type filter hook [a-z]* priority \(filter\|0\);'
+}
+
 # Whether a chain of iptables, PROGRAM CHAIN, drops by policy or has rules other than our jump.
 judges() {
+    is_iptables "$1" "$2" || return 1
     "$1" -w 5 -S "$2" 2>/dev/null | grep -v -e "^-P $2 ACCEPT" -e "-j CIAO-$2\$" | grep -q .
 }
 
@@ -271,7 +279,7 @@ $jump"
 neighbours_down() {
     for program in $(iptables_here); do
         for chain in FORWARD INPUT OUTPUT; do
-            while "$program" -w 5 -D "$chain" -j "CIAO-$chain" 2>/dev/null; do :; done
+            while is_iptables "$program" "$chain" && "$program" -w 5 -D "$chain" -j "CIAO-$chain" 2>/dev/null; do :; done
             "$program" -w 5 -F "CIAO-$chain" 2>/dev/null || continue
             "$program" -w 5 -X "CIAO-$chain"
         done
