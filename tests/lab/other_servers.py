@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.lab.probe_bench import Actor, Bench, until
@@ -22,22 +22,22 @@ def home_of(bench: Bench, space: int) -> Path:
     return home
 
 
-def dnsmasq(bench: Bench, space: int) -> Callable[[], str]:
-    hosts = [f"--dhcp-host={mac},{ip}" for mac, ip in NODES.items()]
+def dnsmasq(bench: Bench, space: int, nodes: Mapping[str, str] = NODES) -> Callable[[], str]:
+    hosts = [f"--dhcp-host={mac},{ip}" for mac, ip in nodes.items()]
     pool = "--dhcp-range=192.168.0.65,192.168.0.126,255.255.255.0,2m"
     home = bench.dnsmasq(space, "--interface=eth0", "--bind-interfaces", "--dhcp-ignore=tag:!known", pool, *hosts)
     return lambda: (home / "leases").read_text()
 
 
-def isc(bench: Bench, space: int) -> Callable[[], str]:
+def isc(bench: Bench, space: int, nodes: Mapping[str, str] = NODES) -> Callable[[], str]:
     need("dhcpd")
     home = home_of(bench, space)
     hosts = "".join(
         f"host n{number} {{ hardware ethernet {mac}; fixed-address {ip}; }}\n"
-        for number, (mac, ip) in enumerate(NODES.items())
+        for number, (mac, ip) in enumerate(nodes.items())
     )
     pool = "pool { range 192.168.0.65 192.168.0.126; deny unknown-clients; }"
-    (home / "conf").write_text(f"subnet 192.168.0.0 netmask 255.255.255.0 {{ {pool} }}\n{hosts}")
+    (home / "conf").write_text(f"authoritative; subnet 192.168.0.0 netmask 255.255.255.0 {{ {pool} }}\n{hosts}")
     (home / "leases").touch()
     files = ["-cf", f"{home}/conf", "-lf", f"{home}/leases", "-pf", f"{home}/pid"]
     server = bench.command(space, "dhcpd", "-f", "-4", "-q", *files, "eth0")
@@ -45,13 +45,13 @@ def isc(bench: Bench, space: int) -> Callable[[], str]:
     return lambda: "".join(line for line in (home / "leases").read_text().splitlines() if line.startswith("lease "))
 
 
-def kea(bench: Bench, space: int) -> Callable[[], str]:
+def kea(bench: Bench, space: int, nodes: Mapping[str, str] = NODES) -> Callable[[], str]:
     need("kea-dhcp4")
     home = home_of(bench, space)
     subnet = {
         "subnet": "192.168.0.0/24",
         "pools": [{"pool": "192.168.0.65 - 192.168.0.126", "client-class": "KNOWN"}],
-        "reservations": [{"hw-address": mac, "ip-address": ip} for mac, ip in NODES.items()],
+        "reservations": [{"hw-address": mac, "ip-address": ip} for mac, ip in nodes.items()],
     }
     database = {"type": "memfile", "name": f"{home}/leases"}
     dhcp4 = {"interfaces-config": {"interfaces": ["eth0"]}, "lease-database": database, "subnet4": [subnet]}
@@ -71,4 +71,4 @@ def listening(space: int, server: Actor) -> None:
     until(open_now, "the server", 30)
 
 
-SERVERS: dict[str, Callable[[Bench, int], Callable[[], str]]] = {"dnsmasq": dnsmasq, "ISC dhcpd": isc, "Kea": kea}
+SERVERS: dict[str, Callable[..., Callable[[], str]]] = {"dnsmasq": dnsmasq, "ISC dhcpd": isc, "Kea": kea}

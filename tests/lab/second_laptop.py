@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 
 from tests.lab.guarding import sh
-from tests.lab.support import BRIEF
 from wizard.lab.control import Laboratory
 from wizard.lab.world import SWITCHES
 
@@ -38,4 +37,4 @@ def run(lab: Laboratory, plan: str, *argv: str) -> subprocess.CompletedProcess[s
     own += f"mkdir /var/lib/misc /etc/network/interfaces.d; printf '{_INTERFACES}' >/etc/network/interfaces; "
     script = f'set -e; {own} exec ciao-wizard "$@"'
     command = ["unshare", "-m", "sh", "-c", script, "sh", *argv]
-    return lab.run(command, netns=NAME, check=False, input=plan, timeout=120, env=BRIEF)
+    return lab.run(command, netns=NAME, check=False, input=plan, timeout=120, env={"CIAO_LAB_PROBE_WAIT": "6"})

@@ -70,6 +70,15 @@ def test_a_single_claim_on_the_gateways_address_is_answered_and_the_nodes_keep_i
     assert told(served)["conflicts"] == []
 
 
+def test_nodes_that_know_another_gateway_learn_of_this_one(served: Laboratory) -> None:
+    known = f"ip -n compute1 neigh replace {GATEWAY} lladdr {ROGUE} dev eth0 nud stale"
+    sh(served, f"machine unplug eth1; {known}")
+    await_mode(served, "muted")
+    served.machine("plug", "eth1")
+    await_mode(served, "armed")
+    served.wait_for(lambda: gateway_of(served, "compute1") == LAPTOP_MACS["eth1"], 10, "the gateway's own MAC")
+
+
 def test_an_address_that_another_machine_keeps_is_given_up_loudly_and_taken_back(served: Laboratory) -> None:
     sh(served, f"ip -n rogue address add {GATEWAY}/24 dev eth0")
     try:

@@ -43,6 +43,35 @@ def test_a_server_that_knows_the_plans_nodes_alone_is_met(bench: Bench, name: st
     assert leases() == ""
 
 
+@pytest.mark.parametrize("name", ["ISC dhcpd", "Kea"])
+def test_a_server_that_knows_other_machines_alone_tells_one_with_an_address_of_its_network(
+    bench: Bench, name: str
+) -> None:
+    gateway, wire = bench.pair(ITS_ADDRESS)
+    bench.ip(gateway, "addr add 192.168.0.200/24 dev eth1")
+    SERVERS[name](bench, wire, {"00:16:3e:00:00:01": "192.168.0.9"})
+    seen = bench.act(gateway, "probe", nic="eth1", plan=str(EXAMPLE)).answer()
+    assert [server["server_id"] for server in seen["servers"]] == ["192.168.0.1"], seen
+
+
+def test_a_server_that_comes_later_is_heard_as_soon_as_a_node_takes_its_offer(bench: Bench) -> None:
+    ears = {}
+    for name, begin in SERVERS.items():
+        gateway, server, node, switch = (bench.space() for _ in range(4))
+        for number, (space, nic) in enumerate(((gateway, "eth1"), (server, "eth0"), (node, "eth0"))):
+            bench.cable(space, nic, switch, f"port{number}")
+        bench.switch(switch, "port0", "port1", "port2")
+        bench.ip(server, f"addr add {ITS_ADDRESS} dev eth0")
+        bench.ip(node, f"link set eth0 address {next(iter(NODES))}")
+        ears[name] = bench.act(gateway, "ear", nic="eth1", plan=str(EXAMPLE), wait=30).ready()
+        begin(bench, server)
+        bench.command(node, "udhcpc", "-f", "-i", "eth0", "-s", "/bin/true")
+    for name, ear in ears.items():
+        code, said = ear.answer()["heard"]
+        assert code == "foreign-dhcp", name
+        assert "192.168.0.1" in said
+
+
 WAYS: dict[str, dict[str, Any]] = {
     "in pieces": {"pieces": 64},
     "in pieces, to others": {"pieces": 256, "to_others": True},
@@ -115,7 +144,8 @@ FRAMES = {
     # ARP from it, as after an address that was set by hand; and the question of who is about to take it.
     "address-taken": "f" * 12 + RIVAL + "0806" + "0001080006040001" + RIVAL + GATEWAY + "0" * 12 + "c0a80065",
     "about to be taken": "f" * 12 + RIVAL + "0806" + "0001080006040001" + RIVAL + "0" * 8 + "0" * 12 + GATEWAY,
-    "another-gateway": "f" * 12 + RIVAL + "88b5" + "00" * 16 + b"ciao-wizard: are two NICs on one wire?".hex(),
+    "another-gateway": "f" * 12 + RIVAL + "88b5" + "00" * 16
+    + b"ciao-wizard: are two NICs on one wire? this one is served".hex(),
     "router": "333300000001" + ROUTER + "86dd" + "60000000" + "0010" + "3aff" + "fe80" + "00" * 13 + "01" + "ff02"
     + "00" * 13 + "01" + "8600000040000708" + "00" * 8,
 }  # fmt: skip
@@ -145,6 +175,15 @@ def test_who_else_is_there_is_met_and_named(bench: Bench) -> None:
     assert found["held in silence"]["holder"] == mac
     assert "fe80::1" in found["router"]["reason"]
     assert all(result["waited_s"] < 6 for result in found.values()), "it does not listen to the end"
+
+
+def test_a_wizard_that_only_asks_is_no_gateway_and_takes_no_address(bench: Bench) -> None:
+    """The one that serves asks again every minute: another that is just trying must not disturb it."""
+    gateway, wire = bench.pair()
+    bench.ip(gateway, "addr add 192.168.0.200/24 dev eth1")
+    asked = FRAMES["about to be taken"], FRAMES["another-gateway"].removesuffix(b" this one is served".hex())
+    bench.act(wire, "say_often", nic="eth0", frames=asked)
+    assert bench.act(gateway, "probe", nic="eth1", plan=str(EXAMPLE), wait=2).answer()["verdict"] == "silence"
 
 
 def test_thousands_of_nodes_are_asked_for_a_few_at_a_time(bench: Bench, tmp_path: Path) -> None:

@@ -34,9 +34,7 @@ MARK_EVERY_S = ASK_EVERY_S = 1.0
 _MOST_AT_ONCE = 64
 _ASKED_AT_ONCE = 8
 _REST_S = 0.05
-_ADDRESSES_AT_ONCE, _ADDRESSES_EVERY_S = 4, 30.0
-_HELD_FOR_S = 90.0
-"""For so long after it was last heard somebody counts as the holder of a node's address."""
+_ADDRESSES_AT_ONCE, _ADDRESSES_EVERY_S = 4, 8.0
 _MOST_HOLDERS = 256
 
 
@@ -61,7 +59,9 @@ class Ear:
         self.node_heard = False
         self.gateway = gateway.packed if gateway is not None else NOBODY
         self.address = AddressGuard()
+        # Whether the wire is proven to be ours, and so the address on it.
         self.may_defend = False
+        self._announced = False
         self._asking = itertools.cycle(nodes.items())
         self._owners = {ip.packed: mac for mac, ip in nodes.items()}
         self._holders: dict[bytes, tuple[bytes, float]] = {}
@@ -92,7 +92,8 @@ class Ear:
             for tap in (self.answers, self.pieces, self.requests, self.routers, self.arp, self.claims):
                 if tap is not None:
                     tap.listen(cluster.name)
-            self.routers.join(ALL_NODES_MAC)
+            with contextlib.suppress(OSError):
+                self.routers.join(ALL_NODES_MAC)
             self.marks = None
             if corporate is not None:
                 self.marks = opened.enter_context(Tap(ether_type(LOCAL_EXPERIMENTAL)))
@@ -163,7 +164,7 @@ class Ear:
             return
         self.marked = now
         try:
-            self.answers.send(marked_frame(self.cluster.mac, self.token))
+            self.answers.send(marked_frame(self.cluster.mac, self.token, serving=self.may_defend))
         except OSError as error:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
@@ -189,6 +190,10 @@ class Ear:
         """
         now = time.monotonic()
         with contextlib.suppress(OSError):
+            if self.may_defend and not self._announced:
+                # Nodes may know whoever had it before, or us behind another port of the switch.
+                self._announced, self._announce_again = True, now + 2 * ASK_EVERY_S
+                self._announce()
             if self._announce_again and now >= self._announce_again:
                 self._announce_again = 0.0
                 self._announce()
@@ -199,14 +204,16 @@ class Ear:
             self.asked = now
             if now - self._looking_since > _ADDRESSES_EVERY_S:
                 self._looking, self._looking_since = iter(tuple(self._owners)), now
+                self.answers.send(arp_request(self.cluster.mac, NOBODY, self.gateway))
             for address in itertools.islice(self._looking, _ADDRESSES_AT_ONCE):
                 self._looking_since = now
                 self.answers.send(arp_request(self.cluster.mac, self.gateway, address))
 
     def holders(self) -> list[tuple[bytes, bytes, bytes]]:
         """(address, node's MAC, MAC of the other machine that has it) of each address that is not its node's alone."""
-        now = time.monotonic()
-        self._holders = {ip: held for ip, held in self._holders.items() if now - held[1] < _HELD_FOR_S}
+        # Whoever still has it answers within two rounds of asking.
+        heard_since = time.monotonic() - 2 * (_ADDRESSES_EVERY_S + ASK_EVERY_S * len(self.nodes) / _ADDRESSES_AT_ONCE)
+        self._holders = {ip: held for ip, held in self._holders.items() if held[1] > heard_since}
         return [(ip, self._owners[ip], mac) for ip, (mac, _) in sorted(self._holders.items())]
 
     def _foreign_server(self, frame: bytes, _tagged: bool, ours: bool) -> str:

@@ -311,10 +311,7 @@ class WireWatch:
         link = read_link(self.plan.interfaces.cluster) if self.plan is not None else None
         if self.plan is None or link is None:
             return FINE
-        told = state.serve() or {}
-        child = told.get("dnsmasq")
-        ours = int(child["pid"]) if isinstance(child, dict) and isinstance(child.get("pid"), int) else 0
-        found = self.servers_here.others(link.index, self.plan.network.gateway.packed, ours)
+        found = self.servers_here.others(link.index, self.plan.network.gateway.packed)
         if not found:
             return FINE
         reason = f"{found} serves DHCP on {link.name} too: stop it, or bind it to the NICs that it is for"

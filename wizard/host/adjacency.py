@@ -14,16 +14,18 @@ from wizard.host.tap import Tap, ether_type
 
 LOCAL_EXPERIMENTAL = 0x88B5
 _SIGNATURE = b"ciao-wizard: are two NICs on one wire?"
+_SERVING = b" this one is served"
 
 
-def marked_frame(mac: bytes, token: bytes) -> bytes:
-    """A frame to everybody from this MAC, by whose token its sender knows it again."""
-    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + _SIGNATURE
+def marked_frame(mac: bytes, token: bytes, serving: bool = False) -> bytes:
+    """A frame to everybody from this MAC, by whose token its sender knows it again; whether it serves this wire."""
+    said = _SIGNATURE + _SERVING if serving else _SIGNATURE
+    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + said
 
 
-def is_mark(frame: bytes) -> bool:
-    """Whether a wizard on some machine sent this: its guard does so every second out of the NIC that it serves."""
-    return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE in frame
+def is_served(frame: bytes) -> bool:
+    """Whether a guard on some machine sent this, which has proven this wire and serves it; it does so every second."""
+    return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE + _SERVING in frame
 
 
 def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:

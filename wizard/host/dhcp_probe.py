@@ -8,6 +8,7 @@ probe_questions), and answers that a server gives to others are counted while we
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import secrets
 import select
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from wizard.host.adjacency import LOCAL_EXPERIMENTAL, is_mark
+from wizard.host.adjacency import LOCAL_EXPERIMENTAL, is_served
 from wizard.host.dhcp_packet import CLIENT_PORT, Offer, build_discover, build_inform
 from wizard.host.fragments import Fragments
 from wizard.host.ipv6_packet import ALL_NODES_MAC, build_solicitation, speaker_in
@@ -108,7 +109,11 @@ class Server:
         who = self.server_id or self.source_ip
         through = f", through relay {self.relay}" if self.relay else ""
         to = f" to {self.client}" if self.client else ""
-        did = "answered another machine" if self.overheard else f"offered {self.offered_ip}{to}"
+        did = f"offered {self.offered_ip}{to}"
+        if self.overheard:
+            did = "answered another machine"
+        elif self.offered_ip in ("", "0.0.0.0"):  # noqa: S104
+            did = "told about its network"
         return f"{who} ({self.source_mac}{through}) {did} after {self.delay_s:.1f} s"
 
 
@@ -199,7 +204,8 @@ def probe(
             tap.listen(nic)
             pieces.listen(nic)
             if questions.for_a_plan:
-                tap.join(ALL_NODES_MAC)
+                with contextlib.suppress(OSError):
+                    tap.join(ALL_NODES_MAC)
             listening = _Listening(tap, pieces, nic, link, asked, until_first, fresh_link, questions)
             listening.run(stop, progress)
             return listening.result()
@@ -356,7 +362,7 @@ class _Listening:
         said, speaker = arp_in(frame), speaker_in(frame)
         if said is not None:
             self.holder = self.holder or self._holder(said)
-        elif is_mark(frame):
+        elif is_served(frame):
             self.gateway = self.gateway or frame[6:12].hex(":")
         elif speaker is not None and frame[6:12] not in self.questions.clients:
             if speaker.router:
@@ -369,8 +375,9 @@ class _Listening:
 
     def _holder(self, said: Spoken) -> str:
         gateway = self.questions.gateway
-        # As in RFC 5227, 2.1.1: who only asks whether it is free is about to take it.
-        has_it = said.ip == gateway or (said.ip == NOBODY and said.target == gateway)
+        # As in RFC 5227, 2.1.1: who only asks whether it is free is about to take it, unless he hears that it is ours.
+        wants_it = said.ip == NOBODY and said.target == gateway and self.own_ip != gateway
+        has_it = said.ip == gateway or wants_it
         return said.mac.hex(":") if gateway != NOBODY and has_it and said.mac != self.link.mac else ""
 
     def result(self) -> ProbeResult:
@@ -388,7 +395,7 @@ class _Listening:
             reason = f"{asked.gateway}, the gateway's address, is another machine's: {self._named(self.holder)}"
         elif self.gateway:
             cause = Cause.ANOTHER_GATEWAY
-            reason = f"another ciao-wizard's guard watches over this wire: {named_mac(self.gateway)}"
+            reason = f"another ciao-wizard's guard serves this wire: {named_mac(self.gateway)}"
         elif self.router:
             cause, reason = Cause.ROUTER, f"the IPv6 router {self.router} is there, so this is another network"
         if cause is None and not any(at + min(_TIME_TO_ANSWER, self.wait / 2) <= waited for at in self.sent):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wizard.host.facts_nics import is_usable_name
 from wizard.host.tap import ether_type
 from wizard.plan.findings import NeedsRoot
 
@@ -99,6 +98,9 @@ class ArpProber:
 
     def __init__(self, nic: str, own_ip: str) -> None:
         """Raises NeedsRoot, or OSError where there is no such NIC."""
+        # Half a second of imports, which a probe that only needs the frames can do without.
+        from wizard.host.facts_nics import is_usable_name
+
         if not is_usable_name(nic):
             raise OSError(errno.ENODEV, "no such NIC")
         self._mac = bytes.fromhex(Path(f"/sys/class/net/{nic}/address").read_text().strip().replace(":", ""))

@@ -13,10 +13,12 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from wizard.host.presence import NOBODY
-from wizard.plan.addresses import assign
-from wizard.plan.model import Plan
+
+if TYPE_CHECKING:
+    from wizard.plan.model import Plan
 
 _MOST_IN_A_ROUND = 64
 _GET_ADDRESS = 0x8915
@@ -50,7 +52,9 @@ NOTHING_MORE = Questions()
 
 
 def questions_for(plan: Plan) -> Questions:
-    """What to ask the wire that this plan is to be served on."""
+    """What to ask the wire that this plan is to be served on. Raises SubnetFull."""
+    from wizard.plan.addresses import assign
+
     nodes = {node.mac.packed: node.name for node in assign(plan).nodes}
     vms = tuple(_made_up(pattern, plan.nodes[0].mac.packed if plan.nodes else b"") for pattern in plan.network.vm_macs)
     return Questions(nodes, vms, plan.network.gateway.packed)

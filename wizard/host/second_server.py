@@ -22,10 +22,10 @@ class DhcpServers:
         self._owners: dict[int, int] = {}
         self._looked_at = -_LOOK_EVERY_S
 
-    def others(self, index: int, address: bytes, ours: int) -> str:
+    def others(self, index: int, address: bytes) -> str:
         """Another program that serves the NIC with this index and address, in words; "" where there is none.
 
-        `ours` is our dnsmasq's pid. One that serves other NICs alone is none. Raises OSError.
+        One that serves other NICs alone is none. Raises OSError.
         """
         suspects = [each for each in on_port(_PORT) if _may_serve(each, index, address)]
         unknown = {each.inode for each in suspects} - self._owners.keys()
@@ -34,7 +34,7 @@ class DhcpServers:
             self._owners = _owners({each.inode for each in suspects})
         for each in suspects:
             pid = self._owners.get(each.inode, 0)
-            if not pid or pid == ours or _parent(pid) == os.getpid():
+            if not pid or _parent(pid) == os.getpid():
                 # Whose it is cannot be seen while it is just being closed, or opened.
                 continue
             if each.index == index or each.address == address or _takes_every_nic(pid, index):

@@ -140,6 +140,12 @@ def test_a_hostile_name_steers_no_terminal() -> None:
             assert all(part.replace("\n", "").isprintable() for part in explain(seen))
 
 
+def test_what_a_server_did_is_said() -> None:
+    assert TWIN.in_words() == "192.168.0.200 (00:1b:21:00:00:02) offered 192.168.0.101 to compute1 after 0.3 s"
+    assert "told about its network" in replace(TWIN, offered_ip="0.0.0.0").in_words()  # noqa: S104
+    assert "answered another machine" in replace(TWIN, overheard=True).in_words()
+
+
 def test_the_json_of_a_probe() -> None:
     relayed = Server("", "10.77.9.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.123456, relay="10.77.9.1")
     assert ProbeResult("eth0", Verdict.ANSWER, 0.2, (relayed,)).as_json() == {
