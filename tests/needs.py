@@ -22,7 +22,7 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def need(*programs: str) -> None:
-    """Go on only where these programs are. Each has its line in script/bootstrap."""
+    """Go on only where these programs are. What no package has under that name has its line in script/bootstrap."""
     if reasons := absent(*programs):
         unavailable("; ".join(reasons))
 
@@ -31,7 +31,7 @@ def absent(*programs: str) -> list[str]:
     """Which of these programs are not here, a text each, with the remedy."""
     packages = packages_of_programs()
     return [
-        f"{program} is not here: run 'script/bootstrap --tests', or install {packages[program]}"
+        f"{program} is not here: run 'script/bootstrap --tests', or install {packages.get(program, program)}"
         for program in programs
         if not find(program)
     ]
