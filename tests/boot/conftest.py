@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,17 @@ import pytest
 
 from tests.boot.computer import Computer
 from tests.boot.root_tree import missing, root_tree
+from tests.needs import unavailable
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     if hindrances := missing():
-        _cannot("; ".join(hindrances))
+        unavailable(f"nothing can be booted here: {'; '.join(hindrances)}")
     try:
         return root_tree()
     except RuntimeError as error:
-        _cannot(f"no root to boot from: {error}")
-        raise
-
-
-def _cannot(why: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(f"nothing can be booted here: {why}")
+        unavailable(f"no root to boot from: {error}")
 
 
 @pytest.fixture

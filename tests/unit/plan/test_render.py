@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import need
 from wizard.plan import paths
 from wizard.plan.fields import parse_sources
 from wizard.plan.findings import WizardError
@@ -49,12 +50,6 @@ def on_disk(name: str, tmp_path: Path) -> Path:
         target.write_text(file.text, encoding="utf-8")
         target.chmod(file.mode)
     return tmp_path
-
-
-def need(tool: str) -> None:
-    """Skip the test where a program is not installed; fail it in CI."""
-    if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{tool} is not installed")
 
 
 def said_by(*argv: str) -> str:
