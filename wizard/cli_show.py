@@ -162,6 +162,7 @@ def check(args: argparse.Namespace) -> int:
 def render(args: argparse.Namespace) -> int:
     from wizard.console import has_error as errors
     from wizard.deploy.changes import files_of
+    from wizard.host.files import write_below
     from wizard.plan.rules import check_plan
 
     plan, text, _ = read_plan(args.config)
@@ -176,14 +177,8 @@ def render(args: argparse.Namespace) -> int:
             out(("" if number == 0 else "\n") + f"==> {file.path} <==")
             out(file.text.rstrip("\n"))
             continue
-        target = Path(args.output) / file.path.lstrip("/")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(file.text, encoding="utf-8")
-            target.chmod(file.mode)
-        except OSError as error:
-            raise WizardError(f"{target}: {error.strerror}", "Give a directory that you may write to.") from None
-        say(str(target))
+        write_below(Path(args.output), file.path, file.text.encode(), file.mode)
+        say(f"{args.output.rstrip('/')}{file.path}")
     return 0
 
 

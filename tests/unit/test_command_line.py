@@ -157,3 +157,48 @@ def test_import_of_what_cannot_be_read_is_2(name: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) > 1
+
+
+@pytest.mark.parametrize("path", [None, "", ".:bin::/usr/bin"])
+def test_no_program_of_the_current_directory_is_run(tmp_path: Path, path: str | None) -> None:
+    """As root with an empty PATH, in a directory that somebody else has filled."""
+    (tmp_path / "bin").mkdir()
+    for program in ("ip", "nft", "ss", "sh", "ifup", "ifquery", "systemctl", "iptables-nft", "dnsmasq"):
+        for place in (tmp_path / program, tmp_path / "bin" / program):
+            place.write_text(f"#!/bin/sh\necho {program} >>{tmp_path}/ran\n")
+            place.chmod(0o755)
+    env = {key: value for key, value in os.environ.items() if key != "PATH"} | ({} if path is None else {"PATH": path})
+    command = [sys.executable, "-P", "-m", "wizard"]
+    for words in (["detect"], ["diff", "-c", str(SAMPLE)]):
+        subprocess.run(
+            [*command, *words],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+            env={**env, "PYTHONPATH": str(ROOT)},
+        )
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+
+
+def test_render_follows_no_link_that_somebody_planted(tmp_path: Path) -> None:
+    """The directory's owner would have root write elsewhere."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "etc").mkdir(parents=True)
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("as it was")
+    (out / "etc/ciao-wizard").symlink_to(elsewhere)
+    done = ciao_wizard("render", "-c", str(SAMPLE), "-o", str(out))
+    assert done.returncode == 1
+    assert f"{out}/etc/ciao-wizard: " in done.stderr
+    assert [file.name for file in elsewhere.iterdir()] == ["precious"]
+    (out / "etc/ciao-wizard").unlink()
+    (out / "etc/ciao-wizard").mkdir()
+    (out / "etc/ciao-wizard/nat.sh").symlink_to(elsewhere / "precious")
+    os.link(elsewhere / "precious", out / "etc/ciao-wizard/tenant_dns.cfg")
+    done = ciao_wizard("render", "-c", str(SAMPLE), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert (elsewhere / "precious").read_text() == "as it was"
+    assert not (out / "etc/ciao-wizard/nat.sh").is_symlink()
+    assert "tenant_dns" in (out / "etc/ciao-wizard/tenant_dns.cfg").read_text()
+    assert str(out / "etc/ciao-wizard/nat.sh") in done.stderr.splitlines()

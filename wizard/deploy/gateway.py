@@ -183,8 +183,14 @@ def clear() -> None:
     for directory in (paths.LIVE, paths.DNSMASQ_RUN):
         # The rules and the address still need theirs; their own undo removes them.
         keep = {"nat.sh", "interfaces", "proof.json"} if directory == paths.LIVE else set()
+        if Path(directory).is_symlink():
+            # Where it leads nothing is ours.
+            Path(directory).unlink()
+            continue
         for entry in Path(directory).glob("*"):
-            if entry.name not in keep:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name not in keep:
                 entry.unlink()
     shutil.rmtree(paths.DNSMASQ_RUN, ignore_errors=True)
     logs = (paths.DNSMASQ_LOG, paths.DNS_LOG)

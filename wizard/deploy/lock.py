@@ -57,6 +57,10 @@ def _try() -> tuple[int | None, str]:
         except FileNotFoundError:
             # Its directory was taken away at this very moment, by a run that leaves nothing.
             continue
+        except OSError as error:
+            raise WizardError(
+                f"the lock {_LOCK} cannot be opened: {error.strerror}", f"Look at 'ls -l {_LOCK}', and remove it."
+            ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -102,7 +106,13 @@ def await_orphans(patience: float = _LONGEST_COMMAND_S) -> None:
     for mark in Path(paths.RUN).glob("busy.*"):
         if mark.name == f"busy.{os.getpid()}":
             continue
-        fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            # A link, or a directory: no run of ours made it.
+            if mark.is_symlink():
+                mark.unlink()
+            continue
         try:
             processes.send(_owner(fd), signal.SIGKILL, ENGINE_WORD, "apply")
             while not _free(fd) and time.monotonic() < deadline:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from wizard.deploy import state
+from wizard.host.files import blocked, refuse_others_directory
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -16,8 +16,14 @@ NEEDED = 1 << 20
 
 def check() -> None:
     """Raises WizardError, naming the directory, where a disk is full or read-only, or others could change our files."""
-    for path in (paths.ETC, paths.RUN, paths.STATE):
-        _check_owner(Path(path))
+    for path in (paths.ETC, paths.RUN, paths.STATE, paths.LIVE, paths.DNSMASQ_RUN):
+        if path != paths.DNSMASQ_RUN:
+            refuse_others_directory(Path(path))
+        elif Path(path).is_symlink():
+            raise WizardError(f"{path} is a link", "Remove it: our dnsmasq's files would lie elsewhere.")
+    for path in paths.WRITTEN:
+        if why := blocked(path):
+            raise WizardError(f"{path} cannot be written: {why}", "Move it away. Nothing was changed.")
     for path in (paths.PLAN_IN_FORCE, paths.INTERFACES_FILE, f"{paths.STATE}/journal", paths.LEASES, state.LOCK):
         directory = _nearest(Path(path))
         disk = os.statvfs(directory)
@@ -30,19 +36,6 @@ def check() -> None:
                 f"the disk of {directory} is full: less than 1 MiB is left",
                 "Make room there and run it again. Nothing was changed.",
             )
-
-
-def _check_owner(directory: Path) -> None:
-    """Root runs what lies there, so nobody else may put anything there."""
-    try:
-        info = directory.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
-        raise WizardError(
-            f"{directory} is not a directory that only root can write to",
-            f"Look at 'ls -ld {directory}': root runs files from there. Move it away, or make it root's alone.",
-        )
 
 
 def _nearest(path: Path) -> Path:

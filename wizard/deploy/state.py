@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import processes
-from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.host.files import make_directory, read_text, refuse_others_directory, write_atomic
 from wizard.plan import paths
 
 Record = dict[str, Any]
@@ -31,7 +31,10 @@ def boottime() -> float:
 
 
 def run_directory() -> Path:
+    """The directory under /run, made where it is missing. Raises WizardError where it is not root's alone."""
     directory = Path(paths.RUN)
+    if os.geteuid() == 0:
+        refuse_others_directory(directory)
     make_directory(directory, 0o755)
     return directory
 

@@ -64,7 +64,9 @@ def environment() -> dict[str, str]:
     """The caller's environment with the C locale and a PATH that holds the sbin directories."""
     env = dict(os.environ)
     env["LC_ALL"] = "C"
-    env["PATH"] = env.get("PATH", "") + ":" + TOOL_PATH
+    # An empty or relative entry is the current directory, which is anybody's.
+    given = [entry for entry in env.get("PATH", "").split(":") if entry.startswith("/")]
+    env["PATH"] = ":".join([*given, TOOL_PATH])
     return env
 
 

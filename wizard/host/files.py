@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -23,6 +24,25 @@ def read_text(path: str) -> str | None:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            # Links that lead to one another.
+            return None
+        raise
+
+
+def refuse_others_directory(directory: Path) -> None:
+    """Raises WizardError where something is there that is no directory, or one that others can write to: root runs
+    what lies in it."""
+    try:
+        info = directory.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
+        raise WizardError(
+            f"{directory} is not a directory that only root can write to",
+            f"Look at 'ls -ld {directory}': root runs files from there. Move it away, or make it root's alone.",
+        )
 
 
 def sync_directory(path: Path) -> None:
@@ -41,6 +61,8 @@ def make_directory(path: Path, mode: int = 0o755) -> list[str]:
         try:
             directory.mkdir(mode=mode)
         except FileExistsError:
+            if not directory.is_dir():
+                raise
             # Somebody made it at the same time.
             continue
         directory.chmod(mode)
@@ -88,6 +110,44 @@ def write_atomic(path: str, content: bytes, mode: int, owner: tuple[int, int] | 
         except OSError:
             pass
         raise WizardError(f"{path}: {error.strerror}", _remedy(error)) from error
+
+
+def write_below(top: Path, path: str, content: bytes, mode: int) -> None:
+    """Write a file at `path` as seen from the directory `top`, which is made where it is missing.
+
+    No link below it is followed, whoever put it there: `top` may be somebody else's, who would have root write
+    elsewhere. Raises WizardError.
+    """
+    *parents, name = path.strip("/").split("/")
+    at = top
+    fd = -1
+    try:
+        top.mkdir(parents=True, exist_ok=True)
+        fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for parent in parents:
+            at /= parent
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(parent, 0o755, dir_fd=fd)
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        at /= name
+        temporary = _TEMPORARY.format(name=name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=fd), "wb") as handle:
+            handle.write(content)
+            os.fchmod(handle.fileno(), mode)
+        # What stands there is replaced, a link too.
+        os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    except OSError as error:
+        raise WizardError(
+            f"{at}: {error.strerror}", "Give a directory that you may write to, with no link in it."
+        ) from error
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _remedy(error: OSError) -> str:
@@ -271,7 +331,7 @@ def _remove_if_empty(directory: Path) -> None:
     try:
         directory.rmdir()
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
 
 

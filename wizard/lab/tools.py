@@ -31,7 +31,7 @@ def python(module: str) -> list[str]:
 
 def search_path(env: Mapping[str, str]) -> str:
     """PATH with what a plain user's lacks (the sbin directories) and with the directory of `ciao-wizard`."""
-    path = [part for part in env.get("PATH", "").split(":") if part]
+    path = [part for part in env.get("PATH", "").split(":") if part.startswith("/")]
     own = [str(Path(sys.executable).parent)]
     if Path(sys.argv[0]).name == "ciao-wizard":
         own.insert(0, str(Path(sys.argv[0]).absolute().parent))
