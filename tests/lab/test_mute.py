@@ -5,6 +5,7 @@ The whole matrix is in tests/soak.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -37,3 +38,36 @@ def test_a_cable_in_the_office_is_not_answered(world: Laboratory, hindrance: Hin
     office = moved_to_the_office(world, after, hindrance, stays=HEARD_AT_ONCE_S)
     report(f"{office.ours} of our answers in the office, {office.others} of its own")
     assert office.ours == 0
+
+
+LOOSE = """
+import subprocess, time
+from wizard.host import processes
+from wizard.host.muter import Muter
+
+muter, child = Muter(lambda: None), subprocess.Popen(["sleep", "1000"])
+try:
+    muter.start()
+    muter.look_after(child)
+    deadline = time.monotonic() + 20
+    # It hears of rules once it has said that it looks after somebody.
+    while not muter.loosen(child, muter.sequence) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    before = processes.stopped(processes.identify(child.pid))
+    subprocess.run(["nft", "flush", "table", "inet", "ciao_gateway"], check=True)
+    while not processes.stopped(processes.identify(child.pid)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print(before, processes.stopped(processes.identify(child.pid)))
+finally:
+    muter.end()
+    child.kill()
+    child.wait()
+"""
+
+
+def test_what_only_rules_keep_mute_rests_as_soon_as_they_are_taken_away(world: Laboratory) -> None:
+    """A dnsmasq that has yet to bind to its NIC, and a guard that waits for something."""
+    serve_again(world)
+    with hindering.guard_stopped(world):
+        said = world.run([sys.executable, "-P", "-c", LOOSE]).stdout
+    assert said == "False True\n"

@@ -7,7 +7,7 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wizard.deploy.gates import FINE, Verdict
 from wizard.deploy.ports import DHCP_PORTS
@@ -30,8 +30,9 @@ class Child(Supervised):
     log_file = paths.DNSMASQ_LOG
     ports = DHCP_PORTS
 
-    def __init__(self) -> None:
+    def __init__(self, loosen: Callable[[subprocess.Popen[bytes]], bool]) -> None:
         super().__init__()
+        self.loosen = loosen
         self.conf_text = ""
         self.wrong_since: float | None = None
         self.resting = False
@@ -94,10 +95,9 @@ class Child(Supervised):
                 self.resting = True
 
     def go_on(self) -> None:
-        # The muter may have stopped it too.
-        if self.process is not None and self.running():
-            self.process.send_signal(signal.SIGCONT)
-        self.resting = False
+        """Have it run on, though it may not answer yet, where whoever is to decide that lets it."""
+        if self.process is not None and self.running() and self.loosen(self.process):
+            self.resting = False
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         # What rests is not woken to end: it would answer what it has not heard yet.

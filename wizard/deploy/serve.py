@@ -64,7 +64,7 @@ class Guard:
     """One run of the guard."""
 
     def __init__(self) -> None:
-        self.child = Child()
+        self.child = Child(lambda process: self.muter.loosen(process, self.looked_on))
         self.names = Names()
         self.rules = RulesWatch(self.child.stop)
         self.returning = NicReturn()
@@ -92,6 +92,7 @@ class Guard:
         self.wire = WireWatch(self._wake)
         self.path = PathWatch()
         self.muter = Muter(self._wake)
+        self.news = KernelNews()
 
     # Life
 
@@ -100,7 +101,6 @@ class Guard:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        news = KernelNews()
         try:
             # What a guard before us armed is not proven by us, and its dnsmasq is not ours to look after.
             firewall.disarm()
@@ -110,7 +110,7 @@ class Guard:
             self.path.start()
             while not self.end_wanted:
                 self.tick()
-                self.wait(news)
+                self.wait()
         finally:
             # In this order: what rests is ended without a chance to write down its leases.
             self.child.stop()
@@ -119,7 +119,7 @@ class Guard:
             self.muter.end()
             self.wire.end()
             self.path.end()
-            news.close()
+            self.news.close()
             state.remove(state.SERVE)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -132,16 +132,16 @@ class Guard:
         with contextlib.suppress(OSError):
             self._waker.send(b"w")
 
-    def wait(self, news: KernelNews) -> None:
+    def wait(self) -> None:
         """Until something may have changed, or it is time to look again. What mutes at once does so here."""
         timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.flooded() else _WAIT_S
         if self.look_wanted:
             timeout = min(timeout, _LOOK_NO_SOONER_S)
-        watched: list[Any] = [*news.sockets(), self.wake, *self.wire.taps()]
+        watched: list[Any] = [*self.news.sockets(), self.wake, *self.wire.taps()]
         select.select(watched, [], [], timeout)
         with contextlib.suppress(OSError):
             self.wake.recv(65536)
-        heard = news.drain()
+        heard = self.news.drain()
         if heard & News.LINKS and self.armed_on is not None:
             now = proof.stamp(self.armed_on.nic)
             if not self.armed_on.same_wire(now) or not proof.carrier(self.armed_on.nic):
@@ -229,6 +229,8 @@ class Guard:
         # dnsmasq may run before there is a wire, and before that is proven: the kernel mutes it.
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
         verdict = self.child.ensure(self.rules.uid, others)
+        if self.child.process is not None:
+            self.muter.look_after(self.child.process)
         if verdict.ok:
             verdict = self.standing
         if verdict.ok:
@@ -256,6 +258,8 @@ class Guard:
         self.look_wanted, self.looked_at = False, time.monotonic()
         # What is seen from here on is younger than every event up to this one.
         self.looked_on = self.muter.sequence
+        if self.news.drain() & News.RULES:
+            self.rules.changed()
         self.standing = Verdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(

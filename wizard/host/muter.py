@@ -15,7 +15,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wizard.host.armed import LEASE_S, ArmingFailed
-from wizard.host.muter_process import CHILD, GRANT, GRANTED, HALT, ORDER, REVOKE, STATE
+from wizard.host.muter_process import (
+    CHILD,
+    GRANT,
+    GRANTED,
+    HALT,
+    HELD,
+    LOOSE,
+    LOOSEN,
+    LOOSENED,
+    ORDER,
+    RELEASED,
+    REVOKE,
+    STATE,
+)
 
 log = logging.getLogger("ciao-gateway")
 
@@ -49,7 +62,7 @@ class Muter:
         self._control: socket.socket | None = None
         self._news = threading.Condition()
         self._answered = self._asked = 0
-        self._released, self._error = False, 0
+        self._held, self._error = HELD, 0
         self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
 
@@ -98,7 +111,7 @@ class Muter:
                 with self._news:
                     before, current = self.sequence, self._control is control
                     if current:
-                        self.sequence, self._answered, self._released, self._error = STATE.unpack(said)
+                        self.sequence, self._answered, self._held, self._error = STATE.unpack(said)
                     self._news.notify_all()
                 if current and before != self.sequence:
                     self.wake()
@@ -118,20 +131,29 @@ class Muter:
         """
         if self.lost or sequence is None:
             return False
-        self._look_after(child)
+        self.look_after(child)
         mac, name = bytes.fromhex(wire.mac.replace(":", "")), os.fsencode(wire.nic)
         if not self._ask(GRANT, GRANTED.pack(sequence, wire.index, wire.carrier_changes, mac, name)):
             return False
         with self._news:
             if self._error:
                 raise ArmingFailed(self._error)
-            return self._released and not self.lost
+            return self._held == RELEASED and not self.lost
 
     def revoke(self, *, halt: bool) -> bool:
         """Let it answer no longer, and with `halt` do nothing at all; whether the set is known to be empty now."""
         return self._ask(HALT if halt else REVOKE)
 
-    def _look_after(self, child: subprocess.Popen[bytes]) -> None:
+    def loosen(self, child: subprocess.Popen[bytes], sequence: int | None) -> bool:
+        """Have it run on though it may not answer; False where something has happened since the sequence, or the set
+        is not known to be empty."""
+        if self.lost or sequence is None:
+            return False
+        self.look_after(child)
+        return self._ask(LOOSEN, LOOSENED.pack(sequence)) and self._held == LOOSE
+
+    def look_after(self, child: subprocess.Popen[bytes]) -> None:
+        """From when it is started: if somebody takes our rules away, it is stopped. Raises OSError."""
         if child is self._child or self._control is None:
             return
         pidfd = os.pidfd_open(child.pid)

@@ -27,14 +27,18 @@ from pathlib import Path
 from wizard.host import armed
 
 ORDER = struct.Struct("=BQ")
-CHILD, GRANT, REVOKE, HALT = range(4)
-"""From the guard: the dnsmasq to look after (its pidfd comes along); let it answer; let it answer no longer; the
-same, and stop it."""
+CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
+"""From the guard: the dnsmasq to look after, which runs (its pidfd comes along); let it answer; let it answer no
+longer; the same, and stop it; have it run on, as long as the kernel keeps it mute."""
 GRANTED = struct.Struct("=QiQ6s16s")
 """Of a grant: the sequence that it was judged at; the NIC's index, carrier changes, MAC and name."""
+LOOSENED = struct.Struct("=Q")
+"""The sequence that it was judged at."""
 STATE = struct.Struct("=QQBi")
-"""To the guard: the sequence, which every event raises; the last order that is done with; whether dnsmasq may answer;
-the error number of a grant that the packet filter refused."""
+"""To the guard: the sequence, which every event raises; the last order that is done with; how dnsmasq is held; the
+error number of a grant that the packet filter refused."""
+HELD, LOOSE, RELEASED = range(3)
+"""It rests, or is as the guard left it; it runs, and only the kernel keeps it mute; it may answer."""
 
 GRANT_S = 4.0
 """How long a grant holds that the guard does not repeat: it is slow at times."""
@@ -54,6 +58,10 @@ _LINKS, _NEW_LINK, _DELETE_LINK = 0x1, 16, 17
 _UP, _LOWER_UP = 0x1, 0x10000
 _MAC, _NAME, _MASTER, _CARRIER, _CHANGES = 1, 3, 10, 33, 35
 _BUFFER_FORCE = 33
+_NETLINK, _JOIN, _LEAVE = 270, 1, 2
+_NETFILTER, _RULE_CHANGES = 12, 7
+_TAKEN_AWAY = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
+_TABLE = armed.TABLE.encode()
 
 
 class Grant:
@@ -146,13 +154,14 @@ class Muter:
     def __init__(self, control: socket.socket, guard: int) -> None:
         self.control, self.guard = control, guard
         control.setblocking(False)
-        self.links = listen_for_links()
+        self.links, self.rules = listen_for_links(), listen_for_rules()
         # Unlike that of any muter before.
         self.sequence = time.monotonic_ns()
         self.slept = _slept()
         self.child: int | None = None
         self.grant: Grant | None = None
-        self.released = False
+        self.held = HELD
+        self.was_released = False
         self.asked = self.answered = 0
         self.error = 0
         self.said_at = 0.0
@@ -163,7 +172,7 @@ class Muter:
         self.set.start()
         self.say()
         sources = select.poll()
-        for source in (self.links, self.control, self.set.told, self.guard):
+        for source in (self.links, self.rules, self.control, self.set.told, self.guard):
             sources.register(source, select.POLLIN)
         while True:
             ready = {fd for fd, _ in sources.poll(1000 * (_POLL_S if self.grant is not None else HEARTBEAT_S))}
@@ -183,25 +192,21 @@ class Muter:
     # Events
 
     def hear(self) -> None:
-        """What the kernel tells of links; an event mutes before anything else is done."""
-        while True:
-            try:
-                data = self.links.recv(1 << 16)
-            except BlockingIOError:
-                break
-            except OSError:
-                # More than could be kept: anything may have happened.
-                self.event()
-                continue
-            if any(self.concerns(kind, body) for kind, body in _messages(data)):
-                self.event()
+        """What the kernel tells; an event mutes before anything else is done."""
+        told = [self.concerns(kind, body) for kind, body in _told_by(self.links)]
+        if any(told):
+            # One that was never released has no more than begun; it may not answer, whatever the cable does.
+            self.event(halt=self.was_released)
         if self.grant is not None and (self.grant.moved() or _slept() - self.slept > _SLEEP_S):
+            self.event()
+        told = [kind == _LOST or _is_ours(kind, body) for kind, body in _told_by(self.rules)]
+        if any(told) and self.held == LOOSE:
             self.event()
 
     def concerns(self, kind: int, body: bytes) -> bool:
         """Whether this is news of the cluster NIC. Without a grant all news may be."""
         grant = self.grant
-        if grant is None:
+        if grant is None or kind == _LOST:
             return True
         if kind not in (_NEW_LINK, _DELETE_LINK) or len(body) < _INFO.size:
             return False
@@ -221,8 +226,9 @@ class Muter:
             != grant.changes
         )
 
-    def event(self) -> None:
-        self.halt()
+    def event(self, *, halt: bool = True) -> None:
+        if halt:
+            self.halt()
         self.sequence += 1
         self.slept = _slept()
         self.mute()
@@ -231,6 +237,13 @@ class Muter:
     def halt(self) -> None:
         """Stop dnsmasq in its tracks."""
         self.signal(signal.SIGSTOP)
+        self.hold(HELD)
+
+    def hold(self, how: int) -> None:
+        """Note how it is held. What runs and may not answer is kept so by rules alone: then they are listened to."""
+        if (how == LOOSE) != (self.held == LOOSE):
+            self.rules.setsockopt(_NETLINK, _JOIN if how == LOOSE else _LEAVE, _RULE_CHANGES)
+        self.held = how
 
     def signal(self, number: signal.Signals) -> None:
         if self.child is not None:
@@ -242,7 +255,9 @@ class Muter:
         if self.grant is None:
             return
         self.grant.end()
-        self.grant, self.released = None, False
+        self.grant = None
+        if self.held == RELEASED:
+            self.hold(LOOSE)
         self.set.want(None)
 
     # The guard
@@ -263,6 +278,8 @@ class Muter:
         elif kind == GRANT:
             sequence, index, changes, mac, name = GRANTED.unpack_from(data, ORDER.size)
             self.allow(sequence, Grant(index, changes, mac, name.rstrip(b"\0")))
+        elif kind == LOOSEN:
+            self.loosen(*LOOSENED.unpack_from(data, ORDER.size))
         else:
             self.error = 0
             if kind == HALT:
@@ -276,7 +293,16 @@ class Muter:
         self.mute()
         if self.child is not None:
             os.close(self.child)
-        self.child = child
+        self.child, self.was_released = child, False
+        self.hold(LOOSE)
+        self.answer()
+
+    def loosen(self, sequence: int) -> None:
+        """Where nothing has happened since that was judged, and the set is known to be empty."""
+        self.hear()
+        if sequence == self.sequence and self.grant is None and self.set.done == (None, 0):
+            self.hold(LOOSE)
+            self.signal(signal.SIGCONT)
         self.answer()
 
     def allow(self, sequence: int, grant: Grant) -> None:
@@ -289,7 +315,7 @@ class Muter:
         elif self.grant is not None and self.grant.same(grant):
             grant.end()
             self.grant.until = time.monotonic() + GRANT_S
-            if self.released:
+            if self.held == RELEASED:
                 self.answer()
         else:
             self.mute()
@@ -307,7 +333,7 @@ class Muter:
         if self.grant is None:
             if not error:
                 self.answer()
-        elif error == errno.ETIMEDOUT and self.released:
+        elif error == errno.ETIMEDOUT and self.held == RELEASED:
             # Somebody's large ruleset is being loaded; meanwhile the kernel mutes by itself.
             return
         elif error:
@@ -315,11 +341,12 @@ class Muter:
             self.mute()
             self.error = error
             self.answer()
-        elif not self.released:
+        elif self.held != RELEASED:
             # That may have taken a while.
             self.hear()
             if self.grant is not None:
-                self.released = True
+                self.was_released = True
+                self.hold(RELEASED)
                 self.signal(signal.SIGCONT)
                 self.answer()
 
@@ -332,7 +359,7 @@ class Muter:
         self.said_at = time.monotonic()
         # A guard that is stopped does not read; what it misses comes again.
         with contextlib.suppress(OSError):
-            self.control.send(STATE.pack(self.sequence, self.answered, self.released, self.error))
+            self.control.send(STATE.pack(self.sequence, self.answered, self.held, self.error))
 
     def end(self) -> None:
         """Without a guard there is nothing to look after."""
@@ -343,14 +370,44 @@ class Muter:
 
 
 def listen_for_links() -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    return _listen(socket.NETLINK_ROUTE, _LINKS)
+
+
+def listen_for_rules() -> socket.socket:
+    """To rules of the packet filter, once that is joined."""
+    return _listen(_NETFILTER, 0)
+
+
+def _listen(protocol: int, groups: int) -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
         kernel.setsockopt(socket.SOL_SOCKET, _BUFFER_FORCE, _ROOM)
     except PermissionError:
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-    kernel.bind((0, _LINKS))
+    kernel.bind((0, groups))
     kernel.setblocking(False)
     return kernel
+
+
+_LOST = -1
+
+
+def _told_by(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """All that waits to be heard; _LOST for what could not be kept: anything may have happened."""
+    while True:
+        try:
+            data = kernel.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            yield _LOST, b""
+            continue
+        yield from _messages(data)
+
+
+def _is_ours(kind: int, body: bytes) -> bool:
+    """Whether a part of our table was taken away."""
+    return kind in _TAKEN_AWAY and dict(_attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
 
 
 def _slept() -> float:

@@ -16,7 +16,22 @@ from typing import Any
 import pytest
 
 from wizard.host import armed, muter_process, processes
-from wizard.host.muter_process import CHILD, GRANT, GRANTED, HALT, ORDER, REVOKE, STATE, Grant, Muter
+from wizard.host.muter_process import (
+    CHILD,
+    GRANT,
+    GRANTED,
+    HALT,
+    HELD,
+    LOOSE,
+    LOOSEN,
+    LOOSENED,
+    ORDER,
+    RELEASED,
+    REVOKE,
+    STATE,
+    Grant,
+    Muter,
+)
 
 MAC = bytes.fromhex("001b215a0198")
 UP = 0x1 | 0x10000
@@ -68,13 +83,22 @@ class Filter:
         self.waits.clear()
 
 
-class Links:
+def rule_gone(table: bytes = b"ciao_gateway", kind: int = 8) -> bytes:
+    body = bytes(4) + attribute(1, table + b"\0")
+    return struct.pack("=IHHII", 16 + len(body), 10 << 8 | kind, 0, 0, 0) + body
+
+
+class Kernel:
     """What stands for the kernel's socket."""
 
     def __init__(self) -> None:
         self.here, self.there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.here.setblocking(False)
         self.overrun = False
+        self.joined: list[int] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.joined = [value] if option == 1 else []
 
     def fileno(self) -> int:
         return self.here.fileno()
@@ -88,10 +112,11 @@ class Links:
 
 class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.filter, self.links = Filter(), Links()
+        self.filter, self.links, self.rules = Filter(), Kernel(), Kernel()
         monkeypatch.setattr(armed, "arm", self.filter.arm)
         monkeypatch.setattr(armed, "disarm", self.filter.disarm)
         monkeypatch.setattr(muter_process, "listen_for_links", lambda: self.links)
+        monkeypatch.setattr(muter_process, "listen_for_rules", lambda: self.rules)
         self.ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.settimeout(10)
         self.muter = Muter(its, os.pidfd_open(os.getpid()))
@@ -105,6 +130,7 @@ class Bench:
         socket.send_fds(self.ours, [ORDER.pack(CHILD, self.asked)], [fd])
         os.close(fd)
         self.sequence = self.state()[0]
+        # As the guard does once it has its sockets.
         self.child.send_signal(signal.SIGSTOP)
 
     def end(self) -> None:
@@ -149,8 +175,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 def served(bench: Bench) -> None:
     bench.grant()
-    _, _, released, error = bench.state()
-    assert (released, error, bench.filter.holds) == (1, 0, 7)
+    _, _, held, error = bench.state()
+    assert (held, error, bench.filter.holds) == (RELEASED, 0, 7)
     wait_for(lambda: not bench.rests())
 
 
@@ -165,13 +191,13 @@ def test_a_grant_arms_and_lets_it_go_on_and_an_event_ends_that(bench: Bench) -> 
 def test_what_was_judged_before_an_event_grants_nothing(bench: Bench) -> None:
     bench.links.there.send(news(changes=5))
     bench.grant()
-    sequence, _, released, _ = bench.state()
-    assert not released
+    sequence, _, held, _ = bench.state()
+    assert held == LOOSE
     assert sequence > bench.sequence
     assert bench.filter.holds is None
     wait_for(bench.rests)
     bench.grant(sequence)
-    assert bench.state()[2]
+    assert bench.state()[2] == RELEASED
 
 
 def test_an_event_does_not_wait_for_the_packet_filter(bench: Bench) -> None:
@@ -195,7 +221,7 @@ def test_arming_that_was_kept_waiting_lets_nothing_out_on_a_moved_cable(bench: B
     wait_for(lambda: bench.muter.set.done == (None, 0))
     assert bench.filter.holds is None
     assert bench.rests()
-    assert not bench.muter.released
+    assert bench.muter.held != RELEASED
 
 
 def test_news_that_were_lost_are_an_event(bench: Bench) -> None:
@@ -211,7 +237,7 @@ def test_a_grant_that_is_not_repeated_ends(bench: Bench, monkeypatch: pytest.Mon
     for _ in range(4):
         time.sleep(0.2)
         bench.grant()
-        assert bench.state()[2]
+        assert bench.state()[2] == RELEASED
     wait_for(bench.rests)
     wait_for(lambda: bench.filter.holds is None)
 
@@ -220,17 +246,61 @@ def test_a_grant_that_is_not_repeated_ends(bench: Bench, monkeypatch: pytest.Mon
 def test_what_the_guard_revokes_is_done_with_when_the_set_is_empty(bench: Bench, kind: int) -> None:
     served(bench)
     bench.order(kind)
-    assert not bench.state()[2]
+    assert bench.state()[2] == (HELD if kind == HALT else LOOSE)
     assert bench.filter.holds is None
+    if kind == HALT:
+        wait_for(bench.rests)
     assert bench.rests() is (kind == HALT)
 
 
 def test_a_packet_filter_that_refuses_is_said(bench: Bench) -> None:
     bench.filter.error = errno.ENOENT
     bench.grant()
-    _, _, released, error = bench.state()
-    assert (released, error) == (0, errno.ENOENT)
+    _, _, held, error = bench.state()
+    assert (held, error) == (HELD, errno.ENOENT)
     wait_for(bench.rests)
+
+
+def loosened(bench: Bench) -> None:
+    wait_for(lambda: bench.muter.set.done == (None, 0))
+    bench.order(LOOSEN, LOOSENED.pack(bench.sequence))
+    assert bench.state()[2] == LOOSE
+    wait_for(lambda: not bench.rests())
+
+
+def test_what_runs_and_is_kept_mute_by_rules_alone_rests_when_they_are_taken_away(bench: Bench) -> None:
+    loosened(bench)
+    assert bench.rules.joined
+    bench.rules.there.send(rule_gone(b"docker"))
+    bench.rules.there.send(rule_gone(kind=6))
+    bench.links.there.send(news(changes=5))
+    wait_for(lambda: bench.muter.sequence == bench.sequence + 1)
+    assert not bench.rests()
+    bench.rules.there.send(rule_gone())
+    wait_for(bench.rests)
+    wait_for(lambda: bench.muter.sequence == bench.sequence + 2)
+    assert not bench.rules.joined
+    bench.order(LOOSEN, LOOSENED.pack(bench.sequence + 1))
+    assert bench.state()[2] == HELD
+    assert bench.rests()
+
+
+def test_nothing_runs_on_to_bind_while_the_set_may_let_it_out(bench: Bench) -> None:
+    served(bench)
+    bench.filter.free.clear()
+    bench.order(HALT)
+    wait_for(bench.rests)
+    bench.order(LOOSEN, LOOSENED.pack(bench.sequence))
+    assert bench.state()[2] == HELD
+    assert bench.rests()
+
+
+def test_rules_that_are_loaded_again_while_it_may_answer_are_the_guards_business(bench: Bench) -> None:
+    served(bench)
+    assert not bench.rules.joined
+    bench.rules.there.send(rule_gone())
+    bench.grant()
+    assert bench.state()[2] == RELEASED
 
 
 def test_without_its_guard_there_is_no_dnsmasq(bench: Bench) -> None:
