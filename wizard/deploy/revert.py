@@ -93,7 +93,7 @@ class Reverter:
         alive = False
         for step, image in todo:
             faults.moment(f"undo:{step}")
-            if step == "rules" and alive:
+            if step == "rules" and (alive or (not after_boot and _serves_on(image))):
                 problems.append("rules: left, for they keep mute what could not be ended")
                 self.teller.step(step, "failed", problems[-1].removeprefix("rules: "))
                 continue
@@ -102,6 +102,7 @@ class Reverter:
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 # The record is none of ours, or of another version: no second try would make more of it.
                 self.unreadable = True
+                alive = alive or step == "gateway"
                 problems.append(f"{step}: what the journal says of it cannot be acted on ({error!r}). {UNPROVEN}")
                 self.teller.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
                 continue
@@ -217,6 +218,18 @@ class Reverter:
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()
         self.journal.forget()
+
+
+def _serves_on(image: Record) -> bool:
+    """Whether our dnsmasq serves and cannot be ended, where undoing the rules would leave it without a mute. What the
+    journal says of it may be lost, so that its own undo has not ended it."""
+    if image.get("loaded") or (state.serve() is None and not gateway.strays()):
+        return False
+    try:
+        gateway.stop()
+    except (WizardError, OSError):
+        return True
+    return False
 
 
 def _give_back_leases() -> None:

@@ -177,6 +177,29 @@ def test_a_record_of_another_version_is_damage_and_named_by_its_line(step: str) 
     assert f"line {number} of the journal is none that this version can act on" in parse(raw(records)).damage
 
 
+GATEWAY = {"running": False, "files": [ABSENT], "leases": ABSENT}
+
+
+@pytest.mark.parametrize("image", [{"version": 9}, GATEWAY], ids=["lost", "there"])
+def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
+    tmp_path: Path, machine: None, monkeypatch: pytest.MonkeyPatch, image: dict[str, Any]
+) -> None:
+    """They keep it mute, and what the journal said of dnsmasq may be lost."""
+    acts: list[str] = []
+    monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
+    monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
+    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: acts.append("rules"))
+    root = tmp_path / "state"
+    root.mkdir()
+    rules = {"t": "before", "step": "rules", "image": {"script": ABSENT, "loaded": False}}
+    records = [RECORDS[0], rules, {"t": "before", "step": "gateway", "image": image}, {"t": "kept"}, {"t": "applied"}]
+    (root / "journal").write_bytes(raw(records))
+    journal = Journal(str(root))
+    journal.images = Elsewhere(root / "before")
+    revert.Reverter(journal, Teller()).reset(forget_leases=False)
+    assert acts == ["stop", "rules"]
+
+
 def test_a_step_that_this_version_does_not_know_is_said_and_left_behind(tmp_path: Path, machine: None) -> None:
     root = tmp_path / "state"
     root.mkdir()
