@@ -83,7 +83,7 @@ def machine_of(row: Row) -> Machine:
         note = _ALARMS.get(row.alarms[0], row.alarms[0])
     elif row.state == "leased":
         note = {True: "", None: "leased", False: "silent"}[row.reachable]
-    elif row.state == "missing" and row.reachable:
+    elif row.state == "static":
         note = "no lease"
     else:
         note = _NOTES.get(row.state, row.state)

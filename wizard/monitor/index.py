@@ -196,7 +196,7 @@ def _state_key(row: Row) -> int:
     """What needs a person first."""
     if row.alarms:
         return 0
-    if row.state == "leased":
+    if row.state in ("leased", "static"):
         return {False: 4, None: 5, True: 6}[row.reachable]
     return {"wrong-address": 1, "missing": 2}.get(row.state, 3)
 

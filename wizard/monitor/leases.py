@@ -118,8 +118,9 @@ def _is_aside(line: str) -> bool:
 class Row:
     """One machine on the cluster's wire, or one that should be there.
 
-    `kind`: "node", "vm", "stranger". `state`: "leased", "missing", "wrong-address", "ignored".
-    `ip` is the leased address; of a missing node the one reserved for it. `expires` is None without a
+    `kind`: "node", "vm", "stranger". `state`: "leased", "static" (it answers at its own address without a lease),
+    "missing", "wrong-address", "ignored".
+    `ip` is the leased address; of a missing or static node the one reserved for it. `expires` is None without a
     lease and for an infinite one. `reason` says in words what is the matter, "" where nothing is.
     `alarms` are slugs of what should never be: "one-mac", "one-address", "tenant-mac". `first_seen` and
     `last_seen`: when it was heard of, as far as the log and whoever watched can tell.
@@ -271,6 +272,10 @@ class Table:
         if held:
             return
         seen = self.ignored.get(mac)
+        if self._answers(mac, wanted):
+            # It has the address by its own configuration, or the lease was forgotten: it is where it should be.
+            yield self._row(Lease(None, mac, wanted), "node", "static", node)
+            return
         nothing = Lease(None, mac, wanted, seen.hostname if seen else "")
         if seen is not None:
             why = "asked for an address and was ignored: dnsmasq does not know it as a node yet"
@@ -284,13 +289,14 @@ class Table:
             return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
         return self.reasons.get(mac) or f"{wanted} is reserved for it; it gets that when it asks again"
 
+    def _answers(self, mac: str, wanted: str) -> bool:
+        neighbour = self.neighbours.get(wanted)
+        return neighbour is not None and bool(neighbour.reachable) and neighbour.mac == mac
+
     def _why_missing(self, mac: str, wanted: str) -> str:
         holder = self.holders.get(wanted)
         if holder is not None:
             return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
-        neighbour = self.neighbours.get(wanted)
-        if neighbour is not None and neighbour.reachable and neighbour.mac == mac:
-            return f"it answers at {wanted} without a lease"
         if mac in self.reasons:
             return self.reasons[mac]
         ended = self.ended.get(mac)

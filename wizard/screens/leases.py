@@ -54,9 +54,10 @@ class LeasesPage(Page):
     QUESTION = "Who has which address. It looks again by itself, four times a second."
     HELP = (
         "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
-        "● here: it answered a moment ago. ○ silent: it has its lease and does not answer. ○ missing: no lease. "
-        "✗ wrong: another address than its own, and below the table why. ! something that should never be: two "
-        "machines with one MAC or at one address, or a tenant's MAC on this wire.\n"
+        "● here: it answered a moment ago. ● static: it answers at its own address without a lease. ○ silent: it has "
+        "its lease and does not answer. ○ missing: neither. ✗ wrong: another address than its own, and below the "
+        "table why. ! something that should never be: two machines with one MAC or at one address, or a tenant's MAC "
+        "on this wire.\n"
         "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
         "a reserves a stranger's address, and dnsmasq reads that without a restart. What c and C copy is in the "
         "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."

@@ -34,6 +34,7 @@ _ALARMS = {
 }
 _STATES = {
     "missing": ("○ missing", "○ missing"),
+    "static": ("● static", "● here, no lease"),
     "wrong-address": ("✗ wrong", "✗ wrong address"),
     "ignored": ("· ignored", "· asked and ignored"),
 }
@@ -120,6 +121,10 @@ def sentence(row: Row) -> str:
     if row.state == "missing":
         why = f": {row.reason}" if row.reason else ". Is it switched on, and is its MAC the one in the plan?"
         return f"It has no lease{why}"
+    if row.state == "static":
+        return (
+            "It answers at its own address and has no lease: it configures that address itself, or the lease is lost."
+        )
     if row.state == "ignored":
         return _sentence(row.reason or "it asked for an address and was ignored")
     here = {True: " and answers", False: " but does not answer now", None: "; whether it is there is not known yet"}

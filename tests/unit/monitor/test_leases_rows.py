@@ -183,11 +183,15 @@ def test_reachable_is_only_said_of_the_machine_itself(neighbour: Neighbour | Non
     assert row.reason == (f"another machine answers at 192.168.0.101: {STRANGER}" if impostor else "")
 
 
-def test_a_node_that_has_its_address_without_a_lease_is_told_so() -> None:
+def test_a_node_that_has_its_address_without_a_lease_is_not_missing() -> None:
     row = by_mac(neighbours={"192.168.0.101": Neighbour(CONTROLLER, "reachable")})[CONTROLLER]
 
-    assert (row.state, row.reachable) == ("missing", True)
-    assert row.reason == "it answers at 192.168.0.101 without a lease"
+    assert (row.state, row.ip, row.expires, row.reachable, row.reason) == ("static", "192.168.0.101", None, True, "")
+
+
+@pytest.mark.parametrize("there", [Neighbour(STRANGER, "reachable"), Neighbour(CONTROLLER, "failed")])
+def test_who_does_not_answer_at_its_own_address_is_missing(there: Neighbour) -> None:
+    assert by_mac(neighbours={"192.168.0.101": there})[CONTROLLER].state == "missing"
 
 
 def test_json_has_the_keys_that_were_promised() -> None:

@@ -96,7 +96,7 @@ def test_a_node_counts_once_and_its_alarm_counts() -> None:
 
 
 def test_a_node_that_answers_without_a_lease_is_there() -> None:
-    crowd = crowd_of((row(1, state="missing", reachable=True),))
+    crowd = crowd_of((row(1, state="static", reachable=True),))
     assert (crowd.here, crowd.troubled, crowd.first[0].note) == (1, 0, "no lease")
 
 
