@@ -194,7 +194,7 @@ def _attend(
             if event is None:
                 skipping = False
                 if waiting_until is not None and ask:
-                    _listen(waiting_until)
+                    _listen()
                 continue
             if to_stdout:
                 out(json.dumps(event))
@@ -271,12 +271,12 @@ def _forget_typed_ahead() -> None:
 def _tell_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
         _forget_typed_ahead()
-        say(f"Keep it? Enter keeps, b and Enter goes back. It goes back by itself in {seconds:g} s.")
+        say(f"Keep it? [y/N] Without an answer it goes back by itself in {seconds:g} s.")
     else:
         say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")
 
 
-def _listen(until: float) -> None:
+def _listen() -> None:
     """One look at the keyboard while the engine waits."""
     if not sys.stdin.isatty():
         return
@@ -290,10 +290,5 @@ def _listen(until: float) -> None:
         return
     if line == "":
         return
-    word = line.strip().lower()
-    if word == "":
-        state.decide("keep")
-    elif word in ("b", "back", "n", "no"):
-        state.decide("revert")
-    else:
-        say(f"Enter keeps, b and Enter goes back; {max(0, until - time.monotonic()):.0f} s left.")
+    # As everywhere: what is no yes is a no. An Enter by habit must not keep what nobody has looked at.
+    state.decide("keep" if line.strip().lower() in ("y", "yes") else "revert")

@@ -107,7 +107,9 @@ def test_what_is_not_kept_goes_back(lab: Laboratory, before: dict[str, Any], wit
     assert differences(before, whole(lab)) == []
 
 
-@pytest.mark.parametrize(("key", "status", "state"), [("\n", 0, "applied"), ("b\n", 1, "absent")], ids=["Enter", "b"])
+@pytest.mark.parametrize(
+    ("key", "status", "state"), [("Yes\n", 0, "applied"), ("\n", 1, "absent")], ids=["yes", "Enter"]
+)
 def test_a_person_at_a_terminal_answers_with_a_key(
     lab: Laboratory, before: dict[str, Any], key: str, status: int, state: str
 ) -> None:
