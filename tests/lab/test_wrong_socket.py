@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.guarding import armed, asking, await_mode, sh, told
+from tests.lab.guarding import armed, asking, await_mode, rests, sh, told
 from tests.lab.support import apply, await_nodes
 from wizard.lab.control import Laboratory
 
@@ -28,11 +28,6 @@ def hidden(lab: Laboratory) -> Iterator[Laboratory]:
     sh(lab, f"kill -STOP {' '.join(server)}")
     yield lab
     sh(lab, f"kill -CONT {' '.join(server)}")
-
-
-def state_of_dnsmasq(lab: Laboratory) -> str:
-    process = told(lab)["dnsmasq"]
-    return sh(lab, f"cat /proc/{process['pid']}/stat").rpartition(")")[2].split()[0]
 
 
 def offers(lab: Laboratory, seconds_of: str) -> dict[str, list[list[str]]]:
@@ -77,7 +72,7 @@ def test_while_mute_not_even_a_flushed_packet_filter_lets_anything_out(hidden: L
     lab.machine("unplug", "eth0")
     lab.machine("move", "eth1", "corporate")
     await_mode(lab, "muted")
-    lab.wait_for(lambda: state_of_dnsmasq(lab) == "T", 5, "dnsmasq at rest")
+    lab.wait_for(lambda: rests(lab, told(lab)["dnsmasq"]), 5, "dnsmasq at rest")
     assert offers(lab, "for i in 1 2 3 4 5 6; do nft flush ruleset; sleep 0.5; done") == {VM: []}
 
 
