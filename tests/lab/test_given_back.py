@@ -88,6 +88,20 @@ def test_two_nics_that_exchanged_their_names_keep_what_is_theirs(lab: Laboratory
     assert "192.168.0." not in lab.run(["ip", "-4", "-o", "address"]).stdout
 
 
+def test_rules_are_taken_back_where_the_programs_that_made_them_are_gone(lab: Laboratory) -> None:
+    lab.run(["iptables-nft", "-P", "FORWARD", "DROP"])
+    before = whole(lab)
+    apply(lab)
+    programs = [f"/usr/sbin/{name}" for name in ("nft", "xtables-nft-multi")] + ["/usr/bin/flock"]
+    for program in programs:
+        lab.run(["mount", "--bind", "/dev/null", program])
+    try:
+        reset(lab)
+    finally:
+        lab.run(["umount", *programs])
+    assert differences(before, whole(lab)) == []
+
+
 OFF_LINK = """
 ip link set eth1 up
 ip address add 172.31.9.9/32 dev eth1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from wizard.deploy import control, gateway, proof, state
@@ -161,11 +161,15 @@ def undo_rules(image: Record, journal: Journal) -> str:
     firewall.restore_forwarding([i["forwarding"] for i in images if i.get("forwarding")])
     firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
     if Path(paths.LIVE_SCRIPT).exists():
-        firewall.script(paths.LIVE_SCRIPT, "down")
-    # Whatever somebody made of the script meanwhile.
+        # What it needs may have been taken off this machine.
+        with suppress(CommandFailed):
+            firewall.script(paths.LIVE_SCRIPT, "down")
+    # Whatever somebody made of the script meanwhile, and what it left.
     firewall.remove_everything()
     journal.images.restore(before)
-    return "our table and accepts are gone"
+    told = "our tables and accepts are gone"
+    unproven = firewall.unproven()
+    return f"{told}; but for what could not be looked at: {'; '.join(unproven)}" if unproven else told
 
 
 def _nics_of(script: str) -> list[str]:

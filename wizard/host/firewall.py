@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import armed as armed_set
-from wizard.host import forward_flows, link_image
+from wizard.host import forward_flows, link_image, nft_objects
 from wizard.host.commands import CommandFailed, find, run, works
 from wizard.host.files import read_text
 from wizard.host.nfnetlink import KernelRefused
@@ -51,7 +51,7 @@ def _end_flows(before: forward_flows.Forwards) -> str:
 
 
 def table_loaded() -> bool:
-    return works("nft", "list", "table", *TABLE)
+    return nft_objects.has_table(*TABLE)
 
 
 def table_text() -> str | None:
@@ -122,23 +122,36 @@ def _without_armed(listing: str) -> str:
 
 def remove_everything() -> list[str]:
     """Take away whatever bears our names, with or without the script that made it; what that was, in words.
-    Nobody else's rule is touched."""
+
+    Nobody else's rule is touched. What of nft and iptables is not installed is done without it. Raises WizardError
+    where the kernel keeps something.
+    """
     before = forward_flows.loaded()
     removed = restore_zones()
     for program in ("iptables-nft", "iptables-legacy"):
-        if find(program) is None or not _iptables_table_exists(program):
+        if not _iptables_table_exists(program):
             continue
         for chain in OUR_CHAINS:
+            if find(program) is None:
+                gone = program == "iptables-nft" and nft_objects.remove_chain("ip", "filter", f"CIAO-{chain}")
+                removed += [f"the chain CIAO-{chain}"] if gone else []
+                continue
             while works(program, "-w", "5", "-D", chain, "-j", f"CIAO-{chain}"):
                 removed.append(f"a jump to CIAO-{chain}")
             if works(program, "-w", "5", "-F", f"CIAO-{chain}"):
                 run(program, "-w", "5", "-X", f"CIAO-{chain}")
                 removed.append(f"the chain CIAO-{chain}")
     for table in TABLES:
-        if works("nft", "list", "table", *table):
-            run("nft", "delete", "table", *table)
+        if nft_objects.remove_table(*table):
             removed.append(f"the table {' '.join(table)}")
     return removed + list(filter(None, [_end_flows(before)]))
+
+
+def unproven() -> list[str]:
+    """What nobody here can say after `remove_everything`: whether it is gone."""
+    if find("iptables-legacy") is None and _iptables_table_exists("iptables-legacy"):
+        return ["the chains CIAO-FORWARD, CIAO-INPUT and CIAO-OUTPUT of iptables-legacy, which is not installed"]
+    return []
 
 
 def forwarding_image(nics: Iterable[str]) -> Record:
@@ -188,14 +201,14 @@ def restore_forwarding(images: Iterable[Record] = ()) -> list[str]:
 
 def zone_image(nic: str) -> Record | None:
     """The zone of firewalld that a NIC is in, for `restore_zones`; None where there is no firewalld."""
-    if find("firewall-cmd") is None or not works("nft", "list", "table", *FIREWALLD):
+    if find("firewall-cmd") is None or not nft_objects.has_table(*FIREWALLD):
         return None
     return {"nic": nic, "zone": _zone_of(nic)}
 
 
 def restore_zones(images: Iterable[Record] = ()) -> list[str]:
     """Put NICs that we had firewalld trust back into the zone they were in: the first image of a NIC before the note
-    that nat.sh made of it; which NICs. Needs no nat.sh. Raises CommandFailed."""
+    that nat.sh made of it; which NICs. Needs no nat.sh."""
     zones: dict[str, str] = {}
     for image in images:
         zones.setdefault(str(image["nic"]), str(image["zone"]))
@@ -210,7 +223,11 @@ def restore_zones(images: Iterable[Record] = ()) -> list[str]:
         change = (
             (f"--zone={zone}", f"--change-interface={nic}") if zone else ("--zone=trusted", f"--remove-interface={nic}")
         )
-        run("firewall-cmd", "--quiet", *change)
+        try:
+            run("firewall-cmd", "--quiet", *change)
+        except CommandFailed as error:
+            restored.append(f"firewalld's zone of {nic} is not: {error.message}")
+            continue
         restored.append(f"firewalld's zone of {nic}")
     return restored
 
@@ -244,7 +261,7 @@ def _index_of(nic: str) -> int:
 def _iptables_table_exists(program: str) -> bool:
     # Asking iptables itself would make the table.
     if program == "iptables-nft":
-        return works("nft", "list", "table", "ip", "filter")
+        return nft_objects.has_table("ip", "filter")
     try:
         return "filter" in Path("/proc/net/ip_tables_names").read_text().split()
     except OSError:

@@ -17,10 +17,21 @@ LISTENS = " listens on "
 SCHEDULER_PORT = 8888
 DNS_PORT = 53
 DHCP_PORTS = frozenset({67, 68})
+MOST_ROWS = 20_000
+"""Forwards, and networks that may use one, together: what the packet filter loads in seconds on a slow laptop."""
 WILDCARDS = frozenset({"0.0.0.0", "::", "*", ""})  # noqa: S104 - compared with, never bound to
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
+    networks = sum(len(forward.sources or ()) for forward in plan.forwards)
+    if len(plan.forwards) + networks > MOST_ROWS:
+        yield error(
+            "forwards-many",
+            "forwards",
+            f"{len(plan.forwards)} forwards and {networks} networks in their 'from' are above {MOST_ROWS} together: "
+            "the packet filter does not load them in time.",
+            "Take forwards out, or name fewer and larger networks in 'from'.",
+        )
     names = {node.name for node in plan.nodes}
     first: dict[tuple[Protocol, int], int] = {}
     for number, forward in enumerate(plan.forwards):

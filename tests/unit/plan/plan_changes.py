@@ -77,6 +77,17 @@ def forward(port: int, to: str = "controller", to_port: int = 9, protocol: Proto
     )
 
 
+def many_forwards(count: int) -> Change:
+    """Each for a network of its own."""
+
+    def change(plan: Plan, facts: Facts) -> tuple[Plan, Facts]:
+        sources = (IPNetwork("10.0.0.0/8"),)
+        more = (Forward(20000 + number, "controller", 80, sources=sources) for number in range(count))
+        return replace(plan, forwards=tuple(more)), facts
+
+    return change
+
+
 def both(*changes: Change) -> Change:
     def change(plan: Plan, facts: Facts) -> tuple[Plan, Facts]:
         for each in changes:
