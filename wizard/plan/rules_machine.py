@@ -130,7 +130,7 @@ def stop_for_good(listener: Listener) -> str:
 def _how_to_bind(listener: Listener) -> str:
     known = {
         "dnsmasq": "bind-interfaces with interface=…",
-        "named": "listen-on { 127.0.0.1; };",
+        "named": "listen-on { 127.0.0.1; }; listen-on-v6 { ::1; };",
         "unbound": "interface: 127.0.0.1",
     }
     return f" ({known[listener.process]})" if listener.process in known else ""
