@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wizard.deploy import faults, kept, proof, room, state, steps, verify
+from wizard.deploy import faults, gateway, kept, proof, room, state, steps, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.events import Teller, now
 from wizard.deploy.job import Job, Step
@@ -198,7 +198,7 @@ class Engine:
         if bad:
             why = "; ".join(f"{c.name}: {c.detail}" for c in bad)
             self.teller.step("verify", "failed", why, checks=told)
-            raise WizardError(f"verification failed: {why}", bad[0].remedy)
+            raise WizardError(f"verification failed: {why}", gateway.quoting_logs(bad[0].remedy))
         self.teller.step("verify", "done", _held(checks), checks=told)
         faults.moment("verified")
 

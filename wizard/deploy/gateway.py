@@ -109,12 +109,25 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
     raise WizardError(f"the gateway does not serve: {reason}", _last_words())
 
 
+_LOGS = {SERVE_LOG: "guard", paths.DNSMASQ_LOG: "DHCP server", paths.DNS_LOG: "name server"}
+
+
 def _last_words() -> str:
-    """The logs themselves, which may be gone by the time somebody would look for them."""
-    logs = (("guard", SERVE_LOG), ("DHCP server", paths.DNSMASQ_LOG), ("name server", paths.DNS_LOG))
-    said = {who: clean(dnsmasq.last_words(log), 400) for who, log in logs}
-    told = " ".join(f"The {who} last said: {words}." for who, words in said.items() if words)
-    return told or f"Its log is {SERVE_LOG}."
+    said = [f"The {who} last said: {words}." for log, who in _LOGS.items() if (words := _end_of(log))]
+    return " ".join(said) or f"Its log is {SERVE_LOG}."
+
+
+def quoting_logs(text: str) -> str:
+    """A text, and the last words of each log of ours that it names: by the time that somebody reads it a rollback may
+    have removed them."""
+    for log, who in _LOGS.items():
+        if log in text and (words := _end_of(log)):
+            text += f" The {who} last said: {words}."
+    return text
+
+
+def _end_of(log: str) -> str:
+    return clean(dnsmasq.last_words(log), 400).rstrip(".")
 
 
 def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:

@@ -37,6 +37,7 @@ from wizard.host.path_packets import (
     udp,
 )
 from wizard.host.presence import arp_in, arp_request
+from wizard.plan import paths
 from wizard.plan.render import WALK_PORT
 
 PATIENCE_S = (0.4, 0.9, 1.4)
@@ -250,7 +251,7 @@ class Dns(_Part):
         return Found("path-dns", True, f"{at} answers for {self.name}")
 
 
-_LOG = "Its log is /run/ciao-wizard/dnsmasq.log."
+_LOG = f"Its log is {paths.DNS_LOG}."
 
 
 class Resolver(Dns):

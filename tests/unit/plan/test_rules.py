@@ -299,7 +299,8 @@ CASES = [
         "port-53-taken",
         listens("udp", ANY, 53, "named", 7, unit="named.service"),
         CLUSTER,
-        "Run `sudo systemctl disable --now named.service`, or bind it to its own addresses (listen-on { 127.0.0.1; }; listen-on-v6 { ::1; };)",
+        "Run `sudo systemctl disable --now named.service`, or bind it to its own addresses "
+        "(listen-on { 127.0.0.1; }; listen-on-v6 { ::1; };)",
     ),
     Case("dns-takes-every-address", on_each(7, "127.0.0.1", *HERE), CLUSTER, "takes 192.168.0.200 too"),
     Case(
