@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.foreign_frames import FOREIGN
 from tests.lab.guarding import armed, await_mode, sh, steadily, told
-from tests.lab.support import HERE, NODES, ciao_json
+from tests.lab.support import HERE, NODES, apply, ciao_json
 from tests.lab.test_guard import GATEWAY, served, world
 from tests.needs import need
 from wizard.lab.control import Laboratory
@@ -104,6 +104,21 @@ def test_a_nodes_address_at_another_machine_is_named_and_served_on(served: Labor
         assert armed(served)
     finally:
         sh(served, f"ip -n rogue address del {theirs}/24 dev eth0")
+
+
+def test_a_gateway_that_comes_to_anothers_switch_leaves_that_one_the_address(served: Laboratory) -> None:
+    """Such as a laptop that served at home, and is plugged in where its twin serves."""
+    mark = EVERYONE + bytes.fromhex(ROGUE.replace(":", "") + "88b5" + "00" * 16)
+    with saying(served, mark + b"ciao-wizard: are two NICs on one wire? this one is served"):
+        served.machine("unplug", "eth1")
+        await_mode(served, "muted")
+        served.machine("plug", "eth1")
+        state = await_mode(served, "tripped", code="another-gateway")
+        assert f"{ROGUE}, Intel Corporate" in state["reason"]
+        served.wait_for(lambda: GATEWAY not in sh(served, "ip address show dev eth1"), 5, "the address to go")
+    apply(served)
+    await_mode(served, "armed")
+    assert GATEWAY in sh(served, "ip address show dev eth1")
 
 
 # Servers on this very laptop

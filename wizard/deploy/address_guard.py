@@ -5,7 +5,7 @@ from __future__ import annotations
 DEFEND_INTERVAL_S = 10.0
 QUIET_S = 10.0
 """Without a claim for so long, the other one is gone."""
-LOOK_EVERY_S = 1.5
+LOOK_EVERY_S = 3.0
 _ALREADY_UNDER_WAY_S = 0.3
 
 

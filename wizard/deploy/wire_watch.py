@@ -17,6 +17,7 @@ from wizard.deploy import control, proof, state, trip
 from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.gates import FINE, Verdict
 from wizard.host import wires
+from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Cause, ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.link import Link, read_link
@@ -38,7 +39,7 @@ _TRY_AGAIN_S = 5.0
 Outcome = wires.Wires | ProbeResult
 
 
-_MAY_PASS = (wires.Pattern.ADDRESS_TAKEN, wires.Pattern.ANOTHER_GATEWAY)
+ANOTHER_GATEWAY = "another-gateway"
 
 Stamps = tuple[proof.Stamp | None, proof.Stamp | None]
 
@@ -117,7 +118,18 @@ class WireWatch:
         self._rest()
         proof.forget()
         trip.remember(verdict)
+        if verdict.code == ANOTHER_GATEWAY and self.plan is not None:
+            self._leave_the_address(self.plan)
         desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
+
+    def _leave_the_address(self, plan: Plan) -> None:
+        """The gateway that was there first serves on: its nodes must not find us under its address. An apply that
+        finds the wire silent raises it again."""
+        address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+        try:
+            run("ip", "address", "del", address, "dev", plan.interfaces.cluster)
+        except CommandFailed as error:
+            log.warning("%s could not be taken off %s: %s", address, plan.interfaces.cluster, error)
 
     def taps(self) -> list[Tap]:
         """What to select on, so that the ear is heard at once."""
@@ -239,7 +251,9 @@ class WireWatch:
 
     def _judge_both(self, seen: wires.Wires) -> tuple[bool, Verdict]:
         refused = proof.refusal(seen)
-        if refused is not None and seen.pattern in _MAY_PASS and seen.cluster.verdict is not Heard.ANSWER:
+        if refused is not None and seen.pattern is wires.Pattern.ANOTHER_GATEWAY:
+            return False, Verdict(False, ANOTHER_GATEWAY, refused.message, tripped=True)
+        if refused is not None and seen.pattern is wires.Pattern.ADDRESS_TAKEN:
             # Nobody answers there but us: it is no danger, and over once the other is gone.
             self.unproven = refused.message
             return False, FINE

@@ -39,11 +39,11 @@ def test_on_a_wire_that_is_not_proven_the_other_one_may_be_right() -> None:
 def test_it_is_ours_again_once_nobody_has_claimed_it_for_long_enough() -> None:
     guard = AddressGuard()
     guard.claimed(RIVAL, 100.0, may_defend=False)
-    assert guard.wants_to_look(102.0)
-    assert not guard.wants_to_look(102.1)
-    guard.claimed(RIVAL, 102.2, may_defend=True)
-    assert not guard.is_over(102.2 + QUIET_S)
-    assert guard.is_over(102.3 + QUIET_S)
+    assert guard.wants_to_look(103.1)
+    assert not guard.wants_to_look(103.2)
+    guard.claimed(RIVAL, 103.2, may_defend=True)
+    assert not guard.is_over(103.2 + QUIET_S)
+    assert guard.is_over(103.3 + QUIET_S)
     assert not guard.given_up
     assert not guard.is_over(200.0)
     assert guard.claimed(RIVAL, 201.0, may_defend=True)
@@ -52,7 +52,7 @@ def test_it_is_ours_again_once_nobody_has_claimed_it_for_long_enough() -> None:
 def test_whoever_gave_way_is_asked_for_a_while_and_then_no_more() -> None:
     guard = AddressGuard()
     guard.claimed(RIVAL, 100.0, may_defend=True)
-    assert guard.wants_to_look(102.0)
+    assert guard.wants_to_look(103.1)
     assert not guard.wants_to_look(111.0)
     assert not guard.rival
     assert not guard.wants_to_look(120.0)

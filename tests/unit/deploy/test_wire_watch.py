@@ -319,6 +319,17 @@ def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(worl
     assert world.settled().ok
 
 
+def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(wire_watch, "run", lambda *argv: ran.append(argv))
+    other = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
+    world.both = lambda _stop: Wires(HEARD, other, False, Pattern.ANOTHER_GATEWAY)
+    verdict = world.settled()
+    assert (verdict.code, verdict.tripped) == ("another-gateway", True)
+    world.watch.trip(verdict)
+    assert ran == [("ip", "address", "del", "192.168.0.200/24", "dev", "eth1")]
+
+
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
     router = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there")
     assert world.settled().ok
