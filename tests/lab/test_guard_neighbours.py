@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.foreign_frames import FOREIGN
+from tests.lab.foreign_frames import EVERYONE, FOREIGN, TWINS
 from tests.lab.guarding import armed, await_mode, sh, steadily, told
 from tests.lab.support import HERE, NODES, apply, ciao_json
 from tests.lab.test_guard import GATEWAY, served, world
@@ -23,7 +23,6 @@ __all__ = ["served", "world"]
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("guard-neighbours")]
 
 ROGUE = "00:1b:21:00:00:66"
-EVERYONE = b"\xff" * 6
 
 
 @contextmanager
@@ -106,15 +105,15 @@ def test_a_nodes_address_at_another_machine_is_named_and_served_on(served: Labor
         sh(served, f"ip -n rogue address del {theirs}/24 dev eth0")
 
 
-def test_a_gateway_that_comes_to_anothers_switch_leaves_that_one_the_address(served: Laboratory) -> None:
+@pytest.mark.parametrize("sign", TWINS)
+def test_a_gateway_that_comes_to_anothers_switch_leaves_that_one_the_address(served: Laboratory, sign: str) -> None:
     """Such as a laptop that served at home, and is plugged in where its twin serves."""
-    mark = EVERYONE + bytes.fromhex(ROGUE.replace(":", "") + "88b5" + "00" * 16)
-    with saying(served, mark + b"ciao-wizard: are two NICs on one wire? this one is served"):
-        served.machine("unplug", "eth1")
-        await_mode(served, "muted")
+    served.machine("unplug", "eth1")
+    await_mode(served, "muted")
+    with saying(served, TWINS[sign]):
         served.machine("plug", "eth1")
         state = await_mode(served, "tripped", code="another-gateway")
-        assert f"{ROGUE}, Intel Corporate" in state["reason"]
+        assert "02:aa:bb:cc:dd:01" in state["reason"]
         served.wait_for(lambda: GATEWAY not in sh(served, "ip address show dev eth1"), 5, "the address to go")
     apply(served)
     await_mode(served, "armed")

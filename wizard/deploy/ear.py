@@ -61,6 +61,8 @@ class Ear:
         self.address = AddressGuard()
         # Whether the wire is proven to be ours, and so the address on it.
         self.may_defend = False
+        # Whether the server that was heard bears the gateway's own address: the same plan, served by another laptop.
+        self.twin = False
         self._announced = False
         self._asking = itertools.cycle(nodes.items())
         self._owners = {ip.packed: mac for mac, ip in nodes.items()}
@@ -229,6 +231,7 @@ class Ear:
         if reply is None or not reply.decides:
             return ""
         offer = reply.offer
+        self.twin = self.gateway != NOBODY and offer.server_id == str(IPAddress(int.from_bytes(self.gateway, "big")))
         mac = f"{offer.source_mac}, which is this NIC's own" if frame[6:12] == self.cluster.mac else offer.source_mac
         relayed = f", through relay {offer.relay}," if offer.relay else ""
         return f"{offer.server_id or offer.source_ip} ({mac}){relayed} answered a client there"

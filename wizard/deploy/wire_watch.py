@@ -298,7 +298,11 @@ class WireWatch:
                 self.ear.close()
             self.ear = None
             return Verdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
-        return Verdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True) if code else FINE
+        if not code:
+            return FINE
+        if self.ear.twin and not self.ear.may_defend:
+            code, heard = ANOTHER_GATEWAY, f"{heard}: another gateway with this plan's address"
+        return Verdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True)
 
     def _new_ear(self, cluster: Link, corporate: Link | None) -> Ear:
         if self.plan is None:

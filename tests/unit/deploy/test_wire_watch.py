@@ -43,7 +43,7 @@ class Deaf:
         self.nodes = told[3] if told else {}
         self.gateway = told[4].packed if told else b""  # type: ignore[attr-defined]
         self.heard = ("", "")
-        self.node_heard = self.may_defend = False
+        self.node_heard = self.may_defend = self.twin = False
         self.address = AddressGuard()
 
     def is_behind(self, *_: Link) -> bool:
@@ -328,6 +328,18 @@ def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, mo
     assert (verdict.code, verdict.tripped) == ("another-gateway", True)
     world.watch.trip(verdict)
     assert ran == [("ip", "address", "del", "192.168.0.200/24", "dev", "eth1")]
+
+
+@pytest.mark.parametrize(("proven", "code"), [(False, "another-gateway"), (True, "foreign-dhcp")])
+def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, proven: bool, code: str) -> None:
+    if proven:
+        assert world.settled().ok
+    else:
+        world.judge()
+    ear = world.watch.ear
+    assert isinstance(ear, Deaf)
+    ear.heard, ear.twin = ("foreign-dhcp", "192.168.0.200 (00:1b:21:00:00:66) answered a client there"), True
+    assert world.judge().code == code
 
 
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
