@@ -258,7 +258,8 @@ class WireWatch:
             self.unproven = refused.message
             return False, FINE
         if refused is not None:
-            code = "one-wire" if seen.one_wire else "foreign-dhcp"
+            router = seen.pattern is wires.Pattern.ROUTER_ON_CLUSTER_WIRE
+            code = "one-wire" if seen.one_wire else "foreign-router" if router else "foreign-dhcp"
             return False, Verdict(False, code, refused.message, tripped=True)
         corporate = proof.stamp(seen.corporate.nic)
         mac = corporate.mac if corporate is not None else ""

@@ -344,6 +344,11 @@ def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, p
 
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
     router = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there")
+    world.both = lambda _stop: Wires(HEARD, router, False, Pattern.ROUTER_ON_CLUSTER_WIRE)
+    verdict = world.settled()
+    assert (verdict.tripped, verdict.code) == (True, "foreign-router")
+    world.both = lambda _stop: AS_IT_SHOULD_BE
+    world.now += 6
     assert world.settled().ok
     world.now += PROBE_EVERY_S + 1
     world.again = lambda _stop: router
