@@ -149,6 +149,17 @@ async def test_forwards_and_whether_somebody_answers_behind(start: Start, sample
         await driver.says("→ controller 8889 ● 35357 ○ 5000 ●")
 
 
+async def test_a_path_that_is_broken_and_one_that_was_not_tried(start: Start, sample: str) -> None:
+    shut = Check("path-in-5000", False, "what comes for 10.77.0.98:5000 is dropped in this machine", "Let it in.")
+    out = Check("path-out", None, "not tried: eth0 has no link")
+    untried = Check("path-in-7-udp", None, "not tried: a datagram would reach the node's service")
+    found = replace(HEALTHY, healthy=False, checks=(*CHECKS, shut, out, untried))
+    async with start(FakeServices(state=found, in_force=sample), plan=None) as driver:
+        await at_rest(driver)
+        await driver.says("→ controller 8889 ● 35357 ○ 5000 !", "✗ path in 5000", "? path out (not tried")
+        assert "path in 7" not in driver.text()
+
+
 async def test_many_nodes_are_counted_and_the_missing_named(start: Start, sample: str) -> None:
     services = FakeServices(state=HEALTHY, in_force=sample, board=thousand())
     async with start(services, plan=None) as driver:

@@ -8,7 +8,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules import check
 
-_BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported"})
+_BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "path-blocked"})
 """Errors that keep an apply from working, and harm nothing that works."""
 _GUARDED = frozenset({"nic-missing"})
 """What the guard says itself."""

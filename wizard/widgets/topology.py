@@ -121,7 +121,7 @@ def _crossed(line: Text, mark: tuple[int, str]) -> Text:
 
 
 def _way_out(seen: Overview) -> Text:
-    if any(check.name in ("corporate", "way-out") and check.ok is False for check in seen.status.checks):
+    if any(check.name in ("corporate", "way-out", "path-out") and check.ok is False for check in seen.status.checks):
         return Text(f"{UNSEEN} no way out", "bold")
     return Text(f"{UP} the way out" if seen.router else f"{UNSEEN} no way out")
 
@@ -157,8 +157,12 @@ def _forward_lines(seen: Overview, plan: Plan, room: int, width: int) -> list[Te
 
 
 def _forward_signs(plan: Plan, checks: Iterable[Check]) -> list[tuple[Forward, str]]:
-    said = {check.name: check.detail.rpartition(": ")[2] for check in checks}
-    return [(forward, _ANSWERS.get(said.get(f"forward-{forward.port}", ""), "")) for forward in plan.forwards]
+    checks = tuple(checks)
+    signs = {c.name: _ANSWERS.get(c.detail.rpartition(": ")[2], "") for c in checks if c.name.startswith("forward-")}
+    # What does not even get to the node.
+    shut = {check.name.removeprefix("path-in-") for check in checks if check.ok is False}
+    signs |= {f"forward-{port}": SIGNS[WRONG] for port in shut}
+    return [(forward, signs.get(f"forward-{forward.port}", "")) for forward in plan.forwards]
 
 
 def _cluster_lines(crowd: Crowd, prefix: int, rows: int, width: int) -> list[Text]:
