@@ -75,6 +75,11 @@ def dropped_in(lines: Sequence[str]) -> list[Dropped]:
     return found
 
 
+def monitor_command(nft: str) -> list[str]:
+    """`nft monitor trace`, which ends with whoever started it, also where that one is killed."""
+    return ["setpriv", "--pdeathsig=KILL", "--", nft, "monitor", "trace"]
+
+
 def who_drops(parts: Sequence[Part], road: Road, injector: Injector, uid: int) -> dict[str, Dropped]:
     """Try these parts of a path once more and see who drops them; by the part's name. Raises OSError, CommandFailed.
 
@@ -87,7 +92,7 @@ def who_drops(parts: Sequence[Part], road: Road, injector: Injector, uid: int) -
     commands.run("nft", "-f", "-", stdin=_rules(road, uid))
     try:
         with subprocess.Popen(
-            [path, "monitor", "trace"],
+            monitor_command(path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

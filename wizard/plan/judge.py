@@ -20,7 +20,15 @@ _NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
 _STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
 _NICS = ("corporate", "cluster")
 DANGEROUS = frozenset(
-    {"answer-everyone", "vm-macs-match-everyone", "corporate-no-default-route", "cluster-has-address"}
+    {
+        "answer-everyone",
+        "vm-macs-match-everyone",
+        "corporate-no-default-route",
+        "cluster-has-address",
+        "cluster-has-router",
+        "cluster-may-be-a-phone",
+        "cluster-wire-in-use",
+    }
 )
 """Codes of warnings that may mean a wrong NIC, or an answer to somebody else's machines."""
 # Findings on one field that are made from another: without the other there is nothing to say.

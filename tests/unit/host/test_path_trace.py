@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from wizard.host.path_trace import dropped_in
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wizard.host.path_trace import dropped_in, monitor_command
 
 TRACE = """\
 trace id 1 inet ciao_trace comes packet: iif "eth1" tcp sport 44754 tcp dport 53 tcp flags == syn\x20
@@ -33,3 +42,22 @@ def test_the_chain_that_dropped_it_is_named_and_how() -> None:
 def test_a_rule_of_somebody_elses_does_not_steer_the_terminal() -> None:
     (dropped,) = dropped_in(["trace id 1 ip x y rule comment \x1b[2J drop (verdict drop)"])
     assert "\x1b" not in dropped.words()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("nft") is None, reason="needs root and nft")
+def test_the_kernel_s_trace_is_read_no_longer_than_its_reader_lives() -> None:
+    """A guard that is killed leaves no process behind."""
+    words = repr(monitor_command(str(shutil.which("nft"))))
+    script = f"import subprocess, time; p = subprocess.Popen({words}); print(p.pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        pid = int(reader.stdout.readline())
+        line = Path(f"/proc/{pid}/cmdline")
+        deadline = time.monotonic() + 20
+        while b"setpriv" in line.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert b"monitor\0trace" in line.read_bytes()
+        reader.kill()
+    while line.exists() and line.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not line.exists() or not line.read_bytes()
