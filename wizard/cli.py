@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -144,28 +143,33 @@ def _load(handler: str) -> Handler:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. No user error ends in a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # A caller may have us ignore the end of our children: then nobody could wait for one.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    from wizard.console import complain, flush_out, open_streams, say
+    from wizard.plan.findings import WizardError
+
+    open_streams()
     status = _internal(words)
     if status is not None:
         return status
-    args = parser().parse_args(words)
-    from wizard.plan.findings import WizardError
-
-    if args.verbose:
-        from wizard.host.commands import on_command
-
-        on_command(lambda line: print(f"+ {line}", file=sys.stderr))  # noqa: T201
     try:
+        try:
+            args = parser().parse_args(words)
+        except SystemExit:
+            flush_out()
+            raise
+        if args.verbose:
+            from wizard.host.commands import on_command
+
+            on_command(lambda line: say(f"+ {line}"))
         status = _load(args.handler)(args)
-        sys.stdout.flush()
+        flush_out()
         return status
     except WizardError as error:
-        from wizard.console import complain
-
         complain(error)
         return error.status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter would complain again on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read us has seen enough.
         return 128 + signal.SIGPIPE

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from wizard.cli_show import nothing_applied, read_plan
-from wizard.console import coloured, finding_lines, out, say
+from wizard.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
 from wizard.deploy import front, state
 from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
@@ -197,8 +197,13 @@ def _attend(
                     _listen()
                 continue
             if to_stdout:
-                out(json.dumps(event))
-                sys.stdout.flush()
+                try:
+                    out(json.dumps(event))
+                    flush_out()
+                except (OutputLost, BrokenPipeError) as error:
+                    # What was begun goes on, and whoever waits for its end is to hear the truth of it.
+                    to_stdout = False
+                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: nobody reads it"))
             if skipping and "result" not in event:
                 continue
             if "result" in event:

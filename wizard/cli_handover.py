@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.cli_show import read_bytes, read_plan, unreadable
-from wizard.console import complain, finding_lines, has_error, out, out_json, say, table
+from wizard.console import complain, finding_lines, flush_out, has_error, out, out_json, say, table
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
@@ -124,7 +124,7 @@ def instances(args: argparse.Namespace) -> int:
         if not args.json:
             # As they come: one that does not answer holds nobody up.
             _tell(reading)
-            sys.stdout.flush()
+            flush_out()
     if args.json:
         out_json([reading_json(readings[place]) for place in range(len(targets))])
     return 1 if failed else 0

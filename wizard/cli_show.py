@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wizard.console import coloured, finding_lines, has_error, out, out_json, say, table
+from wizard.console import coloured, finding_lines, flush_out, has_error, out, out_json, say, table
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.text import clean
 
@@ -291,7 +291,7 @@ def _watch_leases(monitor: Monitor, as_json: bool) -> int:
         _tell_leases(monitor, as_json)
     problem = ""
     while True:
-        sys.stdout.flush()
+        flush_out()
         time.sleep(_LOOK_EVERY_S)
         view = monitor.look()
         if view.problem != problem:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from wizard.plan.findings import Finding, Severity, WizardError
@@ -25,11 +25,44 @@ def coloured(text: str, colour: str, stream: TextIO) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
+def open_streams() -> None:
+    """Make the three streams usable, whatever the caller has closed.
+
+    Else the next file that is opened would take the number of one, and what is said would be written into it.
+    A closed stdin is empty, data for a closed stdout is refused with words, talk to a closed stderr is lost.
+    """
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+class OutputLost(WizardError):
+    """stdout takes no more: the disk is full, or it is closed."""
+
+
+def _give_up(stream: TextIO) -> None:
+    """What a stream still holds goes nowhere, so that the interpreter does not complain on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def say(text: str) -> None:
-    """Talk: to stderr; on a terminal wrapped between words."""
-    for line in wrapped(text, sys.stderr):
-        sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Talk: to stderr; on a terminal wrapped between words. Who cannot hear it must not stop what is being done."""
+    try:
+        for line in wrapped(text, sys.stderr):
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:
+        _give_up(sys.stderr)
 
 
 def wrapped(text: str, stream: TextIO) -> list[str]:
@@ -52,8 +85,24 @@ def wrapped(text: str, stream: TextIO) -> list[str]:
 
 
 def out(text: str) -> None:
-    """Data: to stdout."""
-    sys.stdout.write(text + "\n")
+    """Data: to stdout. Raises OutputLost; BrokenPipeError where whoever read it has seen enough."""
+    _written(lambda: sys.stdout.write(text + "\n"))
+
+
+def flush_out() -> None:
+    """Have all data written; otherwise like `out`."""
+    _written(sys.stdout.flush)
+
+
+def _written(write: Callable[[], object]) -> None:
+    try:
+        write()
+    except BrokenPipeError:
+        _give_up(sys.stdout)
+        raise
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise OutputLost(f"stdout: {error.strerror}", "Not all of the answer was written.") from None
 
 
 def out_json(data: Any) -> None:

@@ -202,3 +202,56 @@ def test_render_follows_no_link_that_somebody_planted(tmp_path: Path) -> None:
     assert not (out / "etc/ciao-wizard/nat.sh").is_symlink()
     assert "tenant_dns" in (out / "etc/ciao-wizard/tenant_dns.cfg").read_text()
     assert str(out / "etc/ciao-wizard/nat.sh") in done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("streams", "status", "told"),
+    [
+        (">&-", 1, "stdout: Bad file descriptor"),
+        (">/dev/full", 1, "stdout: No space left"),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        (">&- 2>&- <&-", 1, ""),
+        ("<&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("words", ["render -c", "export csv -c", "import --json"])
+def test_streams_that_are_closed_or_full(words: str, streams: str, status: int, told: str) -> None:
+    """Talk that nobody can hear is lost; data that cannot be written is a failure, and said where that can be."""
+    line = f"trap '' CHLD; exec {sys.executable} -P -m wizard {words} {SAMPLE} {streams}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == status
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
+
+
+def test_a_file_that_is_opened_never_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.csv"
+    line = f"exec {sys.executable} -P -m wizard export csv -c {SAMPLE} -o {file} >&- 2>&- <&-"
+    done = subprocess.run(["bash", "-c", line], timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0
+    assert file.read_text().startswith("role,name,mac,ip\n")
+    assert "written" not in file.read_text()
+
+
+def test_a_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    line = f"mkdir {gone}; cd {gone}; rmdir {gone}; exec {sys.executable} -P -m wizard check -c {SAMPLE}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode in (0, 1)
+    assert "Traceback" not in done.stderr

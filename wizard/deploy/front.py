@@ -68,7 +68,10 @@ def start(verb: str, order: Record, extra_events: str | None = None) -> Followin
     files = [str(events)]
     if extra_events is not None:
         # The engine runs elsewhere: a path relative to here would be lost.
-        files.append(str(Path(extra_events).absolute()))
+        try:
+            files.append(str(Path(extra_events).absolute()))
+        except FileNotFoundError:
+            raise WizardError("this directory is gone", "Run it from another one, or give whole paths.") from None
     path = f"{paths.RUN}/order-{mark}.json"
     try:
         _touch(events)

@@ -35,7 +35,7 @@ def serve_command() -> list[str]:
 
 
 def unit() -> File:
-    return render_service(" ".join(serve_command()))
+    return render_service(serve_command())
 
 
 def digest() -> str:

@@ -151,7 +151,8 @@ def detach(argv: Sequence[str], log: str) -> None:
     It outlives us, our terminal and our session; where systemd runs it is a unit of its own, because the end
     of ours would end it too. Raises CommandFailed where it cannot even be started.
     """
-    shell = ("sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
+    # Not in the directory of whoever starts it: that may be on a stick that is to be taken out, or gone already.
+    shell = ("sh", "-c", 'cd / && exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
     if Path("/run/systemd/system").is_dir():
         # Where its first process is killed, its second must live to take everything back.
         argv = ("systemd-run", "--quiet", "--collect", "--property=KillMode=process", "--", *shell)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,11 +51,25 @@ def template_dir() -> Path:
     return package / "templates"
 
 
+class _Quoted(str):
+    """Text that is quoted already, for the very file that it goes into."""
+
+    __slots__ = ()
+
+
+def _unit_word(word: str) -> str:
+    """A word of ExecStart, see systemd.service(5) and systemd.syntax(7). Raises WizardError for control characters."""
+    if not word.isprintable():
+        raise WizardError(f"{word!r} cannot be written into a unit of systemd", "Install it under another path.")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return escaped if re.fullmatch(r"[\w./%$+=:,@-]+", word) else f'"{escaped}"'
+
+
 def _plain(value: object) -> object:
     """Let only plain text and numbers through: a list or None in a root-run file is our own mistake."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"a template was given {value!r}, which is neither text nor a number")
-    if isinstance(value, str) and any(c in value for c in "\n\r\0\"'`$\\;&|"):
+    if isinstance(value, str) and not isinstance(value, _Quoted) and any(c in value for c in "\n\r\0\"'`$\\;&|"):
         raise WizardError(
             f"{value!r} cannot be written into a configuration file", "Use letters, digits and . - _ only."
         )
@@ -179,8 +195,12 @@ def render_identity(plan: Plan, facts: Facts) -> File:
     return File(paths.IDENTITY, "\n".join(lines) + "\n")
 
 
-def render_service(serve_command: str) -> File:
+def render_service(command: Sequence[str]) -> File:
     """The systemd unit. It names this installation's interpreter, so it is not one of the plan's files."""
+    program, *words = command
+    # Only the words behind the program have variables replaced.
+    quoted = [_unit_word(program), *(_unit_word(word.replace("$", "$$")) for word in words)]
+    serve_command = _Quoted(" ".join(quoted))
     text = _fill("ciao-gateway.service", {"plan_path": paths.PLAN_IN_FORCE, "serve_command": serve_command})
     return File(paths.SERVICE_FILE, text)
 

@@ -154,6 +154,21 @@ def test_what_was_started_to_stay_is_not_waited_for(run_dir: Path) -> None:
     assert time.monotonic() - begun < 1
 
 
+def test_what_was_started_to_stay_keeps_no_directory_busy(run_dir: Path, tmp_path: Path) -> None:
+    """Whoever starts it may stand on a stick that is to be taken out."""
+    run_dir.mkdir(exist_ok=True)
+    code = f"import os; os.chdir({str(tmp_path)!r}); from wizard.host import commands\n"
+    code += f"commands.detach(['sh', '-c', 'pwd; ls -l /proc/self/fd; echo done'], {str(run_dir / 'log')!r})"
+    end(elsewhere(code, run_dir))
+    log = run_dir / "log"
+    deadline = time.monotonic() + 30
+    while not (log.exists() and log.read_text().endswith("done\n")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    said = log.read_text()
+    assert said.startswith("/\n")
+    assert str(tmp_path) not in said.replace(str(log), "")
+
+
 def test_our_own_mark_is_not_waited_for(marked: Mark) -> None:
     begun = time.monotonic()
     await_orphans()

@@ -197,7 +197,7 @@ def test_identity_names_the_nics_by_what_does_not_change(plan: Plan, facts: Fact
 
 
 def test_service_runs_what_it_is_told() -> None:
-    text = render_service("/opt/x/bin/python -P -m wizard serve").text
+    text = render_service(["/opt/x/bin/python", "-P", "-m", "wizard", "serve"]).text
     assert text.startswith(HEADER)
     assert "\nExecStart=/opt/x/bin/python -P -m wizard serve\n" in text
 
