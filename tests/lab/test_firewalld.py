@@ -22,7 +22,7 @@ from tests.lab.support import (
     wrong,
 )
 from tests.lab.test_neighbours import await_answer
-from wizard.host.commands import find
+from tests.needs import need
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_ADDRESS
 
@@ -32,8 +32,7 @@ pytestmark = pytest.mark.lab
 @contextmanager
 def firewalld(lab: Laboratory) -> Iterator[None]:
     """It and the bus it is spoken to by. SSH is open to the office, by its default zone."""
-    if find("firewalld") is None or find("dbus-daemon") is None:
-        pytest.skip("firewalld or dbus-daemon is not installed")
+    need("firewalld", "firewall-cmd", "dbus-daemon")
     with ExitStack() as stack:
         lab.run(["mkdir", "-p", "/run/dbus"])
         for argv in (["dbus-daemon", "--system", "--nofork", "--nopidfile"], ["firewalld", "--nofork", "--nopid"]):
