@@ -144,6 +144,20 @@ def test_dhcp_goes_on_while_somebody_has_port_53(served: Laboratory) -> None:
     assert told(served)["dns_reason"] == ""
 
 
+def test_both_go_on_while_the_name_servers_files_cannot_be_written(served: Laboratory) -> None:
+    file = "/run/ciao-wizard/live/dns.servers"
+    before = told(served)
+    sh(served, f"mv {file} {file}.kept; mkdir -p {file}/x; echo nameserver {OTHER} >/etc/resolv.conf")
+    served.wait_for(lambda: "cannot be written" in told(served)["dns_reason"], 10, "the reason")
+    kill(served, before["process"], "HUP")
+    served.wait_for(lambda: told(served)["taken_up"] > before["taken_up"], 10, "its taking up")
+    assert await_mode(served, "armed")["dnsmasq"] == before["dnsmasq"]
+    assert ask(served, "compute1") == [0, [NODES["compute1"]]]
+    sh(served, f"rm -r {file}; mv {file}.kept {file}")
+    served.wait_for(lambda: told(served)["dns_reason"] == "", 10, "its end")
+    await_answer_by(served, OTHER)
+
+
 def test_a_dns_server_that_takes_our_address_later_is_not_asked(served: Laboratory) -> None:
     """As bind9 does, which then refuses every node."""
     dns = told(served)["dns"]

@@ -44,8 +44,10 @@ class Names(Supervised):
     def __init__(self) -> None:
         super().__init__()
         self.plan: Plan | None = None
+        self.conf = ""
         self.uid: int | None = None
         self.verdict = Verdict(False, "starting", "starting")
+        self.unwritten = FINE
         self.resolver = Resolver()
         self.looked_at = 0.0
         self.lost_since: float | None = None
@@ -56,14 +58,12 @@ class Names(Supervised):
         self.guarded_at = 0.0
 
     def take_up(self, plan: Plan) -> None:
-        """Bring it to the live files: names by a signal, options by its end; `tend` starts it again."""
+        """Go by the live files as they are now; `tend` brings it there: names by a signal, options by its end."""
         self.forgive()
         self.plan, self.seen, self.leases_seen = plan, None, None
         self.uid = firewall.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
         files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
-        conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
-        if self._write(paths.DNS_CONF, conf):
-            self.stop()
+        self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
         self.looked_at = 0.0
 
     def tend(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
@@ -80,15 +80,16 @@ class Names(Supervised):
         try:
             self._look(plan)
         except (WizardError, OSError) as error:
+            # It goes on with those that it has.
             self.looked_at = time.monotonic()
-            self.verdict = Verdict(False, "could-not-look", f"the name server's files cannot be written: {error}")
-            return
+            self.unwritten = Verdict(False, "could-not-look", f"the name server's files cannot be written: {error}")
 
         def begin() -> subprocess.Popen[bytes]:
             dnsmasq.own(paths.DNS_LOG, uid)
             return dnsmasq.spawn_dns(uid)
 
-        self.verdict = self.keep_running(begin)
+        verdict = self.keep_running(begin)
+        self.verdict = self.unwritten if verdict.ok else verdict
         self._stand_by_the_address(str(plan.network.gateway))
         dnsmasq.trim_log(self.identity, paths.DNS_LOG)
 
@@ -119,10 +120,12 @@ class Names(Supervised):
         now = time.monotonic()
         if now - self.looked_at < _LOOK_EVERY_S:
             return
+        if self._write(paths.DNS_CONF, self.conf):
+            self.stop()
         changed = self._look_at_leases(plan)
         # What was answered before the change may be wrong since, also where the servers are the same.
         changed = self._look_at_resolver(plan, now) or changed
-        self.looked_at = now
+        self.looked_at, self.unwritten = now, FINE
         if changed:
             dnsmasq.reload_hosts(self.identity)
 
