@@ -73,15 +73,19 @@ def make_directory(path: Path, mode: int = 0o755) -> list[str]:
 def blocked(path: str) -> str:
     """Why no file can be put at `path`, whoever may write there: something that is no directory, or a link that leads
     nowhere, stands in its way; else ""."""
-    if Path(path).is_dir() and not Path(path).is_symlink():
-        return f"{path} is a directory"
-    for parent in reversed(Path(path).parents):
-        if parent.is_dir():
-            continue
-        if parent.is_symlink():
-            return f"{parent} is a link to {os.readlink(parent)}, where no directory is"
-        if os.path.lexists(parent):
-            return f"{parent} is no directory"
+    try:
+        if Path(path).is_dir() and not Path(path).is_symlink():
+            return f"{path} is a directory"
+        for parent in reversed(Path(path).parents):
+            if parent.is_dir():
+                continue
+            if parent.is_symlink():
+                return f"{parent} is a link to {os.readlink(parent)}, where no directory is"
+            if os.path.lexists(parent):
+                return f"{parent} is no directory"
+    except PermissionError:
+        # Whoever may look there will find it.
+        return ""
     return ""
 
 

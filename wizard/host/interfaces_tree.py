@@ -24,12 +24,13 @@ _NOT_EXPANDED = re.compile(r"[|&;<>(){}`$~]")
 
 @dataclass(frozen=True, slots=True)
 class InterfacesFile:
-    """A file as it is read at one place. `text` is None where it cannot be read; `sources`: for each `source` line,
-    by its place among the lines, the files that it reads."""
+    """A file as it is read at one place. `text` is None where it cannot be read, `closed` says that we may not;
+    `sources`: for each `source` line, by its place among the lines, the files that it reads."""
 
     path: str
     text: str | None
     sources: Mapping[int, tuple[InterfacesFile, ...]]
+    closed: bool = False
 
     def files(self) -> Iterator[InterfacesFile]:
         """This file and all that it reads, in order; one that is read twice comes twice."""
@@ -48,8 +49,8 @@ def read_tree(path: str, root: Path = Path("/"), depth: int = 0) -> InterfacesFi
     """What ifupdown reads from `path` on; `root` is where that is looked for."""
     try:
         text = decoded(_at(root, path).read_bytes())
-    except OSError:
-        return InterfacesFile(path, None, {})
+    except OSError as error:
+        return InterfacesFile(path, None, {}, isinstance(error, PermissionError))
     sources: dict[int, tuple[InterfacesFile, ...]] = {}
     if depth < DEEPEST:
         for place, line in enumerate(lines_of(text)):
@@ -66,9 +67,8 @@ def read_lines(path: str, ours: str, root: Path = Path("/")) -> tuple[Interfaces
 
 
 def unreadable(path: str, root: Path = Path("/")) -> tuple[str, ...]:
-    """The files among them that are there and closed to us."""
-    files = read_tree(path, root).files()
-    return tuple(sorted({f.path for f in files if f.text is None and _at(root, f.path).is_file()}))
+    """The files among them, and the directories that a pattern looks into, which are closed to us."""
+    return tuple(sorted({f.path for f in read_tree(path, root).files() if f.closed}))
 
 
 def interfaces_lines(path: str, text: str) -> Iterator[InterfacesLine]:
@@ -94,6 +94,9 @@ def named_by(words: tuple[str, ...], path: str, root: Path = Path("/")) -> list[
         # Unlike Path.glob it leaves out what begins with a dot, as the shell does.
         found_here = glob.glob(pattern.lstrip("/"), root_dir=root)  # noqa: PTH207
         matched = sorted(found_here) if glob.has_magic(pattern) else [pattern]
+        if (parent := posixpath.dirname(pattern)) and not glob.has_magic(parent) and _is_closed(_at(root, parent)):
+            # As a file, it cannot be read either.
+            matched = [parent]
         names = ["/" + name.lstrip("/") for name in matched]
         found += names if words[0] == "source" else [file for name in names for file in _in_directory(name, root)]
     return found
@@ -105,6 +108,10 @@ def _in_directory(directory: str, root: Path) -> list[str]:
     except OSError:
         return []
     return [f"{directory.rstrip('/')}/{name}" for name in names if _READ_IN_DIRECTORY.fullmatch(name)]
+
+
+def _is_closed(directory: Path) -> bool:
+    return os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK)  # noqa: PTH112
 
 
 def _at(root: Path, path: str) -> Path:

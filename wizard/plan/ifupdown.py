@@ -182,6 +182,12 @@ def _of_stanza(stanza: _Stanza, stanzas: Sequence[_Stanza], raised: set[str], ni
     if is_own_stanza(head.words, nic):
         what = f"configures it ({' '.join(head.words[:4])})"
         yield Claim(head, what, own=True, remedy=_WRITTEN_AT_BOOT)
+        # To comment this one out would take a member from the bond.
+        for line in stanza.options:
+            if line.words[0].replace("_", "-") == "bond-master" and line.words[1:2] != ("none",):
+                remedy = f"Take that line away, or name another NIC than {nic} for the cluster."
+                bond = " ".join(line.words[1:2])
+                yield Claim(line, f"makes it a part of {bond} ({' '.join(line.words)})", False, remedy)
         return
     if head.words[0] == "mapping":
         if any(fnmatchcase(nic, pattern) for pattern in head.words[1:]):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -161,6 +164,10 @@ ELSEWHERE = {
         {"interfaces": f"{ALL}auto eth0\niface eth0 inet dhcp\n up true && sudo ip a add 10.1.1.1/8 dev eth1 || :\n"},
         "interfaces:6 has eth0 change it (up true && sudo ip a add 10.1.1.1/8 dev eth1 || :)",
     ),
+    "a member by its own stanza": (
+        {"interfaces": f"{ALL}auto eth1\niface eth1 inet manual\n bond-master bond0\n"},
+        "interfaces:6 makes it a part of bond0 (bond-master bond0)",
+    ),
     "another name": (
         {"interfaces": f"{ALL}rename eth1=lan0\n"},
         "interfaces:4 gives it the name lan0",
@@ -262,3 +269,26 @@ def test_a_file_of_ours_that_would_be_read_under_two_paths_is_refused(machine: P
 def test_a_circle_has_an_end(machine: Path) -> None:
     write(machine, {"interfaces": f"{LO}source more/a\n", "more/a": "source a\n"})
     assert len(list(read_tree(paths.INTERFACES_MAIN).files())) < 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_somebody_who_may_not_look_is_told_and_nothing_fails() -> None:
+    """Without root `check` reads what it may."""
+    script = """
+import sys
+from wizard.host.files import blocked
+from wizard.host.interfaces_tree import read_lines, unreadable
+main, file = sys.argv[1] + "/interfaces", sys.argv[1] + "/interfaces.d/ciao-cluster"
+print(len(read_lines(main, file)), unreadable(main), repr(blocked(file)))
+"""
+    # Not under pytest's own directory, which is root's alone.
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        directory.chmod(0o755)
+        write(directory, {"interfaces": f"source interfaces.d/*\nsource more/a\n{LO}", "more/a": LO})
+        (directory / "interfaces.d").mkdir(mode=0o700)
+        (directory / "more/a").chmod(0o600)
+        command = ["setpriv", "--reuid=65534", "--clear-groups", "--", sys.executable, "-c", script, made]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.stdout == f"4 ('{made}/interfaces.d', '{made}/more/a') ''\n"
