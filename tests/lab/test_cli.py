@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.support import (
+    BRIEF,
     EXAMPLE,
     LEASES,
     NODES,
@@ -290,6 +291,40 @@ def test_a_node_that_moves_and_an_option_that_changes(lab: Laboratory) -> None:
         return (expires - datetime.now().astimezone()).total_seconds()
 
     lab.wait_for(lambda: left() <= 3600, what="the shorter lease")
+
+
+# Odd callers
+
+
+def by_shell(lab: Laboratory, script: str) -> subprocess.CompletedProcess[str]:
+    return lab.run(["bash", "-c", script], check=False, timeout=120, env=BRIEF)
+
+
+def test_a_plan_on_a_stick_and_a_caller_that_ignores_much(lab: Laboratory) -> None:
+    before = whole(lab)
+    stick = "/run/ciao-lab/stick"
+    lab.run(["mkdir", stick])
+    lab.run(["mount", "-t", "tmpfs", "none", stick])
+    lab.run(["cp", str(EXAMPLE), f"{stick}/plan.toml"])
+    # As cron jobs and supervisors have it: no stream is open, and nobody waits for children.
+    done = by_shell(lab, f"trap '' CHLD; cd {stick} && ciao-wizard apply -c plan.toml --yes >&- 2>&- <&-")
+    assert done.returncode == 0
+    assert ciao_json(lab, "status")["state"] == "applied"
+    # The guard goes on, and holds nothing of it.
+    lab.run(["umount", stick])
+    for streams in (">/dev/full 2>/dev/full", "--events - >/dev/full", "--events - >&-"):
+        done = by_shell(lab, f"trap '' CHLD; ciao-wizard apply --yes {streams}")
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert ("stdout: " in done.stderr) == ("--events" in streams)
+    done = by_shell(lab, f"cd {stick} && rmdir {stick} && trap '' CHLD && ciao-wizard reset --yes --events e.jsonl")
+    assert done.returncode == 1
+    assert "this directory is gone" in done.stderr
+    done = by_shell(
+        lab, f"mkdir {stick}; cd {stick} && rmdir {stick} && trap '' CHLD && ciao-wizard reset --yes --forget-leases"
+    )
+    assert done.returncode == 0, done.stderr
+    assert differences(before, whole(lab)) == []
 
 
 # The example in force
