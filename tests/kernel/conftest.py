@@ -63,7 +63,7 @@ def _machine(item: pytest.Item) -> Machine | str:
         hindrances = [*machine.missing(), *packages.missing()]
         try:
             tests = [_id_inside(other) for other in item.session.items if _is_ours(other) and _kernel_of(other) == name]
-            machines[name] = "; ".join(hindrances) or Machine(name, packages.kernel(name), tests)
+            machines[name] = "; ".join(hindrances) or Machine(name, packages.kernel(name), packages.nft(name), tests)
         except RuntimeError as error:
             machines[name] = str(error)
     return machines[name]

@@ -1,7 +1,8 @@
 """A virtual machine under one of Debian's kernels, which runs tests of this checkout.
 
 Its root is this machine's own file system, read-only, under a layer in memory: what is installed here is installed
-there, and nothing that happens there stays. It has no NIC and no disk. Only the kernel and its modules are another's.
+there, and nothing that happens there stays. It has no NIC and no disk. Only the kernel, its modules and nft are of the
+release: what a kernel is told depends on the nft that tells it.
 What pytest reports in there comes out through a directory that the two share, line by line.
 """
 
@@ -28,6 +29,9 @@ TREE = Path(__file__).resolve().parents[2]
 VARIABLE = "CIAO_TEST_KERNEL"
 """Set inside, to the kernel's name."""
 SHARE = "/run/ciao-test"
+NFT = find("nft") or "/usr/sbin/nft"
+OTHER_NFT = "/run/nft"
+"""Inside, the nft of the machine outside."""
 REPORTS, ARGUMENTS = "reports", "arguments"
 SILENCE_S = 1500.0
 """How long one test, or the start with the first, may take on a host that others keep busy."""
@@ -63,6 +67,8 @@ exec switch_root /root /bin/sh {share}/start
 _START = """#!/bin/sh
 cd {tree}
 ip link set lo up
+cp {nft} {other_nft}
+cp {share}/nft {nft}
 {environment} {pytest} @{share}/{arguments}
 echo "pytest ended with $?"
 echo o >/proc/sysrq-trigger
@@ -73,7 +79,7 @@ sleep 60
 class Machine:
     """One such machine, running the tests with these node ids, in this order."""
 
-    def __init__(self, name: str, kernel: Kernel, tests: Sequence[str]) -> None:
+    def __init__(self, name: str, kernel: Kernel, nft: Sequence[str], tests: Sequence[str]) -> None:
         self._share = tempfile.TemporaryDirectory(prefix="ciao-kernel-")
         self._place = Path(self._share.name)
         self.reports: dict[str, list[dict[str, Any]]] = {}
@@ -88,6 +94,7 @@ class Machine:
         (shared / ARGUMENTS).write_text("\n".join(tests) + "\n")
         (shared / REPORTS).touch()
         (shared / "start").write_text(_start(name))
+        (shared / "nft").write_text(f'#!/bin/sh\nexec {shlex.join(nft)} "$@"\n')
         initrd = outside / "initrd"
         initrd.write_bytes(_initrd(kernel))
         self.console = outside / "console"
@@ -183,6 +190,8 @@ def _start(name: str) -> str:
         environment=shlex.join(["env", "-i", *(f"{key}={value}" for key, value in environment.items())]),
         pytest=shlex.join(pytest),
         share=SHARE,
+        nft=shlex.quote(NFT),
+        other_nft=OTHER_NFT,
         arguments=ARGUMENTS,
     )
 
@@ -236,4 +245,4 @@ def _cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
 
 def missing() -> list[str]:
     """Why no such machine can be had here; [] where it can."""
-    return absent("qemu-system-x86_64", "busybox")
+    return absent("qemu-system-x86_64", "busybox", "nft")

@@ -1,4 +1,4 @@
-"""The kernels of Debian's releases, unpacked from their packages into the cache directory, once."""
+"""The kernels of Debian's releases, and their nft, unpacked from their packages into the cache directory, once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +56,36 @@ def missing() -> list[str]:
 
 def kernel(name: str) -> Kernel:
     """A kernel of SUITES, fetched where the cache has none. Raises RuntimeError."""
+    return _in(_kept(name, SUITES[name], _fetch_kernel))
+
+
+def nft(name: str) -> list[str]:
+    """The command that runs the nft of a release of SUITES, with all that it needs of that release. Fetched where the
+    cache has none. Raises RuntimeError."""
+    place = _kept(f"{name}-nft", SUITES[name], _fetch_nft)
+    loader = next(place.rglob("ld-linux-x86-64.so.2"))
+    libraries = ":".join(str(place / directory) for directory in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
+    return [str(loader), "--library-path", libraries, str(place / "usr" / "sbin" / "nft")]
+
+
+def _kept(name: str, suite: str, fetch: Callable[[str, Path], str]) -> Path:
+    """A directory of the cache, filled by `fetch` where there is none; `fetch` returns the version that it found."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ciao-wizard" / "kernels"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = sorted(cache.glob(f"{name}_*"), key=lambda path: path.stat().st_mtime)
-        return _in(kept[-1] if kept else _fetch(name, cache))
+        if kept := sorted(cache.glob(f"{name}_*"), key=lambda path: path.stat().st_mtime):
+            return kept[-1]
+        draft = cache / f"new-{name}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        try:
+            version = fetch(suite, draft)
+            return draft.rename(cache / f"{name}_{version}")
+        except OSError as error:
+            raise RuntimeError(f"{name} of {suite}: {error}") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _in(directory: Path) -> Kernel:
@@ -69,29 +93,35 @@ def _in(directory: Path) -> Kernel:
     return Kernel(image, directory / "lib" / "modules" / image.name.removeprefix("vmlinuz-"))
 
 
-def _fetch(name: str, cache: Path) -> Path:
-    draft = cache / f"new-{name}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
-        with _apt(SUITES[name]) as apt:
-            shown = _run([apt[0].replace("apt-get", "apt-cache"), *apt[1:], "show", PACKAGE])
-            # linux-image-amd64 is but a pointer to the package with the kernel of the day.
-            wanted = re.search(r"^Depends:.*?(linux-image-\S+) \(= (\S+)\)", shown, re.MULTILINE)
-            if wanted is None:
-                raise RuntimeError(f"{PACKAGE} of {SUITES[name]} names no kernel: {shown[:300]}")
-            _run([*apt, "download", f"{wanted[1]}={wanted[2]}"], cwd=draft)
-        (package,) = draft.glob("*.deb")
-        _unpack(package, draft)
+def _fetch_kernel(suite: str, draft: Path) -> str:
+    with _apt(suite) as apt:
+        shown = _run(["apt-cache", *apt[1:], "show", PACKAGE])
+        # linux-image-amd64 is but a pointer to the package with the kernel of the day.
+        wanted = re.search(r"^Depends:.*?(linux-image-\S+) \(= (\S+)\)", shown, re.MULTILINE)
+        if wanted is None:
+            raise RuntimeError(f"{PACKAGE} of {suite} names no kernel: {shown[:300]}")
+        _run([*apt, "download", f"{wanted[1]}={wanted[2]}"], cwd=draft)
+    (package,) = draft.glob("*.deb")
+    _unpack(package, draft)
+    package.unlink()
+    # Many modules are left out, and those that need them are not wanted: what it says of them is of no interest.
+    _run(["depmod", "--basedir", str(draft), _in(draft).release])
+    return wanted[2]
+
+
+def _fetch_nft(suite: str, draft: Path) -> str:
+    with _apt(suite) as apt:
+        # Nothing is installed, as it believes: so it fetches all that nft needs, down to the C library.
+        fetch = ["install", "--yes", "--no-install-recommends", "--download-only", f"-oDir::Cache::archives={draft}"]
+        _run([*apt, *fetch, "nftables"])
+    versions = {}
+    for package in draft.glob("*.deb"):
+        name, version, _ = package.name.split("_")
+        versions[name] = version
+        _run(["dpkg-deb", "--extract", str(package), str(draft)])
         package.unlink()
-        # Many modules are left out, and those that need them are not wanted: what it says of them is of no interest.
-        _run(["depmod", "--basedir", str(draft), _in(draft).release])
-        made = cache / f"{name}_{wanted[2]}"
-        return draft.rename(made)
-    except OSError as error:
-        raise RuntimeError(f"the kernel of {SUITES[name]}: {error}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(draft / "usr" / "share")
+    return versions["nftables"]
 
 
 @contextlib.contextmanager

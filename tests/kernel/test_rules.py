@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel import wires
+from tests.kernel.machine import NFT, OTHER_NFT
 from tests.kernel.wires import loaded, plan_with, run, script_of
 from tests.needs import need
 from wizard.host import firewall
@@ -64,6 +65,18 @@ def test_loading_again_keeps_what_is_armed_and_what_was_counted(tmp_path: Path) 
         run("sh", script, "up")
         assert firewall.counters() == counted
         assert firewall.armed()
+
+
+def test_the_rules_load_by_the_nft_of_this_machine_and_then_by_the_releases_own(tmp_path: Path) -> None:
+    """Debian 12 offers the kernel of 13 in its backports; and whoever goes on to 13 finds the rules loaded by the nft
+    of 12."""
+    script = script_of(plan("forwards of UDP, and from some networks only"), tmp_path)
+    by_this_machines = 'mount --bind "$1" "$2" && sh "$0" up && sh "$0" up && sh "$0" status'
+    try:
+        run("unshare", "--mount", "sh", "-c", by_this_machines, script, OTHER_NFT, NFT)
+    finally:
+        with loaded(script):
+            assert firewall.changes(script) == []
 
 
 @pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
