@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -35,10 +34,6 @@ def gateway(lab_possible: None) -> Iterator[Laboratory]:
         yield lab
 
 
-def checks(lab: Laboratory) -> dict[str, Any]:
-    return {check["name"]: check for check in ciao_json(lab, "status")["checks"]}
-
-
 def failed(lab: Laboratory) -> dict[str, str]:
     """What `status` says is wrong, by name; {} exactly where it says healthy."""
     seen = ciao_json(lab, "status")
@@ -58,23 +53,25 @@ class Break:
     words: Sequence[str] = ()
 
 
-def chain(hook: str, body: str, policy: str = "accept") -> str:
-    """A table of somebody else's with one chain, loaded; UNCHAIN takes it away."""
-    judge = f"type filter hook {hook} priority 0; policy {policy}; {body};"
-    return f"nft 'table inet theirs {{ chain judge {{ {judge} }}; }}'"
+def chain(hook: str, body: str, table: str = "theirs") -> str:
+    """A table of somebody else's with one chain, loaded."""
+    judge = f"type filter hook {hook} priority 0; policy accept; {body};"
+    return f"nft 'table inet {table} {{ chain judge {{ {judge} }}; }}'"
 
 
 OUR_DNSMASQ = f"$(grep -oE '\"(dnsmasq|dns)\": .\"pid\": [0-9]+' {RUN}/serve.json | grep -oE '[0-9]+$')"
 UNCHAIN = "nft delete table inet theirs"
+# Faults that do not hide each other come together: each is looked for by itself.
 BREAKS = [
     Break(
-        "DHCP in",
-        chain("input", 'iifname "eth1" udp dport 67 drop'),
-        UNCHAIN,
-        ["path-dhcp"],
-        ["inet theirs judge", "rule 'iifname \"eth1\" udp dport 67 drop'"],
+        "DHCP in, DNS in, NAT",
+        f"{chain('input', 'iifname eth1 udp dport 67 drop')}; {chain('input', 'udp dport 53 reject', 'others')};"
+        " nft add table ip early; nft 'add chain ip early judge { type nat hook postrouting priority 90; }';"
+        " nft add rule ip early judge ip saddr 192.168.0.0/24 snat to ip saddr",
+        f"{UNCHAIN}; nft delete table inet others; nft delete table ip early",
+        ["path-dhcp", "path-dns", "path-out"],
+        ["inet theirs judge drops it by its rule 'iifname \"eth1\" udp dport 67 drop'", "inet others judge", "NAT"],
     ),
-    Break("DNS in", chain("input", "udp dport 53 reject"), UNCHAIN, ["path-dns"], ["inet theirs judge"]),
     Break(
         "forward",
         chain("forward", "ct state established accept; reject with icmpx admin-prohibited"),
@@ -83,18 +80,11 @@ BREAKS = [
         ["inet theirs judge drops it by its rule 'reject with icmpx admin-prohibited'"],
     ),
     Break(
-        "return path",
-        chain("forward", 'iifname "eth0" drop'),
-        UNCHAIN,
-        ["path-out", "path-in-8889"],
-        ["inet theirs judge"],
-    ),
-    Break(
-        "NAT",
-        "nft add table ip theirs; nft 'add chain ip theirs early { type nat hook postrouting priority 90; }';"
-        " nft add rule ip theirs early ip saddr 192.168.0.0/24 snat to ip saddr",
-        "nft delete table ip theirs",
-        ["path-out"],
+        "return path, resolver",
+        f"{chain('forward', 'iifname eth0 drop')}; {chain('output', 'meta skuid != 0 udp dport 53 drop', 'others')}",
+        f"{UNCHAIN}; nft delete table inet others",
+        ["path-out", "path-in-8889", "path-resolver"],
+        ["inet theirs judge", "inet others judge"],
     ),
     Break(
         "ARP",
@@ -104,17 +94,32 @@ BREAKS = [
         ["arp theirs judge"],
     ),
     Break(
-        "resolver",
-        chain("output", "meta skuid != 0 udp dport 53 drop"),
-        UNCHAIN,
-        ["path-resolver"],
-        ["inet theirs judge"],
-    ),
-    Break(
         "dnsmasq stopped",
         f"kill -STOP {OUR_DNSMASQ}",
         f"kill -CONT {OUR_DNSMASQ}",
         ["path-dhcp", "path-dns"],
+    ),
+    Break(
+        "address gone",
+        "ip addr del 192.168.0.200/24 dev eth1",
+        "ip addr add 192.168.0.200/24 dev eth1",
+        ["address", "path-arp"],
+    ),
+    Break(
+        "the company comes home into the subnet, a VPN takes a part of it, a DNS server lies in it",
+        "ip addr add 192.168.0.57/24 dev eth0; ip link add vpn0 type veth peer vpn1; ip link set vpn0 up;"
+        " ip route add 192.168.0.96/27 dev vpn0;"
+        " cp /etc/resolv.conf /run/ciao-lab/resolv; echo nameserver 192.168.0.9 >>/etc/resolv.conf",
+        "ip addr del 192.168.0.57/24 dev eth0; ip link del vpn0; cat /run/ciao-lab/resolv >/etc/resolv.conf",
+        ["subnet-overlap", "nameserver-in-subnet"],
+        ["192.168.0.57/24 of eth0", "over vpn0", "asks 192.168.0.9"],
+    ),
+    Break(
+        "the way out moves",
+        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip addr add 10.88.0.2/24 dev vpn0;"
+        " ip route replace default via 10.88.0.1 dev vpn0",
+        "ip route replace default via 10.77.0.1 dev eth0; ip link del vpn0",
+        ["corporate-no-default-route"],
     ),
 ]
 
@@ -130,7 +135,7 @@ def test_a_broken_path_is_never_healthy_and_its_cause_is_named(gateway: Laborato
         report(f"{harm.name}: said after {time.monotonic() - begun:.1f} s ({WITHIN_S:g} are allowed)")
 
         def unsaid() -> list[str]:
-            said = " ".join(failed(lab).values())
+            said = " ".join(each["detail"] for each in ciao_json(lab, "status")["checks"] if each["ok"] is False)
             return [word for word in harm.words if word not in said]
 
         lab.wait_for(lambda: unsaid() == [], PATIENCE_S, f"{harm.words}")
@@ -139,46 +144,6 @@ def test_a_broken_path_is_never_healthy_and_its_cause_is_named(gateway: Laborato
         begun = time.monotonic()
     lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "healthy again")
     report(f"{harm.name}: healthy again after {time.monotonic() - begun:.1f} s")
-
-
-ABOUT_THE_MACHINE = [
-    Break(
-        "address gone", "ip addr del 192.168.0.200/24 dev eth1", "ip addr add 192.168.0.200/24 dev eth1", ["address"]
-    ),
-    Break(
-        "the company comes home into the subnet",
-        "ip addr add 192.168.0.57/24 dev eth0",
-        "ip addr del 192.168.0.57/24 dev eth0",
-        ["subnet-overlap"],
-        ["192.168.0.57/24"],
-    ),
-    Break(
-        "route stolen",
-        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip route add 192.168.0.96/27 dev vpn0",
-        "ip link del vpn0",
-        ["subnet-overlap"],
-        ["vpn0"],
-    ),
-    Break(
-        "the way out moves",
-        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip addr add 10.88.0.2/24 dev vpn0;"
-        " ip route replace default via 10.88.0.1 dev vpn0",
-        "ip route replace default via 10.77.0.1 dev eth0; ip link del vpn0",
-        ["corporate-no-default-route"],
-    ),
-    Break(
-        "DNS server in the subnet",
-        "cp /etc/resolv.conf /run/ciao-lab/resolv; echo nameserver 192.168.0.9 >>/etc/resolv.conf",
-        "cat /run/ciao-lab/resolv >/etc/resolv.conf",
-        ["nameserver-in-subnet"],
-        ["192.168.0.9"],
-    ),
-]
-
-
-@pytest.mark.parametrize("harm", ABOUT_THE_MACHINE, ids=lambda harm: harm.name)
-def test_a_plan_that_no_longer_fits_the_machine_is_never_healthy(gateway: Laboratory, harm: Break) -> None:
-    test_a_broken_path_is_never_healthy_and_its_cause_is_named(gateway, harm)
 
 
 def test_what_others_let_through_raises_no_alarm(gateway: Laboratory) -> None:

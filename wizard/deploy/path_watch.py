@@ -165,16 +165,17 @@ class PathWatch(threading.Thread):
         before = self._world(stand.plan)
         found = self._walk(stand.plan, stand)
         unnamed = self._forget_causes(found)
-        if not self._tell(stand, before, begun, found if unnamed else self._named(found, stand), whole=not unnamed):
+        if not self._tell(stand, before, begun, self._named(found, stand), whole=not unnamed):
             return
+        if self._judge_is_due():
+            self._judge(stand.plan)
+            self._tell(stand, before, begun, self._named(found, stand), whole=not unnamed)
+        # That takes longest, and nobody's verdict depends on it.
         self._trace(unnamed, stand)
         named = self._named(found, stand)
         if unnamed:
             self._tell(stand, before, begun, named)
         self._say(named)
-        if self._judge_is_due():
-            self._judge(stand.plan)
-            self._tell(stand, before, begun, named)
 
     def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Found, ...], whole: bool = True) -> bool:
         """Tell everyone, unless the machine is no longer what was walked."""

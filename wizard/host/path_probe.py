@@ -239,7 +239,7 @@ class Dns(_Part):
     def found(self) -> Found:
         at = f"{dotted(self.road.gateway)} port {DNS_PORT}"
         if self.refused == "closed":
-            return Found("path-dns", False, f"nobody answers names at {at}: nothing listens there")
+            return Found("path-dns", False, f"{at} is closed to a node's questions: nothing listens, or a rule says so")
         if self.rcode is None:
             what = "is refused" if self.refused else "gets no answer"
             return Found("path-dns", False, f"a node's question to {at} {what}")

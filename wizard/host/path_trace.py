@@ -17,6 +17,10 @@ from wizard.plan.text import clean
 
 TABLE = "ciao_trace"
 _OURS = "ciao_gateway"
+_UNMASKED = (_OURS, "traces")
+"""Our chain that lets no address of the cluster's into the office."""
+_BREAKS_OFF = "tcp flags == rst "
+"""An attempt's end, which may be dropped for other reasons than its beginning, or because of it."""
 _LONGEST_S = 2.5
 _ATTEMPT_S = (0.3,)
 _LONGEST_RULE = 160
@@ -36,11 +40,15 @@ class Dropped:
     packet: str
 
     def words(self) -> str:
+        if (self.table, self.chain) == _UNMASKED:
+            return "NAT does not work: it would leave with the node's own address, and is held back"
         whose = f"{self.family} {self.table} {self.chain}"
         how = f"by its rule '{clean(self.rule, _LONGEST_RULE)}'" if self.rule else "by its policy"
         return f"the nftables chain {whose} drops it {how}"
 
     def remedy(self, nic: str) -> str:
+        if (self.table, self.chain) == _UNMASKED:
+            return "See who handles it before us: sudo nft list ruleset, hook postrouting."
         if self.table == _OURS:
             return "Run 'ciao-wizard apply' to load the rules again."
         if self.table == "firewalld":
@@ -71,6 +79,8 @@ def dropped_in(lines: Sequence[str]) -> list[Dropped]:
         rule = _RULE.match(rest)
         if rule is not None or _POLICY.match(rest):
             packet = packets.get(told["id"], "")
+            if _BREAKS_OFF in packet:
+                continue
             found.append(Dropped(told["family"], told["table"], told["chain"], rule["rule"] if rule else "", packet))
     return found
 

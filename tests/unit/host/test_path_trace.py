@@ -24,6 +24,8 @@ trace id 2 inet ciao_trace comes packet: iif "eth1" udp sport 68 udp dport 67 ud
 trace id 2 ip filter INPUT policy drop\x20
 trace id 3 inet ciao_gateway input packet: iif "eth1" udp sport 5 udp dport 53\x20
 trace id 3 inet ciao_gateway input rule udp dport 53 accept (verdict accept)
+trace id 4 inet ciao_trace comes packet: iif "eth1" tcp sport 7 tcp dport 53 tcp flags == rst tcp window 1\x20
+trace id 4 inet ciao_gateway forward rule ct state invalid drop (verdict drop)
 a line that nobody knows
 """
 
@@ -61,3 +63,9 @@ def test_the_kernel_s_trace_is_read_no_longer_than_its_reader_lives() -> None:
     while line.exists() and line.read_bytes() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not line.exists() or not line.read_bytes()
+
+
+def test_nat_that_does_not_work_is_called_so() -> None:
+    (dropped,) = dropped_in(["trace id 1 inet ciao_gateway traces rule ip saddr 192.168.0.0/24 drop (verdict drop)"])
+    assert "NAT does not work" in dropped.words()
+    assert "postrouting" in dropped.remedy("eth1")
