@@ -228,6 +228,8 @@ def test_news_that_were_lost_are_an_event(bench: Bench) -> None:
     served(bench)
     bench.links.overrun = True
     bench.links.there.send(b"")
+    # It is no grant that ended.
+    wait_for(lambda: bench.muter.sequence == bench.sequence + 1)
     wait_for(bench.rests)
 
 
@@ -251,6 +253,32 @@ def test_what_the_guard_revokes_is_done_with_when_the_set_is_empty(bench: Bench,
     if kind == HALT:
         wait_for(bench.rests)
     assert bench.rests() is (kind == HALT)
+
+
+def test_what_is_revoked_while_it_is_being_armed_is_not_done_with_before_that_is_undone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for(lambda: bench.muter.set.done == (None, 0))
+    undo = threading.Event()
+
+    def disarm() -> None:
+        assert undo.wait(10)
+        bench.filter.disarm()
+
+    monkeypatch.setattr(armed, "disarm", disarm)
+    bench.filter.free.clear()
+    bench.grant()
+    wait_for(bench.filter.waits.is_set)
+    bench.order(HALT)
+    wait_for(lambda: bench.muter.asked == bench.asked)
+    bench.filter.free.set()
+    wait_for(lambda: bench.filter.holds == 7)
+    for _ in range(4):
+        # What it says by itself, four times a second.
+        assert STATE.unpack(bench.ours.recv(STATE.size))[1] < bench.asked
+    undo.set()
+    assert bench.state()[2] == HELD
+    assert bench.filter.holds is None
 
 
 def test_a_packet_filter_that_refuses_is_said(bench: Bench) -> None:
