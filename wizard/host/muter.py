@@ -89,13 +89,14 @@ class Muter:
             self.process.kill()
             self.process.wait()
             self.process = None
-        if self._control is not None:
-            # Wakes the thread that reads it, which closes it.
-            with contextlib.suppress(OSError):
-                self._control.shutdown(socket.SHUT_RDWR)
-            self._control = None
-        self._forget_child()
-        self.lost = True
+        with self._news:
+            if self._control is not None:
+                # Wakes the thread that reads it, which closes it.
+                with contextlib.suppress(OSError):
+                    self._control.shutdown(socket.SHUT_RDWR)
+                self._control = None
+            self._forget_child()
+            self.lost = True
 
     def _listen(self, control: socket.socket) -> None:
         """A thread of its own, so that a muter that ends or hangs is seen whatever the guard waits for."""
