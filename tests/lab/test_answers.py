@@ -93,7 +93,7 @@ def go_back_without_whoever_asked(lab: Laboratory, process: subprocess.Popen[str
 
 @pytest.mark.parametrize(
     ("within", "go_back"),
-    [("60", go_back_on_request), ("3", go_back_without_whoever_asked)],
+    [("60", go_back_on_request), ("10", go_back_without_whoever_asked)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_is_not_kept_goes_back(lab: Laboratory, before: dict[str, Any], within: str, go_back: Any) -> None:
