@@ -106,6 +106,14 @@ BREAKS = [
         ["address", "path-arp"],
     ),
     Break(
+        "address taken",
+        "machine add rival --mac 00:1b:21:00:00:77 --address 192.168.0.200/24;"
+        " ip netns exec rival ping -c 2 -W 1 192.168.0.101 || true",
+        "machine remove rival",
+        ["address-conflict", "guard"],
+        ["192.168.0.200, the address of gateway, is also at 00:1b:21:00:00:77"],
+    ),
+    Break(
         "the company comes home into the subnet, a VPN takes a part of it, a DNS server lies in it",
         "ip addr add 192.168.0.57/24 dev eth0; ip link add vpn0 type veth peer vpn1; ip link set vpn0 up;"
         " ip route add 192.168.0.96/27 dev vpn0;"
