@@ -28,7 +28,7 @@ from wizard.widgets.aging import is_old
 from wizard.widgets.changing import SIGHT_LOST
 from wizard.widgets.escape import QuickEscapeDriver
 from wizard.widgets.modal import Question
-from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage
+from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, StepPage, is_too_small
 from wizard.widgets.telling import TellingApp
 
 if TYPE_CHECKING:
@@ -327,6 +327,10 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
         return "kept" if status.state in ("applied", "tripped") and another and ours else "failed"
 
     # Everywhere
+
+    def ignores(self, _key: str) -> bool:
+        # Nobody sees what a key would do to a page that is not shown.
+        return is_too_small(self.size) and _key != "ctrl+q"
 
     async def action_quit(self) -> None:
         if not self.changing or isinstance(self.screen, Question):

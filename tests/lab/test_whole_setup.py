@@ -59,8 +59,8 @@ def test_a_console_of_sixteen_colours_and_a_window_made_small(lab_possible: None
         assert "\x1b[" in written
         assert not re.search(r"[34]8;[25];", written), "more colours than the console has"
         terminal.resize(79, 24)
-        terminal.says("80×24")
+        terminal.says("80×23")
         assert "eth0" not in terminal.text()
-        terminal.resize(80, 24)
+        terminal.resize(80, 23)
         terminal.says("eth0")
-        assert "needs 80×24" not in terminal.flat()
+        assert "needs 80×23" not in terminal.flat()

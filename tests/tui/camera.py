@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.tui.driver import Driver
 from tests.tui.layout import faults
+from wizard.widgets.page import LEAST_SIZE
 
 PICTURES = Path(__file__).parents[2] / "snapshots" / "looks"
 DRAWN_BY = "8.2.8"
@@ -49,6 +50,9 @@ class Camera:
                 await _at_rest(driver)
                 self._take(driver, f"{name}-{width}x{height}-{look}")
             driver.app.theme = THEMES["dark"]
+        await driver.pilot.resize_terminal(*LEAST_SIZE)
+        await _at_rest(driver)
+        self.told += [f"{name} at {LEAST_SIZE}: {fault}" for fault in faults(driver, meant_cut)]
         await driver.pilot.resize_terminal(*SIZES[0])
         await _at_rest(driver)
 

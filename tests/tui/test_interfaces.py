@@ -132,8 +132,8 @@ async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
         services.tell(news(What.PLUGGED, "eth1"))
         await driver.says("eth1 is the one.", "◂ cable in")
         assert "Pull a cable," not in driver.text()
-        # It has the cursor: enter is for it.
-        await driver.press("enter")
+        # It has the cursor: space is for it.
+        await driver.press("space")
         assert driver.app.draft.cluster == ""
         await driver.press("f3", "escape")
         await driver.page("Interfaces")
@@ -164,7 +164,7 @@ async def test_a_nic_that_is_plugged_in_appears_and_has_the_cursor(start: Start)
         # First as the kernel calls it, then as udev does.
         services.tell(news(What.CAME, "eth2"))
         services.tell(news(What.RENAMED, USB.name, "eth2"))
-        await driver.says("enx00e04c680f12 was plugged in. enter gives it a role.", "r8152")
+        await driver.says("enx00e04c680f12 was plugged in. space gives it a role.", "r8152")
         assert driver.app.screen.query_one(KeyedTable).current == USB.name
         services.machine = FACTS
         services.tell(news(What.WENT, USB.name))
@@ -180,12 +180,12 @@ async def test_a_chosen_nic_that_goes_is_missed(start: Start) -> None:
         await driver.says("eth1 is gone: it was unplugged. It was chosen:", 'This machine has no NIC "eth1"')
 
 
-async def test_enter_takes_nothing_from_others_while_a_role_is_free(start: Start) -> None:
+async def test_nothing_is_taken_from_others_while_a_role_is_free(start: Start) -> None:
     async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics, USB)))) as driver:
         await driver.page("Interfaces")
-        await driver.press("down", "enter")
+        await driver.press("down", "space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "")
-        await driver.press("down", "enter")
+        await driver.press("down", "space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
 
 
@@ -255,8 +255,8 @@ async def test_a_machine_with_one_socket_is_told_what_it_lacks(start: Start) -> 
         await driver.says("A gateway needs two cables. Plug a USB adapter in")
         services.machine = replace(machine, nics=(*machine.nics, USB))
         services.tell(news(What.CAME, USB.name))
-        await driver.says("enter gives it a role.")
-        await driver.press("enter")
+        await driver.says("space gives it a role.")
+        await driver.press("space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
         assert "A gateway needs two cables." not in driver.text()
 
@@ -312,3 +312,23 @@ async def test_the_watch_ends_with_the_app_however_it_ends(start: Start) -> None
 
 def test_an_empty_machine_is_no_defect() -> None:
     assert app_setup.felt(Facts(), (NicNews(What.WENT, "eth0"),)) == Facts()
+
+
+async def test_enter_goes_on_and_never_changes_a_role(start: Start) -> None:
+    async with start(FakeServices(wires=FINE)) as driver:
+        await driver.page("Interfaces")
+        await driver.says("As it should be")
+        await driver.press("down", "enter")
+        await driver.page("Network")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
+
+
+async def test_enter_goes_over_nothing_that_is_objected(start: Start) -> None:
+    odd = replace(FINE, fine=False, title="Could not tell")
+    async with start(FakeServices(wires=odd)) as driver:
+        await watched(driver)
+        await driver.says("Could not tell")
+        await driver.press("enter", "enter", "enter")
+        await driver.says("Not yet: see what is marked.")
+        assert "─ Interfaces ─" in driver.text()
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")

@@ -50,16 +50,16 @@ async def test_the_one_that_has_its_role_already_is_not_promised_another(start: 
         services = await watched(driver)
         await driver.press("f3")
         services.tell(news(What.MOVED, "eth1"))
-        await driver.says("eth1 is the one. CLUSTER already: enter changes that, f3 tries another.")
+        await driver.says("eth1 is the one. CLUSTER already: space changes that, f3 tries another.")
 
 
-@pytest.mark.parametrize("key", ["up", "enter", "f3", "f4"])
+@pytest.mark.parametrize("key", ["up", "space", "f3", "f4"])
 async def test_what_is_said_of_a_nic_goes_with_it(start: Start, key: str) -> None:
     async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics, USB)))) as driver:
         services = await watched(driver)
         await driver.press("f3")
         services.tell(news(What.MOVED, USB.name))
-        await driver.says(f"{USB.name} is the one. enter gives it its role, f3 tries another.")
+        await driver.says(f"{USB.name} is the one. space gives it its role, f3 tries another.")
         await driver.press(key)
         await driver.until(lambda: "is the one" not in driver.text())
 

@@ -1,11 +1,11 @@
-"""The whole way through, by keyboard, at 80×24."""
+"""The whole way through, by keyboard, at 80×24, the size of a console, and at 80×23."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
@@ -104,11 +104,59 @@ async def test_a_defect_in_a_thread_is_no_endless_wait(start: Start) -> None:
 
 async def test_a_window_too_small_says_so_and_heals(start: Start) -> None:
     async with start(size=(70, 20)) as driver:
-        await driver.says("needs 80×24")
+        await driver.says("needs 80×23")
         assert "eth0" not in driver.text()
-        await driver.pilot.resize_terminal(80, 24)
+        await driver.pilot.resize_terminal(80, 23)
         await driver.says("eth0")
-        assert "needs 80×24" not in driver.text()
+        assert "needs 80×23" not in driver.text()
+
+
+KEYS = [
+    "enter",
+    "space",
+    "escape",
+    "tab",
+    "delete",
+    "y",
+    "n",
+    "a",
+    "k",
+    "r",
+    "s",
+    "ctrl+n",
+    "ctrl+a",
+    "ctrl+r",
+    "ctrl+z",
+]
+KEYS += ["ctrl+p", *(f"f{number}" for number in range(1, 9))]
+
+
+@pytest.mark.parametrize("name", ["welcome", *(step.lower() for step in ("Interfaces", *STEPS)), "dashboard", "reset"])
+async def test_no_key_acts_on_a_page_that_is_not_shown(start: Start, name: str, sample: str) -> None:
+    services = FakeServices(state=APPLIED, in_force=sample) if name in ("dashboard", "reset") else None
+    async with start(services, plan=None if services else sample) as driver:
+        await driver.until(lambda: driver.app.facts is not None)
+        driver.app.post_message(Page.Go(name))
+        await driver.until(lambda: type(driver.app._page).__name__.lower().startswith(name.replace("welcome", "start")))
+        await driver.until(lambda: not driver.app._page.unseen)
+        draft, page, focused = driver.app.draft, driver.app.screen, driver.app.focused
+        await driver.pilot.resize_terminal(80, 22)
+        await driver.says("needs 80×23")
+        await driver.press(*KEYS)
+        driver.app.post_message(Paste("10.0.0.0/8\n"))
+        await driver.pilot.pause()
+        assert "needs 80×23" in driver.text()
+        await driver.pilot.resize_terminal(80, 23)
+        await driver.until(lambda: "needs 80×23" not in driver.text())
+        assert (driver.app.draft, driver.app.screen, driver.app.focused) == (draft, page, focused)
+        assert driver.services.did == []
+
+
+async def test_a_small_window_can_be_left(start: Start) -> None:
+    async with start(size=(60, 10)) as driver:
+        await driver.says("leave with ctrl+q")
+        await driver.press("ctrl+q")
+        await driver.until(lambda: driver.app.return_code is not None)
 
 
 async def test_help_names_the_keys_of_the_page(start: Start) -> None:

@@ -56,16 +56,17 @@ class InterfacesPage(StepPage):
     HELP = (
         "One NIC leads to the company network and keeps its address. The other leads to the switch of your cluster: "
         "there, and only there, this machine will hand out addresses.\n\n"
-        "enter gives the NIC under the cursor the role that is free, or the next one; where another NIC has it, the "
-        "two change places. f3, then a cable out and in again: the NIC that notices has the cursor. What is plugged "
-        "in appears by itself.\n\n"
+        "space gives the NIC under the cursor the role that is free, or the next one; where another NIC has it, the "
+        "two change places. enter changes nothing: it goes on once both networks look right. f3, then a cable out and "
+        "in again: the NIC that notices has the cursor. What is plugged in appears by itself.\n\n"
         "Once both are chosen, both wires are asked whether a DHCP server answers there."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "choose role"),
+        Binding("space", "choose", "change role"),
         Binding("f3", "identify", "identify"),
         Binding("f4", "swap", "swap"),
         NEXT,
+        Binding("enter", "confirm", "go on", show=False),
         BACK,
         LOOK_AGAIN,
     ]
@@ -300,7 +301,7 @@ class InterfacesPage(StepPage):
         else:
             self.identifying = False
             role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
-            then = f"{role} already: enter changes that" if role else "enter gives it its role"
+            then = f"{role} already: space changes that" if role else "space gives it its role"
             self.tell(f"{name} is the one. {then}, f3 tries another.", tied=name)
 
     def watch_facts(self) -> None:
@@ -308,7 +309,7 @@ class InterfacesPage(StepPage):
         facts = self.facts
         if self._newcomer and self._ready and facts is not None and facts.nic(self._newcomer) is not None:
             self.query_one("#nics", KeyedTable).point_at(self._newcomer)
-            self.tell(f"{self._newcomer} was plugged in. enter gives it a role.", tied=self._newcomer)
+            self.tell(f"{self._newcomer} was plugged in. space gives it a role.", tied=self._newcomer)
             self._newcomer = ""
 
     def action_identify(self) -> None:
@@ -366,7 +367,22 @@ class InterfacesPage(StepPage):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         event.stop()
-        self.action_choose()
+        self.action_confirm()
+
+    def action_confirm(self) -> None:
+        """Go on with the roles as they are. Unlike ctrl+n it never goes over what speaks against them."""
+        if self.unseen or self._waiting:
+            return
+        if not all(self._chosen()):
+            self.tell("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
+        elif self.wires is not None and self.wires.stop:
+            self._halt(self.wires)
+        elif self._objections():
+            self.tell(
+                "Not yet: see what is marked. space changes a role; ctrl+n goes on regardless.", "warning", _OF_ERRORS
+            )
+        else:
+            self.action_next()
 
     def action_choose(self) -> None:
         """Turn the role of the NIC under the cursor on by one."""

@@ -28,8 +28,16 @@ class OrderedKeysApp(App[None]):
         self._key_under_way = False
         self._handling: MessagePump | None = None
 
+    def ignores(self, _key: str) -> bool:
+        """Whether a key does nothing now; "" is a paste or the mouse. Asked when it comes and when its turn comes."""
+        return False
+
     async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Paste | events.MouseEvent) and not event.is_forwarded and self.ignores(""):
+            return
         if isinstance(event, events.Key) and not event.is_forwarded:
+            if self.ignores(event.key):
+                return
             self._keys.append(event)
             if not self._key_under_way:
                 await self._next_key()
@@ -42,6 +50,9 @@ class OrderedKeysApp(App[None]):
             return
         self._key_number += 1
         key = self._keys.popleft()
+        if self.ignores(key.key):
+            await self._next_key()
+            return
         target = self.focused or self.screen
         # The way of the key itself, and then of what its action told the page and the page told us.
         way: deque[MessagePump] = deque([*target.ancestors_with_self, target.screen, self])

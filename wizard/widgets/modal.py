@@ -13,14 +13,16 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Footer
 
-from wizard.widgets.page import TooSmall
+from wizard.widgets.page import FocusKept, TooSmall
 from wizard.widgets.words import Words
 
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer]):
+class Dialog(ModalScreen[Answer], FocusKept[Answer]):
     """A box over the page, with the keys that hold in it."""
+
+    # The modal is the first base: Textual takes default styles from that one alone.
 
     TITLE: ClassVar[str | None] = ""
     HELP: ClassVar[str] = ""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from wizard.plan.judge import Judgement
     from wizard.plan.machine import Facts
 
-LEAST_SIZE = (80, 24)
+Result = TypeVar("Result")
+
+# A terminal of 80×24 less the status line of tmux or screen.
+
+LEAST_SIZE = (80, 23)
 HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_SIZE[0], "-normal"), (120, "-wide")]
 # Rows of a terminal that has room for every finding in full.
 ROOMY = 32
@@ -68,15 +73,42 @@ LOOK_AGAIN = Binding("ctrl+r", "look_again", "look again", show=False)
 LEAVE = Binding("ctrl+q", "app.quit", "leave", priority=True)
 
 
+def is_too_small(size: Size) -> bool:
+    return size.width < LEAST_SIZE[0] or size.height < LEAST_SIZE[1]
+
+
 class TooSmall(Words):
     """Stands alone on the screen where the terminal is too small for a page."""
 
     def __init__(self) -> None:
         width, height = LEAST_SIZE
-        super().__init__(f"ciao-wizard needs {width}×{height}. Make this window larger.", id="too-small")
+        super().__init__(
+            f"ciao-wizard needs {width}×{height}. Make this window larger, or leave with ctrl+q.", id="too-small"
+        )
 
 
-class Page(Screen[None]):
+class FocusKept(Screen[Result]):
+    """A screen whose cursor is where it was once there is room for it again: what is not shown loses it."""
+
+    _had_focus: Widget | None = None
+
+    def watch_focused(self, before: Widget | None, now: Widget | None) -> None:
+        if now is not None:
+            self._had_focus = None
+        elif before is not None and is_too_small(self.app.size):
+            self._had_focus = before
+
+    def on_resize(self) -> None:
+        if self._had_focus is not None and not is_too_small(self.app.size):
+            self.call_after_refresh(self._give_back_focus)
+
+    def _give_back_focus(self) -> None:
+        had, self._had_focus = self._had_focus, None
+        if had is not None and had.is_attached and self.focused is None:
+            self.set_focus(had, scroll_visible=False)
+
+
+class Page(FocusKept[None]):
     """A page. Plain data goes in, messages to the app come out."""
 
     @dataclass
