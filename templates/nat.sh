@@ -121,7 +121,7 @@ table inet ciao_gateway {
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
-        iifname "{{ corporate }}" meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed return
+        iifname "{{ corporate }}" meta l4proto . th dport @restricted ip protocol . th dport . ip saddr != @allowed return
         iifname { "{{ corporate }}", "{{ cluster }}" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
     }
     chain output {
