@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +17,13 @@ from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
 from wizard.host.path_probe import Found
+from wizard.host.tcp_ports import answering
 from wizard.plan import addresses, paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
 
+_ANSWERS_WITHIN_S = 0.3
 _MUTE_FOR_NOW_S = 120
 """How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
 _WALK_S, _WISHED_WALK_S = 4.0, 15.0
@@ -253,24 +254,18 @@ def _cables(plan: Plan) -> list[Check]:
 
 def _forwards(plan: Plan) -> list[Check]:
     by_name = {n.name: str(n.ip) for n in addresses.assign(plan).nodes}
+    where = {forward: (by_name.get(forward.to, forward.to), forward.to_port) for forward in plan.forwards}
+    answers = answering((where[f] for f in plan.forwards if f.protocol is Protocol.TCP), _ANSWERS_WITHIN_S)
     found = []
     for forward in plan.forwards:
-        address = by_name.get(forward.to, forward.to)
-        what = f"{forward.port} to {forward.to} {address}:{forward.to_port}"
-        if forward.protocol is not Protocol.TCP:
+        address, port = where[forward]
+        told = "answers" if where[forward] in answers else "waiting"
+        what = f"{forward.port} to {forward.to} {address}:{port}"
+        if forward.protocol is Protocol.TCP:
+            found.append(Check(f"forward-{forward.port}", True, f"{what}: {told}"))
+        else:
             found.append(Check(f"forward-{forward.port}", True, f"{what} (udp: not tried)"))
-            continue
-        answers = _answers(address, forward.to_port)
-        found.append(Check(f"forward-{forward.port}", True, f"{what}: {'answers' if answers else 'waiting'}"))
     return found
-
-
-def _answers(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=0.3):
-            return True
-    except OSError:
-        return False
 
 
 def _service() -> Check:
