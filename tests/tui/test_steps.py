@@ -106,12 +106,12 @@ async def test_a_rule_broken_is_said_once_and_stops_the_apply(start: Start) -> N
         await driver.page("Interfaces")
 
 
-async def test_enter_gives_each_role_to_one_nic(start: Start) -> None:
+async def test_space_gives_each_role_to_one_nic(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        await driver.press("enter")
+        await driver.press("space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "eth0")
-        await driver.press("enter")
+        await driver.press("space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "")
         await driver.press("ctrl+n")
         await driver.says("No NIC is chosen for the cluster switch")
@@ -132,7 +132,7 @@ async def test_a_nic_whose_name_is_code_is_shown_and_never_chosen(start: Start) 
     async with start(FakeServices(machine=replace(FACTS, nics=(bad, *FACTS.nics[1:])))) as driver:
         await driver.page("Interfaces")
         await driver.says("a;reboot")
-        await driver.press("home", "enter", "enter")
+        await driver.press("home", "space", "space")
         assert "a;reboot" not in (driver.app.draft.corporate, driver.app.draft.cluster)
 
 
@@ -317,7 +317,7 @@ async def test_words_of_the_wizard_cover_nothing_and_do_not_pile_up(start: Start
 async def test_a_nic_that_no_cable_can_be_in_gets_no_role(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        await driver.press("end", "enter")
+        await driver.press("end", "space")
         await driver.says("lo is the loopback: no cable can be in it")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
 
@@ -383,7 +383,7 @@ async def test_an_empty_list_of_nodes_is_no_mistake_yet(start: Start) -> None:
 async def test_the_page_of_the_nics_speaks_of_itself(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        await driver.press("enter")
+        await driver.press("space")
         await driver.says("exchange them (f4)")
-        await driver.press("enter")
+        await driver.press("space")
         await driver.says("Choose one above.")
