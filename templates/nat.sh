@@ -463,7 +463,7 @@ table)
     table
     ;;
 *)
-    echo "usage: ${0##*/} up | down | status | table" >&2
+    echo "usage: ${0##*/} up | down | leave | status | table" >&2
     exit 2
     ;;
 esac

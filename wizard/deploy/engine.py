@@ -311,7 +311,7 @@ def _held(checks: Sequence[verify.Check]) -> str:
     """How many hold, where none fails."""
     held = sum(c.ok is True for c in checks)
     untried = f", {len(checks) - held} not tried" if held < len(checks) else ""
-    return f"{held} of {held}{untried}"
+    return f"{held} hold{untried}"
 
 
 def _counted(found: int) -> str:

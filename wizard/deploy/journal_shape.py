@@ -118,6 +118,11 @@ def _is_forwarding(image: Any) -> bool:
     return _has(image, boot=_is_text, nics=nics, **{"global": _is_switch})
 
 
+def _is_zone(image: Any) -> bool:
+    """As firewall.zone_image makes it."""
+    return image is None or _has(image, nic=_is_text, zone=_is_text)
+
+
 def _is_switch(value: Any) -> bool:
     return value in ("0", "1")
 
@@ -132,7 +137,8 @@ def _is_gateway(image: Any) -> bool:
 _IMAGES: Mapping[str, Check] = {
     "wires": lambda image: _has(image, link=_is_link_image, proof=_is_path_image),
     "rules": lambda image: (
-        _has(image, script=_is_path_image, loaded=_is_flag) and _may_have(image, forwarding=_is_forwarding)
+        _has(image, script=_is_path_image, loaded=_is_flag)
+        and _may_have(image, forwarding=_is_forwarding, zone=_is_zone)
     ),
     "address": _is_address,
     "gateway": _is_gateway,

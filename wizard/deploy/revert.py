@@ -36,6 +36,7 @@ class Reverter:
         self.journal = journal
         self.teller = teller
         self.unreadable = False
+        self.left: list[str] = []
 
     def revert(self, why: str, killed: bool = False) -> list[str]:
         """Undo the transaction that is open. `killed`: by somebody else than its own engine."""
@@ -136,9 +137,10 @@ class Reverter:
             # Also where this cannot be written: what follows leaves nothing of the journal.
             self._close()
         self._leave_nothing()
-        if not found and not reading.damage:
+        if not found and not reading.damage and not self.left:
             return []
-        told = [*reading.damage, *(f"removed, though the journal does not know of it: {f}" for f in found)]
+        removed = [f"removed, though the journal does not know of it: {f}" for f in found]
+        told = [*reading.damage, *removed, *self.left]
         self.teller.step("journal", "failed", "; ".join(told))
         return [f"{'; '.join(told)}. {UNPROVEN}"]
 
@@ -189,7 +191,9 @@ class Reverter:
         for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE):
             if kept.is_ours(config) and network.take_down(config):
                 found.append(f"the address that {config} gives")
-        return [*found, *firewall.remove_everything(), *firewall.restore_forwarding()]
+        removed, problems = firewall.remove_everything()
+        self.left += problems
+        return [*found, *removed, *firewall.restore_forwarding()]
 
     def _serve_again(self) -> list[str]:
         """What is in force serves; where the guard is gone (killed, or between two lives) it is started."""

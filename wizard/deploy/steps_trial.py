@@ -159,17 +159,15 @@ def undo_rules(image: Record, journal: Journal) -> str:
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]
     images = [step for name, step in steps if name == "rules"]
     firewall.restore_forwarding([i["forwarding"] for i in images if i.get("forwarding")])
-    firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
+    _, problems = firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
     if Path(paths.LIVE_SCRIPT).exists():
         # What it needs may have been taken off this machine.
         with suppress(CommandFailed):
             firewall.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile, and what it left.
-    firewall.remove_everything()
+    _, more = firewall.remove_everything()
     journal.images.restore(before)
-    told = "our tables and accepts are gone"
-    unproven = firewall.unproven()
-    return f"{told}; but for what could not be looked at: {'; '.join(unproven)}" if unproven else told
+    return _unless("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
 
 
 def _nics_of(script: str) -> list[str]:

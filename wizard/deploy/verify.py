@@ -29,6 +29,15 @@ _MUTE_FOR_NOW_S = 120
 _WALK_S, _WISHED_WALK_S = 4.0, 15.0
 """How long to wait for a walk of what is so now; and for one that was asked for, on a machine that is busy."""
 APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
+_BY_ITSELF = "The guard goes on by itself."
+_PASSING = {
+    "address-conflict": "Give that machine another address. The guard goes on by itself, ten seconds after.",
+    "second-server": f"Stop that program. {_BY_ITSELF}",
+    "foreign-armed": f"Find the program that changes the table inet ciao_gateway. {_BY_ITSELF}",
+    "changing": _BY_ITSELF,
+    "starting": _BY_ITSELF,
+}
+"""What a mute guard waits for, by its code, and an apply would not bring about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,8 @@ def _default_routes(routes: Any) -> list[str]:
 
 
 def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
-    """Every check of a plan that is applied, or on trial. `in_force`: cables too; a trial does not wait for them.
+    """Every check of a plan that is applied, or on trial. `in_force`: cables, and who has a node's address, too; no
+    trial goes back for them.
 
     `since` (state.boottime): a node's path is to be walked anew after that; else the latest walk counts.
     """
@@ -65,7 +75,7 @@ def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> li
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
     found += [_dnsmasq(), _guard()]
     found += _path(since)
-    found += _conflicts()
+    found += _conflicts() if in_force else []
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
     found += _cables(plan) if in_force else []
@@ -141,7 +151,7 @@ def _guard() -> Check:
     if told.get("mode") == "armed":
         return _astray()
     if told.get("code") not in gateway.HARMLESS:
-        return Check("guard", False, reason, APPLY_AGAIN)
+        return Check("guard", False, reason, _PASSING.get(str(told.get("code")), APPLY_AGAIN))
     if _seconds_since(told.get("since")) > _MUTE_FOR_NOW_S:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
         return Check("guard", False, f"mute since {told.get('since')}: {reason}", remedy)
@@ -158,7 +168,7 @@ def _path(since: float | None) -> list[Check]:
         why = str((told or {}).get("dns_reason") or "")
         said = (*walked.found, *walked.findings)
         return [
-            Check(f.name, f.ok, f"{f.detail}: {why}" if _is_silent(f) and why else f.detail, f.remedy) for f in said
+            Check(f.name, f.ok, f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail, f.remedy) for f in said
         ]
     if told is None or told.get("mode") not in ("armed", "muted"):
         # Its own check says so.
@@ -183,7 +193,7 @@ def _conflicts() -> list[Check]:
     ]
 
 
-def _is_silent(found: Found) -> bool:
+def _dns_fails(found: Found) -> bool:
     return found.name == "path-dns" and found.ok is False
 
 
@@ -264,7 +274,7 @@ def _forwards(plan: Plan) -> list[Check]:
         if forward.protocol is Protocol.TCP:
             found.append(Check(f"forward-{forward.port}", True, f"{what}: {told}"))
         else:
-            found.append(Check(f"forward-{forward.port}", True, f"{what} (udp: not tried)"))
+            found.append(Check(f"forward-{forward.port}-udp", None, f"not tried: {what}, UDP"))
     return found
 
 

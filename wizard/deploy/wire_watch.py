@@ -16,8 +16,7 @@ from netaddr import IPAddress
 from wizard.deploy import control, proof, state, trip
 from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.gates import FINE, Verdict
-from wizard.host import wires
-from wizard.host.commands import CommandFailed, run
+from wizard.host import rtnetlink, wires
 from wizard.host.dhcp_probe import Cause, ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.link import Link, read_link
@@ -108,7 +107,11 @@ class WireWatch:
 
     def tripped(self) -> Verdict | None:
         """What a person must look at before anything is served again, or None."""
-        return self.trip_verdict
+        verdict = self.trip_verdict
+        # A boot, or a NIC that comes back, raises it again; an apply under way does so by right.
+        if verdict is not None and verdict.code == ANOTHER_GATEWAY and self.plan is not None and state.work() is None:
+            self._leave_the_address(self.plan)
+        return verdict
 
     def trip(self, verdict: Verdict) -> None:
         """Ask and listen no more, and remember why."""
@@ -127,8 +130,8 @@ class WireWatch:
         finds the wire silent raises it again."""
         address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
         try:
-            run("ip", "address", "del", address, "dev", plan.interfaces.cluster)
-        except CommandFailed as error:
+            rtnetlink.delete_address(plan.interfaces.cluster, address)
+        except OSError as error:
             log.warning("%s could not be taken off %s: %s", address, plan.interfaces.cluster, error)
 
     def taps(self) -> list[Tap]:

@@ -120,14 +120,18 @@ def _without_armed(listing: str) -> str:
     return "\n".join(kept)
 
 
-def remove_everything() -> list[str]:
-    """Take away whatever bears our names, with or without the script that made it; what that was, in words.
+Undone = tuple[list[str], list[str]]
+"""What was undone, and what could not be, in words."""
+
+
+def remove_everything() -> Undone:
+    """Take away whatever bears our names, with or without the script that made it.
 
     Nobody else's rule is touched. What of nft and iptables is not installed is done without it. Raises WizardError
     where the kernel keeps something.
     """
     before = forward_flows.loaded()
-    removed = restore_zones()
+    removed, problems = restore_zones()
     for program in ("iptables-nft", "iptables-legacy"):
         if not _iptables_table_exists(program):
             continue
@@ -144,14 +148,12 @@ def remove_everything() -> list[str]:
     for table in TABLES:
         if nft_objects.remove_table(*table):
             removed.append(f"the table {' '.join(table)}")
-    return removed + list(filter(None, [_end_flows(before)]))
-
-
-def unproven() -> list[str]:
-    """What nobody here can say after `remove_everything`: whether it is gone."""
     if find("iptables-legacy") is None and _iptables_table_exists("iptables-legacy"):
-        return ["the chains CIAO-FORWARD, CIAO-INPUT and CIAO-OUTPUT of iptables-legacy, which is not installed"]
-    return []
+        problems.append(
+            "the chains CIAO-FORWARD, CIAO-INPUT and CIAO-OUTPUT of iptables-legacy, which is not installed, could not "
+            "be looked for"
+        )
+    return removed, [*problems, *filter(None, [_end_flows(before)])]
 
 
 def forwarding_image(nics: Iterable[str]) -> Record:
@@ -206,19 +208,20 @@ def zone_image(nic: str) -> Record | None:
     return {"nic": nic, "zone": _zone_of(nic)}
 
 
-def restore_zones(images: Iterable[Record] = ()) -> list[str]:
+def restore_zones(images: Iterable[Record] = ()) -> Undone:
     """Put NICs that we had firewalld trust back into the zone they were in: the first image of a NIC before the note
-    that nat.sh made of it; which NICs. Needs no nat.sh."""
+    that nat.sh made of it. Needs no nat.sh."""
     zones: dict[str, str] = {}
     for image in images:
         zones.setdefault(str(image["nic"]), str(image["zone"]))
     for note in sorted(Path(paths.RUN).glob("firewalld.*")):
         zones.setdefault(note.name.removeprefix("firewalld."), note.read_text().strip())
-        note.unlink()
-    restored = []
+    restored, problems = [], []
     for nic, zone in zones.items():
+        note = Path(f"{paths.RUN}/firewalld.{nic}")
         # It forgets ours by itself, and what somebody chose since is his.
         if zone == TRUSTED or zone_image(nic) != {"nic": nic, "zone": TRUSTED}:
+            note.unlink(missing_ok=True)
             continue
         change = (
             (f"--zone={zone}", f"--change-interface={nic}") if zone else ("--zone=trusted", f"--remove-interface={nic}")
@@ -226,10 +229,12 @@ def restore_zones(images: Iterable[Record] = ()) -> list[str]:
         try:
             run("firewall-cmd", "--quiet", *change)
         except CommandFailed as error:
-            restored.append(f"firewalld's zone of {nic} is not: {error.message}")
+            # The note stays, for whoever tries again.
+            problems.append(f"{nic} is still in firewalld's zone {TRUSTED}, and not in {zone or 'none'}: {error}")
             continue
+        note.unlink(missing_ok=True)
         restored.append(f"firewalld's zone of {nic}")
-    return restored
+    return restored, problems
 
 
 def _zone_of(nic: str) -> str:
@@ -312,7 +317,7 @@ def armed() -> bool:
 
 def counters() -> dict[str, int]:
     """Packets by counter: muted (DHCP answers held back), astray (those that would have left by another NIC than the
-    cluster's), refused_nak, refused_in, refused_forward."""
+    cluster's), refused_nak, refused_source, refused_in, refused_forward, crowded."""
     try:
         listed: dict[str, Any] = json.loads(run("nft", "-j", "list", "counters", "table", *TABLE))
     except (CommandFailed, ValueError):

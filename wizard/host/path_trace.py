@@ -52,7 +52,7 @@ class Dropped:
         if self.table == _OURS:
             return "Run 'ciao-wizard apply' to load the rules again."
         if self.table == "firewalld":
-            return f"Run: sudo firewall-cmd --permanent --zone=trusted --change-interface={nic}, then --reload."
+            return f"Run 'ciao-wizard apply': it puts {nic} into firewalld's zone trusted again."
         chain = f"{self.family} {self.table} {self.chain}"
         if self.family == "arp":
             return f"See what it is for: sudo nft list chain {chain}"

@@ -8,7 +8,7 @@ from netaddr import AddrFormatError, IPAddress
 
 from wizard.plan import rules_interfaces
 from wizard.plan.fields import shown
-from wizard.plan.findings import Finding, error, warning
+from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules_forwards import WILDCARDS
@@ -189,11 +189,10 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
 def _firewalld(plan: Plan, facts: Facts) -> Iterator[Finding]:
     if "firewalld" in facts.firewalls:
         cluster = plan.interfaces.cluster
-        yield warning(
+        yield note(
             "firewalld-active",
             "machine",
-            f"firewalld is active, and drops what its zones do not let in, whatever another table accepts: {cluster} "
-            "needs a place in it.",
-            f"Run `sudo firewall-cmd --permanent --zone=trusted --change-interface={cluster} && "
-            "sudo firewall-cmd --reload` if an apply does not get through.",
+            f"firewalld is active, and rejects what its zones do not let in. An apply puts {cluster} into its zone "
+            "trusted, at run time only; a reset puts it back.",
+            "Nothing to do.",
         )

@@ -10,6 +10,7 @@ from rich.text import Text
 from wizard.host.traffic import Rate, rate_words
 from wizard.monitor.crowd import HERE, LEASED, WRONG, Crowd, Machine
 from wizard.monitor.crowd import UNSEEN as GONE
+from wizard.plan.model import Protocol
 from wizard.plan.text import clean
 from wizard.widgets.page import plural
 from wizard.widgets.sparkline import sparkline
@@ -162,7 +163,8 @@ def _forward_signs(plan: Plan, checks: Iterable[Check]) -> list[tuple[Forward, s
     # What does not even get to the node.
     shut = {check.name.removeprefix("path-in-") for check in checks if check.ok is False}
     signs |= {f"forward-{port}": SIGNS[WRONG] for port in shut}
-    return [(forward, signs.get(f"forward-{forward.port}", "")) for forward in plan.forwards]
+    udp = {forward: "-udp" if forward.protocol is Protocol.UDP else "" for forward in plan.forwards}
+    return [(forward, signs.get(f"forward-{forward.port}{udp[forward]}", "")) for forward in plan.forwards]
 
 
 def _cluster_lines(crowd: Crowd, prefix: int, rows: int, width: int) -> list[Text]:

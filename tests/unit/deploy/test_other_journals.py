@@ -51,6 +51,7 @@ IMAGES: dict[str, Any] = {
         "script": FILE,
         "loaded": True,
         "forwarding": {"boot": "b", "global": "0", "nics": [{**NIC, "index": 7, "forwarding": "1"}]},
+        "zone": {"nic": "eth1", "zone": "public"},
     },
     "address:eth1": {"link": NIC, "held": True, "config": ABSENT, "state": FILE, "gives": "10.1.1.2/24", "stanza": "x"},
     "gateway": {"running": False, "files": [ABSENT, LINK], "leases": FILE},
@@ -118,8 +119,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
         monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
-    for name in ("script", "remove_everything", "forwarding_image"):
-        monkeypatch.setattr(f"wizard.host.firewall.{name}", lambda *_: [])
+    monkeypatch.setattr("wizard.host.firewall.script", lambda *_: "")
+    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: ([], []))
+    monkeypatch.setattr("wizard.host.firewall.zone_image", lambda nic: {"nic": nic, "zone": "trusted"})
+    monkeypatch.setattr("wizard.host.firewall.run", refuses)
     monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
     monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
     for name in ("release", "is_held"):
@@ -188,7 +191,7 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
     acts: list[str] = []
     monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
     monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
-    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: acts.append("rules"))
+    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: acts.append("rules") or ([], []))
     root = tmp_path / "state"
     root.mkdir()
     rules = {"t": "before", "step": "rules", "image": {"script": ABSENT, "loaded": False}}

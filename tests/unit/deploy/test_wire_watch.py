@@ -320,14 +320,21 @@ def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(worl
 
 
 def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(wire_watch, "run", lambda *argv: ran.append(argv))
+    left: list[tuple[str, ...]] = []
+    monkeypatch.setattr(wire_watch.rtnetlink, "delete_address", lambda *what: left.append(what))
     other = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
     world.both = lambda _stop: Wires(HEARD, other, False, Pattern.ANOTHER_GATEWAY)
     verdict = world.settled()
     assert (verdict.code, verdict.tripped) == ("another-gateway", True)
     world.watch.trip(verdict)
-    assert ran == [("ip", "address", "del", "192.168.0.200/24", "dev", "eth1")]
+    assert left == [("eth1", "192.168.0.200/24")]
+    later = WireWatch(lambda: None)
+    later.take_up(PLAN)
+    assert later.tripped() == verdict
+    assert len(left) == 2, "a boot has raised it again"
+    monkeypatch.setattr(state, "work", lambda: {"kind": "apply"})
+    assert later.tripped() == verdict
+    assert len(left) == 2, "an apply raises it by right"
 
 
 @pytest.mark.parametrize(("proven", "code"), [(False, "another-gateway"), (True, "foreign-dhcp")])

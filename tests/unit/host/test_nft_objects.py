@@ -1,12 +1,11 @@
 """Tables and chains of ours go without nft and iptables, and nobody else's do."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.needs import need, unavailable
 
 RULES = """
 table inet ciao_gateway { set armed { type iface_index; flags timeout; }
@@ -43,11 +42,10 @@ LEFT = """table ip filter {
 
 
 def test_ours_goes_without_any_program() -> None:
-    if shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
-        pytest.skip("nft is not installed")
+    need("nft")
     unshare = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--net"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no namespaces here")
+        unavailable("no namespaces here")
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
     run = [*unshare, "sh", "-c", 'nft -f - && exec "$0" -c "$1"', sys.executable, SCRIPT]
     done = subprocess.run(
@@ -55,6 +53,6 @@ def test_ours_goes_without_any_program() -> None:
     )
     assert done.returncode == 0, done.stderr
     first, second, left = done.stdout.split("\n", 2)
-    assert first == "['the chain CIAO-INPUT', 'the table inet ciao_gateway', 'the table arp ciao_gateway']"
-    assert second == "[]"
+    assert first == "(['the chain CIAO-INPUT', 'the table inet ciao_gateway', 'the table arp ciao_gateway'], [])"
+    assert second == "([], [])"
     assert left.strip() == LEFT

@@ -216,7 +216,7 @@ def test_script_without_a_verb_only_says_how_to_use_it(on_disk: Path, shell: str
     script = str(on_disk / paths.NAT_SCRIPT[1:])
     done = subprocess.run([shell, script], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "usage: nat.sh up | down | status | table\n"
+    assert done.stderr == "usage: nat.sh up | down | leave | status | table\n"
 
 
 def test_nft_takes_the_table_twice_and_says_it_back(name: str, on_disk: Path) -> None:
