@@ -14,7 +14,6 @@ from pathlib import Path
 from shutil import which
 
 import psutil
-import pytest
 
 from tests.lab.guarding import (
     RUN,
@@ -32,6 +31,7 @@ from tests.lab.guarding import (
     told,
 )
 from tests.lab.support import LEASES, apply, plan_with
+from tests.needs import need, unavailable
 from wizard.lab.control import Laboratory
 
 LEASED = macs(40, "02:00:00:07")
@@ -209,8 +209,7 @@ def processor_busy(lab: Laboratory) -> Iterator[None]:
 @contextmanager
 def disk_slow(lab: Laboratory) -> Iterator[None]:
     """Whatever the guard writes, opens or renames takes seconds."""
-    if which("strace") is None:
-        pytest.skip("there is no strace")
+    need("strace")
     calls = "openat,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
     pid = told(lab)["process"]["pid"]
     trace = f"strace -f -qq -o /dev/null -p {pid} -e trace={calls} -e inject={calls}:delay_enter={SLOW_S}s"
@@ -227,7 +226,7 @@ def memory_short(lab: Laboratory) -> Iterator[None]:
         (line.split(":")[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line), None
     )
     if place is None or not os.access(top, os.W_OK):
-        pytest.skip("there are no memory control groups of the first kind here")
+        unavailable("there are no memory control groups of the first kind here")
     group = top / place.lstrip("/") / f"mute-{os.getpid()}"
     group.mkdir()
     former = Path(top / place.lstrip("/") / "cgroup.procs")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.support import BRIEF, EXAMPLE, OFFICE, apply, ciao_json
+from tests.needs import unavailable
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("instances")]
@@ -98,7 +99,7 @@ class Cncis:
 def cncis(lab_possible: None) -> Iterator[Cncis]:
     """cnci1 and cnci2, each with a tenant's subnet and an instance in it; the example is applied."""
     if SSHD is None:
-        pytest.skip("no sshd here")
+        unavailable("no sshd here")
     with Laboratory() as lab:
         apply(lab)
         # ssh takes a user's home from the list of users, whatever HOME says.

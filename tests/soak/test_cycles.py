@@ -6,6 +6,7 @@ import pytest
 
 from tests.lab.cycles import others, run_cycles
 from tests.lab.striking import prepare
+from tests.needs import unavailable
 from wizard.lab.control import Laboratory
 from wizard.lab.preflight import missing
 
@@ -17,7 +18,7 @@ CYCLES = 100
 @pytest.mark.timeout(3 * 3600)
 def test_a_hundred_cycles() -> None:
     if hindrances := missing():
-        pytest.skip("no laboratory here: " + "; ".join(hindrances))
+        unavailable("no laboratory here: " + "; ".join(hindrances))
     with Laboratory() as lab:
         prepare(lab)
         with others(lab):

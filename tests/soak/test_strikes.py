@@ -20,6 +20,7 @@ from tests.lab.striking import (
     paused,
     strike_all,
 )
+from tests.needs import unavailable
 from wizard.lab.control import Laboratory
 from wizard.lab.preflight import missing
 
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     if hindrances := missing():
-        pytest.skip("no laboratory here: " + "; ".join(hindrances))
+        unavailable("no laboratory here: " + "; ".join(hindrances))
     held = Machine()
     yield held
     held.drop()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.needs import unavailable
 
 _BEGINNING = """
 import os, sys
@@ -37,7 +37,7 @@ def on_tiny_disk(script: str, kib: int = 512) -> str:
         check=False,
     )
     if "unshare" in done.stderr or "mount:" in done.stderr:
-        pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
+        unavailable(f"no mount namespace here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

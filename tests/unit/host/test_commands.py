@@ -1,10 +1,10 @@
 """What a program that failed said is shown by the line that has the words."""
 
 import os
-import shutil
 
 import pytest
 
+from tests.needs import need, unavailable
 from wizard.host.commands import CommandFailed, reason_in, run
 
 NFT = """/dev/stdin:54:9-70: Error: Could not process rule: Numerical result out of range
@@ -56,8 +56,9 @@ def test_the_line_with_the_words_is_shown(stderr: str, line: str) -> None:
 
 
 def test_nft_itself_is_shown_by_its_words() -> None:
-    if shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin") is None or os.geteuid():
-        pytest.skip("no nft, or no root to ask it")
+    need("nft")
+    if os.geteuid():
+        unavailable("nft is asked as root")
     with pytest.raises(CommandFailed) as failed:
         run("nft", "-c", "-f", "-", stdin="table inet x {\n  chain y { nonsense accept; }\n}\n")
     assert "Error: syntax error" in failed.value.message

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.needs import unavailable
 from wizard.host import commands
 from wizard.host.facts import detect_rows, read_facts
 
@@ -175,7 +176,7 @@ json.dump(asdict(facts), sys.stdout, default=str)
 def scene() -> dict[str, Any]:
     unshare = ["unshare", "-rnm"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
-        pytest.skip("no unprivileged namespaces here")
+        unavailable("no unprivileged namespaces here")
     told = subprocess.run(
         [*unshare, "sh", "-c", SCENE, "sh", sys.executable, "-c", READER],
         capture_output=True,

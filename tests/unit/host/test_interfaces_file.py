@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.needs import need
 from wizard.host import interfaces_file, network
 from wizard.host.interfaces_file import edited, edited_anew, reads_ours, restored
 from wizard.plan import paths
@@ -18,7 +19,13 @@ from wizard.plan.findings import WizardError
 
 SOURCE = f"source {paths.INTERFACES_FILE}"
 IFQUERY = shutil.which("ifquery", path="/usr/sbin:/sbin:/usr/bin")
-needs_ifquery = pytest.mark.skipif(IFQUERY is None, reason="ifupdown is not installed")
+needs_ifquery = pytest.mark.usefixtures("ifupdown")
+
+
+@pytest.fixture(scope="module")
+def ifupdown() -> None:
+    need("ifup")
+
 
 LO = "auto lo\niface lo inet loopback\n"
 TEXTS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,13 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import need
 from wizard.host import interfaces_file, interfaces_tree, network
 from wizard.host.interfaces_tree import read_lines, read_tree
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.ifupdown import claims
 
-pytestmark = pytest.mark.skipif(shutil.which("ifquery", path="/usr/sbin:/sbin") is None, reason="no ifupdown here")
+pytestmark = pytest.mark.usefixtures("ifupdown")
+
+
+@pytest.fixture(scope="module")
+def ifupdown() -> None:
+    need("ifup")
+
 
 LO = "auto lo\niface lo inet loopback\n"
 ALL = f"source interfaces.d/*\n{LO}"

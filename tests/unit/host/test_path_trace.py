@@ -9,8 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
+from tests.needs import need, unavailable
 from wizard.host.path_trace import dropped_in, monitor_command
 
 TRACE = """\
@@ -46,9 +45,11 @@ def test_a_rule_of_somebody_elses_does_not_steer_the_terminal() -> None:
     assert "\x1b" not in dropped.words()
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("nft") is None, reason="needs root and nft")
 def test_the_kernel_s_trace_is_read_no_longer_than_its_reader_lives() -> None:
     """A guard that is killed leaves no process behind."""
+    need("nft")
+    if os.geteuid():
+        unavailable("the trace is read as root")
     words = repr(monitor_command(str(shutil.which("nft"))))
     script = f"import subprocess, time; p = subprocess.Popen({words}); print(p.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as reader:

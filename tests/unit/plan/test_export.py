@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
+from tests.needs import need
 from wizard.cli import EXPORTS
 from wizard.plan.addresses import TENANTS, assign, overlap
 from wizard.plan.export import FORMATS, RESERVED, Surroundings, corporate_lines, export, surroundings
@@ -159,7 +159,12 @@ def test_corporate_users_get_a_line_for_each_machine_that_a_port_leads_to() -> N
         assert "BLANK: GATEWAY-ADDRESS" in blank
 
 
-needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
+needs_ssh = pytest.mark.usefixtures("ssh")
+
+
+@pytest.fixture(scope="module")
+def ssh() -> None:
+    need("ssh")
 
 
 def ssh_says(config: Path, host: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import need
+from tests.needs import need, unavailable
 from wizard.plan import paths
 from wizard.plan.fields import parse_sources
 from wizard.plan.findings import WizardError
@@ -63,7 +63,7 @@ def in_empty_network(*argv: str) -> list[str]:
     """The command in a network namespace of its own; the test is skipped where nobody may make one."""
     unshare = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--net"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no namespaces here")
+        unavailable("no namespaces here")
     return [*unshare, *argv]
 
 
