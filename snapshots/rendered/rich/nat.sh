@@ -209,8 +209,9 @@ alone() {
 }
 
 # The iptables programs whose filter table exists here. Asking in any other way would make it exist.
+# Not what is in it: nft of Debian 13 dies over rules with matches of iptables.
 iptables_here() {
-    if command -v iptables-nft >/dev/null && nft list table ip filter >/dev/null 2>&1; then
+    if command -v iptables-nft >/dev/null && nft list tables ip 2>/dev/null | grep -qx 'table ip filter'; then
         echo iptables-nft
     fi
     if command -v iptables-legacy >/dev/null && grep -qsx filter /proc/net/ip_tables_names; then

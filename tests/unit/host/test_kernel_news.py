@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
+from tests.needs import unavailable
+
 SCRIPT = """
 from pathlib import Path
-from tests.needs import unavailable
 from wizard.host.kernel_news import KernelNews, News
 news = KernelNews()
 switches = Path("/proc/sys/net/ipv4")

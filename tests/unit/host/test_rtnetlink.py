@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 
+from tests.needs import unavailable
+
 SCRIPT = """
 import json, subprocess, sys
-from tests.needs import unavailable
 from wizard.host import link_image, rtnetlink
 
 def ip(*words):
