@@ -228,8 +228,11 @@ iptables_here() {
 # Whether a chain, PROGRAM CHAIN, is iptables' own, and not somebody's native one that it would not take: asked for
 # such a one, iptables makes others beside it.
 is_iptables() {
-    [ "$1" != iptables-nft ] ||
-        nft list chain ip filter "$2" 2>/dev/null | grep -q 'type filter hook [a-z]* priority \(filter\|0\);'
+    [ "$1" != iptables-nft ] || nft list chains ip 2>/dev/null | awk -v wanted="$2" '
+        $1 == "table" { table = $3 }
+        $1 == "chain" { chain = $2 }
+        table == "filter" && chain == wanted && /type filter hook [a-z]+ priority (filter|0);/ { found = 1 }
+        END { exit !found }'
 }
 
 # Whether a chain of iptables, PROGRAM CHAIN, drops by policy or has rules other than our jump.
