@@ -216,7 +216,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
                 self._begin_edit("edit", text)
 
         told = f"{clean(self._source, 200)} was given at the start, and the plan in force here is another one."
-        question = Question("Which plan?", told, "[ The given one ]", "[ The one in force ]", True, no_acts=True)
+        question = Question("Which plan?", told, "[ The given one ]", "[ The one in force ]", no_acts=True)
         self.push_screen(question, answered)
 
     def _go_on_or_begin_anew(self, name: str, text: str) -> None:

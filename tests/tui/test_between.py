@@ -134,7 +134,7 @@ async def test_what_was_typed_is_not_dropped_where_the_plan_in_force_has_changed
         assert (driver.app.draft.cidr, driver.app.draft.domain) == ("192.168.0.0/24", "lab.lan")
 
 
-@pytest.mark.parametrize(("key", "domain"), [("enter", "ciao.lan"), ("n", "lab.lan")])
+@pytest.mark.parametrize(("key", "domain"), [("y", "ciao.lan"), ("enter", "lab.lan")])
 async def test_a_plan_that_was_given_is_not_passed_over_for_the_one_in_force(
     start: Start, sample: str, key: str, domain: str
 ) -> None:

@@ -237,3 +237,19 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
         await driver.press("end", "up")
         await driver.says("n-9990")
         await shoot(driver, f"nodes-thousands-{shape}")
+
+
+async def test_enter_ticks_no_box(start: Start) -> None:
+    """It goes on, as in a field; Space ticks."""
+    async with start() as driver:
+        await driver.jump("Nodes")
+        await driver.press("f2")
+        await driver.says("A new node")
+        await driver.press("tab", "tab", "tab", "enter", "enter")
+        await driver.says("Write the MAC.")
+        assert driver.text().count("[x]") == 1
+        await driver.press("escape", "escape")
+        await driver.jump("Network")
+        await driver.press(*["tab"] * 5, "enter")
+        await driver.page("Nodes")
+        assert driver.app.draft.answer == "known"

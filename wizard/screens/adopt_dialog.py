@@ -69,6 +69,10 @@ class AdoptDialog(Dialog[None]):
         event.stop()
         self.action_accept()
 
+    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
     def action_accept(self) -> None:
         roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
         self.query_one("#dialog-findings", Words).update("")

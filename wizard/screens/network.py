@@ -151,6 +151,11 @@ class NetworkPage(StepPage):
         self._settle(event.input)
         self.focus_next()
 
+    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+        """The last of the page."""
+        event.stop()
+        self.action_next()
+
     def on_input_blurred(self, event: Input.Blurred) -> None:
         event.stop()
         if self._moved_by not in (None, event.input):

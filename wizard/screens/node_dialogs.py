@@ -74,6 +74,10 @@ class NodeDialog(Dialog[NodeText | None]):
         event.stop()
         self.action_accept()
 
+    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
     def on_checkbox_changed(self) -> None:
         self.query_one("#field-node-name Input", Input).placeholder = self._free_name(self._roles())
 

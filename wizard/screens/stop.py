@@ -41,7 +41,8 @@ class StopDialog(Dialog[str]):
         Binding("down", "scroll_text(1)", "read on", show=False),
         Binding("up", "scroll_text(-1)", "read back", show=False),
     ]
-    AUTO_FOCUS: ClassVar[str | None] = "#dialog-body Button"
+    # Enter, which may have been meant for the page, changes no role.
+    AUTO_FOCUS: ClassVar[str | None] = "#again"
     CSS = """
     StopDialog #dialog { border: heavy $error; }
     StopDialog #dialog-body VerticalScroll { height: auto; max-height: 14; }
