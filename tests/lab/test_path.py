@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,15 @@ BREAKS = [
         ["192.168.0.57/24 of eth0", "over vpn0", "asks 192.168.0.9"],
     ),
     Break(
+        "a VPN takes the world by halves, a rule takes a node",
+        "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip addr add 10.88.0.2/24 dev vpn0;"
+        " ip route add 0.0.0.0/1 via 10.88.0.1; ip route add 128.0.0.0/1 via 10.88.0.1;"
+        " ip route add default via 10.88.0.1 table 77; ip rule add to 192.168.0.103 table 77",
+        "ip rule del to 192.168.0.103 table 77; ip link del vpn0",
+        ["path-world", "path-nodes"],
+        ["leaves by vpn0, and is refused", "compute1, 192.168.0.103, leaves by vpn0"],
+    ),
+    Break(
         "the way out moves",
         "ip link add vpn0 type veth peer vpn1; ip link set vpn0 up; ip addr add 10.88.0.2/24 dev vpn0;"
         " ip route replace default via 10.88.0.1 dev vpn0",
@@ -236,3 +246,29 @@ def test_what_went_bad_while_it_waited_is_not_kept(gateway: Laboratory) -> None:
     assert "no longer holds: path-out" in said
     lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "the former gateway, healthy")
     assert "12h" in lab.run(["cat", "/etc/ciao-wizard/gateway.toml"]).stdout
+
+
+def test_what_somebody_adds_to_our_table_goes(gateway: Laboratory) -> None:
+    lab = gateway
+    lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "a healthy gateway")
+    before = lab.run(["nft", "-s", "list", "tables"]).stdout
+    sh(lab, "nft 'add chain inet ciao_gateway mine; add rule inet ciao_gateway forward jump mine'")
+    lab.wait_for(
+        lambda: "mine" not in lab.run(["nft", "list", "table", "inet", "ciao_gateway"]).stdout, PATIENCE_S, "our rules"
+    )
+    lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "a healthy gateway")
+    assert lab.run(["nft", "-s", "list", "tables"]).stdout == before
+
+
+def test_a_name_that_is_no_text_is_no_end_of_the_guard(gateway: Laboratory) -> None:
+    """Linux cuts a name after 15 bytes, in the middle of a letter too."""
+    lab = gateway
+    server = "import ctypes, socket, time; ctypes.CDLL(None).prctl(15, b'dhcp-helfer-\\xc3', 0, 0, 0);"
+    bind = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(1, 2, 1); s.setsockopt(1, 25, b'eth1');"
+    process = lab.popen([sys.executable, "-c", f"{server} {bind} s.bind(('', 67)); time.sleep(600)"])
+    try:
+        lab.wait_for(lambda: "dhcp-helfer" in failed(lab).get("guard", ""), PATIENCE_S, "a second server, by its name")
+    finally:
+        process.kill()
+        process.wait()
+    lab.wait_for(lambda: failed(lab) == {}, PATIENCE_S, "a healthy gateway")

@@ -209,6 +209,26 @@ def test_the_office_hears_nothing_of_the_clusters_address(laptop: Laboratory) ->
     assert [frame for frame in heard if GATEWAY in frame[1:3] or frame[2:3] == (GATEWAY,)] == []
 
 
+def test_no_forward_leads_to_the_office_while_the_clusters_nic_is_away(laptop: Laboratory) -> None:
+    """The company may have a machine of that address."""
+    forwarded = ("ip", "route", "add", "192.168.0.0/16", "via", COLLEAGUE_ADDRESS, "dev", "eth0")
+    ask_for = frames.udp("00:1b:21:5a:00:50", LAPTOP_MACS["eth0"], ("10.77.0.60", 4000), (OFFICE, 6001))
+    laptop.run(forwarded)
+    try:
+        with hearing(laptop, "colleague") as office:
+            laptop.run(["ip", "link", "set", "eth1", "down"])
+            send(laptop, "colleague", ask_for)
+            laptop.run(["bash", "-c", f"echo hello >/dev/udp/{OFFICE}/6001"], check=False)
+            # That the two would have been heard by now.
+            laptop.run(["bash", "-c", f"echo last >/dev/udp/{COLLEAGUE_ADDRESS}/9"])
+            heard = office.heard()
+    finally:
+        laptop.run(["ip", "link", "set", "eth1", "up"])
+        laptop.run(["ip", "route", "del", *forwarded[3:]])
+    assert any(frame[3:] == (COLLEAGUE_ADDRESS, "9") for frame in heard)
+    assert [frame for frame in heard if frame[:1] == ("udp",) and frame[3] == NODE] == []
+
+
 # Path MTU
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wizard.deploy import faults, state
-from wizard.host import dnsmasq, firewall, injection, path_trace, processes, systemd
+from wizard.host import dnsmasq, firewall, injection, muter_process, path_trace, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.plan import paths
@@ -159,6 +159,9 @@ def stop() -> None:
         gone = processes.stop(processes.from_json(told.get(server)), paths.LIVE) and gone
     for stray in strays():
         gone = processes.stop(stray, paths.LIVE) and gone
+    for muter in _ours_by_command_line(lambda line: muter_process.__name__ in line):
+        # One that was stopped itself does not see its guard go.
+        gone = processes.stop(muter, muter_process.__name__, patience=0.2) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
     injection.remove_stray()

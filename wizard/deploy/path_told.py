@@ -61,10 +61,22 @@ def read(serve: state.Record) -> Walked | None:
     if told is None or any(told.get(key) != serve.get(of) for key, of in _SAME):
         return None
     try:
-        found, findings = (tuple(Found(**each) for each in told[key]) for key in ("found", "findings"))
+        found, findings = (tuple(map(_found, told[key])) for key in ("found", "findings"))
         return Walked(float(told["begun"]), float(told["ended"]), found, findings, bool(told["whole"]))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _found(each: object) -> Found:
+    """Raises TypeError where it is none."""
+    if not isinstance(each, dict):
+        raise TypeError
+    found = Found(**each)
+    if not all(isinstance(text, str) for text in (found.name, found.detail, found.remedy)):
+        raise TypeError
+    if found.ok is not None and not isinstance(found.ok, bool):
+        raise TypeError
+    return found
 
 
 _SAME: Sequence[tuple[str, str]] = (("guard", "process"), ("mode", "mode"), ("digest", "digest"))

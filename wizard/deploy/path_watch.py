@@ -208,7 +208,7 @@ class PathWatch(threading.Thread):
             injector = self._injector_for(way)
         except CannotInject as error:
             return (Found("path", False, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
-        found = walk(way, injector)
+        found = [*walk(way, injector), *road.ways(plan, way, self._turn)]
         if not armed:
             found.append(Found("path-dhcp", None, f"not tried: mute for now: {stand.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers

@@ -53,7 +53,7 @@ def _rules() -> str:
     script = _running(paths.NAT_SCRIPT)
     changed = _changed_rules(script)
     write(script)
-    firewall.script(script.path, "up")
+    firewall.load(script.path)
     left = firewall.changes(script.path)
     if left:
         raise WizardError("; ".join(left), "Look at who changes the rules meanwhile.")

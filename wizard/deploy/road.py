@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from netaddr import AddrFormatError, IPAddress
 
+from wizard.host import rtnetlink
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
@@ -191,6 +192,47 @@ def _source(forward: Forward, address: str, router: str) -> str:
         return router
     hosts = (str(IPAddress(n)) for s in allowed for n in (s.first + (s.size > 2), s.last - (s.size > 2)))
     return next((host for host in hosts if host != address), "")
+
+
+# In either half of the addresses: a VPN takes them by halves, so that the default route stays.
+_WORLD = ("1.1.1.1", "193.0.0.1")
+MOST_NODES = 64
+
+
+def ways(plan: Plan, road: Road, turn: int) -> list[Found]:
+    """Where the kernel would send what a node sends to the world, and what is for the nodes; nothing is sent."""
+    found = []
+    nodes = assign(plan).nodes
+    start = turn * MOST_NODES % max(len(nodes), 1)
+    for node in [*nodes, *nodes][start : start + min(MOST_NODES, len(nodes))]:
+        nic = _leaves_by(node.ip.packed) if node.ip is not None else ""
+        if nic not in ("", road.cluster.name):
+            told = f"what is for {node.name}, {node.ip}, leaves by {clean(nic)}, not by {road.cluster.name}"
+            found.append(Found("path-nodes", False, told, _SEE_RULES))
+    if road.corporate is None or not road.beyond:
+        return found
+    leave = {_leaves_by(socket.inet_aton(to), road.own, road.cluster.index) for to in _WORLD}
+    others = sorted(leave - {"", road.corporate.name})
+    if others:
+        told = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
+        remedy = f"Nodes go out by {road.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
+        found.append(Found("path-world", False, told, remedy))
+    elif "" in leave:
+        found.append(Found("path-world", None, "not tried: this machine has no way beyond the company's network"))
+    else:
+        found.append(Found("path-world", True, f"what a node sends beyond the company leaves by {road.corporate.name}"))
+    return found
+
+
+_SEE_RULES = "See 'ip rule' and 'ip route show table all'."
+
+
+def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
+    """The name of a NIC, or "" where there is no way."""
+    try:
+        return socket.if_indextoname(rtnetlink.way_of(to, source, come_in))
+    except OSError:
+        return ""
 
 
 def resolver_verdict(met: Found, servers: Sequence[str]) -> Found:

@@ -85,7 +85,7 @@ class RulesWatch:
             return
         self.loaded_at = time.monotonic()
         log.info("rules were not as they should be, loading them: %s", "; ".join(wrong))
-        firewall.script(SCRIPT, "up")
+        firewall.load(SCRIPT)
 
 
 def _unguarded() -> Verdict:

@@ -140,7 +140,7 @@ class Rules:
             # it mutes must not be heard for a moment.
             firewall.script(self.file.path, "leave")
         write(self.file)
-        said = firewall.script(self.file.path, "up")
+        said = firewall.load(self.file.path)
         count = len(self.job.plan.forwards)
         told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
         return "; ".join(filter(None, [told, said.strip()]))
@@ -153,7 +153,7 @@ def undo_rules(image: Record, journal: Journal) -> str:
         if now is not None and _nics_of(now) != _nics_of(old):
             firewall.script(paths.LIVE_SCRIPT, "leave")
         journal.images.restore(before)
-        firewall.script(paths.LIVE_SCRIPT, "up")
+        firewall.load(paths.LIVE_SCRIPT)
         return "the former rules are back"
     # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]

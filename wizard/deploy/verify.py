@@ -74,7 +74,7 @@ def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> li
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", None, "needs root to see"))
     found += [_dnsmasq(), _guard(in_force)]
-    found += _path(since)
+    found += _path(since, in_force)
     found += _conflicts() if in_force else []
     found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
     found.append(_corporate())
@@ -161,7 +161,7 @@ def _guard(in_force: bool) -> Check:
     return Check("guard", True, f"mute for now: {reason}")
 
 
-def _path(since: float | None) -> list[Check]:
+def _path(since: float | None, in_force: bool) -> list[Check]:
     """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
     if since is not None:
         path_told.wish()
@@ -170,8 +170,15 @@ def _path(since: float | None) -> list[Check]:
     if walked is not None:
         why = str((told or {}).get("dns_reason") or "")
         said = (*walked.found, *walked.findings)
+        # A VPN that takes everything is no reason to refuse a gateway that serves the company's network.
         return [
-            Check(f.name, f.ok, f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail, f.remedy) for f in said
+            Check(
+                f.name,
+                None if f.name == "path-world" and not in_force and f.ok is False else f.ok,
+                f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail,
+                f.remedy,
+            )
+            for f in said
         ]
     if told is None or told.get("mode") not in ("armed", "muted"):
         # Its own check says so.

@@ -105,19 +105,52 @@ def troubles(path: str) -> list[str]:
     return found
 
 
-def _without_armed(listing: str) -> str:
-    kept: list[str] = []
-    inside = False
+def load(path: str) -> str:
+    """Load the rules of the nat.sh at `path`, and take out of our tables whatever is not its own: a chain that somebody
+    added, or one of an earlier version. What the script said. Raises CommandFailed.
+    """
+    said = script(path, "up")
+    loaded, expected = _objects(table_text() or ""), _objects(expected_table_text(path))
+    extra = [each for each in loaded if each not in expected and each[1] in _KINDS]
+    if extra:
+        # Chains first: their rules may name what else goes.
+        extra.sort(key=lambda each: _KINDS.index(each[1]))
+        words = [f"flush chain {table} {name}\n" for table, kind, name in extra if kind == "chain"]
+        words += [f"delete {kind} {table} {name}\n" for table, kind, name in extra]
+        run("nft", "-f", "-", stdin="".join(words))
+    return said
+
+
+_KINDS = ("chain", "map", "set", "counter")
+
+
+def _objects(listing: str) -> dict[tuple[str, str, str], str]:
+    """Each chain, set, map and counter of a listing: (table, kind, name) -> its text."""
+    found: dict[tuple[str, str, str], str] = {}
+    table, key = "", ("", "", "")
     for line in listing.splitlines():
-        words = line.strip()
-        if words.startswith("set armed"):
-            inside = True
-        if inside and words.startswith("elements"):
-            continue
-        if words == "}":
-            inside = False
-        kept.append(line)
-    return "\n".join(kept)
+        if line.startswith("table "):
+            table = line.removeprefix("table ").removesuffix(" {")
+        elif line.startswith("\t") and not line.startswith("\t\t") and line.endswith("{"):
+            kind, _, name = line.strip().removesuffix(" {").partition(" ")
+            key = (table, kind, name)
+            found[key] = f"{line}\n"
+        elif line.startswith("\t"):
+            found[key] = found.get(key, "") + f"{line}\n"
+    return found
+
+
+def _without_armed(listing: str) -> str:
+    """Without the elements of the armed set; the objects of each table by name, for they stand as they came to be."""
+    told: list[str] = []
+    last = ""
+    for (table, kind, name), text in sorted(_objects(listing).items()):
+        if table != last:
+            told += [*(["}"] if last else []), f"table {table} {{"]
+            last = table
+        inside = (kind, name) == ("set", armed_set.SET)
+        told += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
+    return "\n".join([*told, *(["}"] if last else [])])
 
 
 Undone = tuple[list[str], list[str]]
@@ -183,12 +216,17 @@ def restore_forwarding(images: Iterable[Record] = ()) -> list[str]:
                 if _note(index).exists():
                     continue
             stood.setdefault(index, (str(nic["forwarding"]), str(image["global"])))
+    now, everyones_note = _read_switch(_GLOBAL_SWITCH), Path(paths.RUN, "ip_forward")
     for note in sorted(Path(paths.RUN).glob("forwarding.*")):
-        said = note.read_text().split()
-        if note.suffix[1:].isdigit() and len(said) == 2:
-            stood.setdefault(int(note.suffix[1:]), (said[0], said[1]))
-        note.unlink()
-    now = _read_switch(_GLOBAL_SWITCH)
+        said = (read_text(str(note)) or "").split()
+        # Earlier versions noted a NIC by its name, and the global switch apart.
+        whose = note.name.removeprefix("forwarding.")
+        index = int(whose) if whose.isdecimal() and len(whose) < 10 else _index_of(whose)
+        if index and said:
+            stood.setdefault(index, (said[0], said[1] if len(said) > 1 else _read_switch(everyones_note) or now))
+        with contextlib.suppress(OSError):
+            note.unlink()
+    everyones_note.unlink(missing_ok=True)
     restored = []
     for index, (before, everyones) in stood.items():
         with contextlib.suppress(OSError):
@@ -215,7 +253,7 @@ def restore_zones(images: Iterable[Record] = ()) -> Undone:
     for image in images:
         zones.setdefault(str(image["nic"]), str(image["zone"]))
     for note in sorted(Path(paths.RUN).glob("firewalld.*")):
-        zones.setdefault(note.name.removeprefix("firewalld."), note.read_text().strip())
+        zones.setdefault(note.name.removeprefix("firewalld."), (read_text(str(note)) or "").strip())
     restored, problems = [], []
     for nic, zone in zones.items():
         note = Path(f"{paths.RUN}/firewalld.{nic}")

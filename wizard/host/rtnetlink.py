@@ -27,6 +27,9 @@ _PERMANENT, _NO_DAD, _NO_PREFIX_ROUTE = 0x80, 0x02, 0x200
 _UP = 1
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 _PATIENCE_S = 5.0
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEW_ROUTE, _GET_ROUTE = 24, 26
+_RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_OIF = 1, 2, 3, 4
 
 
 def link_state(nic: str) -> Record:
@@ -100,6 +103,24 @@ def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = 
     number = next((n for n, name in _SCOPES.items() if name == scope), int(scope) if scope.isdigit() else 0)
     head = _ADDRESS.pack(family, int(prefix), 0, number, socket.if_nametoindex(nic))
     _talk(kind, _REQUEST | _ACK | flags, head + body)
+
+
+def way_of(to: bytes, source: bytes = b"", come_in: int = 0) -> int:
+    """The index of the NIC that a packet to `to` leaves by: one of this machine's own, or one that came with `source`
+    into the NIC `come_in`. Every table and rule counts, and nothing is sent. IPv4 addresses of four bytes.
+
+    Raises OSError where there is no way.
+    """
+    body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + _attribute(_RTA_DST, to)
+    if source:
+        body += _attribute(_RTA_SRC, source)
+    if come_in:
+        body += _attribute(_RTA_IIF, struct.pack("=I", come_in))
+    for kind, answer in _talk(_GET_ROUTE, _REQUEST | _ACK, body):
+        told = dict(attributes(answer[_ROUTE.size :])) if kind == _NEW_ROUTE else {}
+        if _RTA_OIF in told:
+            return int.from_bytes(told[_RTA_OIF], sys.byteorder)
+    raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

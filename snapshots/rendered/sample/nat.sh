@@ -119,10 +119,12 @@ table inet ciao_gateway {
         oifname "eth1" ip saddr 192.168.0.0/24 ct status dnat masquerade
     }
 
-    # Whatever kept a packet from being masqueraded: the office sees no address of the cluster.
+    # Whatever kept a packet from being masqueraded, and what a forward would send to the office while the cluster's
+    # NIC is away: the office sees no address of the cluster.
     chain traces {
         type filter hook postrouting priority srcnat + 100; policy accept;
         oifname "eth0" ip saddr 192.168.0.0/24 fib saddr . oif type != local counter name refused_forward drop
+        oifname "eth0" ip daddr 192.168.0.0/24 ct direction original ct status dnat counter name refused_forward drop
     }
 
     # No TCP segment larger than the way there and back has room for: who drops larger ones may say so to nobody.
