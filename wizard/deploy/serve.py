@@ -363,6 +363,7 @@ class Guard:
             "code": verdict.code,
             "reason": verdict.reason,
             "digest": self.digest,
+            "program": gateway.program(),
             "taken_up": self.taken_up,
             "nic": self.plan.interfaces.cluster if self.plan else "",
             "dnsmasq": self.child.identity.as_json() if self.child.identity else None,

@@ -298,7 +298,7 @@ class Gateway:
 
     def needed(self) -> bool:
         told = state.serve()
-        if told is None or told.get("mode") != "armed":
+        if told is None or told.get("mode") != "armed" or told.get("program") != gateway.program():
             return True
         return any(read_text(f.path) != f.text for f in self.files)
 
@@ -314,7 +314,7 @@ class Gateway:
         for file in self.files:
             write(file)
         gateway.prepare(self.job.dhcp_uid)
-        return gateway.wait_until_armed(gateway.start() if state.serve() is None else gateway.reload())
+        return gateway.wait_until_armed(gateway.bring_to_plan())
 
 
 def undo_gateway(image: Record, journal: Journal) -> str:
@@ -322,7 +322,7 @@ def undo_gateway(image: Record, journal: Journal) -> str:
         for file in image["files"]:
             journal.images.restore(file)
         # The address comes back only after this; the guard arms by itself then.
-        gateway.wait_until_taken_up(gateway.start() if state.serve() is None else gateway.reload())
+        gateway.wait_until_taken_up(gateway.bring_to_plan())
         return "serving as before"
     gateway.stop()
     undo_leases(image, journal)
