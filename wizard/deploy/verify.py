@@ -161,7 +161,7 @@ def _guard(in_force: bool) -> Check:
     return Check("guard", True, f"mute for now: {reason}")
 
 
-def _path(since: float | None, in_force: bool) -> list[Check]:
+def _path(since: float | None, in_force: bool = True) -> list[Check]:
     """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
     if since is not None:
         path_told.wish()
