@@ -83,7 +83,8 @@ async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.Monk
         assert faults(driver) == []
         await driver.press("f3")
         services.tell(news(What.PULLED, "eth1"))
-        await driver.says("◂ cable out")
+        # Told at once; then the machine is looked at, and judged anew.
+        await driver.says("◂ cable out", "○ no cable", "eth1 has no link")
         await shoot(driver, f"interfaces-identify-{shape}")
         assert faults(driver) == []
     async with start(FakeServices(wires=SWAPPED), size=size) as driver:
