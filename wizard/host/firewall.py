@@ -23,7 +23,7 @@ TABLE = ("inet", "ciao_gateway")
 FIREWALLD, TRUSTED = ("inet", "firewalld"), "trusted"
 TABLES = (TABLE, ("arp", "ciao_gateway"))
 ARMED_SECONDS = armed_set.LEASE_S
-"""How long the kernel lets our DHCP answers pass after the guard last said so."""
+"""How long the kernel lets our DHCP answers pass after they were last let out."""
 _SCRIPT_S = 60
 _GLOBAL_SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
 Record = dict[str, Any]
@@ -224,9 +224,8 @@ def restore_forwarding(images: Iterable[Record] = ()) -> list[str]:
         index = int(whose) if whose.isdecimal() and len(whose) < 10 else _index_of(whose)
         if index and said:
             stood.setdefault(index, (said[0], said[1] if len(said) > 1 else _read_switch(everyones_note) or now))
-        with contextlib.suppress(OSError):
-            note.unlink()
-    everyones_note.unlink(missing_ok=True)
+        _forget(note)
+    _forget(everyones_note)
     restored = []
     for index, (before, everyones) in stood.items():
         with contextlib.suppress(OSError):
@@ -259,7 +258,7 @@ def restore_zones(images: Iterable[Record] = ()) -> Undone:
         note = Path(f"{paths.RUN}/firewalld.{nic}")
         # It forgets ours by itself, and what somebody chose since is his.
         if zone == TRUSTED or zone_image(nic) != {"nic": nic, "zone": TRUSTED}:
-            note.unlink(missing_ok=True)
+            _forget(note)
             continue
         change = (
             (f"--zone={zone}", f"--change-interface={nic}") if zone else ("--zone=trusted", f"--remove-interface={nic}")
@@ -270,9 +269,15 @@ def restore_zones(images: Iterable[Record] = ()) -> Undone:
             # The note stays, for whoever tries again.
             problems.append(f"{nic} is still in firewalld's zone {TRUSTED}, and not in {zone or 'none'}: {error}")
             continue
-        note.unlink(missing_ok=True)
+        _forget(note)
         restored.append(f"firewalld's zone of {nic}")
     return restored, problems
+
+
+def _forget(note: Path) -> None:
+    # Whatever somebody has made of it: a reset comes to its end.
+    with contextlib.suppress(OSError):
+        note.unlink()
 
 
 def _zone_of(nic: str) -> str:
