@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.tiny_disk import on_tiny_disk
+from tests.waiting import wait_for
 from wizard import services as module
 from wizard.cli import main
 from wizard.deploy.status import Status
@@ -20,20 +20,11 @@ from wizard.progress import Progress, follow
 from wizard.services import HostRun, HostServices, Run
 from wizard.services_gateway import FileThere
 
-PATIENCE_S = 20
-
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostServices:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return HostServices()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_a_line_is_given_once_and_only_whole(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_for
 from wizard.deploy import engine, state
 from wizard.deploy.engine import Engine, Order
 from wizard.deploy.events import Teller, follow
@@ -161,9 +162,7 @@ def test_what_was_started_to_stay_keeps_no_directory_busy(run_dir: Path, tmp_pat
     code += f"commands.detach(['sh', '-c', 'pwd; ls -l /proc/self/fd; echo done'], {str(run_dir / 'log')!r})"
     end(elsewhere(code, run_dir))
     log = run_dir / "log"
-    deadline = time.monotonic() + 30
-    while not (log.exists() and log.read_text().endswith("done\n")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: log.exists() and log.read_text().endswith("done\n"), "what was started has told")
     said = log.read_text()
     assert said.startswith("/\n")
     assert str(tmp_path) not in said.replace(str(log), "")

@@ -10,11 +10,12 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.waiting import wait_for
 from wizard.host import armed, muter_process, processes
 from wizard.host.muter_process import (
     CHILD,
@@ -157,13 +158,6 @@ class Bench:
 
     def rests(self) -> bool:
         return processes.stopped(self.identity)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture

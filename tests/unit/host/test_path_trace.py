@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.needs import need, unavailable
+from tests.waiting import wait_for
 from wizard.host.path_trace import dropped_in, monitor_command
 
 TRACE = """\
@@ -45,25 +45,30 @@ def test_a_rule_of_somebody_elses_does_not_steer_the_terminal() -> None:
     assert "\x1b" not in dropped.words()
 
 
+def command_line(pid: int) -> list[str]:
+    """Empty where the process has ended, and for a moment while it starts another program."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def test_the_kernel_s_trace_is_read_no_longer_than_its_reader_lives() -> None:
     """A guard that is killed leaves no process behind."""
     need("nft")
     if os.geteuid():
         unavailable("the trace is read as root")
-    words = repr(monitor_command(str(shutil.which("nft"))))
+    nft = str(shutil.which("nft"))
+    words = repr(monitor_command(nft))
     script = f"import subprocess, time; p = subprocess.Popen({words}); print(p.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         pid = int(reader.stdout.readline())
-        line = Path(f"/proc/{pid}/cmdline")
-        deadline = time.monotonic() + 20
-        while b"setpriv" in line.read_bytes() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert b"monitor\0trace" in line.read_bytes()
-        reader.kill()
-    while line.exists() and line.read_bytes() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not line.exists() or not line.read_bytes()
+        try:
+            wait_for(lambda: command_line(pid) == [nft, "monitor", "trace"], "nft reads the trace")
+        finally:
+            reader.kill()
+    wait_for(lambda: not command_line(pid), "nft ended with its reader")
 
 
 def test_nat_that_does_not_work_is_called_so() -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import wait_for
 from wizard.host import processes
 from wizard.host.processes import Process, alive, from_json, identify, send, stop
 
@@ -34,10 +35,8 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def known(process: subprocess.Popen[bytes]) -> Process:
-    deadline = time.monotonic() + 5
-    while not processes.command_line(process.pid) and time.monotonic() < deadline:
-        # The kernel is not quite done with its start.
-        time.sleep(0.001)
+    # Empty while the kernel is not quite done with its start.
+    wait_for(lambda: processes.command_line(process.pid), "a process that has started")
     found = identify(process.pid)
     assert found is not None
     return found
