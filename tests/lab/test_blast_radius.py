@@ -46,7 +46,8 @@ RENEWING = {"00:aa:00:00:06:01": "10.77.0.150", "02:00:00:00:06:02": "192.168.0.
 
 FORCE = """
 import sys, threading
-from wizard.host import dnsmasq, firewall, link
+from wizard.host import dnsmasq, firewall
+from wizard.host.net import link
 from wizard.deploy.rules_watch import SCRIPT
 uid = firewall.guarded_uid(open(SCRIPT).read())
 dnsmasq.prepare(uid)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from wizard.deploy.journal import Journal, Reading
-from wizard.host import link_image, network
+from wizard.host import network
 from wizard.host.files import digest_of, read_text
+from wizard.host.net import link_image
 from wizard.plan import paths
 from wizard.plan.render import HEADER
 

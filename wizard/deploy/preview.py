@@ -19,7 +19,7 @@ from wizard.deploy.steps_keep import KeepFile, MainFile, Service
 from wizard.deploy.steps_trial import ClusterAddress, Gateway, LeaveNic, ProveWires, Rules
 from wizard.host import dnsmasq, network, systemd
 from wizard.host.facts import read_facts
-from wizard.host.link import read_link
+from wizard.host.net.link import read_link
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan

@@ -12,8 +12,8 @@ from wizard.host import rtnetlink
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
-from wizard.host.link import Link, read_link
 from wizard.host.neighbours import Neighbour, read_neighbours
+from wizard.host.net.link import Link, read_link
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
 from wizard.host.resolver import RESOLV_CONF, read_resolver

@@ -12,11 +12,12 @@ from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
-from wizard.host import firewall, link_image, network
+from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
-from wizard.host.link import read_link
+from wizard.host.net import link_image
+from wizard.host.net.link import read_link
 from wizard.host.presence import NOBODY
 from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain

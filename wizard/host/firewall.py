@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import armed as armed_set
-from wizard.host import forward_flows, link_image, nft_objects
 from wizard.host.commands import CommandFailed, find, run, works
 from wizard.host.files import read_text
+from wizard.host.net import forward_flows, link_image, nft_objects
 from wizard.host.nfnetlink import KernelRefused
 from wizard.host.processes import boot_id
 from wizard.plan import paths

@@ -17,7 +17,7 @@ from wizard.host.commands import CommandFailed, find, run
 from wizard.host.files import blocked, make_directory, read_text, write_atomic
 from wizard.host.interfaces_file import reads_ours
 from wizard.host.interfaces_tree import DEEPEST, interfaces_lines, named_by, read_tree
-from wizard.host.link_image import link_state, remove_address
+from wizard.host.net.link_image import link_state, remove_address
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.ifupdown import claims, is_of

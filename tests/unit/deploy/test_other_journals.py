@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from wizard.deploy import kept, revert, steps
 from wizard.deploy.events import Teller
 from wizard.deploy.journal import Journal, parse
-from wizard.host import link_image
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
+from wizard.host.net import link_image
 from wizard.plan import paths
 
 ABSENT = {"path": "/a/b", "kind": "absent", "missing_parents": ["/a"]}

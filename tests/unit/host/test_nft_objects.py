@@ -21,7 +21,8 @@ table ip filter {
 SCRIPT = """
 import os, subprocess
 os.environ["PATH"], path = "/nonexistent", os.environ["PATH"]
-from wizard.host import commands, firewall, nft_objects
+from wizard.host import commands, firewall
+from wizard.host.net import nft_objects
 commands.TOOL_PATH = "/nonexistent"
 assert commands.find("nft") is None
 assert firewall.table_loaded()

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.host import conntrack
 from wizard.host.commands import CommandFailed, run
-from wizard.host.conntrack import Flow
+from wizard.host.net import conntrack
+from wizard.host.net.conntrack import Flow
 
 _TABLE = ("inet", "ciao_gateway")
 _LOOKS, _BETWEEN_S = 5, 0.05
