@@ -12,12 +12,13 @@ from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
-from wizard.host import firewall, network
+from wizard.host import firewall
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
 from wizard.host.net import link_image
 from wizard.host.net.link import read_link
+from wizard.host.net.managers import applied_backend, cluster_backend
 from wizard.host.presence import NOBODY
 from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain
@@ -98,7 +99,7 @@ def undo_wires(image: Record, journal: Journal) -> str:
     if image["proof"]["kind"] == "absent":
         # One that was there is no setting to go back to: what has been heard since is what counts.
         journal.images.restore(image["proof"])
-    if network.is_held(str(image["link"]["nic"])):
+    if applied_backend().is_configured(str(image["link"]["nic"])):
         return "left as it is: it is in use"
     return _unless("the link is as it was", link_image.restore_link(image["link"]))
 
@@ -187,43 +188,47 @@ class ClusterAddress:
         self.text = job.file(paths.INTERFACES_FILE).text
 
     def needed(self) -> bool:
-        return read_text(paths.LIVE_INTERFACES) != self.text or not network.has_address(self.nic, self.cidr)
+        return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
 
     def capture(self) -> Record:
         return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
 
     def do(self) -> str:
-        keeper = network.keeper()
+        backend = cluster_backend()
         before = link_image.whole_state(self.nic)
-        raised = keeper.holds(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
-        if raised and not network.has_address(self.nic, self.cidr):
+        raised = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
+        if raised and not link_image.has_address(self.nic, self.cidr):
             # The guard left it to a gateway that was there first. The link stays up: what was just proven of it holds.
             run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
-        if keeper.holds(self.nic) and network.has_address(self.nic, self.cidr) and Path(paths.LIVE_INTERFACES).exists():
+        if (
+            backend.is_configured(self.nic)
+            and link_image.has_address(self.nic, self.cidr)
+            and Path(paths.LIVE_INTERFACES).exists()
+        ):
             # Another comment or check in the text is no reason to take the link down.
             write(File(paths.LIVE_INTERFACES, self.text))
             return f"{self.cidr} on {self.nic}, as before"
-        if keeper.holds(self.nic):
+        if backend.is_configured(self.nic):
             # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
             # with it, and what was proven of the wire no longer holds: the guard asks again.
-            network.release(self.nic, _config_in_use())
+            backend.release(self.nic, backend.config_in_use())
         problems: list[str] = []
         theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
         if theirs:
             # ifup fails over an address that is there. It is noted, and a reset gives it back.
             link_image.remove_address(problems, self.nic, self.cidr)
         write(File(paths.LIVE_INTERFACES, self.text))
-        keeper.up(self.nic, paths.LIVE_INTERFACES)
-        if not network.has_address(self.nic, self.cidr):
+        backend.bring_up(self.nic, paths.LIVE_INTERFACES)
+        if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
-                f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
+                f"{self.nic} has not got {self.cidr} though {backend.name} said nothing of it",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
         ours_before = self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic
         if ours_before or theirs:
             # ifdown takes everything off the NIC, and an address takes those with it that follow it in its network.
             problems += link_image.put_back(self.nic, before, ours_of(self.name, self.job.journal.read()))
-        return _unless(f"{self.cidr} on {self.nic}, by {keeper.name}", problems)
+        return _unless(f"{self.cidr} on {self.nic}, by {backend.name}", problems)
 
 
 class LeaveNic(ClusterAddress):
@@ -243,7 +248,7 @@ class LeaveNic(ClusterAddress):
     def do(self) -> str:
         first = dict(self.job.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
-        network.release(self.nic, _config_in_use())
+        applied_backend().release(self.nic, applied_backend().config_in_use())
         if first is None:
             return "our address is gone"
         problems = link_image.restore_link(first["link"], ours_of(self.name, self.job.journal.read()), seen)
@@ -258,29 +263,27 @@ def _unless(said: str, problems: list[str]) -> str:
     return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
 
 
-def _config_in_use() -> str:
-    return paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
-
-
 def _capture_nic(nic: str, journal: Journal) -> Record:
+    backend = applied_backend()
     return {
         "link": link_image.whole_state(nic),
-        "held": network.is_held(nic),
-        "stanza": network.raised_as(nic),
+        "held": backend.is_configured(nic),
+        "stanza": backend.configured_as(nic),
         "config": journal.images.capture(paths.LIVE_INTERFACES),
-        "state": journal.images.capture(network.state_file(nic)),
+        "state": journal.images.capture(backend.state_file(nic)),
     }
 
 
 def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
+    backend = applied_backend()
     ours = ours_of(f"address:{nic}", journal.read())
     seen = link_image.whole_state(link_image.called_now(image["link"]))
-    network.release(nic, _config_in_use())
+    backend.release(nic, backend.config_in_use())
     journal.images.restore(image["config"])
     problems: list[str] = []
     if image["held"] and link_image.link_state(nic)["present"]:
-        problems = network.raise_again(nic, _config_in_use(), str(image.get("stanza") or ""))
+        problems = backend.reconfigure(nic, backend.config_in_use(), str(image.get("stanza") or ""))
     else:
         journal.images.restore(image["state"])
     return _unless(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])

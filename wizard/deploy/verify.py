@@ -11,11 +11,12 @@ from typing import Any
 from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
 from wizard.deploy.road import nameservers
-from wizard.host import dnsmasq, firewall, network, systemd
+from wizard.host import dnsmasq, firewall, systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
+from wizard.host.net import link_image
 from wizard.host.path_probe import Found
 from wizard.host.tcp_ports import answering
 from wizard.plan import addresses, paths
@@ -89,7 +90,7 @@ def _address(plan: Plan) -> Check:
     net, nic = plan.network, plan.interfaces.cluster
     cidr = f"{net.gateway}/{net.cidr.prefixlen}"
     on = sorted({n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)})
-    if on == [nic] and network.has_address(nic, cidr):
+    if on == [nic] and link_image.has_address(nic, cidr):
         return Check("address", True, f"{cidr} on {nic}")
     where = f"it is on {', '.join(on)}" if on else "no NIC has it"
     return Check("address", False, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)

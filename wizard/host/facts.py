@@ -18,15 +18,14 @@ from wizard.host.facts_processes import (
     SshSession,
     carries,
     dhcp_client_nics,
-    has_networkd_lease,
-    network_managers,
     read_processes,
     ssh_session,
 )
 from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
-from wizard.host.interfaces_tree import read_lines, unreadable
+from wizard.host.net import managers
+from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.plan import paths
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
@@ -56,7 +55,7 @@ def read_facts(
         nics=nics,
         routes=routes,
         listeners=read_listeners(root),
-        network_managers=network_managers(processes, root, commands.find("ifup") is not None),
+        network_managers=managers.active(processes, root),
         firewalls=firewalls,
         missing_tools=_missing_tools(firewalls),
         ssh_port=session.port if session else None,
@@ -106,7 +105,7 @@ def _judged(
             nic,
             default_route=nic.name in default,
             dhcp_client=nic.name in clients
-            or has_networkd_lease(nic.index, root)
+            or managers.holds_lease(nic.index, root)
             or any(address.dynamic and address.network.version == 4 for address in nic.addresses),
             carries_ssh=carries(session, nic, way_back),
         )

@@ -19,6 +19,7 @@ from wizard.deploy.journal import Journal, parse
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
 from wizard.host.net import link_image
+from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.plan import paths
 
 ABSENT = {"path": "/a/b", "kind": "absent", "missing_parents": ["/a"]}
@@ -125,11 +126,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.host.firewall.run", refuses)
     monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
     monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
-    for name in ("release", "is_held"):
-        monkeypatch.setattr(f"wizard.host.network.{name}", lambda *_: False)
-    monkeypatch.setattr("wizard.host.network.raise_again", lambda *_: [])
-    monkeypatch.setattr("wizard.host.network.read_main_file", lambda *_: "")
-    monkeypatch.setattr("wizard.host.network.write_main_file", lambda *_: None)
+    for name in ("release", "is_configured"):
+        monkeypatch.setattr(Ifupdown, name, lambda *_: False)
+    monkeypatch.setattr(Ifupdown, "reconfigure", lambda *_: [])
+    monkeypatch.setattr("wizard.deploy.steps_keep.read_main_file", lambda *_: "")
+    monkeypatch.setattr("wizard.deploy.steps_keep.write_main_file", lambda *_: None)
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})

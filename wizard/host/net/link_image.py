@@ -40,6 +40,12 @@ def link_state(nic: str) -> Record:
     return {"nic": nic, "present": True, "up": up, "macs": _macs(entry), "addresses": addresses}
 
 
+def has_address(nic: str, cidr: str) -> bool:
+    """Whether the NIC is up and has this address, "address/prefix"."""
+    state = link_state(nic)
+    return bool(state.get("up")) and any(a["cidr"] == cidr for a in state.get("addresses", []))
+
+
 def _has_ip() -> bool:
     return find("ip") is not None
 

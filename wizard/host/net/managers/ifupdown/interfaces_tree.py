@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wizard.host.interfaces_file import lines_of
+from wizard.host.net.managers.ifupdown.interfaces_file import lines_of
 from wizard.plan.ifupdown import InterfacesLine
 
 DEEPEST = 12
