@@ -12,8 +12,9 @@ from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal, Reading, Transaction
 from wizard.deploy.kept import kept_state as kept_state
 from wizard.deploy.lock import await_orphans
-from wizard.host import dnsmasq, firewall, systemd
+from wizard.host import dnsmasq, systemd
 from wizard.host.files import remove
+from wizard.host.net import forwarding, gateway_rules
 from wizard.host.net.managers import applied_backend, cluster_backend
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
@@ -195,9 +196,9 @@ class Reverter:
         for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE):
             if kept.is_ours(config) and applied_backend().withdraw(config):
                 found.append(f"the address that {config} gives")
-        removed, problems = firewall.remove_everything()
+        removed, problems = gateway_rules.remove_everything()
         self.left += problems
-        return [*found, *removed, *firewall.restore_forwarding()]
+        return [*found, *removed, *forwarding.restore()]
 
     def _serve_again(self) -> list[str]:
         """What is in force serves; where the guard is gone (killed, or between two lives) it is started."""

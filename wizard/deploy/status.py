@@ -12,9 +12,9 @@ from wizard.deploy import state, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import added_to, changed_since, kept_state, not_as_kept, read_journal
-from wizard.host import firewall
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
+from wizard.host.net import gateway_rules
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -150,6 +150,6 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
 
 def _rules_changed() -> list[str]:
     try:
-        return firewall.changes(paths.LIVE_SCRIPT)
+        return gateway_rules.changes(paths.LIVE_SCRIPT)
     except CommandFailed as error:
         return [str(error)]

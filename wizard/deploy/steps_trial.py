@@ -12,11 +12,10 @@ from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
-from wizard.host import firewall
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
-from wizard.host.net import link_image
+from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
 from wizard.host.net.link import read_link
 from wizard.host.net.managers import applied_backend, cluster_backend
 from wizard.host.presence import NOBODY
@@ -118,7 +117,7 @@ class Rules:
         if read_text(self.file.path) != self.file.text:
             return True
         try:
-            return bool(firewall.changes(self.file.path))
+            return bool(gateway_rules.changes(self.file.path))
         except CommandFailed:
             return True
 
@@ -130,9 +129,9 @@ class Rules:
         cluster = self.job.plan.interfaces.cluster
         return {
             "script": self.job.journal.images.capture(self.file.path),
-            "loaded": firewall.table_loaded(),
-            "forwarding": firewall.forwarding_image(sorted(nics)),
-            "zone": firewall.zone_image(cluster) if cluster in nics else None,
+            "loaded": gateway_rules.table_loaded(),
+            "forwarding": forwarding.image(sorted(nics)),
+            **firewalls.images(cluster if cluster in nics else None),
         }
 
     def do(self) -> str:
@@ -140,9 +139,9 @@ class Rules:
         if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
             # Its accepts and forwarding bear the old names; the new script would not find them. The table stays: what
             # it mutes must not be heard for a moment.
-            firewall.script(self.file.path, "leave")
+            gateway_rules.script(self.file.path, "leave")
         write(self.file)
-        said = firewall.load(self.file.path)
+        said = gateway_rules.load(self.file.path)
         count = len(self.job.plan.forwards)
         told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
         return "; ".join(filter(None, [told, said.strip()]))
@@ -153,21 +152,21 @@ def undo_rules(image: Record, journal: Journal) -> str:
     if image["loaded"] and before["kind"] == "file":
         now, old = read_text(paths.LIVE_SCRIPT), journal.images.content(before).decode()
         if now is not None and _nics_of(now) != _nics_of(old):
-            firewall.script(paths.LIVE_SCRIPT, "leave")
+            gateway_rules.script(paths.LIVE_SCRIPT, "leave")
         journal.images.restore(before)
-        firewall.load(paths.LIVE_SCRIPT)
+        gateway_rules.load(paths.LIVE_SCRIPT)
         return "the former rules are back"
     # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]
     images = [step for name, step in steps if name == "rules"]
-    firewall.restore_forwarding([i["forwarding"] for i in images if i.get("forwarding")])
-    _, problems = firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
+    forwarding.restore([i["forwarding"] for i in images if i.get("forwarding")])
+    _, problems = firewalls.restore(images)
     if Path(paths.LIVE_SCRIPT).exists():
         # What it needs may have been taken off this machine.
         with suppress(CommandFailed):
-            firewall.script(paths.LIVE_SCRIPT, "down")
+            gateway_rules.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile, and what it left.
-    _, more = firewall.remove_everything()
+    _, more = gateway_rules.remove_everything()
     journal.images.restore(before)
     return _unless("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
 

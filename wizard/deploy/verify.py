@@ -11,12 +11,12 @@ from typing import Any
 from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
 from wizard.deploy.road import nameservers
-from wizard.host import dnsmasq, firewall, systemd
+from wizard.host import dnsmasq, systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
-from wizard.host.net import link_image
+from wizard.host.net import gateway_rules, link_image
 from wizard.host.path_probe import Found
 from wizard.host.tcp_ports import answering
 from wizard.plan import addresses, paths
@@ -109,13 +109,13 @@ def _forwarding(plan: Plan) -> Check:
 def _rules() -> Check:
     script = paths.LIVE_SCRIPT
     try:
-        loaded = firewall.table_text()
+        loaded = gateway_rules.table_text()
         if loaded is None:
             return Check("rules", False, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
-        if loaded != firewall.expected_table_text(script):
+        if loaded != gateway_rules.expected_table_text(script):
             return Check("rules", False, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
         # Forwarding has a check of its own.
-        wrong = [line for line in firewall.troubles(script) if not line.startswith("forward ")]
+        wrong = [line for line in gateway_rules.troubles(script) if not line.startswith("forward ")]
     except CommandFailed as error:
         return Check("rules", False, str(error), APPLY_AGAIN)
     if wrong:
@@ -210,7 +210,7 @@ def _dns_fails(found: Found) -> bool:
 
 def _astray() -> Check:
     """Armed; and whether anybody made our dnsmasq answer where it should not."""
-    counted = firewall.counters() if os.geteuid() == 0 else {}
+    counted = gateway_rules.counters() if os.geteuid() == 0 else {}
     astray = counted.get("astray", 0)
     if astray:
         return Check(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import commands
-from wizard.host.facts_firewalls import read_firewalls
 from wizard.host.facts_nics import read_nics, read_sysfs, shown_name
 from wizard.host.facts_processes import (
     Running,
@@ -24,7 +23,7 @@ from wizard.host.facts_processes import (
 from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
-from wizard.host.net import managers
+from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.plan import paths
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
@@ -50,14 +49,14 @@ def read_facts(
     routes = read_routes()
     session = ssh_session(os.environ if environ is None else environ, root)
     nics = _judged(read_nics(root), routes, processes, session, root)
-    firewalls = read_firewalls(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
+    active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
     return Facts(
         nics=nics,
         routes=routes,
         listeners=read_listeners(root),
         network_managers=managers.active(processes, root),
-        firewalls=firewalls,
-        missing_tools=_missing_tools(firewalls),
+        firewalls=active_firewalls,
+        missing_tools=_missing_tools(active_firewalls),
         ssh_port=session.port if session else None,
         host_name=clean(platform.node(), 64),
         system=_system(root),

@@ -19,6 +19,7 @@ from wizard.deploy.journal import Journal, parse
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
 from wizard.host.net import link_image
+from wizard.host.net.firewalls.firewalld import Firewalld
 from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.plan import paths
 
@@ -120,12 +121,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
         monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
-    monkeypatch.setattr("wizard.host.firewall.script", lambda *_: "")
-    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: ([], []))
-    monkeypatch.setattr("wizard.host.firewall.zone_image", lambda nic: {"nic": nic, "zone": "trusted"})
-    monkeypatch.setattr("wizard.host.firewall.run", refuses)
-    monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
-    monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
+    monkeypatch.setattr("wizard.host.net.gateway_rules.script", lambda *_: "")
+    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: ([], []))
+    monkeypatch.setattr(Firewalld, "image", lambda _, nic: {"nic": nic, "zone": "trusted"})
+    monkeypatch.setattr("wizard.host.net.firewalls.firewalld.run", refuses)
+    monkeypatch.setattr("wizard.host.net.forwarding._read_switch", lambda _: "0")
+    monkeypatch.setattr("wizard.host.net.link_image.called_now", lambda nic: str(nic["nic"]))
     for name in ("release", "is_configured"):
         monkeypatch.setattr(Ifupdown, name, lambda *_: False)
     monkeypatch.setattr(Ifupdown, "reconfigure", lambda *_: [])
@@ -192,7 +193,7 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
     acts: list[str] = []
     monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
     monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
-    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: acts.append("rules") or ([], []))
+    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: acts.append("rules") or ([], []))
     root = tmp_path / "state"
     root.mkdir()
     rules = {"t": "before", "step": "rules", "image": {"script": ABSENT, "loaded": False}}

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
+from wizard.host import armed
 from wizard.host.commands import CommandFailed, run
 from wizard.host.net import conntrack
 from wizard.host.net.conntrack import Flow
 
-_TABLE = ("inet", "ciao_gateway")
+_TABLE = ("inet", armed.TABLE)
 _LOOKS, _BETWEEN_S = 5, 0.05
 """A node that goes on sending may make a connection of its own, to the same two ends, before the other side sends."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from wizard.host import rtnetlink
+from wizard.host import rtnetlink, shapes
 from wizard.host.commands import CommandFailed, find, run
 
 Record = dict[str, Any]
@@ -38,6 +38,31 @@ def link_state(nic: str) -> Record:
     ]
     up = "UP" in entry.get("flags", [])
     return {"nic": nic, "present": True, "up": up, "macs": _macs(entry), "addresses": addresses}
+
+
+def is_image(value: Any) -> bool:
+    """Whether a record of the journal is what `whole_state` makes, or `link_state`."""
+    if not shapes.has(value, nic=shapes.is_text, present=shapes.is_flag):
+        return False
+    if not value["present"]:
+        return True
+    texts = shapes.are_texts
+    return shapes.has(value, up=shapes.is_flag, macs=texts, addresses=_are_addresses) and shapes.may_have(
+        value, nexthops=texts, routes=texts, proxies=texts, neighbours=_are_neighbours
+    )
+
+
+def _are_neighbours(value: Any) -> bool:
+    return isinstance(value, list) and all(shapes.are_texts(pair) and len(pair) == 2 for pair in value)
+
+
+def _are_addresses(value: Any) -> bool:
+    shape: dict[str, shapes.Check] = {
+        "cidr": lambda cidr: shapes.is_text(cidr) and "/" in cidr,
+        "scope": shapes.is_text,
+        "more": shapes.are_texts,
+    }
+    return isinstance(value, list) and all(shapes.has(address, **shape) for address in value)
 
 
 def has_address(nic: str, cidr: str) -> bool:
