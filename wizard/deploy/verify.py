@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from wizard.host.net import gateway_rules, link_image
 from wizard.host.path_probe import Found
 from wizard.host.tcp_ports import answering
 from wizard.plan import addresses, paths
-from wizard.plan.machine import Facts
+from wizard.plan.machine import Route
 from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
 
@@ -54,15 +55,9 @@ class Check:
         return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
 
 
-def default_routes(facts: Facts) -> list[str]:
+def default_route_texts(routes: Iterable[Route]) -> list[str]:
     """The main table's IPv4 default routes: "NIC via GATEWAY"."""
-    return _default_routes(facts.routes)
-
-
-def _default_routes(routes: Any) -> list[str]:
-    return sorted(
-        {f"{r.nic} via {r.gateway}" for r in routes if r.table == "main" and str(r.destination) == "0.0.0.0/0"}
-    )
+    return sorted({f"{route.nic} via {route.gateway}" for route in addresses.default_routes(routes)})
 
 
 def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
@@ -234,7 +229,7 @@ def _seconds_since(moment: object) -> float:
 
 def _corporate() -> Check:
     """The way out and the company's DNS, against what they were before this was applied."""
-    now, servers = _default_routes(read_routes()), nameservers()
+    now, servers = default_route_texts(read_routes()), nameservers()
     before: dict[str, Any] = {}
     if os.geteuid() == 0:
         last = Journal().read().last

@@ -20,12 +20,13 @@ from wizard.host.facts_processes import (
     read_processes,
     ssh_session,
 )
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.plan import paths
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 
@@ -88,7 +89,7 @@ def _judged(
     root: Path,
 ) -> tuple[Nic, ...]:
     """The NICs with what only routes and processes can say of them."""
-    default = default_route_nics(routes)
+    default = led_over(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     way_back = _nic_towards(session.peer) if session else ""
     # The host's end of a container's cable has no address, and the container's leads over it.
