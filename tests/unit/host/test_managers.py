@@ -1,14 +1,20 @@
-"""The registry of network managers: who is recognized, and who configures the cluster NIC."""
+"""The registry of network managers: who is recognized, and who configures the cluster NIC.
+
+To add a manager: a line in `test_network_managers_at_work`. A backend is in the last two tests by being registered.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wizard.host import commands
 from wizard.host.facts_processes import Running
 from wizard.host.net import managers
+from wizard.host.net.managers.backend import NetworkBackend
+from wizard.host.net.managers.ifupdown import ifstate
 from wizard.plan.findings import WizardError
 
 
@@ -50,6 +56,25 @@ def test_the_first_backend_that_is_installed_configures_the_cluster_nic(ifup: se
 
     ifup.add("ifup")
     assert managers.cluster_backend().name == "ifupdown"
+
+
+@pytest.mark.parametrize("backend", managers.BACKENDS, ids=lambda backend: backend.name)
+def test_the_preview_shows_the_commands_that_are_run(
+    backend: NetworkBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(*argv: str, **_: Any) -> str:
+        ran.append(argv)
+        return ""
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(ifstate, "DIRECTORY", str(tmp_path))
+
+    backend.bring_up("eth1", "/x/cluster")
+    backend.bring_down("eth1", "/x/cluster")
+
+    assert ran == [backend.bring_up_command("eth1", "/x/cluster"), backend.bring_down_command("eth1", "/x/cluster")]
 
 
 def test_every_backend_is_recognized_by_a_name_of_its_own() -> None:
