@@ -34,15 +34,17 @@ def image(nics: Iterable[str]) -> Record:
 
 
 def restore(images: Iterable[Record] = ()) -> list[str]:
-    """Put the NICs' forwarding switches back to what was found, the first image of a NIC before the note that nat.sh
-    made of it; on which NICs. Needs no nat.sh."""
+    """Put the NICs' forwarding switches back, without nat.sh; on which NICs, in words.
+
+    The first image of a NIC counts before the note that nat.sh made of it.
+    """
     stood: dict[int, tuple[str, str]] = {}
     for image in images:
         for nic in image.get("nics", ()):
             index = int(nic["index"])
             if image.get("boot") != boot_id():
                 index = _index_of(link_image.called_now(nic))
-                # What this boot began with is what nat.sh found at its first run since.
+                # Since the reboot nat.sh has run and noted what it found.
                 if _note(index).exists():
                     continue
             stood.setdefault(index, (str(nic["forwarding"]), str(image["global"])))
@@ -60,7 +62,7 @@ def restore(images: Iterable[Record] = ()) -> list[str]:
     for index, (before, everyones) in stood.items():
         with contextlib.suppress(OSError):
             nic = socket.if_indextoname(index)
-            # Where somebody threw the global switch since, every NIC goes by it.
+            # If somebody changed the global switch since, it counts for every NIC.
             wanted = before if everyones == now else now
             if _read_switch(_switch(nic)) != wanted:
                 _switch(nic).write_text(wanted)

@@ -20,7 +20,7 @@ _SCRIPT_S = 60
 
 
 def script(path: str, verb: str) -> str:
-    """Run nat.sh up, down, leave or status; its output. Connections through forwards that were changed end.
+    """Run `nat.sh up`, `down`, `leave` or `status`; its output. Ends open connections through forwards that changed.
 
     Raises CommandFailed with what it said.
     """
@@ -44,7 +44,7 @@ def table_loaded() -> bool:
 
 
 def table_text() -> str | None:
-    """What is loaded, without counters and without the armed set's elements; None where nothing is."""
+    """The loaded rules, without counters and without the armed set's elements; None if none are loaded."""
     listed = [_listed(table) for table in TABLES]
     return _without_armed("".join(listed)) if listed[0] else None
 
@@ -57,16 +57,16 @@ def _listed(table: tuple[str, str]) -> str:
 
 
 def expected_table_text(path: str) -> str:
-    """What the nat.sh at `path` loads, as the kernel says it back: loaded into an empty network namespace."""
-    # Its tables are all there is; a script of an earlier version has one of them.
+    """The rules of the nat.sh at `path` as the kernel lists them once loaded in an empty network namespace."""
+    # There are no other tables; a script of an earlier version has only the first.
     listed = run("unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list ruleset', path)
     return _without_armed(listed)
 
 
 def changes(path: str) -> list[str]:
-    """What of the rules of the nat.sh at `path` somebody took away or added since, a line each; [] where nothing.
+    """What others removed from or added to the rules of the nat.sh at `path`, a line each.
 
-    Raises CommandFailed where the script itself does not work.
+    Raises CommandFailed if the script itself fails.
     """
     loaded, expected = table_text(), expected_table_text(path)
     name = " ".join(TABLE)
@@ -82,8 +82,8 @@ def changes(path: str) -> list[str]:
 
 
 def troubles(path: str) -> list[str]:
-    """What the nat.sh at `path` says is not as it should be, a line each, but for the forwarding of a NIC that is
-    away: it comes back with the NIC. Raises CommandFailed where the script does not work.
+    """What `nat.sh status` reports as wrong, a line each. Forwarding on a NIC that is unplugged is left out: it comes
+    back with the NIC. Raises CommandFailed if the script itself fails.
     """
     found = []
     for line in (" ".join(line.split()) for line in script(path, "status").splitlines()):
@@ -95,8 +95,8 @@ def troubles(path: str) -> list[str]:
 
 
 def load(path: str) -> str:
-    """Load the rules of the nat.sh at `path`, and take out of our tables whatever is not its own: a chain that somebody
-    added, or one of an earlier version. What the script said. Raises CommandFailed.
+    """Load the rules of the nat.sh at `path`, and remove from our tables what is not in it: a chain that somebody
+    added, or one of an earlier version. Returns the script's output. Raises CommandFailed.
     """
     said = script(path, "up")
     loaded, expected = _objects(table_text() or ""), _objects(expected_table_text(path))
@@ -114,7 +114,7 @@ _KINDS = ("chain", "map", "set", "counter")
 
 
 def _objects(listing: str) -> dict[tuple[str, str, str], str]:
-    """Each chain, set, map and counter of a listing: (table, kind, name) -> its text."""
+    """The chains, sets, maps and counters of a listing: (table, kind, name) -> its text."""
     found: dict[tuple[str, str, str], str] = {}
     table, key = "", ("", "", "")
     for line in listing.splitlines():
@@ -130,7 +130,7 @@ def _objects(listing: str) -> dict[tuple[str, str, str], str]:
 
 
 def _without_armed(listing: str) -> str:
-    """Without the elements of the armed set; the objects of each table by name, for they stand as they came to be."""
+    """The listing without the elements of the armed set, its objects sorted: nft lists them by age."""
     told: list[str] = []
     last = ""
     for (table, kind, name), text in sorted(_objects(listing).items()):
@@ -143,10 +143,9 @@ def _without_armed(listing: str) -> str:
 
 
 def remove_everything() -> Undone:
-    """Take away whatever bears our names, with or without the script that made it.
+    """Remove all that bears our names, with or without the script that made it.
 
-    Nobody else's rule is touched. What of nft and iptables is not installed is done without it. Raises WizardError
-    where the kernel keeps something.
+    Nobody else's rule is touched. Works without nft and iptables installed. Raises WizardError if the kernel refuses.
     """
     before = forward_flows.loaded()
     restored, problems = firewalls.restore()
@@ -160,7 +159,7 @@ def disarm() -> None:
     try:
         armed.disarm()
     except armed.ArmingFailed:
-        # A kernel without nftables, for one, has nothing to mute.
+        # Nothing is loaded, such as on a kernel without nftables: there is nothing to mute.
         if table_loaded():
             raise
 
