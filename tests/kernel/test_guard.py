@@ -25,7 +25,8 @@ from tests.kernel.wires import (
     script_of,
     udp_from,
 )
-from wizard.host import armed, firewall
+from wizard.host import armed
+from wizard.host.net import gateway_rules
 
 STRANGER_MAC = "02:42:0a:4d:00:07"
 OFFER, ACK, NAK = 2, 5, 6
@@ -87,20 +88,20 @@ def test_without_the_rules_all_of_it_is_heard(rules: str) -> None:
 
 @pytest.mark.parametrize("nic", ["eth0", "eth1"])
 def test_nothing_is_heard_on_either_wire_while_nothing_is_armed(nic: str) -> None:
-    before = firewall.counters()["muted"]
+    before = gateway_rules.counters()["muted"]
     heard = frames_of(partial(everything, nic))
     for frames in heard.values():
         assert not udp_from(frames, 67, 547)
         assert not router_advertisements(frames)
-    assert firewall.counters()["muted"] == before + 5
+    assert gateway_rules.counters()["muted"] == before + 5
 
 
 def test_nothing_is_heard_on_the_corporate_wire_whatever_is_armed() -> None:
     for arm in (arm_nic, partial(arm_by_nft, "eth0"), partial(arm_nic, "eth0")):
         arm()
-        astray = firewall.counters()["astray"]
+        astray = gateway_rules.counters()["astray"]
         assert answers(partial(everything, "eth0")) == {OFFICE: 0, NODE: 0}
-        assert firewall.counters()["astray"] > astray
+        assert gateway_rules.counters()["astray"] > astray
 
 
 def test_an_offer_leaves_by_the_nic_that_nft_armed() -> None:
@@ -130,24 +131,24 @@ def test_what_is_armed_runs_out_by_itself() -> None:
     while say("eth1", offer):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not firewall.armed()
+    assert not armed.elements()
     assert answers(partial(say, "eth1", offer)) == {OFFICE: 0, NODE: 0}
 
 
 @pytest.mark.parametrize("reason", [*REASONS, IN_USE, ""])
 def test_a_node_of_the_plan_is_refused(reason: str) -> None:
     arm_nic()
-    before = firewall.counters()["refused_nak"]
+    before = gateway_rules.counters()["refused_nak"]
     assert answers(partial(say, "eth1", dhcp_answer(NAK, CONTROLLER_MAC, reason))) == {OFFICE: 0, NODE: 1}
-    assert firewall.counters()["refused_nak"] == before
+    assert gateway_rules.counters()["refused_nak"] == before
 
 
 @pytest.mark.parametrize("reason", [*REASONS, "", "address in us", "addressing use"])
 def test_a_stranger_is_not_refused(reason: str) -> None:
     arm_nic()
-    before = firewall.counters()["refused_nak"]
+    before = gateway_rules.counters()["refused_nak"]
     assert answers(partial(say, "eth1", dhcp_answer(NAK, STRANGER_MAC, reason))) == {OFFICE: 0, NODE: 0}
-    assert firewall.counters()["refused_nak"] == before + 1
+    assert gateway_rules.counters()["refused_nak"] == before + 1
 
 
 def test_a_stranger_hears_that_an_address_is_in_use() -> None:

@@ -11,7 +11,8 @@ from tests.kernel import wires
 from tests.kernel.machine import NFT, OTHER_NFT
 from tests.kernel.wires import loaded, plan_with, run, script_of
 from tests.needs import need
-from wizard.host import firewall
+from wizard.host import armed
+from wizard.host.net import gateway_rules
 
 FORWARDS = "".join(f'[[forwards]]\nport = {port}\nto = "192.168.0.{port % 200 + 1}"\n' for port in range(10000, 10300))
 UDP = '[[forwards]]\nport = 53000\nto = "controller"\nto_port = 53\nprotocol = "udp"\n'
@@ -47,8 +48,8 @@ def test_the_rules_load_load_again_and_go(name: str, tmp_path: Path) -> None:
     script, before = script_of(plan(name), tmp_path), forwarding()
     for _ in range(2):
         run("sh", script, "up")
-        assert firewall.guarded(wires.DNSMASQ)
-    assert firewall.changes(script) == []
+        assert gateway_rules.guarded(wires.DNSMASQ)
+    assert gateway_rules.changes(script) == []
     run("sh", script, "down")
     assert run("nft", "list", "ruleset") == ""
     assert forwarding() == before
@@ -60,11 +61,11 @@ def test_loading_again_keeps_what_is_armed_and_what_was_counted(tmp_path: Path) 
     with loaded(script):
         run("nft", "add element inet ciao_gateway armed { eth1 timeout 1h }")
         assert not wires.say("eth0", wires.dhcp_answer(2, wires.CONTROLLER_MAC))
-        counted = firewall.counters()
+        counted = gateway_rules.counters()
         assert counted["muted"] == counted["astray"] == 1
         run("sh", script, "up")
-        assert firewall.counters() == counted
-        assert firewall.armed()
+        assert gateway_rules.counters() == counted
+        assert armed.elements()
 
 
 def test_the_rules_load_by_the_nft_of_this_machine_and_then_by_the_releases_own(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_the_rules_load_by_the_nft_of_this_machine_and_then_by_the_releases_own(
         run("unshare", "--mount", "sh", "-c", by_this_machines, script, OTHER_NFT, NFT)
     finally:
         with loaded(script):
-            assert firewall.changes(script) == []
+            assert gateway_rules.changes(script) == []
 
 
 @pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
@@ -90,7 +91,7 @@ def test_accepts_stand_first_in_iptables_that_drop_and_go_without_a_trace(progra
         before = run(program, "-S")
         for _ in range(2):
             run("sh", script, "up")
-        assert firewall.changes(script) == []
+        assert gateway_rules.changes(script) == []
         for chain in chains:
             assert f"-A {chain} -j CIAO-{chain}" in run(program, "-S", chain)
         run("sh", script, "down")

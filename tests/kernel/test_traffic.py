@@ -29,7 +29,7 @@ from tests.kernel.wires import (
     script_of,
     udp_from,
 )
-from wizard.host import firewall
+from wizard.host.net import gateway_rules
 
 MORE = f"""
 [[forwards]]
@@ -107,13 +107,13 @@ def attempt(end: str, to: tuple[str, int]) -> None:
 
 
 def test_nobody_passes_to_the_nodes_but_by_the_forwards() -> None:
-    before = firewall.counters()
+    before = gateway_rules.counters()
     # The first needs the neighbour's address; what it waits for comes with it.
     connect(OFFICE, (CORPORATE_ADDRESS, 8889), NODE, 8889)
     assert mss_of_syns(frames_of(partial(attempt, OFFICE, (CONTROLLER, 8889)))[NODE]) == []
-    assert firewall.counters()["refused_forward"] == before["refused_forward"] + 1
+    assert gateway_rules.counters()["refused_forward"] == before["refused_forward"] + 1
     attempt(OFFICE, (GATEWAY, 22))
-    assert firewall.counters()["refused_in"] == before["refused_in"] + 1
+    assert gateway_rules.counters()["refused_in"] == before["refused_in"] + 1
 
 
 @pytest.fixture
@@ -156,11 +156,11 @@ def send(end: str, source: str, port: int, to: tuple[str, int]) -> None:
 
 
 def test_what_bears_another_source_goes_nowhere() -> None:
-    before = firewall.counters()["refused_source"]
+    before = gateway_rules.counters()["refused_source"]
     for source in (FAR_AWAY, "10.77.0.50", GATEWAY):
         send(NODE, source, 5000, (GATEWAY, 53))
         send(NODE, source, 5000, (COLLEAGUE, 53))
-    assert firewall.counters()["refused_source"] == before + 6
+    assert gateway_rules.counters()["refused_source"] == before + 6
 
 
 @pytest.mark.parametrize(("source", "to"), [(67, 68), (68, 67), (547, 546)])

@@ -86,7 +86,7 @@ def ear(nic: str, plan: str, wait: float) -> None:
     from netaddr import IPAddress
 
     from wizard.deploy.ear import Ear, nodes_by_mac
-    from wizard.host.link import read_link
+    from wizard.host.net.link import read_link
     from wizard.plan.planfile import load
 
     told = load(Path(plan).read_text(), plan)

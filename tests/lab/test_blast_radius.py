@@ -46,16 +46,18 @@ RENEWING = {"00:aa:00:00:06:01": "10.77.0.150", "02:00:00:00:06:02": "192.168.0.
 
 FORCE = """
 import sys, threading
-from wizard.host import dnsmasq, firewall, link
+from wizard.host import armed, dnsmasq
+from wizard.host.net import gateway_rules
+from wizard.host.net import link
 from wizard.deploy.rules_watch import SCRIPT
-uid = firewall.guarded_uid(open(SCRIPT).read())
+uid = gateway_rules.guarded_uid(open(SCRIPT).read())
 dnsmasq.prepare(uid)
 child = dnsmasq.spawn(uid)
 index = link.read_link(sys.argv[1]).index
 threading.Thread(target=lambda: (sys.stdin.read(), child.kill()), daemon=True).start()
 while child.poll() is None:
     try:
-        firewall.arm(index)
+        armed.arm(index)
     except Exception:
         pass
     threading.Event().wait(0.2)

@@ -33,7 +33,7 @@ from tests.lab.guarding import (
 )
 from tests.lab.support import LEASES, NODES, apply, await_nodes, ciao, ciao_json, whole
 from tests.lab.support import differences as differ
-from wizard.host.firewall import ARMED_SECONDS
+from wizard.host.armed import LEASE_S
 from wizard.host.muter_process import GRANT_S
 from wizard.lab.control import Laboratory
 from wizard.lab.world import LAPTOP_MACS
@@ -186,9 +186,9 @@ def test_a_killed_guard_takes_dnsmasq_along_and_nobody_is_answered(served: Labor
         found = asked.end()
     last = max(offer[2] for seen in found.values() for offer in seen["offers"])
     report(f"killed: last answer {last - died:+.3f} s, dnsmasq gone {gone:.2f} s, the set empty {empty:.2f} s after")
-    assert last - died < ARMED_SECONDS
+    assert last - died < LEASE_S
     assert gone < 1
-    assert empty < ARMED_SECONDS + 0.5
+    assert empty < LEASE_S + 0.5
     start_serve(served)
     await_mode(served, "armed")
 
@@ -240,7 +240,7 @@ def test_without_guard_and_muter_the_kernel_mutes(served: Laboratory) -> None:
     served.wait_for(lambda: armed(served), 15, "armed again")
     last = max(offer[2] for seen in found.values() for offer in seen["offers"])
     report(f"both stopped: last answer {last - hung:.2f} s after")
-    assert last - hung < ARMED_SECONDS + 0.3
+    assert last - hung < LEASE_S + 0.3
 
 
 def test_foreign_elements_in_the_armed_set_mute_and_are_said_and_taken_out(served: Laboratory) -> None:

@@ -350,7 +350,7 @@ def sending(lab: Laboratory, kind: str, port: int) -> Iterator[Callable[[str], b
 
 def swap(lab: Laboratory, forwards: str) -> None:
     """What an apply does with the rules."""
-    load(lab, forwards, f"from wizard.host import firewall; firewall.script({SCRIPT!r}, 'up')")
+    load(lab, forwards, f"from wizard.host.net import gateway_rules; gateway_rules.script({SCRIPT!r}, 'up')")
 
 
 def test_a_sender_that_never_pauses_goes_by_the_forwards_as_they_are_now(laptop: Laboratory) -> None:

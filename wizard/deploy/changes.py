@@ -6,9 +6,11 @@ import difflib
 import tomllib
 from dataclasses import dataclass
 
-from wizard.host import dnsmasq, network
+from wizard.host import dnsmasq
 from wizard.host.facts_nics import read_nics
 from wizard.host.files import read_text
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
 from wizard.plan import paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -52,7 +54,7 @@ def _cluster_mac(name: str, facts: Facts) -> str:
 def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:
     """Every file that the plan stands for, against what is there now."""
     found = [_change(f.path, read_text(f.path), f.text) for f in files_of(plan, plan_text)]
-    for text in network.interfaces_wanted(plan.interfaces.cluster):
+    for text in interfaces_wanted(plan.interfaces.cluster):
         if text.wanted != text.now:
             found.append(_change(text.path, _shown(text.now) or None, _shown(text.wanted)))
     return tuple(found)
@@ -60,7 +62,7 @@ def read_changes(plan: Plan, plan_text: str) -> tuple[Change, ...]:
 
 def _shown(text: str) -> str:
     """What a file holds to the byte, as text that can be printed."""
-    return network.main_file_bytes(text).decode("utf-8", "replace").replace("\r\n", "\n")
+    return main_file_bytes(text).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _change(path: str, before: str | None, after: str) -> Change:

@@ -22,7 +22,7 @@ from wizard.host.adjacency import LOCAL_EXPERIMENTAL, marked_frame
 from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, Reply, chosen_server, parse_reply
 from wizard.host.fragments import Fragments
 from wizard.host.ipv6_packet import ALL_NODES_MAC, speaker_in
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.host.own_replies import OwnReplies
 from wizard.host.presence import ARP, NOBODY, arp_in, arp_request
 from wizard.host.tap import Tap, arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port

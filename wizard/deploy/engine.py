@@ -123,7 +123,7 @@ class Engine:
         if not any(s.needed() for s in (*trial, *persist)):
             self._nothing_to_do(run, job)
             return
-        routes = verify.default_routes(facts)
+        routes = verify.default_route_texts(facts.routes)
         before = {"default_routes": routes, "nameservers": nameservers()}
         self.journal.begin(kind="apply", at=now(), source=self.order.source, **before)
         self.begun = True

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import wizard
 from wizard.deploy import faults, state
-from wizard.host import dnsmasq, firewall, injection, muter_process, path_trace, processes, systemd
+from wizard.host import dnsmasq, injection, muter_process, path_trace, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.files import make_directory, read_text, write_atomic
+from wizard.host.net import gateway_rules
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.render import File, render_service
@@ -173,7 +174,7 @@ def stop() -> None:
     told = state.read_json(state.SERVE) or {}
     if systemd.running():
         systemd.stop(paths.SERVICE_NAME)
-    firewall.disarm()
+    gateway_rules.disarm()
     gone = processes.stop(processes.from_json(told.get("process")), state.SERVE_WORD)
     # One that is only just starting has not told anybody yet, and changes its process as it does.
     for _ in range(_START_FORKS):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from wizard.deploy.journal import Journal, Reading
-from wizard.host import link_image, network
 from wizard.host.files import digest_of, read_text
+from wizard.host.net import link_image
+from wizard.host.net.managers import applied_backend
 from wizard.plan import paths
 from wizard.plan.render import HEADER
 
@@ -97,4 +98,5 @@ def added_to(nic: str, reading: Reading) -> list[str]:
 def ours_of(step: str, reading: Reading) -> set[str]:
     """Every address that an apply may have given to the NIC of a step "address:NIC"."""
     noted = {str(i["gives"]) for t in reading.transactions for name, i in t.steps if name == step and "gives" in i}
-    return noted | network.given_by(paths.LIVE_INTERFACES) | network.given_by(paths.INTERFACES_FILE)
+    backend = applied_backend()
+    return noted | backend.addresses_of(paths.LIVE_INTERFACES) | backend.addresses_of(paths.INTERFACES_FILE)

@@ -17,8 +17,9 @@ from typing import Any
 from wizard.deploy.gates import FINE, Identity, Verdict, identity_holds
 from wizard.deploy.ports import DNS_PORTS
 from wizard.deploy.supervised import Supervised
-from wizard.host import dnsmasq, firewall, resolver
+from wizard.host import dnsmasq, resolver
 from wizard.host.files import read_text, write_atomic
+from wizard.host.net import gateway_rules
 from wizard.host.resolver import Resolver
 from wizard.host.udp_sockets import others_at
 from wizard.plan import names, paths
@@ -61,7 +62,7 @@ class Names(Supervised):
         """Go by the live files as they are now; `tend` brings it there: names by a signal, options by its end."""
         self.forgive()
         self.plan, self.seen, self.leases_seen = plan, None, None
-        self.uid = firewall.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
+        self.uid = gateway_rules.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
         files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
         self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
         self.looked_at = 0.0

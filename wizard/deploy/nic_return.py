@@ -7,7 +7,7 @@ import time
 
 from wizard.deploy import state
 from wizard.deploy.gates import Verdict
-from wizard.host import network
+from wizard.host.net.managers import cluster_backend
 from wizard.plan import paths
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -42,9 +42,9 @@ class NicReturn:
             return
         self.seen = nic.index, now + _AGAIN_S
         log.info("%s is here without its address; raising it", nic.name)
-        keeper = network.keeper()
+        backend = cluster_backend()
         config = paths.LIVE_INTERFACES
-        if keeper.holds(nic.name):
-            # As far as the keeper knows it never went away.
-            keeper.down(nic.name, config)
-        keeper.up(nic.name, config)
+        if backend.is_configured(nic.name):
+            # As far as the network manager knows it never went away.
+            backend.bring_down(nic.name, config)
+        backend.bring_up(nic.name, config)

@@ -10,16 +10,16 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from wizard.deploy import engine, gateway, state, steps
 from wizard.deploy.job import Step
 from wizard.deploy.journal import Journal
 from wizard.deploy.steps_keep import KeepFile, MainFile, Service
 from wizard.deploy.steps_trial import ClusterAddress, Gateway, LeaveNic, ProveWires, Rules
-from wizard.host import dnsmasq, network, systemd
+from wizard.host import dnsmasq, systemd
 from wizard.host.facts import read_facts
-from wizard.host.link import read_link
+from wizard.host.net.link import read_link
+from wizard.host.net.managers import cluster_backend
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -76,18 +76,19 @@ def _rules(step: Rules) -> list[str]:
 
 
 def _leave_nic(step: LeaveNic) -> list[str]:
-    return [f"takes our address off {step.nic}", *([_ifdown(step.nic)] if network.keeper().holds(step.nic) else [])]
+    return [f"takes our address off {step.nic}", *_bring_down(step.nic)]
 
 
 def _address(step: ClusterAddress) -> list[str]:
-    up = _command("ifup", "--interfaces", paths.LIVE_INTERFACES, step.nic)
-    down = [_ifdown(step.nic)] if network.keeper().holds(step.nic) else []
-    return [*down, f"writes {paths.LIVE_INTERFACES}", up]
+    up = _command(*cluster_backend().bring_up_command(step.nic, paths.LIVE_INTERFACES))
+    return [*_bring_down(step.nic), f"writes {paths.LIVE_INTERFACES}", up]
 
 
-def _ifdown(nic: str) -> str:
-    config = paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
-    return _command("ifdown", "--force", "--interfaces", config, nic)
+def _bring_down(nic: str) -> list[str]:
+    backend = cluster_backend()
+    if not backend.is_configured(nic):
+        return []
+    return [_command(*backend.bring_down_command(nic, backend.config_in_use()))]
 
 
 def _gateway(step: Gateway) -> list[str]:

@@ -18,7 +18,7 @@ from wizard.deploy import state
 from wizard.host import wires
 from wizard.host.dhcp_probe import Cause, Verdict
 from wizard.host.files import make_directory
-from wizard.host.link import read_link
+from wizard.host.net.link import read_link
 from wizard.host.probe_questions import NOTHING_MORE, Questions
 from wizard.host.processes import boot_id
 from wizard.plan import paths

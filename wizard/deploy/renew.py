@@ -11,8 +11,9 @@ from wizard.deploy.job import write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import read_journal
 from wizard.deploy.run import Run
-from wizard.host import dnsmasq, firewall
+from wizard.host import dnsmasq
 from wizard.host.files import read_text, remove
+from wizard.host.net import gateway_rules
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.planfile import load
@@ -46,15 +47,15 @@ def _changed_rules(script: File) -> list[str]:
     if read_text(script.path) != script.text:
         # What that would load is not what the plan says: nothing can be compared with it.
         return [f"{script.path} was changed"]
-    return firewall.changes(script.path)
+    return gateway_rules.changes(script.path)
 
 
 def _rules() -> str:
     script = _running(paths.NAT_SCRIPT)
     changed = _changed_rules(script)
     write(script)
-    firewall.load(script.path)
-    left = firewall.changes(script.path)
+    gateway_rules.load(script.path)
+    left = gateway_rules.changes(script.path)
     if left:
         raise WizardError("; ".join(left), "Look at who changes the rules meanwhile.")
     return "; ".join(changed) or "loaded again; they were as they should be"

@@ -12,8 +12,13 @@ from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal, Reading, Transaction
 from wizard.deploy.kept import kept_state as kept_state
 from wizard.deploy.lock import await_orphans
-from wizard.host import dnsmasq, firewall, network, systemd
-from wizard.host.files import read_text, remove
+from wizard.host import dnsmasq, systemd
+from wizard.host.files import remove
+from wizard.host.net import forwarding, gateway_rules
+from wizard.host.net.managers import applied_backend, cluster_backend
+from wizard.host.net.managers.ifupdown import interfaces_file
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
+from wizard.host.net.managers.ifupdown.main_file import write_main_file
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -175,10 +180,10 @@ class Reverter:
                 found.append(path)
         if "gateway" not in known:
             _give_back_leases()
-        for file in network.interfaces_texts(""):
-            restored = network.main_file_restored(file.now)
+        for file in interfaces_texts(""):
+            restored = interfaces_file.restored(file.now)
             if restored != file.now and f"file:{file.path}" not in known:
-                network.write_main_file(restored, file.real)
+                write_main_file(restored, file.real)
                 found.append(f"our changes of {file.path}")
         return found
 
@@ -189,11 +194,11 @@ class Reverter:
             gateway.stop()
             found.append("dnsmasq and its guard")
         for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE):
-            if kept.is_ours(config) and network.take_down(config):
+            if kept.is_ours(config) and applied_backend().withdraw(config):
                 found.append(f"the address that {config} gives")
-        removed, problems = firewall.remove_everything()
+        removed, problems = gateway_rules.remove_everything()
         self.left += problems
-        return [*found, *removed, *firewall.restore_forwarding()]
+        return [*found, *removed, *forwarding.restore()]
 
     def _serve_again(self) -> list[str]:
         """What is in force serves; where the guard is gone (killed, or between two lives) it is started."""
@@ -209,9 +214,9 @@ class Reverter:
         """After a reboot: what is kept runs again, from the files under /etc."""
         try:
             shutil.rmtree(paths.LIVE, ignore_errors=True)
-            nic = network.nic_of(read_text(paths.INTERFACES_FILE) or "")
-            if nic and not network.is_held(nic):
-                network.keeper().up(nic, paths.INTERFACES_FILE)
+            nic = applied_backend().nic_of(paths.INTERFACES_FILE)
+            if nic and not applied_backend().is_configured(nic):
+                cluster_backend().bring_up(nic, paths.INTERFACES_FILE)
         except (WizardError, OSError) as error:
             return [f"the address does not come back: {error}"]
         return self._serve_again()

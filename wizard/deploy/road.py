@@ -12,13 +12,13 @@ from wizard.host import rtnetlink
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
-from wizard.host.link import Link, read_link
 from wizard.host.neighbours import Neighbour, read_neighbours
+from wizard.host.net.link import Link, read_link
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
 from wizard.host.resolver import RESOLV_CONF, read_resolver
 from wizard.plan import paths
-from wizard.plan.addresses import assign, dynamic_range
+from wizard.plan.addresses import assign, default_routes, dynamic_range
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import context
@@ -145,8 +145,7 @@ def _address_of(nic: Nic | None) -> str:
 
 
 def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
-    corporate = plan.interfaces.corporate
-    ways = [r for r in routes if r.nic == corporate and r.table == "main" and str(r.destination) == "0.0.0.0/0"]
+    ways = default_routes(routes, plan.interfaces.corporate)
     return min(ways, key=lambda r: r.metric).gateway if ways else ""
 
 

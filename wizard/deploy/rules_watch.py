@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from wizard.deploy import state
 from wizard.deploy.gates import FINE, Verdict
-from wizard.host import firewall
 from wizard.host.files import read_text
+from wizard.host.net import gateway_rules
 from wizard.plan import paths
 
 log = logging.getLogger("ciao-gateway")
@@ -57,26 +57,26 @@ class RulesWatch:
             return FINE if self.guarded else _unguarded()
         self.looked_at = time.monotonic()
         self.guarded = self.postponed = False
-        uid = firewall.guarded_uid(self.script)
+        uid = gateway_rules.guarded_uid(self.script)
         if uid is None:
             return Verdict(False, "unguarded", f"{SCRIPT} names no user to guard; apply the plan again")
         # An apply under way loads rules itself; but who starts this guard to bring back what is kept waits for it.
-        if not firewall.guarded(uid):
+        if not gateway_rules.guarded(uid):
             # What only they kept mute ends before they are brought back: that may take a while.
             self.unguarded()
         if state.work() is None or not self.begun:
             self._mend()
         self.begun = True
-        self.uid, self.guarded = uid, firewall.guarded(uid)
+        self.uid, self.guarded = uid, gateway_rules.guarded(uid)
         self.is_news = False
         return FINE if self.guarded else _unguarded()
 
     def _mend(self) -> None:
         """Load our rules again where somebody took them away or put new ones in their way (Docker started, …)."""
-        wrong = firewall.troubles(SCRIPT)
+        wrong = gateway_rules.troubles(SCRIPT)
         if not self.expected:
-            self.expected = firewall.expected_table_text(SCRIPT)
-        if firewall.table_text() != self.expected:
+            self.expected = gateway_rules.expected_table_text(SCRIPT)
+        if gateway_rules.table_text() != self.expected:
             wrong.append("the table is not as rendered")
         if not wrong:
             return
@@ -85,7 +85,7 @@ class RulesWatch:
             return
         self.loaded_at = time.monotonic()
         log.info("rules were not as they should be, loading them: %s", "; ".join(wrong))
-        firewall.load(SCRIPT)
+        gateway_rules.load(SCRIPT)
 
 
 def _unguarded() -> Verdict:

@@ -31,14 +31,16 @@ from wizard.deploy.path_watch import PathWatch, Stand
 from wizard.deploy.revert import kept_state
 from wizard.deploy.rules_watch import RulesWatch
 from wizard.deploy.wire_watch import WireWatch
-from wizard.host import armed, dnsmasq, firewall, processes
+from wizard.host import armed, dnsmasq, processes
 from wizard.host.commands import detach
 from wizard.host.facts_nics import read_nics
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
+from wizard.host.net import gateway_rules
 from wizard.plan import paths
+from wizard.plan.addresses import led_over
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -103,7 +105,7 @@ class Guard:
             signal.signal(number, self._on_signal)
         try:
             # What a guard before us armed is not proven by us, and its dnsmasq is not ours to look after.
-            firewall.disarm()
+            gateway_rules.disarm()
             for stray in gateway.strays():
                 processes.stop(stray, paths.LIVE)
             self.take_up()
@@ -277,7 +279,7 @@ class Guard:
             # Nothing here needs them now; later they are looked at anew.
             self.rules.changed()
         if verdict.ok:
-            verdict = wire_holds(plan, self.nics, default_route_nics(read_routes()))
+            verdict = wire_holds(plan, self.nics, led_over(read_routes()))
             self.returning.mind(plan, self.nics[plan.interfaces.cluster], verdict)
         return verdict
 
@@ -313,7 +315,7 @@ class Guard:
             self.foreign = f"somebody else put {which} into the packet filter's set {armed.SET}; it was taken out"
             self.foreign_at = time.monotonic()
             self.hush()
-            firewall.disarm()
+            gateway_rules.disarm()
         elif time.monotonic() - self.foreign_at > _FOREIGN_TOLD_S:
             self.foreign = ""
         return self.foreign
@@ -334,7 +336,7 @@ class Guard:
             return
         if not self.muter.revoke(halt=rest and self.child.resting):
             try:
-                firewall.disarm()
+                gateway_rules.disarm()
             except WizardError as error:
                 # The kernel does it by itself in a moment.
                 log.warning("%s", error)

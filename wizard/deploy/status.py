@@ -12,9 +12,10 @@ from wizard.deploy import state, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import added_to, changed_since, kept_state, not_as_kept, read_journal
-from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
+from wizard.host.net import gateway_rules
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -133,7 +134,7 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
         elif now != file.text:
             unapplied = " and not applied since" if file.path == paths.PLAN_IN_FORCE else ""
             found.append(f"{file.path} was changed{unapplied}")
-    for other in network.interfaces_texts(plan.interfaces.cluster):
+    for other in interfaces_texts(plan.interfaces.cluster):
         if other.now != other.wanted:
             found.append(f"{other.path} was changed: it gets in the way of {paths.INTERFACES_FILE}")
     if os.geteuid() == 0:
@@ -149,6 +150,6 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
 
 def _rules_changed() -> list[str]:
     try:
-        return firewall.changes(paths.LIVE_SCRIPT)
+        return gateway_rules.changes(paths.LIVE_SCRIPT)
     except CommandFailed as error:
         return [str(error)]

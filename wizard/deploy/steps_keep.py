@@ -9,8 +9,11 @@ from pathlib import Path
 from wizard.deploy import gateway
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
-from wizard.host import network, systemd
+from wizard.host import systemd
 from wizard.host.files import read_text
+from wizard.host.net.managers.ifupdown import interfaces_file
+from wizard.host.net.managers.ifupdown.interfaces_change import InterfacesText, interfaces_wanted
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
 from wizard.plan import paths
 from wizard.plan.render import File
 
@@ -57,35 +60,35 @@ def _undo_main_file(image: Record, journal: Journal) -> str:
         # Somebody has put another file there since, perhaps a copy with our changes in it.
         _strip(named)
     if Path(path).is_file():
-        restored = network.main_file_restored(network.read_main_file(path) or "")
+        restored = interfaces_file.restored(read_main_file(path) or "")
         before = journal.images.content(image) if image["kind"] == "file" else b""
-        if network.main_file_bytes(restored) != before:
-            network.write_main_file(restored, path)
+        if main_file_bytes(restored) != before:
+            write_main_file(restored, path)
             return "without our changes; what was changed since is kept"
     journal.images.restore(image)
     return "as it was"
 
 
 def _strip(path: str) -> None:
-    text = network.read_main_file(path) or ""
-    restored = network.main_file_restored(text)
+    text = read_main_file(path) or ""
+    restored = interfaces_file.restored(text)
     if restored != text:
-        network.write_main_file(restored, path)
+        write_main_file(restored, path)
 
 
 class MainFile:
     """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d; or another
     file that ifupdown reads, where that configures the cluster NIC."""
 
-    def __init__(self, job: Job, text: network.InterfacesText) -> None:
+    def __init__(self, job: Job, text: InterfacesText) -> None:
         self.job = job
         self.text = text
         self.name = f"file:{text.path}"
         self.title = Path(text.path).name
 
     def needed(self) -> bool:
-        if (network.read_main_file(self.text.real) or "") != self.text.now:
-            texts = network.interfaces_wanted(self.job.plan.interfaces.cluster)
+        if (read_main_file(self.text.real) or "") != self.text.now:
+            texts = interfaces_wanted(self.job.plan.interfaces.cluster)
             # One that has gone meanwhile is in nobody's way.
             gone = replace(self.text, now="", wanted="")
             self.text = next((text for text in texts if text.path == self.text.path), gone)
@@ -97,13 +100,13 @@ class MainFile:
     def do(self) -> str:
         # Looked at again: somebody may have changed it since.
         if self.needed():
-            network.write_main_file(self.text.wanted, self.text.real)
+            write_main_file(self.text.wanted, self.text.real)
         return "written"
 
 
 def main_files(job: Job) -> list[MainFile]:
     """A step for each file of ifupdown's that has to change. Raises WizardError, before anything is begun."""
-    texts = network.interfaces_wanted(job.plan.interfaces.cluster)
+    texts = interfaces_wanted(job.plan.interfaces.cluster)
     return [MainFile(job, text) for text in texts if text.now != text.wanted]
 
 

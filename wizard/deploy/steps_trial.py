@@ -12,11 +12,12 @@ from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
-from wizard.host import firewall, link_image, network
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
-from wizard.host.link import read_link
+from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
+from wizard.host.net.link import read_link
+from wizard.host.net.managers import applied_backend, cluster_backend
 from wizard.host.presence import NOBODY
 from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain
@@ -97,7 +98,7 @@ def undo_wires(image: Record, journal: Journal) -> str:
     if image["proof"]["kind"] == "absent":
         # One that was there is no setting to go back to: what has been heard since is what counts.
         journal.images.restore(image["proof"])
-    if network.is_held(str(image["link"]["nic"])):
+    if applied_backend().is_configured(str(image["link"]["nic"])):
         return "left as it is: it is in use"
     return _unless("the link is as it was", link_image.restore_link(image["link"]))
 
@@ -116,7 +117,7 @@ class Rules:
         if read_text(self.file.path) != self.file.text:
             return True
         try:
-            return bool(firewall.changes(self.file.path))
+            return bool(gateway_rules.changes(self.file.path))
         except CommandFailed:
             return True
 
@@ -128,9 +129,9 @@ class Rules:
         cluster = self.job.plan.interfaces.cluster
         return {
             "script": self.job.journal.images.capture(self.file.path),
-            "loaded": firewall.table_loaded(),
-            "forwarding": firewall.forwarding_image(sorted(nics)),
-            "zone": firewall.zone_image(cluster) if cluster in nics else None,
+            "loaded": gateway_rules.table_loaded(),
+            "forwarding": forwarding.image(sorted(nics)),
+            **firewalls.images(cluster if cluster in nics else None),
         }
 
     def do(self) -> str:
@@ -138,9 +139,9 @@ class Rules:
         if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
             # Its accepts and forwarding bear the old names; the new script would not find them. The table stays: what
             # it mutes must not be heard for a moment.
-            firewall.script(self.file.path, "leave")
+            gateway_rules.script(self.file.path, "leave")
         write(self.file)
-        said = firewall.load(self.file.path)
+        said = gateway_rules.load(self.file.path)
         count = len(self.job.plan.forwards)
         told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
         return "; ".join(filter(None, [told, said.strip()]))
@@ -151,21 +152,21 @@ def undo_rules(image: Record, journal: Journal) -> str:
     if image["loaded"] and before["kind"] == "file":
         now, old = read_text(paths.LIVE_SCRIPT), journal.images.content(before).decode()
         if now is not None and _nics_of(now) != _nics_of(old):
-            firewall.script(paths.LIVE_SCRIPT, "leave")
+            gateway_rules.script(paths.LIVE_SCRIPT, "leave")
         journal.images.restore(before)
-        firewall.load(paths.LIVE_SCRIPT)
+        gateway_rules.load(paths.LIVE_SCRIPT)
         return "the former rules are back"
     # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]
     images = [step for name, step in steps if name == "rules"]
-    firewall.restore_forwarding([i["forwarding"] for i in images if i.get("forwarding")])
-    _, problems = firewall.restore_zones([i["zone"] for i in images if i.get("zone")])
+    forwarding.restore([i["forwarding"] for i in images if i.get("forwarding")])
+    _, problems = firewalls.restore(images)
     if Path(paths.LIVE_SCRIPT).exists():
         # What it needs may have been taken off this machine.
         with suppress(CommandFailed):
-            firewall.script(paths.LIVE_SCRIPT, "down")
+            gateway_rules.script(paths.LIVE_SCRIPT, "down")
     # Whatever somebody made of the script meanwhile, and what it left.
-    _, more = firewall.remove_everything()
+    _, more = gateway_rules.remove_everything()
     journal.images.restore(before)
     return _unless("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
 
@@ -186,43 +187,47 @@ class ClusterAddress:
         self.text = job.file(paths.INTERFACES_FILE).text
 
     def needed(self) -> bool:
-        return read_text(paths.LIVE_INTERFACES) != self.text or not network.has_address(self.nic, self.cidr)
+        return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
 
     def capture(self) -> Record:
         return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
 
     def do(self) -> str:
-        keeper = network.keeper()
+        backend = cluster_backend()
         before = link_image.whole_state(self.nic)
-        raised = keeper.holds(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
-        if raised and not network.has_address(self.nic, self.cidr):
+        raised = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
+        if raised and not link_image.has_address(self.nic, self.cidr):
             # The guard left it to a gateway that was there first. The link stays up: what was just proven of it holds.
             run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
-        if keeper.holds(self.nic) and network.has_address(self.nic, self.cidr) and Path(paths.LIVE_INTERFACES).exists():
+        if (
+            backend.is_configured(self.nic)
+            and link_image.has_address(self.nic, self.cidr)
+            and Path(paths.LIVE_INTERFACES).exists()
+        ):
             # Another comment or check in the text is no reason to take the link down.
             write(File(paths.LIVE_INTERFACES, self.text))
             return f"{self.cidr} on {self.nic}, as before"
-        if keeper.holds(self.nic):
+        if backend.is_configured(self.nic):
             # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
             # with it, and what was proven of the wire no longer holds: the guard asks again.
-            network.release(self.nic, _config_in_use())
+            backend.release(self.nic, backend.config_in_use())
         problems: list[str] = []
         theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
         if theirs:
             # ifup fails over an address that is there. It is noted, and a reset gives it back.
             link_image.remove_address(problems, self.nic, self.cidr)
         write(File(paths.LIVE_INTERFACES, self.text))
-        keeper.up(self.nic, paths.LIVE_INTERFACES)
-        if not network.has_address(self.nic, self.cidr):
+        backend.bring_up(self.nic, paths.LIVE_INTERFACES)
+        if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
-                f"{self.nic} has not got {self.cidr} though {keeper.name} said nothing of it",
+                f"{self.nic} has not got {self.cidr} though {backend.name} said nothing of it",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
         ours_before = self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic
         if ours_before or theirs:
             # ifdown takes everything off the NIC, and an address takes those with it that follow it in its network.
             problems += link_image.put_back(self.nic, before, ours_of(self.name, self.job.journal.read()))
-        return _unless(f"{self.cidr} on {self.nic}, by {keeper.name}", problems)
+        return _unless(f"{self.cidr} on {self.nic}, by {backend.name}", problems)
 
 
 class LeaveNic(ClusterAddress):
@@ -242,7 +247,7 @@ class LeaveNic(ClusterAddress):
     def do(self) -> str:
         first = dict(self.job.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
-        network.release(self.nic, _config_in_use())
+        applied_backend().release(self.nic, applied_backend().config_in_use())
         if first is None:
             return "our address is gone"
         problems = link_image.restore_link(first["link"], ours_of(self.name, self.job.journal.read()), seen)
@@ -257,29 +262,27 @@ def _unless(said: str, problems: list[str]) -> str:
     return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
 
 
-def _config_in_use() -> str:
-    return paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_MAIN
-
-
 def _capture_nic(nic: str, journal: Journal) -> Record:
+    backend = applied_backend()
     return {
         "link": link_image.whole_state(nic),
-        "held": network.is_held(nic),
-        "stanza": network.raised_as(nic),
+        "held": backend.is_configured(nic),
+        "stanza": backend.configured_as(nic),
         "config": journal.images.capture(paths.LIVE_INTERFACES),
-        "state": journal.images.capture(network.state_file(nic)),
+        "state": journal.images.capture(backend.state_file(nic)),
     }
 
 
 def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
+    backend = applied_backend()
     ours = ours_of(f"address:{nic}", journal.read())
     seen = link_image.whole_state(link_image.called_now(image["link"]))
-    network.release(nic, _config_in_use())
+    backend.release(nic, backend.config_in_use())
     journal.images.restore(image["config"])
     problems: list[str] = []
     if image["held"] and link_image.link_state(nic)["present"]:
-        problems = network.raise_again(nic, _config_in_use(), str(image.get("stanza") or ""))
+        problems = backend.reconfigure(nic, backend.config_in_use(), str(image.get("stanza") or ""))
     else:
         journal.images.restore(image["state"])
     return _unless(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])

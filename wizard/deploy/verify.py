@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any
 from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
 from wizard.deploy.road import nameservers
-from wizard.host import dnsmasq, firewall, network, systemd
+from wizard.host import dnsmasq, systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
+from wizard.host.net import gateway_rules, link_image
 from wizard.host.path_probe import Found
 from wizard.host.tcp_ports import answering
 from wizard.plan import addresses, paths
-from wizard.plan.machine import Facts
+from wizard.plan.machine import Route
 from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
 
@@ -53,15 +55,9 @@ class Check:
         return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
 
 
-def default_routes(facts: Facts) -> list[str]:
+def default_route_texts(routes: Iterable[Route]) -> list[str]:
     """The main table's IPv4 default routes: "NIC via GATEWAY"."""
-    return _default_routes(facts.routes)
-
-
-def _default_routes(routes: Any) -> list[str]:
-    return sorted(
-        {f"{r.nic} via {r.gateway}" for r in routes if r.table == "main" and str(r.destination) == "0.0.0.0/0"}
-    )
+    return sorted({f"{route.nic} via {route.gateway}" for route in addresses.default_routes(routes)})
 
 
 def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
@@ -89,7 +85,7 @@ def _address(plan: Plan) -> Check:
     net, nic = plan.network, plan.interfaces.cluster
     cidr = f"{net.gateway}/{net.cidr.prefixlen}"
     on = sorted({n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)})
-    if on == [nic] and network.has_address(nic, cidr):
+    if on == [nic] and link_image.has_address(nic, cidr):
         return Check("address", True, f"{cidr} on {nic}")
     where = f"it is on {', '.join(on)}" if on else "no NIC has it"
     return Check("address", False, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)
@@ -108,13 +104,13 @@ def _forwarding(plan: Plan) -> Check:
 def _rules() -> Check:
     script = paths.LIVE_SCRIPT
     try:
-        loaded = firewall.table_text()
+        loaded = gateway_rules.table_text()
         if loaded is None:
             return Check("rules", False, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
-        if loaded != firewall.expected_table_text(script):
+        if loaded != gateway_rules.expected_table_text(script):
             return Check("rules", False, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
         # Forwarding has a check of its own.
-        wrong = [line for line in firewall.troubles(script) if not line.startswith("forward ")]
+        wrong = [line for line in gateway_rules.troubles(script) if not line.startswith("forward ")]
     except CommandFailed as error:
         return Check("rules", False, str(error), APPLY_AGAIN)
     if wrong:
@@ -209,7 +205,7 @@ def _dns_fails(found: Found) -> bool:
 
 def _astray() -> Check:
     """Armed; and whether anybody made our dnsmasq answer where it should not."""
-    counted = firewall.counters() if os.geteuid() == 0 else {}
+    counted = gateway_rules.counters() if os.geteuid() == 0 else {}
     astray = counted.get("astray", 0)
     if astray:
         return Check(
@@ -233,7 +229,7 @@ def _seconds_since(moment: object) -> float:
 
 def _corporate() -> Check:
     """The way out and the company's DNS, against what they were before this was applied."""
-    now, servers = _default_routes(read_routes()), nameservers()
+    now, servers = default_route_texts(read_routes()), nameservers()
     before: dict[str, Any] = {}
     if os.geteuid() == 0:
         last = Journal().read().last

@@ -19,7 +19,7 @@ from wizard.deploy.gates import FINE, Verdict
 from wizard.host import rtnetlink, wires
 from wizard.host.dhcp_probe import Cause, ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
-from wizard.host.link import Link, read_link
+from wizard.host.net.link import Link, read_link
 from wizard.host.notice import desktop_notice
 from wizard.host.probe_questions import NOTHING_MORE, Questions, address_text, questions_for
 from wizard.host.second_server import DhcpServers

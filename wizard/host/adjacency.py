@@ -9,7 +9,7 @@ import secrets
 import select
 import time
 
-from wizard.host.link import Link, read_link
+from wizard.host.net.link import Link, read_link
 from wizard.host.tap import Tap, ether_type
 
 LOCAL_EXPERIMENTAL = 0x88B5

@@ -23,7 +23,7 @@ from wizard.host.adjacency import LOCAL_EXPERIMENTAL, is_served
 from wizard.host.dhcp_packet import CLIENT_PORT, Offer, build_discover, build_inform
 from wizard.host.fragments import Fragments
 from wizard.host.ipv6_packet import ALL_NODES_MAC, build_solicitation, speaker_in
-from wizard.host.link import Link, read_link
+from wizard.host.net.link import Link, read_link
 from wizard.host.own_replies import OwnReplies
 from wizard.host.presence import ARP, NOBODY, Spoken, arp_in, arp_request
 from wizard.host.probe_questions import NOTHING_MORE, Questions, address_of, address_text

@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from wizard.host import commands
-from wizard.host.facts_firewalls import read_firewalls
 from wizard.host.facts_nics import read_nics, read_sysfs, shown_name
 from wizard.host.facts_processes import (
     Running,
     SshSession,
     carries,
     dhcp_client_nics,
-    has_networkd_lease,
-    network_managers,
     read_processes,
     ssh_session,
 )
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
-from wizard.host.interfaces_tree import read_lines, unreadable
+from wizard.host.net import firewalls, managers
+from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.plan import paths
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 
@@ -51,14 +50,14 @@ def read_facts(
     routes = read_routes()
     session = ssh_session(os.environ if environ is None else environ, root)
     nics = _judged(read_nics(root), routes, processes, session, root)
-    firewalls = read_firewalls(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
+    active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
     return Facts(
         nics=nics,
         routes=routes,
         listeners=read_listeners(root),
-        network_managers=network_managers(processes, root, commands.find("ifup") is not None),
-        firewalls=firewalls,
-        missing_tools=_missing_tools(firewalls),
+        network_managers=managers.active(processes, root),
+        firewalls=active_firewalls,
+        missing_tools=_missing_tools(active_firewalls),
         ssh_port=session.port if session else None,
         host_name=clean(platform.node(), 64),
         system=_system(root),
@@ -90,7 +89,7 @@ def _judged(
     root: Path,
 ) -> tuple[Nic, ...]:
     """The NICs with what only routes and processes can say of them."""
-    default = default_route_nics(routes)
+    default = led_over(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     way_back = _nic_towards(session.peer) if session else ""
     # The host's end of a container's cable has no address, and the container's leads over it.
@@ -106,7 +105,7 @@ def _judged(
             nic,
             default_route=nic.name in default,
             dhcp_client=nic.name in clients
-            or has_networkd_lease(nic.index, root)
+            or managers.holds_lease(nic.index, root)
             or any(address.dynamic and address.network.version == 4 for address in nic.addresses),
             carries_ssh=carries(session, nic, way_back),
         )

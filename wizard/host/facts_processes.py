@@ -1,4 +1,4 @@
-"""What running processes tell: DHCP clients, network managers, the SSH session that we are in."""
+"""What running processes tell: DHCP clients, the SSH session that we are in."""
 
 from __future__ import annotations
 
@@ -84,32 +84,6 @@ def _clients_nics(argv: tuple[str, ...]) -> Iterator[str]:
     for word in words[1:]:
         # udhcpc takes -i NIC, -iNIC, --interface NIC and --interface=NIC.
         yield re.sub(r"^(?:--interface=|-i(?=.))", "", word)
-
-
-def network_managers(processes: Iterable[Running], root: Path, ifup: bool) -> tuple[str, ...]:
-    """Of ifupdown, NetworkManager, networkd and netplan, those that are at work on this machine."""
-    names = {process.name for process in processes}
-    netplans = ("etc/netplan", "run/netplan", "lib/netplan")
-    there = {
-        "ifupdown": ifup,
-        "NetworkManager": "NetworkManager" in names,
-        # The kernel cuts names at fifteen characters.
-        "networkd": "systemd-network" in names,
-        "netplan": any(_has_yaml(root / where) for where in netplans),
-    }
-    return tuple(manager for manager, active in there.items() if active)
-
-
-def _has_yaml(directory: Path) -> bool:
-    try:
-        return any(path.suffix == ".yaml" for path in directory.iterdir())
-    except OSError:
-        return False
-
-
-def has_networkd_lease(index: int, root: Path) -> bool:
-    """Whether systemd-networkd holds a DHCP lease for the NIC of that index."""
-    return (root / "run/systemd/netif/leases" / str(index)).exists()
 
 
 def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | None = None) -> SshSession | None:

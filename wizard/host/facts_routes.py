@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from netaddr import AddrFormatError, IPNetwork
 
 from wizard.host import commands
 from wizard.host.facts_nics import shown_name
-from wizard.plan.addresses import led_over
 from wizard.plan.machine import Route
 
 _NOT_UNICAST = frozenset({"local", "broadcast", "anycast", "multicast"})
@@ -57,8 +56,3 @@ def _network(text: str, six: bool) -> IPNetwork | None:
         return IPNetwork(text)
     except (AddrFormatError, ValueError):
         return None
-
-
-def default_route_nics(routes: Iterable[Route]) -> frozenset[str]:
-    """The NICs that a default route leads over, by the definition that a plan is checked with."""
-    return led_over(routes)

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from wizard.host import commands
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 

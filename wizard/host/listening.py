@@ -19,7 +19,7 @@ from typing import Any
 
 from wizard.host.dhcp_packet import SERVER_PORT, parse_request
 from wizard.host.injection import is_made_up
-from wizard.host.link import read_link
+from wizard.host.net.link import read_link
 from wizard.host.presence import ARP, NOBODY, arp_in
 from wizard.host.tap import Tap, either, ether_type, udp_to_port
 from wizard.plan.findings import WizardError

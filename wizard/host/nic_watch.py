@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wizard.host.facts_nics import shown_name
-from wizard.host.link import Link, read_link
+from wizard.host.net.link import Link, read_link
 from wizard.plan.findings import WizardError
 
 _HEADER = struct.Struct("=IHHII")

@@ -18,7 +18,7 @@ from typing import Protocol
 from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_reply
 from wizard.host.injection import Injector, forget_neighbour
 from wizard.host.leaving import Leaving
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.host.path_packets import (
     ACK,
     NOERROR,

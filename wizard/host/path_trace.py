@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from wizard.host import commands
 from wizard.host.injection import Injector
+from wizard.host.net import firewalls
 from wizard.host.path_probe import DNS_PORT, Part, Road, attempt, dotted
 from wizard.plan.text import clean
 
@@ -51,8 +52,8 @@ class Dropped:
             return "See who handles it before us: sudo nft list ruleset, hook postrouting."
         if self.table == _OURS:
             return "Run 'ciao-wizard apply' to load the rules again."
-        if self.table == "firewalld":
-            return f"Run 'ciao-wizard apply': it puts {nic} into firewalld's zone trusted again."
+        if remedy := firewalls.remedy(self.table, nic):
+            return remedy
         chain = f"{self.family} {self.table} {self.chain}"
         if self.family == "arp":
             return f"See what it is for: sudo nft list chain {chain}"

@@ -10,7 +10,7 @@ import sys
 from itertools import pairwise
 from typing import Any
 
-from wizard.host.link import attributes, read_link
+from wizard.host.net.link import attributes, read_link
 
 Record = dict[str, Any]
 

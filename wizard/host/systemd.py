@@ -1,4 +1,4 @@
-"""systemd, where it runs."""
+"""systemctl, on machines where systemd runs."""
 
 from __future__ import annotations
 

@@ -68,9 +68,11 @@ class RowsWatch:
 
 def corporate_side(corporate: str, nics: Iterable[Nic], routes: Iterable[Route]) -> tuple[str, str]:
     """The gateway's address on the corporate NIC and its default router there; "" for what there is not."""
+    from wizard.plan.addresses import default_routes
+
     nic = next((n for n in nics if n.name == corporate), None)
     addresses = [str(a.network.ip) for a in (nic.addresses if nic else ()) if a.network.version == 4]
-    routers = [r.gateway for r in routes if r.nic == corporate and r.gateway and str(r.destination) == "0.0.0.0/0"]
+    routers = [r.gateway for r in default_routes(routes, corporate, any_table=True) if r.gateway]
     return addresses[0] if addresses else "", routers[0] if routers else ""
 
 

@@ -162,6 +162,17 @@ def led_over(routes: Iterable[Route]) -> frozenset[str]:
     )
 
 
+def default_routes(routes: Iterable[Route], nic: str = "", *, any_table: bool = False) -> list[Route]:
+    """The main table's IPv4 default routes, in the kernel's order; over `nic` alone where one is given."""
+    return [
+        route
+        for route in routes
+        if str(route.destination) == "0.0.0.0/0"
+        and (any_table or route.table == "main")
+        and (not nic or route.nic == nic)
+    ]
+
+
 def default_route_nics(facts: Facts) -> frozenset[str]:
     """The NICs that a default route leads over."""
     return led_over(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}

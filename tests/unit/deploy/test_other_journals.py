@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from wizard.deploy import kept, revert, steps
 from wizard.deploy.events import Teller
 from wizard.deploy.journal import Journal, parse
-from wizard.host import link_image
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
+from wizard.host.net import link_image
+from wizard.host.net.firewalls.firewalld import Firewalld
+from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.plan import paths
 
 ABSENT = {"path": "/a/b", "kind": "absent", "missing_parents": ["/a"]}
@@ -119,17 +121,17 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
         monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
-    monkeypatch.setattr("wizard.host.firewall.script", lambda *_: "")
-    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: ([], []))
-    monkeypatch.setattr("wizard.host.firewall.zone_image", lambda nic: {"nic": nic, "zone": "trusted"})
-    monkeypatch.setattr("wizard.host.firewall.run", refuses)
-    monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
-    monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
-    for name in ("release", "is_held"):
-        monkeypatch.setattr(f"wizard.host.network.{name}", lambda *_: False)
-    monkeypatch.setattr("wizard.host.network.raise_again", lambda *_: [])
-    monkeypatch.setattr("wizard.host.network.read_main_file", lambda *_: "")
-    monkeypatch.setattr("wizard.host.network.write_main_file", lambda *_: None)
+    monkeypatch.setattr("wizard.host.net.gateway_rules.script", lambda *_: "")
+    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: ([], []))
+    monkeypatch.setattr(Firewalld, "image", lambda _, nic: {"nic": nic, "zone": "trusted"})
+    monkeypatch.setattr("wizard.host.net.firewalls.firewalld.run", refuses)
+    monkeypatch.setattr("wizard.host.net.forwarding._read_switch", lambda _: "0")
+    monkeypatch.setattr("wizard.host.net.link_image.called_now", lambda nic: str(nic["nic"]))
+    for name in ("release", "is_configured"):
+        monkeypatch.setattr(Ifupdown, name, lambda *_: False)
+    monkeypatch.setattr(Ifupdown, "reconfigure", lambda *_: [])
+    monkeypatch.setattr("wizard.deploy.steps_keep.read_main_file", lambda *_: "")
+    monkeypatch.setattr("wizard.deploy.steps_keep.write_main_file", lambda *_: None)
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
@@ -191,7 +193,7 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
     acts: list[str] = []
     monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
     monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
-    monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: acts.append("rules") or ([], []))
+    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: acts.append("rules") or ([], []))
     root = tmp_path / "state"
     root.mkdir()
     rules = {"t": "before", "step": "rules", "image": {"script": ABSENT, "loaded": False}}

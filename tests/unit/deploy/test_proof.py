@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wizard.deploy import proof, state
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.plan import paths
 
 WAS = Link(3, "eth1", b"\x02\0\0\0\0\1", True, True, True, False, 7, 0, 0)

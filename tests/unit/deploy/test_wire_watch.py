@@ -18,7 +18,7 @@ from wizard.deploy.gates import Verdict
 from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
 from wizard.host.dhcp_probe import Cause, ProbeResult, Server
 from wizard.host.dhcp_probe import Verdict as Heard
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.host.wires import Pattern, Wires
 from wizard.plan import paths
 from wizard.plan.findings import WizardError

@@ -85,7 +85,7 @@ def test_what_one_source_knows_of_another_comes_together(machine: Path) -> None:
 
 
 def test_iptables_is_missed_only_where_it_has_rules(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wizard.host.facts.read_firewalls", lambda *_: ("docker", "iptables"))
+    monkeypatch.setattr("wizard.host.net.firewalls.active", lambda *_: ("docker", "iptables"))
 
     assert read_facts({}, root=machine).missing_tools == ("nft", "iptables")
 

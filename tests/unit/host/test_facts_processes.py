@@ -10,8 +10,6 @@ from wizard.host.facts_processes import (
     SshSession,
     carries,
     dhcp_client_nics,
-    has_networkd_lease,
-    network_managers,
     read_processes,
     ssh_session,
 )
@@ -75,26 +73,6 @@ def test_processes_of_other_network_namespaces_are_not_ours(tmp_path: Path) -> N
 
 def test_no_proc_no_processes(tmp_path: Path) -> None:
     assert read_processes(tmp_path) == ()
-
-
-def test_network_managers_at_work(tmp_path: Path) -> None:
-    assert network_managers([], tmp_path, ifup=False) == ()
-
-    (tmp_path / "etc/netplan").mkdir(parents=True)
-    (tmp_path / "etc/netplan/README").touch()
-    running = [Running(1, "NetworkManager", ("x",)), Running(2, "systemd-network", ("y",))]
-    assert network_managers(running, tmp_path, ifup=True) == ("ifupdown", "NetworkManager", "networkd")
-
-    (tmp_path / "etc/netplan/01-all.yaml").touch()
-    assert network_managers([], tmp_path, ifup=False) == ("netplan",)
-
-
-def test_networkd_keeps_leases_by_index(tmp_path: Path) -> None:
-    (tmp_path / "run/systemd/netif/leases").mkdir(parents=True)
-    (tmp_path / "run/systemd/netif/leases/4").touch()
-
-    assert has_networkd_lease(4, tmp_path)
-    assert not has_networkd_lease(5, tmp_path)
 
 
 TOLD = "203.0.113.9 51234 10.77.0.98 2222"

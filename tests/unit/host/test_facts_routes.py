@@ -7,7 +7,8 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.host import commands
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Route
 
 TOLD = """[
@@ -74,7 +75,7 @@ def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: An
 def test_a_default_route_of_any_table_counts_and_a_part_of_one(said: Any, more: dict[str, Any], counts: bool) -> None:
     said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
 
-    assert default_route_nics(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
+    assert led_over(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '[{"dst":"garbage","dev":"eth0"}]', "[{}]"])

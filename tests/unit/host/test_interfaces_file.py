@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.needs import need
-from wizard.host import interfaces_file, network
-from wizard.host.interfaces_file import edited, edited_anew, reads_ours, restored
+from wizard.host.net.managers.ifupdown import interfaces_file
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
+from wizard.host.net.managers.ifupdown.interfaces_file import edited, edited_anew, reads_ours, restored
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -100,22 +102,22 @@ def test_whatever_stands_there_goes_back_to_the_byte(words: list[str]) -> None:
 def test_ifupdown_reads_the_others_as_before_and_ours_alone(machine: Path, case: str) -> None:
     file = Path(paths.INTERFACES_MAIN)
     text = TEXTS[case]
-    file.write_bytes(network.main_file_bytes(text))
+    file.write_bytes(main_file_bytes(text))
     stanza = f"auto eth1\niface eth1 inet static\n  address 10.1.1.{len(case)}/24\n"
     names = [name for name in interfaces_file.ifaces(text) if name != "eth1"]
     before = [ifquery(file, "--no-mappings", name) for name in names]
     raised = set(ifquery(file, "--list").split())
-    now, wanted = network.main_file_wanted("eth1")
-    assert now == text
-    network.write_main_file(wanted)
+    main = interfaces_wanted("eth1")[0]
+    assert main.now == text
+    write_main_file(main.wanted)
     Path(paths.INTERFACES_FILE).write_text(stanza, encoding="utf-8")
     assert [ifquery(file, "--no-mappings", name) for name in names] == before
     assert set(ifquery(file, "--list").split()) - {"eth1"} == raised - {"eth1"}
     assert ifquery(file, "--no-mappings", "eth1").count("address:") == 1
     assert f"10.1.1.{len(case)}\n" in ifquery(file, "--no-mappings", "eth1")
     assert "metric" not in ifquery(file, "--no-mappings", "eth1")
-    network.write_main_file(network.main_file_restored(network.read_main_file() or ""))
-    assert file.read_bytes() == network.main_file_bytes(text)
+    write_main_file(restored(read_main_file() or ""))
+    assert file.read_bytes() == main_file_bytes(text)
 
 
 def test_a_logical_line_is_commented_out_as_one() -> None:
@@ -182,7 +184,7 @@ def test_ifupdown_agrees_on_what_is_read(machine: Path, lines: list[str], reads:
 def test_parked_files_of_others_stay_parked(machine: Path) -> None:
     (machine / "interfaces.d" / "parked").write_text("auto eth7\niface eth7 inet manual\n", encoding="utf-8")
     Path(paths.INTERFACES_MAIN).write_text(LO, encoding="utf-8")
-    network.write_main_file(network.main_file_wanted("eth1")[1])
+    write_main_file(interfaces_wanted("eth1")[0].wanted)
     Path(paths.INTERFACES_FILE).write_text("auto eth1\niface eth1 inet manual\n", encoding="utf-8")
     assert ifquery(Path(paths.INTERFACES_MAIN), "--list").split() == ["lo", "eth1"]
 
@@ -213,10 +215,10 @@ HEIR = "iface eth1 inet manual\n mtu 9000\niface vlan3 inet manual \\\n inherits
 
 
 def refusal(text: str) -> WizardError:
-    Path(paths.INTERFACES_MAIN).write_bytes(network.main_file_bytes(text))
+    Path(paths.INTERFACES_MAIN).write_bytes(main_file_bytes(text))
     with pytest.raises(WizardError) as caught:
-        network.main_file_wanted("eth1")
-    assert Path(paths.INTERFACES_MAIN).read_bytes() == network.main_file_bytes(text)
+        interfaces_wanted("eth1")
+    assert Path(paths.INTERFACES_MAIN).read_bytes() == main_file_bytes(text)
     assert str(Path(paths.INTERFACES_MAIN).parent) in caught.value.message
     assert caught.value.remedy
     return caught.value
@@ -243,7 +245,7 @@ def test_a_file_that_ifupdown_cannot_read_is_left_alone(machine: Path) -> None:
 @needs_ifquery
 def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
     Path(paths.INTERFACES_MAIN).write_text("auto wlan0 eth1\niface eth1 inet dhcp\n", encoding="utf-8")
-    assert "\nauto wlan0\n" in network.main_file_wanted("eth1")[1]
+    assert "\nauto wlan0\n" in interfaces_wanted("eth1")[0].wanted
 
 
 @needs_ifquery
@@ -258,7 +260,7 @@ def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
 )
 def test_a_change_for_others_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str, told: str) -> None:
     """Whatever mistake of ours would bring it about."""
-    monkeypatch.setattr(network, "main_file_for", lambda *_: spoilt)
+    monkeypatch.setattr(interfaces_file, "edited_anew", lambda *_: spoilt)
     assert told in refusal("auto eth0\niface eth0 inet dhcp\n").message
 
 
@@ -266,11 +268,11 @@ def test_a_change_for_others_is_refused(machine: Path, monkeypatch: pytest.Monke
 def test_another_nic_than_before(machine: Path) -> None:
     text = LO + "auto eth0 eth1 eth2\niface eth0 inet dhcp\niface eth1 inet manual\niface eth2 inet manual\n"
     Path(paths.INTERFACES_MAIN).write_text(text, encoding="utf-8")
-    network.write_main_file(network.main_file_wanted("eth1")[1])
+    write_main_file(interfaces_wanted("eth1")[0].wanted)
     Path(paths.INTERFACES_FILE).write_text(
         "auto eth1\niface eth1 inet static\n  address 10.1.1.1/24\n", encoding="utf-8"
     )
-    _, wanted = network.main_file_wanted("eth2")
+    wanted = interfaces_wanted("eth2")[0].wanted
     assert "\nauto eth0 eth1\n" in wanted
     assert "\niface eth1 inet manual\n" in wanted
     assert restored(wanted) == text
@@ -280,5 +282,5 @@ def test_mode_and_owner_stay(machine: Path) -> None:
     main = Path(paths.INTERFACES_MAIN)
     main.write_text(LO, encoding="utf-8")
     main.chmod(0o640)
-    network.write_main_file(edited(LO, "eth1"))
+    write_main_file(edited(LO, "eth1"))
     assert main.stat().st_mode & 0o7777 == 0o640

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.needs import need
-from wizard.host import interfaces_file, interfaces_tree, network
-from wizard.host.interfaces_tree import read_lines, read_tree
+from wizard.host.net.managers.ifupdown import interfaces_change, interfaces_file, interfaces_tree
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts, interfaces_wanted
+from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, read_tree
+from wizard.host.net.managers.ifupdown.main_file import write_main_file
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.ifupdown import claims
@@ -39,7 +41,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(paths, "INTERFACES_FILE", str(tmp_path / "interfaces.d" / "ciao-cluster"))
     monkeypatch.setattr(interfaces_file, "SOURCE_LINE", f"source {paths.INTERFACES_FILE}")
     monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
-    monkeypatch.setattr(network, "link_state", lambda nic: {"nic": nic, "present": True, "macs": ["02:00:00:00:00:01"]})
+    monkeypatch.setattr(
+        interfaces_change, "link_state", lambda nic: {"nic": nic, "present": True, "macs": ["02:00:00:00:00:01"]}
+    )
     yield tmp_path
     assert not (tmp_path / "run").exists(), "a temporary file stayed"
 
@@ -100,15 +104,15 @@ def test_what_speaks_of_the_nic_alone_is_put_out_of_force_and_comes_back_to_the_
     write(machine, OUT_OF_FORCE[case])
     before = {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()}
     assert told()
-    for text in network.interfaces_wanted("eth1"):
-        network.write_main_file(text.wanted, text.real)
+    for text in interfaces_wanted("eth1"):
+        write_main_file(text.wanted, text.real)
     Path(paths.INTERFACES_FILE).write_text(OURS)
     assert told() == []
     given = dict(line.split(": ") for line in ifquery("eth1").splitlines())
     assert given == {"address": "192.168.0.200", "netmask": "255.255.255.0", "broadcast": "192.168.0.255"}
-    assert all(text.now == text.wanted for text in network.interfaces_wanted("eth1"))
-    for text in network.interfaces_texts("eth1"):
-        network.write_main_file(network.main_file_restored(text.now), text.real)
+    assert all(text.now == text.wanted for text in interfaces_wanted("eth1"))
+    for text in interfaces_texts("eth1"):
+        write_main_file(interfaces_file.restored(text.now), text.real)
     Path(paths.INTERFACES_FILE).unlink()
     assert {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()} == before
 
@@ -188,7 +192,7 @@ def test_what_speaks_of_others_too_is_refused_with_its_place_and_a_remedy(machin
     assert what in told()
     before = {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()}
     with pytest.raises(WizardError) as caught:
-        network.interfaces_wanted("eth1")
+        interfaces_wanted("eth1")
     assert what in caught.value.message.replace(f"{machine}/", "")
     assert caught.value.remedy
     assert {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()} == before
@@ -210,7 +214,7 @@ def test_what_speaks_of_others_too_is_refused_with_its_place_and_a_remedy(machin
 def test_what_leaves_the_nic_alone_is_left_alone(machine: Path, text: str) -> None:
     write(machine, {"interfaces.d/other": text})
     assert told() == []
-    assert all(text.now == text.wanted for text in network.interfaces_wanted("eth1"))
+    assert all(text.now == text.wanted for text in interfaces_wanted("eth1"))
 
 
 def test_the_files_are_those_that_ifupdown_reads(machine: Path) -> None:
@@ -242,7 +246,7 @@ def test_a_file_that_only_ifupdown_finds_is_refused(machine: Path, monkeypatch: 
     write(machine, {"interfaces": f"{LO}source more/lan\n", "more/lan": "auto eth1\niface eth1 inet dhcp\n"})
     monkeypatch.setattr(interfaces_tree, "named_by", lambda *_: [])
     with pytest.raises(WizardError, match="more/lan too, by a line that ciao-wizard cannot follow"):
-        network.interfaces_wanted("eth1")
+        interfaces_wanted("eth1")
 
 
 def test_a_mapping_s_script_is_never_run(machine: Path) -> None:
@@ -250,7 +254,7 @@ def test_a_mapping_s_script_is_never_run(machine: Path) -> None:
     script.write_text(f"#!/bin/sh\ntouch {machine}/ran\necho eth0\n")
     script.chmod(0o755)
     write(machine, {"interfaces": f"{ALL}auto eth0\niface eth0 inet dhcp\nmapping eth[02]\n script {script}\n"})
-    network.interfaces_wanted("eth1")
+    interfaces_wanted("eth1")
     assert not (machine / "ran").exists()
 
 
@@ -263,13 +267,13 @@ def test_a_directory_that_is_none_is_found_before(machine: Path, way: str) -> No
     else:
         (machine / "interfaces.d").symlink_to(machine / "gone")
     with pytest.raises(WizardError, match="where no directory is" if way != "a file" else "is no directory"):
-        network.interfaces_wanted("eth1")
+        interfaces_wanted("eth1")
 
 
 def test_a_file_of_ours_that_would_be_read_under_two_paths_is_refused(machine: Path) -> None:
     write(machine, {"interfaces": f"source interfaces.d/*\nsource {machine}/more/../interfaces.d/*\n", "more/x": ""})
     with pytest.raises(WizardError, match="read twice"):
-        network.interfaces_wanted("eth1")
+        interfaces_wanted("eth1")
 
 
 def test_a_circle_has_an_end(machine: Path) -> None:
@@ -283,7 +287,7 @@ def test_somebody_who_may_not_look_is_told_and_nothing_fails() -> None:
     script = """
 import sys
 from wizard.host.files import blocked
-from wizard.host.interfaces_tree import read_lines, unreadable
+from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 main, file = sys.argv[1] + "/interfaces", sys.argv[1] + "/interfaces.d/ciao-cluster"
 print(len(read_lines(main, file)), unreadable(main), repr(blocked(file)))
 """

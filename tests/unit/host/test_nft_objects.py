@@ -21,13 +21,15 @@ table ip filter {
 SCRIPT = """
 import os, subprocess
 os.environ["PATH"], path = "/nonexistent", os.environ["PATH"]
-from wizard.host import commands, firewall, nft_objects
+from wizard.host import commands
+from wizard.host.net import gateway_rules
+from wizard.host.net import nft_objects
 commands.TOOL_PATH = "/nonexistent"
 assert commands.find("nft") is None
-assert firewall.table_loaded()
-print(firewall.remove_everything(), flush=True)
-assert not firewall.table_loaded()
-print(firewall.remove_everything(), flush=True)
+assert gateway_rules.table_loaded()
+print(gateway_rules.remove_everything(), flush=True)
+assert not gateway_rules.table_loaded()
+print(gateway_rules.remove_everything(), flush=True)
 subprocess.run(["nft", "list", "ruleset"], check=True, env={"PATH": path})
 """
 LEFT = """table ip filter {

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from wizard.host import nic_watch
-from wizard.host.link import Link
+from wizard.host.net.link import Link
 from wizard.host.nic_watch import NicNews, NicWatch, What, compare
 from wizard.plan.findings import WizardError
 

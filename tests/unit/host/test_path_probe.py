@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from wizard.host import injection, path_probe
 from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_request
 from wizard.host.leaving import _LEAVING, _OUR_TALK, _assembled
-from wizard.host.link import Link
 from wizard.host.listening import heard_in
+from wizard.host.net.link import Link
 from wizard.host.path_packets import (
     RST,
     SYN,

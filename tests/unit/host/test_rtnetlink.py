@@ -11,7 +11,8 @@ from tests.needs import unavailable
 
 SCRIPT = """
 import json, subprocess, sys
-from wizard.host import link_image, rtnetlink
+from wizard.host import rtnetlink
+from wizard.host.net import link_image
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)

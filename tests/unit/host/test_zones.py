@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from wizard.host import firewall
+from wizard.host.net import firewalls, forwarding
+from wizard.host.net.firewalls.firewalld import Firewalld
 from wizard.plan import paths
 
 
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(paths, "RUN", str(tmp_path))
-    monkeypatch.setattr(firewall, "zone_image", lambda _: None)
+    monkeypatch.setattr(Firewalld, "image", lambda *_: None)
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["firewalld.eth1", "forwarding.999999", "forwarding.none-such"])
 def test_a_note_that_is_a_directory_or_no_text_is_passed_over(notes: Path, name: str) -> None:
-    restore = firewall.restore_zones if name.startswith("firewalld") else firewall.restore_forwarding
+    restore = firewalls.restore if name.startswith("firewalld") else forwarding.restore
     (notes / name).mkdir()
     restore()
     (notes / name).rmdir()

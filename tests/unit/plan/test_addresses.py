@@ -236,3 +236,15 @@ def test_what_lies_within_another_of_the_same_nic_is_named_once() -> None:
         "the route 10.1.2.0/24 over eth5 (table 100)",
     ]
     assert [each.nic for each in addresses.busy_networks(Facts(nics=(nic,), routes=routes), "eth0")] == ["eth5"]
+
+
+def test_the_default_routes_are_those_of_ipv4_in_the_main_table() -> None:
+    def over(nic: str, destination: str = "0.0.0.0/0", table: str = "main") -> Route:
+        return Route(IPNetwork(destination), nic, table=table)
+
+    first, second, policy = over("eth0"), over("wlan0"), over("eth0", table="100")
+    routes = [first, over("eth0", "::/0"), over("eth0", "0.0.0.0/1"), policy, second]
+
+    assert addresses.default_routes(routes) == [first, second]
+    assert addresses.default_routes(routes, "eth0") == [first]
+    assert addresses.default_routes(routes, "eth0", any_table=True) == [first, policy]

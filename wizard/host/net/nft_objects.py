@@ -1,4 +1,4 @@
-"""nftables' tables and chains without nft: whether one is there, and taking it away."""
+"""nftables' tables and chains without nft, over netlink: whether one exists, and removing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHAIN_NAME, _VERDICT_CHAIN = 3, 2
 
 
 def has_table(family: str, name: str) -> bool:
-    """False also where nobody may look, and where the kernel has no nftables."""
+    """Whether the table exists. False also without the permission to look, and without nftables in the kernel."""
     try:
         tables = nfnetlink.dump(NFTABLES, _GET_TABLE, FAMILIES[family])
         return any(_text(table.get(_TABLE)) == name for table in tables)
@@ -24,7 +24,7 @@ def has_table(family: str, name: str) -> bool:
 
 
 def remove_table(family: str, name: str) -> bool:
-    """Whether it was there. Raises KernelRefused."""
+    """Remove a table; whether it existed. Raises KernelRefused."""
     if not has_table(family, name):
         return False
     nfnetlink.transact([(_DELETE_TABLE, FAMILIES[family], attribute(_TABLE, _words(name)))])
@@ -32,7 +32,7 @@ def remove_table(family: str, name: str) -> bool:
 
 
 def remove_chain(family: str, table: str, name: str) -> bool:
-    """Take a chain away, with the rules that lead to it; whether it was there. Raises KernelRefused."""
+    """Remove a chain and the rules that jump to it; whether it existed. Raises KernelRefused."""
     number = FAMILIES[family]
     chains = list(nfnetlink.dump(NFTABLES, _GET_CHAIN, number))
     if not any((_text(c.get(_TABLE)), _text(c.get(_CHAIN_NAME))) == (table, name) for c in chains):
@@ -48,7 +48,7 @@ def remove_chain(family: str, table: str, name: str) -> bool:
     try:
         nfnetlink.transact(changes)
     except KernelRefused as error:
-        # Somebody else took it away at this moment.
+        # Somebody else removed it at this moment.
         if error.number != errno.ENOENT:
             raise
     return True

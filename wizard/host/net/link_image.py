@@ -1,4 +1,4 @@
-"""What a NIC is like, so that it can be made so again: link flag, addresses, and the ways behind it."""
+"""Snapshots of a NIC (link flag, addresses, routes and neighbours over it), and bringing it back to one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from wizard.host import rtnetlink
+from wizard.host import rtnetlink, shapes
 from wizard.host.commands import CommandFailed, find, run
 
 Record = dict[str, Any]
@@ -18,8 +18,12 @@ _BEHIND = ("nexthops", "routes", "neighbours", "proxies")
 
 
 def link_state(nic: str) -> Record:
-    """Link flag and addresses of a NIC: {nic, present, up, macs, addresses: [{cidr, scope, more}]}, where `more` are
-    the words that `ip` needs beside, and `macs` its permanent MAC first; {nic, present: False}."""
+    """Link flag and addresses of a NIC: {nic, present, up, macs, addresses: [{cidr, scope, more}]};
+    {nic, present: False} if there is none.
+
+    `macs` has the permanent MAC first; `more` are further words for `ip addr add`. Addresses with a lifetime, from DHCP
+    or a router, are left out.
+    """
     if not _has_ip():
         return rtnetlink.link_state(nic)
     try:
@@ -40,12 +44,43 @@ def link_state(nic: str) -> Record:
     return {"nic": nic, "present": True, "up": up, "macs": _macs(entry), "addresses": addresses}
 
 
+def is_image(value: Any) -> bool:
+    """Whether a record of the journal is what `whole_state` makes, or `link_state`."""
+    if not shapes.has(value, nic=shapes.is_text, present=shapes.is_flag):
+        return False
+    if not value["present"]:
+        return True
+    texts = shapes.are_texts
+    return shapes.has(value, up=shapes.is_flag, macs=texts, addresses=_are_addresses) and shapes.may_have(
+        value, nexthops=texts, routes=texts, proxies=texts, neighbours=_are_neighbours
+    )
+
+
+def _are_neighbours(value: Any) -> bool:
+    return isinstance(value, list) and all(shapes.are_texts(pair) and len(pair) == 2 for pair in value)
+
+
+def _are_addresses(value: Any) -> bool:
+    shape: dict[str, shapes.Check] = {
+        "cidr": lambda cidr: shapes.is_text(cidr) and "/" in cidr,
+        "scope": shapes.is_text,
+        "more": shapes.are_texts,
+    }
+    return isinstance(value, list) and all(shapes.has(address, **shape) for address in value)
+
+
+def has_address(nic: str, cidr: str) -> bool:
+    """Whether the NIC is up and has this address, "address/prefix"."""
+    state = link_state(nic)
+    return bool(state.get("up")) and any(a["cidr"] == cidr for a in state.get("addresses", []))
+
+
 def _has_ip() -> bool:
     return find("ip") is not None
 
 
 def whole_state(nic: str) -> Record:
-    """`link_state` with what lies behind the NIC: nexthops, routes, permanent neighbours, proxy neighbours."""
+    """`link_state`, and what leads over the NIC: nexthops, routes, permanent neighbours, proxy neighbours."""
     return link_state(nic) | {
         "nexthops": _nexthops(nic),
         "routes": _routes_over(nic),
@@ -67,11 +102,12 @@ def _words_beside(address: Record, nic: str) -> list[str]:
 
 
 def _routes_over(nic: str) -> list[str]:
-    """The routes over a NIC in every table that the kernel will not make by itself, as `ip` takes them."""
+    """The routes over a NIC, of every table, that the kernel does not make by itself: "-4 WORDS" as `ip route` takes
+    them."""
     found = []
     for family in _FAMILIES:
         try:
-            # Not asked by NIC: those with several ways would not be told.
+            # Not filtered by NIC: `ip` then leaves out routes with several next hops.
             listed = run("ip", "-o", family, "route", "show", "table", "all")
         except CommandFailed:
             continue
@@ -99,18 +135,18 @@ def _members(group: str) -> set[str]:
 
 
 def _without_state(line: str) -> str:
-    """A line of `ip` without what is no setting."""
+    """A line of `ip` without words that tell a state and are no setting."""
     return re.sub(r" (linkdown|dead|pref \w+|expires \w+)(?!\S)", "", " ".join(line.split()))
 
 
 def _neighbours(nic: str) -> list[list[str]]:
-    """Neighbours that somebody wrote down for good: [address, MAC]."""
+    """The permanent neighbours: [address, MAC]."""
     listed = _listed_neighbours("dev", nic, "nud", "permanent")
     return [[str(n["dst"]), str(n["lladdr"])] for n in listed if "dst" in n and "lladdr" in n]
 
 
 def _proxies(nic: str) -> list[str]:
-    """The addresses that the NIC answers for in somebody else's name."""
+    """The addresses that the NIC answers for as a proxy."""
     return [str(n["dst"]) for n in _listed_neighbours("proxy", "dev", nic) if "dst" in n]
 
 
@@ -122,8 +158,10 @@ def _listed_neighbours(*which: str) -> list[Record]:
 
 
 def added_since(image: Record, now: Record, ours: Collection[str]) -> Record:
-    """What a NIC has in `now` (its `whole_state`) that it had not in the image and that is not one of the addresses
-    `ours`: {addresses, nexthops, routes, neighbours, proxies}."""
+    """What others added to a NIC: in `now` (its `whole_state`), not in the image, and not one of the addresses `ours`.
+
+    {addresses, nexthops, routes, neighbours, proxies}, each as in `whole_state`.
+    """
     had = {a["cidr"] for a in image["addresses"]} | set(ours)
     found: Record = {
         "addresses": [a for a in now.get("addresses", []) if a["cidr"] not in had and not _made_by_kernel(a)]
@@ -136,11 +174,10 @@ def added_since(image: Record, now: Record, ours: Collection[str]) -> Record:
 
 
 def restore_link(image: Record, ours: Collection[str] = (), seen: Record | None = None) -> list[str]:
-    """Bring a NIC back to what it was, whatever it is called now; what could not be put back, and why.
+    """Bring a NIC back to its image, whatever its name is now; returns what could not be put back, and why.
 
-    Of what came since only the addresses `ours` go. `seen` is its `whole_state` before anything else was done to
-    take it back: what somebody had added by then stays, and the link up with it. A NIC that is gone has nothing
-    to give back.
+    Of what was added since, only the addresses `ours` are removed. `seen` is its `whole_state` before the undo began:
+    what others had added by then stays, and so does the link that carries it. A NIC that is gone is no problem.
     """
     nic = called_now(image)
     now = link_state(nic)
@@ -162,7 +199,7 @@ def restore_link(image: Record, ours: Collection[str] = (), seen: Record | None 
 
 
 def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str]:
-    """Give a NIC what an image has and it has not, but for the addresses `without`; what could not be, and why."""
+    """Add to a NIC what it lacks of an image, except the addresses `without`; returns what could not be, and why."""
     problems: list[str] = []
     present = {a["cidr"] for a in link_state(nic).get("addresses", [])} | set(without)
     for address in image["addresses"]:
@@ -177,7 +214,7 @@ def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str
         return problems
     failed = _restore_ways(nic, image)
     _await_link_local(nic, image)
-    # Some ways need an address that the kernel has proven by now.
+    # Some routes need an IPv6 address that the kernel had not finished checking for duplicates.
     return [*problems, *(_restore_ways(nic, image) if failed else [])]
 
 
@@ -189,7 +226,7 @@ def _try(problems: list[str], *argv: str, ok: Sequence[int] = (0,)) -> None:
 
 
 def remove_address(problems: list[str], nic: str, cidr: str) -> None:
-    """Take an address off a NIC, with or without `ip`; what could not be done is added to the problems."""
+    """Remove an address from a NIC, with or without `ip`; a failure is appended to `problems`."""
     if _has_ip():
         _try(problems, "ip", "addr", "del", cidr, "dev", nic, ok=(0, 2))
     else:
@@ -211,10 +248,10 @@ def _try_kernel(problems: list[str], what: str, act: Callable[..., None], *args:
 
 
 def _restore_ways(nic: str, image: Record) -> list[str]:
-    """Nexthops, routes and neighbours, in whatever order they need; what could not be put back, and why."""
+    """Add the nexthops, routes and neighbours that are missing, in the order they need; what could not be, and why."""
     old = str(image["nic"])
     todo = [_renamed(line, old, nic) for kind in ("nexthops", "routes") for line in image.get(kind, [])]
-    # One may lead over another that comes later in the list.
+    # A route through a gateway needs the route to that gateway first.
     todo.sort(key=lambda line: line.startswith("-") and " via " in line)
     problems: list[str] = []
     while todo:
@@ -239,23 +276,23 @@ def _restore_ways(nic: str, image: Record) -> list[str]:
 
 
 def _replacing(line: str) -> list[str]:
-    """The command that makes a nexthop or a route as it was listed."""
+    """The command that adds a nexthop or a route as it was listed."""
     if line.startswith("id "):
         return ["ip", "nexthop", "replace", *re.sub(r" scope \S+", "", line).split()]
     family, _, words = line.partition(" ")
     if " nhid " in words:
-        # It is told with what its nexthop says, and may not be given so.
+        # `ip` lists what the nexthop object says, and does not accept it back.
         words = re.sub(r" (nexthop|onlink|via inet6? \S+|(via|dev|weight) \S+)(?!\S)", "", words)
     return ["ip", family, "route", "replace", *words.split()]
 
 
 def _renamed(line: Any, old: str, new: str) -> Any:
-    """A line of an image, of a NIC that goes by another name now."""
+    """A line of an image, with the NIC's new name in the place of the old one."""
     return re.sub(rf" dev {re.escape(old)}(?!\S)", f" dev {new}", line) if isinstance(line, str) else line
 
 
 def called_now(image: Record) -> str:
-    """The name by which the NIC of an image goes now: its own, unless that is another NIC's and it has a new one."""
+    """The present name of an image's NIC, found by its permanent MAC; its old name where no other NIC has that MAC."""
     nic, macs = str(image["nic"]), image.get("macs") or []
     now = link_state(nic)
     if not macs or (now["present"] and macs[0] in now["macs"]):
@@ -274,12 +311,12 @@ def _is_made_of_others(entry: Record) -> bool:
 
 
 def _made_by_kernel(address: Record) -> bool:
-    """IPv6 link-local addresses come and go with the link."""
+    """True for IPv6 link-local addresses: they come and go with the link."""
     return address["scope"] == "link" and ":" in address["cidr"]
 
 
 def _await_link_local(nic: str, image: Record) -> None:
-    """Where the NIC had its IPv6 link-local address, wait until the kernel has made and proven it again."""
+    """If the NIC had an IPv6 link-local address, wait until the kernel has assigned it and checked for duplicates."""
     wanted = {a["cidr"] for a in image["addresses"] if _made_by_kernel(a)}
     deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
     while image["up"] and wanted and _has_ip() and time.monotonic() < deadline:

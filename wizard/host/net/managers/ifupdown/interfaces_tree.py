@@ -1,4 +1,4 @@
-"""The interfaces files that ifupdown reads, from /etc/network/interfaces on, each in its place."""
+"""All files that ifupdown reads: /etc/network/interfaces, and what it sources, in reading order."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wizard.host.interfaces_file import lines_of
+from wizard.host.net.managers.ifupdown.interfaces_file import lines_of
 from wizard.plan.ifupdown import InterfacesLine
 
 DEEPEST = 12
-"""How deep files may source each other; deeper is a circle."""
-# What names in a `source-directory` consist of; a name with a dot is not read.
+"""How deep files may source each other; deeper counts as a loop."""
+# The names that `source-directory` reads; one with a dot is skipped.
 _READ_IN_DIRECTORY = re.compile(r"[A-Za-z0-9_-]+")
-# Of these wordexp() makes nothing in ifupdown, which gives it no environment and lets it run nothing.
+# A pattern with one of these matches nothing: ifupdown calls wordexp() without an environment or commands.
 _NOT_EXPANDED = re.compile(r"[|&;<>(){}`$~]")
 
 
 @dataclass(frozen=True, slots=True)
 class InterfacesFile:
-    """A file as it is read at one place. `text` is None where it cannot be read, `closed` says that we may not;
-    `sources`: for each `source` line, by its place among the lines, the files that it reads."""
+    """A file as it is read at one place. `text` is None if it cannot be read, and `closed` is True if we lack the
+    permission. `sources` maps the index of each `source` line to the files that it reads."""
 
     path: str
     text: str | None
@@ -33,7 +33,7 @@ class InterfacesFile:
     closed: bool = False
 
     def files(self) -> Iterator[InterfacesFile]:
-        """This file and all that it reads, in order; one that is read twice comes twice."""
+        """This file and all that it sources, in reading order; a file that is read twice comes twice."""
         yield self
         for read in self.sources.values():
             for file in read:
@@ -41,12 +41,12 @@ class InterfacesFile:
 
 
 def decoded(content: bytes) -> str:
-    """A file's text to the byte: what is no UTF-8 as surrogates."""
+    """A file's text, byte for byte: bytes that are not UTF-8 become surrogates."""
     return content.decode("utf-8", "surrogateescape")
 
 
 def read_tree(path: str, root: Path = Path("/"), depth: int = 0) -> InterfacesFile:
-    """What ifupdown reads from `path` on; `root` is where that is looked for."""
+    """The file at `path` and all that it sources. `root` is prefixed to every path."""
     try:
         text = decoded(_at(root, path).read_bytes())
     except OSError as error:
@@ -61,18 +61,18 @@ def read_tree(path: str, root: Path = Path("/"), depth: int = 0) -> InterfacesFi
 
 
 def read_lines(path: str, ours: str, root: Path = Path("/")) -> tuple[InterfacesLine, ...]:
-    """All lines that ifupdown reads from `path` on, but for those of the file `ours`."""
+    """All lines that ifupdown reads from `path` on, except those of the file `ours`."""
     files = [f for f in read_tree(path, root).files() if os.path.normpath(f.path) != ours]
     return tuple(line for f in files for line in interfaces_lines(f.path, f.text or ""))
 
 
 def unreadable(path: str, root: Path = Path("/")) -> tuple[str, ...]:
-    """The files among them, and the directories that a pattern looks into, which are closed to us."""
+    """The files among them, and the directories of patterns, that we lack the permission to read."""
     return tuple(sorted({f.path for f in read_tree(path, root).files() if f.closed}))
 
 
 def interfaces_lines(path: str, text: str) -> Iterator[InterfacesLine]:
-    """The lines of one file that are no comments."""
+    """The lines of one file, without blank lines and comments."""
     number = 1
     for line in lines_of(text):
         if line.words:
@@ -86,12 +86,12 @@ def named_by(words: tuple[str, ...], path: str, root: Path = Path("/")) -> list[
         patterns = shlex.split(" ".join(words[1:])) if not _NOT_EXPANDED.search(" ".join(words[1:])) else []
     except ValueError:
         return []
-    # Its directory is put before the first word alone; the others are taken from where ifupdown runs: /.
+    # ifupdown puts the file's directory before the first word only; the others are relative to where it runs, /.
     base = posixpath.dirname(path)
     patterns = [p if p.startswith("/") else f"{base if n == 0 else ''}/{p}" for n, p in enumerate(patterns) if p]
     found: list[str] = []
     for pattern in (p.replace("[^", "[!") for p in patterns):
-        # Unlike Path.glob it leaves out what begins with a dot, as the shell does.
+        # Unlike Path.glob it skips names with a leading dot, as the shell does.
         found_here = glob.glob(pattern.lstrip("/"), root_dir=root)  # noqa: PTH207
         matched = sorted(found_here) if glob.has_magic(pattern) else [pattern]
         if (parent := posixpath.dirname(pattern)) and not glob.has_magic(parent) and _is_closed(_at(root, parent)):

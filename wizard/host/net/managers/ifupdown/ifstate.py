@@ -1,5 +1,7 @@
-"""What ifupdown remembers of the interfaces that it raised, in two files under /run/network that can differ: ifup goes
-by the interface's own, ifquery by the list of all."""
+"""ifupdown's record of the interfaces that it raised: two files under /run/network, which can differ.
+
+ifup reads the interface's own file, ifquery the list of all.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,19 @@ _LOCK_PATIENCE_S = 5.0
 
 
 def own_file(nic: str) -> str:
-    """The file of one interface; ifdown leaves an empty one behind."""
+    """The state file of one interface; ifdown leaves it empty."""
     return f"{DIRECTORY}/ifstate.{nic}"
 
 
 def raised_as(nic: str) -> str:
-    """The stanza that the interface was raised with, by either file; "" where ifupdown has not raised it."""
+    """The stanza that the interface was raised with, by either file; "" if ifupdown has not raised it."""
     if own := (read_text(own_file(nic)) or "").strip():
         return own
     return _listed().get(nic, "")
 
 
 def note(nic: str, stanza: str) -> None:
-    """Have ifupdown remember the interface as raised with this stanza ("": not raised), in both files."""
+    """Record in both files that the interface is raised with this stanza ("": not raised)."""
     if not Path(DIRECTORY).is_dir():
         return
     lock = os.open(f"{DIRECTORY}/.ifstate.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -50,7 +52,7 @@ def _listed() -> dict[str, str]:
 
 
 def _lock(fd: int) -> None:
-    """Wait for a running ifup; not for ever, as one may hang."""
+    """Wait for a running ifup to finish, for `_LOCK_PATIENCE_S` at most: it may hang."""
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while time.monotonic() < deadline:
         try:

@@ -79,7 +79,7 @@ def _decode(answer: bytes) -> Link:
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes of a netlink message: (kind, value)."""
+    """The attributes of a netlink message, as (type, value); stops at one that is cut short."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)

@@ -1,6 +1,6 @@
-"""Ends the connections that forwards which are no more, or lead elsewhere now, have begun.
+"""Ends open connections whose forward was removed or changed.
 
-The kernel looks a connection's forward up once, at its first packet; as long as somebody goes on sending, it lasts.
+The kernel looks up a connection's forward at its first packet only; while packets flow, the connection stays.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.host import conntrack
+from wizard.host import armed
 from wizard.host.commands import CommandFailed, run
-from wizard.host.conntrack import Flow
+from wizard.host.net import conntrack
+from wizard.host.net.conntrack import Flow
 
-_TABLE = ("inet", "ciao_gateway")
+_TABLE = ("inet", armed.TABLE)
 _LOOKS, _BETWEEN_S = 5, 0.05
-"""A node that goes on sending may make a connection of its own, to the same two ends, before the other side sends."""
+"""A node that keeps sending may open a connection between the same two ends itself, before the other side sends."""
 
 Port = tuple[str, int]
-"""Protocol and port, of this machine."""
+"""Protocol and port on this machine."""
 
 
 @dataclass(frozen=True)
 class Forwards:
-    """Those loaded: where they lead; the networks that may use one, where not all may."""
+    """The loaded forwards: the target of each, and the networks that may use it, where it is restricted."""
 
     targets: dict[Port, tuple[str, int]]
     sources: dict[Port, tuple[IPNetwork, ...]]
 
     def lets(self, flow: Flow) -> bool:
-        """Whether this connection could begin now as it did."""
+        """Whether this connection could be opened now, with the same target."""
         port, to = _port(flow), (flow.reply.source, flow.reply.source_port)
         allowed = self.sources.get(port)
         source = IPAddress(flow.original.source)
-        # Who is let in is a question for the office: nodes are masqueraded, this machine speaks to itself.
+        # Restrictions are for the office: nodes are masqueraded, and this machine speaks to itself.
         from_office = flow.original.source == flow.reply.target != flow.original.target
         return self.targets.get(port) == to and (
             allowed is None or not from_office or any(source in network for network in allowed)
@@ -44,7 +45,7 @@ class Forwards:
 
 
 def loaded() -> Forwards:
-    """What the kernel has now; none where our table is away."""
+    """The forwards in the kernel; none if our table is not loaded."""
     targets = {
         (protocol, int(port)): (address, int(to))
         for protocol, port, address, to in re.findall(r"(\w+) \. (\d+) : ([\d.]+) \. (\d+)", _listed("map", "forwards"))
@@ -59,7 +60,7 @@ def loaded() -> Forwards:
 
 
 def end_those_of(before: Forwards, now: Forwards) -> None:
-    """End what `before` let begin and `now` does not, and what came to this machine itself for want of a forward.
+    """End what `before` allows and `now` does not, and UDP that reached this machine itself because no forward existed.
 
     Raises KernelRefused.
     """
@@ -83,7 +84,7 @@ def _is_stale(flow: Flow, before: Forwards, now: Forwards, here: set[str]) -> bo
     if flow.forwarded:
         ours = before.targets.get(port) == (flow.reply.source, flow.reply.source_port)
         return ours and not now.lets(flow)
-    # Of TCP whoever serves it here goes on with what has begun.
+    # A TCP connection to this machine itself goes on with its server here.
     is_new = port in now.targets and (before.targets.get(port), before.sources.get(port)) != (
         now.targets[port],
         now.sources.get(port),

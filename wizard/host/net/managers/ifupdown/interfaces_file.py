@@ -1,7 +1,7 @@
-"""The text of /etc/network/interfaces: what we change in it, and how that goes away again. Nothing here reads a file.
+"""Editing the text of /etc/network/interfaces, and undoing the edit. Pure functions.
 
-Texts hold every byte of the file (bytes that are no UTF-8 as surrogates, line ends as they are); lines that are
-not ours to change come out as they went in.
+Texts hold every byte of the file: bytes that are not UTF-8 as surrogates, line ends as they are. Lines that are not
+ours to change are returned unchanged.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from wizard.plan import paths
 from wizard.plan.ifupdown import begins_stanza, is_of, is_own_stanza
 
 SOURCE_LINE = f"source {paths.INTERFACES_FILE}"
-"""Our file alone: whatever else lies in that directory was not read before, and is not to be read because of us."""
+"""Our file only: other files of that directory were not read before, and must not be read because of us."""
 _MARK = "# ciao-wizard: "
 _ADDED = "# added by ciao-wizard"
 _ADDED_AT_END = "# added by ciao-wizard, and the end of the line before"
-# What C calls white space: str.split() knows more.
+# White space as C defines it: str.split() takes more.
 _SPACE = re.compile(r"[ \t\r\n\v\f]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line as ifupdown reads it: the lines of the file that a backslash joins, and the words they make."""
+    """A logical line: `parts` are the lines of the file that backslashes join, `words` what they say together."""
 
     parts: tuple[str, ...]
     words: tuple[str, ...]
@@ -38,17 +38,17 @@ class Line:
 
     @property
     def raises(self) -> bool:
-        """Whether it says which interfaces are to be raised."""
+        """Whether it says which interfaces to raise."""
         return bool(self.words) and (self.words[0] == "auto" or self.words[0].startswith("allow-"))
 
 
 def parts_of(text: str) -> list[str]:
-    """The lines of the file with their ends: only a newline ends a line, unlike for str.splitlines()."""
+    """The lines of the file with their line ends. Only a newline ends one, unlike in str.splitlines()."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def lines_of(text: str) -> list[Line]:
-    """The text as ifupdown reads it. Blank lines and comments have no words; a comment is never continued."""
+    """The logical lines. Blank lines and comments have no words; a backslash does not continue a comment."""
     found: list[Line] = []
     pending: list[str] = []
     for part in parts_of(text):
@@ -76,14 +76,16 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def edited(text: str, nic: str) -> str:
-    """The text with a `source` line for our file, and with no stanza of its own for the cluster NIC (those are
-    commented out, line by line). The same text where there is nothing to do."""
+    """The text with a `source` line for our file, and with the cluster NIC's own stanzas commented out, line by line.
+
+    Returns the same text if there is nothing to do.
+    """
     result = without_nic(text, nic)
     return result if reads_ours(result) else _with_source(result)
 
 
 def without_nic(text: str, nic: str) -> str:
-    """The text with whatever speaks of the NIC alone commented out, line by line."""
+    """The text with all that speaks of this NIC only commented out, line by line."""
     found: list[str] = []
     inside = False
     for line in lines_of(text):
@@ -99,12 +101,12 @@ def without_nic(text: str, nic: str) -> str:
 
 
 def without_nic_anew(text: str, nic: str) -> str:
-    """The same of a text that we may have changed before, for whatever NIC."""
+    """`without_nic` of a text that we may have edited before, for any NIC."""
     return without_nic(restored(text), nic)
 
 
 def _without(line: Line, nic: str) -> list[str]:
-    """An `auto` line commented out, and where it names others the same for those."""
+    """The `auto` line commented out; if it names other interfaces too, followed by one for those."""
     marked = [_MARK + part for part in line.parts]
     others = [word for word in line.words if not is_of(word, nic)]
     if len(others) == 1:
@@ -122,22 +124,22 @@ def _split_end(part: str) -> tuple[str, str]:
 def _with_source(text: str) -> str:
     if not text:
         return f"{_ADDED}\n{SOURCE_LINE}\n"
-    # The empty line also ends a line that goes on at the end of the file.
+    # The empty line also ends a last line that ends in a backslash.
     if text.endswith("\n"):
         return f"{text}\n{_ADDED}\n{SOURCE_LINE}\n"
     return f"{text}\n\n{_ADDED_AT_END}\n{SOURCE_LINE}\n"
 
 
 def restored(text: str) -> str:
-    """The text without what `edited` did to it, whatever else has been changed in it since."""
+    """The text without what `edited` did to it. Changes that others made since are kept."""
     return _unmarked(_without_source(text))
 
 
 def edited_anew(text: str, nic: str) -> str:
-    """The text, in whatever way we changed it before, as we need it for this NIC."""
+    """`edited` of a text that we may have edited before, for any NIC."""
     bare = _without_source(text)
     if bare != text and not text.endswith(f"\n{SOURCE_LINE}\n") and not reads_ours(bare) and reads_ours(text):
-        # Our line stays where it is, before whatever was put behind it.
+        # Our line stays where it is, before what others appended.
         bare = text
     return edited(_unmarked(bare), nic)
 
@@ -171,37 +173,37 @@ def _unmarked(text: str) -> str:
 
 
 def _stands_for(part: str, line: Line) -> bool:
-    """Whether this is what we wrote below an `auto` line that we commented out."""
+    """Whether this is the line that we wrote below an `auto` line we commented out."""
     words = _words(part)
     names = {re.split("[=:]", word)[0] for word in line.words[1:] if word not in words}
     return line.raises and any(words == tuple(w for w in line.words if not is_of(w, nic)) for nic in names)
 
 
 def reads_ours(text: str, path: str = "") -> bool:
-    """Whether an interfaces file at `path` (default: at its place) reads our file itself."""
+    """Whether an interfaces file at `path` (default: /etc/network/interfaces) sources our file directly."""
     return any(line_reads_ours(line, path) for line in lines_of(text))
 
 
 def line_reads_ours(line: Line, path: str = "") -> bool:
-    """Whether this line does, by `source` or `source-directory`."""
+    """Whether this line sources our file, by `source` or `source-directory`."""
     return bool(ours_as_named(line, path))
 
 
 def ours_as_named(line: Line, path: str = "") -> list[str]:
-    """The paths by which this line of the file at `path` reads our file."""
-    # A directory is read but for names with other signs than letters, digits, "_" and "-": ours has none.
+    """The paths under which this line of the file at `path` sources our file."""
+    # `source-directory` skips names with characters other than letters, digits, "_" and "-": ours has none.
     directory, name = posixpath.split(paths.INTERFACES_FILE)
     wanted = {"source": paths.INTERFACES_FILE, "source-directory": directory}.get(line.words[0] if line.words else "")
     if wanted is None:
         return []
     patterns = [p for p in _patterns(line, path) if _matches(posixpath.normpath(p), wanted)]
     parents = [p if wanted == directory else posixpath.dirname(p) for p in patterns]
-    # Of a pattern for directories only this much is known.
+    # What a pattern for directories expands to is not known here.
     return [f"{directory if re.search('[*?[]', parent) else parent}/{name}" for parent in parents]
 
 
 def _patterns(line: Line, path: str) -> list[str]:
-    """What a `source` line names, as full paths. ifupdown puts its directory before the first word alone."""
+    """The patterns of a `source` line, as full paths. ifupdown puts the file's directory before the first only."""
     words = " ".join(line.words[1:])
     try:
         named = shlex.split(words)
@@ -212,7 +214,7 @@ def _patterns(line: Line, path: str) -> list[str]:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """As the shell does it: no sign stands for a slash."""
+    """Match as the shell does: no wildcard matches a slash."""
     wanted, given = pattern.replace("[^", "[!").split("/"), path.split("/")
     return len(wanted) == len(given) and all(fnmatchcase(g, w) for g, w in zip(given, wanted, strict=True))
 
@@ -223,13 +225,13 @@ def ifaces(text: str) -> list[str]:
 
 
 def classes(text: str) -> list[str]:
-    """The classes of interfaces (`allow-hotplug`: "hotplug") that the text names, sorted."""
+    """The classes that the text names (`allow-hotplug` is "hotplug"), and auto and hotplug; sorted."""
     found = {line.words[0].removeprefix("allow-") for line in lines_of(text) if line.raises}
     return sorted({*found, "auto", "hotplug"})
 
 
 def with_sources(text: str, files: Mapping[int, Sequence[str]]) -> str:
-    """The text with each `source` line (by its place among the lines) reading the given files, and no others."""
+    """The text with each `source` line, by its index among the logical lines, reading the given files only."""
     found: list[str] = []
     for place, line in enumerate(lines_of(text)):
         if place in files:

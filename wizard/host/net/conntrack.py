@@ -1,4 +1,4 @@
-"""The connections that a forward of this machine leads to a node, as the kernel tracks them."""
+"""The kernel's connection tracking: listing IPv4 connections and ending one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Tuple(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`original` is as its first packet was sent, `reply` as its answers are; `forwarded`: to another than asked."""
+    """`original` is the direction of the first packet, `reply` that of its answers; `forwarded`: its target was
+    rewritten."""
 
     original: Tuple
     reply: Tuple
@@ -51,7 +52,7 @@ def flows() -> Iterator[Flow]:
 
 
 def end(flow: Flow) -> None:
-    """Have the kernel forget it: its next packet is looked at as the first of a new one. Raises KernelRefused."""
+    """Remove it: its next packet counts as the first of a new connection. Raises KernelRefused."""
     try:
         nfnetlink.request(nfnetlink.CONNTRACK, _DELETE, socket.AF_INET, flow.handle)
     except KernelRefused as error:

@@ -1,0 +1,193 @@
+"""Our own packet filter: loading nat.sh, reading what is loaded, and muting our DHCP."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from wizard.host import armed
+from wizard.host.commands import CommandFailed, run
+from wizard.host.net import firewalls, forward_flows, nft_objects
+from wizard.host.net.firewalls.firewall import Undone
+from wizard.host.nfnetlink import KernelRefused
+
+TABLE = ("inet", armed.TABLE)
+TABLES = (TABLE, ("arp", armed.TABLE))
+_SCRIPT_S = 60
+
+
+def script(path: str, verb: str) -> str:
+    """Run `nat.sh up`, `down`, `leave` or `status`; its output. Ends open connections through forwards that changed.
+
+    Raises CommandFailed with what it said.
+    """
+    if verb == "status":
+        return run("sh", path, verb, timeout=_SCRIPT_S, ok=(0, 1))
+    before = forward_flows.loaded()
+    said = run("sh", path, verb, timeout=_SCRIPT_S)
+    return said + _end_flows(before)
+
+
+def _end_flows(before: forward_flows.Forwards) -> str:
+    try:
+        forward_flows.end_those_of(before, forward_flows.loaded())
+    except KernelRefused as error:
+        return f"connections through forwards that are no more go on ({error.message})"
+    return ""
+
+
+def table_loaded() -> bool:
+    return nft_objects.has_table(*TABLE)
+
+
+def table_text() -> str | None:
+    """The loaded rules, without counters and without the armed set's elements; None if none are loaded."""
+    listed = [_listed(table) for table in TABLES]
+    return _without_armed("".join(listed)) if listed[0] else None
+
+
+def _listed(table: tuple[str, str]) -> str:
+    try:
+        return run("nft", "-s", "list", "table", *table)
+    except CommandFailed:
+        return ""
+
+
+def expected_table_text(path: str) -> str:
+    """The rules of the nat.sh at `path` as the kernel lists them once loaded in an empty network namespace."""
+    # There are no other tables; a script of an earlier version has only the first.
+    listed = run("unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list ruleset', path)
+    return _without_armed(listed)
+
+
+def changes(path: str) -> list[str]:
+    """What others removed from or added to the rules of the nat.sh at `path`, a line each.
+
+    Raises CommandFailed if the script itself fails.
+    """
+    loaded, expected = table_text(), expected_table_text(path)
+    name = " ".join(TABLE)
+    if loaded is None:
+        return [f"the table {name} is not loaded"]
+    found = []
+    for line in difflib.ndiff(expected.splitlines(), loaded.splitlines()):
+        if line[2:].startswith("table "):
+            name = line[2:].removeprefix("table ").removesuffix(" {")
+        if line[:2] in ("- ", "+ ") and line[2:].strip() not in ("", "}"):
+            found.append(f"{'missing' if line[0] == '-' else 'added'} in {name}: {line[2:].strip()}")
+    return found + troubles(path)
+
+
+def troubles(path: str) -> list[str]:
+    """What `nat.sh status` reports as wrong, a line each. Forwarding on a NIC that is unplugged is left out: it comes
+    back with the NIC. Raises CommandFailed if the script itself fails.
+    """
+    found = []
+    for line in (" ".join(line.split()) for line in script(path, "status").splitlines()):
+        nic = line.removeprefix("forward ").removesuffix(": off")
+        away = line.endswith(": off") and not Path(f"/proc/sys/net/ipv4/conf/{nic}").exists()
+        if line.endswith((": ours is missing", ": ours is behind others", ": not loaded", ": off")) and not away:
+            found.append(line)
+    return found
+
+
+def load(path: str) -> str:
+    """Load the rules of the nat.sh at `path`, and remove from our tables what is not in it: a chain that somebody
+    added, or one of an earlier version. Returns the script's output. Raises CommandFailed.
+    """
+    said = script(path, "up")
+    loaded, expected = _objects(table_text() or ""), _objects(expected_table_text(path))
+    extra = [each for each in loaded if each not in expected and each[1] in _KINDS]
+    if extra:
+        # Chains first: their rules may name what else goes.
+        extra.sort(key=lambda each: _KINDS.index(each[1]))
+        words = [f"flush chain {table} {name}\n" for table, kind, name in extra if kind == "chain"]
+        words += [f"delete {kind} {table} {name}\n" for table, kind, name in extra]
+        run("nft", "-f", "-", stdin="".join(words))
+    return said
+
+
+_KINDS = ("chain", "map", "set", "counter")
+
+
+def _objects(listing: str) -> dict[tuple[str, str, str], str]:
+    """The chains, sets, maps and counters of a listing: (table, kind, name) -> its text."""
+    found: dict[tuple[str, str, str], str] = {}
+    table, key = "", ("", "", "")
+    for line in listing.splitlines():
+        if line.startswith("table "):
+            table = line.removeprefix("table ").removesuffix(" {")
+        elif line.startswith("\t") and not line.startswith("\t\t") and line.endswith("{"):
+            kind, _, name = line.strip().removesuffix(" {").partition(" ")
+            key = (table, kind, name)
+            found[key] = f"{line}\n"
+        elif line.startswith("\t"):
+            found[key] = found.get(key, "") + f"{line}\n"
+    return found
+
+
+def _without_armed(listing: str) -> str:
+    """The listing without the elements of the armed set, its objects sorted: nft lists them by age."""
+    told: list[str] = []
+    last = ""
+    for (table, kind, name), text in sorted(_objects(listing).items()):
+        if table != last:
+            told += [*(["}"] if last else []), f"table {table} {{"]
+            last = table
+        inside = (kind, name) == ("set", armed.SET)
+        told += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
+    return "\n".join([*told, *(["}"] if last else [])])
+
+
+def remove_everything() -> Undone:
+    """Remove all that bears our names, with or without the script that made it.
+
+    Nobody else's rule is touched. Works without nft and iptables installed. Raises WizardError if the kernel refuses.
+    """
+    before = forward_flows.loaded()
+    restored, problems = firewalls.restore()
+    removed, left = firewalls.remove_ours()
+    tables = [f"the table {' '.join(table)}" for table in TABLES if nft_objects.remove_table(*table)]
+    return [*restored, *removed, *tables], [*problems, *left, *filter(None, [_end_flows(before)])]
+
+
+def disarm() -> None:
+    """Mute our DHCP now. Raises WizardError."""
+    try:
+        armed.disarm()
+    except armed.ArmingFailed:
+        # Nothing is loaded, such as on a kernel without nftables: there is nothing to mute.
+        if table_loaded():
+            raise
+
+
+def guarded(uid: int) -> bool:
+    """Whether the packet filter keeps this user's DHCP answers and router advertisements to the armed NIC."""
+    try:
+        chain = run("nft", "--numeric", "list", "chain", *TABLE, "guard")
+    except CommandFailed:
+        return False
+    ours = [line for line in chain.splitlines() if f" skuid {uid} " in f" {line.strip()} " and "oif != @armed" in line]
+    kinds = ("udp sport { 67, 547 }", "icmpv6 type")
+    hooked = "hook output" in chain
+    return hooked and all(any(kind in line and line.endswith("drop") for line in ours) for kind in kinds)
+
+
+def guarded_uid(script_text: str) -> int | None:
+    """The user that the rules in this nat.sh guard, or None."""
+    found = re.search(r"^\s*meta skuid (\d+) udp sport", script_text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def counters() -> dict[str, int]:
+    """Packets by counter: muted (DHCP answers held back), astray (those that would have left by another NIC than the
+    cluster's), refused_nak, refused_source, refused_in, refused_forward, crowded."""
+    try:
+        listed: dict[str, Any] = json.loads(run("nft", "-j", "list", "counters", "table", *TABLE))
+    except (CommandFailed, ValueError):
+        return {}
+    found = (entry["counter"] for entry in listed.get("nftables", []) if "counter" in entry)
+    return {str(c["name"]): int(c["packets"]) for c in found}

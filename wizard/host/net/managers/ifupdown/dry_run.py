@@ -1,0 +1,181 @@
+"""What ifupdown would make of its files once we have changed them: asked of ifquery, on a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wizard.host.commands import CommandFailed, run
+from wizard.host.files import make_directory
+from wizard.host.net.managers.ifupdown import interfaces_file
+from wizard.host.net.managers.ifupdown.interfaces_tree import DEEPEST, named_by, read_tree
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
+from wizard.host.net.managers.ifupdown.own_stanza import is_our_file
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.ifupdown import is_of
+from wizard.plan.text import clean
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*")
+_STAND_IN_ADDRESS = "192.0.2.1"
+_STAND_IN = f"allow-hotplug {{nic}}\niface {{nic}} inet static\n    address {_STAND_IN_ADDRESS}/24\n"
+"""For our own file, which is not rendered by then."""
+
+
+def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: str, ours: set[str]) -> None:
+    """Raises WizardError where ifupdown would read the files `after` differently than `before` for any interface but
+    `ours`, or would give `nic` more than our address. Both map a file's real path to its text."""
+    remedy = f"Nothing was changed. Take {nic} out of {paths.INTERFACES_MAIN} by hand, then run it again."
+    _refuse_unseen()
+    names: set[str] = set()
+    classes: set[str] = set()
+    for text in before.values():
+        names |= set(interfaces_file.ifaces(text))
+        classes |= set(interfaces_file.classes(text))
+    others = sorted(name for name in names if not any(is_of(name, own) for own in ours))
+    with private_copy(before, None) as (file, read):
+        seen = _as_ifupdown_reads(file, read, others, sorted(classes), ours, "as it is", "Mend it, then run it again.")
+    with private_copy(after, _STAND_IN.format(nic=nic)) as (file, read):
+        coming = _as_ifupdown_reads(file, read, others, sorted(classes), ours, f"without {nic}", remedy)
+        given = _asked(file, nic) or ""
+    changed = [what for what in seen if seen[what] != coming[what]]
+    if changed:
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: to take {nic} out of it would change {', '.join(changed)} for others", remedy
+        )
+    if given.count(f"address: {_STAND_IN_ADDRESS}\n") > 1:
+        raise WizardError(
+            f"{paths.INTERFACES_FILE} would be read twice, under two paths, and ifup fails at the second",
+            f"Take out one of the `source` lines in {paths.INTERFACES_MAIN} and the files that it reads.",
+        )
+    keys = [line.partition(":")[0] for line in given.splitlines()]
+    if keys.count("address") != 1 or f"address: {_STAND_IN_ADDRESS}\n" not in given or "gateway" in keys:
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: with our file beside it ifupdown would give {nic} something else than the "
+            f"gateway's address alone ({clean(', '.join(given.splitlines()) or 'nothing at all')})",
+            remedy,
+        )
+
+
+def _refuse_unseen() -> None:
+    """Raises WizardError where ifupdown reads a file that we do not."""
+    try:
+        told = run("sh", "-c", 'exec ifquery -v --list -i "$1" 2>&1', "sh", paths.INTERFACES_MAIN, ok=(0, 1))
+    except CommandFailed:
+        return
+    read = {line.partition(": parsing file ")[2] for line in told.splitlines()} - {""}
+    known = {os.path.realpath(file.path) for file in read_tree(paths.INTERFACES_MAIN).files()}
+    for path in sorted(read):
+        if Path(path).is_file() and os.path.realpath(path) not in known and not is_our_file(path):
+            raise WizardError(
+                f"ifupdown reads {clean(path)} too, by a line that ciao-wizard cannot follow",
+                "Name that file in full in a `source` line of its own.",
+            )
+
+
+@contextlib.contextmanager
+def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """What ifupdown reads, with these texts (by where they lie) and with our file as given, in a directory of ours;
+    the file to begin with, and each that is read as (path, text). Raises WizardError where there is no room for it."""
+    parent = Path(paths.RUN) if os.geteuid() == 0 else Path(tempfile.gettempdir())
+    made: list[str] = []
+    directory = ""
+    try:
+        try:
+            made = make_directory(parent)
+            directory = tempfile.mkdtemp(prefix="interfaces.", dir=parent)
+            copy = _Copy(Path(directory), texts, ours)
+            first = copy.of(paths.INTERFACES_MAIN, 0)
+        except OSError as error:
+            raise WizardError(f"{parent}: {error.strerror}", "Make it writable, with room on it.") from error
+        yield first, copy.read
+    finally:
+        if directory:
+            shutil.rmtree(directory, ignore_errors=True)
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+
+
+class _Copy:
+    """A copy in the making. `read` grows in the order in which ifupdown reads."""
+
+    def __init__(self, directory: Path, texts: Mapping[str, str], ours: str | None) -> None:
+        self.directory = directory
+        self.texts = texts
+        self.ours = ours
+        self.read: list[tuple[str, str]] = []
+        self.copies: dict[str, str] = {}
+
+    def of(self, path: str, depth: int) -> str:
+        """The copy of the file at `path`, and of all that it reads; "" where it is not read."""
+        text = self.ours if is_our_file(path) else self.texts.get(os.path.realpath(path))
+        if text is None or depth > DEEPEST:
+            return ""
+        # Of a file that it reads twice by one path ifupdown takes everything once.
+        if path in self.copies:
+            return self.copies[path]
+        copy = self.directory / f"{len(self.read)}"
+        self.copies[path] = str(copy)
+        self.read.append((os.path.normpath(path), text))
+        # So that nobody else takes the number meanwhile.
+        copy.touch()
+        sources: dict[int, list[str]] = {}
+        for place, line in enumerate(interfaces_file.lines_of(text)):
+            if line.words[:1] in (("source",), ("source-directory",)):
+                named = named_by(line.words, path)
+                named += [name for name in interfaces_file.ours_as_named(line, path) if name not in named]
+                sources[place] = [file for file in (self.of(name, depth + 1) for name in named) if file]
+        copy.write_bytes(main_file_bytes(interfaces_file.with_sources(text, sources)))
+        return str(copy)
+
+
+def _as_ifupdown_reads(
+    file: str,
+    read: Sequence[tuple[str, str]],
+    names: list[str],
+    classes: list[str],
+    ours: set[str],
+    state: str,
+    remedy: str,
+) -> dict[str, Any]:
+    """What ifupdown makes of a copy: by class the interfaces it names, by name the stanza; without `ours`."""
+    try:
+        return _asked_of_ifquery(file, names, classes, ours)
+    except CommandFailed as error:
+        said = next(iter(error.stderr.splitlines()), error.message)
+        for number, (path, _) in reversed(list(enumerate(read))):
+            said = said.replace(f"{Path(file).parent}/{number}:", f"{path}:")
+        raise WizardError(f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(said)}", remedy) from error
+
+
+def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:
+    try:
+        run("ifquery", "--list", "-i", file)
+    except CommandFailed as error:
+        # An `auto` line for what has no stanza hinders nobody.
+        if not all("unknown interface" in line for line in error.stderr.splitlines() or [""]):
+            raise
+    found: dict[str, Any] = {}
+    for name in filter(_PLAIN_NAME.fullmatch, classes):
+        listed = run("ifquery", "--list", "--all", "--allow", name, "-i", file, ok=(0, 1))
+        others = {one for one in listed.split() if not any(is_of(one, own) for own in ours)}
+        found["auto" if name == "auto" else f"allow-{name}"] = others
+    for name in filter(_PLAIN_NAME.fullmatch, names):
+        found[f"iface {name}"] = _asked(file, name)
+    return found
+
+
+def _asked(file: str, name: str) -> str | None:
+    """The stanza of an interface, or None where ifupdown knows none."""
+    try:
+        # Without their scripts: a mapping is somebody's program, which ifquery runs else, and ifup --no-act as well.
+        return run("ifquery", "--no-mappings", "-i", file, name)
+    except CommandFailed:
+        return None

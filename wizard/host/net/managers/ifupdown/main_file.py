@@ -1,0 +1,40 @@
+"""/etc/network/interfaces: reading and writing it to the byte."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wizard.host.files import make_directory, write_atomic
+from wizard.plan import paths
+
+
+def main_file() -> str:
+    """Where /etc/network/interfaces really lies: it may be a link to where somebody keeps it."""
+    return os.path.realpath(paths.INTERFACES_MAIN)
+
+
+def read_main_file(path: str = "") -> str | None:
+    """/etc/network/interfaces to the byte (what is no UTF-8 as surrogates); None where there is none."""
+    try:
+        return Path(path or main_file()).read_bytes().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return None
+
+
+def write_main_file(text: str, path: str = "") -> None:
+    """Write what `read_main_file` read, or what was made of it; mode and owner stay, and a link stays a link.
+
+    Raises WizardError.
+    """
+    mode, owner = 0o644, None
+    if (main := Path(path or main_file())).exists():
+        info = main.stat()
+        mode, owner = info.st_mode & 0o7777, (info.st_uid, info.st_gid)
+    make_directory(main.parent)
+    write_atomic(str(main), main_file_bytes(text), mode, owner)
+
+
+def main_file_bytes(text: str) -> bytes:
+    """What `read_main_file` read, as it lies on the disk."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,42 @@
+"""Checks of JSON that was read back from the disk, before anybody acts on it. Another version may have written it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[Any], bool]
+
+
+def is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def is_text(value: Any) -> bool:
+    """Text that may be a name or a path: not one that every system call would refuse."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
+def is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def is_number(value: Any, below: int = 1 << 63) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
+
+
+def are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
+
+
+def has(value: Any, **keys: Check) -> bool:
+    """Whether it is a mapping with all of these keys, each passing its check."""
+    return is_mapping(value) and all(key in value and check(value[key]) for key, check in keys.items())
+
+
+def may_have(value: dict[str, Any], **keys: Check) -> bool:
+    """Whether those of these keys that are there pass their checks."""
+    return all(key not in value or check(value[key]) for key, check in keys.items())
