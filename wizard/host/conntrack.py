@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from wizard.host import nfnetlink
-from wizard.host.nfnetlink import KernelRefused, attribute, attributes, nested
+from wizard.host.netlink import attribute, attributes, nested
+from wizard.host.nfnetlink import KernelRefused
 
 _GET, _DELETE = 1, 2
 _ORIGINAL, _REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18
@@ -60,8 +61,8 @@ def end(flow: Flow) -> None:
 
 
 def _tuple(data: bytes) -> Tuple | None:
-    parts = attributes(data)
-    addresses, protocol = attributes(parts.get(1, b"")), attributes(parts.get(2, b""))
+    parts = dict(attributes(data))
+    addresses, protocol = (dict(attributes(parts.get(kind, b""))) for kind in (1, 2))
     name = _PROTOCOLS.get(protocol.get(1, b"\0")[0])
     if name is None:
         return None

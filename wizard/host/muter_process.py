@@ -21,10 +21,9 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from wizard.host import armed
+from wizard.host import armed, link, netlink
 
 ORDER = struct.Struct("=BQ")
 CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
@@ -51,15 +50,7 @@ _ROOM = 8 << 20
 _STACK = 256 << 10
 _PRIORITY = 10
 
-_HEADER = struct.Struct("=IHHII")
-_INFO = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_LINKS, _NEW_LINK, _DELETE_LINK = 0x1, 16, 17
-_UP, _LOWER_UP = 0x1, 0x10000
-_MAC, _NAME, _MASTER, _CARRIER, _CHANGES = 1, 3, 10, 33, 35
-_BUFFER_FORCE = 33
-_NETLINK, _JOIN, _LEAVE = 270, 1, 2
-_NETFILTER, _RULE_CHANGES = 12, 7
+_RULE_CHANGES = 7
 _TAKEN_AWAY = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
 _TABLE = armed.TABLE.encode()
 
@@ -193,36 +184,36 @@ class Muter:
 
     def hear(self) -> None:
         """What the kernel tells; an event mutes before anything else is done."""
-        told = [self.concerns(kind, body) for kind, body in _told_by(self.links)]
+        told = [self.concerns(kind, body) for kind, body in netlink.drain_or_lost(self.links)]
         if any(told):
             # One that was never released has no more than begun; it may not answer, whatever the cable does.
             self.event(halt=self.was_released)
         if self.grant is not None and (self.grant.moved() or _slept() - self.slept > _SLEEP_S):
             self.event()
-        told = [kind == _LOST or _is_ours(kind, body) for kind, body in _told_by(self.rules)]
+        told = [kind == netlink.LOST or _is_ours(kind, body) for kind, body in netlink.drain_or_lost(self.rules)]
         if any(told) and self.held == LOOSE:
             self.event()
 
     def concerns(self, kind: int, body: bytes) -> bool:
         """Whether this is news of the cluster NIC. Without a grant all news may be."""
         grant = self.grant
-        if grant is None or kind == _LOST:
+        if grant is None or kind == netlink.LOST:
             return True
-        if kind not in (_NEW_LINK, _DELETE_LINK) or len(body) < _INFO.size:
+        if kind not in (link.NEW_LINK, link.DELETE_LINK) or len(body) < link.INFO.size:
             return False
-        family, _, index, flags, _ = _INFO.unpack_from(body)
-        said = dict(_attributes(body[_INFO.size :]))
+        family, _, index, flags, _ = link.INFO.unpack_from(body)
+        said = dict(netlink.attributes(body[link.INFO.size :]))
         if index != grant.index:
-            return said.get(_NAME, b"").rstrip(b"\0") == grant.name
+            return said.get(link.NAME, b"").rstrip(b"\0") == grant.name
         return (
-            kind == _DELETE_LINK
+            kind == link.DELETE_LINK
             or family != socket.AF_UNSPEC
-            or flags & (_UP | _LOWER_UP) != _UP | _LOWER_UP
-            or said.get(_NAME, grant.name).rstrip(b"\0") != grant.name
-            or said.get(_MAC, grant.mac) != grant.mac
-            or any(said.get(_MASTER, b""))
-            or not any(said.get(_CARRIER, b"\1"))
-            or int.from_bytes(said.get(_CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
+            or flags & (link.UP | link.LOWER_UP) != link.UP | link.LOWER_UP
+            or said.get(link.NAME, grant.name).rstrip(b"\0") != grant.name
+            or said.get(link.MAC, grant.mac) != grant.mac
+            or any(said.get(link.MASTER, b""))
+            or not any(said.get(link.CARRIER, b"\1"))
+            or int.from_bytes(said.get(link.CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
             != grant.changes
         )
 
@@ -242,7 +233,8 @@ class Muter:
     def hold(self, how: int) -> None:
         """Note how it is held. What runs and may not answer is kept so by rules alone: then they are listened to."""
         if (how == LOOSE) != (self.held == LOOSE):
-            self.rules.setsockopt(_NETLINK, _JOIN if how == LOOSE else _LEAVE, _RULE_CHANGES)
+            change = netlink.join if how == LOOSE else netlink.leave
+            change(self.rules, _RULE_CHANGES)
         self.held = how
 
     def signal(self, number: signal.Signals) -> None:
@@ -370,67 +362,22 @@ class Muter:
 
 
 def listen_for_links() -> socket.socket:
-    return _listen(socket.NETLINK_ROUTE, _LINKS)
+    return netlink.listen(socket.NETLINK_ROUTE, link.LINKS, _ROOM)
 
 
 def listen_for_rules() -> socket.socket:
     """To rules of the packet filter, once that is joined."""
-    return _listen(_NETFILTER, 0)
-
-
-def _listen(protocol: int, groups: int) -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-    try:
-        kernel.setsockopt(socket.SOL_SOCKET, _BUFFER_FORCE, _ROOM)
-    except PermissionError:
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-    kernel.bind((0, groups))
-    kernel.setblocking(False)
-    return kernel
-
-
-_LOST = -1
-
-
-def _told_by(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """All that waits to be heard; _LOST for what could not be kept: anything may have happened."""
-    while True:
-        try:
-            data = kernel.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            yield _LOST, b""
-            continue
-        yield from _messages(data)
+    return netlink.listen(netlink.NETFILTER, 0, _ROOM)
 
 
 def _is_ours(kind: int, body: bytes) -> bool:
     """Whether a part of our table was taken away."""
-    return kind in _TAKEN_AWAY and dict(_attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
+    return kind in _TAKEN_AWAY and dict(netlink.attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
 
 
 def _slept() -> float:
     """Seconds that this machine has slept since boot: nobody counts a cable's moves then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        yield kind, data[at + _HEADER.size : at + length]
-        at += max(length + 3 & ~3, _HEADER.size)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]
-        at += length + 3 & ~3
 
 
 def go_first() -> None:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wizard.host import netlink
 from wizard.host.facts_nics import shown_name
-from wizard.host.link import Link, read_link
+from wizard.host.link import DELETE_LINK, INFO, LINKS, NEW_LINK, Link, read_link
 from wizard.plan.findings import WizardError
-
-_HEADER = struct.Struct("=IHHII")
-_INFO = struct.Struct("=BxHiII")
-_LINKS = 0x1
-_NEW_LINK, _DELETE_LINK = 16, 17
-_LONGEST = 1 << 16
 
 
 class What(StrEnum):
@@ -52,13 +46,11 @@ class NicWatch:
 
     def __init__(self) -> None:
         try:
-            self._kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-            self._kernel.bind((0, _LINKS))
+            self._kernel = netlink.listen(socket.NETLINK_ROUTE, LINKS)
         except OSError as error:
             raise WizardError(
                 f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
             ) from error
-        self._kernel.setblocking(False)
         # Only once it tells what is new: what happens in between is heard twice, not never.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
@@ -84,25 +76,15 @@ class NicWatch:
         indices: dict[int, None] = {}
         while True:
             try:
-                data = self._kernel.recv(_LONGEST)
-            except BlockingIOError:
+                for kind, body in netlink.drain(self._kernel):
+                    if kind in (NEW_LINK, DELETE_LINK) and len(body) >= INFO.size:
+                        indices[INFO.unpack_from(body)[2]] = None
                 return indices
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
                 # More than the socket could keep: any of them may have changed.
                 indices |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
-                continue
-            indices |= dict.fromkeys(_indices(data))
-
-
-def _indices(data: bytes) -> Iterable[int]:
-    at = 0
-    while at + _HEADER.size + _INFO.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        if kind in (_NEW_LINK, _DELETE_LINK):
-            yield _INFO.unpack_from(data, at + _HEADER.size)[2]
-        at += max(length + 3 & ~3, _HEADER.size)
 
 
 def compare(before: Link | None, now: Link | None) -> Iterable[NicNews]:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_SOCK_DIAG = 4
-_BY_FAMILY, _DONE, _ERROR = 20, 3, 2
-_REQUEST_FLAGS = 0x1 | 0x300  # a request for all there are
-_HEADER = struct.Struct("=IHHII")
+from wizard.host import netlink
+
+_BY_FAMILY = 20
 _QUESTION = struct.Struct("=BBBBI48x")
 # family, state, timer, retransmissions; ports; addresses; index and cookie; expiry, queues, user, inode
 _ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _ALL_STATES = 0xFFFFFFFF
+_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,9 @@ def others_at(pid: int, address: str, port: int) -> set[int]:
 
 def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
-        kernel.settimeout(2)
-        kernel.sendto(_HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST_FLAGS, 1, 0) + question, (0, 0))
-        while True:
-            data = kernel.recv(1 << 17)
-            at = 0
-            while at + _HEADER.size <= len(data):
-                length, kind, *_ = _HEADER.unpack_from(data, at)
-                if kind == _DONE:
-                    return
-                if kind == _ERROR:
-                    code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
-                    raise OSError(code, os.strerror(code))
-                found = _ANSWER.unpack_from(data, at + _HEADER.size)
-                yield found[4], found[6][:4], found[8], found[14]
-                at += max(length + 3 & ~3, _HEADER.size)
+    for _, body in netlink.request(netlink.SOCK_DIAG, _BY_FAMILY, netlink.DUMP, question, _TIMEOUT_S):
+        found = _ANSWER.unpack_from(body)
+        yield found[4], found[6][:4], found[8], found[14]
 
 
 def inodes_of(pid: int) -> set[int]:
