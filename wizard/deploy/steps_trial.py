@@ -16,8 +16,8 @@ from wizard.host import firewall, link_image, network
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
+from wizard.host.frames import NOBODY
 from wizard.host.link import read_link
-from wizard.host.presence import NOBODY
 from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain
 from wizard.plan import paths

@@ -9,8 +9,9 @@ import secrets
 import select
 import time
 
+from wizard.host.bpf import ether_type
 from wizard.host.link import Link, read_link
-from wizard.host.tap import Tap, ether_type
+from wizard.host.tap import Tap
 
 LOCAL_EXPERIMENTAL = 0x88B5
 _SIGNATURE = b"ciao-wizard: are two NICs on one wire?"
