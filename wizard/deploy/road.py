@@ -10,13 +10,13 @@ from netaddr import AddrFormatError, IPAddress
 
 from wizard.host import rtnetlink
 from wizard.host.facts_nics import read_nics
-from wizard.host.facts_routes import read_routes
+from wizard.host.facts_routes import main_default_routes, read_routes
 from wizard.host.files import read_text
 from wizard.host.link import Link, read_link
 from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
-from wizard.host.resolver import RESOLV_CONF, read_resolver
+from wizard.host.resolver import nameservers, read_resolver
 from wizard.plan import paths
 from wizard.plan.addresses import assign, dynamic_range
 from wizard.plan.machine import Nic, Route
@@ -28,12 +28,6 @@ MOST_PASSAGES = 64
 """Forwards that one walk tries; the others come next."""
 _TRIES = 64
 _ASK_S = 1.0
-
-
-def nameservers() -> list[str]:
-    """The DNS servers that this machine's resolver asks."""
-    lines = [line.split() for line in (read_text(RESOLV_CONF) or "").splitlines()]
-    return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
 def leads_over(address: str, routes: Sequence[Route]) -> Route | None:
@@ -146,8 +140,7 @@ def _address_of(nic: Nic | None) -> str:
 
 def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
     corporate = plan.interfaces.corporate
-    ways = [r for r in routes if r.nic == corporate and r.table == "main" and str(r.destination) == "0.0.0.0/0"]
-    return min(ways, key=lambda r: r.metric).gateway if ways else ""
+    return next((route.gateway for route in main_default_routes(routes) if route.nic == corporate), "")
 
 
 def _beyond(plan: Plan, routes: Sequence[Route]) -> str:

@@ -34,11 +34,12 @@ from wizard.deploy.wire_watch import WireWatch
 from wizard.host import armed, dnsmasq, firewall, processes
 from wizard.host.commands import detach
 from wizard.host.facts_nics import read_nics
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
 from wizard.plan import paths
+from wizard.plan.addresses import led_over
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -277,7 +278,7 @@ class Guard:
             # Nothing here needs them now; later they are looked at anew.
             self.rules.changed()
         if verdict.ok:
-            verdict = wire_holds(plan, self.nics, default_route_nics(read_routes()))
+            verdict = wire_holds(plan, self.nics, led_over(read_routes()))
             self.returning.mind(plan, self.nics[plan.interfaces.cluster], verdict)
         return verdict
 

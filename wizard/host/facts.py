@@ -23,11 +23,13 @@ from wizard.host.facts_processes import (
     read_processes,
     ssh_session,
 )
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
 from wizard.host.interfaces_tree import read_lines, unreadable
+from wizard.host.resolver import nameservers_in
 from wizard.plan import paths
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 
@@ -75,8 +77,7 @@ def read_facts(
 def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
     """The addresses in resolv.conf; where they are those of systemd-resolved, the ones that it asks."""
     for path in ("etc/resolv.conf", "run/systemd/resolve/resolv.conf"):
-        lines = [line.split() for line in read_sysfs(root / path).splitlines()]
-        found = tuple(clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver")
+        found = tuple(nameservers_in(read_sysfs(root / path)))
         if any(not address.startswith("127.") for address in found):
             return found
     return ()
@@ -90,7 +91,7 @@ def _judged(
     root: Path,
 ) -> tuple[Nic, ...]:
     """The NICs with what only routes and processes can say of them."""
-    default = default_route_nics(routes)
+    default = led_over(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     way_back = _nic_towards(session.peer) if session else ""
     # The host's end of a container's cable has no address, and the container's leads over it.

@@ -10,7 +10,6 @@ from netaddr import AddrFormatError, IPNetwork
 
 from wizard.host import commands
 from wizard.host.facts_nics import shown_name
-from wizard.plan.addresses import led_over
 from wizard.plan.machine import Route
 
 _NOT_UNICAST = frozenset({"local", "broadcast", "anycast", "multicast"})
@@ -59,6 +58,7 @@ def _network(text: str, six: bool) -> IPNetwork | None:
         return None
 
 
-def default_route_nics(routes: Iterable[Route]) -> frozenset[str]:
-    """The NICs that a default route leads over, by the definition that a plan is checked with."""
-    return led_over(routes)
+def main_default_routes(routes: Iterable[Route]) -> list[Route]:
+    """The main table's IPv4 default routes, the preferred one first."""
+    found = [route for route in routes if route.table == "main" and str(route.destination) == "0.0.0.0/0"]
+    return sorted(found, key=lambda route: route.metric)

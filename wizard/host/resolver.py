@@ -7,7 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from wizard.plan.names import upstream_servers
+from wizard.host.files import read_text
+from wizard.plan.names import nameserver_words, upstream_servers
 from wizard.plan.text import clean
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -30,6 +31,16 @@ class Resolver:
 
     servers: tuple[str, ...] = ()
     reason: str = ""
+
+
+def nameservers_in(resolv_conf: str) -> list[str]:
+    """The servers that the text of a resolv.conf names, in its order, fit to be shown."""
+    return [clean(word, 60) for word in nameserver_words(resolv_conf)]
+
+
+def nameservers() -> list[str]:
+    """The servers that this machine's resolv.conf names, fit to be shown; [] where it cannot be read."""
+    return nameservers_in(read_text(RESOLV_CONF) or "")
 
 
 def stamp() -> Stamp:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from wizard.host.processes import parent
 from wizard.host.udp_sockets import UdpSocket, inodes_of, on_port
 from wizard.plan.text import clean
 
@@ -34,7 +35,7 @@ class DhcpServers:
             self._owners = _owners({each.inode for each in suspects})
         for each in suspects:
             pid = self._owners.get(each.inode, 0)
-            if not pid or _parent(pid) == os.getpid():
+            if not pid or parent(pid) == os.getpid():
                 # Whose it is cannot be seen while it is just being closed, or opened.
                 continue
             if each.index == index or each.address == address or _takes_every_nic(pid, index):
@@ -82,10 +83,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0

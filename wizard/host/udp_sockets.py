@@ -46,6 +46,18 @@ def bound_indexes(pid: int, port: int) -> list[int]:
     return sorted(each.index for each in theirs if each.inode in owned)
 
 
+def bound_names(pid: int, port: int) -> list[str]:
+    """As `bound_indexes`, by name: "" for one bound to no NIC, a number for one whose NIC has just gone."""
+    return [_name(index) for index in bound_indexes(pid, port)]
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index) if index else ""
+    except OSError:
+        return str(index)
+
+
 def others_at(pid: int, address: str, port: int) -> set[int]:
     """Sockets (by their numbers) of other processes at exactly this address and port. Of what is bound to both, the
     last gets what is sent there.

@@ -42,7 +42,7 @@ def ipv6(kind: int, payload: bytes) -> bytes:
 ARP = frames.arp_request(MAC, OWN, GATEWAY)
 DHCP = datagram((67, 68))
 LONG_HEADER = answer(ip_options=b"\x01" * 8)
-TAGGED = answer(tags=b"\x81\0\0\x2a")
+TAGGED = {number: answer(tags=number.to_bytes(2, "big") + b"\0\x2a") for number in (0x8100, 0x88A8, 0x9100)}
 PIECE = datagram((67, 68), fragment=0x2000)
 LATER = datagram((0, 0), fragment=0x0007)
 ADVERTISEMENT, SOLICITATION = ipv6(58, bytes((134,)) + bytes(15)), ipv6(58, bytes((133,)) + bytes(15))
@@ -51,7 +51,6 @@ EVERYTHING = {
     "arp": ARP,
     "dhcp": DHCP,
     "ip options": LONG_HEADER,
-    "tagged": TAGGED,
     "first piece": PIECE,
     "later piece": LATER,
     "tcp": datagram((67, 68), protocol=6),
@@ -61,14 +60,15 @@ EVERYTHING = {
     "dhcpv6": DHCP6,
     "cut short": DHCP[:20],
     "empty": b"\0",
-}
+} | {f"tagged {number:x}": frame for number, frame in TAGGED.items()}
+TAGS = {f"tagged {number:x}" for number in TAGGED}
 
 
 @pytest.mark.parametrize(
     ("program", "let_pass"),
     [
-        (bpf.udp_to_port(68), {"dhcp", "ip options", "tagged", "first piece"}),
-        (bpf.udp_to_port(67), {"question", "tagged"}),
+        (bpf.udp_to_port(68), {"dhcp", "ip options", "first piece"} | TAGS),
+        (bpf.udp_to_port(67), {"question"} | TAGS),
         (bpf.ether_type(frames.ARP), {"arp"}),
         (bpf.udp_fragments(), {"first piece", "later piece"}),
         (bpf.ipv6_routers(), {"advertisement", "dhcpv6"}),
@@ -76,7 +76,7 @@ EVERYTHING = {
         (bpf.arp_from(GATEWAY), set[str]()),
         (
             bpf.either(bpf.ether_type(frames.ARP), bpf.udp_to_port(67), bpf.udp_fragments()),
-            {"arp", "question", "tagged", "first piece", "later piece"},
+            {"arp", "question", "first piece", "later piece"} | TAGS,
         ),
         (bpf.either(bpf.ipv6_routers(), bpf.arp_from(OWN)), {"arp", "advertisement", "dhcpv6"}),
     ],

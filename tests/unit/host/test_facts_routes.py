@@ -7,7 +7,8 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.host import commands
-from wizard.host.facts_routes import default_route_nics, read_routes
+from wizard.host.facts_routes import main_default_routes, read_routes
+from wizard.plan.addresses import led_over
 from wizard.plan.machine import Route
 
 TOLD = """[
@@ -74,7 +75,24 @@ def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: An
 def test_a_default_route_of_any_table_counts_and_a_part_of_one(said: Any, more: dict[str, Any], counts: bool) -> None:
     said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
 
-    assert default_route_nics(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
+    assert led_over(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
+
+
+def test_the_main_tables_default_routes_come_with_the_preferred_one_first(said: Any) -> None:
+    said(
+        json.dumps(
+            [
+                {"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", "metric": 200},
+                {"dst": "default", "gateway": "10.0.0.2", "dev": "eth2", "metric": 100},
+                {"dst": "default", "gateway": "10.0.0.3", "dev": "eth3", "metric": 100},
+                {"dst": "default", "gateway": "10.0.0.4", "dev": "wg0", "table": "51820"},
+                {"dst": "0.0.0.0/1", "gateway": "10.0.0.5", "dev": "tun0"},
+                {"dst": "default", "gateway": "fe80::1", "dev": "eth4", "pref": "medium"},
+            ]
+        )
+    )
+
+    assert [route.nic for route in main_default_routes(read_routes())] == ["eth2", "eth3", "eth1"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '[{"dst":"garbage","dev":"eth0"}]', "[{}]"])

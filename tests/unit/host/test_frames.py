@@ -35,6 +35,11 @@ def test_both_checksums_of_a_datagram_hold(source: bytes, to: bytes, ports: tupl
     assert checksum(source + to + struct.pack("!BBH", 0, 17, len(datagram)) + datagram) == 0
 
 
+def test_a_checksum_of_zero_is_sent_as_ones() -> None:
+    check = frames.udp(OWN, GATEWAY, (67, 68), bytes(2))[26:28]
+    assert frames.udp(OWN, GATEWAY, (67, 68), check)[26:28] == b"\xff\xff"
+
+
 def test_a_packet_says_what_it_is() -> None:
     packet = frames.ipv4(OWN, GATEWAY, TCP, bytes(20), 16, tos=0x10, flags=0)
     assert packet[:10] == bytes((0x45, 0x10, 0, 40, 0, 0, 0, 0, 64, TCP))
