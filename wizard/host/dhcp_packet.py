@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from wizard.host import frames
+from wizard.host.frames import NOBODY
 
 CLIENT_PORT = 68
 SERVER_PORT = 67
@@ -25,7 +26,7 @@ _BOOTP = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 _BOOTP_LEAST = 300  # some servers and relays drop shorter requests
 _MAGIC = b"\x63\x82\x53\x63"
 _WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
-_ACK, _NAK, _INFORM = 5, 6, 8
+_ACK, _NAK, _RELEASE, _INFORM = 5, 6, 7, 8
 _REQUEST = b"\x03"
 _ASKS = {1: "discover", 3: "request"}
 _FROM_A_SERVER = frozenset({0, 2, _ACK, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
@@ -96,13 +97,9 @@ def build_discover(
         options += bytes((12, len(hostname))) + hostname.encode("ascii")
     if wanted:
         options += bytes((50, 4)) + wanted
-    none = bytes(4)
     # The broadcast flag: an answer sent to an address that nobody has yet may get lost on its way.
-    bootp = _BOOTP.pack(
-        1, 1, 6, 0, xid & 0xFFFFFFFF, min(max(secs, 0), 0xFFFF), 0x8000,
-        none, none, none, none, client, b"", b"", _MAGIC,
-    )  # fmt: skip
-    return _broadcast(mac, none, bootp + options)
+    bootp = _request(client, xid, secs=min(max(secs, 0), 0xFFFF), flags=0x8000)
+    return _broadcast(mac, NOBODY, bootp + options)
 
 
 def build_inform(mac: bytes, ip: bytes, xid: int) -> bytes:
@@ -111,9 +108,19 @@ def build_inform(mac: bytes, ip: bytes, xid: int) -> bytes:
     Answers go to `ip`, so it has to be the sender's. A server that gives addresses to known machines alone may answer.
     """
     options = bytes((0x35, 1, _INFORM, 55, len(_WANTED))) + _WANTED
-    none = bytes(4)
-    bootp = _BOOTP.pack(1, 1, 6, 0, xid & 0xFFFFFFFF, 0, 0, ip, none, none, none, mac, b"", b"", _MAGIC)
-    return _broadcast(mac, ip, bootp + options)
+    return _broadcast(mac, ip, _request(mac, xid, own=ip) + options)
+
+
+def release_payload(mac: bytes, ip: bytes, server: bytes, xid: int) -> bytes:
+    """A DHCPRELEASE as the payload of a datagram. Addresses are four bytes, `server` is that of the lease's giver."""
+    return _request(mac, xid, own=ip) + bytes((53, 1, _RELEASE, 54, 4)) + server + b"\xff"
+
+
+def _request(client: bytes, xid: int, *, secs: int = 0, flags: int = 0, own: bytes = NOBODY) -> bytes:
+    """What every message of a client begins with, up to its options. `own`: the address that it has."""
+    return _BOOTP.pack(
+        1, 1, 6, 0, xid & 0xFFFFFFFF, secs, flags, own, NOBODY, NOBODY, NOBODY, client, b"", b"", _MAGIC
+    )  # fmt: skip
 
 
 def _broadcast(mac: bytes, source: bytes, bootp: bytes) -> bytes:
