@@ -1,6 +1,6 @@
-"""The set in the kernel that our DHCP answers depend on, spoken to directly.
+"""The nftables set that lets our DHCP answers out, changed over netlink.
 
-Arming several times a second must not cost a process each time, and muting must not wait for one.
+The guard arms every second, and muting must not wait for a process to start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wizard.plan.findings import WizardError
 
 TABLE, SET = "ciao_gateway", "armed"
 LEASE_S = 2.0
-"""How long the kernel lets our DHCP answers pass after it was last told to: the bound where everything else hangs."""
+"""How long an element lasts: if everything else hangs, our DHCP is mute after this."""
 
 _NEW_ELEMENT, _GET_ELEMENT, _DELETE_ELEMENT = 12, 13, 14
 _INET = nfnetlink.FAMILIES["inet"]
@@ -28,7 +28,7 @@ _TIMEOUT_S = 2.0
 
 
 class ArmingFailed(WizardError):
-    """The kernel does not take it; `number` is its errno."""
+    """The kernel refused to change or list the set; `number` is its errno."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -39,7 +39,7 @@ class ArmingFailed(WizardError):
 
 
 def arm(index: int, seconds: float = LEASE_S) -> None:
-    """Let our DHCP answers out by the NIC with this index and no other, for so long from now. Raises ArmingFailed."""
+    """Let our DHCP answers out by the NIC with this index alone, for `seconds` from now. Raises ArmingFailed."""
     lasts = attribute(_TIMEOUT, struct.pack("!Q", int(seconds * 1000)))
     # In one transaction: adding alone would leave the old element's time running, and whatever else is there.
     _transact(
@@ -51,7 +51,7 @@ def arm(index: int, seconds: float = LEASE_S) -> None:
 
 
 def disarm() -> None:
-    """Let our DHCP answers out by no NIC at all; where there is no such set there is nothing to do.
+    """Empty the set: our DHCP answers leave by no NIC. Does nothing if the set does not exist.
 
     Raises ArmingFailed.
     """
@@ -64,14 +64,14 @@ def disarm() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A NIC in the set, by index; `left` are the seconds that it is there for, None where it stays."""
+    """A NIC in the set. `left`: seconds until it expires, None if it never does."""
 
     index: int
     left: float | None
 
 
 def elements() -> list[Element]:
-    """What is in the set at this moment; [] where there is no such set. Raises ArmingFailed where it is not told."""
+    """The elements of the set now; [] if the set does not exist. Raises ArmingFailed."""
     try:
         told = nfnetlink.dump(NFTABLES, _GET_ELEMENT, _INET, _names(), _TIMEOUT_S)
         return [element for listed in told for element in _elements_in(listed.get(_ELEMENTS, b""))]

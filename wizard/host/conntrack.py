@@ -1,4 +1,4 @@
-"""The connections that a forward of this machine leads to a node, as the kernel tracks them."""
+"""The kernel's table of tracked connections (conntrack)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tuple(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`original` is as its first packet was sent, `reply` as its answers are; `forwarded`: to another than asked."""
+    """One connection. `original`: as its first packet was sent. `reply`: as answers come. `forwarded`: DNAT applied."""
 
     original: Tuple
     reply: Tuple
@@ -41,7 +41,7 @@ class Flow:
 
 
 def flows() -> Iterator[Flow]:
-    """Every IPv4 connection of TCP and UDP. Raises KernelRefused."""
+    """All tracked IPv4 connections of TCP and UDP. Raises KernelRefused."""
     for entry in nfnetlink.dump(nfnetlink.CONNTRACK, _GET, socket.AF_INET):
         original, reply = _tuple(entry.get(_ORIGINAL, b"")), _tuple(entry.get(_REPLY, b""))
         if original is not None and reply is not None:
@@ -52,7 +52,7 @@ def flows() -> Iterator[Flow]:
 
 
 def end(flow: Flow) -> None:
-    """Have the kernel forget it: its next packet is looked at as the first of a new one. Raises KernelRefused."""
+    """Delete it from the table: its next packet begins a new connection. Raises KernelRefused."""
     try:
         nfnetlink.request(nfnetlink.CONNTRACK, _DELETE, socket.AF_INET, flow.handle)
     except KernelRefused as error:

@@ -1,4 +1,4 @@
-"""IPv4 datagrams that come in pieces: put together as the kernel of whoever they are for would."""
+"""Reassembles fragmented IPv4 datagrams, as their receiver's kernel would."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Key = tuple[bytes, int, int]
 
 
 class Fragments:
-    """Pieces of datagrams whose rest may still come: a few, of which the oldest go first. Never raises."""
+    """Fragments of up to 32 unfinished datagrams; the oldest are dropped. Never raises."""
 
     def __init__(self) -> None:
         self._pieces: dict[Key, dict[int, tuple[bytes, bool]]] = {}
         self._heads: dict[Key, tuple[bytes, bytes]] = {}
 
     def whole(self, frame: bytes) -> bytes | None:
-        """The frame that a switch would have carried, had it been in one piece, where this is its last missing one."""
+        """The whole frame if this fragment was the last one missing, else None."""
         found = find_ipv4(frame)
         if found is None:
             return None

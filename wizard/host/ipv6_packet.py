@@ -1,4 +1,4 @@
-"""What says that a network has a router or a DHCPv6 server, in Ethernet frames."""
+"""Router advertisements and DHCPv6 servers' messages in Ethernet frames, and the solicitation that prompts them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ def speaker_in(frame: bytes) -> Speaker | None:
 
 
 def build_solicitation(mac: bytes) -> bytes:
-    """Asks every router to advertise itself, from nobody's address: the answer is for all."""
+    """A router solicitation as a frame. Its source is ::, so routers answer to all nodes."""
     message = struct.pack("!BBHI", _SOLICITATION, 0, 0, 0)
     return frames.ethernet(_ALL_ROUTERS_MAC, mac, frames.IPV6, frames.icmpv6(bytes(16), _ALL_ROUTERS, message))

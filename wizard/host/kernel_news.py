@@ -1,5 +1,4 @@
-"""Tells when links, addresses, routes or the packet filter's rules change, or forwarding is switched off, without
-asking again and again."""
+"""Kernel events: links, addresses, routes and nftables rules that change, and forwarding that is switched off."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ class News(Flag):
 
 
 class KernelNews:
-    """Two sockets to select on; `drain` says what is new. Close it when done."""
+    """Two netlink sockets to select on. Close it when done. Raises OSError."""
 
     def __init__(self) -> None:
         groups = _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES | _IPV4_SWITCHES
@@ -38,7 +37,7 @@ class KernelNews:
         return self.machine, self.rules
 
     def drain(self) -> News:
-        """Everything that has come since the last time."""
+        """What has changed since the last call; all kinds if the kernel had to drop events."""
         return _drain(self.machine, _kind_of_machine) | _drain(self.rules, _kind_of_rules)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Hears what leaves by a NIC, after every packet filter: what this machine really says, not what it means to say."""
+"""Captures what leaves by a NIC, after every packet filter: what this machine really sends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wizard.host.tap import ALL_PROTOCOLS, packet_socket
 
 
 class Leaving:
-    """Use as a context manager. `both_ways`: what comes in too. Raises NeedsRoot, or OSError where there is no NIC."""
+    """Use as a context manager. `both_ways`: incoming frames too. Raises NeedsRoot, or OSError without such a NIC."""
 
     def __init__(self, nic: str, *, both_ways: bool = False) -> None:
         program = our_talk(only_leaving=not both_ways)
@@ -35,9 +35,9 @@ class Leaving:
         return self._socket.fileno()
 
     def next(self) -> tuple[bytes, bool] | None:
-        """The next frame that is there already, and whether it leaves; None where there is none.
+        """The next frame that waits, and whether it leaves; None if none waits.
 
-        Raises OSError where the NIC went down or away.
+        Raises OSError if the NIC is down or gone.
         """
         try:
             frame, address = self._socket.recvfrom(LARGEST)

@@ -1,4 +1,4 @@
-"""One NIC's link as the kernel sees it now, over netlink.
+"""The state of one NIC's link, over netlink.
 
 Not from /sys/class/net: a /sys mounted in another network namespace describes that one's NICs,
 under the same names.
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from wizard.host import netlink
 
 INFO = struct.Struct("=BxHiII")
-"""What a message on a link begins with: family, hardware type, index, flags, changed flags."""
+"""struct ifinfomsg, the head of a link message: family, hardware type, index, flags, changed flags."""
 NEW_LINK, DELETE_LINK, _GET_LINK = 16, 17, 18
 LINKS = 0x1
-"""The group of events on links, as a bit."""
+"""The multicast group of link events, as a bit."""
 UP, LOWER_UP = 0x1, 0x10000
 MAC, NAME, MASTER, CARRIER, CHANGES = 1, 3, 10, 33, 35
-"""Kinds of attributes; CHANGES counts those of the carrier."""
+"""IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_CARRIER, IFLA_CARRIER_CHANGES."""
 _LOWER, _OPERATIONAL_STATE, _ABOUT, _LOWER_NAMESPACE = 5, 16, 18, 37
 _INFO_KIND = 1
 _ETHERNET, _DORMANT = 1, 5
@@ -51,7 +51,7 @@ class Link:
 
 
 def read_link(nic: str | int) -> Link | None:
-    """The link of a NIC, by name or by index; None where there is no such NIC in this network namespace."""
+    """The link of a NIC, by name or index; None if this network namespace has no such NIC. Raises OSError."""
     try:
         index = nic if isinstance(nic, int) else socket.if_nametoindex(nic)
     except (OSError, ValueError):

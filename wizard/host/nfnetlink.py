@@ -1,4 +1,4 @@
-"""The kernel's packet filter and connection tracking, spoken to directly: where nft and conntrack are not installed."""
+"""nftables and connection tracking over netlink: for speed, and where nft and conntrack are not installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMEOUT_S = 5.0
 
 
 class KernelRefused(WizardError):
-    """`number` is the errno."""
+    """The kernel refused a request, or did not answer in time; `number` is the errno."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -1,4 +1,4 @@
-"""Tells which NIC came, went, or felt its cable move, as the kernel says so. Reads only; needs no root."""
+"""Which NICs appear, disappear or have a cable moved, from the kernel's link events. Read-only; needs no root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wizard.plan.findings import WizardError
 
 
 class What(StrEnum):
-    """What happened to a NIC. MOVED: its cable was out and is in again."""
+    """What happened to a NIC. MOVED: its cable was unplugged and plugged in again."""
 
     CAME = "came"
     WENT = "went"
@@ -25,12 +25,12 @@ class What(StrEnum):
     MOVED = "moved"
     RENAMED = "renamed"
     SWITCHED = "switched"
-    """Somebody set it up or down; no cable need have moved."""
+    """It was set up or down; the cable need not have moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicNews:
-    """`name` as facts have it; `was`: the name before, of a NIC that was renamed."""
+    """One event. `name` is safe to show; `was` is the old name of a NIC that was renamed, else ""."""
 
     what: What
     name: str
@@ -42,7 +42,7 @@ class NicNews:
 
 
 class NicWatch:
-    """The NICs of this network namespace. Close it when done. Raises WizardError where the kernel tells nothing."""
+    """Watches the NICs of this network namespace. Close it when done. Raises WizardError without link events."""
 
     def __init__(self) -> None:
         try:
@@ -55,7 +55,7 @@ class NicWatch:
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
     def look(self, patience: float = 0) -> tuple[NicNews, ...]:
-        """What is new since the last look; waits up to `patience` seconds for it."""
+        """The events since the last call; waits up to `patience` seconds for one. Raises WizardError."""
         if not select.select([self._kernel], [], [], patience)[0]:
             return ()
         found = []
@@ -72,7 +72,7 @@ class NicWatch:
         self._kernel.close()
 
     def _told(self) -> Iterable[int]:
-        """The indices of the NICs that the kernel has spoken of, each once."""
+        """The indexes of the NICs in the events that wait, each once."""
         indices: dict[int, None] = {}
         while True:
             try:
@@ -88,7 +88,7 @@ class NicWatch:
 
 
 def compare(before: Link | None, now: Link | None) -> Iterable[NicNews]:
-    """What has happened between two looks at one NIC."""
+    """The events that lead from one state of a NIC to another; None where it does not exist."""
     if before is None and now is None:
         return
     if before is None or now is None:

@@ -1,4 +1,4 @@
-"""The frames of a made-up node, and what is looked for in what this machine says to it. Never raises on bytes."""
+"""The frames of a made-up node, and parsers for what this machine answers. Parsers never raise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rcode_name(rcode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Between whom a packet goes: MACs (six bytes), addresses (four bytes) and ports."""
+    """Both ends of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
 
     source_mac: bytes
     to_mac: bytes
@@ -74,7 +74,7 @@ def segment_in(frame: bytes) -> Segment | None:
 
 
 def question(number: int, name: str, kind: int) -> bytes:
-    """A DNS question that wishes recursion; `name` "" for the root."""
+    """A recursive DNS query as bytes; `name` is ASCII, "" for the root."""
     labels = b"".join(bytes((len(label),)) + label.encode("ascii") for label in name.split(".") if label)
     return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
 

@@ -1,4 +1,4 @@
-"""Who is there: one small question to an address, and the answers as they come in. Nothing here waits."""
+"""Is a machine there? Asks an address by ARP or UDP and collects the answers. Never blocks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _FROM_WIRE = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`here`: whether somebody is at `ip`; None where it is no answer, but somebody else here who asked as well.
+    """`here`: whether a machine has `ip`; None if this is no answer, but another process on this machine asking too.
 
-    `mac` is "" where that is not told. `reply`: to a question from here, and not something that was overheard.
+    `mac` is "" if unknown. `reply`: False for what was overheard and answers no question of ours.
     """
 
     ip: str
@@ -38,21 +38,21 @@ class Answer:
 
 
 class Prober(Protocol):
-    """Asks and hears. `sure`: whether silence means absence; False where a firewall may swallow the question."""
+    """Asks and collects. `sure`: whether silence means absence; False where a firewall may drop the question."""
 
     sure: bool
 
     def ask(self, ip: str) -> None: ...
 
     def collect(self) -> list[Answer]:
-        """What came in since the last call."""
+        """The answers since the last call."""
         ...
 
     def close(self) -> None: ...
 
 
 class ArpProber:
-    """Asks for an address by ARP, which no machine that has it leaves unanswered. Needs CAP_NET_RAW.
+    """Asks by ARP, which every machine answers. Needs CAP_NET_RAW.
 
     Two machines with one MAC both answer, which the kernel's own neighbour table never tells.
     """
@@ -60,7 +60,7 @@ class ArpProber:
     sure = True
 
     def __init__(self, nic: str, own_ip: str) -> None:
-        """Raises NeedsRoot, or OSError where there is no such NIC."""
+        """`own_ip` is dotted. Raises NeedsRoot, or OSError without such a NIC."""
         # Half a second of imports, which a probe that only needs the frames can do without.
         from wizard.host.facts_nics import is_usable_name
 
@@ -111,9 +111,9 @@ class ArpProber:
 
 
 class UdpProber:
-    """Sends a datagram to a port that nobody has, as traceroute does. Works for everybody.
+    """Sends a datagram to a closed port, as traceroute does. Works without root.
 
-    That makes the kernel look for the machine, so that the neighbour table tells of it too.
+    The kernel then resolves the address, so its neighbour table shows the machine too.
     """
 
     sure = False
@@ -156,7 +156,7 @@ class UdpProber:
 
 
 def open_prober(nic: str, own_ip: str) -> Prober:
-    """The best that we may use."""
+    """The ARP prober if we may use it, else the UDP one."""
     try:
         return ArpProber(nic, own_ip)
     except (NeedsRoot, OSError):

@@ -1,4 +1,4 @@
-"""Addresses and the link flag of a NIC by the kernel's own interface, for where there is no `ip` any more."""
+"""A NIC's addresses and up flag, and route look-ups, over netlink: for machines that have lost `ip`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_OIF = 1, 2, 3, 4
 
 
 def link_state(nic: str) -> Record:
-    """As link_image.link_state."""
+    """The same record as link_image.link_state. Raises OSError."""
     link = read_link(nic)
     if link is None:
         return {"nic": nic, "present": False}
@@ -59,7 +59,7 @@ def _addresses(index: int, nic: str) -> list[Record]:
 
 
 def delete_address(nic: str, cidr: str) -> None:
-    """Take an address off a NIC; one that is not there is none to take. Raises OSError."""
+    """Remove an address from a NIC; does nothing if the address or the NIC is gone. Raises OSError."""
     try:
         _change(_DELETE_ADDRESS, 0, nic, cidr, ())
     except OSError as error:
@@ -68,7 +68,7 @@ def delete_address(nic: str, cidr: str) -> None:
 
 
 def add_address(nic: str, address: Record) -> None:
-    """Give a NIC an address as `link_state` tells it. Raises OSError."""
+    """Add an address, one of the records in `link_state`; does nothing if the NIC has it. Raises OSError."""
     try:
         _change(_NEW_ADDRESS, CREATE, nic, address["cidr"], address["more"], str(address["scope"]))
     except FileExistsError:
@@ -101,10 +101,10 @@ def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = 
 
 
 def way_of(to: bytes, source: bytes = b"", come_in: int = 0) -> int:
-    """The index of the NIC that a packet to `to` leaves by: one of this machine's own, or one that came with `source`
-    into the NIC `come_in`. Every table and rule counts, and nothing is sent. IPv4 addresses of four bytes.
+    """The index of the NIC by which a packet to `to` would leave, by every routing rule and table; nothing is sent.
 
-    Raises OSError where there is no way.
+    Addresses are IPv4, four bytes each. With `source` and `come_in` (a NIC's index) the packet is one to forward, else
+    one of our own. Raises OSError if there is no route.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, to)
     if source:

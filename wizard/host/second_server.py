@@ -1,4 +1,4 @@
-"""Another DHCP server on this very machine: its answers leave by our NIC, and no listening to the wire finds them."""
+"""Finds another DHCP server on this machine, whose answers no listening on the wire would show."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LOOK_EVERY_S = 1.0
 
 
 class DhcpServers:
-    """Who serves DHCP here beside our own dnsmasq, which is a child of this process. Remembers whose a socket is."""
+    """Looks for DHCP servers besides our dnsmasq, a child of this process. Caches the owners of sockets."""
 
     def __init__(self) -> None:
         self._owners: dict[int, int] = {}
         self._looked_at = -_LOOK_EVERY_S
 
     def others(self, index: int, address: bytes) -> str:
-        """Another program that serves the NIC with this index and address, in words; "" where there is none.
+        """The program that serves the NIC with this index and address (four bytes), in words; "" if there is none.
 
-        One that serves other NICs alone is none. Raises OSError.
+        A server of other NICs does not count. Raises OSError.
         """
         suspects = [each for each in on_port(_PORT) if _may_serve(each, index, address)]
         unknown = {each.inode for each in suspects} - self._owners.keys()

@@ -1,7 +1,7 @@
-"""A packet socket on one NIC: whole Ethernet frames out and in, past every rule of the IP layer.
+"""A packet socket on one NIC: sends and receives whole Ethernet frames, past IP and its filters.
 
-UDP sockets are blind here: on a NIC without an address rp_filter drops the answers, a firewall may, and
-an answer sent to the address that is being offered never reaches a socket.
+A UDP socket would miss DHCP answers: on a NIC without an address rp_filter drops them, a firewall may, and
+an answer sent to the offered address reaches no socket.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wizard.host.bpf import LARGEST, Instruction, attach
 from wizard.plan.findings import NeedsRoot
 
 ALL_PROTOCOLS = 0x0003
-"""On a bridge port only such a socket sees what comes in, and only such a one hears what this machine sends."""
+"""ETH_P_ALL: only a socket bound to it sees what comes in by a bridge port, and what this machine sends."""
 _SOL_PACKET, _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _IGNORE_OUTGOING = 263, 1, 6, 8, 23
 _MEMBERSHIP = struct.Struct("=iHH8s")
 _MULTICAST = 0
@@ -28,9 +28,9 @@ _VLAN_VALID = 0x10
 def packet_socket(
     program: Sequence[Instruction], refused: str = "asking a wire needs root (CAP_NET_RAW)"
 ) -> socket.socket:
-    """A socket that gets whole frames, those that the filter lets pass, from when it is bound to a NIC.
+    """A socket that receives the whole frames that the filter passes, once it is bound to a NIC.
 
-    Raises NeedsRoot with the words `refused` where packet sockets are not allowed, OSError for everything else.
+    Raises NeedsRoot with the words `refused` if packet sockets are not allowed, else OSError.
     """
     try:
         # Protocol 0 hears nothing until bound: no other NIC's frames get in.
@@ -48,8 +48,8 @@ def packet_socket(
 class Tap:
     """Use as a context manager: `with Tap(filter) as tap: tap.listen(nic)`.
 
-    Not promiscuous: what is asked for comes to our own MAC or to all. `outgoing`: `receive_any` tells of what this
-    machine sends, too. Raises NeedsRoot where packet sockets are not allowed, OSError for everything else.
+    Not promiscuous: answers come to our own MAC or to all. `outgoing`: `receive_any` also returns what this machine
+    sends. Raises NeedsRoot if packet sockets are not allowed, else OSError.
     """
 
     def __init__(self, program: Sequence[Instruction], *, outgoing: bool = False) -> None:
@@ -73,11 +73,11 @@ class Tap:
         return self._socket.fileno()
 
     def listen(self, nic: str) -> None:
-        """Hear and send on this NIC; it stays this one if it is renamed."""
+        """Receive and send on this NIC, even if it is renamed. Raises OSError."""
         self._socket.bind((nic, ALL_PROTOCOLS))
 
     def join(self, group: bytes) -> None:
-        """Have the NIC hear frames to this group, whatever the kernel itself listens to. After `listen`."""
+        """Receive frames to this multicast MAC too. Call after `listen`. Raises OSError."""
         index = socket.if_nametoindex(self._socket.getsockname()[0])
         wanted = _MEMBERSHIP.pack(index, _MULTICAST, len(group), group)
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, wanted)
@@ -87,9 +87,9 @@ class Tap:
         self._socket.send(frame)
 
     def receive(self, timeout: float) -> tuple[bytes, int | None] | None:
-        """The next frame and the number of the VLAN whose tag the kernel took off; None after `timeout` seconds.
+        """The next frame, and the VLAN whose tag the kernel removed (None: untagged); None after `timeout` seconds.
 
-        The frame is empty where it was one that this machine sent.
+        The frame is empty if this machine sent it. Raises OSError if the NIC is down or gone.
         """
         heard = self.receive_any(timeout)
         if heard is None:
@@ -98,7 +98,7 @@ class Tap:
         return (b"", None) if ours else (frame, vlan)
 
     def receive_any(self, timeout: float) -> tuple[bytes, int | None, bool] | None:
-        """The same, and whether this machine sent it."""
+        """The same with the frame in any case, and whether this machine sent it."""
         self._socket.settimeout(max(timeout, 0))
         try:
             frame, ancillary, _, address = self._socket.recvmsg(LARGEST, socket.CMSG_SPACE(_AUX.size))
@@ -112,6 +112,6 @@ class Tap:
         return frame, None, ours
 
     def dropped(self) -> int:
-        """How many frames the kernel could not keep for us, since the last call."""
+        """How many frames the kernel dropped for lack of room, since the last call."""
         packets_and_drops = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 8)
         return int(struct.unpack("=II", packets_and_drops)[1])

@@ -1,4 +1,4 @@
-"""Which NIC the UDP sockets on a port are bound to, asked of the kernel itself."""
+"""UDP sockets: the NIC and address each is bound to, and its owner. Over netlink (sock_diag)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class UdpSocket:
-    """`index` is that of the NIC it is bound to, 0 for none; `address` four bytes, all zero for any."""
+    """`index`: the NIC it is bound to, 0 for none. `address`: four bytes, zero for any."""
 
     index: int
     address: bytes
@@ -29,15 +29,15 @@ class UdpSocket:
 
 
 def on_port(port: int) -> list[UdpSocket]:
-    """The IPv4 sockets on this UDP port. Raises OSError where the kernel does not tell."""
+    """The IPv4 sockets on this UDP port, of all processes. Raises OSError."""
     port_bytes = struct.pack("!H", port)
     return [UdpSocket(index, address, inode) for local, address, index, inode in _udp_sockets() if local == port_bytes]
 
 
 def bound_indexes(pid: int, port: int) -> list[int]:
-    """Indexes of the NICs that a process's IPv4 sockets on this UDP port are bound to; 0 for one bound to none.
+    """The NIC that each IPv4 socket of a process on this UDP port is bound to, by index and sorted; 0 for no NIC.
 
-    Raises OSError where the kernel does not tell.
+    Raises OSError.
     """
     theirs = on_port(port)
     if not theirs:
@@ -47,7 +47,7 @@ def bound_indexes(pid: int, port: int) -> list[int]:
 
 
 def bound_names(pid: int, port: int) -> list[str]:
-    """As `bound_indexes`, by name: "" for one bound to no NIC, a number for one whose NIC has just gone."""
+    """As `bound_indexes`, by name: "" for no NIC, the index of a NIC that has just gone."""
     return [_name(index) for index in bound_indexes(pid, port)]
 
 
@@ -59,10 +59,9 @@ def _name(index: int) -> str:
 
 
 def others_at(pid: int, address: str, port: int) -> set[int]:
-    """Sockets (by their numbers) of other processes at exactly this address and port. Of what is bound to both, the
-    last gets what is sent there.
+    """The inodes of other processes' sockets at exactly this address and port, where the last one bound gets it all.
 
-    Raises OSError where the kernel does not tell.
+    Raises OSError.
     """
     here = socket.inet_aton(address)
     found = {each.inode for each in on_port(port) if each.address == here}
@@ -77,7 +76,7 @@ def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
 
 
 def inodes_of(pid: int) -> set[int]:
-    """The sockets that a process has open, by their numbers."""
+    """The inodes of the sockets that a process has open; empty if it has ended. Raises OSError."""
     found: set[int] = set()
     try:
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
