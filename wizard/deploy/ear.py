@@ -19,13 +19,14 @@ from netaddr import IPAddress
 
 from wizard.deploy.address_guard import AddressGuard
 from wizard.host.adjacency import LOCAL_EXPERIMENTAL, marked_frame
+from wizard.host.bpf import arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.dhcp_packet import CLIENT_PORT, SERVER_PORT, Reply, chosen_server, parse_reply
 from wizard.host.fragments import Fragments
+from wizard.host.frames import ARP, NOBODY, arp_in, arp_request
 from wizard.host.ipv6_packet import ALL_NODES_MAC, speaker_in
 from wizard.host.net.link import Link
 from wizard.host.own_replies import OwnReplies
-from wizard.host.presence import ARP, NOBODY, arp_in, arp_request
-from wizard.host.tap import Tap, arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
+from wizard.host.tap import Tap
 from wizard.host.vendors import named_mac
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan

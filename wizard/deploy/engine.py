@@ -19,13 +19,13 @@ from wizard.deploy.job import Job, Step
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import read_journal
 from wizard.deploy.revert import Reverter
-from wizard.deploy.road import nameservers
 from wizard.deploy.run import Run, in_full
 from wizard.deploy.steps_trial import ProveWires
 from wizard.deploy.worker import Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
 from wizard.host.files import read_text
+from wizard.host.resolver import nameservers
 from wizard.plan import paths
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts

@@ -16,7 +16,7 @@ from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.net.link import Link, read_link
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
-from wizard.host.resolver import RESOLV_CONF, read_resolver
+from wizard.host.resolver import nameservers, read_resolver
 from wizard.plan import paths
 from wizard.plan.addresses import assign, default_routes, dynamic_range
 from wizard.plan.machine import Nic, Route
@@ -28,12 +28,6 @@ MOST_PASSAGES = 64
 """Forwards that one walk tries; the others come next."""
 _TRIES = 64
 _ASK_S = 1.0
-
-
-def nameservers() -> list[str]:
-    """The DNS servers that this machine's resolver asks."""
-    lines = [line.split() for line in (read_text(RESOLV_CONF) or "").splitlines()]
-    return [clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
 def leads_over(address: str, routes: Sequence[Route]) -> Route | None:

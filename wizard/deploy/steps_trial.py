@@ -15,10 +15,10 @@ from wizard.deploy.kept import ours_of
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
+from wizard.host.frames import NOBODY
 from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
 from wizard.host.net.link import read_link
 from wizard.host.net.managers import applied_backend, cluster_backend
-from wizard.host.presence import NOBODY
 from wizard.host.probe_questions import questions_for
 from wizard.host.wires import Wires, explain
 from wizard.plan import paths

@@ -11,15 +11,17 @@ from typing import Any
 
 from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
-from wizard.deploy.road import nameservers
-from wizard.host import dnsmasq, systemd
+from wizard.host import systemd
 from wizard.host.commands import CommandFailed
+from wizard.host.dhcp_packet import SERVER_PORT
 from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules, link_image
 from wizard.host.path_probe import Found
+from wizard.host.resolver import nameservers
 from wizard.host.tcp_ports import answering
+from wizard.host.udp_sockets import bound_names
 from wizard.plan import addresses, paths
 from wizard.plan.machine import Route
 from wizard.plan.model import Plan, Protocol
@@ -132,7 +134,10 @@ def _socket(plan: Plan) -> Check:
     cluster = plan.interfaces.cluster
     if process is None:
         return Check("dhcp-socket", False, "there is none: dnsmasq is not running", APPLY_AGAIN)
-    bound = dnsmasq.dhcp_sockets(process.pid)
+    try:
+        bound = bound_names(process.pid, SERVER_PORT)
+    except OSError as error:
+        return Check("dhcp-socket", False, f"the kernel does not tell of sockets: {error.strerror}", APPLY_AGAIN)
     if bound == [cluster]:
         return Check("dhcp-socket", True, f"one, bound to {cluster}")
     seen = ", ".join(name or "every NIC" for name in bound) or "nothing"

@@ -1,6 +1,6 @@
-"""Are two NICs on one wire? A marked frame out of each, listened for on the other.
+"""Are two NICs on one network? Sends a marked frame from each and listens on the other.
 
-It tells in a millisecond what no DHCP probe can: that cluster and corporate are one network.
+Within a millisecond this shows what no DHCP probe can: that cluster and corporate are one network.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import secrets
 import select
 import time
 
+from wizard.host.bpf import ether_type
 from wizard.host.net.link import Link, read_link
-from wizard.host.tap import Tap, ether_type
+from wizard.host.tap import Tap
 
 LOCAL_EXPERIMENTAL = 0x88B5
 _SIGNATURE = b"ciao-wizard: are two NICs on one wire?"
@@ -18,18 +19,18 @@ _SERVING = b" this one is served"
 
 
 def marked_frame(mac: bytes, token: bytes, serving: bool = False) -> bytes:
-    """A frame to everybody from this MAC, by whose token its sender knows it again; whether it serves this wire."""
+    """A broadcast frame that its sender recognises by `token` (16 bytes). `serving`: the sender serves this network."""
     said = _SIGNATURE + _SERVING if serving else _SIGNATURE
     return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + said
 
 
 def is_served(frame: bytes) -> bool:
-    """Whether a guard on some machine sent this, which has proven this wire and serves it; it does so every second."""
+    """True for the frame that a serving guard, on any machine, sends every second."""
     return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE + _SERVING in frame
 
 
 def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
-    """True where what leaves one NIC comes in at the other; None where that could not be tried.
+    """True if frames from one NIC arrive at the other; False if they do not; None if that could not be tested.
 
     At most `tries` x `timeout` seconds where they are apart. Also True for one NIC named twice and for
     NICs that this machine itself joins (one bridge or bond, a macvlan and its NIC). None: a NIC is

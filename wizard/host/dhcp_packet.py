@@ -12,21 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-BROADCAST_MAC = b"\xff" * 6
+from wizard.host import frames
+from wizard.host.frames import NOBODY
+
 CLIENT_PORT = 68
 SERVER_PORT = 67
 WALK_WISH = "127.0.67.68"
 """What the DISCOVER of a walked path wishes for, by which dnsmasq's log tells it apart; nobody can have it."""
 
-_VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
-_MOST_TAGS = 4
-_IPV4 = 0x0800
-_UDP = 17
+_EVERYONE = b"\xff" * 4
+_LOW_DELAY = 0x10
 _BOOTP = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 _BOOTP_LEAST = 300  # some servers and relays drop shorter requests
 _MAGIC = b"\x63\x82\x53\x63"
 _WANTED = bytes((1, 3, 6, 15, 28, 42, 51, 54, 58, 59))
-_ACK, _NAK, _INFORM = 5, 6, 8
+_ACK, _NAK, _RELEASE, _INFORM = 5, 6, 7, 8
 _REQUEST = b"\x03"
 _ASKS = {1: "discover", 3: "request"}
 _FROM_A_SERVER = frozenset({0, 2, _ACK, _NAK})  # plain BOOTP, OFFER, ACK (rapid commit)
@@ -97,13 +97,9 @@ def build_discover(
         options += bytes((12, len(hostname))) + hostname.encode("ascii")
     if wanted:
         options += bytes((50, 4)) + wanted
-    none = bytes(4)
     # The broadcast flag: an answer sent to an address that nobody has yet may get lost on its way.
-    bootp = _BOOTP.pack(
-        1, 1, 6, 0, xid & 0xFFFFFFFF, min(max(secs, 0), 0xFFFF), 0x8000,
-        none, none, none, none, client, b"", b"", _MAGIC,
-    )  # fmt: skip
-    return _broadcast(mac, none, bootp + options)
+    bootp = _request(client, xid, secs=min(max(secs, 0), 0xFFFF), flags=0x8000)
+    return _broadcast(mac, NOBODY, bootp + options)
 
 
 def build_inform(mac: bytes, ip: bytes, xid: int) -> bytes:
@@ -112,42 +108,26 @@ def build_inform(mac: bytes, ip: bytes, xid: int) -> bytes:
     Answers go to `ip`, so it has to be the sender's. A server that gives addresses to known machines alone may answer.
     """
     options = bytes((0x35, 1, _INFORM, 55, len(_WANTED))) + _WANTED
-    none = bytes(4)
-    bootp = _BOOTP.pack(1, 1, 6, 0, xid & 0xFFFFFFFF, 0, 0, ip, none, none, none, mac, b"", b"", _MAGIC)
-    return _broadcast(mac, ip, bootp + options)
+    return _broadcast(mac, ip, _request(mac, xid, own=ip) + options)
+
+
+def release_payload(mac: bytes, ip: bytes, server: bytes, xid: int) -> bytes:
+    """A DHCPRELEASE as the payload of a datagram. Addresses are four bytes, `server` is that of the lease's giver."""
+    return _request(mac, xid, own=ip) + bytes((53, 1, _RELEASE, 54, 4)) + server + b"\xff"
+
+
+def _request(client: bytes, xid: int, *, secs: int = 0, flags: int = 0, own: bytes = NOBODY) -> bytes:
+    """What every message of a client begins with, up to its options. `own`: the address that it has."""
+    return _BOOTP.pack(
+        1, 1, 6, 0, xid & 0xFFFFFFFF, secs, flags, own, NOBODY, NOBODY, NOBODY, client, b"", b"", _MAGIC
+    )  # fmt: skip
 
 
 def _broadcast(mac: bytes, source: bytes, bootp: bytes) -> bytes:
     payload = (bootp + b"\xff").ljust(_BOOTP_LEAST, b"\0")
-    return BROADCAST_MAC + mac + struct.pack("!H", _IPV4) + _datagram(source, payload)
-
-
-def _datagram(source: bytes, payload: bytes) -> bytes:
-    """`payload` in UDP 68 -> 67 in IPv4 `source` -> 255.255.255.255, both checksums filled in."""
-    ends = source + b"\xff" * 4
-    length = 8 + len(payload)
-    udp = struct.pack("!HHHH", CLIENT_PORT, SERVER_PORT, length, 0)
-    check = checksum(ends + struct.pack("!BBH", 0, _UDP, length) + udp + payload) or 0xFFFF
-    header = struct.pack("!BBHHHBBH", 0x45, 0x10, 20 + length, 0, 0, 64, _UDP, 0) + ends
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    return header + udp[:6] + struct.pack("!H", check) + payload
-
-
-def checksum(data: bytes) -> int:
-    """That of IP, UDP and TCP (RFC 1071)."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
-
-
-def parse_offer(frame: bytes, xid: int, mac: bytes) -> Offer | None:
-    """The answer to our own DISCOVER in an Ethernet frame, or None. Never raises."""
-    reply = parse_reply(frame)
-    if reply is None or reply.xid != xid or reply.mac != mac:
-        return None
-    return reply.offer
+    ports = CLIENT_PORT, SERVER_PORT
+    packet = frames.udp(source, _EVERYONE, ports, payload, tos=_LOW_DELAY, flags=0)
+    return frames.ethernet(frames.BROADCAST_MAC, mac, frames.IPV4, packet)
 
 
 def parse_reply(frame: bytes, port: int = CLIENT_PORT) -> Reply | None:
@@ -223,18 +203,11 @@ def _require(holds: bool) -> None:
 
 
 def _strip_ethernet(frame: bytes) -> tuple[int | None, bytes]:
-    vlan: int | None = None
-    for tags in range(_MOST_TAGS + 1):
-        at = 12 + 4 * tags
-        _require(len(frame) >= at + 2)
-        kind = int.from_bytes(frame[at : at + 2], "big")
-        if kind not in _VLAN_TYPES:
-            _require(kind == _IPV4)
-            return vlan, frame[at + 2 :]
-        _require(len(frame) >= at + 4)
-        number = int.from_bytes(frame[at + 2 : at + 4], "big") & 0x0FFF
-        vlan = vlan or number or None  # 0 is a priority, not a network
-    raise _NotAnAnswer
+    found = frames.find_ipv4(frame)
+    if found is None:
+        raise _NotAnAnswer
+    at, vlan = found
+    return vlan, frame[at:]
 
 
 def _strip_ip_udp(packet: bytes, port: int = CLIENT_PORT) -> tuple[bytes, bytes]:
@@ -242,7 +215,7 @@ def _strip_ip_udp(packet: bytes, port: int = CLIENT_PORT) -> tuple[bytes, bytes]
     header = (packet[0] & 0x0F) * 4
     total, fragment = struct.unpack_from("!H2xH", packet, 2)
     _require(header >= 20 and header + 8 <= total <= len(packet))
-    _require(packet[9] == _UDP and fragment & 0x3FFF == 0)
+    _require(packet[9] == frames.UDP and fragment & 0x3FFF == 0)
     packet = packet[:total]  # short frames are padded
     to_port, length = struct.unpack_from("!HH", packet, header + 2)
     _require(to_port == port and 8 <= length <= total - header)

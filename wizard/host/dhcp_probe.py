@@ -20,14 +20,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from wizard.host.adjacency import LOCAL_EXPERIMENTAL, is_served
+from wizard.host.bpf import either, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.dhcp_packet import CLIENT_PORT, Offer, build_discover, build_inform
 from wizard.host.fragments import Fragments
+from wizard.host.frames import ARP, NOBODY, Spoken, arp_in, arp_request
 from wizard.host.ipv6_packet import ALL_NODES_MAC, build_solicitation, speaker_in
 from wizard.host.net.link import Link, read_link
 from wizard.host.own_replies import OwnReplies
-from wizard.host.presence import ARP, NOBODY, Spoken, arp_in, arp_request
 from wizard.host.probe_questions import NOTHING_MORE, Questions, address_of, address_text
-from wizard.host.tap import Tap, either, ether_type, ipv6_routers, udp_fragments, udp_to_port
+from wizard.host.tap import Tap
 from wizard.host.vendors import named_mac
 
 FULL_WAIT = 12.0

@@ -1,22 +1,17 @@
-"""Telling our own dnsmasq that a lease is given up, in the words of DHCP: it has no other ear for that."""
+"""Releases a lease at our own dnsmasq with a DHCPRELEASE: it offers no other way."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import socket
-import struct
 
+from wizard.host.dhcp_packet import SERVER_PORT, release_payload
 from wizard.host.facts_nics import is_usable_name
 from wizard.plan.findings import NeedsRoot, WizardError
 from wizard.plan.text import clean
 
-_SERVER_PORT = 67
-_REQUEST, _ETHERNET = 1, 1
-_RELEASE = 7
-_HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s192x4s")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
-_MAGIC = b"\x63\x82\x53\x63"
 
 
 def build_release(mac: str, ip: str, server: str) -> bytes:
@@ -29,12 +24,8 @@ def build_release(mac: str, ip: str, server: str) -> bytes:
             f"the lease of {ip} cannot be released: {clean(mac, 60)} is no MAC of Ethernet",
             "Wait until it ends.",
         )
-    nobody = bytes(4)
-    head = _HEADER.pack(
-        _REQUEST, _ETHERNET, 6, 0, secrets.randbits(32), 0, 0,
-        socket.inet_aton(ip), nobody, nobody, nobody, bytes.fromhex(mac.replace(":", "")), _MAGIC,
-    )  # fmt: skip
-    return head + bytes((53, 1, _RELEASE, 54, 4)) + socket.inet_aton(server) + b"\xff"
+    parts = bytes.fromhex(mac.replace(":", "")), socket.inet_aton(ip), socket.inet_aton(server)
+    return release_payload(*parts, secrets.randbits(32))
 
 
 def release(nic: str, server: str, mac: str, ip: str) -> None:
@@ -49,7 +40,7 @@ def release(nic: str, server: str, mac: str, ip: str) -> None:
         try:
             # dnsmasq hears one NIC only. Bound to it, a datagram to our own address counts as having come in there.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.encode())
-            end.sendto(build_release(mac, ip, server), (server, _SERVER_PORT))
+            end.sendto(build_release(mac, ip, server), (server, SERVER_PORT))
         except PermissionError:
             raise NeedsRoot("releasing a lease needs root", "run it with sudo") from None
         except OSError as error:

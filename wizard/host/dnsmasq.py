@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -109,18 +108,6 @@ def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> sub
     return subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd="/"
     )
-
-
-def dhcp_sockets(pid: int) -> list[str]:
-    """NIC names that the DHCP sockets of a process are bound to, "" for one bound to none."""
-    told = run("ss", "-H", "-l", "-u", "-n", "-p", "sport = :67")
-    found = []
-    for line in told.splitlines():
-        if f"pid={pid}," not in line:
-            continue
-        local = re.search(r"\S*:67\b", line)
-        found.append(local.group().partition("%")[2].removesuffix(":67") if local and "%" in local.group() else "")
-    return found
 
 
 def reload_hosts(process: processes.Process | None) -> bool:

@@ -12,19 +12,13 @@ from typing import Any
 
 from wizard.host import commands
 from wizard.host.facts_nics import read_nics, read_sysfs, shown_name
-from wizard.host.facts_processes import (
-    Running,
-    SshSession,
-    carries,
-    dhcp_client_nics,
-    read_processes,
-    ssh_session,
-)
+from wizard.host.facts_processes import Running, SshSession, carries, dhcp_client_nics, read_processes, ssh_session
 from wizard.host.facts_routes import read_routes
 from wizard.host.facts_sockets import read_listeners
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
+from wizard.host.resolver import nameservers_in
 from wizard.plan import paths
 from wizard.plan.addresses import led_over
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
@@ -74,8 +68,7 @@ def read_facts(
 def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
     """The addresses in resolv.conf; where they are those of systemd-resolved, the ones that it asks."""
     for path in ("etc/resolv.conf", "run/systemd/resolve/resolv.conf"):
-        lines = [line.split() for line in read_sysfs(root / path).splitlines()]
-        found = tuple(clean(words[1], 60) for words in lines if len(words) > 1 and words[0] == "nameserver")
+        found = tuple(nameservers_in(read_sysfs(root / path)))
         if any(not address.startswith("127.") for address in found):
             return found
     return ()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netaddr import AddrFormatError, IPAddress
 
+from wizard.host.processes import parent
 from wizard.plan.machine import Nic
 
 _DHCP_CLIENTS = frozenset({"dhclient", "udhcpc", "dhcpcd", "dhcpcd5", "pump", "dhcpcanon"})
@@ -94,7 +95,7 @@ def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | N
         session = _parse_session(told)
         if session:
             return session
-        pid = _parent(root, pid)
+        pid = parent(pid, root)
         if pid <= 1:
             return None
         told = _variable(root / "proc" / str(pid) / "environ", b"SSH_CONNECTION=")
@@ -121,15 +122,6 @@ def _parse_session(told: str) -> SshSession | None:
 def _plain(address: str) -> str:
     ip = IPAddress(address.partition("%")[0])
     return str(ip.ipv4() if ip.version == 6 and ip.is_ipv4_mapped() else ip)
-
-
-def _parent(root: Path, pid: int) -> int:
-    try:
-        stat = (root / "proc" / str(pid) / "stat").read_text(errors="replace")
-        # The name in parentheses may itself hold spaces and parentheses.
-        return int(stat.rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _variable(path: Path, start: bytes) -> str:

@@ -1,27 +1,30 @@
-"""IPv4 datagrams that come in pieces: put together as the kernel of whoever they are for would."""
+"""Reassembles fragmented IPv4 datagrams, as their receiver's kernel would."""
 
 from __future__ import annotations
 
 import struct
 
-_IPV4, _VLAN_TYPES = b"\x08\x00", frozenset({b"\x81\x00", b"\x88\xa8", b"\x91\x00"})
+from wizard.host.frames import find_ipv4
+
 _MOST_AT_ONCE, _MOST_PIECES, _LONGEST = 32, 100, 8192
 
 Key = tuple[bytes, int, int]
 
 
 class Fragments:
-    """Pieces of datagrams whose rest may still come: a few, of which the oldest go first. Never raises."""
+    """Fragments of up to 32 unfinished datagrams; the oldest are dropped. Never raises."""
 
     def __init__(self) -> None:
         self._pieces: dict[Key, dict[int, tuple[bytes, bool]]] = {}
-        self._heads: dict[Key, bytes] = {}
+        self._heads: dict[Key, tuple[bytes, bytes]] = {}
 
     def whole(self, frame: bytes) -> bytes | None:
-        """The frame that a switch would have carried, had it been in one piece, where this is its last missing one."""
-        head = _ethernet(frame)
-        packet = frame[len(head) :]
-        if not head or len(packet) < 20 or packet[0] >> 4 != 4:
+        """The whole frame if this fragment was the last one missing, else None."""
+        found = find_ipv4(frame)
+        if found is None:
+            return None
+        head, packet = frame[: found[0]], frame[found[0] :]
+        if len(packet) < 20 or packet[0] >> 4 != 4:
             return None
         header = (packet[0] & 0x0F) * 4
         total, number, flags = struct.unpack_from("!HHH", packet, 2)
@@ -34,18 +37,17 @@ class Fragments:
         pieces = self._pieces.setdefault(key, {})
         pieces[offset] = packet[header:total], more
         if not offset:
-            self._heads[key] = head + packet[:header]
+            self._heads[key] = head, packet[:header]
         if len(pieces) > _MOST_PIECES:
             self._forget(key)
             return None
         payload = _joined(pieces)
         if payload is None or key not in self._heads:
             return None
-        begun = self._heads[key]
+        head, begun = self._heads[key]
         self._forget(key)
-        at = len(_ethernet(begun))
-        length = struct.pack("!H", len(begun) - at + len(payload))
-        return begun[: at + 2] + length + begun[at + 4 : at + 6] + bytes(2) + begun[at + 8 :] + payload
+        length = struct.pack("!H", len(begun) + len(payload))
+        return head + begun[:2] + length + begun[4:6] + bytes(2) + begun[8:] + payload
 
     def _forget(self, key: Key) -> None:
         self._pieces.pop(key, None)
@@ -63,11 +65,3 @@ def _joined(pieces: dict[int, tuple[bytes, bool]]) -> bytes | None:
             return None
         payload += piece
     return payload
-
-
-def _ethernet(frame: bytes) -> bytes:
-    """The head of an Ethernet frame with IPv4 in it, tags and all; empty where it has none."""
-    at = 12
-    while frame[at : at + 2] in _VLAN_TYPES and at < 28:
-        at += 4
-    return frame[: at + 2] if frame[at : at + 2] == _IPV4 else b""

@@ -1,5 +1,4 @@
-"""Tells when links, addresses, routes or the packet filter's rules change, or forwarding is switched off, without
-asking again and again."""
+"""Kernel events: links, addresses, routes and nftables rules that change, and forwarding that is switched off."""
 
 from __future__ import annotations
 
@@ -8,8 +7,8 @@ import struct
 from collections.abc import Callable
 from enum import Flag, auto
 
-_NETFILTER = 12
-_HEADER = struct.Struct("=IHHII")
+from wizard.host import netlink
+
 _LINKS, _IPV4_ADDRESSES, _IPV4_ROUTES, _IPV6_ROUTES = 0x1, 0x10, 0x40, 0x400
 _IPV4_SWITCHES = 1 << 23
 _RULE_CHANGES = 1 << 6
@@ -27,18 +26,18 @@ class News(Flag):
 
 
 class KernelNews:
-    """Two sockets to select on; `drain` says what is new. Close it when done."""
+    """Two netlink sockets to select on. Close it when done. Raises OSError."""
 
     def __init__(self) -> None:
         groups = _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES | _IPV4_SWITCHES
-        self.machine = _subscribe(socket.NETLINK_ROUTE, groups)
-        self.rules = _subscribe(_NETFILTER, _RULE_CHANGES)
+        self.machine = netlink.listen(socket.NETLINK_ROUTE, groups)
+        self.rules = netlink.listen(netlink.NETFILTER, _RULE_CHANGES)
 
     def sockets(self) -> tuple[socket.socket, ...]:
         return self.machine, self.rules
 
     def drain(self) -> News:
-        """Everything that has come since the last time."""
+        """What has changed since the last call; all kinds if the kernel had to drop events."""
         return _drain(self.machine, _kind_of_machine) | _drain(self.rules, _kind_of_rules)
 
     def close(self) -> None:
@@ -46,29 +45,11 @@ class KernelNews:
             kernel.close()
 
 
-def _subscribe(protocol: int, groups: int) -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-    kernel.bind((0, groups))
-    kernel.setblocking(False)
-    return kernel
-
-
 def _drain(kernel: socket.socket, kind_of: Callable[[int, bytes], News]) -> News:
     news = News.NOTHING
-    while True:
-        try:
-            data = kernel.recv(65536)
-        except BlockingIOError:
-            return news
-        except OSError:
-            # More than the socket could keep: anything may have happened.
-            news |= News.LINKS | News.ADDRESSES | News.RULES
-            continue
-        at = 0
-        while at + _HEADER.size <= len(data):
-            length, kind, *_ = _HEADER.unpack_from(data, at)
-            news |= kind_of(kind, data[at + _HEADER.size : at + length])
-            at += max(length + 3 & ~3, _HEADER.size)
+    for kind, body in netlink.drain_or_lost(kernel):
+        news |= News.LINKS | News.ADDRESSES | News.RULES if kind == netlink.LOST else kind_of(kind, body)
+    return news
 
 
 def _kind_of_machine(kind: int, body: bytes) -> News:

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from wizard.host.bpf import either, ether_type, udp_to_port
 from wizard.host.dhcp_packet import SERVER_PORT, parse_request
+from wizard.host.frames import ARP, NOBODY, arp_in
 from wizard.host.injection import is_made_up
 from wizard.host.net.link import read_link
-from wizard.host.presence import ARP, NOBODY, arp_in
-from wizard.host.tap import Tap, either, ether_type, udp_to_port
+from wizard.host.tap import Tap
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 

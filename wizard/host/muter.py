@@ -1,4 +1,4 @@
-"""The guard's hold on its muter, the process that stops dnsmasq at once (see wizard.host.muter_process)."""
+"""The guard's side of the muter, the process that stops dnsmasq at once (see wizard.host.muter_process)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from wizard.host.muter_process import (
 log = logging.getLogger("ciao-gateway")
 
 SILENT_S = LEASE_S
-"""Without a sign of it for so long, it hangs, and the kernel has muted by then."""
+"""A muter that is silent this long hangs; by then the kernel has muted."""
 _PATIENCE_S = 1.0
 _START_S = 5.0
 
 
 class Wire(Protocol):
-    """What a grant is for: a NIC between two changes of its carrier."""
+    """The NIC of a grant, between two changes of its carrier."""
 
     @property
     def nic(self) -> str: ...
@@ -52,7 +52,7 @@ class Wire(Protocol):
 
 
 class Muter:
-    """`wake` is called from another thread when something has happened. All else is for one thread."""
+    """Starts, commands and watches one muter. Calls `wake` in another thread on each event; use it from one thread."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
@@ -69,7 +69,7 @@ class Muter:
     # Its life
 
     def start(self) -> None:
-        """Have one run, where none does. It knows of no dnsmasq yet, and has granted nothing. Raises OSError."""
+        """Start a new muter, ending any former one. It watches no dnsmasq and grants nothing yet. Raises OSError."""
         self.end()
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
@@ -84,7 +84,7 @@ class Muter:
         threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
 
     def end(self) -> None:
-        """It is killed; what it held is left to the kernel and to whoever ends it."""
+        """Kill it. The kernel mutes by itself; whoever calls this deals with dnsmasq."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -99,7 +99,7 @@ class Muter:
             self.lost = True
 
     def _listen(self, control: socket.socket) -> None:
-        """A thread of its own, so that a muter that ends or hangs is seen whatever the guard waits for."""
+        """Read its states in a thread: a muter that ends or hangs is noticed whatever the guard waits for."""
         with control:
             while True:
                 try:
@@ -127,8 +127,10 @@ class Muter:
     # What the guard asks of it
 
     def grant(self, child: subprocess.Popen[bytes], wire: Wire, sequence: int | None) -> bool:
-        """Let this dnsmasq answer behind this NIC, judged at a sequence; False where something has happened since, or
-        it takes long. To be said again every second or so. Raises ArmingFailed where the packet filter refuses it.
+        """Let this dnsmasq answer by this NIC. Repeat about every second, or it ends by itself.
+
+        `sequence` is that of the judgement. False if there was an event since, or if it takes longer than a second.
+        Raises ArmingFailed if the kernel refuses to arm.
         """
         if self.lost or sequence is None:
             return False
@@ -142,19 +144,19 @@ class Muter:
             return self._held == RELEASED and not self.lost
 
     def revoke(self, *, halt: bool) -> bool:
-        """Let it answer no longer, and with `halt` do nothing at all; whether the set is known to be empty now."""
+        """End the grant, and with `halt` stop dnsmasq too. True if the set is known to be empty now."""
         return self._ask(HALT if halt else REVOKE)
 
     def loosen(self, child: subprocess.Popen[bytes], sequence: int | None) -> bool:
-        """Have it run on though it may not answer; False where something has happened since the sequence, or the set
-        is not known to be empty."""
+        """Let a stopped dnsmasq run while it stays mute. False if there was an event since `sequence`, or if the set is
+        not known to be empty."""
         if self.lost or sequence is None:
             return False
         self.look_after(child)
         return self._ask(LOOSEN, LOOSENED.pack(sequence)) and self._held == LOOSE
 
     def look_after(self, child: subprocess.Popen[bytes]) -> None:
-        """From when it is started: if somebody takes our rules away, it is stopped. Raises OSError."""
+        """Have the muter watch this dnsmasq from its start: it stops it if our rules are removed. Raises OSError."""
         if child is self._child or self._control is None:
             return
         pidfd = os.pidfd_open(child.pid)
@@ -176,7 +178,7 @@ class Muter:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def _ask(self, kind: int, body: bytes = b"") -> bool:
-        """Whether it has done that by now."""
+        """Send an order. True once the muter has carried it out, False if that takes longer than a second."""
         if self.lost or self._control is None:
             return False
         self._asked += 1

@@ -1,8 +1,8 @@
-"""The muter: a process of its own that stops our dnsmasq as soon as the kernel tells of the cluster's cable.
+"""The muter: a process that stops our dnsmasq as soon as the kernel reports an event on the cluster NIC's link.
 
-It alone lets dnsmasq go on, and only for a judgement that is younger than the last such news. It runs no program,
-takes no lock and touches no disk; what may wait in the kernel, the packet filter's set, is another thread's. So it
-does not matter what its guard waits for. Its guard's side of it is wizard.host.muter.
+Only it resumes dnsmasq, and only on a judgement that is younger than the last event. Its main thread runs no program,
+takes no lock and touches no disk; a second thread changes the nftables set, where the kernel may make it wait. So it
+reacts at once, whatever the guard waits for. The guard's side is wizard.host.muter.
 
     python -P -m wizard.host.muter_process FD GUARD     FD: the socket to the guard; GUARD: the guard's process number
 """
@@ -21,29 +21,28 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from wizard.host import armed
+from wizard.host import armed, link, netlink
 
 ORDER = struct.Struct("=BQ")
 CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
-"""From the guard: the dnsmasq to look after, which runs (its pidfd comes along); let it answer; let it answer no
-longer; the same, and stop it; have it run on, as long as the kernel keeps it mute."""
+"""Orders of the guard: watch this running dnsmasq (its pidfd comes along); let it answer; mute it; mute and stop it;
+let it run while the kernel keeps it mute. Each has a number that rises."""
 GRANTED = struct.Struct("=QiQ6s16s")
-"""Of a grant: the sequence that it was judged at; the NIC's index, carrier changes, MAC and name."""
+"""The body of GRANT: the sequence of the judgement; the NIC's index, carrier changes, MAC and name."""
 LOOSENED = struct.Struct("=Q")
-"""The sequence that it was judged at."""
+"""The body of LOOSEN: the sequence of the judgement."""
 STATE = struct.Struct("=QQBi")
-"""To the guard: the sequence, which every event raises; the last order that is done with; how dnsmasq is held; the
-error number of a grant that the packet filter refused."""
+"""To the guard: the sequence, which every event raises; the number of the last order carried out; how dnsmasq is held;
+the errno of a grant that the kernel refused to arm, else 0."""
 HELD, LOOSE, RELEASED = range(3)
-"""It rests, or is as the guard left it; it runs, and only the kernel keeps it mute; it may answer."""
+"""How dnsmasq is held: stopped (or as the guard left it); running, muted by the kernel alone; allowed to answer."""
 
 GRANT_S = 4.0
-"""How long a grant holds that the guard does not repeat: it is slow at times."""
+"""How long a grant lasts unless the guard repeats it, which is slow at times."""
 ARM_EVERY_S = 1.0
-"""Each time is a transaction: a listing of a large ruleset that takes longer than this begins anew, for ever."""
+"""Not more often: each arming is a transaction, and nft restarts a listing that a transaction interrupts."""
 HEARTBEAT_S = 0.25
 _POLL_S = 0.1
 _SLEEP_S = 0.5
@@ -51,21 +50,13 @@ _ROOM = 8 << 20
 _STACK = 256 << 10
 _PRIORITY = 10
 
-_HEADER = struct.Struct("=IHHII")
-_INFO = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_LINKS, _NEW_LINK, _DELETE_LINK = 0x1, 16, 17
-_UP, _LOWER_UP = 0x1, 0x10000
-_MAC, _NAME, _MASTER, _CARRIER, _CHANGES = 1, 3, 10, 33, 35
-_BUFFER_FORCE = 33
-_NETLINK, _JOIN, _LEAVE = 270, 1, 2
-_NETFILTER, _RULE_CHANGES = 12, 7
+_RULE_CHANGES = 7
 _TAKEN_AWAY = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
 _TABLE = armed.TABLE.encode()
 
 
 class Grant:
-    """Leave to answer by one NIC, as the guard saw it."""
+    """Permission to answer by one NIC, in the state in which the guard judged it."""
 
     def __init__(self, index: int, changes: int, mac: bytes, name: bytes) -> None:
         self.index, self.changes, self.mac, self.name = index, changes, mac, name
@@ -76,9 +67,9 @@ class Grant:
         return other is not None and _of(self) == _of(other)
 
     def _counter(self) -> int | None:
-        """The NIC's count of carrier changes, open to be read: it needs no lock, where news wait for the kernel's.
+        """A descriptor of the NIC's carrier_changes: reading it takes no lock, where events wait for the kernel's.
 
-        None where /sys is another network namespace's, or not there.
+        None if /sys is missing or shows another network namespace.
         """
         place = f"/sys/class/net/{os.fsdecode(self.name)}"
         fd = None
@@ -95,7 +86,7 @@ class Grant:
         return None
 
     def moved(self) -> bool:
-        """Whether the carrier has changed since, as far as the counter tells."""
+        """True if the carrier has changed since the judgement, as far as the counter shows."""
         if self.counter is None:
             return False
         try:
@@ -114,9 +105,10 @@ def _of(grant: Grant) -> tuple[int, int, bytes, bytes]:
 
 
 class ArmedSet(threading.Thread):
-    """Keeps the set in the kernel as it is `wanted`. It waits there while somebody else loads rules.
+    """The thread that keeps the nftables set as `wanted`; the kernel makes it wait while others load rules.
 
-    `done` is what it has last come to, and an error number; `told` can be read then.
+    `done`: the last grant (None: emptied) that it dealt with, and an errno or 0; None while it works. `told` is an
+    eventfd that is readable after each.
     """
 
     def __init__(self) -> None:
@@ -149,7 +141,7 @@ class ArmedSet(threading.Thread):
 
 
 class Muter:
-    """One run of it. `control` is the socket to the guard, `guard` a pidfd of it."""
+    """`control` is the socket to the guard, `guard` its pidfd."""
 
     def __init__(self, control: socket.socket, guard: int) -> None:
         self.control, self.guard = control, guard
@@ -168,7 +160,7 @@ class Muter:
         self.set = ArmedSet()
 
     def run(self) -> None:
-        """Until the guard is no more."""
+        """Serve the guard until it ends."""
         self.set.start()
         self.say()
         sources = select.poll()
@@ -192,37 +184,37 @@ class Muter:
     # Events
 
     def hear(self) -> None:
-        """What the kernel tells; an event mutes before anything else is done."""
-        told = [self.concerns(kind, body) for kind, body in _told_by(self.links)]
+        """Read the kernel's events. One that concerns us mutes before anything else happens."""
+        told = [self.concerns(kind, body) for kind, body in netlink.drain_or_lost(self.links)]
         if any(told):
             # One that was never released has no more than begun; it may not answer, whatever the cable does.
             self.event(halt=self.was_released)
         if self.grant is not None and (self.grant.moved() or _slept() - self.slept > _SLEEP_S):
             self.event()
-        told = [kind == _LOST or _is_ours(kind, body) for kind, body in _told_by(self.rules)]
+        told = [kind == netlink.LOST or _is_ours(kind, body) for kind, body in netlink.drain_or_lost(self.rules)]
         if any(told) and self.held == LOOSE:
             self.event()
 
     def concerns(self, kind: int, body: bytes) -> bool:
-        """Whether this is news of the cluster NIC. Without a grant all news may be."""
+        """True if a message is about the cluster NIC. Without a grant any may be."""
         grant = self.grant
-        if grant is None or kind == _LOST:
+        if grant is None or kind == netlink.LOST:
             return True
-        if kind not in (_NEW_LINK, _DELETE_LINK) or len(body) < _INFO.size:
+        if kind not in (link.NEW_LINK, link.DELETE_LINK) or len(body) < link.INFO.size:
             return False
-        family, _, index, flags, _ = _INFO.unpack_from(body)
-        said = dict(_attributes(body[_INFO.size :]))
+        family, _, index, flags, _ = link.INFO.unpack_from(body)
+        said = dict(netlink.attributes(body[link.INFO.size :]))
         if index != grant.index:
-            return said.get(_NAME, b"").rstrip(b"\0") == grant.name
+            return said.get(link.NAME, b"").rstrip(b"\0") == grant.name
         return (
-            kind == _DELETE_LINK
+            kind == link.DELETE_LINK
             or family != socket.AF_UNSPEC
-            or flags & (_UP | _LOWER_UP) != _UP | _LOWER_UP
-            or said.get(_NAME, grant.name).rstrip(b"\0") != grant.name
-            or said.get(_MAC, grant.mac) != grant.mac
-            or any(said.get(_MASTER, b""))
-            or not any(said.get(_CARRIER, b"\1"))
-            or int.from_bytes(said.get(_CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
+            or flags & (link.UP | link.LOWER_UP) != link.UP | link.LOWER_UP
+            or said.get(link.NAME, grant.name).rstrip(b"\0") != grant.name
+            or said.get(link.MAC, grant.mac) != grant.mac
+            or any(said.get(link.MASTER, b""))
+            or not any(said.get(link.CARRIER, b"\1"))
+            or int.from_bytes(said.get(link.CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
             != grant.changes
         )
 
@@ -235,14 +227,15 @@ class Muter:
         self.say()
 
     def halt(self) -> None:
-        """Stop dnsmasq in its tracks."""
+        """Stop dnsmasq with SIGSTOP."""
         self.signal(signal.SIGSTOP)
         self.hold(HELD)
 
     def hold(self, how: int) -> None:
-        """Note how it is held. What runs and may not answer is kept so by rules alone: then they are listened to."""
+        """Record how dnsmasq is held. While only our rules keep it mute, listen for their removal."""
         if (how == LOOSE) != (self.held == LOOSE):
-            self.rules.setsockopt(_NETLINK, _JOIN if how == LOOSE else _LEAVE, _RULE_CHANGES)
+            change = netlink.join if how == LOOSE else netlink.leave
+            change(self.rules, _RULE_CHANGES)
         self.held = how
 
     def signal(self, number: signal.Signals) -> None:
@@ -251,7 +244,7 @@ class Muter:
                 signal.pidfd_send_signal(self.child, number)
 
     def mute(self) -> None:
-        """End the grant, and have the set emptied."""
+        """End the grant and have the set emptied."""
         if self.grant is None:
             return
         self.grant.end()
@@ -263,7 +256,7 @@ class Muter:
     # The guard
 
     def obey(self) -> bool:
-        """Do what the guard says; False when it has ended."""
+        """Carry out one order of the guard; False when the guard has ended."""
         try:
             data, fds, _, _ = socket.recv_fds(self.control, 512, 1)
         except BlockingIOError:
@@ -298,7 +291,7 @@ class Muter:
         self.answer()
 
     def loosen(self, sequence: int) -> None:
-        """Where nothing has happened since that was judged, and the set is known to be empty."""
+        """Resume dnsmasq if there was no event since the judgement and the set is known to be empty."""
         self.hear()
         if sequence == self.sequence and self.grant is None and self.set.done == (None, 0):
             self.hold(LOOSE)
@@ -306,7 +299,7 @@ class Muter:
         self.answer()
 
     def allow(self, sequence: int, grant: Grant) -> None:
-        """Grant it where nothing has happened since it was judged."""
+        """Grant it if there was no event since the judgement."""
         self.hear()
         self.error = 0
         if sequence != self.sequence or self.child is None:
@@ -324,7 +317,7 @@ class Muter:
             self.set.want(grant)
 
     def settle(self) -> None:
-        """The set has come to be as it was wanted, or it cannot."""
+        """Act on what the set's thread has achieved, or failed at."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.set.told)
         if self.set.done is None or self.set.done[0] is not self.grant:
@@ -362,7 +355,7 @@ class Muter:
             self.control.send(STATE.pack(self.sequence, self.answered, self.held, self.error))
 
     def end(self) -> None:
-        """Without a guard there is nothing to look after."""
+        """The guard has ended: kill dnsmasq and empty the set."""
         self.signal(signal.SIGKILL)
         self.mute()
         with contextlib.suppress(armed.ArmingFailed):
@@ -370,71 +363,26 @@ class Muter:
 
 
 def listen_for_links() -> socket.socket:
-    return _listen(socket.NETLINK_ROUTE, _LINKS)
+    return netlink.listen(socket.NETLINK_ROUTE, link.LINKS, _ROOM)
 
 
 def listen_for_rules() -> socket.socket:
-    """To rules of the packet filter, once that is joined."""
-    return _listen(_NETFILTER, 0)
-
-
-def _listen(protocol: int, groups: int) -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-    try:
-        kernel.setsockopt(socket.SOL_SOCKET, _BUFFER_FORCE, _ROOM)
-    except PermissionError:
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-    kernel.bind((0, groups))
-    kernel.setblocking(False)
-    return kernel
-
-
-_LOST = -1
-
-
-def _told_by(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """All that waits to be heard; _LOST for what could not be kept: anything may have happened."""
-    while True:
-        try:
-            data = kernel.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            yield _LOST, b""
-            continue
-        yield from _messages(data)
+    """For nftables rules; silent until `Muter.hold` joins their group."""
+    return netlink.listen(netlink.NETFILTER, 0, _ROOM)
 
 
 def _is_ours(kind: int, body: bytes) -> bool:
-    """Whether a part of our table was taken away."""
-    return kind in _TAKEN_AWAY and dict(_attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
+    """True if a table, chain or rule of ours was removed."""
+    return kind in _TAKEN_AWAY and dict(netlink.attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
 
 
 def _slept() -> float:
-    """Seconds that this machine has slept since boot: nobody counts a cable's moves then."""
+    """Seconds this machine has been suspended since boot; the carrier counter misses what happens then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        yield kind, data[at + _HEADER.size : at + length]
-        at += max(length + 3 & ~3, _HEADER.size)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]
-        at += length + 3 & ~3
-
-
 def go_first() -> None:
-    """Before everything else on this machine, as far as we may: never swapped out, never killed for its memory."""
+    """Run before all else on this machine, as far as allowed: real-time, memory locked, spared by the OOM killer."""
     gc.disable()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # It ends with its guard, and not before.

@@ -1,4 +1,4 @@
-"""The kernel's neighbour table: who was heard on a NIC."""
+"""The kernel's neighbour table: IP addresses and MACs seen on a NIC."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from wizard.host.facts_nics import is_usable_name
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """What the kernel knows of one address. `state` is its NUD state, lower case ("reachable", "stale", …)."""
+    """One entry. `mac` is lower case, "" if unknown; `state` the NUD state in lower case ("reachable", "stale", …)."""
 
     mac: str = ""
     state: str = ""
 
     @property
     def reachable(self) -> bool | None:
-        """True or False where the kernel has asked lately; None where it would have to ask first."""
+        """True or False if the kernel has checked lately, else None."""
         return {"reachable": True, "failed": False}.get(self.state)
 
 
 def read_neighbours(nic: str) -> dict[str, Neighbour]:
-    """The neighbours behind a NIC by IP address; empty where there is no such NIC, or no `ip`."""
+    """IP address -> neighbour behind a NIC; empty without such a NIC or without `ip`."""
     if not is_usable_name(nic):
         return {}
     try:

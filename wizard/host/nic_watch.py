@@ -1,28 +1,22 @@
-"""Tells which NIC came, went, or felt its cable move, as the kernel says so. Reads only; needs no root."""
+"""Which NICs appear, disappear or have a cable moved, from the kernel's link events. Read-only; needs no root."""
 
 from __future__ import annotations
 
 import errno
 import select
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wizard.host import netlink
 from wizard.host.facts_nics import shown_name
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import DELETE_LINK, INFO, LINKS, NEW_LINK, Link, read_link
 from wizard.plan.findings import WizardError
-
-_HEADER = struct.Struct("=IHHII")
-_INFO = struct.Struct("=BxHiII")
-_LINKS = 0x1
-_NEW_LINK, _DELETE_LINK = 16, 17
-_LONGEST = 1 << 16
 
 
 class What(StrEnum):
-    """What happened to a NIC. MOVED: its cable was out and is in again."""
+    """What happened to a NIC. MOVED: its cable was unplugged and plugged in again."""
 
     CAME = "came"
     WENT = "went"
@@ -31,12 +25,12 @@ class What(StrEnum):
     MOVED = "moved"
     RENAMED = "renamed"
     SWITCHED = "switched"
-    """Somebody set it up or down; no cable need have moved."""
+    """It was set up or down; the cable need not have moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicNews:
-    """`name` as facts have it; `was`: the name before, of a NIC that was renamed."""
+    """One event. `name` is safe to show; `was` is the old name of a NIC that was renamed, else ""."""
 
     what: What
     name: str
@@ -48,22 +42,20 @@ class NicNews:
 
 
 class NicWatch:
-    """The NICs of this network namespace. Close it when done. Raises WizardError where the kernel tells nothing."""
+    """Watches the NICs of this network namespace. Close it when done. Raises WizardError without link events."""
 
     def __init__(self) -> None:
         try:
-            self._kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-            self._kernel.bind((0, _LINKS))
+            self._kernel = netlink.listen(socket.NETLINK_ROUTE, LINKS)
         except OSError as error:
             raise WizardError(
                 f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
             ) from error
-        self._kernel.setblocking(False)
         # Only once it tells what is new: what happens in between is heard twice, not never.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
     def look(self, patience: float = 0) -> tuple[NicNews, ...]:
-        """What is new since the last look; waits up to `patience` seconds for it."""
+        """The events since the last call; waits up to `patience` seconds for one. Raises WizardError."""
         if not select.select([self._kernel], [], [], patience)[0]:
             return ()
         found = []
@@ -80,33 +72,23 @@ class NicWatch:
         self._kernel.close()
 
     def _told(self) -> Iterable[int]:
-        """The indices of the NICs that the kernel has spoken of, each once."""
+        """The indexes of the NICs in the events that wait, each once."""
         indices: dict[int, None] = {}
         while True:
             try:
-                data = self._kernel.recv(_LONGEST)
-            except BlockingIOError:
+                for kind, body in netlink.drain(self._kernel):
+                    if kind in (NEW_LINK, DELETE_LINK) and len(body) >= INFO.size:
+                        indices[INFO.unpack_from(body)[2]] = None
                 return indices
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
                 # More than the socket could keep: any of them may have changed.
                 indices |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
-                continue
-            indices |= dict.fromkeys(_indices(data))
-
-
-def _indices(data: bytes) -> Iterable[int]:
-    at = 0
-    while at + _HEADER.size + _INFO.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        if kind in (_NEW_LINK, _DELETE_LINK):
-            yield _INFO.unpack_from(data, at + _HEADER.size)[2]
-        at += max(length + 3 & ~3, _HEADER.size)
 
 
 def compare(before: Link | None, now: Link | None) -> Iterable[NicNews]:
-    """What has happened between two looks at one NIC."""
+    """The events that lead from one state of a NIC to another; None where it does not exist."""
     if before is None and now is None:
         return
     if before is None or now is None:

@@ -1,6 +1,6 @@
-"""Whose a DHCP answer is that comes in by a NIC: a stranger's, or our own that a loop in a switch sends back.
+"""Tells a foreign DHCP answer from one of ours that a switch loop sends back.
 
-A source MAC proves nothing: who answers with ours is to be heard. What left by this NIC is remembered instead.
+A source MAC proves nothing: a server may use ours. So what left by this NIC is remembered.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _REMEMBERED = 512
 
 
 class OwnReplies:
-    """The last answers that left by a NIC with this MAC."""
+    """The last 512 answers that left by a NIC with this MAC."""
 
     def __init__(self, mac: bytes) -> None:
         self.mac = mac
         self._sent: OrderedDict[Reply, None] = OrderedDict()
 
     def note(self, frame: bytes) -> Reply | None:
-        """Remember an answer that leaves; None where the frame is none."""
+        """Remember an answer that leaves and return it; None if the frame is no answer."""
         reply = parse_reply(frame)
         if reply is not None:
             self._sent[reply] = None
@@ -29,6 +29,6 @@ class OwnReplies:
         return reply
 
     def foreign(self, frame: bytes) -> Reply | None:
-        """The answer in a frame that came in, unless it is one of ours that came back."""
+        """The answer in a frame that came in; None if there is none, or if it is one of ours."""
         reply = parse_reply(frame)
         return None if reply is None or reply in self._sent else reply

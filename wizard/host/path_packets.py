@@ -1,14 +1,13 @@
-"""The frames of a made-up node, and what is looked for in what this machine says to it. Never raises on bytes."""
+"""The frames of a made-up node, and parsers for what this machine answers. Parsers never raise."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
-from wizard.host.dhcp_packet import checksum
+from wizard.host import frames
+from wizard.host.frames import TCP, UDP
 
-_IPV4 = 0x0800
-_TCP, _UDP = 6, 17
 SYN, RST, ACK = 0x02, 0x04, 0x10
 NOERROR, NXDOMAIN = 0, 3
 A, NS = 1, 2
@@ -21,7 +20,7 @@ def rcode_name(rcode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Between whom a packet goes: MACs (six bytes), addresses (four bytes) and ports."""
+    """Both ends of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
 
     source_mac: bytes
     to_mac: bytes
@@ -44,22 +43,16 @@ class Segment:
 
 
 def udp(ends: Ends, payload: bytes) -> bytes:
-    return _frame(ends, _UDP, struct.pack("!HHHH", ends.source_port, ends.to_port, 8 + len(payload), 0), 6, payload)
+    return _frame(ends, frames.udp(ends.source, ends.to, (ends.source_port, ends.to_port), payload))
 
 
 def tcp(ends: Ends, flags: int, sequence: int) -> bytes:
     header = struct.pack("!HHIIBBHHH", ends.source_port, ends.to_port, sequence, 0, 0x50, flags, 64240, 0, 0)
-    return _frame(ends, _TCP, header, 16, b"")
+    return _frame(ends, frames.ipv4(ends.source, ends.to, TCP, header, 16))
 
 
-def _frame(ends: Ends, protocol: int, header: bytes, check_at: int, payload: bytes) -> bytes:
-    length = len(header) + len(payload)
-    pseudo = ends.source + ends.to + struct.pack("!BBH", 0, protocol, length)
-    check = checksum(pseudo + header + payload) or 0xFFFF
-    header = header[:check_at] + struct.pack("!H", check) + header[check_at + 2 :]
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, protocol, 0) + ends.source + ends.to
-    ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-    return ends.to_mac + ends.source_mac + struct.pack("!H", _IPV4) + ip + header + payload
+def _frame(ends: Ends, packet: bytes) -> bytes:
+    return frames.ethernet(ends.to_mac, ends.source_mac, frames.IPV4, packet)
 
 
 def segment_in(frame: bytes) -> Segment | None:
@@ -68,20 +61,20 @@ def segment_in(frame: bytes) -> Segment | None:
         return None
     start = 14 + (frame[14] & 0x0F) * 4
     protocol = frame[23]
-    if len(frame) < start + (20 if protocol == _TCP else 8) or frame[20] & 0x1F or frame[21]:
+    if len(frame) < start + (20 if protocol == TCP else 8) or frame[20] & 0x1F or frame[21]:
         return None
     source_port, to_port = struct.unpack_from("!HH", frame, start)
     ends = Ends(frame[6:12], frame[:6], frame[26:30], frame[30:34], source_port, to_port)
-    if protocol == _UDP:
+    if protocol == UDP:
         return Segment(ends, protocol, payload=frame[start + 8 :])
-    if protocol == _TCP:
+    if protocol == TCP:
         sequence, acknowledged, _, flags = struct.unpack_from("!IIBB", frame, start + 4)
         return Segment(ends, protocol, flags, sequence, acknowledged)
     return None
 
 
 def question(number: int, name: str, kind: int) -> bytes:
-    """A DNS question that wishes recursion; `name` "" for the root."""
+    """A recursive DNS query as bytes; `name` is ASCII, "" for the root."""
     labels = b"".join(bytes((len(label),)) + label.encode("ascii") for label in name.split(".") if label)
     return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
 

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_reply
+from wizard.host.frames import arp_in, arp_request
 from wizard.host.injection import Injector, forget_neighbour
 from wizard.host.leaving import Leaving
 from wizard.host.net.link import Link
@@ -36,7 +37,6 @@ from wizard.host.path_packets import (
     tcp,
     udp,
 )
-from wizard.host.presence import arp_in, arp_request
 from wizard.plan import paths
 from wizard.plan.render import WALK_PORT
 

@@ -1,4 +1,4 @@
-"""Who is there: one small question to an address, and the answers as they come in. Nothing here waits."""
+"""Is a machine there? Asks an address by ARP or UDP and collects the answers. Never blocks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import contextlib
 import errno
 import socket
 import struct
-from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wizard.host.tap import ether_type
+from wizard.host.bpf import ether_type
+from wizard.host.frames import ARP, NOBODY, arp_in, arp_request
+from wizard.host.tap import ALL_PROTOCOLS, packet_socket
 from wizard.plan.findings import NeedsRoot
 
-ARP = 0x0806
-NOBODY = bytes(4)
-"""The sender of an ARP probe (RFC 5227): who asks so changes nobody's table."""
-_ARP_HEADER = struct.pack("!HHBB", 1, 0x0800, 6, 4)
-_ARP_BODY = struct.Struct("!6s4s6s4s")
-_REQUEST, _REPLY = 1, 2
 _MOST_READ = 4000
-_ALL_PROTOCOLS = 0x0003
-_ATTACH_FILTER = 26
 _QUIET = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 # Where traceroute begins: nobody listens there, and so the machine itself answers.
 _CLOSED_PORT = 33434
@@ -31,41 +24,11 @@ _ERROR = struct.Struct("=IBBBBII")
 _FROM_WIRE = 2
 
 
-def arp_request(mac: bytes, sender: bytes, target: bytes, to: bytes = b"\xff" * 6) -> bytes:
-    """The frame that asks who has the address `target`: everybody on the wire, or the machine with the MAC `to`.
-
-    Both addresses are four bytes.
-    """
-    body = _ARP_BODY.pack(mac, sender, bytes(6), target)
-    return to + mac + struct.pack("!H", ARP) + _ARP_HEADER + struct.pack("!H", _REQUEST) + body
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What an ARP frame says: that `mac` has `ip`, which is NOBODY in a probe. `target` is asked for, or answered."""
-
-    reply: bool
-    mac: bytes
-    ip: bytes
-    target: bytes
-
-
-def arp_in(frame: bytes) -> Spoken | None:
-    """What an untagged Ethernet frame says in ARP; None where it is none, or from a group or nobody. Never raises."""
-    if len(frame) < 42 or frame[12:20] != struct.pack("!H", ARP) + _ARP_HEADER:
-        return None
-    operation = int.from_bytes(frame[20:22], "big")
-    mac, ip, _, target = _ARP_BODY.unpack_from(frame, 22)
-    if operation not in (_REQUEST, _REPLY) or mac[0] & 1 or not any(mac):
-        return None
-    return Spoken(operation == _REPLY, mac, ip, target)
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`here`: whether somebody is at `ip`; None where it is no answer, but somebody else here who asked as well.
+    """`here`: whether a machine has `ip`; None if this is no answer, but another process on this machine asking too.
 
-    `mac` is "" where that is not told. `reply`: to a question from here, and not something that was overheard.
+    `mac` is "" if unknown. `reply`: False for what was overheard and answers no question of ours.
     """
 
     ip: str
@@ -75,21 +38,21 @@ class Answer:
 
 
 class Prober(Protocol):
-    """Asks and hears. `sure`: whether silence means absence; False where a firewall may swallow the question."""
+    """Asks and collects. `sure`: whether silence means absence; False where a firewall may drop the question."""
 
     sure: bool
 
     def ask(self, ip: str) -> None: ...
 
     def collect(self) -> list[Answer]:
-        """What came in since the last call."""
+        """The answers since the last call."""
         ...
 
     def close(self) -> None: ...
 
 
 class ArpProber:
-    """Asks for an address by ARP, which no machine that has it leaves unanswered. Needs CAP_NET_RAW.
+    """Asks by ARP, which every machine answers. Needs CAP_NET_RAW.
 
     Two machines with one MAC both answer, which the kernel's own neighbour table never tells.
     """
@@ -97,7 +60,7 @@ class ArpProber:
     sure = True
 
     def __init__(self, nic: str, own_ip: str) -> None:
-        """Raises NeedsRoot, or OSError where there is no such NIC."""
+        """`own_ip` is dotted. Raises NeedsRoot, or OSError without such a NIC."""
         # Half a second of imports, which a probe that only needs the frames can do without.
         from wizard.host.facts_nics import is_usable_name
 
@@ -105,16 +68,10 @@ class ArpProber:
             raise OSError(errno.ENODEV, "no such NIC")
         self._mac = bytes.fromhex(Path(f"/sys/class/net/{nic}/address").read_text().strip().replace(":", ""))
         self._ip = socket.inet_aton(own_ip)
+        self._socket = packet_socket(ether_type(ARP))
+        self._socket.setblocking(False)
         try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | _QUIET, 0)
-        except PermissionError:
-            raise NeedsRoot("asking a wire needs root (CAP_NET_RAW)", "run it with sudo") from None
-        code = array("B", b"".join(struct.pack("=HBBI", *step) for step in ether_type(ARP)))
-        described = struct.pack("@HP", len(code) // 8, code.buffer_info()[0])
-        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
-        try:
-            # Every protocol: only such a socket hears what others on this machine ask.
-            self._socket.bind((nic, _ALL_PROTOCOLS))
+            self._socket.bind((nic, ALL_PROTOCOLS))
         except OSError:
             self.close()
             raise
@@ -154,9 +111,9 @@ class ArpProber:
 
 
 class UdpProber:
-    """Sends a datagram to a port that nobody has, as traceroute does. Works for everybody.
+    """Sends a datagram to a closed port, as traceroute does. Works without root.
 
-    That makes the kernel look for the machine, so that the neighbour table tells of it too.
+    The kernel then resolves the address, so its neighbour table shows the machine too.
     """
 
     sure = False
@@ -199,7 +156,7 @@ class UdpProber:
 
 
 def open_prober(nic: str, own_ip: str) -> Prober:
-    """The best that we may use."""
+    """The ARP prober if we may use it, else the UDP one."""
     try:
         return ArpProber(nic, own_ip)
     except (NeedsRoot, OSError):

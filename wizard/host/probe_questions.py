@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wizard.host.presence import NOBODY
+from wizard.host.frames import NOBODY
 
 if TYPE_CHECKING:
     from wizard.plan.model import Plan

@@ -28,15 +28,28 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def _stat_fields(pid: int, root: Path = Path("/")) -> list[str]:
+    """The fields of /proc/PID/stat from the state letter on. Raises OSError."""
+    text = (root / "proc" / str(pid) / "stat").read_text(errors="replace")
+    # The name in parentheses may itself hold spaces and parentheses.
+    return text.rpartition(")")[2].split()
+
+
 def _stat(pid: int) -> tuple[str, int] | None:
     """State letter and start time of a process, or None."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        fields = _stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name in parentheses may itself hold spaces and parentheses.
-    fields = text.rpartition(")")[2].split()
     return fields[0], int(fields[19])
+
+
+def parent(pid: int, root: Path = Path("/")) -> int:
+    """The process number of a process's parent, 0 where it is not told. `root` is where /proc is looked for."""
+    try:
+        return int(_stat_fields(pid, root)[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def identify(pid: int) -> Process | None:

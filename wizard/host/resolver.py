@@ -1,4 +1,4 @@
-"""This machine's own resolver: which DNS servers it asks, followed wherever its file goes."""
+"""The DNS servers of this machine's own resolver, from resolv.conf."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from wizard.plan.names import upstream_servers
+from wizard.host.files import read_text
+from wizard.plan.names import nameserver_words, upstream_servers
 from wizard.plan.text import clean
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -26,14 +27,24 @@ Stamp = tuple[tuple[int, int, int, int] | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """The servers that may be asked, and why there is none."""
+    """The servers our name server may ask, and if there are none, why."""
 
     servers: tuple[str, ...] = ()
     reason: str = ""
 
 
+def nameservers_in(resolv_conf: str) -> list[str]:
+    """The servers that the text of a resolv.conf names, in its order, fit to be shown."""
+    return [clean(word, 60) for word in nameserver_words(resolv_conf)]
+
+
+def nameservers() -> list[str]:
+    """The servers that this machine's resolv.conf names, fit to be shown; [] where it cannot be read."""
+    return nameservers_in(read_text(RESOLV_CONF) or "")
+
+
 def stamp() -> Stamp:
-    """What changes with the resolver: cheap enough to look at each second."""
+    """Changes whenever the resolver does; cheap enough to compare every second."""
     return tuple(_stamp(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))
 
 
@@ -46,7 +57,7 @@ def _stamp(path: str) -> tuple[int, int, int, int] | None:
 
 
 def read_resolver(gateway: str) -> Resolver:
-    """This machine's resolver as root reads it; `gateway` is our own address, which must not ask itself."""
+    """The resolver's servers without `gateway`, our own address (dotted), which must not ask itself. Never raises."""
     try:
         fd = os.open(RESOLV_CONF, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Addresses and the link flag of a NIC by the kernel's own interface, for where there is no `ip` any more."""
+"""A NIC's addresses and up flag, and route look-ups, over netlink: for machines that have lost `ip`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,25 @@ import sys
 from itertools import pairwise
 from typing import Any
 
-from wizard.host.net.link import attributes, read_link
+from wizard.host import netlink
+from wizard.host.net.link import INFO, NEW_LINK, UP, read_link
+from wizard.host.netlink import ACK, CREATE, DUMP, attribute, attributes
 
 Record = dict[str, Any]
 
-_HEADER = struct.Struct("=IHHII")
-_ERROR = struct.Struct("=i")
 _ADDRESS = struct.Struct("=BBBBi")
-_LINK = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_NEW_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 16, 20, 21, 22
-_ERROR_MESSAGE, _DONE = 2, 3
-_REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x400
+_NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 3, 4, 8
 _PERMANENT, _NO_DAD, _NO_PREFIX_ROUTE = 0x80, 0x02, 0x200
-_UP = 1
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
-_PATIENCE_S = 5.0
+_TIMEOUT_S = 5.0
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_OIF = 1, 2, 3, 4
 
 
 def link_state(nic: str) -> Record:
-    """As link_image.link_state."""
+    """The same record as link_image.link_state. Raises OSError."""
     link = read_link(nic)
     if link is None:
         return {"nic": nic, "present": False}
@@ -43,7 +38,7 @@ def link_state(nic: str) -> Record:
 
 def _addresses(index: int, nic: str) -> list[Record]:
     found = []
-    for kind, body in _talk(_GET_ADDRESS, _REQUEST | _DUMP, _ADDRESS.pack(0, 0, 0, 0, 0)):
+    for kind, body in _ask(_GET_ADDRESS, DUMP, _ADDRESS.pack(0, 0, 0, 0, 0)):
         family, prefix, short_flags, scope, where = _ADDRESS.unpack_from(body)
         if kind != _NEW_ADDRESS or where != index:
             continue
@@ -64,7 +59,7 @@ def _addresses(index: int, nic: str) -> list[Record]:
 
 
 def delete_address(nic: str, cidr: str) -> None:
-    """Take an address off a NIC; one that is not there is none to take. Raises OSError."""
+    """Remove an address from a NIC; does nothing if the address or the NIC is gone. Raises OSError."""
     try:
         _change(_DELETE_ADDRESS, 0, nic, cidr, ())
     except OSError as error:
@@ -73,16 +68,16 @@ def delete_address(nic: str, cidr: str) -> None:
 
 
 def add_address(nic: str, address: Record) -> None:
-    """Give a NIC an address as `link_state` tells it. Raises OSError."""
+    """Add an address, one of the records in `link_state`; does nothing if the NIC has it. Raises OSError."""
     try:
-        _change(_NEW_ADDRESS, _CREATE, nic, address["cidr"], address["more"], str(address["scope"]))
+        _change(_NEW_ADDRESS, CREATE, nic, address["cidr"], address["more"], str(address["scope"]))
     except FileExistsError:
         return
 
 
 def set_link(nic: str, up: bool) -> None:
     """Set a NIC up or down. Raises OSError."""
-    _talk(_NEW_LINK, _REQUEST | _ACK, _LINK.pack(0, 0, socket.if_nametoindex(nic), _UP if up else 0, _UP))
+    _ask(NEW_LINK, ACK, INFO.pack(0, 0, socket.if_nametoindex(nic), UP if up else 0, UP))
 
 
 def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = "global") -> None:
@@ -92,61 +87,36 @@ def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = 
     words = dict(pairwise(more))
     peer = socket.inet_pton(family, words["peer"].partition("/")[0]) if "peer" in words else local
     extra = (_NO_DAD if "nodad" in more else 0) | (_NO_PREFIX_ROUTE if "noprefixroute" in more else 0)
-    body = _attribute(_IFA_LOCAL, local)
+    body = attribute(_IFA_LOCAL, local)
     if kind == _NEW_ADDRESS:
-        body += _attribute(_IFA_ADDRESS, peer)
-        body += _attribute(_IFA_FLAGS, struct.pack("=I", extra))
+        body += attribute(_IFA_ADDRESS, peer)
+        body += attribute(_IFA_FLAGS, struct.pack("=I", extra))
         if "broadcast" in words:
-            body += _attribute(_IFA_BROADCAST, socket.inet_pton(family, words["broadcast"]))
+            body += attribute(_IFA_BROADCAST, socket.inet_pton(family, words["broadcast"]))
         if family == socket.AF_INET:
-            body += _attribute(_IFA_LABEL, os.fsencode(words.get("label", nic)) + b"\0")
+            body += attribute(_IFA_LABEL, os.fsencode(words.get("label", nic)) + b"\0")
     number = next((n for n, name in _SCOPES.items() if name == scope), int(scope) if scope.isdigit() else 0)
     head = _ADDRESS.pack(family, int(prefix), 0, number, socket.if_nametoindex(nic))
-    _talk(kind, _REQUEST | _ACK | flags, head + body)
+    _ask(kind, ACK | flags, head + body)
 
 
 def way_of(to: bytes, source: bytes = b"", come_in: int = 0) -> int:
-    """The index of the NIC that a packet to `to` leaves by: one of this machine's own, or one that came with `source`
-    into the NIC `come_in`. Every table and rule counts, and nothing is sent. IPv4 addresses of four bytes.
+    """The index of the NIC by which a packet to `to` would leave, by every routing rule and table; nothing is sent.
 
-    Raises OSError where there is no way.
+    Addresses are IPv4, four bytes each. With `source` and `come_in` (a NIC's index) the packet is one to forward, else
+    one of our own. Raises OSError if there is no route.
     """
-    body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + _attribute(_RTA_DST, to)
+    body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, to)
     if source:
-        body += _attribute(_RTA_SRC, source)
+        body += attribute(_RTA_SRC, source)
     if come_in:
-        body += _attribute(_RTA_IIF, struct.pack("=I", come_in))
-    for kind, answer in _talk(_GET_ROUTE, _REQUEST | _ACK, body):
+        body += attribute(_RTA_IIF, struct.pack("=I", come_in))
+    for kind, answer in _ask(_GET_ROUTE, ACK, body):
         told = dict(attributes(answer[_ROUTE.size :])) if kind == _NEW_ROUTE else {}
         if _RTA_OIF in told:
             return int.from_bytes(told[_RTA_OIF], sys.byteorder)
     raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    size = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
-
-
-def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
-    """Send one request; the messages of the answer as (kind, body). Raises OSError with what the kernel refuses."""
-    found: list[tuple[int, bytes]] = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-        kernel.bind((0, 0))
-        kernel.settimeout(_PATIENCE_S)
-        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
-        while True:
-            answer = kernel.recv(1 << 17)
-            at = 0
-            while at + _HEADER.size <= len(answer):
-                length, told, *_ = _HEADER.unpack_from(answer, at)
-                inner = answer[at + _HEADER.size : at + length]
-                if told == _DONE:
-                    return found
-                if told == _ERROR_MESSAGE:
-                    number = -_ERROR.unpack_from(inner)[0]
-                    if number:
-                        raise OSError(number, os.strerror(number))
-                    return found
-                found.append((told, inner))
-                at += (length + 3) & ~3
+def _ask(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
+    return netlink.request(socket.NETLINK_ROUTE, kind, flags, body, _TIMEOUT_S)

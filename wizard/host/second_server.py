@@ -1,4 +1,4 @@
-"""Another DHCP server on this very machine: its answers leave by our NIC, and no listening to the wire finds them."""
+"""Finds another DHCP server on this machine, whose answers no listening on the wire would show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from wizard.host.processes import parent
 from wizard.host.udp_sockets import UdpSocket, inodes_of, on_port
 from wizard.plan.text import clean
 
@@ -16,16 +17,16 @@ _LOOK_EVERY_S = 1.0
 
 
 class DhcpServers:
-    """Who serves DHCP here beside our own dnsmasq, which is a child of this process. Remembers whose a socket is."""
+    """Looks for DHCP servers besides our dnsmasq, a child of this process. Caches the owners of sockets."""
 
     def __init__(self) -> None:
         self._owners: dict[int, int] = {}
         self._looked_at = -_LOOK_EVERY_S
 
     def others(self, index: int, address: bytes) -> str:
-        """Another program that serves the NIC with this index and address, in words; "" where there is none.
+        """The program that serves the NIC with this index and address (four bytes), in words; "" if there is none.
 
-        One that serves other NICs alone is none. Raises OSError.
+        A server of other NICs does not count. Raises OSError.
         """
         suspects = [each for each in on_port(_PORT) if _may_serve(each, index, address)]
         unknown = {each.inode for each in suspects} - self._owners.keys()
@@ -34,7 +35,7 @@ class DhcpServers:
             self._owners = _owners({each.inode for each in suspects})
         for each in suspects:
             pid = self._owners.get(each.inode, 0)
-            if not pid or _parent(pid) == os.getpid():
+            if not pid or parent(pid) == os.getpid():
                 # Whose it is cannot be seen while it is just being closed, or opened.
                 continue
             if each.index == index or each.address == address or _takes_every_nic(pid, index):
@@ -82,10 +83,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0

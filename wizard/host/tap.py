@@ -1,7 +1,7 @@
-"""A packet socket on one NIC: whole Ethernet frames out and in, past every rule of the IP layer.
+"""A packet socket on one NIC: sends and receives whole Ethernet frames, past IP and its filters.
 
-UDP sockets are blind here: on a NIC without an address rp_filter drops the answers, a firewall may, and
-an answer sent to the address that is being offered never reaches a socket.
+A UDP socket would miss DHCP answers: on a NIC without an address rp_filter drops them, a firewall may, and
+an answer sent to the offered address reaches no socket.
 """
 
 from __future__ import annotations
@@ -9,118 +9,51 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from array import array
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from wizard.host.bpf import LARGEST, Instruction, attach
 from wizard.plan.findings import NeedsRoot
 
-# Every protocol: on a bridge port only such a socket sees what comes in.
-_ALL_PROTOCOLS = 0x0003
+ALL_PROTOCOLS = 0x0003
+"""ETH_P_ALL: only a socket bound to it sees what comes in by a bridge port, and what this machine sends."""
 _SOL_PACKET, _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _IGNORE_OUTGOING = 263, 1, 6, 8, 23
 _MEMBERSHIP = struct.Struct("=iHH8s")
 _MULTICAST = 0
 _AUX = struct.Struct("=IIIHHHH")
 _VLAN_VALID = 0x10
-_ATTACH_FILTER = 26
-_LARGEST = 1 << 16
-
-Instruction = tuple[int, int, int, int]
-_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _JUMP_IF, _JUMP_SET, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x45, 0x06
 
 
-def udp_to_port(port: int) -> tuple[Instruction, ...]:
-    """Lets pass unfragmented IPv4 UDP to `port`, and whatever still carries a VLAN tag.
+def packet_socket(
+    program: Sequence[Instruction], refused: str = "asking a wire needs root (CAP_NET_RAW)"
+) -> socket.socket:
+    """A socket that receives the whole frames that the filter passes, once it is bound to a NIC.
 
-    The kernel takes the outermost tag off before it filters, so such frames are rare.
+    Raises NeedsRoot with the words `refused` if packet sockets are not allowed, else OSError.
     """
-    return (
-        (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_IF, 10, 0, 0x8100),
-        (_JUMP_IF, 9, 0, 0x88A8),
-        (_JUMP_IF, 8, 0, 0x9100),
-        (_JUMP_IF, 0, 8, 0x0800),
-        (_LOAD_BYTE, 0, 0, 23),
-        (_JUMP_IF, 0, 6, 17),
-        (_LOAD_HALF, 0, 0, 20),
-        (_JUMP_SET, 4, 0, 0x1FFF),
-        (0xB1, 0, 0, 14),  # x = length of the IP header
-        (0x48, 0, 0, 16),  # the half-word at x + 16
-        (_JUMP_IF, 0, 1, port),
-        (_RETURN, 0, 0, _LARGEST),
-        (_RETURN, 0, 0, 0),
-    )
-
-
-def ether_type(number: int) -> tuple[Instruction, ...]:
-    """Lets pass frames of one EtherType."""
-    return ((_LOAD_HALF, 0, 0, 12), (_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, _LARGEST), (_RETURN, 0, 0, 0))
-
-
-def udp_fragments() -> tuple[Instruction, ...]:
-    """Lets pass every fragment of IPv4 UDP, the first ones too: only the whole tells the port."""
-    return (
-        (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_IF, 0, 5, 0x0800),
-        (_LOAD_BYTE, 0, 0, 23),
-        (_JUMP_IF, 0, 3, 17),
-        (_LOAD_HALF, 0, 0, 20),
-        (_JUMP_SET, 0, 1, 0x3FFF),
-        (_RETURN, 0, 0, _LARGEST),
-        (_RETURN, 0, 0, 0),
-    )
-
-
-def ipv6_routers() -> tuple[Instruction, ...]:
-    """Lets pass router advertisements, and UDP from a DHCPv6 server's port."""
-    return (
-        (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_IF, 0, 8, 0x86DD),
-        (_LOAD_BYTE, 0, 0, 20),
-        (_JUMP_IF, 0, 2, 58),
-        (_LOAD_BYTE, 0, 0, 54),
-        (_JUMP_IF, 3, 4, 134),
-        (_JUMP_IF, 0, 3, 17),
-        (_LOAD_HALF, 0, 0, 54),
-        (_JUMP_IF, 0, 1, 547),
-        (_RETURN, 0, 0, _LARGEST),
-        (_RETURN, 0, 0, 0),
-    )
-
-
-def arp_from(ip: bytes) -> tuple[Instruction, ...]:
-    """Lets pass ARP whose sender says that it has this address."""
-    return (
-        (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_IF, 0, 3, 0x0806),
-        (_LOAD_WORD, 0, 0, 28),
-        (_JUMP_IF, 0, 1, int.from_bytes(ip, "big")),
-        (_RETURN, 0, 0, _LARGEST),
-        (_RETURN, 0, 0, 0),
-    )
-
-
-def either(first: Sequence[Instruction], *others: Sequence[Instruction]) -> tuple[Instruction, ...]:
-    """Lets pass what one of these filters does; each ends in the instruction that refuses."""
-    # All jumps are relative: those to a refusal that is no longer there land at the beginning of the next filter.
-    return (*first[:-1], *either(*others)) if others else tuple(first)
+    try:
+        # Protocol 0 hears nothing until bound: no other NIC's frames get in.
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    except PermissionError:
+        raise NeedsRoot(refused, "run it with sudo") from None
+    try:
+        attach(opened, program)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 class Tap:
     """Use as a context manager: `with Tap(filter) as tap: tap.listen(nic)`.
 
-    Not promiscuous: what is asked for comes to our own MAC or to all. `outgoing`: `receive_any` tells of what this
-    machine sends, too. Raises NeedsRoot where packet sockets are not allowed, OSError for everything else.
+    Not promiscuous: answers come to our own MAC or to all. `outgoing`: `receive_any` also returns what this machine
+    sends. Raises NeedsRoot if packet sockets are not allowed, else OSError.
     """
 
     def __init__(self, program: Sequence[Instruction], *, outgoing: bool = False) -> None:
-        try:
-            # Protocol 0 hears nothing until bound: no other NIC's frames get in.
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-        except PermissionError:
-            raise NeedsRoot("asking a wire needs root (CAP_NET_RAW)", "run it with sudo") from None
-        self._attach(program)
+        self._socket = packet_socket(program)
         self._socket.setsockopt(_SOL_PACKET, _AUXDATA, 1)
         if not outgoing:
             # Spares a copy of every frame that leaves; `receive` throws them away where an old kernel cannot.
@@ -140,11 +73,11 @@ class Tap:
         return self._socket.fileno()
 
     def listen(self, nic: str) -> None:
-        """Hear and send on this NIC; it stays this one if it is renamed."""
-        self._socket.bind((nic, _ALL_PROTOCOLS))
+        """Receive and send on this NIC, even if it is renamed. Raises OSError."""
+        self._socket.bind((nic, ALL_PROTOCOLS))
 
     def join(self, group: bytes) -> None:
-        """Have the NIC hear frames to this group, whatever the kernel itself listens to. After `listen`."""
+        """Receive frames to this multicast MAC too. Call after `listen`. Raises OSError."""
         index = socket.if_nametoindex(self._socket.getsockname()[0])
         wanted = _MEMBERSHIP.pack(index, _MULTICAST, len(group), group)
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, wanted)
@@ -154,9 +87,9 @@ class Tap:
         self._socket.send(frame)
 
     def receive(self, timeout: float) -> tuple[bytes, int | None] | None:
-        """The next frame and the number of the VLAN whose tag the kernel took off; None after `timeout` seconds.
+        """The next frame, and the VLAN whose tag the kernel removed (None: untagged); None after `timeout` seconds.
 
-        The frame is empty where it was one that this machine sent.
+        The frame is empty if this machine sent it. Raises OSError if the NIC is down or gone.
         """
         heard = self.receive_any(timeout)
         if heard is None:
@@ -165,10 +98,10 @@ class Tap:
         return (b"", None) if ours else (frame, vlan)
 
     def receive_any(self, timeout: float) -> tuple[bytes, int | None, bool] | None:
-        """The same, and whether this machine sent it."""
+        """The same with the frame in any case, and whether this machine sent it."""
         self._socket.settimeout(max(timeout, 0))
         try:
-            frame, ancillary, _, address = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_AUX.size))
+            frame, ancillary, _, address = self._socket.recvmsg(LARGEST, socket.CMSG_SPACE(_AUX.size))
         except (TimeoutError, BlockingIOError):
             return None
         ours = address[2] == socket.PACKET_OUTGOING
@@ -179,11 +112,6 @@ class Tap:
         return frame, None, ours
 
     def dropped(self) -> int:
-        """How many frames the kernel could not keep for us, since the last call."""
+        """How many frames the kernel dropped for lack of room, since the last call."""
         packets_and_drops = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 8)
         return int(struct.unpack("=II", packets_and_drops)[1])
-
-    def _attach(self, program: Sequence[Instruction]) -> None:
-        code = array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
-        described = struct.pack("@HP", len(program), code.buffer_info()[0])
-        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)

@@ -1,4 +1,4 @@
-"""Which NIC the UDP sockets on a port are bound to, asked of the kernel itself."""
+"""UDP sockets: the NIC and address each is bound to, and its owner. Over netlink (sock_diag)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_SOCK_DIAG = 4
-_BY_FAMILY, _DONE, _ERROR = 20, 3, 2
-_REQUEST_FLAGS = 0x1 | 0x300  # a request for all there are
-_HEADER = struct.Struct("=IHHII")
+from wizard.host import netlink
+
+_BY_FAMILY = 20
 _QUESTION = struct.Struct("=BBBBI48x")
 # family, state, timer, retransmissions; ports; addresses; index and cookie; expiry, queues, user, inode
 _ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _ALL_STATES = 0xFFFFFFFF
+_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class UdpSocket:
-    """`index` is that of the NIC it is bound to, 0 for none; `address` four bytes, all zero for any."""
+    """`index`: the NIC it is bound to, 0 for none. `address`: four bytes, zero for any."""
 
     index: int
     address: bytes
@@ -29,15 +29,15 @@ class UdpSocket:
 
 
 def on_port(port: int) -> list[UdpSocket]:
-    """The IPv4 sockets on this UDP port. Raises OSError where the kernel does not tell."""
+    """The IPv4 sockets on this UDP port, of all processes. Raises OSError."""
     port_bytes = struct.pack("!H", port)
     return [UdpSocket(index, address, inode) for local, address, index, inode in _udp_sockets() if local == port_bytes]
 
 
 def bound_indexes(pid: int, port: int) -> list[int]:
-    """Indexes of the NICs that a process's IPv4 sockets on this UDP port are bound to; 0 for one bound to none.
+    """The NIC that each IPv4 socket of a process on this UDP port is bound to, by index and sorted; 0 for no NIC.
 
-    Raises OSError where the kernel does not tell.
+    Raises OSError.
     """
     theirs = on_port(port)
     if not theirs:
@@ -46,11 +46,22 @@ def bound_indexes(pid: int, port: int) -> list[int]:
     return sorted(each.index for each in theirs if each.inode in owned)
 
 
-def others_at(pid: int, address: str, port: int) -> set[int]:
-    """Sockets (by their numbers) of other processes at exactly this address and port. Of what is bound to both, the
-    last gets what is sent there.
+def bound_names(pid: int, port: int) -> list[str]:
+    """As `bound_indexes`, by name: "" for no NIC, the index of a NIC that has just gone."""
+    return [_name(index) for index in bound_indexes(pid, port)]
 
-    Raises OSError where the kernel does not tell.
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index) if index else ""
+    except OSError:
+        return str(index)
+
+
+def others_at(pid: int, address: str, port: int) -> set[int]:
+    """The inodes of other processes' sockets at exactly this address and port, where the last one bound gets it all.
+
+    Raises OSError.
     """
     here = socket.inet_aton(address)
     found = {each.inode for each in on_port(port) if each.address == here}
@@ -59,26 +70,13 @@ def others_at(pid: int, address: str, port: int) -> set[int]:
 
 def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
     question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
-        kernel.settimeout(2)
-        kernel.sendto(_HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST_FLAGS, 1, 0) + question, (0, 0))
-        while True:
-            data = kernel.recv(1 << 17)
-            at = 0
-            while at + _HEADER.size <= len(data):
-                length, kind, *_ = _HEADER.unpack_from(data, at)
-                if kind == _DONE:
-                    return
-                if kind == _ERROR:
-                    code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
-                    raise OSError(code, os.strerror(code))
-                found = _ANSWER.unpack_from(data, at + _HEADER.size)
-                yield found[4], found[6][:4], found[8], found[14]
-                at += max(length + 3 & ~3, _HEADER.size)
+    for _, body in netlink.request(netlink.SOCK_DIAG, _BY_FAMILY, netlink.DUMP, question, _TIMEOUT_S):
+        found = _ANSWER.unpack_from(body)
+        yield found[4], found[6][:4], found[8], found[14]
 
 
 def inodes_of(pid: int) -> set[int]:
-    """The sockets that a process has open, by their numbers."""
+    """The inodes of the sockets that a process has open; empty if it has ended. Raises OSError."""
     found: set[int] = set()
     try:
         descriptors = list(Path(f"/proc/{pid}/fd").iterdir())

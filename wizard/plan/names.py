@@ -63,14 +63,19 @@ def _leased(leases: str, now: float) -> Iterator[tuple[str, str]]:
             yield fields[2], name
 
 
+def nameserver_words(resolv_conf: str) -> Iterator[str]:
+    """What each "nameserver" line of a resolv.conf names, as it stands there."""
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            yield words[1]
+
+
 def upstream_servers(resolv_conf: str, gateway: str) -> tuple[str, ...]:
     """The servers of a resolv.conf that ours may ask: all but ours itself, in their order."""
     found: dict[str, None] = {}
-    for line in resolv_conf.splitlines():
-        words = line.split()
-        if len(words) < 2 or words[0] != "nameserver":
-            continue
-        server = _server(words[1])
+    for word in nameserver_words(resolv_conf):
+        server = _server(word)
         if server and server != gateway:
             found[server] = None
     return tuple(found)[:_MOST_SERVERS]

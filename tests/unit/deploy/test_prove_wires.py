@@ -12,8 +12,8 @@ from netaddr import IPAddress
 
 from wizard.deploy import steps_trial
 from wizard.deploy.steps_trial import ProveWires
+from wizard.host.frames import NOBODY
 from wizard.host.net.link import Link
-from wizard.host.presence import NOBODY
 from wizard.plan.model import Interfaces, Plan
 from wizard.plan.planfile import load
 

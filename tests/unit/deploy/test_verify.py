@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from netaddr import IPNetwork
 
-from wizard.deploy import road, verify
+from wizard.deploy import verify
+from wizard.host import resolver
 from wizard.plan.machine import Route
 
 WAY_OUT = Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1")
@@ -21,7 +22,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     reading = SimpleNamespace(last=SimpleNamespace(same_boot=True, begin=seen.before))
     monkeypatch.setattr(verify.os, "geteuid", lambda: 0)
     monkeypatch.setattr(verify, "read_routes", lambda: seen.routes)
-    monkeypatch.setattr(road, "read_text", lambda _: seen.resolv)
+    monkeypatch.setattr(resolver, "read_text", lambda _: seen.resolv)
     monkeypatch.setattr(verify, "Journal", lambda: SimpleNamespace(read=lambda: reading))
     return seen
 

@@ -10,47 +10,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp_packet import Offer, build_discover, build_inform, parse_offer, parse_reply, parse_request
-
-MAC = bytes.fromhex("b8aeed7b5150")
-XID = 0xDEADBEEF
-NOWHERE = str(IPv4Address(0))
-SERVER_MAC = bytes.fromhex("001b213c9d10")
-OFFER = Offer("10.77.0.1", "10.77.0.2", "00:1b:21:3c:9d:10", "10.77.0.98", "", None)
-
-TYPE_OFFER = b"\x35\x01\x02"
-SERVER_ID = b"\x36\x04" + IPv4Address("10.77.0.1").packed
-OPTIONS = TYPE_OFFER + SERVER_ID + b"\xff"
+from tests.unit.host.dhcp_frames import (
+    MAC,
+    NOWHERE,
+    OFFER,
+    OPTIONS,
+    SERVER_ID,
+    TYPE_OFFER,
+    XID,
+    answer,
+    bootp,
+    offer_to_us,
+)
+from wizard.host.dhcp_packet import build_discover, build_inform, parse_reply, parse_request
 
 
 def ones_sum(data: bytes) -> int:
     """What a right Internet checksum, summed with its data, comes to: 0xffff."""
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     return (total & 0xFFFF) + (total >> 16)
-
-
-def bootp(
-    options: bytes = OPTIONS,
-    *,
-    relay: str = NOWHERE,
-    offered: str = "10.77.0.98",
-    sname: bytes = b"",
-    file: bytes = b"",
-) -> bytes:
-    head = struct.pack("!BBBBIHH", 2, 1, 6, 0, XID, 0, 0x8000) + bytes(4)
-    head += IPv4Address(offered).packed + bytes(4) + IPv4Address(relay).packed
-    return head + MAC.ljust(16, b"\0") + sname.ljust(64, b"\0") + file.ljust(128, b"\0") + b"\x63\x82\x53\x63" + options
-
-
-def answer(
-    payload: bytes | None = None, *, tags: bytes = b"", ip_options: bytes = b"", ports: tuple[int, int] = (67, 68)
-) -> bytes:
-    payload = bootp() if payload is None else payload
-    udp = struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload
-    first = 0x45 + len(ip_options) // 4
-    ip = struct.pack("!BBHHHBBH", first, 0, 20 + len(ip_options) + len(udp), 1, 0x4000, 64, 17, 0)
-    ip += IPv4Address("10.77.0.2").packed + b"\xff" * 4 + ip_options
-    return b"\xff" * 6 + SERVER_MAC + tags + b"\x08\x00" + ip + udp
 
 
 def altered(frame: bytes, at: int, value: int) -> bytes:
@@ -101,11 +79,11 @@ def test_a_host_name_goes_along_if_it_is_one() -> None:
 
 
 def test_an_offer_is_read() -> None:
-    assert parse_offer(answer(), XID, MAC) == OFFER
+    assert offer_to_us(answer()) == OFFER
 
 
 def test_the_relay_is_named() -> None:
-    assert parse_offer(answer(bootp(relay="10.77.9.1")), XID, MAC) == replace(OFFER, relay="10.77.9.1")
+    assert offer_to_us(answer(bootp(relay="10.77.9.1"))) == replace(OFFER, relay="10.77.9.1")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +97,7 @@ def test_the_relay_is_named() -> None:
     ids=["one tag", "two tags", "priority only", "three tags"],
 )
 def test_an_offer_inside_vlan_tags_is_read(tags: bytes, vlan: int | None) -> None:
-    assert parse_offer(answer(tags=tags), XID, MAC) == replace(OFFER, vlan=vlan)
+    assert offer_to_us(answer(tags=tags)) == replace(OFFER, vlan=vlan)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +116,11 @@ def test_an_offer_inside_vlan_tags_is_read(tags: bytes, vlan: int | None) -> Non
     ],
 )
 def test_an_offer_may_look_like_this_too(frame: bytes) -> None:
-    assert parse_offer(frame, XID, MAC) == OFFER
+    assert offer_to_us(frame) == OFFER
 
 
 def test_a_bootp_server_without_a_name_is_a_server() -> None:
-    assert parse_offer(answer(bootp(b"\xff")), XID, MAC) == replace(OFFER, server_id="")
+    assert offer_to_us(answer(bootp(b"\xff"))) == replace(OFFER, server_id="")
 
 
 @pytest.mark.parametrize(
@@ -181,12 +159,12 @@ def test_a_bootp_server_without_a_name_is_a_server() -> None:
     ],
 )  # fmt: skip
 def test_this_is_no_answer_to_us(frame: bytes) -> None:
-    assert parse_offer(frame, XID, MAC) is None
+    assert offer_to_us(frame) is None
 
 
 def test_an_overload_cannot_send_us_round_in_circles() -> None:
     frame = answer(bootp(b"\x34\x01\x03" + TYPE_OFFER, sname=b"\x34\x01\x03\xff", file=b"\x34\x01\x03\xff"))
-    assert parse_offer(frame, XID, MAC) == replace(OFFER, server_id="")
+    assert offer_to_us(frame) == replace(OFFER, server_id="")
 
 
 def test_an_answer_to_somebody_else_is_seen_for_what_it_is() -> None:
@@ -235,7 +213,7 @@ def test_an_inform_takes_nothing_and_has_checksums_that_hold() -> None:
 @given(st.binary(max_size=700))
 @example(answer())
 def test_no_bytes_raise(frame: bytes) -> None:
-    parse_offer(frame, XID, MAC)
+    offer_to_us(frame)
 
 
 @given(st.data())
@@ -243,10 +221,10 @@ def test_no_damage_to_an_offer_raises(data: st.DataObject) -> None:
     frame = bytearray(answer(bootp(b"\x34\x01\x03" + OPTIONS, sname=OPTIONS, file=OPTIONS), tags=b"\x81\x00\x00\x2a"))
     for at in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=8)):
         frame[at] = data.draw(st.integers(0, 255))
-    parse_offer(bytes(frame[: data.draw(st.integers(0, len(frame)))]), XID, MAC)
+    offer_to_us(bytes(frame[: data.draw(st.integers(0, len(frame)))]))
 
 
 @given(st.binary(max_size=400), st.binary(max_size=64), st.binary(max_size=128))
 def test_no_options_raise(options: bytes, sname: bytes, file: bytes) -> None:
-    offer = parse_offer(answer(bootp(TYPE_OFFER + options, sname=sname, file=file)), XID, MAC)
+    offer = offer_to_us(answer(bootp(TYPE_OFFER + options, sname=sname, file=file)))
     assert offer is None or all(str(IPv4Address(ip)) == ip for ip in (offer.server_id or NOWHERE, offer.offered_ip))

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wizard.host.dhcp_packet import build_discover, parse_request
+from wizard.host.frames import arp_request
 from wizard.host.listening import Heard, heard_from, heard_in
-from wizard.host.presence import arp_request
 from wizard.plan.findings import WizardError
 from wizard.services_nodes import listen_by
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import wait_for
-from wizard.host import armed, muter_process, processes
+from wizard.host import armed, muter_process, netlink, processes
 from wizard.host.muter_process import (
     CHILD,
     GRANT,
@@ -338,7 +338,8 @@ def test_what_concerns_the_cluster_nic(bench: Bench) -> None:
     ours = bench.muter
 
     def event(told: bytes) -> bool:
-        return ours.concerns(*next(muter_process._messages(told)))
+        kind, _, body = next(netlink.messages(told))
+        return ours.concerns(kind, body)
 
     assert event(news(index=9, name=b"docker0")), "without a grant anything may matter"
     served(bench)

@@ -10,22 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wizard.host import injection, path_probe
+from wizard.host.bpf import our_talk
 from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_request
-from wizard.host.leaving import _LEAVING, _OUR_TALK, _assembled
+from wizard.host.frames import arp_request
 from wizard.host.listening import heard_in
 from wizard.host.net.link import Link
-from wizard.host.path_packets import (
-    RST,
-    SYN,
-    A,
-    Ends,
-    dns_answer,
-    question,
-    segment_in,
-    tcp,
-    udp,
-)
-from wizard.host.presence import arp_request
+from wizard.host.path_packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
 
 ip = socket.inet_aton
 GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
@@ -199,7 +189,7 @@ def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_ty
     ids=["arp", "syn", "ack", "dns", "dhcp", "mdns"],
 )
 def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
-    assert runs(_assembled(_OUR_TALK), frame, socket.PACKET_HOST) is passes
-    leaving = _assembled((*_LEAVING, *_OUR_TALK))
+    assert runs(our_talk(only_leaving=False), frame, socket.PACKET_HOST) is passes
+    leaving = our_talk(only_leaving=True)
     assert runs(leaving, frame, socket.PACKET_OUTGOING) is passes
     assert runs(leaving, frame, socket.PACKET_HOST) is False

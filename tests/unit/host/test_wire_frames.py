@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.host.test_dhcp_packet import MAC, OFFER, XID, answer, bootp
-from wizard.host.dhcp_packet import parse_offer, parse_reply
+from tests.unit.host.dhcp_frames import MAC, OFFER, answer, bootp, offer_to_us
+from wizard.host.dhcp_packet import parse_reply
 from wizard.host.fragments import Fragments
 from wizard.host.ipv6_packet import Speaker, build_solicitation, speaker_in
 from wizard.host.own_replies import OwnReplies
@@ -39,7 +39,7 @@ def test_an_answer_in_pieces_is_one_in_whatever_order_they_come(size: int, tags:
     wholes = [known.whole(part) for part in parts]
     assert wholes[:-1] == [None] * (len(parts) - 1)
     assert wholes[-1] is not None
-    found = parse_offer(wholes[-1], XID, MAC)
+    found = offer_to_us(wholes[-1])
     assert found is not None
     assert (found.server_id, found.vlan) == (OFFER.server_id, 42 if tags else None)
 

@@ -1,4 +1,4 @@
-"""The kernel's connection tracking: listing IPv4 connections and ending one."""
+"""The kernel's table of tracked connections (conntrack)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from wizard.host import nfnetlink
-from wizard.host.nfnetlink import KernelRefused, attribute, attributes, nested
+from wizard.host.netlink import attribute, attributes, nested
+from wizard.host.nfnetlink import KernelRefused
 
 _GET, _DELETE = 1, 2
 _ORIGINAL, _REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18
@@ -31,8 +32,7 @@ class Tuple(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`original` is the direction of the first packet, `reply` that of its answers; `forwarded`: its target was
-    rewritten."""
+    """One connection. `original`: as its first packet was sent. `reply`: as answers come. `forwarded`: DNAT applied."""
 
     original: Tuple
     reply: Tuple
@@ -41,7 +41,7 @@ class Flow:
 
 
 def flows() -> Iterator[Flow]:
-    """Every IPv4 connection of TCP and UDP. Raises KernelRefused."""
+    """All tracked IPv4 connections of TCP and UDP. Raises KernelRefused."""
     for entry in nfnetlink.dump(nfnetlink.CONNTRACK, _GET, socket.AF_INET):
         original, reply = _tuple(entry.get(_ORIGINAL, b"")), _tuple(entry.get(_REPLY, b""))
         if original is not None and reply is not None:
@@ -52,7 +52,7 @@ def flows() -> Iterator[Flow]:
 
 
 def end(flow: Flow) -> None:
-    """Remove it: its next packet counts as the first of a new connection. Raises KernelRefused."""
+    """Delete it from the table: its next packet begins a new connection. Raises KernelRefused."""
     try:
         nfnetlink.request(nfnetlink.CONNTRACK, _DELETE, socket.AF_INET, flow.handle)
     except KernelRefused as error:
@@ -61,8 +61,8 @@ def end(flow: Flow) -> None:
 
 
 def _tuple(data: bytes) -> Tuple | None:
-    parts = attributes(data)
-    addresses, protocol = attributes(parts.get(1, b"")), attributes(parts.get(2, b""))
+    parts = dict(attributes(data))
+    addresses, protocol = (dict(attributes(parts.get(kind, b""))) for kind in (1, 2))
     name = _PROTOCOLS.get(protocol.get(1, b"\0")[0])
     if name is None:
         return None

@@ -1,4 +1,4 @@
-"""One NIC's link as the kernel sees it now, over netlink.
+"""The state of one NIC's link, over netlink.
 
 Not from /sys/class/net: a /sys mounted in another network namespace describes that one's NICs,
 under the same names.
@@ -10,15 +10,23 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEADER = struct.Struct("=IHHII")
-_INFO = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_GET_LINK, _NEW_LINK, _REQUEST = 18, 16, 1
-_ETHERNET, _UP, _DORMANT = 1, 1, 5
+from wizard.host import netlink
+
+INFO = struct.Struct("=BxHiII")
+"""struct ifinfomsg, the head of a link message: family, hardware type, index, flags, changed flags."""
+NEW_LINK, DELETE_LINK, _GET_LINK = 16, 17, 18
+LINKS = 0x1
+"""The multicast group of link events, as a bit."""
+UP, LOWER_UP = 0x1, 0x10000
+MAC, NAME, MASTER, CARRIER, CHANGES = 1, 3, 10, 33, 35
+"""IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_CARRIER, IFLA_CARRIER_CHANGES."""
+_LOWER, _OPERATIONAL_STATE, _ABOUT, _LOWER_NAMESPACE = 5, 16, 18, 37
+_INFO_KIND = 1
+_ETHERNET, _DORMANT = 1, 5
 _STACKED = frozenset({"macvlan", "macvtap", "ipvlan", "ipvtap"})
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +51,35 @@ class Link:
 
 
 def read_link(nic: str | int) -> Link | None:
-    """The link of a NIC, by name or by index; None where there is no such NIC in this network namespace."""
+    """The link of a NIC, by name or index; None if this network namespace has no such NIC. Raises OSError."""
     try:
         index = nic if isinstance(nic, int) else socket.if_nametoindex(nic)
     except (OSError, ValueError):
         return None
-    request = _HEADER.pack(_HEADER.size + _INFO.size, _GET_LINK, _REQUEST, 1, 0) + _INFO.pack(0, 0, index, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-        kernel.bind((0, 0))
-        kernel.settimeout(5)
-        kernel.send(request)
-        answer = kernel.recv(1 << 16)
-    _, kind, *_ = _HEADER.unpack_from(answer)
-    return _decode(answer) if kind == _NEW_LINK else None
+    with netlink.connect(socket.NETLINK_ROUTE, _TIMEOUT_S) as kernel:
+        kernel.send(netlink.message(_GET_LINK, 0, 1, INFO.pack(0, 0, index, 0, 0)))
+        # One message: the link, or a refusal.
+        kind, _, body = next(netlink.messages(netlink.receive(kernel)))
+    return _decode(body) if kind == NEW_LINK else None
 
 
-def _decode(answer: bytes) -> Link:
-    length = _HEADER.unpack_from(answer)[0]
-    _, hardware, index, flags, _ = _INFO.unpack_from(answer, _HEADER.size)
-    found = dict(attributes(answer[_HEADER.size + _INFO.size : length]))
-    about = dict(attributes(found.get(18, b"")))
-    stacked = _text(about.get(1, b"")) in _STACKED and 37 not in found  # 37: the lower NIC is in another namespace
+def _decode(body: bytes) -> Link:
+    _, hardware, index, flags, _ = INFO.unpack_from(body)
+    found = dict(netlink.attributes(body[INFO.size :]))
+    about = dict(netlink.attributes(found.get(_ABOUT, b"")))
+    stacked = _text(about.get(_INFO_KIND, b"")) in _STACKED and _LOWER_NAMESPACE not in found
     return Link(
         index=index,
-        name=_text(found.get(3, b"")),
-        mac=found.get(1, b"") if hardware == _ETHERNET else b"",
+        name=_text(found.get(NAME, b"")),
+        mac=found.get(MAC, b"") if hardware == _ETHERNET else b"",
         ethernet=hardware == _ETHERNET,
-        up=bool(flags & _UP),
-        carrier=bool(flags & _UP) and any(found.get(33, b"\0")),
-        dormant=found.get(16, b"\0")[0] == _DORMANT,
-        changes=_number(found.get(35, b"")),
-        master=_number(found.get(10, b"")),
-        lower=_number(found.get(5, b"")) if stacked else 0,
+        up=bool(flags & UP),
+        carrier=bool(flags & UP) and any(found.get(CARRIER, b"\0")),
+        dormant=found.get(_OPERATIONAL_STATE, b"\0")[0] == _DORMANT,
+        changes=_number(found.get(CHANGES, b"")),
+        master=_number(found.get(MASTER, b"")),
+        lower=_number(found.get(_LOWER, b"")) if stacked else 0,
     )
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes of a netlink message, as (type, value); stops at one that is cut short."""
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
 
 
 def _number(value: bytes) -> int:

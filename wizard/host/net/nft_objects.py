@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 
 from wizard.host import nfnetlink
-from wizard.host.nfnetlink import FAMILIES, NFTABLES, KernelRefused, attribute
+from wizard.host.netlink import attribute
+from wizard.host.nfnetlink import FAMILIES, NFTABLES, KernelRefused
 
 _GET_TABLE, _DELETE_TABLE = 1, 2
 _GET_CHAIN, _DELETE_CHAIN = 4, 5
@@ -27,7 +28,7 @@ def remove_table(family: str, name: str) -> bool:
     """Remove a table; whether it existed. Raises KernelRefused."""
     if not has_table(family, name):
         return False
-    nfnetlink.transact([(_DELETE_TABLE, FAMILIES[family], attribute(_TABLE, _words(name)))])
+    nfnetlink.transact([(_DELETE_TABLE, 0, FAMILIES[family], attribute(_TABLE, _words(name)))])
     return True
 
 
@@ -39,12 +40,12 @@ def remove_chain(family: str, table: str, name: str) -> bool:
         return False
     here, verdict = attribute(_TABLE, _words(table)), attribute(_VERDICT_CHAIN, _words(name))
     changes = [
-        (_DELETE_RULE, number, here + attribute(_CHAIN, rule[_CHAIN]) + attribute(_HANDLE, rule[_HANDLE]))
+        (_DELETE_RULE, 0, number, here + attribute(_CHAIN, rule[_CHAIN]) + attribute(_HANDLE, rule[_HANDLE]))
         for rule in nfnetlink.dump(NFTABLES, _GET_RULE, number)
         if _text(rule.get(_TABLE)) == table and verdict in rule.get(_EXPRESSIONS, b"")
     ]
-    changes.append((_DELETE_RULE, number, here + attribute(_CHAIN, _words(name))))
-    changes.append((_DELETE_CHAIN, number, here + attribute(_CHAIN_NAME, _words(name))))
+    changes.append((_DELETE_RULE, 0, number, here + attribute(_CHAIN, _words(name))))
+    changes.append((_DELETE_CHAIN, 0, number, here + attribute(_CHAIN_NAME, _words(name))))
     try:
         nfnetlink.transact(changes)
     except KernelRefused as error:

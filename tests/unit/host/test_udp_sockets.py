@@ -1,0 +1,27 @@
+"""Whose UDP sockets are bound to what, asked of the kernel about sockets of our own."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from wizard.host.udp_sockets import bound_indexes, bound_names
+
+
+def test_a_socket_is_told_by_the_nic_that_it_is_bound_to() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        ours.bind(("127.0.0.1", 0))
+        port = ours.getsockname()[1]
+        assert bound_indexes(os.getpid(), port) == [socket.if_nametoindex("lo")]
+        assert bound_names(os.getpid(), port) == ["lo"]
+        assert bound_names(os.getppid(), port) == []
+    assert bound_names(os.getpid(), port) == []
+
+
+def test_a_socket_that_is_bound_to_no_nic_has_none() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        port = ours.getsockname()[1]
+        assert bound_indexes(os.getpid(), port) == [0]
+        assert bound_names(os.getpid(), port) == [""]
