@@ -25,8 +25,7 @@ from wizard.deploy.steps_trial import ProveWires
 from wizard.deploy.worker import Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
-from wizard.host.files import read_text
-from wizard.plan import paths
+from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -56,20 +55,9 @@ def findings(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, 
     return facts, check(plan, facts)
 
 
-def plan_running() -> Plan | None:
-    """The plan that runs here, which is not always what somebody has made of its file since; or None."""
-    for path in (paths.LIVE_PLAN, paths.PLAN_IN_FORCE):
-        text = read_text(path)
-        try:
-            if text is not None:
-                return load(text, path)
-        except WizardError:
-            continue
-    return None
-
-
 def applied_cluster() -> str:
-    plan = plan_running()
+    """The cluster NIC of the plan that runs here, "" where none runs."""
+    plan = running_plan(Unreadable.SKIP)
     return plan.interfaces.cluster if plan else ""
 
 
@@ -77,7 +65,7 @@ def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and corporate.leased
-    return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, plan_running(), leased)
+    return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, running_plan(Unreadable.SKIP), leased)
 
 
 class Engine:

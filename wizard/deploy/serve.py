@@ -38,11 +38,11 @@ from wizard.host.facts_routes import default_route_nics, read_routes
 from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
+from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
@@ -167,7 +167,10 @@ class Guard:
         self.taken_up = state.boottime()
         self.digest = gateway.digest()
         self.plan, self.look_wanted = None, True
-        plan = load(read_text(paths.LIVE_PLAN) or "", paths.LIVE_PLAN)
+        running = read_plan_in_force(RUNNING)
+        if running is None:
+            raise WizardError(f"{paths.LIVE_PLAN} is missing", "Run 'ciao-wizard apply -c PLAN'.")
+        plan = running.plan
         try:
             self.identity = tomllib.loads(read_text(paths.LIVE_IDENTITY) or "")
         except tomllib.TOMLDecodeError:
