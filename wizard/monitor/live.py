@@ -279,11 +279,8 @@ class Monitor:
             if not self._bulk:
                 del self._order[bisect_left(self._order, keyed[0], key=_key)]
         placed: list[Keyed] = []
-        for place, row in enumerate(after):
-            group, address, _, _ = row_key(row, place)
-            number = self._table.order.get(mac, 0) if row.kind == "node" else 0
-            # In one piece: of 65,000 tuples the numbers alone would fill 6 MB.
-            placed.append((b"%d%06d%-5b%b%06d" % (group, number, address, mac.encode(), place), row))
+        for row in after:
+            placed.append((row_key(row, self._table.order), row))
             if self._bulk:
                 self._order.append(placed[-1])
             else:
