@@ -13,7 +13,7 @@ from wizard.monitor.crowd import Crowd, crowd_of
 from wizard.monitor.events import Event, changes_of
 from wizard.monitor.leases import Row
 from wizard.monitor.live import Monitor
-from wizard.monitor.staleness import STALE_S
+from wizard.plan.staleness import STALE_S
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from wizard.monitor.staleness import STALE_S
+from wizard.plan.staleness import STALE_S
 
 
 def is_old(looked_at: float) -> bool:
