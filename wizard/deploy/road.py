@@ -19,6 +19,7 @@ from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
 from wizard.host.resolver import RESOLV_CONF, read_resolver
 from wizard.plan import paths
 from wizard.plan.addresses import assign, dynamic_range
+from wizard.plan.lease_parser import leased_address
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import context
@@ -126,8 +127,7 @@ def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = 
 
 
 def _leased() -> list[str]:
-    lines = (line.split() for line in (read_text(paths.LEASES) or "").splitlines())
-    return [words[2] for words in lines if len(words) > 2]
+    return [leased_address(line) for line in (read_text(paths.LEASES) or "").splitlines()]
 
 
 def _corporate(plan: Plan, untried: list[Found]) -> Link | None:

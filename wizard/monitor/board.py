@@ -11,12 +11,13 @@ from wizard.host.files import read_text
 from wizard.host.neighbours import read_neighbours
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.monitor.instances import GATEWAY_BLANK, Known, is_plain_user
-from wizard.monitor.leases import Lease, Row, rows
+from wizard.monitor.leases import Row, rows
 from wizard.monitor.log import ignored_in, reasons_in
 from wizard.monitor.watch import LeaseFile
 from wizard.plan import paths
 from wizard.plan.export import surroundings
 from wizard.plan.fields import format_mac
+from wizard.plan.lease_parser import Lease
 
 _LOG_TAIL = 500_000
 

@@ -17,11 +17,12 @@ from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.presence import Prober, open_prober
 from wizard.monitor.events import Event, changes_of
 from wizard.monitor.follow import LogFile, PlanFile
-from wizard.monitor.leases import Lease, Row, Table, row_key
+from wizard.monitor.leases import Row, Table, row_key
 from wizard.monitor.log import Ignored
 from wizard.monitor.presence import Presence
 from wizard.monitor.watch import LeaseFile, common_ends
 from wizard.plan import paths
+from wizard.plan.lease_parser import Lease
 from wizard.plan.model import Plan
 
 MOST_EVENTS = 1000
