@@ -26,6 +26,7 @@ from wizard.deploy.worker import Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
 from wizard.host.plan_in_force import Unreadable, running_plan
+from wizard.plan.checks import Check
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -295,7 +296,7 @@ def take(step: Step, journal: Journal, teller: Teller) -> None:
     faults.moment(f"after:{step.name}")
 
 
-def _held(checks: Sequence[verify.Check]) -> str:
+def _held(checks: Sequence[Check]) -> str:
     """How many hold, where none fails."""
     held = sum(c.ok is True for c in checks)
     untried = f", {len(checks) - held} not tried" if held < len(checks) else ""

@@ -17,6 +17,7 @@ from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
+from wizard.plan.checks import Check
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
@@ -29,7 +30,7 @@ class Status:
     healthy: bool
     plan: str | None
     since: str | None
-    checks: tuple[verify.Check, ...]
+    checks: tuple[Check, ...]
     drift: tuple[str, ...]
     reason: str = ""
     remaining_s: float | None = None
@@ -97,7 +98,7 @@ _UNDER_WAY = {
 def _pending(work: dict[str, Any]) -> Status:
     deadline = work.get("deadline")
     remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
-    checks: tuple[verify.Check, ...] = ()
+    checks: tuple[Check, ...] = ()
     if remaining is not None:
         on_trial = read_plan_in_force(RUNNING, called=str(work.get("source", "")))
         checks = tuple(verify.checks(on_trial.plan)) if on_trial is not None else ()

@@ -18,8 +18,8 @@ from wizard.widgets.sparkline import sparkline
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.deploy.verify import Check
     from wizard.monitor.overview import Overview
+    from wizard.plan.checks import Check
     from wizard.plan.model import Forward, Plan
 
 UP, PARTLY, UNSEEN = "●", "◐", "○"
