@@ -22,7 +22,7 @@ from wizard.deploy.revert import Reverter
 from wizard.deploy.road import nameservers
 from wizard.deploy.run import Run, in_full
 from wizard.deploy.steps_trial import ProveWires
-from wizard.deploy.worker import Worker
+from wizard.deploy.worker import TrialOutcome, TrialResult, Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
 from wizard.host.plan_in_force import Unreadable, running_plan
@@ -156,28 +156,30 @@ class Engine:
     def _try(self, run: Run, job: Job, trial: Sequence[Step]) -> bool:
         """Take the trial's steps in a worker; False when they were taken back."""
         self.worker = Worker(run.lock, lambda gone: self._take_trial(job, trial, gone), self.order.events)
-        word = self.worker.word(lambda: state.decision(run.me) == "revert")
-        if word == "y":
+        result = self.worker.word(lambda: state.decision(run.me) == "revert")
+        if result is not None and result.outcome is TrialOutcome.HOLDS:
             return True
         if state.decision(run.me) == "revert":
             self._revert(run, "taken back on request", "rolled-back")
         else:
-            self._revert(run, word[1:] or "the engine ended unexpectedly", "refused" if word[:1] == "r" else "failed")
+            why = result.reason if result is not None else ""
+            refused = result is not None and result.outcome is TrialOutcome.REFUSED
+            self._revert(run, why or "the engine ended unexpectedly", "refused" if refused else "failed")
         return False
 
-    def _take_trial(self, job: Job, trial: Sequence[Step], gone: Callable[[], bool]) -> str:
-        """Take the steps and verify them: "y", or why not after "n" (failed) or "r" (refused)."""
+    def _take_trial(self, job: Job, trial: Sequence[Step], gone: Callable[[], bool]) -> TrialResult:
+        """Take the steps and verify them."""
         try:
             for step in trial:
                 if gone():
-                    return "nthe engine was killed"
+                    return TrialResult(TrialOutcome.FAILED, "the engine was killed")
                 take(step, self.journal, self.teller)
             self._verify(job)
         except proof.WireRefused as error:
-            return "r" + in_full(error)
+            return TrialResult(TrialOutcome.REFUSED, in_full(error))
         except (WizardError, OSError) as error:
-            return "n" + in_full(error)
-        return "y"
+            return TrialResult(TrialOutcome.FAILED, in_full(error))
+        return TrialResult(TrialOutcome.HOLDS)
 
     def _verify(self, job: Job) -> None:
         self.teller.step("verify", "running", "is it as it should be?")
@@ -245,7 +247,7 @@ class Engine:
         """There is always a second process that would take everything back."""
         if self.worker is not None and not self.worker.alive():
             self.worker.let_go()
-            self.worker = Worker(run.lock, lambda _gone: "y", self.order.events)
+            self.worker = Worker(run.lock, lambda _gone: TrialResult(TrialOutcome.HOLDS), self.order.events)
 
     def _revert(self, run: Run, why: str, result: str) -> None:
         if self.worker is not None:
