@@ -42,7 +42,7 @@ class NodesPages(SpeakingApp):
 
     def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
         def judge() -> Judgement:
-            from wizard.plan.judge import judgement
+            from wizard.widgets.judging import judgement
 
             return judgement(message.draft, message.facts)
 

@@ -134,8 +134,8 @@ def _renew(args: argparse.Namespace) -> int:
 def _leases_to_forget() -> list[str]:
     """Whose leases these are, and what it means for them."""
     from wizard.host.files import read_text
-    from wizard.monitor.leases import parse_leases
     from wizard.plan import paths
+    from wizard.plan.lease_parser import parse_leases
 
     leases, _ = parse_leases(read_text(paths.LEASES) or "")
     lines = [clean(f"  {lease.ip:15}  {lease.mac}  {lease.hostname}", 200) for lease in leases]

@@ -203,6 +203,7 @@ def diff(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     from wizard.deploy.status import read_status
+    from wizard.plan.checks import Outcome
 
     seen = read_status()
     if args.json:
@@ -213,7 +214,7 @@ def status(args: argparse.Namespace) -> int:
         if seen.plan:
             out(f"plan {seen.plan}{f', since {_local(seen.since)}' if seen.since else ''}")
         for item in seen.checks:
-            untried = "not tried" if item.detail.startswith("not tried") else "not seen"
+            untried = "not tried" if item.outcome is Outcome.UNTRIED else "not seen"
             word = {True: "ok", False: "FAILED", None: untried}[item.ok]
             out(f"  {word:9} {item.name:14}  {clean(item.detail, 300)}")
             if item.ok is False and item.remedy:

@@ -80,11 +80,11 @@ class HostGateway:
     _rows_watch: RowsWatch | None = None
 
     def overview(self: _Machine, rows: tuple[Row, ...] | None = None) -> Overview:
-        from wizard.deploy.engine import plan_running
+        from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.monitor.overview import RowsWatch, read_overview
         from wizard.plan.addresses import SubnetFull, assign
 
-        plan = plan_running()
+        plan = running_plan(Unreadable.SKIP)
         try:
             plan = assign(plan) if plan is not None else None
         except SubnetFull:
@@ -101,12 +101,12 @@ class HostGateway:
         return read_traffic(nics)
 
     def hand_overs(self) -> tuple[HandOver, ...]:
-        from wizard.deploy.engine import plan_running
         from wizard.host.facts import read_facts
+        from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.plan.export import FORMATS, export, surroundings
         from wizard.plan.export_about import ABOUT
 
-        plan = plan_running()
+        plan = running_plan(Unreadable.SKIP)
         if plan is None:
             return ()
         around = surroundings(plan, read_facts())

@@ -100,7 +100,8 @@ class HostSetup:
 
     def surroundings(self) -> Surroundings:
         from wizard.host import commands
-        from wizard.plan.welcome import INSTALLERS, NEEDED
+        from wizard.plan.tools import NEEDED
+        from wizard.plan.welcome import INSTALLERS
 
         missing = tuple(tool for tool in NEEDED if commands.find(tool) is None)
         installer = next((INSTALLERS[name] for name in INSTALLERS if commands.find(name)), None)

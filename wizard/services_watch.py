@@ -79,13 +79,13 @@ class HostWatch:
         return f"{head}: {told.get('reason')}"
 
     def plan_to_adopt_into(self: _Machine) -> str:
-        from wizard.deploy.engine import plan_running
+        from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.plan.planfile import load
 
         text = self.plan_in_force()
         if text is None:
             raise WizardError("Nothing is applied here.", "Apply a plan first.")
-        if load(text, paths.PLAN_IN_FORCE) != plan_running():
+        if load(text, paths.PLAN_IN_FORCE) != running_plan(Unreadable.SKIP):
             raise WizardError(
                 f"{paths.PLAN_IN_FORCE} was edited and not applied since: this would apply all of that as well.",
                 "Apply it, or take the edit back; then adopt.",
@@ -97,10 +97,10 @@ class HostWatch:
 
     def release(self, mac: str, ip: str) -> bool:
         from wizard.host.dhcp_release import release
-        from wizard.monitor.board import applied_plan
+        from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.monitor.watch import LeaseFile
 
-        plan = applied_plan()
+        plan = running_plan(Unreadable.RAISE)
         if plan is None:
             raise WizardError("Nothing is applied here.", "Apply a plan first.")
         release(plan.interfaces.cluster, str(plan.network.gateway), mac, ip)
@@ -113,11 +113,11 @@ class HostWatch:
 
     def forwards(self) -> tuple[ForwardHealth, ...]:
         from wizard.host.facts import read_facts
-        from wizard.monitor.board import applied_plan
+        from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.monitor.forwards import forward_health
         from wizard.plan.export import surroundings
 
-        plan = applied_plan()
+        plan = running_plan(Unreadable.RAISE)
         return () if plan is None else forward_health(plan, surroundings(plan, read_facts()).address)
 
     def known_here(self) -> Known:

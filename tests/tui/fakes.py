@@ -17,8 +17,8 @@ from tests.tui.fakes_setup import FakeSetup
 from tests.tui.fakes_watch import FakeWatchServices
 from wizard.deploy.changes import Change
 from wizard.deploy.status import Status
-from wizard.deploy.verify import Check
 from wizard.monitor.leases import Row
+from wizard.plan.checks import OK, Check
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Plan
@@ -76,11 +76,11 @@ APPLIED = Status(
     "/etc/ciao-wizard/gateway.toml",
     "2026-03-02T13:40:00+00:00",
     (
-        Check("address", True, "192.168.0.200/24 on eth1"),
-        Check("forwarding", True, "on"),
-        Check("rules", True, "as the plan wants them"),
-        Check("dnsmasq", True, "bound to eth1 alone"),
-        Check("guard", True, "armed"),
+        Check("address", OK, "192.168.0.200/24 on eth1"),
+        Check("forwarding", OK, "on"),
+        Check("rules", OK, "as the plan wants them"),
+        Check("dnsmasq", OK, "bound to eth1 alone"),
+        Check("guard", OK, "armed"),
     ),
     (),
 )

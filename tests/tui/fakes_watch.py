@@ -12,10 +12,11 @@ from wizard.monitor.events import Event
 from wizard.monitor.forwards import ForwardHealth
 from wizard.monitor.index import Index, Wanted
 from wizard.monitor.instances import Instance, Known, Reading, ways_to
-from wizard.monitor.leases import Lease, Row
+from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
 from wizard.monitor.watching import Board
 from wizard.plan.findings import WizardError
+from wizard.plan.lease_parser import Lease
 from wizard.plan.planfile import load
 
 if TYPE_CHECKING:

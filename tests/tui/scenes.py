@@ -13,8 +13,8 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
 from tests.tui.test_dashboard import BOARD, HAPPENED, HEALTHY, TRIPPED, thousand
 from tests.tui.test_welcome import TROUBLED, troubled
-from wizard.deploy.verify import Check
 from wizard.host.listening import Heard
+from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Address, Facts, Listener, Nic
 from wizard.services import WiresSaid
 from wizard.widgets.hearing import HearingPanel
@@ -243,7 +243,11 @@ async def scene_troubled_gateway(studio: Studio) -> None:
     drifted = replace(
         TRIPPED,
         drift=("/etc/ciao-wizard/nat.sh was changed", "rule gone: tcp dport 8889"),
-        checks=(*TRIPPED.checks[:2], Check("rules", False, "changed by somebody", "Apply again."), *TRIPPED.checks[3:]),
+        checks=(
+            *TRIPPED.checks[:2],
+            Check("rules", FAILED, "changed by somebody", "Apply again."),
+            *TRIPPED.checks[3:],
+        ),
     )
     services = FakeServices(state=drifted, in_force=studio.sample, board=BOARD)
     async with studio.start(services, None) as driver:

@@ -13,11 +13,11 @@ from tests.tui.layout import faults
 from tests.tui.test_hostile import ALL, HOSTILE, assert_harmless
 from tests.unit.growth import times_dearer
 from wizard.deploy.status import Status
-from wizard.deploy.verify import Check
 from wizard.monitor.events import Event
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.planfile import load
 from wizard.screens import dashboard
 from wizard.widgets.topology import picture
@@ -31,17 +31,17 @@ BOARD = (
     row(0, "", "", kind="stranger", ip="", state="ignored", expires=None, reachable=None, reason="asked 4 times"),
 )
 CHECKS = (
-    Check("address", True, "192.168.0.200/24 on eth1"),
-    Check("forwarding", True, "on for the two NICs"),
-    Check("rules", True, "as rendered"),
-    Check("dnsmasq", True, "runs with the plan's configuration"),
-    Check("guard", True, "armed"),
-    Check("dhcp-socket", True, "one, bound to eth1"),
-    Check("corporate", True, "eth0 via 10.77.0.1"),
-    Check("forward-8889", True, "8889 to controller 192.168.0.101:8889: answers"),
-    Check("forward-35357", True, "35357 to controller 192.168.0.101:35357: waiting"),
-    Check("forward-5000", True, "5000 to controller 192.168.0.101:5000: answers"),
-    Check("service", True, "starts at boot"),
+    Check("address", OK, "192.168.0.200/24 on eth1"),
+    Check("forwarding", OK, "on for the two NICs"),
+    Check("rules", OK, "as rendered"),
+    Check("dnsmasq", OK, "runs with the plan's configuration"),
+    Check("guard", OK, "armed"),
+    Check("dhcp-socket", OK, "one, bound to eth1"),
+    Check("corporate", OK, "eth0 via 10.77.0.1"),
+    Check("forward-8889", OK, "8889 to controller 192.168.0.101:8889: answers"),
+    Check("forward-35357", OK, "35357 to controller 192.168.0.101:35357: waiting"),
+    Check("forward-5000", OK, "5000 to controller 192.168.0.101:5000: answers"),
+    Check("service", OK, "starts at boot"),
 )
 HEALTHY = replace(APPLIED, checks=CHECKS)
 WHY = (
@@ -53,7 +53,7 @@ TRIPPED = replace(
     state="tripped",
     healthy=False,
     reason=WHY,
-    checks=(*CHECKS[:3], Check("dnsmasq", False, "not running", ""), Check("guard", False, WHY, ""), *CHECKS[6:]),
+    checks=(*CHECKS[:3], Check("dnsmasq", FAILED, "not running", ""), Check("guard", FAILED, WHY, ""), *CHECKS[6:]),
 )
 
 
@@ -105,7 +105,7 @@ DRIFTED = replace(
     HEALTHY,
     healthy=False,
     drift=("/etc/ciao-wizard/nat.sh was changed", "added in inet ciao_gateway: drop", "a third thing"),
-    checks=(*CHECKS[:2], Check("rules", False, "changed by somebody", "Run 'ciao-wizard apply'."), *CHECKS[3:]),
+    checks=(*CHECKS[:2], Check("rules", FAILED, "changed by somebody", "Run 'ciao-wizard apply'."), *CHECKS[3:]),
 )
 
 
@@ -150,9 +150,9 @@ async def test_forwards_and_whether_somebody_answers_behind(start: Start, sample
 
 
 async def test_a_path_that_is_broken_and_one_that_was_not_tried(start: Start, sample: str) -> None:
-    shut = Check("path-in-5000", False, "what comes for 10.77.0.98:5000 is dropped in this machine", "Let it in.")
-    out = Check("path-out", None, "not tried: eth0 has no link")
-    untried = Check("path-in-7-udp", None, "not tried: a datagram would reach the node's service")
+    shut = Check("path-in-5000", FAILED, "what comes for 10.77.0.98:5000 is dropped in this machine", "Let it in.")
+    out = Check("path-out", UNTRIED, "not tried: eth0 has no link")
+    untried = Check("path-in-7-udp", UNTRIED, "not tried: a datagram would reach the node's service")
     found = replace(HEALTHY, healthy=False, checks=(*CHECKS, shut, out, untried))
     async with start(FakeServices(state=found, in_force=sample), plan=None) as driver:
         await at_rest(driver)
@@ -325,7 +325,7 @@ async def test_hostile_text_is_shown_harmlessly(start: Start, sample: str) -> No
         )
         board.append(row(100 + number, "", "", kind="vm", ip=f"192.168.0.{number}", **more))
         board.append(row(200 + number, "", "", kind="stranger", mac=evil, ip="", state="ignored", **more))
-    checks = tuple(Check(f"forward-{evil}", False, evil, evil) for evil in HOSTILE.values())
+    checks = tuple(Check(f"forward-{evil}", FAILED, evil, evil) for evil in HOSTILE.values())
     state = replace(TRIPPED, reason=ALL, drift=(ALL, *HOSTILE.values()), checks=checks)
     async with start(FakeServices(state=state, in_force=sample, board=tuple(board)), plan=None) as driver:
         await driver.page("Dashboard")

@@ -12,11 +12,11 @@ from tests.tui.fakes_watch import instance
 from tests.tui.test_instances import opened as instances_opened
 from tests.tui.test_path import walk_to_review
 from wizard.deploy.changes import Change
-from wizard.deploy.verify import Check
 from wizard.host.listening import Heard
 from wizard.monitor.events import Event
 from wizard.monitor.forwards import ForwardHealth
 from wizard.monitor.instances import Reading
+from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Listener, Nic
 from wizard.services import WiresSaid
 
@@ -82,7 +82,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
 
 
 async def test_on_the_pages_of_what_is_in_force(start: Start) -> None:
-    checks = tuple(Check(evil, False, evil, evil) for evil in HOSTILE.values())
+    checks = tuple(Check(evil, FAILED, evil, evil) for evil in HOSTILE.values())
     state = replace(APPLIED, plan=ALL, since=ALL, checks=checks, drift=(ALL,), reason=ALL)
     board = [row(1, "controller", "controller", hostname=ALL, vendor=ALL, reason=ALL)]
     for number, evil in enumerate(HOSTILE.values()):

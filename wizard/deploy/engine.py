@@ -21,12 +21,12 @@ from wizard.deploy.kept import read_journal
 from wizard.deploy.revert import Reverter
 from wizard.deploy.run import Run, in_full
 from wizard.deploy.steps_trial import ProveWires
-from wizard.deploy.worker import Worker
+from wizard.deploy.worker import TrialOutcome, TrialResult, Worker
 from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
-from wizard.host.files import read_text
+from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.host.resolver import nameservers
-from wizard.plan import paths
+from wizard.plan.checks import Check
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -56,20 +56,9 @@ def findings(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, 
     return facts, check(plan, facts)
 
 
-def plan_running() -> Plan | None:
-    """The plan that runs here, which is not always what somebody has made of its file since; or None."""
-    for path in (paths.LIVE_PLAN, paths.PLAN_IN_FORCE):
-        text = read_text(path)
-        try:
-            if text is not None:
-                return load(text, path)
-        except WizardError:
-            continue
-    return None
-
-
 def applied_cluster() -> str:
-    plan = plan_running()
+    """The cluster NIC of the plan that runs here, "" where none runs."""
+    plan = running_plan(Unreadable.SKIP)
     return plan.interfaces.cluster if plan else ""
 
 
@@ -77,7 +66,7 @@ def make_job(plan: Plan, text: str, facts: Facts, journal: Journal) -> Job:
     """All that an apply of this plan is to bring about on this machine."""
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and corporate.leased
-    return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, plan_running(), leased)
+    return Job(plan, files_of(plan, text), dnsmasq.user_id(), journal, running_plan(Unreadable.SKIP), leased)
 
 
 class Engine:
@@ -167,28 +156,30 @@ class Engine:
     def _try(self, run: Run, job: Job, trial: Sequence[Step]) -> bool:
         """Take the trial's steps in a worker; False when they were taken back."""
         self.worker = Worker(run.lock, lambda gone: self._take_trial(job, trial, gone), self.order.events)
-        word = self.worker.word(lambda: state.decision(run.me) == "revert")
-        if word == "y":
+        result = self.worker.word(lambda: state.decision(run.me) == "revert")
+        if result is not None and result.outcome is TrialOutcome.HOLDS:
             return True
         if state.decision(run.me) == "revert":
             self._revert(run, "taken back on request", "rolled-back")
         else:
-            self._revert(run, word[1:] or "the engine ended unexpectedly", "refused" if word[:1] == "r" else "failed")
+            why = result.reason if result is not None else ""
+            refused = result is not None and result.outcome is TrialOutcome.REFUSED
+            self._revert(run, why or "the engine ended unexpectedly", "refused" if refused else "failed")
         return False
 
-    def _take_trial(self, job: Job, trial: Sequence[Step], gone: Callable[[], bool]) -> str:
-        """Take the steps and verify them: "y", or why not after "n" (failed) or "r" (refused)."""
+    def _take_trial(self, job: Job, trial: Sequence[Step], gone: Callable[[], bool]) -> TrialResult:
+        """Take the steps and verify them."""
         try:
             for step in trial:
                 if gone():
-                    return "nthe engine was killed"
+                    return TrialResult(TrialOutcome.FAILED, "the engine was killed")
                 take(step, self.journal, self.teller)
             self._verify(job)
         except proof.WireRefused as error:
-            return "r" + in_full(error)
+            return TrialResult(TrialOutcome.REFUSED, in_full(error))
         except (WizardError, OSError) as error:
-            return "n" + in_full(error)
-        return "y"
+            return TrialResult(TrialOutcome.FAILED, in_full(error))
+        return TrialResult(TrialOutcome.HOLDS)
 
     def _verify(self, job: Job) -> None:
         self.teller.step("verify", "running", "is it as it should be?")
@@ -256,7 +247,7 @@ class Engine:
         """There is always a second process that would take everything back."""
         if self.worker is not None and not self.worker.alive():
             self.worker.let_go()
-            self.worker = Worker(run.lock, lambda _gone: "y", self.order.events)
+            self.worker = Worker(run.lock, lambda _gone: TrialResult(TrialOutcome.HOLDS), self.order.events)
 
     def _revert(self, run: Run, why: str, result: str) -> None:
         if self.worker is not None:
@@ -307,7 +298,7 @@ def take(step: Step, journal: Journal, teller: Teller) -> None:
     faults.moment(f"after:{step.name}")
 
 
-def _held(checks: Sequence[verify.Check]) -> str:
+def _held(checks: Sequence[Check]) -> str:
     """How many hold, where none fails."""
     held = sum(c.ok is True for c in checks)
     untried = f", {len(checks) - held} not tried" if held < len(checks) else ""

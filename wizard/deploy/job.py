@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,11 +39,19 @@ class Step(Protocol):
     def needed(self) -> bool:
         """False where the machine is already as this step would make it."""
 
+    def preview(self) -> list[str]:
+        """What `do` would do now, a line each: a command begins with "$ ", all else is in words. Changes nothing."""
+
     def capture(self) -> Record:
         """What `undo` will need, as JSON."""
 
     def do(self) -> str:
         """Change the machine; what was done, in a few words. Raises WizardError."""
+
+
+def command_line(*argv: str) -> str:
+    """A command as a preview shows it."""
+    return f"$ {shlex.join(argv)}"
 
 
 def write(file: File, owner: tuple[int, int] | None = None) -> None:

@@ -9,7 +9,7 @@ from wizard.host.files import digest_of, read_text
 from wizard.host.net import link_image
 from wizard.host.net.managers import applied_backend
 from wizard.plan import paths
-from wizard.plan.render import HEADER
+from wizard.plan.render import HEADER, live_text
 
 KEPT_FILES = (
     paths.PLAN_IN_FORCE,
@@ -61,8 +61,7 @@ def not_as_kept(written: dict[str, str]) -> list[str]:
     for path in KEPT_FILES:
         if digest_of(path) != written.get(path):
             continue
-        expected = (read_text(path) or "").replace(paths.DNSMASQ_HOSTS, paths.live(paths.DNSMASQ_HOSTS))
-        if read_text(paths.live(path)) != expected:
+        if read_text(paths.live(path)) != live_text(read_text(path) or ""):
             found.append(f"{paths.live(path)} is not what {path} says")
     return found
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from wizard.deploy import state
-from wizard.host.path_probe import Found
 from wizard.plan import paths
+from wizard.plan.checks import Check, from_record
 
 PATH = "path.json"
 WISHES = f"{paths.RUN}/path.wish"
@@ -30,8 +30,8 @@ class Walked:
 
     begun: float
     ended: float
-    found: tuple[Found, ...]
-    findings: tuple[Found, ...]
+    found: tuple[Check, ...]
+    findings: tuple[Check, ...]
     whole: bool
 
     @property
@@ -44,14 +44,14 @@ def tell(
     mode: str,
     digest: str,
     begun: float,
-    found: Iterable[Found],
-    findings: Iterable[Found],
+    found: Iterable[Check],
+    findings: Iterable[Check],
     whole: bool,
 ) -> None:
     """`guard` is its process as in serve.json, `mode` and `digest` what it said there as the walk began."""
     told: dict[str, Any] = {"guard": guard, "mode": mode, "digest": digest, "whole": whole}
     told |= {"begun": begun, "ended": state.boottime()}
-    told |= {"found": [asdict(each) for each in found], "findings": [asdict(each) for each in findings]}
+    told |= {"found": [each.as_json() for each in found], "findings": [each.as_json() for each in findings]}
     state.write_json(PATH, told)
 
 
@@ -61,22 +61,10 @@ def read(serve: state.Record) -> Walked | None:
     if told is None or any(told.get(key) != serve.get(of) for key, of in _SAME):
         return None
     try:
-        found, findings = (tuple(map(_found, told[key])) for key in ("found", "findings"))
+        found, findings = (tuple(map(from_record, told[key])) for key in ("found", "findings"))
         return Walked(float(told["begun"]), float(told["ended"]), found, findings, bool(told["whole"]))
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _found(each: object) -> Found:
-    """Raises TypeError where it is none."""
-    if not isinstance(each, dict):
-        raise TypeError
-    found = Found(**each)
-    if not all(isinstance(text, str) for text in (found.name, found.detail, found.remedy)):
-        raise TypeError
-    if found.ok is not None and not isinstance(found.ok, bool):
-        raise TypeError
-    return found
 
 
 _SAME: Sequence[tuple[str, str]] = (("guard", "process"), ("mode", "mode"), ("digest", "digest"))

@@ -23,12 +23,13 @@ from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.host.injection import CannotInject, Injector, made_up_mac, remove_stray
 from wizard.host.kernel_news import KernelNews, News
-from wizard.host.path_probe import Found, Road, parts_named, walk
+from wizard.host.path_probe import Road, parts_named, walk
 from wizard.host.path_trace import Dropped, who_drops
 from wizard.host.path_trace import remove_stray as remove_trace
 from wizard.host.resolver import read_resolver
 from wizard.host.resolver import stamp as resolver_stamp
 from wizard.plan import in_force, paths
+from wizard.plan.checks import FAILED, UNTRIED, Check
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -75,8 +76,8 @@ class PathWatch(threading.Thread):
         self._way: Road | None = None
         self._own: IPAddress | None = None
         self._causes: dict[Fault, Dropped | None] = {}
-        self._found: tuple[Found, ...] = ()
-        self._findings: tuple[Found, ...] = ()
+        self._found: tuple[Check, ...] = ()
+        self._findings: tuple[Check, ...] = ()
         self._resolver_stamp: object = None
         self._judged_at = 0.0
         self._judge_wanted = True
@@ -177,7 +178,7 @@ class PathWatch(threading.Thread):
             self._tell(stand, before, begun, named)
         self._say(named)
 
-    def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Found, ...], whole: bool = True) -> bool:
+    def _tell(self, stand: Stand, before: object, begun: float, found: tuple[Check, ...], whole: bool = True) -> bool:
         """Tell everyone, unless the machine is no longer what was walked."""
         with self._lock:
             same = stand == self._stand
@@ -197,7 +198,7 @@ class PathWatch(threading.Thread):
 
     # Walking
 
-    def _walk(self, plan: Plan, stand: Stand) -> tuple[Found, ...]:
+    def _walk(self, plan: Plan, stand: Stand) -> tuple[Check, ...]:
         armed = stand.mode == "armed"
         self._way = None
         way, untried = road.build(plan, self._turn, armed, self._macs, self._own)
@@ -207,10 +208,10 @@ class PathWatch(threading.Thread):
         try:
             injector = self._injector_for(way)
         except CannotInject as error:
-            return (Found("path", False, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
+            return (Check("path", FAILED, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
         found = [*walk(way, injector), *road.ways(plan, way, self._turn)]
         if not armed:
-            found.append(Found("path-dhcp", None, f"not tried: mute for now: {stand.reason}"))
+            found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {stand.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers
         found = [road.resolver_verdict(f, servers) if f.name == "path-resolver" else f for f in found]
         self._way = way
@@ -220,7 +221,7 @@ class PathWatch(threading.Thread):
         order = [each.name for each in found]
         return (*found, *(each for each in untried if each.name not in order))
 
-    def _forget_causes(self, found: tuple[Found, ...]) -> list[Fault]:
+    def _forget_causes(self, found: tuple[Check, ...]) -> list[Fault]:
         """Faults of which nobody has looked yet who drops what is sent; what is over is forgotten."""
         failed = [(each.name, each.detail) for each in found if each.ok is False]
         self._causes = {fault: cause for fault, cause in self._causes.items() if fault in failed}
@@ -240,11 +241,11 @@ class PathWatch(threading.Thread):
         for fault in faults:
             self._causes[fault] = traced.get(fault[0])
 
-    def _named(self, found: tuple[Found, ...], stand: Stand) -> tuple[Found, ...]:
+    def _named(self, found: tuple[Check, ...], stand: Stand) -> tuple[Check, ...]:
         """The same, with who drops what does not get through."""
         nic = stand.plan.interfaces.cluster if stand.plan is not None else ""
 
-        def with_cause(each: Found) -> Found:
+        def with_cause(each: Check) -> Check:
             fault = (each.name, each.detail)
             if each.ok is not False or fault not in self._causes:
                 return each
@@ -279,7 +280,7 @@ class PathWatch(threading.Thread):
             self._injector.close()
         self._injector = self._injects = None
 
-    def _say(self, found: tuple[Found, ...]) -> None:
+    def _say(self, found: tuple[Check, ...]) -> None:
         """Write what came to be wrong, and what works again, into the log."""
         before = {each.name: each.ok for each in self._found}
         for each in found:
@@ -309,9 +310,9 @@ class PathWatch(threading.Thread):
         self._findings = found
 
 
-def against(plan: Plan, facts: Facts) -> list[Found]:
+def against(plan: Plan, facts: Facts) -> list[Check]:
     """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
-    return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
+    return [Check(f.code, FAILED, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
 
 
 def _nobody_named() -> str:

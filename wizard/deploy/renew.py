@@ -14,18 +14,18 @@ from wizard.deploy.run import Run
 from wizard.host import dnsmasq
 from wizard.host.files import read_text, remove
 from wizard.host.net import gateway_rules
+from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 from wizard.plan.render import File, live
 
 
 def _running(path: str) -> File:
     """A file as the plan that runs would have it live."""
-    text = read_text(paths.LIVE_PLAN)
-    if text is None:
+    running = read_plan_in_force(RUNNING)
+    if running is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    return live(next(f for f in files_of(load(text, paths.LIVE_PLAN), text) if f.path == path))
+    return live(next(f for f in files_of(running.plan, running.text) if f.path == path))
 
 
 def lost_by(part: str) -> list[str]:

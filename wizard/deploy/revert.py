@@ -10,7 +10,6 @@ from typing import Any
 from wizard.deploy import faults, gateway, kept, state, steps
 from wizard.deploy.events import Teller, now
 from wizard.deploy.journal import Journal, Reading, Transaction
-from wizard.deploy.kept import kept_state as kept_state
 from wizard.deploy.lock import await_orphans
 from wizard.host import dnsmasq, systemd
 from wizard.host.files import remove

@@ -15,10 +15,12 @@ from wizard.host.files import read_text
 from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.net.link import Link, read_link
 from wizard.host.path_packets import NOERROR, NXDOMAIN, A, dns_answer, question
-from wizard.host.path_probe import DNS_PORT, Asked, Found, Passage, Road
+from wizard.host.path_probe import DNS_PORT, Asked, Passage, Road
 from wizard.host.resolver import nameservers, read_resolver
 from wizard.plan import paths
 from wizard.plan.addresses import assign, default_routes, dynamic_range
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
+from wizard.plan.lease_parser import leased_address
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import context
@@ -42,7 +44,7 @@ def leads_over(address: str, routes: Sequence[Route]) -> Route | None:
 
 def build(
     plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes], own: IPAddress | None = None
-) -> tuple[Road | None, list[Found]]:
+) -> tuple[Road | None, list[Check]]:
     """The road to walk, and what of it cannot be tried and why. `turn` counts the walks: nodes and forwards take
     turns. `macs`: the made-up node's, and that of who is made up in the office; `own` the address that it had last.
     None: there is nothing to walk.
@@ -50,26 +52,26 @@ def build(
     plan = assign(plan)
     cluster = read_link(plan.interfaces.cluster)
     if cluster is None or not cluster.carrier:
-        return None, [Found("path-arp", None, f"not tried: {plan.interfaces.cluster} has no link")]
+        return None, [Check("path-arp", UNTRIED, f"not tried: {plan.interfaces.cluster} has no link")]
     neighbours = read_neighbours(cluster.name)
     own = free_address(plan, [*neighbours, *_leased()], own)
     if own is None:
-        return None, [Found("path-arp", None, f"not tried: {plan.network.cidr} has no free address to try it from")]
-    untried: list[Found] = []
+        return None, [Check("path-arp", UNTRIED, f"not tried: {plan.network.cidr} has no free address to try it from")]
+    untried: list[Check] = []
     nics, routes = {nic.name: nic for nic in read_nics()}, read_routes()
     corporate = _corporate(plan, untried)
     address = _address_of(nics.get(plan.interfaces.corporate))
     beyond = _beyond(plan, routes) if corporate is not None else ""
     if corporate is not None and not beyond:
-        untried.append(Found("path-out", None, f"not tried: {corporate.name} has no way out"))
+        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no way out"))
     passages = []
     if corporate is not None and address:
         passages = _passages(plan, turn, address, _gateway(plan, routes), neighbours, untried)
     elif plan.forwards:
-        untried.append(Found("path-in", None, f"not tried: {plan.interfaces.corporate} has no address or no link"))
+        untried.append(Check("path-in", UNTRIED, f"not tried: {plan.interfaces.corporate} has no address or no link"))
     resolver = read_resolver(str(plan.network.gateway))
     if not resolver.servers:
-        untried.append(Found("path-resolver", None, f"not tried: {resolver.reason}"))
+        untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
     told = context(plan)
     name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
     nodes = plan.nodes
@@ -120,16 +122,15 @@ def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = 
 
 
 def _leased() -> list[str]:
-    lines = (line.split() for line in (read_text(paths.LEASES) or "").splitlines())
-    return [words[2] for words in lines if len(words) > 2]
+    return [leased_address(line) for line in (read_text(paths.LEASES) or "").splitlines()]
 
 
-def _corporate(plan: Plan, untried: list[Found]) -> Link | None:
+def _corporate(plan: Plan, untried: list[Check]) -> Link | None:
     nic = plan.interfaces.corporate
     link = read_link(nic)
     if link is not None and link.ethernet and link.carrier:
         return link
-    untried.append(Found("path-out", None, f"not tried: {nic} has no link"))
+    untried.append(Check("path-out", UNTRIED, f"not tried: {nic} has no link"))
     return None
 
 
@@ -153,7 +154,7 @@ def _beyond(plan: Plan, routes: Sequence[Route]) -> str:
 
 
 def _passages(
-    plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Found]
+    plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Check]
 ) -> list[Passage]:
     by_name = {node.name: str(node.ip) for node in plan.nodes}
     found = []
@@ -162,9 +163,9 @@ def _passages(
         to = by_name.get(forward.to, forward.to)
         if forward.protocol is not Protocol.TCP:
             why = "not tried: a datagram would reach the node's service"
-            untried.append(Found(f"path-in-{forward.port}-udp", None, why))
+            untried.append(Check(f"path-in-{forward.port}-udp", UNTRIED, why))
         elif not source:
-            untried.append(Found(f"path-in-{forward.port}", None, "not tried: nobody is known whom it is open to"))
+            untried.append(Check(f"path-in-{forward.port}", UNTRIED, "not tried: nobody is known whom it is open to"))
         else:
             known = neighbours.get(to)
             heard = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
@@ -192,7 +193,7 @@ _WORLD = ("1.1.1.1", "193.0.0.1")
 MOST_NODES = 64
 
 
-def ways(plan: Plan, road: Road, turn: int) -> list[Found]:
+def ways(plan: Plan, road: Road, turn: int) -> list[Check]:
     """Where the kernel would send what a node sends to the world, and what is for the nodes; nothing is sent."""
     found = []
     nodes = assign(plan).nodes
@@ -201,7 +202,7 @@ def ways(plan: Plan, road: Road, turn: int) -> list[Found]:
         nic = _leaves_by(node.ip.packed) if node.ip is not None else ""
         if nic not in ("", road.cluster.name):
             told = f"what is for {node.name}, {node.ip}, leaves by {clean(nic)}, not by {road.cluster.name}"
-            found.append(Found("path-nodes", False, told, _SEE_RULES))
+            found.append(Check("path-nodes", FAILED, told, _SEE_RULES))
     if road.corporate is None or not road.beyond:
         return found
     leave = {_leaves_by(socket.inet_aton(to), road.own, road.cluster.index) for to in _WORLD}
@@ -209,11 +210,11 @@ def ways(plan: Plan, road: Road, turn: int) -> list[Found]:
     if others:
         told = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
         remedy = f"Nodes go out by {road.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
-        found.append(Found("path-world", False, told, remedy))
+        found.append(Check("path-world", FAILED, told, remedy))
     elif "" in leave:
-        found.append(Found("path-world", None, "not tried: this machine has no way beyond the company's network"))
+        found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
     else:
-        found.append(Found("path-world", True, f"what a node sends beyond the company leaves by {road.corporate.name}"))
+        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {road.corporate.name}"))
     return found
 
 
@@ -228,15 +229,15 @@ def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
         return ""
 
 
-def resolver_verdict(met: Found, servers: Sequence[str]) -> Found:
+def resolver_verdict(met: Check, servers: Sequence[str]) -> Check:
     """What names of others that are not answered mean: a fault of this machine, or one beyond it."""
     if met.ok is not False:
         return met
     said = ", ".join(servers)
     if any(_answers(server) for server in servers):
         told = f"{met.detail}, though {said} answers this machine itself"
-        return Found(met.name, False, told, f"Its log is {paths.DNS_LOG}.")
-    return Found(met.name, None, f"not tried to its end: {said} does not answer this machine either")
+        return Check(met.name, FAILED, told, f"Its log is {paths.DNS_LOG}.")
+    return Check(met.name, UNTRIED, f"not tried to its end: {said} does not answer this machine either")
 
 
 def _place(server: str) -> tuple[str, int]:

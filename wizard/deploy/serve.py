@@ -25,10 +25,10 @@ from typing import Any
 from wizard.deploy import gateway, proof, state
 from wizard.deploy.child import Child
 from wizard.deploy.gates import FINE, Verdict, identity_holds, wire_holds
+from wizard.deploy.kept import KEPT_FILES, kept_state
 from wizard.deploy.names import Names
 from wizard.deploy.nic_return import NicReturn
 from wizard.deploy.path_watch import PathWatch, Stand
-from wizard.deploy.revert import kept_state
 from wizard.deploy.rules_watch import RulesWatch
 from wizard.deploy.wire_watch import WireWatch
 from wizard.host import armed, dnsmasq, processes
@@ -39,12 +39,13 @@ from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
 from wizard.host.net import gateway_rules
+from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
 from wizard.plan.addresses import led_over
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
+from wizard.plan.render import live_text
 
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
@@ -169,7 +170,10 @@ class Guard:
         self.taken_up = state.boottime()
         self.digest = gateway.digest()
         self.plan, self.look_wanted = None, True
-        plan = load(read_text(paths.LIVE_PLAN) or "", paths.LIVE_PLAN)
+        running = read_plan_in_force(RUNNING)
+        if running is None:
+            raise WizardError(f"{paths.LIVE_PLAN} is missing", "Run 'ciao-wizard apply -c PLAN'.")
+        plan = running.plan
         try:
             self.identity = tomllib.loads(read_text(paths.LIVE_IDENTITY) or "")
         except tomllib.TOMLDecodeError:
@@ -438,13 +442,12 @@ def only_one() -> int:
 def bring_to_life() -> None:
     """At boot the kept files become the live ones; rules and address follow once the NIC is known to be the one."""
     make_directory(Path(paths.LIVE))
-    for path in (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY, paths.NAT_SCRIPT):
+    for path in KEPT_FILES:
         text = read_text(path)
         if text is None:
             raise WizardError(f"{path} is missing: nothing is applied here", "Run 'ciao-wizard apply -c PLAN'.")
         mode = Path(path).stat().st_mode & 0o777
-        text = text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
-        write_atomic(paths.live(path), text.encode(), mode)
+        write_atomic(paths.live(path), live_text(text).encode(), mode)
     interfaces = read_text(paths.INTERFACES_FILE) or ""
     write_atomic(paths.LIVE_INTERFACES, interfaces.encode(), 0o644)
 

@@ -16,10 +16,11 @@ from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
+from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
+from wizard.plan.checks import Check
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Status:
     healthy: bool
     plan: str | None
     since: str | None
-    checks: tuple[verify.Check, ...]
+    checks: tuple[Check, ...]
     drift: tuple[str, ...]
     reason: str = ""
     remaining_s: float | None = None
@@ -48,25 +49,29 @@ class Status:
         }
 
 
+_ABSENT = Status("absent", False, None, None, (), (), "nothing is applied")
+
+
 def read_status() -> Status:
     """Look at everything. Without root less is seen, and the checks say so."""
     work = state.work()
     if work is not None:
         return _pending(work)
     now = _state_without_work()
-    kept = read_text(paths.PLAN_IN_FORCE)
     if now == "interrupted":
+        kept = read_text(paths.PLAN_IN_FORCE)
         return _interrupted(paths.PLAN_IN_FORCE if kept is not None else None)
-    # What runs is what is judged, whatever somebody has made of the file since.
-    text = read_text(paths.LIVE_PLAN) or kept
-    if now == "absent" or text is None:
-        return Status("absent", False, None, None, (), (), "nothing is applied")
     try:
-        plan = load(text, paths.PLAN_IN_FORCE)
+        # What runs is what is judged, whatever somebody has made of the file since.
+        applied = read_plan_in_force(called=paths.PLAN_IN_FORCE)
     except WizardError as error:
+        if now == "absent":
+            return _ABSENT
         return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
-    found = tuple(verify.checks(plan, in_force=True))
-    changed = drift(plan, text)
+    if now == "absent" or applied is None:
+        return _ABSENT
+    found = tuple(verify.checks(applied.plan, in_force=True))
+    changed = drift(applied.plan, applied.text)
     told = state.serve() or {}
     if told.get("mode") == "tripped":
         return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), found, changed, str(told.get("reason")))
@@ -94,10 +99,10 @@ _UNDER_WAY = {
 def _pending(work: dict[str, Any]) -> Status:
     deadline = work.get("deadline")
     remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
-    text = read_text(paths.LIVE_PLAN)
-    checks: tuple[verify.Check, ...] = ()
-    if remaining is not None and text is not None:
-        checks = tuple(verify.checks(load(text, str(work.get("source", "")))))
+    checks: tuple[Check, ...] = ()
+    if remaining is not None:
+        on_trial = read_plan_in_force(RUNNING, called=str(work.get("source", "")))
+        checks = tuple(verify.checks(on_trial.plan)) if on_trial is not None else ()
     reason = _UNDER_WAY.get(str(work.get("kind")), "a change is under way")
     if remaining is not None:
         reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"

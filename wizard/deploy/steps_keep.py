@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wizard.deploy import gateway
-from wizard.deploy.job import Job, Record, write
+from wizard.deploy.job import Job, Record, command_line, write
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
 from wizard.host.files import read_text
@@ -29,6 +29,9 @@ class KeepFile:
 
     def needed(self) -> bool:
         return read_text(self.file.path) != self.file.text or _mode(self.file.path) != self.file.mode
+
+    def preview(self) -> list[str]:
+        return [f"writes {self.file.path}"]
 
     def capture(self) -> Record:
         return self.job.journal.images.capture(self.file.path)
@@ -94,6 +97,9 @@ class MainFile:
             self.text = next((text for text in texts if text.path == self.text.path), gone)
         return self.text.now != self.text.wanted
 
+    def preview(self) -> list[str]:
+        return [f"changes {self.text.path}, as shown among the files"]
+
     def capture(self) -> Record:
         return self.job.journal.images.capture(self.text.real) | {"main": True, "named": self.text.path}
 
@@ -122,6 +128,15 @@ class Service:
 
     def needed(self) -> bool:
         return read_text(self.file.path) != self.file.text or not Path(paths.SERVICE_WANTED).is_symlink()
+
+    def preview(self) -> list[str]:
+        if not systemd.running():
+            return ["nothing: systemd does not run here"]
+        return [
+            f"writes {self.file.path}",
+            command_line("systemctl", "daemon-reload"),
+            command_line("systemctl", "enable", "--quiet", paths.SERVICE_NAME),
+        ]
 
     def capture(self) -> Record:
         images = self.job.journal.images

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from wizard.deploy import control, gateway, proof, state
 from wizard.deploy.ear import Ear, nodes_by_mac
-from wizard.deploy.job import Job, Record, write
+from wizard.deploy.job import Job, Record, command_line, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
+from wizard.host import dnsmasq, systemd
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
 from wizard.host.files import read_text
@@ -37,12 +38,23 @@ class ProveWires:
         self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
         self.name = f"wires:{self.cluster}"
         self.title = "both wires"
+        self._raise = ("ip", "link", "set", "dev", self.cluster, "up")
         self.tell: Callable[[float], None] | None = None
 
     def needed(self) -> bool:
         told = state.serve() or {}
         served = told.get("mode") == "armed" and told.get("nic") == self.cluster
         return not (served and proof.holds(self.cluster))
+
+    def preview(self) -> list[str]:
+        link = read_link(self.cluster)
+        raised = [command_line(*self._raise)] if link is not None and not link.up else []
+        return [
+            *raised,
+            f"asks {self.corporate} and {self.cluster} for DHCP servers (DISCOVER alone), for 12 s",
+            f"sends one marked frame out of {self.cluster}, to hear whether both are one wire",
+            f"asks the plan's nodes behind {self.cluster} by ARP whether they are there, each at its own MAC",
+        ]
 
     def capture(self) -> Record:
         return {"link": link_image.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
@@ -51,7 +63,7 @@ class ProveWires:
         link = link_image.link_state(self.cluster)
         if not link.get("up"):
             # A NIC that is down hears nothing; it is up without an address, and says nothing.
-            run("ip", "link", "set", "dev", self.cluster, "up")
+            run(*self._raise)
             proof.await_carrier(self.cluster)
         before = proof.stamp(self.cluster)
         seen, told, node_heard = self._look(fresh_link=not link.get("up"))
@@ -121,6 +133,9 @@ class Rules:
         except CommandFailed:
             return True
 
+    def preview(self) -> list[str]:
+        return [f"writes {self.file.path}", command_line("sh", paths.LIVE_SCRIPT, "up")]
+
     def capture(self) -> Record:
         old = self.job.previous
         nics = {self.job.plan.interfaces.corporate, self.job.plan.interfaces.cluster}
@@ -189,6 +204,10 @@ class ClusterAddress:
     def needed(self) -> bool:
         return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
 
+    def preview(self) -> list[str]:
+        up = command_line(*cluster_backend().bring_up_command(self.nic, paths.LIVE_INTERFACES))
+        return [*_release_preview(self.nic), f"writes {paths.LIVE_INTERFACES}", up]
+
     def capture(self) -> Record:
         return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
 
@@ -244,6 +263,9 @@ class LeaveNic(ClusterAddress):
     def needed(self) -> bool:
         return True
 
+    def preview(self) -> list[str]:
+        return [f"takes our address off {self.nic}", *_release_preview(self.nic)]
+
     def do(self) -> str:
         first = dict(self.job.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
@@ -260,6 +282,14 @@ def _given_by(plan: Plan) -> str:
 
 def _unless(said: str, problems: list[str]) -> str:
     return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
+
+
+def _release_preview(nic: str) -> list[str]:
+    """What releasing a NIC runs; nothing where no network manager holds it."""
+    backend = cluster_backend()
+    if not backend.is_configured(nic):
+        return []
+    return [command_line(*backend.bring_down_command(nic, backend.config_in_use()))]
 
 
 def _capture_nic(nic: str, journal: Journal) -> Record:
@@ -304,6 +334,17 @@ class Gateway:
         if told is None or told.get("mode") != "armed" or told.get("program") != gateway.program():
             return True
         return any(read_text(f.path) != f.text for f in self.files)
+
+    def preview(self) -> list[str]:
+        test = command_line("dnsmasq", "--test", f"--conf-file={dnsmasq.CONF}")
+        lines = [*(f"writes {file.path}" for file in self.files), test]
+        if state.serve() is not None:
+            return [*lines, "has the guard take the new configuration up"]
+        if systemd.running():
+            start = command_line("systemctl", "start", paths.SERVICE_NAME)
+        else:
+            start = command_line("setsid", "-f", *gateway.serve_command())
+        return [*lines, start, "which asks the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
 
     def capture(self) -> Record:
         images = self.job.journal.images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from wizard.host.facts_nics import read_nics
 from wizard.host.facts_routes import read_routes
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules, link_image
-from wizard.host.path_probe import Found
 from wizard.host.resolver import nameservers
 from wizard.host.tcp_ports import answering
 from wizard.host.udp_sockets import bound_names
 from wizard.plan import addresses, paths
+from wizard.plan.checks import FAILED, OK, UNSEEN, UNTRIED, Check
 from wizard.plan.machine import Route
 from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
@@ -44,19 +44,6 @@ _PASSING = {
 """What a mute guard waits for, by its code, and an apply would not bring about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One verification. `ok` is None where we may not look (no root), and for what was not tried."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    remedy: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
-
-
 def default_route_texts(routes: Iterable[Route]) -> list[str]:
     """The main table's IPv4 default routes: "NIC via GATEWAY"."""
     return sorted({f"{route.nic} via {route.gateway}" for route in addresses.default_routes(routes)})
@@ -70,11 +57,11 @@ def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> li
     """
     root = os.geteuid() == 0
     found = [_address(plan), _forwarding(plan)]
-    found.append(_rules() if root else Check("rules", None, "needs root to see"))
+    found.append(_rules() if root else Check("rules", UNSEEN, "needs root to see"))
     found += [_dnsmasq(), _guard(in_force)]
     found += _path(since, in_force)
     found += _conflicts() if in_force else []
-    found.append(_socket(plan) if root else Check("dhcp-socket", None, "needs root to see"))
+    found.append(_socket(plan) if root else Check("dhcp-socket", UNSEEN, "needs root to see"))
     found.append(_corporate())
     found += _cables(plan) if in_force else []
     found += _forwards(plan)
@@ -88,9 +75,9 @@ def _address(plan: Plan) -> Check:
     cidr = f"{net.gateway}/{net.cidr.prefixlen}"
     on = sorted({n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)})
     if on == [nic] and link_image.has_address(nic, cidr):
-        return Check("address", True, f"{cidr} on {nic}")
+        return Check("address", OK, f"{cidr} on {nic}")
     where = f"it is on {', '.join(on)}" if on else "no NIC has it"
-    return Check("address", False, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)
+    return Check("address", FAILED, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)
 
 
 def _forwarding(plan: Plan) -> Check:
@@ -99,8 +86,8 @@ def _forwarding(plan: Plan) -> Check:
         if (read_text(f"/proc/sys/net/ipv4/conf/{nic}/forwarding") or "0").strip() != "1":
             off.append(nic)
     if off:
-        return Check("forwarding", False, f"IPv4 forwarding is off on {', '.join(off)}", APPLY_AGAIN)
-    return Check("forwarding", True, "on for the two NICs")
+        return Check("forwarding", FAILED, f"IPv4 forwarding is off on {', '.join(off)}", APPLY_AGAIN)
+    return Check("forwarding", OK, "on for the two NICs")
 
 
 def _rules() -> Check:
@@ -108,58 +95,58 @@ def _rules() -> Check:
     try:
         loaded = gateway_rules.table_text()
         if loaded is None:
-            return Check("rules", False, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
+            return Check("rules", FAILED, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
         if loaded != gateway_rules.expected_table_text(script):
-            return Check("rules", False, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
+            return Check("rules", FAILED, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
         # Forwarding has a check of its own.
         wrong = [line for line in gateway_rules.troubles(script) if not line.startswith("forward ")]
     except CommandFailed as error:
-        return Check("rules", False, str(error), APPLY_AGAIN)
+        return Check("rules", FAILED, str(error), APPLY_AGAIN)
     if wrong:
-        return Check("rules", False, "; ".join(wrong), APPLY_AGAIN)
-    return Check("rules", True, "as rendered")
+        return Check("rules", FAILED, "; ".join(wrong), APPLY_AGAIN)
+    return Check("rules", OK, "as rendered")
 
 
 def _dnsmasq() -> Check:
     if state.dnsmasq_process() is None:
-        return Check("dnsmasq", False, "not running", f"Its log is {paths.DNSMASQ_LOG}. {APPLY_AGAIN}")
+        return Check("dnsmasq", FAILED, "not running", f"Its log is {paths.DNSMASQ_LOG}. {APPLY_AGAIN}")
     told = state.serve()
     if told is not None and told.get("digest") != gateway.digest():
-        return Check("dnsmasq", False, "runs with another configuration than the plan's", APPLY_AGAIN)
-    return Check("dnsmasq", True, "runs with the plan's configuration")
+        return Check("dnsmasq", FAILED, "runs with another configuration than the plan's", APPLY_AGAIN)
+    return Check("dnsmasq", OK, "runs with the plan's configuration")
 
 
 def _socket(plan: Plan) -> Check:
     process = state.dnsmasq_process()
     cluster = plan.interfaces.cluster
     if process is None:
-        return Check("dhcp-socket", False, "there is none: dnsmasq is not running", APPLY_AGAIN)
+        return Check("dhcp-socket", FAILED, "there is none: dnsmasq is not running", APPLY_AGAIN)
     try:
         bound = bound_names(process.pid, SERVER_PORT)
     except OSError as error:
-        return Check("dhcp-socket", False, f"the kernel does not tell of sockets: {error.strerror}", APPLY_AGAIN)
+        return Check("dhcp-socket", FAILED, f"the kernel does not tell of sockets: {error.strerror}", APPLY_AGAIN)
     if bound == [cluster]:
-        return Check("dhcp-socket", True, f"one, bound to {cluster}")
+        return Check("dhcp-socket", OK, f"one, bound to {cluster}")
     seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
-    return Check("dhcp-socket", False, f"bound to {seen}, should be to {cluster} alone", APPLY_AGAIN)
+    return Check("dhcp-socket", FAILED, f"bound to {seen}, should be to {cluster} alone", APPLY_AGAIN)
 
 
 def _guard(in_force: bool) -> Check:
     """Mute is no fault of a trial's where the wire has only to be proven; but who is mute serves nobody."""
     told = state.serve()
     if told is None:
-        return Check("guard", False, "not running; our DHCP is mute", APPLY_AGAIN)
+        return Check("guard", FAILED, "not running; our DHCP is mute", APPLY_AGAIN)
     reason = str(told.get("reason"))
     if told.get("mode") == "armed":
         return _astray()
     if told.get("code") not in gateway.HARMLESS:
-        return Check("guard", False, reason, _PASSING.get(str(told.get("code")), APPLY_AGAIN))
+        return Check("guard", FAILED, reason, _PASSING.get(str(told.get("code")), APPLY_AGAIN))
     if _seconds_since(told.get("since")) > _MUTE_FOR_NOW_S:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
-        return Check("guard", False, f"mute since {told.get('since')}: {reason}", remedy)
+        return Check("guard", FAILED, f"mute since {told.get('since')}: {reason}", remedy)
     if in_force:
-        return Check("guard", False, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for up to 35 s.")
-    return Check("guard", True, f"mute for now: {reason}")
+        return Check("guard", FAILED, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for up to 35 s.")
+    return Check("guard", OK, f"mute for now: {reason}")
 
 
 def _path(since: float | None, in_force: bool = True) -> list[Check]:
@@ -173,11 +160,10 @@ def _path(since: float | None, in_force: bool = True) -> list[Check]:
         said = (*walked.found, *walked.findings)
         # A VPN that takes everything is no reason to refuse a gateway that serves the company's network.
         return [
-            Check(
-                f.name,
-                None if f.name == "path-world" and not in_force and f.ok is False else f.ok,
-                f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail,
-                f.remedy,
+            replace(
+                f,
+                detail=f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail,
+                blocks=in_force or f.name != "path-world",
             )
             for f in said
         ]
@@ -185,7 +171,7 @@ def _path(since: float | None, in_force: bool = True) -> list[Check]:
         # Its own check says so.
         return []
     remedy = f"Its log is {gateway.SERVE_LOG}. {APPLY_AGAIN}"
-    return [Check("path", False, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
+    return [Check("path", FAILED, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
 
 
 def _conflicts() -> list[Check]:
@@ -194,7 +180,7 @@ def _conflicts() -> list[Check]:
     return [
         Check(
             "address-conflict",
-            False,
+            FAILED,
             f"{clean(str(each.get('ip')), 40)}, the address of {clean(str(each.get('name')), 64)}, is also at "
             f"{clean(str(each.get('mac')), 40)}",
             "Find that machine on the cluster's wire, and give it another address.",
@@ -204,7 +190,7 @@ def _conflicts() -> list[Check]:
     ]
 
 
-def _dns_fails(found: Found) -> bool:
+def _dns_fails(found: Check) -> bool:
     return found.name == "path-dns" and found.ok is False
 
 
@@ -215,14 +201,14 @@ def _astray() -> Check:
     if astray:
         return Check(
             "guard",
-            False,
+            FAILED,
             f"armed; {astray} DHCP answers of ours were held back that would have left by another NIC",
             f"Look at who made dnsmasq answer there ({paths.DNSMASQ_LOG}); 'sudo nft reset counters table inet "
             "ciao_gateway' starts the count anew.",
         )
     muted = counted.get("muted", 0)
     # While the wire is being proven they are held back by design.
-    return Check("guard", True, f"armed; {muted} answers held back so far" if muted else "armed")
+    return Check("guard", OK, f"armed; {muted} answers held back so far" if muted else "armed")
 
 
 def _seconds_since(moment: object) -> float:
@@ -249,10 +235,10 @@ def _corporate() -> Check:
         if before.get(key) and not seen
     ]
     if lost:
-        return Check("corporate", False, "; ".join(lost), "Look at the corporate cable.")
+        return Check("corporate", FAILED, "; ".join(lost), "Look at the corporate cable.")
     unchanged = ", as before" if before.get("default_routes") == [] else ""
     told = ", ".join(now) or f"no default route{unchanged}"
-    return Check("corporate", True, f"{told}; DNS {', '.join(servers)}" if servers else told)
+    return Check("corporate", OK, f"{told}; DNS {', '.join(servers)}" if servers else told)
 
 
 def _cables(plan: Plan) -> list[Check]:
@@ -262,14 +248,14 @@ def _cables(plan: Plan) -> list[Check]:
     found = []
     if cluster is not None and not cluster.carrier:
         told = f"{cluster.name} has no link: nobody in the cluster is reached"
-        found.append(Check("cable", False, told, "Look at its cable and the switch; the guard goes on by itself."))
+        found.append(Check("cable", FAILED, told, "Look at its cable and the switch; the guard goes on by itself."))
     # On the road nobody is missing a way out that was not there before.
     way_out = any(
         route.nic == plan.interfaces.corporate and route.destination.prefixlen == 0 for route in read_routes()
     )
     if corporate is not None and way_out and not corporate.carrier:
         told = f"{corporate.name} has no link: there is no way out"
-        found.append(Check("way-out", False, told, "Look at the corporate cable."))
+        found.append(Check("way-out", FAILED, told, "Look at the corporate cable."))
     return found
 
 
@@ -283,13 +269,13 @@ def _forwards(plan: Plan) -> list[Check]:
         told = "answers" if where[forward] in answers else "waiting"
         what = f"{forward.port} to {forward.to} {address}:{port}"
         if forward.protocol is Protocol.TCP:
-            found.append(Check(f"forward-{forward.port}", True, f"{what}: {told}"))
+            found.append(Check(f"forward-{forward.port}", OK, f"{what}: {told}"))
         else:
-            found.append(Check(f"forward-{forward.port}-udp", None, f"not tried: {what}, UDP"))
+            found.append(Check(f"forward-{forward.port}-udp", UNTRIED, f"not tried: {what}, UDP"))
     return found
 
 
 def _service() -> Check:
     if Path(paths.SERVICE_WANTED).is_symlink() or state.work() is not None:
-        return Check("service", True, "starts at boot")
-    return Check("service", False, f"{paths.SERVICE_NAME} would not start at boot", APPLY_AGAIN)
+        return Check("service", OK, "starts at boot")
+    return Check("service", FAILED, f"{paths.SERVICE_NAME} would not start at boot", APPLY_AGAIN)

@@ -9,22 +9,55 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from wizard.deploy import state
 from wizard.deploy.lock import Lock, Mark
 
 _POLL_S = 0.02
-_LONGEST_WORD = 60_000
+_LONGEST_RESULT = 60_000
+
+
+class TrialOutcome(StrEnum):
+    """What came of a trial's steps. The values are what goes through the pipe."""
+
+    HOLDS = "y"
+    FAILED = "n"
+    REFUSED = "r"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a worker's task came to; `reason` is for people, "" where it holds."""
+
+    outcome: TrialOutcome
+    reason: str = ""
+
+    def encode(self) -> bytes:
+        return f"{self.outcome}{self.reason}".encode()[:_LONGEST_RESULT]
+
+    @staticmethod
+    def decode(raw: bytes) -> TrialResult | None:
+        """None for what no worker says, such as the nothing of one that died."""
+        text = raw.decode("utf-8", "replace")
+        try:
+            return TrialResult(TrialOutcome(text[:1]), text[1:])
+        except ValueError:
+            return None
+
+
+Task = Callable[[Callable[[], bool]], TrialResult]
+"""What a worker does. It is given a function that says whether the watchman has died."""
 
 
 class Worker:
-    """A forked child that does `task`, tells what came of it, and stays until it is let go.
+    """A forked child that does `task`, tells its result, and stays until it is let go.
 
-    Where the watchman dies it becomes the one who takes everything back. The watchman hears of its death as an
-    empty word.
+    Where the watchman dies it becomes the one who takes everything back.
     """
 
-    def __init__(self, lock: Lock, task: Callable[[Callable[[], bool]], str], events: Sequence[str]) -> None:
+    def __init__(self, lock: Lock, task: Task, events: Sequence[str]) -> None:
         gone_read, self._gone = os.pipe()
         self._said, said_write = os.pipe()
         self.pid = os.fork()
@@ -36,16 +69,15 @@ class Worker:
         os.close(said_write)
         os.set_blocking(self._said, False)
 
-    def word(self, give_up: Callable[[], bool]) -> str:
-        """Wait for what came of the task; "" where the worker died, or was ended because of `give_up`."""
+    def word(self, give_up: Callable[[], bool]) -> TrialResult | None:
+        """Wait for the task's result; None where the worker died, or was ended because of `give_up`."""
         while not give_up():
             try:
-                said = os.read(self._said, _LONGEST_WORD)
-                return said.decode("utf-8", "replace")
+                return TrialResult.decode(os.read(self._said, _LONGEST_RESULT))
             except BlockingIOError:
                 time.sleep(_POLL_S)
         self.end()
-        return ""
+        return None
 
     def alive(self) -> bool:
         """Whether it lives; where not, it is still to be waited for."""
@@ -78,15 +110,15 @@ class Worker:
         self._gone = -1
 
 
-def _live(task: Callable[[Callable[[], bool]], str], gone_read: int, said_write: int, events: Sequence[str]) -> None:
+def _live(task: Task, gone_read: int, said_write: int, events: Sequence[str]) -> None:
     """The worker's whole life; never returns."""
     watchman = os.getppid()
     try:
         mark = Mark()
-        said = task(lambda: os.getppid() != watchman)
+        result = task(lambda: os.getppid() != watchman)
         # Nobody reads it where the watchman died.
         with contextlib.suppress(BrokenPipeError):
-            os.write(said_write, said.encode()[:_LONGEST_WORD])
+            os.write(said_write, result.encode())
         # Nothing is read until the watchman lets go: by a word when it is done, by its death else.
         let_go = os.read(gone_read, 1) != b""
         mark.remove()

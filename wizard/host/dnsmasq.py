@@ -14,6 +14,7 @@ from wizard.host.commands import environment, find, run
 from wizard.host.files import make_directory, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.lease_parser import leased_address, parse_line
 from wizard.plan.render import DHCP_UID
 
 CONF = paths.LIVE_CONF
@@ -153,9 +154,9 @@ def conflicts(hosts_text: str, leases_text: str) -> set[str]:
             reserved[parts[1]] = parts[0].lower()
     taken = set()
     for line in leases_text.splitlines():
-        parts = line.split()
-        if len(parts) >= 3 and parts[2] in reserved and parts[1].lower() != reserved[parts[2]]:
-            taken.add(parts[2])
+        address, lease = leased_address(line), parse_line(line)
+        if address in reserved and (lease is None or lease.mac != reserved[address]):
+            taken.add(address)
     return taken
 
 
@@ -165,12 +166,9 @@ def drop_leases(addresses: set[str]) -> None:
         return
     path = Path(paths.LEASES)
     kept = [
-        line for line in path.read_text(errors="replace").splitlines(keepends=True) if _address(line) not in addresses
+        line
+        for line in path.read_text(errors="replace").splitlines(keepends=True)
+        if leased_address(line) not in addresses
     ]
     info = path.stat()
     write_atomic(str(path), "".join(kept).encode("utf-8", "replace"), info.st_mode & 0o7777, (info.st_uid, info.st_gid))
-
-
-def _address(line: str) -> str:
-    parts = line.split()
-    return parts[2] if len(parts) >= 3 else ""

@@ -23,8 +23,7 @@ from wizard.plan import paths
 from wizard.plan.addresses import led_over
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
-
-_ALWAYS_NEEDED = ("dnsmasq", "nft", "ip", "ss", "ifup", "setpriv", "unshare", "flock")
+from wizard.plan.tools import NEEDED
 
 
 def read_facts(
@@ -120,7 +119,7 @@ def _nic_towards(address: str) -> str:
 
 
 def _missing_tools(firewalls: tuple[str, ...]) -> tuple[str, ...]:
-    needed = [*_ALWAYS_NEEDED, *(["iptables"] if "iptables" in firewalls else [])]
+    needed = [*NEEDED, *(["iptables"] if "iptables" in firewalls else [])]
     return tuple(tool for tool in needed if commands.find(tool) is None)
 
 

@@ -38,6 +38,7 @@ from wizard.host.path_packets import (
     udp,
 )
 from wizard.plan import paths
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.render import WALK_PORT
 
 PATIENCE_S = (0.4, 0.9, 1.4)
@@ -45,16 +46,6 @@ PATIENCE_S = (0.4, 0.9, 1.4)
 DNS_PORT = 53
 _ICMP, _UNREACHABLE = 1, 3
 _PORT_CLOSED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What came of one part of the path. `ok` is None where it was not tried, or not to its end."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +110,7 @@ class Part(Protocol):
     def end(self, send: Callable[[bytes], None]) -> None:
         """Leave nothing half-open behind."""
 
-    def found(self) -> Found: ...
+    def found(self) -> Check: ...
 
     def marks(self) -> tuple[str, ...]:
         """What nft says in a packet's line of what belongs to this part, there and back."""
@@ -160,13 +151,13 @@ class Arp(_Part):
     def marks(self) -> tuple[str, ...]:
         return ("arp ",)
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         gateway, nic = dotted(self.road.gateway), self.road.cluster.name
         if self.settled:
-            return Found("path-arp", True, f"{gateway} is found by who is behind {nic}")
-        return Found(
+            return Check("path-arp", OK, f"{gateway} is found by who is behind {nic}")
+        return Check(
             "path-arp",
-            False,
+            FAILED,
             f"nobody behind {nic} finds {gateway}: this machine does not answer who asks for it (ARP)",
             f"Look whether {nic} has the address, and at 'nft list tables arp' and the sysctl arp_ignore.",
         )
@@ -193,14 +184,14 @@ class Dhcp(_Part):
         if reply is not None and reply.xid == self.xid:
             self.offered, self.settled = IPv4Address(reply.offer.offered_ip).packed, True
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         name, reserved, nic = self.asked.name, dotted(self.asked.address), self.road.cluster.name
         if self.offered == self.asked.address:
-            return Found("path-dhcp", True, f"{name} is offered {reserved}")
+            return Check("path-dhcp", OK, f"{name} is offered {reserved}")
         if self.offered:
             told = f"{name} is offered {dotted(self.offered)}, and {reserved} is reserved for it"
-            return Found("path-dhcp", False, told, "See why in dnsmasq's log, /run/ciao-wizard/dnsmasq.log.")
-        return Found("path-dhcp", False, f"{name} asks for an address and is offered none by {nic}")
+            return Check("path-dhcp", FAILED, told, "See why in dnsmasq's log, /run/ciao-wizard/dnsmasq.log.")
+        return Check("path-dhcp", FAILED, f"{name} asks for an address and is offered none by {nic}")
 
 
 class Dns(_Part):
@@ -236,19 +227,21 @@ class Dns(_Part):
     def marks(self) -> tuple[str, ...]:
         return (f"udp sport {self.port} udp dport {DNS_PORT}", f"udp sport {DNS_PORT} udp dport {self.port}")
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         at = f"{dotted(self.road.gateway)} port {DNS_PORT}"
         if self.refused == "closed":
-            return Found("path-dns", False, f"{at} is closed to a node's questions: nothing listens, or a rule says so")
+            return Check(
+                "path-dns", FAILED, f"{at} is closed to a node's questions: nothing listens, or a rule says so"
+            )
         if self.rcode is None:
             what = "is refused" if self.refused else "gets no answer"
-            return Found("path-dns", False, f"a node's question to {at} {what}")
+            return Check("path-dns", FAILED, f"a node's question to {at} {what}")
         if self.rcode not in (NOERROR, NXDOMAIN):
-            return Found("path-dns", False, f"{at} answers {rcode_name(self.rcode)} for {self.name}", _LOG)
+            return Check("path-dns", FAILED, f"{at} answers {rcode_name(self.rcode)} for {self.name}", _LOG)
         if self.name_is and self.name_is not in self.addresses:
             told = f"another DNS server than ours answers at {at}: it does not know {self.name}"
-            return Found("path-dns", False, told, "Stop it, or bind it to its own addresses: 'ss -lnup sport = :53'.")
-        return Found("path-dns", True, f"{at} answers for {self.name}")
+            return Check("path-dns", FAILED, told, "Stop it, or bind it to its own addresses: 'ss -lnup sport = :53'.")
+        return Check("path-dns", OK, f"{at} answers for {self.name}")
 
 
 _LOG = f"Its log is {paths.DNS_LOG}."
@@ -276,12 +269,12 @@ class Resolver(Dns):
         # What dnsmasq itself asks of others.
         return (*super().marks(), f"udp dport {DNS_PORT} ")
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         if self.rcode is None:
-            return Found("path-resolver", False, "a name of others is asked for, and no answer comes")
+            return Check("path-resolver", FAILED, "a name of others is asked for, and no answer comes")
         if self.rcode not in (NOERROR, NXDOMAIN):
-            return Found("path-resolver", False, f"names of others are answered with {rcode_name(self.rcode)}")
-        return Found("path-resolver", True, "names of others are answered")
+            return Check("path-resolver", FAILED, f"names of others are answered with {rcode_name(self.rcode)}")
+        return Check("path-resolver", OK, "names of others are answered")
 
 
 class Out(_Part):
@@ -330,23 +323,23 @@ class Out(_Part):
     def marks(self) -> tuple[str, ...]:
         return (f"tcp sport {self.port} tcp dport {DNS_PORT}", f"tcp sport {DNS_PORT} ")
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         corporate = self.road.corporate.name if self.road.corporate is not None else ""
         to = dotted(self.road.beyond)
         if self.left_as and self.left_as == self.road.own:
             told = f"what a node sends to {to} leaves {corporate} with the node's own address: NAT does not work"
-            return Found("path-out", False, told, "See who handles it before us: sudo nft list ruleset, postrouting.")
+            return Check("path-out", FAILED, told, "See who handles it before us: sudo nft list ruleset, postrouting.")
         if self.settled:
-            return Found("path-out", True, f"a node reaches {to} as {dotted(self.left_as)}, and hears its answer")
+            return Check("path-out", OK, f"a node reaches {to} as {dotted(self.left_as)}, and hears its answer")
         if self.left_as and self.came_back:
-            return Found("path-out", False, f"what {to} answers a node comes in at {corporate} and goes no further")
+            return Check("path-out", FAILED, f"what {to} answers a node comes in at {corporate} and goes no further")
         if self.left_as:
             told = f"a node's packets leave {corporate} as {dotted(self.left_as)}; {to} does not answer, so no further"
-            return Found("path-out", True, told)
+            return Check("path-out", OK, told)
         if self.looked_for and not self.refused:
-            return Found("path-out", None, f"not tried to its end: nobody is found at {to}, or on the way there")
+            return Check("path-out", UNTRIED, f"not tried to its end: nobody is found at {to}, or on the way there")
         what = "is refused" if self.refused else "is dropped"
-        return Found("path-out", False, f"what a node sends to {to} {what} in this machine, and leaves by no cable")
+        return Check("path-out", FAILED, f"what a node sends to {to} {what} in this machine, and leaves by no cable")
 
 
 class In(_Part):
@@ -395,16 +388,16 @@ class In(_Part):
     def marks(self) -> tuple[str, ...]:
         return tuple(f"tcp sport {WALK_PORT} tcp dport {port} " for port in (self.passage.port, self.passage.to_port))
 
-    def found(self) -> Found:
+    def found(self) -> Check:
         passage, road = self.passage, self.road
         name = f"path-in-{passage.port}"
         what = f"{dotted(road.corporate_address)}:{passage.port}"
         to = f"{passage.name} ({dotted(passage.address)}:{passage.to_port})"
         if self.settled:
-            return Found(name, True, f"{what} leads to {to}")
+            return Check(name, OK, f"{what} leads to {to}")
         if self.answered_here:
-            return Found(name, False, f"{what} does not lead to {to}: this machine answers itself")
-        return Found(name, False, f"what comes for {what} is dropped in this machine, and does not get to {to}")
+            return Check(name, FAILED, f"{what} does not lead to {to}: this machine answers itself")
+        return Check(name, FAILED, f"what comes for {what} is dropped in this machine, and does not get to {to}")
 
 
 def dotted(address: bytes) -> str:
@@ -443,7 +436,7 @@ def parts_named(road: Road, names: Collection[str]) -> list[Part]:
     return [part for part in everything if part.found().name in names]
 
 
-def walk(road: Road, injector: Injector) -> list[Found]:
+def walk(road: Road, injector: Injector) -> list[Check]:
     """Ask everything; takes no time where all is well, and a few seconds where something is not.
 
     What was not tried has no place in the list. Raises OSError where a NIC goes meanwhile.
@@ -460,7 +453,9 @@ def walk(road: Road, injector: Injector) -> list[Found]:
     found = [part.found() for part in (arp, *dhcp)]
     if arp.settled:
         return found + [part.found() for part in others]
-    return found + [replace(part.found(), ok=None, detail="not tried: nobody finds the gateway") for part in others]
+    return found + [
+        replace(part.found(), outcome=UNTRIED, detail="not tried: nobody finds the gateway") for part in others
+    ]
 
 
 def attempt(parts: Sequence[Part], road: Road, injector: Injector, patience: Sequence[float] = PATIENCE_S) -> None:

@@ -8,18 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wizard.lab.tools import find
+from wizard.plan.tools import PACKAGES
 
-PACKAGES = {
-    "unshare": "util-linux",
-    "setpriv": "util-linux",
-    "nsenter": "util-linux",
-    "mount": "mount",
-    "ip": "iproute2",
-    "dnsmasq": "dnsmasq-base",
-    "ifup": "ifupdown",
-    "udhcpc": "udhcpc",
-}
-"""Program -> the Debian package that has it."""
+NEEDED = ("unshare", "setpriv", "nsenter", "mount", "ip", "dnsmasq", "ifup", "udhcpc")
+"""Programs that the laboratory itself runs, beside those of an apply in it."""
 
 LIMITS = (
     "kernel/apparmor_restrict_unprivileged_userns",
@@ -45,7 +37,7 @@ def is_root() -> bool:
 
 def missing() -> list[str]:
     """What hinders the laboratory here, one text each, with its remedy; empty where it can run."""
-    absent = sorted({package for tool, package in PACKAGES.items() if find(tool) is None})
+    absent = sorted({PACKAGES.get(tool, tool) for tool in NEEDED if find(tool) is None})
     found = []
     if absent:
         found.append(f"programs are missing; install them: sudo apt-get install {' '.join(absent)}")

@@ -9,22 +9,22 @@ from datetime import datetime
 from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.host.neighbours import read_neighbours
+from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.monitor.instances import GATEWAY_BLANK, Known, is_plain_user
-from wizard.monitor.leases import Lease, Row, rows
+from wizard.monitor.leases import Row, rows
 from wizard.monitor.log import ignored_in, reasons_in
 from wizard.monitor.watch import LeaseFile
 from wizard.plan import paths
 from wizard.plan.export import surroundings
 from wizard.plan.fields import format_mac
-from wizard.plan.model import Plan
-from wizard.plan.planfile import load
+from wizard.plan.lease_parser import Lease
 
 _LOG_TAIL = 500_000
 
 
 def known_here() -> Known:
     """What this machine, where it is a gateway, knows that leads to instances; all blank where it is none."""
-    plan = applied_plan()
+    plan = running_plan(Unreadable.RAISE)
     if plan is None:
         return Known()
     is_node = {format_mac(node.mac) for node in plan.nodes}
@@ -35,21 +35,12 @@ def known_here() -> Known:
     return Known(tuple(Lease(row.expires, row.mac, row.ip, row.hostname) for row in vms), plan.network.domain, jump)
 
 
-def applied_plan() -> Plan | None:
-    """The plan in force, or on trial; None where nothing is."""
-    for path in (f"{paths.LIVE}/gateway.toml", paths.PLAN_IN_FORCE):
-        text = read_text(path)
-        if text is not None:
-            return load(text, path)
-    return None
-
-
 def read_rows(file: LeaseFile | None = None) -> tuple[Row, ...]:
     """Every node of the plan, every VM and stranger seen; () where nothing is applied.
 
     `file` is kept between calls by who watches, so that a torn read never loses the last good view.
     """
-    plan = applied_plan()
+    plan = running_plan(Unreadable.RAISE)
     if plan is None:
         return ()
     leases = (file or LeaseFile(paths.LEASES)).read()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wizard.monitor.alarms import alarm_words
 from wizard.monitor.leases import Row
 from wizard.plan.text import clean
 
@@ -13,8 +14,6 @@ MOST_NAMED = 100
 """More machines than any screen has room for."""
 HERE, LEASED, UNSEEN, WRONG = "here", "leased", "unseen", "wrong"
 _NOTES = {"missing": "missing", "wrong-address": "wrong address", "ignored": "asked, ignored"}
-# Of an alarm the picture has the short word; what it means stands below.
-_ALARMS = {"one-mac": "cloned", "one-address": "doubled", "tenant-mac": "a tenant's MAC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ def state_of(row: Row) -> str:
 
 def machine_of(row: Row) -> Machine:
     if row.alarms:
-        note = _ALARMS.get(row.alarms[0], row.alarms[0])
+        # The picture has the short word; what it means stands below.
+        note = alarm_words(row.alarms[0]).note
     elif row.state == "leased":
         note = {True: "", None: "leased", False: "silent"}[row.reachable]
     elif row.state == "static":

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from wizard.monitor.alarms import alarm_words
 from wizard.monitor.leases import Row
 
 _HOLDING = ("leased", "wrong-address")
-_ALARMS = {
-    "one-mac": "there are two machines with its MAC",
-    "one-address": "two machines say that this address is theirs",
-    "tenant-mac": "a tenant's MAC was seen on this wire",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,9 @@ def changes_of(before: Sequence[Row], after: Sequence[Row], at: datetime) -> lis
     found += _refusals(before, after)
     known = {alarm for row in before for alarm in row.alarms}
     for row in after:
-        found += [("alarm", row.ip, row.reason or _ALARMS[alarm]) for alarm in row.alarms if alarm not in known]
+        found += [
+            ("alarm", row.ip, row.reason or alarm_words(alarm).sentence) for alarm in row.alarms if alarm not in known
+        ]
     return [Event(at, kind, mac, ip, name, words) for kind, ip, words in found]
 
 

@@ -6,12 +6,11 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from wizard.host.files import read_text
+from wizard.host.plan_in_force import RUNNING_OR_KEPT, read_plan_in_force
 from wizard.monitor.log import Log
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 TAIL = 500_000
 """Bytes of a log that are read when first looking at it, and at the most in one go."""
@@ -55,7 +54,7 @@ class LogFile:
 class PlanFile:
     """The plan in force, or on trial, parsed only when its file has changed."""
 
-    def __init__(self, places: tuple[str, ...] = (f"{paths.LIVE}/gateway.toml", paths.PLAN_IN_FORCE)) -> None:
+    def __init__(self, places: tuple[str, ...] = RUNNING_OR_KEPT) -> None:
         self._places = places
         self._stamp: object = None
         self._plan: Plan | None = None
@@ -68,20 +67,14 @@ class PlanFile:
         stamp = tuple(_stamp(place) for place in self._places)
         if stamp == self._stamp:
             return self._plan
-        plan = None
-        for place in self._places:
-            text = read_text(place)
-            if text is None:
-                continue
-            try:
-                plan = load(text, place)
-            except WizardError:
-                if self._plan is None:
-                    raise
-                plan = self._plan
-            break
-        self._plan, self._stamp = plan, stamp
-        return plan
+        try:
+            found = read_plan_in_force(self._places)
+            self._plan = found.plan if found is not None else None
+        except WizardError:
+            if self._plan is None:
+                raise
+        self._stamp = stamp
+        return self._plan
 
 
 def _stamp(place: str) -> tuple[int, int, int] | None:

@@ -6,7 +6,6 @@ order or another filter looks at each.
 
 from __future__ import annotations
 
-import socket
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,19 +13,17 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, overload
 
-from wizard.monitor.leases import Row
+from wizard.monitor.alarms import alarm_words
+from wizard.monitor.leases import Row, address_key, row_key
 from wizard.monitor.live import row_id
 
 ORDERS = ("plan", "name", "role", "address", "MAC", "left", "state")
 """By what rows can be sorted; "plan": the plan's nodes in their order, then VMs, then strangers."""
 BULK = 500
 
-_KINDS = ("node", "vm", "stranger")
-_NO_ADDRESS = b"\xff" * 5
 _EVER = 1e18
 _LAST = "\U0010ffff"
 _WORDS = {"wrong-address": "wrong address", "vm": "vm cnci"}
-_ALARMS = {"one-mac": "clone", "one-address": "double", "tenant-mac": "tenant leak"}
 
 RowId = tuple[str, str]
 Placed = tuple[Any, Row]
@@ -130,8 +127,7 @@ class Index:
         numbers = self._numbers
 
         def base(row: Row) -> bytes:
-            number = numbers.get(row.mac, 0) if row.kind == "node" else 0
-            return b"%d%06d%b%b" % (_KINDS.index(row.kind), number, address_key(row), row.mac.encode())
+            return row_key(row, numbers)
 
         first = _FIRST.get(self._wanted.order)
         return base if first is None else lambda row: (first(row), base(row))
@@ -184,12 +180,8 @@ def text_of(row: Row) -> str:
     """All of a row that a search looks at."""
     here = {True: "here", False: "silent", None: ""}[row.reachable]
     words = [row.name, row.hostname, row.role, _WORDS.get(row.kind, row.kind), row.ip, row.mac, row.vendor]
-    words += [_WORDS.get(row.state, row.state), here, *(_ALARMS.get(alarm, alarm) for alarm in row.alarms)]
+    words += [_WORDS.get(row.state, row.state), here, *(alarm_words(alarm).sought for alarm in row.alarms)]
     return " ".join(word for word in words if word).lower()
-
-
-def address_key(row: Row) -> bytes:
-    return socket.inet_aton(row.ip) if row.ip else _NO_ADDRESS
 
 
 def _state_key(row: Row) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 from wizard.host import commands, ssh
 from wizard.host.ssh import SshFailed, Target
-from wizard.monitor.leases import Lease, parse_leases
 from wizard.plan.findings import WizardError
+from wizard.plan.lease_parser import Lease, parse_leases
 from wizard.plan.text import clean
 
 FIRST_PORT = 33000

@@ -17,11 +17,12 @@ from wizard.host.neighbours import Neighbour, read_neighbours
 from wizard.host.presence import Prober, open_prober
 from wizard.monitor.events import Event, changes_of
 from wizard.monitor.follow import LogFile, PlanFile
-from wizard.monitor.leases import Lease, Row, Table, row_key
+from wizard.monitor.leases import Row, Table, row_key
 from wizard.monitor.log import Ignored
 from wizard.monitor.presence import Presence
 from wizard.monitor.watch import LeaseFile, common_ends
 from wizard.plan import paths
+from wizard.plan.lease_parser import Lease
 from wizard.plan.model import Plan
 
 MOST_EVENTS = 1000
@@ -279,11 +280,8 @@ class Monitor:
             if not self._bulk:
                 del self._order[bisect_left(self._order, keyed[0], key=_key)]
         placed: list[Keyed] = []
-        for place, row in enumerate(after):
-            group, address, _, _ = row_key(row, place)
-            number = self._table.order.get(mac, 0) if row.kind == "node" else 0
-            # In one piece: of 65,000 tuples the numbers alone would fill 6 MB.
-            placed.append((b"%d%06d%-5b%b%06d" % (group, number, address, mac.encode(), place), row))
+        for row in after:
+            placed.append((row_key(row, self._table.order), row))
             if self._bulk:
                 self._order.append(placed[-1])
             else:

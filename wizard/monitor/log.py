@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from wizard.host.dhcp_packet import WALK_WISH
+from wizard.plan.lease_parser import LONGEST_NAME
 from wizard.plan.text import clean
 
-LONGEST_NAME = 64
 MOST_KEPT = 70_000
 """Machines that a log is followed for: more than any network of ours has addresses."""
 

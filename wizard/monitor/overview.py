@@ -13,13 +13,13 @@ from wizard.monitor.crowd import Crowd, crowd_of
 from wizard.monitor.events import Event, changes_of
 from wizard.monitor.leases import Row
 from wizard.monitor.live import Monitor
+from wizard.plan.staleness import STALE_S
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.plan.machine import Nic, Route
     from wizard.plan.model import Plan
 
-STALE_S = 10.0
 ANSWERS_WITHIN_S = 0.1
 _LOUD = {"tripped": "stopped: ", "interrupted": "cut off: ", "pending": "", "applied": "", "absent": ""}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wizard.monitor.leases import Lease, parse_leases, parse_line
+from wizard.plan.lease_parser import Lease, parse_leases, parse_line
 
 LARGEST = 32 * 1024 * 1024
 # dnsmasq empties the file, then writes it in pieces: what is younger than this may be half of it.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
@@ -63,12 +62,16 @@ _MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class NodeText:
-    """A node as typed. `role` may name several with commas between; a blank `ip` is left to the wizard."""
+    """A node as typed. `role` may name several with commas between; a blank `ip` is left to the wizard.
+
+    `node` is what the texts stand for, once they were read and all are values.
+    """
 
     role: str = Role.COMPUTE.value
     name: str = ""
     mac: str = ""
     ip: str = ""
+    node: Node | None = field(default=None, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,35 +202,20 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
     return None, (begin, end) if begin is not None and end is not None else None
 
 
-class _Latest:
-    """The nodes that were read last, all of them well: there may be thousands, and another field is being typed."""
-
-    read: tuple[tuple[NodeText, ...], tuple[Node, ...]] = ((), ())
-
-
 def _nodes(texts: tuple[NodeText, ...], reader: _Reader) -> tuple[Node, ...]:
     """Those of the nodes that can be read."""
-    known, nodes = _Latest.read
-    if known is texts:
-        return nodes
-    before = len(reader.problems)
-    read = [_node(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
-    nodes = tuple(node for node in read if node)
-    if len(reader.problems) == before:
-        _Latest.read = texts, nodes
-    return nodes
-
-
-@lru_cache(maxsize=1 << 16)
-def _whole_node(text: NodeText) -> Node | None:
-    """The node, or None where one of its texts is no value. Of thousands of nodes one key changes one."""
-    reader = _Reader()
-    node = _node_read(text, "", reader)
-    return None if reader.problems else node
+    # Of thousands of nodes one key changes one: the others have been read.
+    read = [text.node or _node(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
+    return tuple(node for node in read if node)
 
 
 def _node(text: NodeText, field: str, reader: _Reader) -> Node | None:
-    return _whole_node(text) or _node_read(text, field, reader)
+    before = len(reader.problems)
+    node = _node_read(text, field, reader)
+    if node is not None and len(reader.problems) == before:
+        # It follows from the texts alone, so the value stays what it is.
+        object.__setattr__(text, "node", node)
+    return node
 
 
 def _node_read(text: NodeText, field: str, reader: _Reader) -> Node | None:
@@ -381,5 +369,5 @@ def _texts(kind: type[Any], data: Any) -> dict[str, Any] | None:
     """The fields of `kind` in `data`, where all are texts. Another version may have more of them, or fewer."""
     if not isinstance(data, dict):
         return None
-    texts = {name: data[name] for name in (field.name for field in fields(kind)) if name in data}
+    texts = {name: data[name] for name in (field.name for field in fields(kind) if field.init) if name in data}
     return texts if all(isinstance(text, str) for text in texts.values()) else None

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from netaddr import IPNetwork
 
 from wizard.plan import addresses
+from wizard.plan.lease_parser import parse_leases
 from wizard.plan.model import Plan
 
 HEADER = "# written by ciao-wizard's guard; change the plan and run 'ciao-wizard apply'"
@@ -50,17 +51,11 @@ def hosts(plan: Plan, leases: str, now: float) -> str:
 
 def _leased(leases: str, now: float) -> Iterator[tuple[str, str]]:
     """Address and name of each lease that has a name which can be one. The text is dnsmasq's, the names anybody's."""
-    for line in leases.splitlines():
-        fields = line.split()
-        if len(fields) < 4 or not fields[0].isdigit() or (fields[0] != "0" and int(fields[0]) < now):
-            continue
-        name = fields[3].lower()
-        try:
-            version = ip_address(fields[2]).version
-        except ValueError:
-            continue
-        if version == 4 and len(name) <= 63 and _LABEL.fullmatch(name):
-            yield fields[2], name
+    for lease in parse_leases(leases)[0]:
+        over = lease.expires is not None and lease.expires.timestamp() < now
+        name = lease.hostname.lower()
+        if not over and len(name) <= 63 and _LABEL.fullmatch(name):
+            yield lease.ip, name
 
 
 def nameserver_words(resolv_conf: str) -> Iterator[str]:

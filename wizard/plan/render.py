@@ -207,5 +207,9 @@ def render_service(command: Sequence[str]) -> File:
 
 def live(file: File) -> File:
     """The same file for a trial: under /run, and naming its companions there."""
-    text = file.text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
-    return File(paths.live(file.path), text, file.mode)
+    return File(paths.live(file.path), live_text(file.text), file.mode)
+
+
+def live_text(text: str) -> str:
+    """What the live twin of a kept file says: it names its companions under /run."""
+    return text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)

@@ -12,20 +12,7 @@ from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules_forwards import WILDCARDS
-
-PACKAGES = {
-    "dnsmasq": "dnsmasq-base",
-    "nft": "nftables",
-    "ip": "iproute2",
-    "ss": "iproute2",
-    "ifup": "ifupdown",
-    "ifdown": "ifupdown",
-    "ifquery": "ifupdown",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-    "flock": "util-linux",
-}
-"""Debian's and Ubuntu's package of a program, where it has another name than the program."""
+from wizard.plan.tools import PACKAGES
 
 _SERVICES = {53: "DNS", 67: "DHCP"}
 

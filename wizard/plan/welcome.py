@@ -10,11 +10,8 @@ from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Listener, Nic
 from wizard.plan.model import Plan
 from wizard.plan.rules_forwards import WILDCARDS
-from wizard.plan.rules_machine import PACKAGES
 from wizard.plan.rules_nics import CABLE_KINDS
-
-NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
-"""Programs that every apply runs. What a network manager or a firewall of this machine adds is in the facts."""
+from wizard.plan.tools import PACKAGES
 
 _NAMES = {
     "docker": "Docker",
@@ -52,9 +49,8 @@ class Installer:
 
     def line(self, tools: Collection[str], root: bool) -> str:
         """The command that installs these programs."""
-        debian = {**PACKAGES, "setpriv": "util-linux", "unshare": "util-linux"}
         names = dict(self.names)
-        packages = {debian.get(tool, tool) for tool in tools}
+        packages = {PACKAGES.get(tool, tool) for tool in tools}
         listed = " ".join(sorted({names.get(package, package) for package in packages}))
         return f"{'' if root else 'sudo '}{self.command} {listed}"
 

@@ -15,13 +15,14 @@ from textual.widget import Widget
 
 from wizard.plan.draft import Draft, NodeText
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.judge import Judgement, check_node, same_mac
+from wizard.plan.judge import Judgement, check_node
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, likely_role, merged
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.hearing import HearingPanel, name_from
 from wizard.widgets.hinting import HintingPage
+from wizard.widgets.judging import same_mac
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.words import Words

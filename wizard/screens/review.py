@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList
 
 from wizard.plan.draft import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity, WizardError
-from wizard.plan.judge import DANGEROUS, judge
+from wizard.plan.judge import DANGEROUS
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.progress import step_words
@@ -24,6 +24,7 @@ from wizard.screens.save_dialog import SaveDialog
 from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
 from wizard.widgets.finding_list import FindingList
+from wizard.widgets.judging import judge
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.words import Words

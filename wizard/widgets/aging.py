@@ -1,11 +1,11 @@
-"""How old an answer may be and still be shown as what is so now."""
+"""Whether an answer is too old to be shown as what is so now."""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime
 
-STALE_S = 6.0
+from wizard.plan.staleness import STALE_S
 
 
 def is_old(looked_at: float) -> bool:

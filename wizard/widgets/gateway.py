@@ -13,9 +13,9 @@ from wizard.widgets.page import plain, plural
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.deploy.verify import Check
     from wizard.monitor.events import Event
     from wizard.monitor.leases import Row
+    from wizard.plan.checks import Check
 
 _MOST_WRONG = 4
 _MOST_DRIFT = 2

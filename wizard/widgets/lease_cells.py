@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from wizard.monitor.alarms import alarm_words
 from wizard.plan.text import clean
 from wizard.widgets.big_table import Column
 from wizard.widgets.page import plain
@@ -27,11 +28,6 @@ _NARROW = (
     Column("state", 10),
 )
 _MORE = (Column("vendor", 11), Column("since", 8, right=True), Column("last", 6, right=True))
-_ALARMS = {
-    "one-mac": ("! cloned", "! two with this MAC"),
-    "one-address": ("! double", "! address doubled"),
-    "tenant-mac": ("! tenant", "! tenant's MAC here"),
-}
 _STATES = {
     "missing": ("○ missing", "○ missing"),
     "static": ("● static", "● here, no lease"),
@@ -78,7 +74,7 @@ def called(row: Row) -> str:
 def state(row: Row, wide: bool = True) -> str:
     """One or two words, with a sign that tells it without colour."""
     for alarm in row.alarms:
-        return _ALARMS.get(alarm, (f"! {alarm}", f"! {alarm}"))[wide]
+        return alarm_words(alarm).wide if wide else alarm_words(alarm).narrow
     return _STATES[row.state][wide] if row.state in _STATES else _HERE[row.reachable]
 
 

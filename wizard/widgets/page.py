@@ -314,7 +314,7 @@ class StepPage(Page):
     def judgement(self) -> Judgement | None:
         """The latest one: of a large draft perhaps one that is a moment old, or None until there is one."""
         if not self.judged:
-            from wizard.plan.judge import judgement
+            from wizard.widgets.judging import judgement
 
             if len(self.draft.nodes) <= QUICK_NODES:
                 self._judgement = judgement(self.draft, self.facts)

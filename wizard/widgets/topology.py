@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from wizard.host.traffic import Rate, rate_words
+from wizard.monitor.alarms import ALARMS
 from wizard.monitor.crowd import HERE, LEASED, WRONG, Crowd, Machine
 from wizard.monitor.crowd import UNSEEN as GONE
 from wizard.plan.model import Protocol
@@ -17,8 +18,8 @@ from wizard.widgets.sparkline import sparkline
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.deploy.verify import Check
     from wizard.monitor.overview import Overview
+    from wizard.plan.checks import Check
     from wizard.plan.model import Forward, Plan
 
 UP, PARTLY, UNSEEN = "●", "◐", "○"
@@ -31,7 +32,7 @@ _MOST_NAME = 24
 _LEAST_NODES = 4
 _ROOMY = 48
 # Where there is no room for more.
-_BRIEF = {"wrong address": "wrong IP", "asked, ignored": "ignored", "a tenant's MAC": "tenant"}
+_BRIEF = {"wrong address": "wrong IP", "asked, ignored": "ignored", **{a.note: a.brief for a in ALARMS.values()}}
 _ANSWERS = {"answers": UP, "waiting": UNSEEN}
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from wizard.deploy import path_told, state, verify
-from wizard.host.path_probe import Found
+from wizard.plan.checks import OK, UNTRIED, Check
 
 GUARD = {"pid": 7, "started": 9}
 SERVE = {"process": GUARD, "mode": "armed", "digest": "d"}
-FINE = Found("path-arp", True, "found")
-UNTRIED = Found("path-in-7-udp", None, "not tried: a datagram would reach the node's service")
+FINE = Check("path-arp", OK, "found")
+UNTRIED = Check("path-in-7-udp", UNTRIED, "not tried: a datagram would reach the node's service")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def walked(found: tuple[Found, ...] = (FINE, UNTRIED), **about: Any) -> None:
+def walked(found: tuple[Check, ...] = (FINE, UNTRIED), **about: Any) -> None:
     told = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
     path_told.tell(found=found, findings=(), **told)
 

@@ -10,6 +10,7 @@ from netaddr import IPNetwork
 
 from wizard.deploy import verify
 from wizard.host import resolver
+from wizard.plan.checks import OK, Check
 from wizard.plan.machine import Route
 
 WAY_OUT = Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1")
@@ -27,13 +28,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     return seen
 
 
-def corporate() -> verify.Check:
+def corporate() -> Check:
     return verify._corporate()
 
 
 def test_as_before(machine: Any) -> None:
     machine.before.update(default_routes=["eth0 via 10.77.0.1"], nameservers=["10.77.0.1"])
-    assert corporate() == verify.Check("corporate", True, "eth0 via 10.77.0.1; DNS 10.77.0.1")
+    assert corporate() == Check("corporate", OK, "eth0 via 10.77.0.1; DNS 10.77.0.1")
 
 
 def test_what_was_lost_is_named(machine: Any) -> None:

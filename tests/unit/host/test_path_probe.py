@@ -16,6 +16,7 @@ from wizard.host.frames import arp_request
 from wizard.host.listening import heard_in
 from wizard.host.net.link import Link
 from wizard.host.path_packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
+from wizard.plan.checks import Check
 
 ip = socket.inet_aton
 GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
@@ -83,7 +84,7 @@ def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
     assert part.found().ok is True
 
 
-def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> path_probe.Found:
+def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> Check:
     part = path_probe.Out(ROAD)
     part.ask(lambda _: None)
     back = (part.sequence + 1).to_bytes(4, "big")

@@ -108,3 +108,29 @@ def test_all_words_must_be_there_in_whatever_order() -> None:
     assert contains(one, ["silent", "elite", "cnci-7", "0.65"])
     assert not contains(one, ["cnci-7", "missing"])
     assert contains(one, [])
+
+
+def test_the_lease_table_and_the_command_line_order_rows_alike(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.leases(
+        (STRANGER, "192.168.0.90"),
+        (COMPUTE, "192.168.0.20"),
+        (CNCI, "192.168.0.80"),
+        (COMPUTE, "192.168.0.104"),
+        (COMPUTE, "192.168.0.10"),
+    )
+    index = Index()
+
+    view = world.monitor.look()
+    index.take(view.fresh, view.gone, world.monitor.numbers)
+
+    # Of a node's leases the right one comes first.
+    assert [(one.mac, one.ip) for one in index.shown()] == [
+        (CONTROLLER, "192.168.0.101"),
+        (COMPUTE, "192.168.0.104"),
+        (COMPUTE, "192.168.0.10"),
+        (COMPUTE, "192.168.0.20"),
+        (CNCI, "192.168.0.80"),
+        (STRANGER, "192.168.0.90"),
+    ]
+    assert list(index.shown()) == list(world.monitor.rows)

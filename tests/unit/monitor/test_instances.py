@@ -25,8 +25,8 @@ from wizard.monitor.instances import (
     ssh_port,
     ways_to,
 )
-from wizard.monitor.leases import Lease
 from wizard.plan.findings import WizardError
+from wizard.plan.lease_parser import Lease
 
 CHANGED = """\
 @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from wizard.monitor.leases import MOST_LINES_SHOWN, Lease, parse_leases
+from wizard.plan.lease_parser import MOST_LINES_SHOWN, Lease, parse_leases
 
 # As dnsmasq 2.90 wrote it.
 GOOD = """\

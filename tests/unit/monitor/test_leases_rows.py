@@ -8,8 +8,9 @@ import pytest
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.host.neighbours import Neighbour
-from wizard.monitor.leases import Lease, Row, row_json, rows
+from wizard.monitor.leases import Row, row_json, rows
 from wizard.monitor.log import Ignored
+from wizard.plan.lease_parser import Lease
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

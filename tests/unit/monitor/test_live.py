@@ -17,9 +17,10 @@ from netaddr import EUI, IPAddress
 
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, PLAN, START, STRANGER, TENANT, World
 from wizard.host.neighbours import Neighbour
-from wizard.monitor.leases import parse_leases, rows
+from wizard.monitor.leases import rows
 from wizard.monitor.live import difference
 from wizard.monitor.watch import SETTLED_SECONDS, LeaseFile
+from wizard.plan.lease_parser import parse_leases
 from wizard.plan.model import Node, Role
 
 HOME = "192.168.0.101"

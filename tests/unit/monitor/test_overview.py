@@ -10,15 +10,15 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.deploy.status import Status
-from wizard.deploy.verify import Check
 from wizard.monitor import overview
 from wizard.monitor.crowd import MOST_NAMED, crowd_of
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview, RowsWatch, corporate_side, news
+from wizard.plan.checks import FAILED, OK, UNSEEN, Check
 from wizard.plan.machine import Address, Nic, Route
 
 AT = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
-FINE = Status("applied", True, "/etc/ciao-wizard/gateway.toml", None, (Check("rules", True, "as rendered"),), ())
+FINE = Status("applied", True, "/etc/ciao-wizard/gateway.toml", None, (Check("rules", OK, "as rendered"),), ())
 
 
 def row(number: int, **more: object) -> Row:
@@ -43,7 +43,7 @@ def test_of_the_first_look_there_is_no_news() -> None:
 
 
 def test_news_of_machines_and_of_the_gateway() -> None:
-    broken = replace(FINE, checks=(Check("rules", False, "not loaded"),), drift=("nat.sh was changed",))
+    broken = replace(FINE, checks=(Check("rules", FAILED, "not loaded"),), drift=("nat.sh was changed",))
     before = Overview(AT, FINE, rows=(row(1), row(2)))
     after = Overview(AT, broken, rows=(row(1, reachable=False), row(2), row(3, kind="vm", name="", hostname="cnci")))
     told = [(event.kind, event.name, event.words) for event in news(before, after)]
@@ -66,7 +66,7 @@ def test_a_trip_is_news() -> None:
 
 
 def test_a_check_that_could_not_be_made_is_no_news() -> None:
-    blind = replace(FINE, checks=(Check("rules", None, "needs root to see"),))
+    blind = replace(FINE, checks=(Check("rules", UNSEEN, "needs root to see"),))
     assert news(Overview(AT, FINE), Overview(AT, blind)) == ()
     assert news(Overview(AT, blind), Overview(AT, FINE)) == ()
 

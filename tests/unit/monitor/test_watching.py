@@ -10,11 +10,11 @@ import pytest
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
 from wizard.host.dhcp_release import build_release, release
 from wizard.monitor.index import Wanted
-from wizard.monitor.leases import parse_leases
 from wizard.monitor.live import Sources
 from wizard.monitor.watching import LeaseWatch
 from wizard.plan.adopt import adopt, offer
 from wizard.plan.findings import WizardError
+from wizard.plan.lease_parser import parse_leases
 from wizard.plan.planfile import load
 
 HOME = "192.168.0.101"

@@ -32,3 +32,14 @@ def test_nodes_that_change_are_read_anew(draft: Draft) -> None:
     fewer = replace(draft, nodes=draft.nodes[:2])
     plans = [each.to_plan() for each in (draft, fewer, draft)]
     assert [len(plan.nodes) for plan in plans if isinstance(plan, Plan)] == [4, 2, 4]
+
+
+def test_a_node_that_was_read_is_kept_with_its_texts_alone(draft: Draft) -> None:
+    first, again = draft.to_plan(), replace(draft, domain="lab.lan").to_plan()
+    assert isinstance(first, Plan)
+    assert isinstance(again, Plan)
+    assert all(one is other for one, other in zip(first.nodes, again.nodes, strict=True))
+
+    text = draft.nodes[0]
+    assert text == NodeText(text.role, text.name, text.mac, text.ip)
+    assert replace(text, name="other").node is None

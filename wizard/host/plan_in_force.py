@@ -1,0 +1,64 @@
+"""The one reader of the plan in force: the plan that runs here, or the one that starts at the next boot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from wizard.host.files import read_text
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.plan.planfile import load
+
+RUNNING = (paths.LIVE_PLAN,)
+"""The plan that runs now, on trial or kept."""
+RUNNING_OR_KEPT = (*RUNNING, paths.PLAN_IN_FORCE)
+"""What runs counts, whatever somebody has made of the kept file since. After a reboot, until the guard runs, only the
+kept file is there."""
+
+
+class Unreadable(Enum):
+    """What a file that is there but holds no plan comes to."""
+
+    RAISE = "raise"
+    """PlanUnreadable."""
+    SKIP = "skip"
+    """The next place is tried; None where there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInForce:
+    """A plan, the text it was read from, and where that lies."""
+
+    plan: Plan
+    text: str
+    path: str
+
+
+def read_plan_in_force(
+    places: Sequence[str] = RUNNING_OR_KEPT,
+    if_unreadable: Unreadable = Unreadable.RAISE,
+    called: str = "",
+) -> PlanInForce | None:
+    """The plan of the first of these files that is there, or None. `called`: the path to name in errors.
+
+    Raises PlanUnreadable, unless `if_unreadable` says otherwise.
+    """
+    for path in places:
+        text = read_text(path)
+        if text is None:
+            continue
+        try:
+            return PlanInForce(load(text, called or path), text, path)
+        except WizardError:
+            if if_unreadable is Unreadable.RAISE:
+                raise
+    return None
+
+
+def running_plan(if_unreadable: Unreadable) -> Plan | None:
+    """The plan that runs here, else the kept one; None where nothing is applied. Raises as `read_plan_in_force`."""
+    found = read_plan_in_force(if_unreadable=if_unreadable)
+    return found.plan if found is not None else None

@@ -1,0 +1,6 @@
+"""How old an answer may be and still be told as what is so now."""
+
+from __future__ import annotations
+
+STALE_S = 6.0
+"""Three looks of a page that looks every 2 s."""
