@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import threading
 
     from wizard.host.listening import Heard
+    from wizard.plan.draft.check import Judgement
     from wizard.plan.findings import WizardError
-    from wizard.plan.judge import Judgement
     from wizard.screens.node_dialogs import PasteDialog
     from wizard.widgets.page import StepPage
 
@@ -42,7 +42,7 @@ class NodesPages(SpeakingApp):
 
     def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
         def judge() -> Judgement:
-            from wizard.plan.judge import judgement
+            from wizard.plan.draft.check import judgement
 
             return judgement(message.draft, message.facts)
 

@@ -38,7 +38,7 @@ class ReviewPages(SpeakingApp):
         def save_file(self, path: str, text: str, over: bool = False) -> None: ...
 
     def _review(self) -> None:
-        from wizard.plan import planfile
+        from wizard.plan.file import read as planfile
         from wizard.plan.model import Plan
 
         page = screens.ReviewPage(self.draft, self.facts)
@@ -74,7 +74,7 @@ class ReviewPages(SpeakingApp):
         message.page.coming = self._to_come
 
     def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
-        from wizard.plan import planfile
+        from wizard.plan.file import read as planfile
         from wizard.plan.model import Plan
 
         plan = self.draft.to_plan()

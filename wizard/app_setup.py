@@ -134,7 +134,7 @@ class SetupPages(SpeakingApp):
         in_force = self.services.plan_in_force() if edits else None
         if status.plan is None or in_force is None:
             return self.begun_from
-        from wizard.plan import planfile
+        from wizard.plan.file import read as planfile
 
         try:
             return planfile.load(in_force, status.plan), status.plan

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wizard.monitor.instances import Known, Reading
     from wizard.monitor.leases import Row
     from wizard.monitor.watching import Board
-    from wizard.plan.adopt import Offer
+    from wizard.plan.draft.adopt import Offer
     from wizard.screens.adopt_dialog import AdoptDialog
     from wizard.services import Run
     from wizard.services_watch import Watch
@@ -144,7 +144,7 @@ class WatchPages(SpeakingApp):
             return
 
         def look() -> Offer:
-            from wizard.plan.adopt import offer
+            from wizard.plan.draft.adopt import offer
 
             return offer(self.services.plan_to_adopt_into(), row.mac, row.hostname)
 
@@ -162,7 +162,7 @@ class WatchPages(SpeakingApp):
         mac = message.dialog.mac
 
         def grow() -> tuple[str, str]:
-            from wizard.plan.adopt import adopt
+            from wizard.plan.draft.adopt import adopt
 
             text = adopt(self.services.plan_to_adopt_into(), mac, message.name, message.role, message.ip or None)
             return text, reserved(text, mac)
@@ -257,7 +257,7 @@ class WatchPages(SpeakingApp):
 def reserved(plan_text: str, mac: str) -> str:
     """The address that a plan has for a MAC, "" where none."""
     from wizard.plan.fields import format_mac
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load
 
     nodes = load(plan_text, "the plan").nodes
     return next((str(node.ip) for node in nodes if format_mac(node.mac) == mac), "")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def export(args: argparse.Namespace) -> int:
     """Refuses a plan with errors: what other tools build on it would be wrong as well."""
     from wizard.host.facts import read_facts
-    from wizard.plan.export import export as exported
-    from wizard.plan.export import surroundings
-    from wizard.plan.rules import check_plan
+    from wizard.plan.export.formats import export as exported
+    from wizard.plan.export.formats import surroundings
+    from wizard.plan.rules.check import check_plan
 
     plan, _, _ = read_plan(args.config)
     found = check_plan(plan)

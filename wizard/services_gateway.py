@@ -103,8 +103,8 @@ class HostGateway:
     def hand_overs(self) -> tuple[HandOver, ...]:
         from wizard.deploy.engine import plan_running
         from wizard.host.facts import read_facts
-        from wizard.plan.export import FORMATS, export, surroundings
-        from wizard.plan.export_about import ABOUT
+        from wizard.plan.export.about import ABOUT
+        from wizard.plan.export.formats import FORMATS, export, surroundings
 
         plan = plan_running()
         if plan is None:

@@ -80,7 +80,7 @@ class HostWatch:
 
     def plan_to_adopt_into(self: _Machine) -> str:
         from wizard.deploy.engine import plan_running
-        from wizard.plan.planfile import load
+        from wizard.plan.file.read import load
 
         text = self.plan_in_force()
         if text is None:
@@ -115,7 +115,7 @@ class HostWatch:
         from wizard.host.facts import read_facts
         from wizard.monitor.board import applied_plan
         from wizard.monitor.forwards import forward_health
-        from wizard.plan.export import surroundings
+        from wizard.plan.export.formats import surroundings
 
         plan = applied_plan()
         return () if plan is None else forward_health(plan, surroundings(plan, read_facts()).address)

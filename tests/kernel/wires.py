@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load
 from wizard.plan.render import render
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab.probe_bench import Actor, Bench, until
 from tests.needs import need
 from wizard.plan.addresses import assign
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load(EXAMPLE.read_text(), "ciao.toml"))

@@ -12,7 +12,7 @@ from wizard.deploy.events import Teller
 from wizard.deploy.job import Step
 from wizard.deploy.journal import Journal
 from wizard.host import commands
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load
 
 RAN = Path("/run/ciao-lab/ran.jsonl")
 SAID = Path("/run/ciao-lab/said.jsonl")

@@ -56,7 +56,7 @@ def begin() -> Callable[[float], None]:
 
 def questions(plan: str) -> Any:
     from wizard.host.probe_questions import questions_for
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load
 
     return questions_for(load(Path(plan).read_text(), plan))
 
@@ -87,7 +87,7 @@ def ear(nic: str, plan: str, wait: float) -> None:
 
     from wizard.deploy.ear import Ear, nodes_by_mac
     from wizard.host.link import read_link
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load
 
     told = load(Path(plan).read_text(), plan)
     link = read_link(nic)

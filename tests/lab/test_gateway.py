@@ -32,7 +32,7 @@ from tests.lab.support import (
 )
 from wizard.lab.control import Laboratory
 from wizard.plan.fields import format_mac
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("gateway")]
 

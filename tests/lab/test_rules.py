@@ -14,7 +14,8 @@ from tests.lab import frames
 from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, page, peer, usable, wrong
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_MACS
-from wizard.plan import paths, planfile
+from wizard.plan import paths
+from wizard.plan.file import read as planfile
 from wizard.plan.render import DHCP_UID, render
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rules")]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from wizard.host.traffic import Counters, Look
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
-from wizard.plan.export import FORMATS, Surroundings, export
-from wizard.plan.export_about import ABOUT
-from wizard.plan.planfile import load
+from wizard.plan.export.about import ABOUT
+from wizard.plan.export.formats import FORMATS, Surroundings, export
+from wizard.plan.file.read import load
 from wizard.services_gateway import HandOver
 
 if TYPE_CHECKING:

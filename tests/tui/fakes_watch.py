@@ -15,8 +15,8 @@ from wizard.monitor.instances import Instance, Known, Reading, ways_to
 from wizard.monitor.leases import Lease, Row
 from wizard.monitor.live import row_id
 from wizard.monitor.watching import Board
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 
 if TYPE_CHECKING:
     from datetime import datetime

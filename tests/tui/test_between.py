@@ -11,8 +11,8 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, NOW, FakeServices, event
 from tests.tui.test_leases import adopt_dialog, leases
-from wizard.plan.draft import Draft, dump
-from wizard.plan.planfile import load
+from wizard.plan.draft.model import Draft, dump
+from wizard.plan.file.read import load
 from wizard.widgets.page import Page
 
 __all__ = ["leases"]

@@ -18,7 +18,7 @@ from wizard.monitor.events import Event
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load
 from wizard.screens import dashboard
 from wizard.widgets.topology import picture
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices
 from wizard.deploy.changes import Change
-from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
-from wizard.plan.judge import check_forward, check_node, judge
+from wizard.plan.draft.check import check_forward, check_node, judge
+from wizard.plan.draft.model import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
+from wizard.plan.draft.node_list import read_lines
+from wizard.plan.file.read import load as load_plan
 from wizard.plan.model import Plan
-from wizard.plan.nodelines import read_lines
-from wizard.plan.planfile import load as load_plan
 from wizard.screens.review import ReviewPage
 from wizard.widgets.drafting import SAVE_AFTER_S
 from wizard.widgets.page import Page

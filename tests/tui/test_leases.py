@@ -15,8 +15,8 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
 from tests.tui.fakes_watch import happening
 from wizard.monitor.leases import Row
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 from wizard.screens.leases import LeasesPage
 from wizard.widgets.page import Page
 

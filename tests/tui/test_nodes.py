@@ -15,7 +15,7 @@ from tests.tui.fakes import FakeServices
 from tests.tui.layout import faults
 from tests.tui.test_hearing import KNOWN, NUC, listening, names
 from wizard.host.listening import Heard
-from wizard.plan.draft import NodeText
+from wizard.plan.draft.model import NodeText
 from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.longtable import LongTable
 

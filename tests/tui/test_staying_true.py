@@ -19,8 +19,8 @@ from wizard.monitor.index import Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.monitor.watching import Board
-from wizard.plan.draft import Draft, dump
-from wizard.plan.planfile import load
+from wizard.plan.draft.model import Draft, dump
+from wizard.plan.file.read import load
 from wizard.screens import dashboard, leases
 from wizard.widgets import aging
 from wizard.widgets.page import Page

@@ -10,8 +10,8 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
+from wizard.plan.file.read import load
 from wizard.plan.machine import Nic
-from wizard.plan.planfile import load
 from wizard.services import WiresSaid
 
 

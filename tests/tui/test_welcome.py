@@ -12,7 +12,7 @@ from tests.tui.driver import Start
 from tests.tui.fakes import ABSENT, APPLIED, FACTS, FakeServices
 from tests.tui.fakes_setup import DEBIAN
 from tests.tui.layout import faults
-from wizard.plan.draft import dump, first_draft
+from wizard.plan.draft.model import dump, first_draft
 from wizard.plan.machine import Facts, Listener, Nic, Route
 
 TROUBLED = replace(

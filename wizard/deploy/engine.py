@@ -27,11 +27,11 @@ from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.plan import paths
+from wizard.plan.file.read import load
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
-from wizard.plan.rules import check
+from wizard.plan.rules.check import check
 
 Record = dict[str, Any]
 

@@ -28,10 +28,11 @@ from wizard.host.path_trace import Dropped, who_drops
 from wizard.host.path_trace import remove_stray as remove_trace
 from wizard.host.resolver import read_resolver
 from wizard.host.resolver import stamp as resolver_stamp
-from wizard.plan import in_force, paths
+from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
+from wizard.plan.rules import in_force
 
 log = logging.getLogger("ciao-gateway")
 

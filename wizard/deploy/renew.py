@@ -14,8 +14,8 @@ from wizard.deploy.run import Run
 from wizard.host import dnsmasq, firewall
 from wizard.host.files import read_text, remove
 from wizard.plan import paths
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 from wizard.plan.render import File, live
 
 

@@ -39,10 +39,10 @@ from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
 from wizard.plan import paths
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)

@@ -16,9 +16,9 @@ from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.plan import paths
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 
 @dataclass(frozen=True, slots=True)

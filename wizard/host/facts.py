@@ -143,7 +143,7 @@ def _system(root: Path) -> str:
 
 def detect_rows(facts: Facts) -> list[dict[str, Any]]:
     """The NICs in the shape of `detect --json`."""
-    from wizard.plan.suggest import suggest
+    from wizard.plan.draft.suggest import suggest
 
     suggested = {suggestion.nic: suggestion for suggestion in suggest(facts)}
     return [_detect_row(nic, suggested.get(nic.name)) for nic in facts.nics]

@@ -14,10 +14,10 @@ from wizard.monitor.leases import Lease, Row, rows
 from wizard.monitor.log import ignored_in, reasons_in
 from wizard.monitor.watch import LeaseFile
 from wizard.plan import paths
-from wizard.plan.export import surroundings
+from wizard.plan.export.formats import surroundings
 from wizard.plan.fields import format_mac
+from wizard.plan.file.read import load
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 _LOG_TAIL = 500_000
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from wizard.host.files import read_text
 from wizard.monitor.log import Log
 from wizard.plan import paths
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 TAIL = 500_000
 """Bytes of a log that are read when first looking at it, and at the most in one go."""

@@ -1,4 +1,4 @@
-"""What is known of a machine, as frozen values. `host.facts` reads them; `plan.rules` judges with them."""
+"""What is known of a machine, as frozen values. `host.facts` reads them; `plan.rules.check` judges with them."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from wizard.plan.addresses import default_route_nics
 from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Listener, Nic
 from wizard.plan.model import Plan
-from wizard.plan.rules_forwards import WILDCARDS
-from wizard.plan.rules_machine import PACKAGES
-from wizard.plan.rules_nics import CABLE_KINDS
+from wizard.plan.rules.forwards import WILDCARDS
+from wizard.plan.rules.machine import PACKAGES
+from wizard.plan.rules.nics import CABLE_KINDS
 
 NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
 """Programs that every apply runs. What a network manager or a firewall of this machine adds is in the facts."""

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.adopt import Offer
+from wizard.plan.draft.adopt import Offer
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Role
 from wizard.widgets.field import Field, field_id

@@ -11,11 +11,11 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.draft.check import check_forward
+from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.presets import PRESETS, Offer, offers
 from wizard.plan.findings import Finding
-from wizard.plan.judge import check_forward
 from wizard.plan.machine import Facts
-from wizard.plan.presets import PRESETS, Offer, offers
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog

@@ -10,11 +10,11 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.presets import Offer, node_with, what_is
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Protocol, Role
-from wizard.plan.presets import Offer, node_with, what_is
 from wizard.screens.forward_dialogs import ForwardDialog, PresetDialog
 from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable

@@ -14,11 +14,11 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import DataTable
 
-from wizard.plan.draft import Draft
+from wizard.plan.draft.model import Draft
+from wizard.plan.draft.suggest import suggest
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
-from wizard.plan.rules_nics import CABLE_KINDS, kind_words
-from wizard.plan.suggest import suggest
+from wizard.plan.rules.nics import CABLE_KINDS, kind_words
 from wizard.screens import nic_words
 from wizard.screens.nic_words import NARROW, WIDE, Known
 from wizard.screens.stop import StopDialog

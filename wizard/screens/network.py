@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input
 
 from wizard.plan import addresses
-from wizard.plan.draft import Draft, moved_along, unreadable
+from wizard.plan.draft.model import Draft, moved_along, unreadable
 from wizard.plan.fields import parse_network, refusal
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts

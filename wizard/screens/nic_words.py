@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from wizard.plan.draft import CHOOSE_A_NIC
+from wizard.plan.draft.model import CHOOSE_A_NIC
 from wizard.plan.machine import Nic, Suggestion
-from wizard.plan.rules_nics import CABLE_KINDS, NO_WAY_OUT, SWAPPED
+from wizard.plan.rules.nics import CABLE_KINDS, NO_WAY_OUT, SWAPPED
 from wizard.widgets.page import plain
 from wizard.widgets.sparkline import sparkline
 

@@ -15,11 +15,11 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.draft import Draft, NodeText
+from wizard.plan.draft.check import check_node
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import Reading, free_name, read_lines
 from wizard.plan.findings import WizardError
-from wizard.plan.judge import check_node
 from wizard.plan.model import Role
-from wizard.plan.nodelines import Reading, free_name, read_lines
 from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable

@@ -13,12 +13,12 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from wizard.plan.draft import Draft, NodeText
+from wizard.plan.draft.check import Judgement, check_node, same_mac
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import Reading, free_name, likely_role, merged
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.judge import Judgement, check_node, same_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
-from wizard.plan.nodelines import Reading, free_name, likely_role, merged
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.hearing import HearingPanel, name_from
 from wizard.widgets.hinting import HintingPage

@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from wizard.plan.draft import UNREADABLE, Draft, field_name
+from wizard.plan.draft.check import DANGEROUS, judge
+from wizard.plan.draft.model import UNREADABLE, Draft, field_name
 from wizard.plan.findings import Finding, Severity, WizardError
-from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.progress import step_words

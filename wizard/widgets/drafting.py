@@ -17,7 +17,7 @@ from wizard.widgets.modal import Question
 from wizard.widgets.page import plural
 
 if TYPE_CHECKING:
-    from wizard.plan.draft import Draft
+    from wizard.plan.draft.model import Draft
     from wizard.plan.model import Plan
 
 SAVE_AFTER_S = 0.05
@@ -77,7 +77,7 @@ class DraftingApp(ChangingApp):
 
     def left_over(self) -> LeftOver | None:
         """What an earlier run has left, if it is something to go on with."""
-        from wizard.plan.draft import load
+        from wizard.plan.draft.model import load
 
         saved = self.services.read_draft(self._draft_name)
         draft = load(saved[0]) if saved else None
@@ -118,7 +118,7 @@ class DraftingApp(ChangingApp):
             self._save_timer = self.set_timer(SAVE_AFTER_S, self._save)
 
     def _save(self) -> None:
-        from wizard.plan.draft import dump
+        from wizard.plan.draft.model import dump
 
         self._save_timer = None
         try:

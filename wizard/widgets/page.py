@@ -25,8 +25,8 @@ from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     # Loaded once there is a draft: the first screen does not wait for them.
-    from wizard.plan.draft import Draft
-    from wizard.plan.judge import Judgement
+    from wizard.plan.draft.check import Judgement
+    from wizard.plan.draft.model import Draft
     from wizard.plan.machine import Facts
 
 Result = TypeVar("Result")
@@ -237,7 +237,7 @@ class Page(FocusKept[None]):
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
-        from wizard.plan.draft import field_name
+        from wizard.plan.draft.model import field_name
 
         # Errors are mended here; where there is no room the rest is told in full by the review.
         longest = LONGEST_WARNING if self.size.height < ROOMY else None
@@ -314,7 +314,7 @@ class StepPage(Page):
     def judgement(self) -> Judgement | None:
         """The latest one: of a large draft perhaps one that is a moment old, or None until there is one."""
         if not self.judged:
-            from wizard.plan.judge import judgement
+            from wizard.plan.draft.check import judgement
 
             if len(self.draft.nodes) <= QUICK_NODES:
                 self._judgement = judgement(self.draft, self.facts)
@@ -360,7 +360,7 @@ class StepPage(Page):
             self._next_waits = True
             self.tell("Looking everything through; going on as soon as that is done.")
             return
-        from wizard.plan.draft import UNREADABLE
+        from wizard.plan.draft.model import UNREADABLE
 
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:

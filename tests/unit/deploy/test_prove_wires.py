@@ -14,8 +14,8 @@ from wizard.deploy import steps_trial
 from wizard.deploy.steps_trial import ProveWires
 from wizard.host.link import Link
 from wizard.host.presence import NOBODY
+from wizard.plan.file.read import load
 from wizard.plan.model import Interfaces, Plan
-from wizard.plan.planfile import load
 
 PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MOVED = replace(PLAN, network=replace(PLAN.network, gateway=IPAddress("192.168.0.201")))

@@ -13,9 +13,9 @@ from wizard.monitor.index import Wanted
 from wizard.monitor.leases import parse_leases
 from wizard.monitor.live import Sources
 from wizard.monitor.watching import LeaseWatch
-from wizard.plan.adopt import adopt, offer
+from wizard.plan.draft.adopt import adopt, offer
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 
 HOME = "192.168.0.101"
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
+from wizard.plan.file.read import load
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 # Tests are imported from their files, so that a module which several of them share is not found by itself.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -7,10 +7,10 @@ import pytest
 from netaddr import EUI, IPAddress
 
 from wizard.plan.addresses import assign
-from wizard.plan.adopt import adopt
+from wizard.plan.draft.adopt import adopt
+from wizard.plan.file.read import PlanUnreadable, load
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node, Role
-from wizard.plan.planfile import PlanUnreadable, load
 
 SAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
 STRANGER = "C0:3F:D5:67:A2:01"

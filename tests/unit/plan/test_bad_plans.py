@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from wizard.plan.file.read import PlanUnreadable, load
 from wizard.plan.findings import Severity
-from wizard.plan.planfile import PlanUnreadable, load
-from wizard.plan.rules import check_plan
+from wizard.plan.rules.check import check_plan
 
 
 @dataclass(frozen=True)

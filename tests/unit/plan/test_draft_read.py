@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wizard.plan.draft import Draft, NodeText, unreadable
+from wizard.plan.draft.model import Draft, NodeText, unreadable
+from wizard.plan.file.read import load
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "ciao.toml"
 

@@ -16,13 +16,13 @@ from netaddr import EUI, IPAddress, IPNetwork
 from tests.needs import need
 from wizard.cli import EXPORTS
 from wizard.plan.addresses import TENANTS, assign, overlap
-from wizard.plan.export import FORMATS, RESERVED, Surroundings, corporate_lines, export, surroundings
-from wizard.plan.export_about import ABOUT
-from wizard.plan.export_ciao import mesh_network
+from wizard.plan.draft.node_list import read_lines
+from wizard.plan.export.about import ABOUT
+from wizard.plan.export.ciao import mesh_network
+from wizard.plan.export.formats import FORMATS, RESERVED, Surroundings, corporate_lines, export, surroundings
 from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Forward, Interfaces, Network, Node, Plan, Protocol, Role
-from wizard.plan.nodelines import read_lines
 
 CORPORATE = Surroundings("10.77.0.98", (IPNetwork("10.77.0.0/24"),))
 ROLES = [(Role.CONTROLLER,), (Role.NETWORK,), (Role.COMPUTE,), (Role.COMPUTE,), (Role.NETWORK, Role.COMPUTE)]

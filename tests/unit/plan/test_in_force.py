@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from netaddr import IPNetwork
 
-from wizard.plan import in_force
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
+from wizard.plan.rules import in_force
 
 OUT = Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1")
 

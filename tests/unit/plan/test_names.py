@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
+from wizard.plan.file.read import load
 from wizard.plan.model import Plan
 from wizard.plan.names import dns_options, hosts, reverse_zones, servers_file, upstream_servers
-from wizard.plan.planfile import load
 from wizard.plan.render import render
 
 ROOT = Path(__file__).parents[3]

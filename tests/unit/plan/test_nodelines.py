@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.plan.draft import Draft, NodeText
-from wizard.plan.export import export
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import merged, read_lines
+from wizard.plan.export.formats import export
 from wizard.plan.fields import FieldError, format_mac, parse_node_name
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
-from wizard.plan.nodelines import merged, read_lines
 
 INTERFACES = Interfaces("eth0", "eth1")
 NETWORK = Network(IPNetwork("192.168.0.0/24"), IPAddress("192.168.0.200"))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan import fields
+from wizard.plan.file.read import PlanUnreadable, dump, load
 from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
-from wizard.plan.planfile import PlanUnreadable, dump, load
 
 SMALLEST = """
 [interfaces]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wizard.plan.draft import Draft, ForwardText, NodeText
+from wizard.plan.draft.model import Draft, ForwardText, NodeText
+from wizard.plan.draft.presets import PRESETS, Preset, offers, what_is
 from wizard.plan.machine import Facts, Listener
-from wizard.plan.presets import PRESETS, Preset, offers, what_is
 
 NODES = (NodeText("compute", "c1"), NodeText("network, controller", "head"), NodeText("controller", "other"))
 BY_NAME = {preset.name: preset for preset in PRESETS}

@@ -17,12 +17,12 @@ import pytest
 from tests.needs import need, unavailable
 from wizard.plan import paths
 from wizard.plan.fields import parse_sources
+from wizard.plan.file.read import load
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Interfaces, Plan
-from wizard.plan.planfile import load
 from wizard.plan.render import HEADER, File, live, plan_in_force_text, render, render_identity, render_service
-from wizard.plan.rules import check_plan
+from wizard.plan.rules.check import check_plan
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "snapshots" / "rendered"

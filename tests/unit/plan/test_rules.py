@@ -31,7 +31,7 @@ from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import Answer, Plan, Protocol, Role
-from wizard.plan.rules import check
+from wizard.plan.rules.check import check
 
 
 @dataclass(frozen=True)

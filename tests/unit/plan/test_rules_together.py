@@ -29,7 +29,7 @@ from tests.unit.growth import times_dearer
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import Answer, Network, Node, Plan, Protocol, Role
-from wizard.plan.rules import check, check_plan
+from wizard.plan.rules.check import check, check_plan
 
 
 def errors(findings: tuple[Finding, ...]) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress, IPNetwork
 
+from wizard.plan.draft.suggest import suggest, suggest_interfaces, suggest_network
 from wizard.plan.machine import Address, Facts, Nic, Route
-from wizard.plan.suggest import suggest, suggest_interfaces, suggest_network
 
 LEASE = (Address(IPNetwork("10.77.0.98/24"), dynamic=True),)
 STATIC = (Address(IPNetwork("10.88.0.2/24")),)

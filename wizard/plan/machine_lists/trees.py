@@ -9,11 +9,11 @@ from typing import Any
 from xml.parsers import expat
 
 from wizard.plan.fields import shown
+from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.machine_lists import json_text, yaml_text
 from wizard.plan.machine_lists.json_text import DEEPEST, Mapping, NotJson
 from wizard.plan.machine_lists.record import Raw, group_role, ip_text, mac_text
 from wizard.plan.machine_lists.vocabulary import NO_KEYS, RANK, field_of, plain_key
-from wizard.plan.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 
 MOST = 200_000
 """Objects that are looked at: what YAML's aliases repeat would have no end."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.draft.check import judge
+from wizard.plan.draft.model import Draft, ForwardText
 from wizard.plan.findings import Severity
-from wizard.plan.judge import judge
 from wizard.plan.machine import Facts
 from wizard.plan.model import Protocol, Role
-from wizard.plan.rules_forwards import LISTENS
+from wizard.plan.rules.forwards import LISTENS
 
 
 @dataclass(frozen=True, slots=True)

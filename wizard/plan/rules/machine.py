@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from netaddr import AddrFormatError, IPAddress
 
-from wizard.plan import rules_interfaces
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
-from wizard.plan.rules_forwards import WILDCARDS
+from wizard.plan.rules import ifupdown as rules_interfaces
+from wizard.plan.rules.forwards import WILDCARDS
 
 PACKAGES = {
     "dnsmasq": "dnsmasq-base",

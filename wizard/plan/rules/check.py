@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from wizard.plan import rules_forwards, rules_machine, rules_network, rules_nics, rules_nodes
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
+from wizard.plan.rules import forwards as rules_forwards
+from wizard.plan.rules import machine as rules_machine
+from wizard.plan.rules import network as rules_network
+from wizard.plan.rules import nics as rules_nics
+from wizard.plan.rules import nodes as rules_nodes
 from wizard.plan.text import clean
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from netaddr import IPAddress
 
 from wizard.plan.addresses import SubnetFull, assign, next_free
+from wizard.plan.draft.node_list import free_name
 from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
+from wizard.plan.file.read import dump, load
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.model import Node, Plan, Role
-from wizard.plan.nodelines import free_name
-from wizard.plan.planfile import dump, load
-from wizard.plan.rules import check_plan
+from wizard.plan.rules.check import check_plan
 
 
 @dataclass(frozen=True, slots=True)

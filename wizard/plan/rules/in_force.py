@@ -6,7 +6,7 @@ from wizard.plan.addresses import default_route_nics
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import check
+from wizard.plan.rules.check import check
 
 _BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "path-blocked"})
 """Errors that keep an apply from working, and harm nothing that works."""

@@ -15,7 +15,7 @@ from wizard.plan.addresses import (
 from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.model import Network
-from wizard.plan.rules_nics import (
+from wizard.plan.rules.nics import (
     CABLE_KINDS,
     NO_WAY_OUT,
     kind_words,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
-from wizard.plan.draft import NodeText
+from wizard.plan.draft.model import NodeText
 from wizard.plan.machine_lists import read_list
 from wizard.plan.model import Role
 

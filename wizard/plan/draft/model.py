@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan import addresses, suggest
+from wizard.plan import addresses
 from wizard.plan import fields as parsers
+from wizard.plan.draft import suggest
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
-from wizard.plan import rules
 from wizard.plan.addresses import assign
-from wizard.plan.draft import UNREADABLE, Draft, ForwardText, NodeText
+from wizard.plan.draft.model import UNREADABLE, Draft, ForwardText, NodeText
 from wizard.plan.fields import FieldError, format_mac, parse_mac, shown
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
+from wizard.plan.rules import check as rules
 
 _ENOUGH = 8
 _BARE = str.maketrans("", "", ":.- ")

@@ -12,10 +12,10 @@ from netaddr import IPAddress, IPNetwork
 from wizard.plan import fields
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
+from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
+from wizard.plan.file.toml_table import Problem, Table, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
-from wizard.plan.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
-from wizard.plan.toml_table import Problem, Table, as_number, as_text, as_texts
 
 __all__ = ["VERSION", "PlanUnreadable", "Problem", "dump", "load"]
 
@@ -71,7 +71,7 @@ def dump(plan: Plan, original: str | None = None) -> str:
     # Only who writes a plan waits for the editor to be loaded.
     from tomlkit.exceptions import TOMLKitError
 
-    from wizard.plan import planwrite
+    from wizard.plan.file import write as planwrite
 
     if original is None:
         return planwrite.plain(plan)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from netaddr import IPNetwork
 
-from wizard.plan import export_ciao
 from wizard.plan.addresses import assign, busy_networks
+from wizard.plan.export import ciao as export_ciao
 from wizard.plan.fields import format_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Node, Plan, Protocol, Role

@@ -1,0 +1,1 @@
+"""What a person has typed so far, and what helps to complete it."""

@@ -1,0 +1,1 @@
+"""Plan -> what other tools read."""

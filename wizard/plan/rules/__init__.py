@@ -1,0 +1,1 @@
+"""Plan x Facts -> Findings: one module for each thing that is looked at."""
