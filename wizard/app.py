@@ -380,9 +380,9 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
 
 def _read(plan_text: str, source: str) -> Plan:
-    from wizard.plan.file import read as planfile
+    from wizard.plan.file.read import load_plan
 
-    return planfile.load(plan_text, source)
+    return load_plan(plan_text, source)
 
 
 def run(plan_text: str | None, source: str) -> tuple[int, str]:

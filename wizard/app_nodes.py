@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import threading
 
     from wizard.host.listening import Heard
-    from wizard.plan.draft.check import Judgement
+    from wizard.plan.draft.check import DraftCheck
     from wizard.plan.findings import WizardError
     from wizard.screens.node_dialogs import PasteDialog
     from wizard.widgets.page import StepPage
@@ -41,10 +41,10 @@ class NodesPages(SpeakingApp):
         sys.setswitchinterval(_SWITCH_S)
 
     def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
-        def judge() -> Judgement:
-            from wizard.plan.draft.check import judgement
+        def judge() -> DraftCheck:
+            from wizard.plan.draft.check import check_draft
 
-            return judgement(message.draft, message.facts)
+            return check_draft(message.draft, message.facts)
 
         self.ask("judge", judge, message.page.take_judgement)
 

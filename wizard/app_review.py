@@ -38,7 +38,7 @@ class ReviewPages(SpeakingApp):
         def save_file(self, path: str, text: str, over: bool = False) -> None: ...
 
     def _review(self) -> None:
-        from wizard.plan.file import read as planfile
+        from wizard.plan.file.write import dump_plan
         from wizard.plan.model import Plan
 
         page = screens.ReviewPage(self.draft, self.facts)
@@ -48,7 +48,7 @@ class ReviewPages(SpeakingApp):
             return
 
         def compare() -> tuple[str, Any]:
-            text = planfile.dump(plan, self._original)
+            text = dump_plan(plan, self._original)
             return text, self.services.changes(plan, text)
 
         self.ask("changes", compare, partial(self._compared, page), partial(setattr, page, "trouble"))
@@ -74,14 +74,14 @@ class ReviewPages(SpeakingApp):
         message.page.coming = self._to_come
 
     def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
-        from wizard.plan.file import read as planfile
+        from wizard.plan.file.write import dump_plan
         from wizard.plan.model import Plan
 
         plan = self.draft.to_plan()
         if not isinstance(plan, Plan):
             self.notify("This is no plan yet: see what is marked ✗.", severity="error", markup=False)
             return
-        self.save_file(message.path, planfile.dump(plan, self._original))
+        self.save_file(message.path, dump_plan(plan, self._original))
 
     def on_review_page_apply_asked(self) -> None:
         self.when_privileged(self._apply)

@@ -33,10 +33,10 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
 
     Raises WizardError: status 2 where the file cannot be read, 3 where nothing is in force.
     """
-    from wizard.plan.file.read import load
+    from wizard.plan.file.read import load_plan
 
     text, source = read_plan_text(config)
-    return load(text, source), text, source
+    return load_plan(text, source), text, source
 
 
 def read_plan_text(config: str | None) -> tuple[str, str]:

@@ -104,12 +104,12 @@ class HostGateway:
         from wizard.deploy.engine import plan_running
         from wizard.host.facts import read_facts
         from wizard.plan.export.about import ABOUT
-        from wizard.plan.export.formats import FORMATS, export, surroundings
+        from wizard.plan.export.formats import FORMATS, corporate_side, export
 
         plan = plan_running()
         if plan is None:
             return ()
-        around = surroundings(plan, read_facts())
+        around = corporate_side(plan, read_facts())
         return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
     def save_plan(self: _Machine, path: str, plan_text: str, over: bool = False) -> str:

@@ -10,7 +10,7 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Nic
 from wizard.services import WiresSaid
 
@@ -228,7 +228,7 @@ async def test_forwards_are_added_changed_removed(start: Start, sample: str) -> 
         await driver.says("1/3")
         await driver.press("ctrl+a")
         await driver.page("Apply")
-        ports = [forward.port for forward in load(driver.services.applied_text, "applied").forwards]
+        ports = [forward.port for forward in load_plan(driver.services.applied_text, "applied").forwards]
         assert ports == [35357, 5000, 8080]
 
 

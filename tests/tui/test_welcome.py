@@ -12,7 +12,7 @@ from tests.tui.driver import Start
 from tests.tui.fakes import ABSENT, APPLIED, FACTS, FakeServices
 from tests.tui.fakes_setup import DEBIAN
 from tests.tui.layout import faults
-from wizard.plan.draft.model import dump, first_draft
+from wizard.plan.draft.model import dump_draft, first_draft
 from wizard.plan.machine import Facts, Listener, Nic, Route
 
 TROUBLED = replace(
@@ -113,7 +113,7 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
 
 
 async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
-    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(drafts={"draft": left}), plan=None) as driver:
         await driver.says("Go on where you left off?", "what you typed until", "enter go on n start afresh")
         assert "f1 help" in driver.text().splitlines()[-1]
@@ -124,7 +124,7 @@ async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
 
 
 async def test_a_draft_is_not_lost_over_something_cut_off(start: Start) -> None:
-    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(state=INTERRUPTED, drafts={"draft": left}), plan=None) as driver:
         await driver.says("A change was cut off half-way.", "what you typed until")
         await driver.press("s")

@@ -27,7 +27,7 @@ from wizard.host import dnsmasq
 from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.plan import paths
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -62,7 +62,7 @@ def plan_running() -> Plan | None:
         text = read_text(path)
         try:
             if text is not None:
-                return load(text, path)
+                return load_plan(text, path)
         except WizardError:
             continue
     return None
@@ -109,7 +109,7 @@ class Engine:
         if not self._settle_earlier(run):
             return
         room.check()
-        plan = load(self.order.plan_text, self.order.source)
+        plan = load_plan(self.order.plan_text, self.order.source)
         facts, found = findings(plan, {"SSH_CONNECTION": self.order.ssh_connection})
         told = [f.as_json() for f in found]
         errors = [f for f in found if f.severity is Severity.ERROR]

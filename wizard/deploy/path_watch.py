@@ -312,7 +312,7 @@ class PathWatch(threading.Thread):
 
 def against(plan: Plan, facts: Facts) -> list[Found]:
     """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
-    return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
+    return [Found(f.code, False, f.message.rstrip("."), f.remedy) for f in in_force.harmful_findings(plan, facts)]
 
 
 def _nobody_named() -> str:

@@ -14,9 +14,9 @@ from wizard.deploy.run import Run
 from wizard.host import dnsmasq, firewall
 from wizard.host.files import read_text, remove
 from wizard.plan import paths
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
-from wizard.plan.render import File, live
+from wizard.plan.render import File, live_file
 
 
 def _running(path: str) -> File:
@@ -24,7 +24,7 @@ def _running(path: str) -> File:
     text = read_text(paths.LIVE_PLAN)
     if text is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    return live(next(f for f in files_of(load(text, paths.LIVE_PLAN), text) if f.path == path))
+    return live_file(next(f for f in files_of(load_plan(text, paths.LIVE_PLAN), text) if f.path == path))
 
 
 def lost_by(part: str) -> list[str]:

@@ -21,7 +21,7 @@ from wizard.plan import paths
 from wizard.plan.addresses import assign, dynamic_range
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
-from wizard.plan.render import context
+from wizard.plan.render import template_context
 from wizard.plan.text import clean
 
 MOST_PASSAGES = 64
@@ -76,7 +76,7 @@ def build(
     resolver = read_resolver(str(plan.network.gateway))
     if not resolver.servers:
         untried.append(Found("path-resolver", None, f"not tried: {resolver.reason}"))
-    told = context(plan)
+    told = template_context(plan)
     name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
     nodes = plan.nodes
     node = nodes[turn % len(nodes)] if armed and nodes else None

@@ -39,7 +39,7 @@ from wizard.host.files import make_directory, read_text, write_atomic
 from wizard.host.kernel_news import KernelNews, News
 from wizard.host.muter import Muter
 from wizard.plan import paths
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -167,7 +167,7 @@ class Guard:
         self.taken_up = state.boottime()
         self.digest = gateway.digest()
         self.plan, self.look_wanted = None, True
-        plan = load(read_text(paths.LIVE_PLAN) or "", paths.LIVE_PLAN)
+        plan = load_plan(read_text(paths.LIVE_PLAN) or "", paths.LIVE_PLAN)
         try:
             self.identity = tomllib.loads(read_text(paths.LIVE_IDENTITY) or "")
         except tomllib.TOMLDecodeError:

@@ -16,7 +16,7 @@ from wizard.host import firewall, network
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.plan import paths
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
@@ -61,7 +61,7 @@ def read_status() -> Status:
     if now == "absent" or text is None:
         return Status("absent", False, None, None, (), (), "nothing is applied")
     try:
-        plan = load(text, paths.PLAN_IN_FORCE)
+        plan = load_plan(text, paths.PLAN_IN_FORCE)
     except WizardError as error:
         return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
     found = tuple(verify.checks(plan, in_force=True))
@@ -96,7 +96,7 @@ def _pending(work: dict[str, Any]) -> Status:
     text = read_text(paths.LIVE_PLAN)
     checks: tuple[verify.Check, ...] = ()
     if remaining is not None and text is not None:
-        checks = tuple(verify.checks(load(text, str(work.get("source", "")))))
+        checks = tuple(verify.checks(load_plan(text, str(work.get("source", "")))))
     reason = _UNDER_WAY.get(str(work.get("kind")), "a change is under way")
     if remaining is not None:
         reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"

@@ -10,7 +10,7 @@ from netaddr import AddrFormatError, IPNetwork
 
 from wizard.host import commands
 from wizard.host.facts_nics import shown_name
-from wizard.plan.addresses import led_over
+from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.machine import Route
 
 _NOT_UNICAST = frozenset({"local", "broadcast", "anycast", "multicast"})
@@ -61,4 +61,4 @@ def _network(text: str, six: bool) -> IPNetwork | None:
 
 def default_route_nics(routes: Iterable[Route]) -> frozenset[str]:
     """The NICs that a default route leads over, by the definition that a plan is checked with."""
-    return led_over(routes)
+    return nics_of_default_routes(routes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from wizard.host.files import read_text
 from wizard.monitor.log import Log
 from wizard.plan import paths
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
@@ -74,7 +74,7 @@ class PlanFile:
             if text is None:
                 continue
             try:
-                plan = load(text, place)
+                plan = load_plan(text, place)
             except WizardError:
                 if self._plan is None:
                     raise

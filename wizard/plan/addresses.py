@@ -148,23 +148,23 @@ def busy_networks(facts: Facts, ours: str = "") -> tuple[Busy, ...]:
     return tuple(busy for of_nic in kept.values() for busy in of_nic)
 
 
-def takes_all(network: IPNetwork) -> bool:
+def is_default_route(network: IPNetwork) -> bool:
     """Whether a route to `network` is a default route or part of one."""
     return network.version == 4 and network.prefixlen < SHORTEST_SITE_PREFIX and network.first < MULTICAST
 
 
-def led_over(routes: Iterable[Route]) -> frozenset[str]:
+def nics_of_default_routes(routes: Iterable[Route]) -> frozenset[str]:
     """The NICs that a default route of any table and of either family leads over, or a part of one, as a VPN has it."""
     return frozenset(
         route.nic
         for route in routes
-        if route.nic and (takes_all(route.destination) or route.destination.prefixlen == 0)
+        if route.nic and (is_default_route(route.destination) or route.destination.prefixlen == 0)
     )
 
 
 def default_route_nics(facts: Facts) -> frozenset[str]:
     """The NICs that a default route leads over."""
-    return led_over(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}
+    return nics_of_default_routes(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}
 
 
 def _is_site(network: IPNetwork) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Answer, Protocol, Role
+from wizard.plan.model import AnswerPolicy, Protocol, Role
 
 LONGEST_SHOWN = 60
 SHORTEST_LEASE = 120
@@ -230,8 +230,8 @@ def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
     return roles
 
 
-def parse_answer(text: str) -> Answer:
-    return _choice(text, Answer, "answer")
+def parse_answer(text: str) -> AnswerPolicy:
+    return _choice(text, AnswerPolicy, "answer")
 
 
 def parse_protocol(text: str) -> Protocol:
@@ -301,7 +301,7 @@ def _ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def refusal(parse: Callable[[str], object], text: str) -> FieldError | None:
+def field_error(parse: Callable[[str], object], text: str) -> FieldError | None:
     """What `parse` has against `text`, or None."""
     try:
         parse(text)

@@ -14,7 +14,7 @@ class Role(StrEnum):
     COMPUTE = "compute"
 
 
-class Answer(StrEnum):
+class AnswerPolicy(StrEnum):
     """Who gets a DHCP answer."""
 
     KNOWN = "known"
@@ -48,7 +48,7 @@ class Network:
     dhcp_range: tuple[IPAddress, IPAddress] | None = None
     lease_time: str = "12h"
     domain: str = "ciao.lan"
-    answer: Answer = Answer.KNOWN
+    answer: AnswerPolicy = AnswerPolicy.KNOWN
     vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
 
 

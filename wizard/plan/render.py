@@ -17,7 +17,7 @@ from wizard.plan import addresses, names, paths
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
-from wizard.plan.model import Answer, Forward, Plan
+from wizard.plan.model import AnswerPolicy, Forward, Plan
 
 HEADER = "# written by ciao-wizard"
 _ZONES_A_LINE = 16
@@ -90,8 +90,8 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _fill(template: str, context: dict[str, Any]) -> str:
-    return _environment().get_template(template).render(context)
+def _fill(template: str, template_context: dict[str, Any]) -> str:
+    return _environment().get_template(template).render(template_context)
 
 
 def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
@@ -116,7 +116,7 @@ def _lines_of(zones: list[str]) -> list[str]:
     return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
 
 
-def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
+def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
     """Everything that the templates may name. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
     net = plan.network
@@ -144,7 +144,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "domain": net.domain,
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
         "protected_names": list(names.PROTECTED),
-        "known_only": net.answer is Answer.KNOWN,
+        "known_only": net.answer is AnswerPolicy.KNOWN,
         "vm_macs": list(net.vm_macs),
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
         "node_macs": ", ".join(format_mac(n.mac) for n in plan.nodes) or "00:00:00:00:00:00",
@@ -175,7 +175,7 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
     `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
     it is not known. The rules must have passed: render does not judge.
     """
-    filled = context(plan, dhcp_uid, cluster_mac)
+    filled = template_context(plan, dhcp_uid, cluster_mac)
     return (
         File(paths.PLAN_IN_FORCE, plan_in_force_text(plan_text)),
         File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),
@@ -205,7 +205,7 @@ def render_service(command: Sequence[str]) -> File:
     return File(paths.SERVICE_FILE, text)
 
 
-def live(file: File) -> File:
+def live_file(file: File) -> File:
     """The same file for a trial: under /run, and naming its companions there."""
     text = file.text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
     return File(paths.live(file.path), text, file.mode)

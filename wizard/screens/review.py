@@ -14,8 +14,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from wizard.plan.draft.check import DANGEROUS, judge
-from wizard.plan.draft.model import UNREADABLE, Draft, field_name
+from wizard.plan.draft.check import DANGEROUS, draft_findings
+from wizard.plan.draft.model import UNREADABLE, Draft, field_label
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
@@ -89,7 +89,7 @@ class ReviewPage(Page):
     def __init__(self, draft: Draft, facts: Facts | None) -> None:
         super().__init__()
         self.draft = draft
-        self._findings = sorted(judge(draft, facts), key=lambda finding: _RANK[finding.severity])
+        self._findings = sorted(draft_findings(draft, facts), key=lambda finding: _RANK[finding.severity])
         self._file = 0
         self._diff: str | None = None
 
@@ -105,7 +105,7 @@ class ReviewPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Words(_summary(self._findings), id="summary")
         yield FindingList(
-            [finding_text(each, field_name(self.draft, each.field)) for each in self._findings], id="said"
+            [finding_text(each, field_label(self.draft, each.field)) for each in self._findings], id="said"
         )
         yield Working("Comparing with what is on this machine…", id="comparing")
         yield Words(id="files")
@@ -281,7 +281,7 @@ class WordDialog(Dialog[bool]):
         self._draft = draft
 
     def body(self) -> Iterable[Widget]:
-        lines = [finding_text(danger, field_name(self._draft, danger.field)) for danger in self._dangers]
+        lines = [finding_text(danger, field_label(self._draft, danger.field)) for danger in self._dangers]
         with VerticalScroll(id="dangers", can_focus=False):
             yield Words(Text("\n").join(lines))
         asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"

@@ -14,10 +14,10 @@ from wizard.deploy import steps_trial
 from wizard.deploy.steps_trial import ProveWires
 from wizard.host.link import Link
 from wizard.host.presence import NOBODY
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.model import Interfaces, Plan
 
-PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MOVED = replace(PLAN, network=replace(PLAN.network, gateway=IPAddress("192.168.0.201")))
 ELSEWHERE = replace(PLAN, interfaces=Interfaces(PLAN.interfaces.corporate, "eth7"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
-from wizard.plan.file.read import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
 
@@ -25,7 +25,7 @@ def example() -> str:
 
 @pytest.fixture(scope="session")
 def plan(example: str) -> Plan:
-    return load(example, "ciao.toml")
+    return load_plan(example, "ciao.toml")
 
 
 @pytest.fixture(scope="session")

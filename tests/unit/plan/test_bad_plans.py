@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from wizard.plan.file.read import PlanUnreadable, load
+from wizard.plan.file.read import PlanUnreadable, load_plan
 from wizard.plan.findings import Severity
 from wizard.plan.rules.check import check_plan
 
@@ -204,7 +204,7 @@ def changed(example: str, case: Bad) -> str:
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.name)
 def test_a_plan_that_cannot_be_read(example: str, case: Bad) -> None:
     with pytest.raises(PlanUnreadable) as refused:
-        load(changed(example, case), "my.toml")
+        load_plan(changed(example, case), "my.toml")
     error = refused.value
     assert error.status == 2
     assert [problem.key for problem in error.problems] == [case.field]
@@ -223,7 +223,7 @@ def test_the_line_of_what_cannot_be_read(example: str, case: Bad) -> None:
     """The line is the one that was changed; for a missing key, that of the table which lacks it."""
     text = changed(example, case)
     with pytest.raises(PlanUnreadable) as refused:
-        load(text, "my.toml")
+        load_plan(text, "my.toml")
     (problem,) = refused.value.problems
     first = example[: example.index(case.old)].count("\n") + 1
     if problem.key == "TOML" or case.name == "hostile-key":
@@ -237,7 +237,7 @@ def test_the_line_of_what_cannot_be_read(example: str, case: Bad) -> None:
 
 @pytest.mark.parametrize("case", UNWORKABLE, ids=lambda case: case.name)
 def test_a_plan_that_cannot_work(example: str, case: Bad) -> None:
-    findings = check_plan(load(changed(example, case), "my.toml"))
+    findings = check_plan(load_plan(changed(example, case), "my.toml"))
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     assert [finding.field for finding in errors] == [case.field]
     (finding,) = errors
@@ -247,7 +247,7 @@ def test_a_plan_that_cannot_work(example: str, case: Bad) -> None:
 
 
 def test_the_example_itself_has_no_error(example: str) -> None:
-    assert not [f for f in check_plan(load(example, "ciao.toml")) if f.severity is Severity.ERROR]
+    assert not [f for f in check_plan(load_plan(example, "ciao.toml")) if f.severity is Severity.ERROR]
 
 
 @pytest.mark.parametrize(
@@ -256,11 +256,11 @@ def test_the_example_itself_has_no_error(example: str) -> None:
 def test_a_key_of_endless_parts_is_refused_and_not_followed(key: str) -> None:
     # The standard library's parser takes minutes over it, with the square of its parts.
     with pytest.raises(PlanUnreadable, match="parts with dots") as refused:
-        load(f"version = 1\n{key} = 1\n", "plan")
+        load_plan(f"version = 1\n{key} = 1\n", "plan")
     assert refused.value.problems[0].line == 2
 
 
 def test_dots_that_are_no_key_are_nobodys_business() -> None:
     with pytest.raises(PlanUnreadable) as refused:
-        load(f'# {"a." * 99}\nversion = "{"a." * 99}"\n', "plan")
+        load_plan(f'# {"a." * 99}\nversion = "{"a." * 99}"\n', "plan")
     assert not any("dots" in problem.message for problem in refused.value.problems)

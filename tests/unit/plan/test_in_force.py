@@ -32,7 +32,7 @@ def applied(plan: Plan, facts: Facts) -> Facts:
 
 
 def codes(plan: Plan, facts: Facts) -> list[str]:
-    return [finding.code for finding in in_force.against(plan, facts)]
+    return [finding.code for finding in in_force.harmful_findings(plan, facts)]
 
 
 def with_address(facts: Facts, nic: str, address: str) -> Facts:

@@ -30,7 +30,7 @@ from plan_changes import (
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
-from wizard.plan.model import Answer, Plan, Protocol, Role
+from wizard.plan.model import AnswerPolicy, Plan, Protocol, Role
 from wizard.plan.rules.check import check
 
 
@@ -233,7 +233,13 @@ CASES = [
     Case("domain-local", network(domain="ciao.local"), "network.domain", ".lan", WARNING),
     Case("domain-real", network(domain="cluster.example.com"), "network.domain", "real domain", WARNING),
     Case("domain-real", network(domain="firma.de"), "network.domain", "real domain", WARNING),
-    Case("answer-everyone", network(answer=Answer.EVERYONE), "network.answer", "only the nodes of the plan", WARNING),
+    Case(
+        "answer-everyone",
+        network(answer=AnswerPolicy.EVERYONE),
+        "network.answer",
+        "only the nodes of the plan",
+        WARNING,
+    ),
     Case("vm-macs-match-everyone", network(vm_macs=("*:*:*:*:*:*",)), "network.vm_macs", "02:*:*:*:*:*", WARNING),
     # Nodes.
     Case("role-missing", lambda p, f: (replace(p, nodes=()), f), "nodes", "controller", alone=False),

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from netaddr import IPAddress
 
 from wizard.plan.addresses import SubnetFull, assign, next_free
-from wizard.plan.draft.node_list import free_name
+from wizard.plan.draft.node_list import free_node_name
 from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
-from wizard.plan.file.read import dump, load
+from wizard.plan.file.read import load_plan
+from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.model import Node, Plan, Role
 from wizard.plan.rules.check import check_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class AdoptionProposal:
     """What a machine could be called and be given as a node, as text to be typed over."""
 
     mac: str
@@ -25,21 +26,21 @@ class Offer:
     ip: str
 
 
-def offer(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUTE) -> Offer:
+def propose_adoption(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUTE) -> AdoptionProposal:
     """What `adopt` would take: the machine's own name where that is fit and free, and the next free address.
 
     Raises PlanUnreadable where `plan_text` is no plan, and WizardError where no address is left.
     """
-    plan = load(plan_text, "the plan")
+    plan = load_plan(plan_text, "the plan")
     taken = {node.name for node in plan.nodes}
     try:
         name = parse_node_name(hostname.partition(".")[0].lower())
     except WizardError:
         name = ""
     if not name or name in taken:
-        name = free_name(role.value, taken)
+        name = free_node_name(role.value, taken)
     ip = _next_address(plan, Node(name, (role,), parse_mac(mac)))
-    return Offer(mac, name, role.value, str(ip))
+    return AdoptionProposal(mac, name, role.value, str(ip))
 
 
 def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:
@@ -49,7 +50,7 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
     node gets the next free address where `ip` is None. Raises WizardError where a field is no good, or where the
     plan has the machine, the name or the address already; PlanUnreadable where `plan_text` is no plan.
     """
-    plan = load(plan_text, "the plan")
+    plan = load_plan(plan_text, "the plan")
     node = Node(parse_node_name(name), parse_roles(role), parse_mac(mac), parse_address(ip) if ip else None)
     known = next((n for n in plan.nodes if n.mac == node.mac), None)
     if known is not None:
@@ -64,7 +65,7 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
     for finding in check_plan(grown):
         if finding.severity is Severity.ERROR and (finding.code, finding.field) not in before:
             raise WizardError(finding.message, finding.remedy)
-    return dump(grown, plan_text)
+    return dump_plan(grown, plan_text)
 
 
 def _next_address(plan: Plan, node: Node) -> IPAddress:

@@ -12,7 +12,7 @@ from wizard.plan.fields import FieldError, format_mac, parse_mac, shown
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import check as rules
+from wizard.plan.rules.check import check, check_plan
 
 _ENOUGH = 8
 _BARE = str.maketrans("", "", ":.- ")
@@ -42,7 +42,7 @@ _DEPENDS = {
 }
 
 
-def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
+def draft_findings(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
     """All there is to say of a draft: its unreadable texts, and what the rules find in all others."""
     known = _latest
     if known is not None and known.draft is draft and known.facts is facts:
@@ -58,7 +58,7 @@ def judge(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class DraftCheck:
     """What there is to say of `draft` on the machine `facts`; `given` are the addresses that its nodes will have.
 
     An address is "" where the wizard cannot choose one yet.
@@ -70,14 +70,14 @@ class Judgement:
     given: tuple[str, ...]
 
 
-def judgement(draft: Draft, facts: Facts | None) -> Judgement:
+def check_draft(draft: Draft, facts: Facts | None) -> DraftCheck:
     """Takes 0.2 s for 10,000 nodes; the latest one is remembered for the next page."""
     global _latest
-    _latest = Judgement(draft, facts, judge(draft, facts), _given(draft))
+    _latest = DraftCheck(draft, facts, draft_findings(draft, facts), _given(draft))
     return _latest
 
 
-_latest: Judgement | None = None
+_latest: DraftCheck | None = None
 
 
 def _given(draft: Draft) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def _of_one(finding: Finding, text: NodeText) -> Finding:
 
 
 @lru_cache(maxsize=1 << 16)
-def same_mac(text: str) -> str:
+def normal_mac(text: str) -> str:
     """One notation for all MACs; what is none stays as it is."""
     try:
         return format_mac(parse_mac(text))
@@ -138,13 +138,13 @@ def check_forward(
 def _errors_of(draft: Draft, place: str, field: str, facts: Facts | None = None) -> tuple[Finding, ...]:
     return tuple(
         replace(finding, field=field + finding.field.removeprefix(place))
-        for finding in judge(draft, facts)
+        for finding in draft_findings(draft, facts)
         if finding.severity is Severity.ERROR and finding.field.startswith(f"{place}.")
     )
 
 
 def _rules(plan: Plan, facts: Facts | None) -> tuple[Finding, ...]:
-    return rules.check_plan(plan) if facts is None else rules.check(plan, facts)
+    return check_plan(plan) if facts is None else check(plan, facts)
 
 
 def _holds(finding: Finding, bad: set[str]) -> bool:

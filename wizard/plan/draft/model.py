@@ -16,7 +16,7 @@ from wizard.plan import fields as parsers
 from wizard.plan.draft import suggest
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
@@ -97,7 +97,7 @@ class Draft:
     pool: str = ""
     lease_time: str = "12h"
     domain: str = "ciao.lan"
-    answer: str = Answer.KNOWN.value
+    answer: str = AnswerPolicy.KNOWN.value
     vm_macs: str = "02:*:*:*:*:*"
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
@@ -269,13 +269,13 @@ def _forward_text(forward: Forward) -> ForwardText:
     return ForwardText(str(forward.port), forward.to, to_port, forward.protocol.value, sources)
 
 
-def unreadable(draft: Draft) -> tuple[Finding, ...]:
+def unreadable_fields(draft: Draft) -> tuple[Finding, ...]:
     """The texts of a draft that are no values of their fields."""
     plan = draft.to_plan()
     return () if isinstance(plan, Plan) else plan
 
 
-def field_name(draft: Draft, field: str) -> str:
+def field_label(draft: Draft, field: str) -> str:
     """What a person calls the field with that key path: "Subnet", "compute1, MAC"."""
     match = _LISTED.fullmatch(field)
     if match is None:
@@ -305,7 +305,7 @@ def first_draft(plan: Plan | None, facts: Facts) -> Draft:
     return draft
 
 
-def moved_along(draft: Draft, old_cidr: str) -> Draft:
+def readdressed(draft: Draft, old_cidr: str) -> Draft:
     """`draft` with every address that lay in `old_cidr` at the same place of its new subnet.
 
     What has no such place is left blank, for the wizard to choose. Unchanged where either subnet is unreadable.
@@ -342,13 +342,13 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
         address, _, prefix = text.partition("/")
         moved = move(address.strip())
         fits = prefix.strip().isdecimal() and int(prefix) > new.prefixlen
-        aligned = moved and fits and parsers.refusal(parsers.parse_network, f"{moved}/{prefix}") is None
+        aligned = moved and fits and parsers.field_error(parsers.parse_network, f"{moved}/{prefix}") is None
         return f"{moved}/{prefix}" if aligned else ""
     ends = [move(end.strip()) for end in text.split("-")]
     return " - ".join(ends) if all(ends) else ""
 
 
-def dump(draft: Draft) -> str:
+def dump_draft(draft: Draft) -> str:
     """The draft as JSON, for the next start."""
     # asdict copies deeply, which for thousands of nodes takes longer than all the rest.
     nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip} for n in draft.nodes]
@@ -356,7 +356,7 @@ def dump(draft: Draft) -> str:
     return json.dumps(data, ensure_ascii=True)
 
 
-def load(text: str) -> Draft | None:
+def load_draft(text: str) -> Draft | None:
     """The draft that `dump` wrote, or None where the text is anything else."""
     try:
         data = json.loads(text)

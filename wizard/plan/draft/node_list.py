@@ -12,7 +12,7 @@ from wizard.plan.model import Role
 
 
 @dataclass(frozen=True, slots=True)
-class NotUnderstood:
+class SkippedRow:
     """A line, or several that are one machine's, that gave no node. `number` counts from 1; `why` is for a person."""
 
     number: int
@@ -21,14 +21,14 @@ class NotUnderstood:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ImportedNodes:
     """`nodes` are complete. Those of `not_understood` are all the lines that gave none and were to give one.
 
     `heading` is the line that says which column is what, "" where there is none.
     """
 
     nodes: tuple[NodeText, ...]
-    not_understood: tuple[NotUnderstood, ...]
+    not_understood: tuple[SkippedRow, ...]
     heading: str = ""
 
     @property
@@ -39,7 +39,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedNodes:
     """A list of nodes with those of a reading in it: so many are new, changed, or were there already."""
 
     nodes: tuple[NodeText, ...]
@@ -48,27 +48,27 @@ class Merged:
     same: int = 0
 
 
-def read_lines(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> Reading:
+def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> ImportedNodes:
     """The nodes of a list in any format that `machine_lists` knows. A node has a MAC: what has none is not understood.
 
     What the list leaves out is as in `known`, by MAC; else a role is told from the name (controller, network, compute,
     else compute), and a name is made of the role, beside those `taken`.
     """
     found: list[NodeText] = []
-    not_understood: list[NotUnderstood] = []
+    not_understood: list[SkippedRow] = []
     listed = read_list(text)
     for machine in listed.machines:
         # The same MAC twice is to be seen as two rows, where a person can choose.
         problem = "" if machine.twice else machine.problem
         if problem or not machine.mac:
-            not_understood.append(NotUnderstood(machine.line, machine.text, problem or machine.lacks))
+            not_understood.append(SkippedRow(machine.line, machine.text, problem or machine.lacks))
             continue
         role = ", ".join(role.value for role in machine.roles) if machine.told_roles else ""
         found.append(NodeText(role, machine.name, machine.mac, machine.ip))
-    return Reading(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
+    return ImportedNodes(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
 
 
-def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
+def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNodes:
     """`nodes` and those read, the latter in the place of the former where they have the same MAC."""
     place = {node.mac: number for number, node in enumerate(nodes)}
     result = list(nodes)
@@ -84,15 +84,15 @@ def merged(nodes: Sequence[NodeText], reading: Reading) -> Merged:
         else:
             result[at] = node
             changed += 1
-    return Merged(tuple(result), new, changed, same)
+    return MergedNodes(tuple(result), new, changed, same)
 
 
-def free_name(role: str, taken: Collection[str]) -> str:
+def free_node_name(role: str, taken: Collection[str]) -> str:
     """A name for a node of that role, as the guide has them: controller, network, compute1, compute2."""
     return next(name for name in _names(role) if name not in taken)
 
 
-def likely_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
+def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
     """The role of one node more: the one that its host name tells, else the one that is missing, else compute."""
     held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
     missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from wizard.plan.draft.check import judge
+from wizard.plan.draft.check import draft_findings
 from wizard.plan.draft.model import Draft, ForwardText
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
@@ -97,7 +97,7 @@ _OTHERS = {22: "SSH", 8080: "HTTP", 3389: "RDP", 5900: "VNC", 3000: "ciao web in
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PresetForward:
     """What a preset would put in for one of its ports.
 
     `against` says why it would not, "" where nothing does; `there`: because that port leads to `to` already.
@@ -110,20 +110,20 @@ class Offer:
     there: bool = False
 
 
-def offers(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[Offer, ...]:
+def preset_forwards(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[PresetForward, ...]:
     """What a preset would add to a draft on this machine, port by port."""
     held = {(f.port.strip(), f.protocol.strip().lower()): f for f in draft.forwards}
-    fresh = [(port, ForwardText(str(port.port), node_with(draft, port.role))) for port in preset.ports]
+    fresh = [(port, ForwardText(str(port.port), first_node_name(draft, port.role))) for port in preset.ports]
     # Only what the machine and the plan say of the ports counts here; a missing node is said on the page.
     clashes = _clashes([forward for _, forward in fresh], draft, facts)
     found = []
     for port, forward in fresh:
         there = held.get((forward.port, Protocol.TCP.value))
         if there is None:
-            found.append(Offer(port, forward, forward.to, clashes.get(forward.port, "")))
+            found.append(PresetForward(port, forward, forward.to, clashes.get(forward.port, "")))
         else:
             to = f"{there.to}, {there.to_port}" if there.to_port not in ("", there.port) else there.to
-            found.append(Offer(port, forward, to, f"it leads to {to} already", True))
+            found.append(PresetForward(port, forward, to, f"it leads to {to} already", True))
     return tuple(found)
 
 
@@ -132,7 +132,7 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
     texts = tuple(forwards)
     said: dict[str, str] = {}
     alone = Draft(draft.corporate, draft.cluster, draft.cidr, draft.gateway, draft.pool, forwards=texts)
-    for finding in judge(alone, facts):
+    for finding in draft_findings(alone, facts):
         number, _, field = finding.field.removeprefix("forwards[").partition("].")
         if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
             # The port is named beside it, and what would come of it is told by the page of whoever insists.
@@ -141,12 +141,12 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
     return said
 
 
-def node_with(draft: Draft, role: Role) -> str:
+def first_node_name(draft: Draft, role: Role) -> str:
     """The name of the first node with that role, or the name that one would have."""
     return next((node.name for node in draft.nodes if role.value in node.role), role.value)
 
 
-def what_is(port: str, beside: Collection[str] = ()) -> str:
+def port_label(port: str, beside: Collection[str] = ()) -> str:
     """What usually listens on a TCP port, as far as we know; "" where we do not.
 
     Of a port of several sets, what it is in the one that is most wholly among the ports `beside` it.

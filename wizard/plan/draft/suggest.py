@@ -17,12 +17,12 @@ from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.model import Network
 from wizard.plan.rules.nics import (
     CABLE_KINDS,
-    NO_WAY_OUT,
-    kind_words,
+    KINDS_WITHOUT_UPLINK,
+    corporate_wire_reason,
+    kind_label,
     may_be_a_phone,
-    router_given,
-    shares,
-    shares_with_company,
+    router_assigned_address,
+    shared_wire_reason,
 )
 
 SAMPLE = IPNetwork("192.168.0.0/24")
@@ -60,7 +60,9 @@ def _corporate(facts: Facts) -> Nic | None:
     """The NIC with the best evidence that it leads to the company, or None where it is all the same."""
     routed = default_route_nics(facts)
     able = [nic for nic in facts.nics if _usable(nic) and nic.name != facts.applied_cluster]
-    able = [nic for nic in able if nic.kind not in NO_WAY_OUT and (nic.kind != "bridge" or nic.name in routed)]
+    able = [
+        nic for nic in able if nic.kind not in KINDS_WITHOUT_UPLINK and (nic.kind != "bridge" or nic.name in routed)
+    ]
     with_route = [nic for nic in able if nic.name in routed]
     if len(with_route) > 1:
         metrics = {nic.name: _metric(nic, facts) for nic in with_route}
@@ -124,14 +126,14 @@ def _against_cluster(nic: Nic, facts: Facts) -> list[str]:
     if nic.kind == "wireless":
         reasons.append("it is wireless")
     elif nic.kind not in CABLE_KINDS:
-        reasons.append(f"it is {kind_words(nic)}")
+        reasons.append(f"it is {kind_label(nic)}")
     if nic.master:
         reasons.append(f"it is part of {shown(nic.master)}")
-    if why := shares_with_company(nic, facts) or shares(nic, facts):
+    if why := corporate_wire_reason(nic, facts) or shared_wire_reason(nic, facts):
         reasons.append(why)
     if may_be_a_phone(nic) and nic.kind in CABLE_KINDS:
         reasons.append(f"its driver ({nic.driver}) is that of phones and modems as well")
-    if address := router_given(nic):
+    if address := router_assigned_address(nic):
         reasons.append(f"a router gave it the address {address}")
     static = [str(a.network) for a in nic.addresses if not a.dynamic and not a.network.ip.is_link_local()]
     if static:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from netaddr import IPNetwork
 
 from wizard.plan.addresses import assign, busy_networks
-from wizard.plan.export import ciao as export_ciao
+from wizard.plan.export import ciao
 from wizard.plan.fields import format_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Node, Plan, Protocol, Role
@@ -27,7 +27,7 @@ UNKNOWN_GATEWAY = "GATEWAY-ADDRESS"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class CorporateSide:
     """What a hand-over says of the corporate side, and the plan does not know.
 
     `address` is the gateway's there, "" where unknown; `networks` are in use on that side or on the gateway.
@@ -37,25 +37,25 @@ class Surroundings:
     networks: tuple[IPNetwork, ...] = ()
 
 
-def surroundings(plan: Plan, facts: Facts) -> Surroundings:
+def corporate_side(plan: Plan, facts: Facts) -> CorporateSide:
     """What the machine of `facts` knows of the corporate side; nothing where it has not both of the plan's NICs."""
     corporate = facts.nic(plan.interfaces.corporate)
     if corporate is None or facts.nic(plan.interfaces.cluster) is None:
-        return Surroundings()
+        return CorporateSide()
     addresses = [a.network.ip for a in corporate.addresses if a.network.version == 4]
     networks = tuple(busy.network for busy in busy_networks(facts, plan.interfaces.cluster))
-    return Surroundings(str(addresses[0]) if addresses else "", networks)
+    return CorporateSide(str(addresses[0]) if addresses else "", networks)
 
 
-def export(plan: Plan, form: str, around: Surroundings | None = None) -> str:
+def export(plan: Plan, form: str, around: CorporateSide | None = None) -> str:
     """`plan` in one of FORMATS, ending in a newline. The plan must have passed the rules.
 
     Raises KeyError for another format, SubnetFull where a node's address cannot be chosen.
     """
-    return FORMATS[form](assign(plan), around or Surroundings())
+    return FORMATS[form](assign(plan), around or CorporateSide())
 
 
-def corporate_lines(plan: Plan, around: Surroundings) -> list[str]:
+def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
     """What somebody on the corporate side adds to his hosts file to reach the forwarded services by name.
 
     A service that tells its clients its own name (Keystone does) is of no use there without it.
@@ -70,7 +70,7 @@ def corporate_lines(plan: Plan, around: Surroundings) -> list[str]:
     return [f"{at} {name}.{plan.network.domain} {name}  # {', '.join(ports)}" for name, ports in names.items()]
 
 
-def _ansible(plan: Plan, around: Surroundings) -> str:
+def _ansible(plan: Plan, around: CorporateSide) -> str:
     """INI. A host of several roles is in several groups; its address stands in the first."""
     lines = [_title(plan, "Ansible inventory"), "# The first of [controllers] is the controller.", ""]
     placed: set[str] = set()
@@ -100,7 +100,7 @@ def _ansible(plan: Plan, around: Surroundings) -> str:
     return _text(lines)
 
 
-def _k3s(plan: Plan, around: Surroundings) -> str:
+def _k3s(plan: Plan, around: CorporateSide) -> str:
     """The inventory of k3s-ansible: controllers are its servers, all others its agents."""
     servers = _of(plan, Role.CONTROLLER)
     agents = [node for node in plan.nodes if node not in servers]
@@ -124,7 +124,7 @@ def _k3s(plan: Plan, around: Surroundings) -> str:
     return _text(lines)
 
 
-def _hosts(plan: Plan, around: Surroundings) -> str:
+def _hosts(plan: Plan, around: CorporateSide) -> str:
     domain = plan.network.domain
     lines = [_title(plan, "lines for /etc/hosts")]
     lines += ["# Inside the cluster dnsmasq answers for these names; this is for the gateway and for who routes there."]
@@ -135,7 +135,7 @@ def _hosts(plan: Plan, around: Surroundings) -> str:
     return _text([*lines, *_corporate_comments(plan, around)])
 
 
-def _ssh_config(plan: Plan, around: Surroundings) -> str:
+def _ssh_config(plan: Plan, around: CorporateSide) -> str:
     """Names as they are go by way of the gateway; NAME.direct is for the gateway itself."""
     jump = _jump_name(plan)
     lines = [
@@ -166,7 +166,7 @@ def _ssh_config(plan: Plan, around: Surroundings) -> str:
     return _text([*lines, *_corporate_comments(plan, around)])
 
 
-def _csv(plan: Plan, _around: Surroundings) -> str:
+def _csv(plan: Plan, _around: CorporateSide) -> str:
     """One node a line; the wizard's import takes it back. Roles of one machine are joined by a plus sign.
 
     The heading is no ornament: without it a node that is called like a role, or like a MAC, could not be read back.
@@ -175,13 +175,13 @@ def _csv(plan: Plan, _around: Surroundings) -> str:
     return _text(["role,name,mac,ip", *rows])
 
 
-def _corporate_hosts(plan: Plan, around: Surroundings) -> str:
+def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
     """Lines for /etc/hosts of somebody on the corporate side: the forwarded services by name."""
     lines = [
         _title(plan, "the forwarded services"),
         "# For /etc/hosts on the corporate side. Behind each name: its ports.",
     ]
-    found = corporate_lines(plan, around)
+    found = corporate_hosts_lines(plan, around)
     if not found:
         return _text([*lines, "# No port of the gateway leads to a node that has a name."])
     if not around.address:
@@ -189,13 +189,13 @@ def _corporate_hosts(plan: Plan, around: Surroundings) -> str:
     return _text([*lines, *found])
 
 
-def _ciao(plan: Plan, around: Surroundings) -> str:
+def _ciao(plan: Plan, around: CorporateSide) -> str:
     hosts = _corporate_comments(plan, around)
-    return _text([_title(plan, "configuration.yaml"), *export_ciao.lines(plan, around.networks), *hosts])
+    return _text([_title(plan, "configuration.yaml"), *ciao.lines(plan, around.networks), *hosts])
 
 
-def _corporate_comments(plan: Plan, around: Surroundings) -> list[str]:
-    lines = corporate_lines(plan, around)
+def _corporate_comments(plan: Plan, around: CorporateSide) -> list[str]:
+    lines = corporate_hosts_lines(plan, around)
     if not lines:
         return []
     head = [
@@ -235,7 +235,7 @@ def _text(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS: dict[str, Callable[[Plan, Surroundings], str]] = {
+FORMATS: dict[str, Callable[[Plan, CorporateSide], str]] = {
     "ansible": _ansible,
     "k3s-ansible": _k3s,
     "hosts": _hosts,

@@ -13,11 +13,9 @@ from wizard.plan import fields
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
-from wizard.plan.file.toml_table import Problem, Table, as_number, as_text, as_texts
+from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
-
-__all__ = ["VERSION", "PlanUnreadable", "Problem", "dump", "load"]
+from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
 
 VERSION = 1
 LARGEST_FILE = 8_000_000
@@ -43,12 +41,12 @@ class PlanUnreadable(WizardError):
         super().__init__(message)
 
 
-def load(text: str, source: str) -> Plan:
+def load_plan(text: str, source: str) -> Plan:
     """The plan that a TOML text stands for. `source` names the text in messages.
 
     Raises PlanUnreadable, with every problem at once.
     """
-    top = Table(_parse(text, source), "", [])
+    top = TomlTable(_parse(text, source), "", [])
     top.only("version", "interfaces", "network", "nodes", "forwards")
     top.optional("version", _version, VERSION)
     interfaces = _interfaces(top.table("interfaces"))
@@ -59,36 +57,6 @@ def load(text: str, source: str) -> Plan:
         lines = key_lines(text)
         raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
     return Plan(interfaces, network, nodes, forwards)
-
-
-def dump(plan: Plan, original: str | None = None) -> str:
-    """The plan as TOML: `load(dump(plan))` equals `plan`.
-
-    With `original` (a plan file's text) that text is edited, so that its comments, its order and its
-    notation survive wherever the plan did not change. Values that equal their default are left out
-    unless `original` has them.
-    """
-    # Only who writes a plan waits for the editor to be loaded.
-    from tomlkit.exceptions import TOMLKitError
-
-    from wizard.plan.file import write as planwrite
-
-    if original is None:
-        return planwrite.plain(plan)
-    try:
-        before = load(original, "the original")
-    except PlanUnreadable:
-        return planwrite.with_comments_of(original, planwrite.plain(plan))
-    if before == plan:
-        return original
-    try:
-        edited = planwrite.with_comments_of(original, planwrite.edited(plan, before, original))
-        if load(edited, "the edited plan") == plan:
-            return edited
-    except (PlanUnreadable, TOMLKitError, ValueError):
-        # An unusual layout that the editor could not follow. The plan goes before the layout.
-        pass
-    return planwrite.with_comments_of(original, planwrite.plain(plan))
 
 
 def _parse(text: str, source: str) -> dict[str, object]:
@@ -119,7 +87,7 @@ def _version(value: object) -> int:
     return VERSION
 
 
-def _interfaces(table: Table | None) -> Interfaces | None:
+def _interfaces(table: TomlTable | None) -> Interfaces | None:
     if table is None:
         return None
     table.only("corporate", "cluster")
@@ -128,7 +96,7 @@ def _interfaces(table: Table | None) -> Interfaces | None:
     return Interfaces(corporate, cluster) if corporate and cluster else None
 
 
-def _network(table: Table | None) -> Network | None:
+def _network(table: TomlTable | None) -> Network | None:
     if table is None:
         return None
     known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs")
@@ -150,7 +118,7 @@ def _network(table: Table | None) -> Network | None:
         dhcp_range=dhcp_range,
         lease_time=table.optional("lease_time", as_text(fields.parse_lease_time), stand_in.lease_time),
         domain=table.optional("domain", as_text(fields.parse_domain), stand_in.domain),
-        answer=table.optional("answer", as_text(fields.parse_answer), Answer.KNOWN),
+        answer=table.optional("answer", as_text(fields.parse_answer), AnswerPolicy.KNOWN),
         vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
     )
     return None if cidr is None else network
@@ -168,7 +136,7 @@ def _vm_macs(value: object) -> tuple[str, ...]:
     return tuple(fields.parse_vm_mac(pattern) for pattern in as_texts(value))
 
 
-def _node(table: Table) -> Node | None:
+def _node(table: TomlTable) -> Node | None:
     table.only("name", "role", "mac", "ip")
     name = table.required("name", as_text(fields.parse_node_name))
     roles = table.required("role", _roles)
@@ -181,7 +149,7 @@ def _roles(value: object) -> tuple[Role, ...]:
     return fields.parse_roles(as_texts(value) if isinstance(value, list) else as_text(str)(value))
 
 
-def _forward(table: Table) -> Forward | None:
+def _forward(table: TomlTable) -> Forward | None:
     table.only("port", "to", "to_port", "protocol", "from")
     port = table.required("port", as_number(fields.parse_port))
     to = table.required("to", as_text(fields.parse_target))

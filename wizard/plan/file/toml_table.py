@@ -48,7 +48,7 @@ class Problem:
         return f"{where}{self.key}: {self.message} {self.remedy}".rstrip()
 
 
-class Table:
+class TomlTable:
     """One table and its key path. All tables of a file share the list of problems."""
 
     def __init__(self, data: dict[str, object], path: str, problems: list[Problem]) -> None:
@@ -96,17 +96,17 @@ class Table:
             self.refuse(key, value, error.message, error.remedy)
             return default
 
-    def table(self, key: str) -> Table | None:
+    def table(self, key: str) -> TomlTable | None:
         value = self.data.get(key)
         if isinstance(value, dict):
-            return Table(value, self.key_path(key), self.problems)
+            return TomlTable(value, self.key_path(key), self.problems)
         if value is None:
             self.missing(key)
         else:
             self.refuse(key, value, f"{key} is {kind(value)}, not one table.", f"Write {_EXAMPLES[key]}.")
         return None
 
-    def tables(self, key: str) -> list[Table]:
+    def tables(self, key: str) -> list[TomlTable]:
         value = self.data.get(key, [])
         path = self.key_path(key)
         if not isinstance(value, list):
@@ -116,7 +116,7 @@ class Table:
         found = []
         for number, item in enumerate(value):
             if isinstance(item, dict):
-                found.append(Table(item, f"{path}[{number}]", self.problems))
+                found.append(TomlTable(item, f"{path}[{number}]", self.problems))
             else:
                 message = f"{shown(item)} is {kind(item)}, not a table."
                 self.refuse(f"{key}[{number}]", item, message, f"Write a [[{key}]] section for each of them.")

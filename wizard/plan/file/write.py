@@ -8,11 +8,13 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT
 
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import format_mac
-from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol
+from wizard.plan.file.read import PlanUnreadable, load_plan
+from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol
 
 Value = str | int | list[str] | None
 """What a key holds; None: the key is absent."""
@@ -23,7 +25,32 @@ Row = tuple[str, Value, bool]
 _Entry = TypeVar("_Entry", Node, Forward)
 
 
-def plain(plan: Plan) -> str:
+def dump_plan(plan: Plan, original: str | None = None) -> str:
+    """The plan as TOML: `load(dump(plan))` equals `plan`.
+
+    With `original` (a plan file's text) that text is edited, so that its comments, its order and its
+    notation survive wherever the plan did not change. Values that equal their default are left out
+    unless `original` has them.
+    """
+    if original is None:
+        return _plain_toml(plan)
+    try:
+        before = load_plan(original, "the original")
+    except PlanUnreadable:
+        return _with_comments_of(original, _plain_toml(plan))
+    if before == plan:
+        return original
+    try:
+        edited = _with_comments_of(original, _edited_toml(plan, before, original))
+        if load_plan(edited, "the edited plan") == plan:
+            return edited
+    except (PlanUnreadable, TOMLKitError, ValueError):
+        # An unusual layout that the editor could not follow. The plan goes before the layout.
+        pass
+    return _with_comments_of(original, _plain_toml(plan))
+
+
+def _plain_toml(plan: Plan) -> str:
     """The plan as a TOML text of its own, without the keys that equal their default."""
     parts = ["version = 1", _section("[interfaces]", _interface_rows(plan.interfaces))]
     parts.append(_section("[network]", _network_rows(plan.network), always=("gateway",)))
@@ -32,7 +59,7 @@ def plain(plan: Plan) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def edited(plan: Plan, before: Plan, original: str) -> str:
+def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
     """`original`, which stands for `before`, changed so that it stands for `plan`."""
     # A last line without its end would run into whatever is put below it.
     text = original.removeprefix("\ufeff")
@@ -51,7 +78,7 @@ def edited(plan: Plan, before: Plan, original: str) -> str:
     return tomlkit.dumps(document)
 
 
-def with_comments_of(original: str, text: str) -> str:
+def _with_comments_of(original: str, text: str) -> str:
     """`text`, below those comments of `original` that it lacks: a comment that lost its place is not lost."""
     present = Counter(_comments(text))
     lost = []
@@ -95,7 +122,7 @@ def _network_rows(network: Network) -> list[Row]:
         ("dhcp_range", None if span is None else [str(end) for end in span], False),
         ("lease_time", network.lease_time, network.lease_time == plain_network.lease_time),
         ("domain", network.domain, network.domain == plain_network.domain),
-        ("answer", network.answer.value, network.answer is Answer.KNOWN),
+        ("answer", network.answer.value, network.answer is AnswerPolicy.KNOWN),
         ("vm_macs", list(network.vm_macs), network.vm_macs == plain_network.vm_macs),
     ]
 

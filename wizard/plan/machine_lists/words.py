@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wizard.plan.fields import refusal, shown
+from wizard.plan.fields import field_error, shown
 from wizard.plan.machine_lists.lines import reservation
 from wizard.plan.machine_lists.record import Raw, are_roles, ip_text, is_ipv6, mac_text, may_be_name, role_set
 from wizard.plan.machine_lists.tables import SIGNS, cells_of
@@ -67,7 +67,7 @@ def by_words(line: str, number: int, text: str) -> Raw:
 
 def _roles(text: str) -> set[Role]:
     """The roles that `text` names, and nothing else; none where one is named twice."""
-    return role_set(text) if are_roles(text) and refusal(role_set, text) is None else set()
+    return role_set(text) if are_roles(text) and field_error(role_set, text) is None else set()
 
 
 def _words(line: str) -> list[str] | None:

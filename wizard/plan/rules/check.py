@@ -1,4 +1,4 @@
-"""Plan x Facts -> Findings. The rules themselves are in the `rules_` files, by what they look at."""
+"""Plan x Facts -> Findings. The rules are in the modules beside this one, by what they look at."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from dataclasses import replace
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import forwards as rules_forwards
-from wizard.plan.rules import machine as rules_machine
-from wizard.plan.rules import network as rules_network
-from wizard.plan.rules import nics as rules_nics
-from wizard.plan.rules import nodes as rules_nodes
+from wizard.plan.rules import forwards, machine, network, nics, nodes
 from wizard.plan.text import clean
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
@@ -23,11 +19,11 @@ def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
     return _sorted(
         [
             *_of_plan(plan),
-            *rules_nics.against_machine(plan, facts),
-            *rules_network.against_machine(plan, facts),
-            *rules_nodes.against_machine(plan, facts),
-            *rules_forwards.against_machine(plan, facts),
-            *rules_machine.against_machine(plan, facts),
+            *nics.against_machine(plan, facts),
+            *network.against_machine(plan, facts),
+            *nodes.against_machine(plan, facts),
+            *forwards.against_machine(plan, facts),
+            *machine.against_machine(plan, facts),
         ]
     )
 
@@ -38,10 +34,10 @@ def check_plan(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _of_plan(plan: Plan) -> Iterable[Finding]:
-    yield from rules_nics.of_plan(plan)
-    yield from rules_network.of_plan(plan)
-    yield from rules_nodes.of_plan(plan)
-    yield from rules_forwards.of_plan(plan)
+    yield from nics.of_plan(plan)
+    yield from network.of_plan(plan)
+    yield from nodes.of_plan(plan)
+    yield from forwards.of_plan(plan)
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ _GUARDED = frozenset({"nic-missing"})
 """What the guard says itself."""
 
 
-def against(plan: Plan, facts: Facts) -> list[Finding]:
+def harmful_findings(plan: Plan, facts: Facts) -> list[Finding]:
     """Errors, and what is one once nodes depend on it; `facts.applied_cluster` and `our_pids` keep us out of it."""
     return [finding for finding in check(plan, facts) if _harms(finding, plan, facts)]
 

@@ -10,7 +10,7 @@ from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
-from wizard.plan.rules import ifupdown as rules_interfaces
+from wizard.plan.rules import ifupdown
 from wizard.plan.rules.forwards import WILDCARDS
 
 PACKAGES = {
@@ -33,7 +33,7 @@ _SERVICES = {53: "DNS", 67: "DHCP"}
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _tools(facts)
     yield from _manager(facts)
-    yield from rules_interfaces.against_machine(plan, facts)
+    yield from ifupdown.against_machine(plan, facts)
     yield from _blocked(facts)
     yield from _rivals(plan, facts)
     yield from _ports(plan, facts)

@@ -10,7 +10,7 @@ from wizard.plan.addresses import TENANTS, Busy, busy_networks, dynamic_range, f
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
-from wizard.plan.model import Answer, Network, Plan
+from wizard.plan.model import AnswerPolicy, Network, Plan
 
 SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
 MESH = IPNetwork("192.168.0.0/18")
@@ -168,7 +168,7 @@ def _domain(network: Network) -> Iterator[Finding]:
 
 
 def _answers(network: Network) -> Iterator[Finding]:
-    if network.answer is Answer.EVERYONE:
+    if network.answer is AnswerPolicy.EVERYONE:
         yield warning(
             "answer-everyone",
             "network.answer",

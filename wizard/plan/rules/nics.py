@@ -31,19 +31,19 @@ _KIND_WORDS = {
 }
 # Drivers of adapters that phones and modems use as well.
 _ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
-NO_WAY_OUT = frozenset({"loopback", "tunnel", "container", "gadget", "conduit"})
+KINDS_WITHOUT_UPLINK = frozenset({"loopback", "tunnel", "container", "gadget", "conduit"})
 """Kinds of NICs behind which no company is."""
 
 
-def kind_words(nic: Nic) -> str:
+def kind_label(nic: Nic) -> str:
     return _KIND_WORDS.get(nic.kind, "a virtual NIC")
 
 
-def shares_with_company(nic: Nic, facts: Facts, corporate: str = "") -> str:
+def corporate_wire_reason(nic: Nic, facts: Facts, corporate: str = "") -> str:
     """What says that the NIC's wire is the company's, though it is another NIC on that wire that does; or ""."""
     routed = default_route_nics(facts)
     for other in facts.sharing(nic.name):
-        whose = f"{other.name}, {kind_words(other) if other.kind not in CABLE_KINDS else 'a NIC'} on the same wire,"
+        whose = f"{other.name}, {kind_label(other) if other.kind not in CABLE_KINDS else 'a NIC'} on the same wire,"
         if other.name in routed:
             return f"{whose} has the default route"
         if other.carries_ssh:
@@ -55,7 +55,7 @@ def shares_with_company(nic: Nic, facts: Facts, corporate: str = "") -> str:
     return ""
 
 
-def shares(nic: Nic, facts: Facts) -> str:
+def shared_wire_reason(nic: Nic, facts: Facts) -> str:
     """What else is on the NIC's wire, in words; or ""."""
     others = facts.sharing(nic.name)
     return f"it shares its wire with {', '.join(shown(other.name) for other in others)}" if others else ""
@@ -65,7 +65,7 @@ def may_be_a_phone(nic: Nic) -> bool:
     return nic.driver in _ADAPTER_OR_PHONE
 
 
-def router_given(nic: Nic) -> str:
+def router_assigned_address(nic: Nic) -> str:
     """The address that an IPv6 router gave the NIC, or ""."""
     return next((str(a.network.ip) for a in nic.addresses if a.dynamic and a.network.version == 6), "")
 
@@ -147,11 +147,11 @@ def _name_passes(name: str) -> bool:
 def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
     field = "interfaces.corporate"
     routed = nic.name in default_route_nics(facts)
-    if nic.kind in NO_WAY_OUT or (nic.kind == "bridge" and not routed):
+    if nic.kind in KINDS_WITHOUT_UPLINK or (nic.kind == "bridge" and not routed):
         yield error(
             "nic-kind",
             field,
-            f"{nic.name} is {kind_words(nic)}: no cable to the company can be in it.",
+            f"{nic.name} is {kind_label(nic)}: no cable to the company can be in it.",
             "Name the NIC that leads to the company's network.",
         )
     elif not routed:
@@ -177,7 +177,7 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
         yield error(
             "nic-kind",
             field,
-            f"{nic.name} is {kind_words(nic)}: no cable to the nodes can be in it.",
+            f"{nic.name} is {kind_label(nic)}: no cable to the nodes can be in it.",
             "Name the Ethernet NIC that the cluster's switch is plugged into.",
         )
     if routed:
@@ -217,14 +217,14 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
 
 
 def _same_wire(nic: Nic, corporate: Nic | None, facts: Facts) -> Iterator[Finding]:
-    if why := shares_with_company(nic, facts, corporate.name if corporate is not None else ""):
+    if why := corporate_wire_reason(nic, facts, corporate.name if corporate is not None else ""):
         yield error(
             "cluster-shares-wire",
             "interfaces.cluster",
             f"{nic.name} is on the company's wire: {why}. DHCP must not be served there.",
             "Name another NIC for the cluster.",
         )
-    elif not nic.master and (why := shares(nic, facts)):
+    elif not nic.master and (why := shared_wire_reason(nic, facts)):
         yield warning(
             "cluster-wire-in-use",
             "interfaces.cluster",
@@ -234,7 +234,7 @@ def _same_wire(nic: Nic, corporate: Nic | None, facts: Facts) -> Iterator[Findin
 
 
 def _doubtful(nic: Nic) -> Iterator[Finding]:
-    if address := router_given(nic):
+    if address := router_assigned_address(nic):
         yield warning(
             "cluster-has-router",
             "interfaces.cluster",

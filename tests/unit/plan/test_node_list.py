@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.draft.model import Draft, NodeText
-from wizard.plan.draft.node_list import merged, read_lines
+from wizard.plan.draft.node_list import merge_nodes, read_nodes
 from wizard.plan.export.formats import export
 from wizard.plan.fields import FieldError, format_mac, parse_node_name
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
@@ -36,7 +36,7 @@ ROLES = st.lists(st.sampled_from(list(Role)), min_size=1, max_size=3, unique=Tru
 @given(st.lists(st.tuples(NAMES, ROLES), max_size=8, unique_by=lambda node: node[0]))
 def test_the_export_reads_back_whole_whatever_the_names(named: list[tuple[str, list[Role]]]) -> None:
     nodes = tuple(Node(name, tuple(roles), EUI(0xC03FD567A200 + i, 48)) for i, (name, roles) in enumerate(named))
-    reading = read_lines(export(Plan(INTERFACES, NETWORK, nodes), "csv"))
+    reading = read_nodes(export(Plan(INTERFACES, NETWORK, nodes), "csv"))
     assert reading.not_understood == ()
     assert [(n.name, n.mac) for n in reading.nodes] == [(n.name, format_mac(n.mac)) for n in nodes]
     assert [set(n.role.split(", ")) for n in reading.nodes] == [set(n.roles) for n in nodes]
@@ -50,7 +50,7 @@ def test_columns_come_in_any_order_and_strange_ones_are_passed_over() -> None:
         ";;;B8-AE-ED-7B-51-51;;\n"
         "r2;;controller;b8:ae:ed:7b:51:52\n"
     )
-    assert read_lines(text).nodes == (
+    assert read_nodes(text).nodes == (
         NodeText("network, compute", "compute", "b8:ae:ed:7b:51:50", "192.168.0.9"),
         NodeText("compute", "compute1", "b8:ae:ed:7b:51:51", ""),
         NodeText("controller", "controller", "b8:ae:ed:7b:51:52", ""),
@@ -62,7 +62,7 @@ def test_a_heading_of_few_columns_will_do(heading: str) -> None:
     between = "\t" if "\t" in heading else "," if "," in heading else " "
     cells = {"mac": "b8aeed7b5150", "name": "network", "role": "network"}
     line = between.join(cells[word] for word in heading.replace(between, " ").split())
-    (node,) = read_lines(f"{heading}\n{line}\n").nodes
+    (node,) = read_nodes(f"{heading}\n{line}\n").nodes
     assert node.mac == "b8:ae:ed:7b:51:50"
 
 
@@ -78,7 +78,7 @@ def test_a_heading_of_few_columns_will_do(heading: str) -> None:
     ],
 )
 def test_under_headings_each_column_must_hold_what_it_says(line: str, why: str) -> None:
-    reading = read_lines(f"name,role,mac,ip\n{line}\n")
+    reading = read_nodes(f"name,role,mac,ip\n{line}\n")
     assert reading.nodes == ()
     assert why in reading.not_understood[0].why
     assert reading.rest == f"name,role,mac,ip\n{line}"
@@ -86,30 +86,30 @@ def test_under_headings_each_column_must_hold_what_it_says(line: str, why: str) 
 
 @given(st.text(max_size=300))
 def test_no_line_is_lost(text: str) -> None:
-    reading = read_lines(text)
-    again = read_lines(reading.rest)
+    reading = read_nodes(text)
+    again = read_nodes(reading.rest)
     assert again.nodes == ()
     assert [line.line for line in again.not_understood] == [line.line for line in reading.not_understood]
 
 
 def test_what_a_line_leaves_out_stays_as_it_is_in_the_plan() -> None:
     old = NodeText("network", "edge", "b8:ae:ed:7b:51:50", "192.168.0.9")
-    reading = read_lines("B8AE.ED7B.5150 192.168.0.10\n", {"edge"}, {old.mac: old})
+    reading = read_nodes("B8AE.ED7B.5150 192.168.0.10\n", {"edge"}, {old.mac: old})
     assert reading.nodes == (NodeText("network", "edge", "b8:ae:ed:7b:51:50", "192.168.0.10"),)
-    result = merged([old], reading)
+    result = merge_nodes([old], reading)
     assert (result.nodes, result.new, result.changed, result.same) == (reading.nodes, 0, 1, 0)
-    assert merged(result.nodes, reading).same == 1
+    assert merge_nodes(result.nodes, reading).same == 1
 
 
 def test_a_mac_twice_in_one_list_is_seen_as_two_rows() -> None:
-    result = merged([], read_lines("b8aeed7b5150 a\nb8aeed7b5150 b\n"))
+    result = merge_nodes([], read_nodes("b8aeed7b5150 a\nb8aeed7b5150 b\n"))
     assert [node.name for node in result.nodes] == ["a", "b"]
 
 
 def test_ten_thousand_nameless_machines_are_named_at_once() -> None:
     text = "".join(f"c0:3f:d5:00:{i >> 8:02x}:{i & 255:02x}\n" for i in range(10_000))
     begun = time.perf_counter()
-    nodes = read_lines(text).nodes
+    nodes = read_nodes(text).nodes
     # Looking for a free name from the first one on for each took minutes.
     assert time.perf_counter() - begun < 10
     assert nodes[-1].name == "compute10000"
@@ -118,7 +118,7 @@ def test_ten_thousand_nameless_machines_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("heading", ["", "name,mac\n"])
 def test_a_field_longer_than_a_table_may_have_is_a_line_not_understood(heading: str) -> None:
-    reading = read_lines(f"{heading}{'x' * 140_000},02:00:00:00:00:01\nb,00:16:3e:00:00:02\n")
+    reading = read_nodes(f"{heading}{'x' * 140_000},02:00:00:00:00:01\nb,00:16:3e:00:00:02\n")
     assert [node.name for node in reading.nodes] == ["b"]
     (line,) = reading.not_understood
     assert len(line.why) < 200

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan import fields
-from wizard.plan.file.read import PlanUnreadable, dump, load
-from wizard.plan.model import Answer, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.file.read import PlanUnreadable, load_plan
+from wizard.plan.file.write import dump_plan
+from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
 
 SMALLEST = """
 [interfaces]
@@ -47,36 +48,36 @@ def test_the_example_is_the_guides_cluster(plan: Plan) -> None:
 
 
 def test_what_is_left_out_has_the_contracts_defaults() -> None:
-    network = load(SMALLEST, "small.toml").network
+    network = load_plan(SMALLEST, "small.toml").network
     assert network == Network(
         IPNetwork("192.168.0.0/24"),
         IPAddress("192.168.0.200"),
         lease_time="12h",
         domain="ciao.lan",
-        answer=Answer.KNOWN,
+        answer=AnswerPolicy.KNOWN,
         vm_macs=("02:*:*:*:*:*",),
     )
 
 
 def test_a_forwards_defaults() -> None:
-    plan = load(SMALLEST + '[[forwards]]\nport = 80\nto = "a"\n', "small.toml")
+    plan = load_plan(SMALLEST + '[[forwards]]\nport = 80\nto = "a"\n', "small.toml")
     assert plan.forwards == (Forward(80, "a", 80, Protocol.TCP, None),)
 
 
 def test_a_role_may_be_a_list() -> None:
     node = '[[nodes]]\nname = "a"\nrole = ["network", "compute"]\nmac = "b8aeed7b5150"\n'
-    assert load(SMALLEST + node, "small.toml").nodes[0].roles == (Role.NETWORK, Role.COMPUTE)
+    assert load_plan(SMALLEST + node, "small.toml").nodes[0].roles == (Role.NETWORK, Role.COMPUTE)
 
 
 @pytest.mark.parametrize("text", ["\ufeff" + SMALLEST, SMALLEST.replace("\n", "\r\n")])
 def test_other_systems_editors_are_forgiven(text: str) -> None:
-    assert load(text, "small.toml") == load(SMALLEST, "small.toml")
+    assert load_plan(text, "small.toml") == load_plan(SMALLEST, "small.toml")
 
 
 def test_every_problem_is_told_at_once() -> None:
     text = SMALLEST.replace("eth1", "eth;1").replace("/24", "/33") + "[[nodes]]\nrole = 7\n"
     with pytest.raises(PlanUnreadable) as refused:
-        load(text, "my.toml")
+        load_plan(text, "my.toml")
     found = {(problem.key, problem.line) for problem in refused.value.problems}
     assert found == {
         ("interfaces.cluster", 4),
@@ -92,7 +93,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_of_very_many_problems_the_first_are_told_and_the_rest_counted() -> None:
     with pytest.raises(PlanUnreadable) as refused:
-        load(SMALLEST + "[[nodes]]\n" * 1000, "my.toml")
+        load_plan(SMALLEST + "[[nodes]]\n" * 1000, "my.toml")
     assert len(refused.value.problems) == 3000
     assert len(refused.value.message.splitlines()) < 30
     assert "more" in refused.value.message.splitlines()[-1]
@@ -112,32 +113,32 @@ def test_of_very_many_problems_the_first_are_told_and_the_rest_counted() -> None
 )
 def test_tables_in_the_wrong_shape(text: str, key: str) -> None:
     with pytest.raises(PlanUnreadable) as refused:
-        load(text, "my.toml")
+        load_plan(text, "my.toml")
     assert key in [problem.key for problem in refused.value.problems]
     assert all(problem.remedy for problem in refused.value.problems)
 
 
 def test_a_file_that_is_far_too_large_is_not_looked_at() -> None:
     with pytest.raises(PlanUnreadable, match="8 MB"):
-        load("#" * 8_000_001, "my.toml")
+        load_plan("#" * 8_000_001, "my.toml")
 
 
 def test_a_hostile_file_name_is_escaped() -> None:
     with pytest.raises(PlanUnreadable) as refused:
-        load("x", "\x1b[31m.toml")
+        load_plan("x", "\x1b[31m.toml")
     assert refused.value.message.isprintable()
 
 
 @given(st.text(max_size=200))
 def test_any_text_at_all_is_read_or_refused(text: str) -> None:
     try:
-        load(text, "any.toml")
+        load_plan(text, "any.toml")
     except PlanUnreadable as refused:
         assert refused.problems  # noqa: PT017
 
 
 labels = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,4})?", fullmatch=True).filter(
-    lambda text: fields.refusal(fields.parse_node_name, text) is None
+    lambda text: fields.field_error(fields.parse_node_name, text) is None
 )
 nic_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", fullmatch=True).filter(
     lambda text: text not in ("all", "default")
@@ -163,7 +164,7 @@ def network_values(draw: st.DrawFn) -> Network:
         (draw(addresses), draw(addresses)) if pool == "range" else None,
         draw(st.sampled_from(["12h", "infinite", "45m", "7d", "3600"])),
         draw(st.lists(labels, min_size=1, max_size=3).map(".".join)),
-        draw(st.sampled_from(Answer)),
+        draw(st.sampled_from(AnswerPolicy)),
         draw(st.one_of(st.just(("02:*:*:*:*:*",)), st.lists(patterns, max_size=3).map(tuple))),
     )
 
@@ -188,16 +189,16 @@ plans = st.builds(
 
 @given(plans)
 def test_a_plan_survives_the_file(plan: Plan) -> None:
-    assert load(dump(plan), "dumped") == plan
+    assert load_plan(dump_plan(plan), "dumped") == plan
 
 
 @given(plans, plans)
 def test_any_plan_can_be_written_into_any_other_plans_file(plan: Plan, other: Plan) -> None:
-    assert load(dump(plan, dump(other)), "edited") == plan
+    assert load_plan(dump_plan(plan, dump_plan(other)), "edited") == plan
 
 
 def test_an_unchanged_plan_leaves_its_file_as_it_is(example: str, plan: Plan) -> None:
-    assert dump(plan, example) == example
+    assert dump_plan(plan, example) == example
 
 
 def changes(before: str, after: str) -> list[str]:
@@ -211,7 +212,7 @@ def comments(text: str) -> set[str]:
 
 def test_a_changed_value_changes_its_line_alone(example: str, plan: Plan) -> None:
     network = replace(plan.network, lease_time="1h", gateway=IPAddress("192.168.0.1"))
-    assert changes(example, dump(replace(plan, network=network), example)) == [
+    assert changes(example, dump_plan(replace(plan, network=network), example)) == [
         '- gateway    = "192.168.0.200"    # this machine, as the nodes see it',
         '+ gateway    = "192.168.0.1"    # this machine, as the nodes see it',
         '- lease_time = "12h"',
@@ -221,16 +222,16 @@ def test_a_changed_value_changes_its_line_alone(example: str, plan: Plan) -> Non
 
 def test_a_node_taken_out_takes_its_own_lines_alone(example: str, plan: Plan) -> None:
     without = replace(plan, nodes=plan.nodes[:2] + plan.nodes[3:])
-    edited = dump(without, example)
-    assert load(edited, "edited") == without
+    edited = dump_plan(without, example)
+    assert load_plan(edited, "edited") == without
     assert not [line for line in changes(example, edited) if line.startswith("+")]
     assert comments(edited) == comments(example)
 
 
 def test_a_node_added_stands_after_the_others(example: str, plan: Plan) -> None:
     node = Node("compute3", (Role.COMPUTE,), EUI("b8:ae:ed:00:00:09"), None)
-    edited = dump(replace(plan, nodes=(*plan.nodes, node)), example)
-    assert load(edited, "edited").nodes[-1] == node
+    edited = dump_plan(replace(plan, nodes=(*plan.nodes, node)), example)
+    assert load_plan(edited, "edited").nodes[-1] == node
     assert not [line for line in changes(example, edited) if line.startswith("-")]
     assert edited.index("compute2") < edited.index("compute3") < edited.index("# From the company's side")
 
@@ -242,8 +243,8 @@ def test_comments_survive_a_new_order_and_an_empty_list(example: str, plan: Plan
         replace(plan, forwards=()),
         replace(plan, nodes=(), forwards=()),
     ):
-        edited = dump(other, example)
-        assert load(edited, "edited") == other
+        edited = dump_plan(other, example)
+        assert load_plan(edited, "edited") == other
         assert comments(example) <= comments(edited)
 
 
@@ -252,8 +253,8 @@ def test_a_comment_right_above_a_node_goes_where_the_node_goes() -> None:
         f'\n# about {name}\n[[nodes]]\nname = "{name}"\nrole = "compute"\nmac = "b8aeed7b515{number}"\n'
         for number, name in enumerate(["zero", "one", "two"])
     )
-    plan = load(before, "before")
-    edited = dump(replace(plan, nodes=(plan.nodes[0], plan.nodes[2], plan.nodes[1])), before)
+    plan = load_plan(before, "before")
+    edited = dump_plan(replace(plan, nodes=(plan.nodes[0], plan.nodes[2], plan.nodes[1])), before)
     assert '# about two\n[[nodes]]\nname = "two"' in edited
     assert '# about one\n[[nodes]]\nname = "one"' in edited
 
@@ -271,12 +272,12 @@ def test_a_comment_right_above_a_node_goes_where_the_node_goes() -> None:
     ids=["inline", "interleaved"],
 )
 def test_unusual_layouts_keep_the_plan_right_and_the_comments(layout: str) -> None:
-    plan = load(layout, "before")
+    plan = load_plan(layout, "before")
     for nodes in (plan.nodes[:1], plan.nodes[::-1], (), (replace(plan.nodes[0], name="c"), *plan.nodes)):
         network = replace(plan.network, cidr=IPNetwork("10.1.0.0/24"), lease_time="1h")
         other = replace(plan, nodes=nodes, network=network)
-        edited = dump(other, layout)
-        assert load(edited, "edited") == other
+        edited = dump_plan(other, layout)
+        assert load_plan(edited, "edited") == other
         assert "# the first" in edited
 
 
@@ -307,26 +308,26 @@ def layouts(draw: st.DrawFn) -> str:
 def test_whatever_the_layout_the_plan_is_right_and_no_comment_is_lost(
     original: str, other: str, data: st.DataObject
 ) -> None:
-    before, after = load(original, "before"), load(other, "after")
+    before, after = load_plan(original, "before"), load_plan(other, "after")
     either = data.draw(st.permutations(before.nodes + after.nodes))
     after = replace(after, nodes=tuple(either[: data.draw(st.integers(0, 5))]))
-    edited = dump(after, original)
-    assert load(edited, "edited") == after
+    edited = dump_plan(after, original)
+    assert load_plan(edited, "edited") == after
     kept = Counter(line.strip() for line in edited.splitlines() if line.lstrip().startswith("#"))
     assert not Counter(line.strip() for line in original.splitlines() if line.lstrip().startswith("#")) - kept
 
 
 def test_default_values_are_left_out_unless_the_file_has_them(example: str, plan: Plan) -> None:
-    assert "lease_time" not in dump(plan)
+    assert "lease_time" not in dump_plan(plan)
     back = replace(plan.network, lease_time="12h")
-    changed = dump(replace(plan, network=replace(plan.network, lease_time="1h")), example)
-    assert 'lease_time = "12h"' in dump(replace(plan, network=back), changed)
+    changed = dump_plan(replace(plan, network=replace(plan.network, lease_time="1h")), example)
+    assert 'lease_time = "12h"' in dump_plan(replace(plan, network=back), changed)
 
 
 def test_an_original_that_cannot_be_read_gives_its_comments_at_least(plan: Plan) -> None:
-    text = dump(plan, "# my own words\nversion: 1\n")
+    text = dump_plan(plan, "# my own words\nversion: 1\n")
     assert text.startswith("# my own words\n")
-    assert load(text, "dumped") == plan
+    assert load_plan(text, "dumped") == plan
 
 
 @settings(max_examples=1, deadline=None)
@@ -338,4 +339,4 @@ def test_ten_thousand_nodes_are_read_and_written(count: int) -> None:
         for i in range(count)
     )
     plan = Plan(Interfaces("eth0", "eth1"), network, many)
-    assert load(dump(plan), "large") == plan
+    assert load_plan(dump_plan(plan), "large") == plan
