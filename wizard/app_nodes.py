@@ -36,6 +36,9 @@ class NodesPages(SpeakingApp):
         machines: tuple[Heard, ...]
         until: threading.Event
 
+    latest_check: DraftCheck | None = None
+    """Of a draft so large that it is checked in a thread: the review need not check it again."""
+
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         sys.setswitchinterval(_SWITCH_S)
@@ -46,7 +49,11 @@ class NodesPages(SpeakingApp):
 
             return check_draft(message.draft, message.facts)
 
-        self.ask("judge", judge, message.page.take_judgement)
+        def take(found: DraftCheck) -> None:
+            self.latest_check = found
+            message.page.take_judgement(found)
+
+        self.ask("judge", judge, take)
 
     def on_nodes_page_listen_wanted(self, message: screens.NodesPage.ListenWanted) -> None:
         # root hears at once; everybody else is asked for the password outside the screen first.

@@ -15,6 +15,7 @@ from wizard.widgets.speaking import SpeakingApp
 if TYPE_CHECKING:
     from wizard.deploy.preview import Coming
     from wizard.deploy.status import Status
+    from wizard.plan.draft.check import DraftCheck
     from wizard.plan.machine import Facts
     from wizard.services import Run, Services
 
@@ -34,6 +35,8 @@ class ReviewPages(SpeakingApp):
 
     if TYPE_CHECKING:
         # The app's own.
+        latest_check: DraftCheck | None
+
         def _show(self, page: Page) -> None: ...
         def save_file(self, path: str, text: str, over: bool = False) -> None: ...
 
@@ -41,7 +44,7 @@ class ReviewPages(SpeakingApp):
         from wizard.plan.file.write import dump_plan
         from wizard.plan.model import Plan
 
-        page = screens.ReviewPage(self.draft, self.facts)
+        page = screens.ReviewPage(self.draft, self.facts, self.latest_check)
         self._show(page)
         plan = self.draft.to_plan()
         if not isinstance(plan, Plan):

@@ -6,8 +6,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -42,15 +40,6 @@ class File:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def template_dir() -> Path:
-    """Where the templates are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    checkout = package.parent
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / "templates"
-    return package / "templates"
-
-
 class _Quoted(str):
     """Text that is quoted already, for the very file that it goes into."""
 
@@ -76,22 +65,23 @@ def _plain(value: object) -> object:
     return value
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_dir()),
-        undefined=jinja2.StrictUndefined,
-        finalize=_plain,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
-        autoescape=False,  # noqa: S701
-    )
+# In the installed package, or beside it in a checkout. They are part of the program: jinja2 reads them as Python reads
+# modules, and nothing else in here touches a disk.
+_PACKAGE = __file__.rsplit("/", 2)[0]
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader([f"{_PACKAGE}/templates", f"{_PACKAGE}/../templates"]),
+    undefined=jinja2.StrictUndefined,
+    finalize=_plain,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
+    autoescape=False,  # noqa: S701
+)
 
 
 def _fill(template: str, template_context: dict[str, Any]) -> str:
-    return _environment().get_template(template).render(template_context)
+    return _TEMPLATES.get_template(template).render(template_context)
 
 
 def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:

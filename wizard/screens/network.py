@@ -261,7 +261,7 @@ class NetworkPage(StepPage):
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
-        given = self._judgement.given if self._judgement is not None else ()
+        given = self._judgement.node_addresses if self._judgement is not None else ()
         if given is not self._given:
             # There may be thousands, and the picture moves with every key.
             self._given = given

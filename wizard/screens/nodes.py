@@ -153,7 +153,7 @@ class NodesPage(HintingPage):
         if known is None or known is self._shown or known.draft is not self.draft:
             return
         self._shown = known
-        self._given = dict(zip(self._keys, known.given, strict=True))
+        self._given = dict(zip(self._keys, known.node_addresses, strict=True))
         numbers = {_number(f.field) for f in known.findings if f.severity is Severity.ERROR}
         self._wrong = frozenset(self._keys[n] for n in numbers if n is not None and n < len(self._keys))
 

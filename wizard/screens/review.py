@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from wizard.plan.draft.check import DANGEROUS, draft_findings
+from wizard.plan.draft.check import DANGEROUS, DraftCheck, draft_findings
 from wizard.plan.draft.model import UNREADABLE, Draft, field_label
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
@@ -86,10 +86,11 @@ class ReviewPage(Page):
     commands_shown: reactive[bool] = reactive(False)
     trouble: reactive[WizardError | None] = reactive(None)
 
-    def __init__(self, draft: Draft, facts: Facts | None) -> None:
+    def __init__(self, draft: Draft, facts: Facts | None, known: DraftCheck | None = None) -> None:
         super().__init__()
         self.draft = draft
-        self._findings = sorted(draft_findings(draft, facts), key=lambda finding: _RANK[finding.severity])
+        findings = known.findings if known and known.is_of(draft, facts) else draft_findings(draft, facts)
+        self._findings = sorted(findings, key=lambda finding: _RANK[finding.severity])
         self._file = 0
         self._diff: str | None = None
 

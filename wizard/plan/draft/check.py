@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 
 from wizard.plan.addresses import assign
 from wizard.plan.draft.model import UNREADABLE, Draft, ForwardText, NodeText
@@ -16,6 +15,7 @@ from wizard.plan.rules.check import check, check_plan
 
 _ENOUGH = 8
 _BARE = str.maketrans("", "", ":.- ")
+_OUR_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
 _STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
 _NICS = ("corporate", "cluster")
@@ -44,9 +44,6 @@ _DEPENDS = {
 
 def draft_findings(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
     """All there is to say of a draft: its unreadable texts, and what the rules find in all others."""
-    known = _latest
-    if known is not None and known.draft is draft and known.facts is facts:
-        return known.findings
     plan = draft.to_plan()
     if isinstance(plan, Plan):
         return _rules(plan, facts)
@@ -59,7 +56,7 @@ def draft_findings(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True, slots=True)
 class DraftCheck:
-    """What there is to say of `draft` on the machine `facts`; `given` are the addresses that its nodes will have.
+    """The findings on `draft` on the machine `facts`, and for each of its nodes the address that it will have.
 
     An address is "" where the wizard cannot choose one yet.
     """
@@ -67,20 +64,19 @@ class DraftCheck:
     draft: Draft
     facts: Facts | None
     findings: tuple[Finding, ...]
-    given: tuple[str, ...]
+    node_addresses: tuple[str, ...]
+
+    def is_of(self, draft: Draft, facts: Facts | None) -> bool:
+        """True if this is the check of these very objects."""
+        return self.draft is draft and self.facts is facts
 
 
 def check_draft(draft: Draft, facts: Facts | None) -> DraftCheck:
-    """Takes 0.2 s for 10,000 nodes; the latest one is remembered for the next page."""
-    global _latest
-    _latest = DraftCheck(draft, facts, draft_findings(draft, facts), _given(draft))
-    return _latest
+    """Takes about 0.5 s for 10,000 nodes."""
+    return DraftCheck(draft, facts, draft_findings(draft, facts), _node_addresses(draft))
 
 
-_latest: DraftCheck | None = None
-
-
-def _given(draft: Draft) -> tuple[str, ...]:
+def _node_addresses(draft: Draft) -> tuple[str, ...]:
     plan = draft.to_plan()
     if isinstance(plan, Plan):
         try:
@@ -115,9 +111,11 @@ def _of_one(finding: Finding, text: NodeText) -> Finding:
     return replace(finding, message=f"There is a node {shown(text.name.strip().lower())} already.")
 
 
-@lru_cache(maxsize=1 << 16)
 def normal_mac(text: str) -> str:
-    """One notation for all MACs; what is none stays as it is."""
+    """A MAC in our notation, lower case with colons; any other text as it is."""
+    if _OUR_MAC.fullmatch(text):
+        # Thousands are asked for at each key.
+        return text
     try:
         return format_mac(parse_mac(text))
     except FieldError:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
@@ -62,7 +62,7 @@ _MISSING = {
 """What to say of a field that is blank and must not be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NodeText:
     """A node as typed. `role` may name several with commas between; a blank `ip` is left to the wizard."""
 
@@ -70,6 +70,13 @@ class NodeText:
     name: str = ""
     mac: str = ""
     ip: str = ""
+
+    @cached_property
+    def node(self) -> Node | None:
+        """The node, None if one of the texts is no value. Parsed once: of thousands of nodes one key changes one."""
+        reader = _Reader()
+        node = _node_read(self, "", reader)
+        return None if reader.problems else node
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,35 +207,10 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
     return None, (begin, end) if begin is not None and end is not None else None
 
 
-class _Latest:
-    """The nodes that were read last, all of them well: there may be thousands, and another field is being typed."""
-
-    read: tuple[tuple[NodeText, ...], tuple[Node, ...]] = ((), ())
-
-
 def _nodes(texts: tuple[NodeText, ...], reader: _Reader) -> tuple[Node, ...]:
     """Those of the nodes that can be read."""
-    known, nodes = _Latest.read
-    if known is texts:
-        return nodes
-    before = len(reader.problems)
-    read = [_node(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
-    nodes = tuple(node for node in read if node)
-    if len(reader.problems) == before:
-        _Latest.read = texts, nodes
-    return nodes
-
-
-@lru_cache(maxsize=1 << 16)
-def _whole_node(text: NodeText) -> Node | None:
-    """The node, or None where one of its texts is no value. Of thousands of nodes one key changes one."""
-    reader = _Reader()
-    node = _node_read(text, "", reader)
-    return None if reader.problems else node
-
-
-def _node(text: NodeText, field: str, reader: _Reader) -> Node | None:
-    return _whole_node(text) or _node_read(text, field, reader)
+    read = [text.node or _node_read(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
+    return tuple(node for node in read if node)
 
 
 def _node_read(text: NodeText, field: str, reader: _Reader) -> Node | None:
