@@ -2,6 +2,6 @@
 
 from wizard.plan.machine_lists.decode import decode, is_text
 from wizard.plan.machine_lists.reader import MachineList, read_list
-from wizard.plan.machine_lists.record import Machine
+from wizard.plan.machine_lists.row import ListedMachine
 
-__all__ = ["Machine", "MachineList", "decode", "is_text", "read_list"]
+__all__ = ["ListedMachine", "MachineList", "decode", "is_text", "read_list"]

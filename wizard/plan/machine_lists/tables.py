@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wizard.plan.machine_lists.record import CALLED, Raw, ip_text, mac_text
-from wizard.plan.machine_lists.trees import more_than_one
+from wizard.plan.machine_lists.row import CALLED, Row, more_than_one
+from wizard.plan.machine_lists.values import ip_text, mac_text
 from wizard.plan.machine_lists.vocabulary import RANK, field_of, plain_key
 
 SIGNS = ("\t", ";", "|", ",")
 _RULE = re.compile(r"[\s|:+=-]*[-=]{2,}[\s|:+=-]*")
+_MOST_LINES = 20
 _REMARK = re.compile(r"\s#(?:\s.*)?$")
 
 
@@ -81,20 +83,36 @@ def cells_of(line: str, between: str) -> list[str] | None:
         # Markdown's tables have one at either end.
         line = line.strip().removeprefix("|").removesuffix("|")
     try:
-        row = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
+        cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
     except csv.Error:
         return None
-    return [cell.strip().strip("\"'`") for cell in row]
+    return [cell.strip().strip("\"'`") for cell in cells]
 
 
-def row(line: str, number: int, text: str, columns: Columns) -> Raw:
+def row_from(lines: Sequence[str], at: int, columns: Columns) -> tuple[Row, int]:
+    """The row that begins on the line with that index, and how many lines it takes: a quoted cell may hold several."""
+    line, taken = lines[at].strip(" "), 1
+    if columns.between in SIGNS and line.count('"') % 2:
+        joined = line
+        for count, more in enumerate(lines[at + 1 : at + _MOST_LINES], start=2):
+            joined += " " + more
+            if joined.count('"') % 2 == 0:
+                cells = cells_of(joined, columns.between)
+                if cells is not None and len(cells) <= len(columns.fields):
+                    line, taken = joined, count
+                break
+    line = line if columns.between == "\t" else line.strip()
+    return _row(line, at + 1, "\n".join(lines[at : at + taken]), columns), taken
+
+
+def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     """The machine of a row."""
-    raw = Raw(number, text, lacks="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
-    raw.observed = raw.latest = columns.leases
+    row = Row(number, text, lacks="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
+    row.observed = row.latest = columns.leases
     cells = cells_of(line, columns.between)
     if cells is None:
-        raw.problem = "a field of it is too long, or its quotes do not fit"
-        return raw
+        row.problem = "a field of it is too long, or its quotes do not fit"
+        return row
     if cells:
         # Of a list that was a row of something else before.
         cells[-1] = cells[-1].rstrip(",; ")
@@ -105,13 +123,13 @@ def row(line: str, number: int, text: str, columns: Columns) -> Raw:
     while len(cells) > len(columns.fields) and (not cells[-1] or cells[-1].startswith("#")):
         cells.pop()
     if len(cells) > len(columns.fields):
-        raw.problem = f"{len(cells)} columns where the headings are {len(columns.fields)}"
-        return raw
+        row.problem = f"{len(cells)} columns where the headings are {len(columns.fields)}"
+        return row
     held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
-    raw.name, raw.role = held.get("name", ""), held.get("role", "")
-    raw.mac, raw.ip = held.get("mac", ""), held.get("ip", "")
-    if raw.mac and not mac_text(raw.mac):
-        macs = [word for word in re.split(r"[\s,;/]+", raw.mac) if mac_text(word)]
+    row.name, row.role = held.get("name", ""), held.get("role", "")
+    row.mac, row.ip = held.get("mac", ""), held.get("ip", "")
+    if row.mac and not mac_text(row.mac):
+        macs = [word for word in re.split(r"[\s,;/]+", row.mac) if mac_text(word)]
         if len(macs) > 1:
-            raw.problem, raw.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
-    return raw
+            row.problem, row.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
+    return row

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from wizard.plan.machine_lists.record import Raw, ip_text, is_ipv6, mac_text, may_be_name
-from wizard.plan.machine_lists.trees import fields_of, more_than_one, raw_of
+from wizard.plan.machine_lists.row import NOBODY, Nobody, Row, fields_of, more_than_one, row_of
+from wizard.plan.machine_lists.values import ip_text, is_ipv6, mac_text, may_be_name
 from wizard.plan.machine_lists.vocabulary import field_of, is_state
 
 _RESERVATION = re.compile(r"\s*(?:--)?dhcp-host\s*[= ]\s*")
@@ -23,12 +23,11 @@ _SCAN_HOST = re.compile(r"Host: ([0-9.]+) \(([^)]*)\)\s+Status: (\w+)")
 _LEASE_TIME = re.compile(r"[0-9]+[smhdwSMHDW]?|infinite|deprecated")
 _PAIR = re.compile(r"([A-Za-z][\w.-]*)=(\"[^\"]*\"|'[^']*'|\S*)")
 
-Read = Raw | None
-"""None: it is no machine, and nothing is wrong with that."""
-Reader = Callable[[str, int, str], "tuple[Read] | None"]
+Reader = Callable[[str, int, str], Row | Nobody | None]
+"""Given a line, its number and its text as it stands: its machine, NOBODY, or None where it is in another format."""
 
 
-def known_line(line: str, number: int, text: str) -> tuple[Read] | None:
+def known_line(line: str, number: int, text: str) -> Row | Nobody | None:
     """What a line says that is in the words of a known program; None where it is in no such words."""
     for reader in _READERS:
         found = reader(line, number, text)
@@ -41,14 +40,14 @@ def is_reservation(line: str) -> bool:
     return _RESERVATION.match(line) is not None
 
 
-def _reservation(line: str, number: int, text: str) -> tuple[Read] | None:
+def _reservation(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _RESERVATION.match(line)
-    return (reservation(line[match.end() :], number, text),) if match is not None else None
+    return reservation(line[match.end() :], number, text) if match is not None else None
 
 
-def reservation(fields: str, number: int, text: str) -> Raw:
+def reservation(fields: str, number: int, text: str) -> Row:
     """dnsmasq's dhcp-host, see its manual: fields in any order, each known by its look."""
-    raw = Raw(number, text, listed=True)
+    row = Row(number, text, listed=True)
     macs: list[str] = []
     names: list[str] = []
     ips: list[str] = []
@@ -70,59 +69,59 @@ def reservation(fields: str, number: int, text: str) -> Raw:
             macs.append(word)
         else:
             names.append(word)
-    raw.mac, raw.ip, raw.name = (found[0] if found else "" for found in (macs, ips, names))
+    row.mac, row.ip, row.name = (found[0] if found else "" for found in (macs, ips, names))
     for what, found in (("MAC", macs), ("address", ips), ("name", names)):
         if len(found) > 1:
-            raw.problem = raw.problem or more_than_one(what, found)
-    return raw
+            row.problem = row.problem or more_than_one(what, found)
+    return row
 
 
-def _seen(number: int, text: str, address: str, mac: str, name: str = "") -> tuple[Read]:
+def _seen(number: int, text: str, address: str, mac: str, name: str = "") -> Row | Nobody:
     """What a neighbour table says: without a MAC nobody is there."""
     if not mac_text(mac):
-        return (None,)
-    raw = Raw(number, text, name, mac=mac, ip=address, observed=True)
+        return NOBODY
+    row = Row(number, text, name, mac=mac, ip=address, observed=True)
     if not ip_text(address):
-        raw.ip, raw.name = "", raw.name or ("" if is_ipv6(address) else address)
-    return (raw,)
+        row.ip, row.name = "", row.name or ("" if is_ipv6(address) else address)
+    return row
 
 
-def _neighbour(line: str, number: int, text: str) -> tuple[Read] | None:
+def _neighbour(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _NEIGHBOUR.fullmatch(line)
     if match is None or not (ip_text(match[1]) or is_ipv6(match[1])):
         return None
     return _seen(number, text, match[1], match[2] or "")
 
 
-def _at(line: str, number: int, text: str) -> tuple[Read] | None:
+def _at(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _AT.fullmatch(line)
     return _seen(number, text, match[2], match[3], match[1]) if match is not None else None
 
 
-def _arp(line: str, number: int, text: str) -> tuple[Read] | None:
+def _arp(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _ARP.fullmatch(line)
     if match is not None and mac_text(match[2]):
         return _seen(number, text, match[1], match[2])
     if _ARP_NONE.fullmatch(line):
-        return (None,)
+        return NOBODY
     match = _PROC_ARP.fullmatch(line) or _CISCO.fullmatch(line)
     return _seen(number, text, match[1], match[2]) if match is not None else None
 
 
-def _windows(line: str, number: int, text: str) -> tuple[Read] | None:
+def _windows(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _WINDOWS.fullmatch(line)
     if match is None or not (match[3] is None or is_state(match[3])):
         return None
     return _seen(number, text, match[1], match[2])
 
 
-def windows_row(line: str, number: int, text: str) -> tuple[Read] | None:
+def windows_row(line: str, number: int, text: str) -> Row | Nobody | None:
     """A row below the heading of Windows' arp: what stands behind the MAC is its kind, in whatever language."""
     match = _WINDOWS.fullmatch(re.sub(r"(\S+\s+\S+\s+\S+)\s.*$", r"\1", line))
     return _seen(number, text, match[1], match[2]) if match is not None else None
 
 
-def scan_row(line: str, number: int, text: str) -> tuple[Read] | None:
+def scan_row(line: str, number: int, text: str) -> Row | Nobody | None:
     """A row of arp-scan: address, MAC and who made the NIC."""
     words = line.split(None, 2)
     if len(words) > 1 and ip_text(words[0]) and mac_text(words[1]):
@@ -130,21 +129,21 @@ def scan_row(line: str, number: int, text: str) -> tuple[Read] | None:
     return None
 
 
-def _lease(line: str, number: int, text: str) -> tuple[Read] | None:
+def _lease(line: str, number: int, text: str) -> Row | Nobody | None:
     if line.startswith("duid "):
-        return (None,)
+        return NOBODY
     match = _LEASE.fullmatch(line)
     if match is None:
         return None
     if is_ipv6(match[3]):
-        return (None,)
+        return NOBODY
     mac = re.sub(r"^0?1-(?=[0-9A-Fa-f]{2}:)", "", match[2])
     if not mac_text(mac) or not ip_text(match[3]):
         return None
-    return (Raw(number, text, match[4], mac=mac, ip=match[3], observed=True, latest=True),)
+    return Row(number, text, match[4], mac=mac, ip=match[3], observed=True, latest=True)
 
 
-def _hosts(line: str, number: int, text: str) -> tuple[Read] | None:
+def _hosts(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _HOSTS.fullmatch(line)
     if match is None:
         return None
@@ -152,22 +151,22 @@ def _hosts(line: str, number: int, text: str) -> tuple[Read] | None:
     if any(mac_text(name) or ip_text(name) for name in names) or not (ip_text(match[1]) or is_ipv6(match[1])):
         return None
     if not ip_text(match[1]) or match[1].startswith(("127.", "0.", "255.")):
-        return (None,)
+        return NOBODY
     # The first is what the machine is called, the others are aliases.
-    return (Raw(number, text, names[0], ip=match[1], kind="hosts"),)
+    return Row(number, text, names[0], ip=match[1], kind="hosts")
 
 
-def _scan_host(line: str, number: int, text: str) -> tuple[Read] | None:
+def _scan_host(line: str, number: int, text: str) -> Row | Nobody | None:
     match = _SCAN_HOST.match(line)
     if match is None:
         return None
-    return (Raw(number, text, match[2], ip=match[1], listed=True),) if match[3] == "Up" else (None,)
+    return Row(number, text, match[2], ip=match[1], listed=True) if match[3] == "Up" else NOBODY
 
 
 _READERS: tuple[Reader, ...] = (_reservation, _neighbour, _at, _arp, _windows, _lease, _scan_host, _hosts)
 
 
-def pairs(line: str, number: int, text: str, inventory: bool, role: str = "") -> Raw | None:
+def pairs(line: str, number: int, text: str, inventory: bool, role: str = "") -> Row | None:
     """A line of key=value, as Ansible and MikroTik have them: `inventory` lines begin with the name."""
     found = _PAIR.findall(line)
     if not any(field_of(key) for key, _ in found):
@@ -179,10 +178,10 @@ def pairs(line: str, number: int, text: str, inventory: bool, role: str = "") ->
         name = host_name(rest[0])
     if not name and "mac" not in fields and not {"name", "ip"} <= fields.keys():
         return None
-    raw = raw_of(fields, number, name, role)
-    raw.text = text
-    raw.kind = "inventory" if inventory and name else ""
-    return raw
+    row = row_of(fields, number, name, role)
+    row.text = text
+    row.kind = "inventory" if inventory and name else ""
+    return row
 
 
 def host_name(word: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from wizard.plan.fields import field_error, shown
-from wizard.plan.machine_lists.lines import reservation
-from wizard.plan.machine_lists.record import Raw, are_roles, ip_text, is_ipv6, mac_text, may_be_name, role_set
+from wizard.plan.machine_lists.program_lines import reservation
+from wizard.plan.machine_lists.row import Row, more_than_one
 from wizard.plan.machine_lists.tables import SIGNS, cells_of
-from wizard.plan.machine_lists.trees import more_than_one
+from wizard.plan.machine_lists.values import are_roles, ip_text, is_ipv6, mac_text, may_be_name, role_set
 from wizard.plan.machine_lists.vocabulary import NAMELESS, is_state
 from wizard.plan.model import Role
 
@@ -19,12 +19,12 @@ _OF_DNSMASQ = re.compile(
 )
 
 
-def by_words(line: str, number: int, text: str) -> Raw:
+def by_words(line: str, number: int, text: str) -> Row:
     """Each word says by its look what it is; the one that is left is the name, where it stands in a name's place."""
-    raw = Raw(number, text)
+    row = Row(number, text)
     if len(line) > _LONGEST:
-        raw.problem = "it is too long for a line about one machine"
-        return raw
+        row.problem = "it is too long for a line about one machine"
+        return row
     if "," in line and _OF_DNSMASQ.search(line) and any(mac_text(cell) for cell in line.split(",")):
         # A line of a file of reservations.
         return reservation(line, number, text)
@@ -34,8 +34,8 @@ def by_words(line: str, number: int, text: str) -> Raw:
     names: list[tuple[int, str]] = []
     words = _words(line)
     if words is None:
-        raw.problem = "a field of it is too long, or its quotes do not fit"
-        return raw
+        row.problem = "a field of it is too long, or its quotes do not fit"
+        return row
     for place, word in enumerate(words):
         # A machine may be called what it is: the second "controller" of a line is its name.
         named = _roles(word)
@@ -49,20 +49,20 @@ def by_words(line: str, number: int, text: str) -> Raw:
             continue
         elif may_be_name(word):
             names.append((place, word))
-        elif not raw.problem:
-            raw.problem = f"{shown(word)} is neither a MAC nor an address, a role or a name"
+        elif not row.problem:
+            row.problem = f"{shown(word)} is neither a MAC nor an address, a role or a name"
     for what, found in (("MAC", macs), ("address", ips), ("name", [name for _, name in names])):
         if len(found) > 1:
-            raw.problem = raw.problem or more_than_one(what, found)
-    raw.role = ",".join(role.value for role in roles)
-    raw.mac, raw.ip = macs[0] if macs else "", ips[0] if ips else ""
-    if raw.problem:
-        return raw
+            row.problem = row.problem or more_than_one(what, found)
+    row.role = ",".join(role.value for role in roles)
+    row.mac, row.ip = macs[0] if macs else "", ips[0] if ips else ""
+    if row.problem:
+        return row
     if names:
-        place, raw.name = names[0]
+        place, row.name = names[0]
         # Behind address and MAC, programs say all sorts of things; people say the name.
-        raw.trailing = place > 1 and bool(macs and ips)
-    return raw
+        row.trailing = place > 1 and bool(macs and ips)
+    return row
 
 
 def _roles(text: str) -> set[Role]:
