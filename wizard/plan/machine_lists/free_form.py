@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from wizard.plan.fields import field_error, shown
 from wizard.plan.machine_lists.program_lines import reservation
-from wizard.plan.machine_lists.row import Row, more_than_one
+from wizard.plan.machine_lists.row import Row, more_than_one, wrong
 from wizard.plan.machine_lists.tables import SIGNS, cells_of
 from wizard.plan.machine_lists.values import are_roles, ip_text, is_ipv6, mac_text, may_be_name, role_set
-from wizard.plan.machine_lists.vocabulary import NAMELESS, is_state
+from wizard.plan.machine_lists.vocabulary import NAMELESS, field_of, is_state
 from wizard.plan.model import Role
 
+_BULLET = re.compile(r"(?:[-*+>•‣◦·–—]|\[[ xX]?\]|[0-9]{1,3}[.)])\s+")
+# What programs put in front of a MAC, with a colon as people put one behind a name.
+_PROPERTIES = frozenset({"serial", "bssid", "interface", "nic", "port", "vendor", "link", "station"})
 _REMARK = re.compile(r"(?:^|\s)#.*")
 _LONGEST = 4000
 _OF_DNSMASQ = re.compile(
@@ -20,7 +25,10 @@ _OF_DNSMASQ = re.compile(
 
 
 def by_words(line: str, number: int, text: str) -> Row:
-    """Each word says by its look what it is; the one that is left is the name, where it stands in a name's place."""
+    """Each word says by its look what it is; the one that is left is the name, where it stands in a name's place.
+
+    A bullet in front is passed over, and so is a label such as "MAC:"; "Name:" makes the next word the name.
+    """
     row = Row(number, text)
     if len(line) > _LONGEST:
         row.problem = "it is too long for a line about one machine"
@@ -32,14 +40,19 @@ def by_words(line: str, number: int, text: str) -> Row:
     ips: list[str] = []
     roles: list[Role] = []
     names: list[tuple[int, str]] = []
-    words = _words(line)
+    bullet = _BULLET.match(line)
+    words = _words(line[bullet.end() :] if bullet else line)
     if words is None:
         row.problem = "a field of it is too long, or its quotes do not fit"
         return row
-    for place, word in enumerate(words):
+    for place, (label, word) in enumerate(_labelled(words)):
         # A machine may be called what it is: the second "controller" of a line is its name.
         named = _roles(word)
-        if named and not named & set(roles):
+        if label == "name" and may_be_name(word):
+            names.append((0, word))
+        elif label == "role" and (refused := field_error(role_set, word)) is not None:
+            row.problem = row.problem or wrong("role", refused)
+        elif named and not named & set(roles):
             roles.extend(role for role in Role if role in named)
         elif mac := mac_text(word):
             macs.append(mac)
@@ -50,7 +63,7 @@ def by_words(line: str, number: int, text: str) -> Row:
         elif may_be_name(word):
             names.append((place, word))
         elif not row.problem:
-            row.problem = f"{shown(word)} is neither a MAC nor an address, a role or a name"
+            row.problem = f"{shown(word)} is neither a MAC nor an address, a role or a name (letters, digits and '-')"
     for what, found in (("MAC", macs), ("address", ips), ("name", [name for _, name in names])):
         if len(found) > 1:
             row.problem = row.problem or more_than_one(what, found)
@@ -70,10 +83,44 @@ def _roles(text: str) -> set[Role]:
     return role_set(text) if are_roles(text) and field_error(role_set, text) is None else set()
 
 
+def _labelled(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The words that are no labels, each with the field that a label in front of it names, "" without one."""
+    label = ""
+    for place, (word, following) in enumerate(zip_longest(words, words[1:], fillvalue="")):
+        if word.endswith(":") and field_of(word):
+            label = field_of(word)
+        elif field_of(word) in ("mac", "ip") and following.endswith(":") and field_of(following):
+            # "MAC address:" is one label.
+            continue
+        else:
+            is_name = place == 0 and word.endswith(":") and _value_in(following) and not _is_property(word[:-1])
+            head, _, behind = word.partition(":")
+            yield (
+                label,
+                _value_in(word) or (_value_in(behind) if field_of(head) else "") or (word[:-1] if is_name else word),
+            )
+            label = ""
+
+
+def _is_property(word: str) -> bool:
+    return is_state(word) or word.lower() in _PROPERTIES
+
+
+def _value_in(word: str) -> str:
+    """The MAC or the address that a word is but for the signs around it; "" where it is neither."""
+    bare = word.strip("()<>.:;")
+    return bare if mac_text(bare) or ip_text(bare) else ""
+
+
+def _without_label(words: list[str]) -> list[str]:
+    """ "MAC" and "IP" need no colon where they begin a line or a cell, right in front of their value."""
+    return words[1:] if len(words) > 1 and field_of(words[0]) in ("mac", "ip") and _value_in(words[1]) else words
+
+
 def _words(line: str) -> list[str] | None:
     between = next((sign for sign in SIGNS if sign in line), "")
     if not between:
-        return [word.strip("\"'") for word in _REMARK.sub("", line).split() if word.strip("\"'")]
+        return _without_label([bare for word in _REMARK.sub("", line).split() if (bare := word.strip("\"'"))])
     cells = cells_of(line, between)
     if cells is None:
         return None
@@ -81,8 +128,9 @@ def _words(line: str) -> list[str] | None:
         cells[-1] = _REMARK.sub("", cells[-1])
     words: list[str] = []
     for cell in cells:
-        parts = [part for part in re.split(r"[\s,;|]+", cell) if part]
-        if len(parts) < 2 or any(mac_text(part) or ip_text(part) for part in parts):
+        parts = _without_label([part for part in re.split(r"[\s,;|]+", cell) if part])
+        has_label = len(parts) == 2 and parts[0].endswith(":") and field_of(parts[0])
+        if len(parts) < 2 or has_label or any(mac_text(part) or ip_text(part) for part in parts):
             words += parts
         elif _roles(cell):
             words.append("+".join(parts))

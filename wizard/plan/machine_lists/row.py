@@ -97,7 +97,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         try:
             values[what] = parse(text)
         except FieldError as error:
-            problem = problem or f"{CALLED[what]}: {error.value} {error.problem}"
+            problem = problem or wrong(CALLED[what], error)
 
     take("mac", row.mac, _mac)
     if values["mac"] and is_group(values["mac"]):
@@ -115,7 +115,7 @@ def to_machine(row: Row) -> ListedMachine | None:
     try:
         roles = role_set(row.role, none=True)
     except FieldError as error:
-        problem = problem or f"role: {error.value} {error.problem}"
+        problem = problem or wrong("role", error)
     told = bool(roles)
     if not roles and values["name"]:
         roles = {role for role in Role if values["name"].startswith(role.value)}
@@ -194,6 +194,11 @@ def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") ->
     if len(macs) > 1:
         row.problem = more_than_one("MAC", macs)
     return row
+
+
+def wrong(what: str, error: FieldError) -> str:
+    """What is wrong with a value, for a person."""
+    return f"{what}: {error.value} {error.problem}"
 
 
 def more_than_one(what: str, found: list[str]) -> str:

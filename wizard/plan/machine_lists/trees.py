@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.machine_lists import json_text, yaml_text
@@ -13,18 +13,25 @@ from wizard.plan.machine_lists.merging import merged_hosts
 from wizard.plan.machine_lists.row import Row, fields_of, row_of
 from wizard.plan.machine_lists.tree import Mapping, NotATree
 from wizard.plan.machine_lists.values import group_role
+from wizard.plan.machine_lists.vocabulary import field_of
 from wizard.plan.machine_lists.xml_text import read_xml
 
 MOST = 200_000
 """Objects that are looked at: what YAML's aliases repeat would have no end."""
 
-_JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]\"]|//|/\*)")
+_JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{\"]|\]\s*$)|//|/\*)")
 _TOML = re.compile(r"^[ \t]*(?:\[\[[ \t]*nodes[ \t]*\]\]|nodes[ \t]*=)", re.MULTILINE)
 _XML = re.compile(r"\s*<(?:\?xml|!--|!DOCTYPE|[A-Za-z][\w:-]*[\s>/])")
 _YAML_KEY = re.compile(r"[ \t]*(?:- +)*(?:\"[^\"]*\"|'[^']*'|[\w.@/-]+)[ \t]*:(?:[ \t]|$)")
 _YAML_TELLS = re.compile(
     r"^[ \t]*(?:- +)*(?:hosts|children|mac|hw-?addr|mac_?addr(?:ess)?|ansible_host|hostname|lladdr)[ \t]*:(?:[ \t]|$)",
     re.MULTILINE | re.IGNORECASE,
+)
+# "MAC: 00:16:… shelf" and "name: shelf mac: 00:16:…" are lines that somebody has typed.
+_YAML_NEVER = re.compile(
+    r"[ \t]*(?:- +)*(?:[\w-]+[ \t]*:[ \t]+[^\"'{\[#][^#]*[\w-]:[ \t]|"
+    r"(?:mac|hw-?addr|mac_?addr(?:ess)?|lladdr)[ \t]*:[ \t]+(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}[ \t,]+[^#\s])",
+    re.IGNORECASE,
 )
 # What describes this machine's own NICs, not others.
 _OWN_NIC = frozenset({"ifname", "permanent_mac", "link_type"})
@@ -43,6 +50,8 @@ def looks_like(text: str) -> str:
     lines = [line for line in text[:20_000].splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines or not (lines[0].rstrip() == "---" or _YAML_TELLS.search(text[:200_000])):
         return ""
+    if sum(1 for line in lines if _YAML_NEVER.match(line)) * 2 >= len(lines):
+        return ""
     told = sum(1 for line in lines if _YAML_KEY.match(line) or line.lstrip().startswith("- ") or line[:3] == "---")
     return "YAML" if told * 10 >= len(lines) * 9 else ""
 
@@ -60,54 +69,83 @@ def read_tree(text: str, notation: str) -> list[Row]:
         return [Row(error.line, text, problem=f"{notation}: {error}")]
 
 
+class _Place(NamedTuple):
+    """Something in a tree that may hold machines, and what is known from where it stands.
+
+    `name` is its key where that names a host, `line` that key's, `role` that of the groups above it. `among_machines`:
+    it is one of a list of machines, so that a name is enough to be told.
+    """
+
+    held: Any
+    name: str = ""
+    line: int = 0
+    role: str = ""
+    among_machines: bool = False
+
+
 def _walk(tree: Any) -> Iterator[Row]:
-    """In the order of the text."""
-    # Each with the name that its place gives it, and the roles that the groups above it give.
-    waiting: list[tuple[Any, str, int, str]] = [(tree, "", 0, "")]
+    """The machines in the order of the text."""
+    waiting = [_Place(tree, among_machines=True)]
     seen = 0
     while waiting and seen < MOST:
-        node, name, line, role = waiting.pop()
+        place = waiting.pop()
         seen += 1
-        if isinstance(node, list):
-            waiting += [(each, "", line, role) for each in reversed(node)]
-            continue
-        if not isinstance(node, Mapping):
-            if name:
+        if isinstance(place.held, list):
+            among = place.among_machines or any(isinstance(each, Mapping) and _has_mac(each) for each in place.held)
+            waiting += [place._replace(held=each, name="", among_machines=among) for each in reversed(place.held)]
+        elif not isinstance(place.held, Mapping):
+            if place.name:
                 # A host without variables.
-                yield Row(line, name, name=name, role=role, listed=True, kind="inventory")
-            continue
-        if _OWN_NIC & node.keys():
-            continue
-        fields = fields_of(node.items())
-        # A host's own line is that of its name.
-        at = line if name and line else node.line
-        if name or "mac" in fields or _tells_host(node, fields):
-            row = row_of(fields, at, name, role)
-            row.kind = "inventory" if name else row.kind
-            row.observed = "lladdr" in node or "dst" in node
-            yield row
-            continue
-        if "lladdr" in node or {"dst", "dev"} <= node.keys():
-            continue
-        waiting += reversed(list(_below(node, role)))
+                yield Row(place.line, place.name, place.name, place.role, listed=True, kind="inventory")
+        elif not _OWN_NIC & place.held.keys():
+            row = _row_at(place, place.held)
+            if row is not None:
+                yield row
+            elif "lladdr" not in place.held and not {"dst", "dev"} <= place.held.keys():
+                waiting += reversed(list(_below(place.held, place.role)))
 
 
-def _below(node: Mapping, role: str) -> Iterator[tuple[Any, str, int, str]]:
-    hostvars = node.get("_meta", {}).get("hostvars") if isinstance(node.get("_meta"), Mapping) else None
+def _row_at(place: _Place, node: Mapping) -> Row | None:
+    """The machine that an object is, or was to be; None where it is something else."""
+    fields = fields_of(node.items())
+    # Reservations by other identifiers have no MAC.
+    is_host = place.name or "mac" in fields or (_is_flat(node) and {"ip", "name"} <= fields.keys())
+    if not is_host and not (place.among_machines and "name" in fields and _is_flat(node)):
+        return None
+    # A host's own line is that of its name.
+    row = row_of(fields, place.line if place.name and place.line else node.line, place.name, place.role)
+    row.kind = "inventory" if place.name else row.kind
+    row.observed = "lladdr" in node or "dst" in node
+    row.listed = bool(is_host)
+    return row
+
+
+def _has_mac(node: Mapping) -> bool:
+    return not _OWN_NIC & node.keys() and "mac" in fields_of(node.items())
+
+
+def _is_flat(node: Mapping) -> bool:
+    return not any(isinstance(held, Mapping) for held in node.values())
+
+
+def _below(node: Mapping, role: str) -> Iterator[_Place]:
+    meta = node.get("_meta")
+    hostvars = meta.get("hostvars") if isinstance(meta, Mapping) else None
     if isinstance(hostvars, Mapping):
-        yield from ((held, name, held_line(hostvars, name), "") for name, held in hostvars.items())
+        yield from (_Place(held, name, held_line(hostvars, name)) for name, held in hostvars.items())
     for key, held in node.items():
         if key in ("vars", "_meta"):
             continue
         if key == "hosts" and isinstance(held, Mapping):
-            yield from ((each, name, held_line(held, name), role) for name, each in held.items())
+            yield from (_Place(each, name, held_line(held, name), role) for name, each in held.items())
         elif key == "hosts" and isinstance(held, list):
             # The form that ansible-inventory writes.
-            yield from ((None, each, node.line, role) for each in held if isinstance(each, str))
-            yield from ((each, "", node.line, role) for each in held if isinstance(each, Mapping))
+            yield from (_Place(None, each, node.line, role) for each in held if isinstance(each, str))
+            yield from (_Place(each, "", node.line, role, True) for each in held if isinstance(each, Mapping))
         elif isinstance(held, Mapping | list):
             is_group = isinstance(held, list) or bool(_GROUP_KEYS & held.keys())
-            yield held, "", node.line, (group_role(key) or role) if is_group else role
+            among = isinstance(held, list) and field_of(key.removesuffix("s")) == "name"
+            yield _Place(held, "", node.line, (group_role(key) or role) if is_group else role, among)
 
 
 def held_line(mapping: Mapping, key: str) -> int:
@@ -115,13 +153,7 @@ def held_line(mapping: Mapping, key: str) -> int:
     return mapping.lines.get(key) or (held.line if isinstance(held, Mapping) else 0) or mapping.line
 
 
-def _tells_host(node: Mapping, fields: dict[str, str]) -> bool:
-    """Whether an object without a MAC is a machine all the same: reservations by other identifiers are."""
-    return {"ip", "name"} <= fields.keys() and all(not isinstance(held, Mapping) for held in node.values())
-
-
 def _toml(text: str) -> list[Row]:
-
     dotted = too_dotted(text)
     if dotted is not None:
         raise NotATree(dotted, f"a key of more than {MOST_DOTS} parts")
