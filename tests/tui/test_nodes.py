@@ -135,6 +135,24 @@ async def test_the_same_list_twice_changes_nothing_and_a_newer_one_what_it_says(
         assert driver.app.draft.nodes[3].ip == "192.168.0.104"
 
 
+async def test_a_forward_follows_the_node_that_a_list_renames_and_comes_back_with_it(start: Start) -> None:
+    def targets() -> list[str]:
+        return [forward.to for forward in driver.app.draft.forwards]
+
+    async with start() as driver:
+        await driver.jump("Nodes")
+        before = targets()
+        assert "controller" in before
+        node = next(node for node in driver.app.draft.nodes if node.name == "controller")
+        await paste(driver, f"head {node.mac}")
+        await driver.says("1 understood")
+        await driver.press("ctrl+n")
+        await driver.says("1 changed")
+        assert targets() == ["head" if to == "controller" else to for to in before]
+        await driver.press("ctrl+z")
+        await driver.until(lambda: targets() == before)
+
+
 def many(count: int) -> tuple[NodeText, ...]:
     head = (NodeText("controller", "ctl", "b8:ae:ed:00:00:01"), NodeText("network", "net", "b8:ae:ed:00:00:02"))
     rest = (

@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from wizard.plan.draft.check import DraftCheck, check_node, normal_mac
 from wizard.plan.draft.model import Draft, NodeText
-from wizard.plan.draft.node_list import ImportedNodes, free_node_name, merge_nodes, suggest_role
+from wizard.plan.draft.node_list import ImportedNodes, follow_renames, free_node_name, merge_nodes, suggest_role
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
@@ -379,8 +379,11 @@ class NodesPage(HintingPage):
         self._show(tuple(nodes), keys)
 
     def _show(self, nodes: tuple[NodeText, ...], keys: list[str]) -> None:
+        was = dict(zip(self._keys, self.draft.nodes, strict=True))
+        names = {was[key].name: node.name for key, node in zip(keys, nodes, strict=True) if key in was}
+        names = {old: new for old, new in names.items() if old != new}
         self._keys = list(keys)
-        self.edit(replace(self.draft, nodes=nodes))
+        self.edit(replace(self.draft, nodes=nodes, forwards=follow_renames(self.draft.forwards, names)))
 
     def _current(self) -> int | None:
         key = self.query_one("#nodes", LongTable).current

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.plan.draft.model import Draft, NodeText
-from wizard.plan.draft.node_list import merge_nodes, read_nodes
+from wizard.plan.draft.model import Draft, ForwardText, NodeText
+from wizard.plan.draft.node_list import follow_renames, merge_nodes, read_nodes
 from wizard.plan.export.formats import export
 from wizard.plan.fields import FieldError, format_mac, parse_node_name
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
@@ -99,6 +99,14 @@ def test_what_a_line_leaves_out_stays_as_it_is_in_the_plan() -> None:
     result = merge_nodes([old], reading)
     assert (result.nodes, result.new, result.changed, result.same) == (reading.nodes, 0, 1, 0)
     assert merge_nodes(result.nodes, reading).same == 1
+
+
+def test_forwards_follow_the_nodes_that_they_name() -> None:
+    forwards = (ForwardText("80", "Edge "), ForwardText("81", "other"), ForwardText("82", "192.168.0.9"))
+    # Two nodes may change names with each other.
+    names = {"edge": "other", "other": "edge", "": "new"}
+    assert [forward.to for forward in follow_renames(forwards, names)] == ["other", "edge", "192.168.0.9"]
+    assert follow_renames(forwards, {}) is forwards
 
 
 def test_a_mac_twice_in_one_list_is_seen_as_two_rows() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
-from wizard.plan.draft.model import NodeText
+from wizard.plan.draft.model import ForwardText, NodeText
 from wizard.plan.machine_lists import read_list
 from wizard.plan.model import Role
 
@@ -85,6 +85,14 @@ def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNode
             result[at] = node
             changed += 1
     return MergedNodes(tuple(result), new, changed, same)
+
+
+def follow_renames(forwards: tuple[ForwardText, ...], names: Mapping[str, str]) -> tuple[ForwardText, ...]:
+    """`forwards` with those that lead to a renamed node leading to it still. `names` is old name -> new name."""
+    new_names = {old.strip().lower(): new for old, new in names.items() if old.strip() and new.strip()}
+    if not new_names:
+        return forwards
+    return tuple(replace(each, to=new_names.get(each.to.strip().lower(), each.to)) for each in forwards)
 
 
 def free_node_name(role: str, taken: Collection[str]) -> str:
