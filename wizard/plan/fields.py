@@ -1,8 +1,7 @@
-"""Text -> value, one parser a field.
+"""Text -> value, one parser per field.
 
-Every parser takes what a person typed, forgives blanks around it, and returns a value whose text
-form is safe in a configuration file, a shell script and a terminal; or raises FieldError, which
-names the value and says what to write instead.
+A parser strips blanks and returns a value whose text is safe in a configuration file, a shell script and a
+terminal. It raises FieldError, which names the value and says what to write instead.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ _LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _VM_MAC = re.compile(r"(?:[0-9a-f]{2}|\*)(?::(?:[0-9a-f]{2}|\*)){5}")
-# dnsmasq reads such a word in a reservation as the lease time, or as the order to ignore the node.
+# In a reservation dnsmasq reads these as a lease time, or as "ignore this host" (dnsmasq(8), --dhcp-host).
 _NOT_A_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore")
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class FieldError(WizardError):
-    """A value that does not fit its field. `value` is what was given, as text that is safe to show."""
+    """A value that is invalid in its field. `value` is the given one, safe to show."""
 
     def __init__(self, value: object, problem: str, remedy: str) -> None:
         self.value = shown(value)
@@ -52,7 +51,7 @@ class FieldError(WizardError):
 
 
 def shown(value: object) -> str:
-    """`value` for a message: text in quotes and fit for a terminal, cut when long."""
+    """`value` for a message: text in quotes, escaped for a terminal, cut when long."""
     if isinstance(value, str):
         return f'"{printable(value)}"'
     if isinstance(value, bool):
@@ -100,13 +99,13 @@ def parse_address(text: str) -> IPAddress:
 
 
 def is_mac(text: str) -> bool:
-    """Whether parse_mac would take `text`. Who asks this of every word of a list waits for no error's words."""
+    """True if parse_mac accepts `text`. Cheaper than an exception, for every word of a list."""
     given = _trimmed(text)
     return any(form.fullmatch(given) for form in _MAC_FORMS)
 
 
 def is_address(text: str) -> bool:
-    """Whether parse_address would take `text`."""
+    """True if parse_address accepts `text`."""
     return _IPV4.fullmatch(_trimmed(text)) is not None
 
 
@@ -137,7 +136,7 @@ def parse_network(text: str) -> IPNetwork:
 
 
 def parse_nic_name(text: str) -> str:
-    """A NIC's name of the sort that no tool takes for code, for a pattern or for an option."""
+    """A NIC name that no tool interprets as code, a pattern or an option: ifup runs shell code in names."""
     given = _trimmed(text)
     if not _NIC_NAME.fullmatch(given):
         raise FieldError(
@@ -204,7 +203,7 @@ def parse_lease_time(text: str) -> str:
 
 
 def parse_port(value: int | str) -> int:
-    """A port, 1 to 65535, as a number or as text."""
+    """A port from 1 to 65535; a number, or digits."""
     if isinstance(value, str):
         given = _trimmed(value)
         number = int(given) if _PORT.fullmatch(given) else 0
@@ -253,7 +252,7 @@ def parse_vm_mac(text: str) -> str:
 
 
 def parse_target(text: str) -> str:
-    """Where a forward leads: a node's name or an IPv4 address, as text."""
+    """A forward's target, as text: a node's name or an IPv4 address."""
     given = _trimmed(text)
     if re.fullmatch(r"[0-9./:]*", given):
         return str(parse_address(text))
@@ -261,7 +260,7 @@ def parse_target(text: str) -> str:
 
 
 def parse_sources(value: str | Sequence[str]) -> tuple[IPNetwork, ...] | None:
-    """Who may use a forward: "corporate" (None), or networks as a list or with commas between."""
+    """Networks that may use a forward: a list, or separated by commas; None for "corporate"."""
     if isinstance(value, str):
         if _trimmed(value) == "corporate":
             return None
@@ -302,7 +301,7 @@ def _ascii_lower(text: str) -> str:
 
 
 def field_error(parse: Callable[[str], object], text: str) -> FieldError | None:
-    """What `parse` has against `text`, or None."""
+    """The FieldError that `parse` raises for `text`, or None."""
     try:
         parse(text)
     except FieldError as error:

@@ -1,4 +1,4 @@
-"""Plan -> the text of every file it stands for, through templates/."""
+"""Plan -> every file that an apply writes, through templates/."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DHCP_UID = 60867
 systemd's table), so that the packet filter can tell its answers from everyone else's."""
 
 WALK_PORT = 1
-"""Whoever asks for a forward from this port is the guard, which walks a path."""
+"""Source port of the guard's own connections to forwards: it proves their path."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be: absolute path, whole text, permission bits."""
+    """A file to write: absolute path, whole text, permission bits."""
 
     path: str
     text: str
@@ -41,7 +41,7 @@ class File:
 
 
 class _Quoted(str):
-    """Text that is quoted already, for the very file that it goes into."""
+    """Text already quoted for its file."""
 
     __slots__ = ()
 
@@ -102,12 +102,12 @@ def _source_rows(forward: Forward) -> list[dict[str, object]]:
 
 
 def _lines_of(zones: list[str]) -> list[str]:
-    """As many as dnsmasq reads of one line."""
+    """Zones joined by slashes, as many as dnsmasq reads from one line."""
     return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
 
 
 def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
-    """Everything that the templates may name. `plan` must have passed the rules."""
+    """The variables of all templates. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
     net = plan.network
     first, last = addresses.dynamic_range(net)
@@ -151,7 +151,7 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
 
 
 def plan_in_force_text(plan_text: str) -> str:
-    """The plan as given, under a first line that says whose file it is."""
+    """`plan_text` under our header line."""
     body = plan_text
     if body.startswith(HEADER):
         body = body.partition("\n")[2]
@@ -163,7 +163,7 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
     """Every file of the plan, the interfaces file last.
 
     `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
-    it is not known. The rules must have passed: render does not judge.
+    it is not known. The plan must have passed the rules.
     """
     filled = template_context(plan, dhcp_uid, cluster_mac)
     return (
@@ -176,7 +176,7 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
 
 
 def render_identity(plan: Plan, facts: Facts) -> File:
-    """Which NICs the plan means on this machine, by what does not change: permanent MAC and bus path."""
+    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path."""
     lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
     for role, name in (("corporate", plan.interfaces.corporate), ("cluster", plan.interfaces.cluster)):
         nic = facts.nic(name)
@@ -196,6 +196,6 @@ def render_service(command: Sequence[str]) -> File:
 
 
 def live_file(file: File) -> File:
-    """The same file for a trial: under /run, and naming its companions there."""
+    """The same file for a trial: under /run, and referring to the other files there."""
     text = file.text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)
     return File(paths.live(file.path), text, file.mode)

@@ -1,4 +1,4 @@
-"""What there is to say of a machine before anything is asked: what it is, what it lacks, what is in the way."""
+"""The welcome page's lines: what this machine is, what is missing, what is in the way, what an earlier run left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wizard.plan.rules.machine import PACKAGES
 from wizard.plan.rules.nics import CABLE_KINDS
 
 NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
-"""Programs that every apply runs. What a network manager or a firewall of this machine adds is in the facts."""
+"""Programs that every apply runs. Network managers and firewalls add theirs: see `Facts.missing_tools`."""
 
 _NAMES = {
     "docker": "Docker",
@@ -35,7 +35,7 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True)
 class WelcomeLine:
-    """`sign`: "✓" fine, "✗" must be mended, "!" worth a look, "·" good to know, "" plain. `remedy` may be a command."""
+    """`sign`: "✓" fine, "✗" must be fixed, "!" check it, "·" for information, "" none. `remedy` may be a command."""
 
     sign: str
     label: str
@@ -45,7 +45,7 @@ class WelcomeLine:
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """How this machine installs packages. `names`: those of its packages that Debian calls otherwise."""
+    """A package manager's install command. `names`: (Debian's name, its name) of packages that it names otherwise."""
 
     command: str
     names: tuple[tuple[str, str], ...] = ()
@@ -66,12 +66,12 @@ INSTALLERS = {
     "pacman": Installer("pacman -S", (("dnsmasq-base", "dnsmasq"),)),
     "apk": Installer("apk add", (("dnsmasq-base", "dnsmasq"),)),
 }
-"""By the program that installs; the first that a machine has is its own."""
+"""By program, in order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
 class WelcomeReport:
-    """What the first page says. `state` is that of `status`; `draft` what an unfinished draft holds, "" without one.
+    """What the welcome page shows. `state` as in `status`; `draft` sums up an unfinished draft, "" without one.
 
     `nics` are those that `machine` has in one line, to be shown one by one where there is room.
     """
@@ -85,7 +85,7 @@ class WelcomeReport:
 
 
 def machine_lines(facts: Facts, root: bool) -> tuple[WelcomeLine, ...]:
-    """What this machine is, a line a subject."""
+    """What this machine is: one line each for system, network, NICs, firewalls, VPN, user."""
     lines = [
         WelcomeLine("", "System", facts.system or "not known"),
         WelcomeLine("", "Network", _managers(facts)),
@@ -103,7 +103,7 @@ def machine_lines(facts: Facts, root: bool) -> tuple[WelcomeLine, ...]:
 
 
 def missing_tool_lines(tools: Collection[str], installer: Installer | None, root: bool) -> tuple[WelcomeLine, ...]:
-    """The programs that are not here, and the command that installs them."""
+    """Missing programs, and the command that installs them."""
     if not tools:
         return (WelcomeLine("✓", "Programs", "all that an apply needs are here"),)
     names = ", ".join(sorted(tools))
@@ -112,7 +112,7 @@ def missing_tool_lines(tools: Collection[str], installer: Installer | None, root
 
 
 def port_conflict_lines(facts: Facts) -> tuple[WelcomeLine, ...]:
-    """Who already serves DNS or DHCP on this machine, and whether that is in the way of ours."""
+    """Programs that serve DNS or DHCP here, and whether they conflict with ours."""
     lines = tuple(_rivals(facts))
     return lines or (WelcomeLine("✓", "Ports", "nobody serves DNS or DHCP here: 53 and 67 are free"),)
 
@@ -160,7 +160,7 @@ def _who(listener: Listener) -> str:
 
 
 def plan_line(plan: Plan, source: str, changed: bool) -> WelcomeLine:
-    """Which plan the pages begin with, and where it is from; `changed`: by what has been typed since."""
+    """The plan that the pages begin with, and its source; `changed`: the user has edited it since."""
     nodes = len(plan.nodes)
     what = f"{nodes} {'node' if nodes == 1 else 'nodes'}, subnet {plan.network.cidr}"
     where = "standard input" if source == "-" else source
@@ -168,7 +168,7 @@ def plan_line(plan: Plan, source: str, changed: bool) -> WelcomeLine:
 
 
 def earlier_run_lines(state: str, healthy: bool, drift: Sequence[str], reason: str) -> tuple[WelcomeLine, ...]:
-    """What an earlier run has left. `state` as `status` has it."""
+    """What an earlier run left. `state` as in `status`; `drift` one sentence per changed file or rule."""
     lines: list[WelcomeLine] = []
     if state == "absent":
         lines.append(WelcomeLine("✓", "Earlier run", "nothing is applied here"))
@@ -216,7 +216,7 @@ def _nics(facts: Facts) -> str:
 
 
 def nic_label(name: str) -> str:
-    """A NIC's name within a sentence: in quotes only where it is no plain word."""
+    """A NIC's name within a sentence, in quotes only if it is no plain word."""
     return name if name.isascii() and name.isprintable() and " " not in name else shown(name)
 
 

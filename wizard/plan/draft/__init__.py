@@ -1,1 +1,1 @@
-"""What a person has typed so far, and what helps to complete it."""
+"""What the user has typed so far (model), its findings (check), and help to complete it."""

@@ -1,4 +1,4 @@
-"""A machine that was seen becomes a node of the plan."""
+"""Adopt a machine seen on the cluster network as a node of the plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wizard.plan.rules.check import check_plan
 
 @dataclass(frozen=True, slots=True)
 class AdoptionProposal:
-    """What a machine could be called and be given as a node, as text to be typed over."""
+    """Suggested values for a new node, for the user to edit."""
 
     mac: str
     name: str
@@ -27,9 +27,9 @@ class AdoptionProposal:
 
 
 def propose_adoption(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUTE) -> AdoptionProposal:
-    """What `adopt` would take: the machine's own name where that is fit and free, and the next free address.
+    """Values for `adopt`: the machine's own name if valid and free, and the next free address.
 
-    Raises PlanUnreadable where `plan_text` is no plan, and WizardError where no address is left.
+    Raises PlanUnreadable if `plan_text` is no plan, WizardError if no address is left.
     """
     plan = load_plan(plan_text, "the plan")
     taken = {node.name for node in plan.nodes}
@@ -44,11 +44,11 @@ def propose_adoption(plan_text: str, mac: str, hostname: str = "", role: Role = 
 
 
 def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:
-    """`plan_text` with one node more, its comments and its order kept; to be applied as any other plan.
+    """`plan_text` with one more node, its comments and order kept.
 
-    Over the plan in force such an apply writes one reservation and has dnsmasq read it, without an outage. The
-    node gets the next free address where `ip` is None. Raises WizardError where a field is no good, or where the
-    plan has the machine, the name or the address already; PlanUnreadable where `plan_text` is no plan.
+    The node gets the next free address if `ip` is None. Applying the result reloads dnsmasq without an outage.
+    Raises WizardError for an invalid field and for a machine, name or address that the plan has already;
+    PlanUnreadable if `plan_text` is no plan.
     """
     plan = load_plan(plan_text, "the plan")
     node = Node(parse_node_name(name), parse_roles(role), parse_mac(mac), parse_address(ip) if ip else None)
@@ -69,7 +69,7 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
 
 
 def _next_address(plan: Plan, node: Node) -> IPAddress:
-    """What the wizard would choose for it, after the nodes that have no address of their own either."""
+    """The address to write down, after those that the wizard will choose for the other nodes."""
     try:
         ip = next_free(assign(plan))
     except SubnetFull:

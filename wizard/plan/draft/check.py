@@ -1,4 +1,4 @@
-"""What there is to say of a draft, also where some of its texts are no values yet."""
+"""The findings on a draft, also while some of its texts do not parse yet."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ DANGEROUS = frozenset(
         "cluster-wire-in-use",
     }
 )
-"""Codes of warnings that may mean a wrong NIC, or an answer to somebody else's machines."""
-# Findings on one field that are made from another: without the other there is nothing to say.
+"""Codes of warnings that may mean a wrong NIC, or DHCP answers to others' machines."""
+# Field -> prefixes of fields whose findings need it: while it does not parse, those are dropped.
 _DEPENDS = {
     "network.cidr": ("network.gateway", "network.dhcp", "nodes[", "forwards[", "interfaces."),
     "network.gateway": ("network.dhcp", "interfaces."),
@@ -43,15 +43,18 @@ _DEPENDS = {
 
 
 def draft_findings(draft: Draft, facts: Facts | None) -> tuple[Finding, ...]:
-    """All there is to say of a draft: its unreadable texts, and what the rules find in all others."""
+    """All findings on a draft: texts that do not parse, and what the rules find in the rest.
+
+    `facts` None: only the rules that need no machine.
+    """
     plan = draft.to_plan()
     if isinstance(plan, Plan):
         return _rules(plan, facts)
     bad = {finding.field for finding in plan}
-    mended = _mended(draft, bad).to_plan()
-    if not isinstance(mended, Plan):
+    repaired = _repaired(draft, bad).to_plan()
+    if not isinstance(repaired, Plan):
         return plan
-    return (*plan, *(finding for finding in _rules(mended, facts) if _holds(finding, bad)))
+    return (*plan, *(finding for finding in _rules(repaired, facts) if _holds(finding, bad)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class DraftCheck:
 
 
 def check_draft(draft: Draft, facts: Facts | None) -> DraftCheck:
-    """Takes about 0.5 s for 10,000 nodes."""
+    """The findings and addresses of a draft. Takes about 0.5 s for 10,000 nodes."""
     return DraftCheck(draft, facts, draft_findings(draft, facts), _node_addresses(draft))
 
 
@@ -87,16 +90,16 @@ def _node_addresses(draft: Draft) -> tuple[str, ...]:
 
 
 def check_node(text: NodeText, field: str, draft: Draft, number: int) -> tuple[Finding, ...]:
-    """What is wrong with a node as the `number`th of a draft; `field` is what its key paths are to begin with."""
-    # What is wrong with one is wrong with it alone, or with it and one that is like it in something.
+    """Errors of a node as number `number` (from 0) of a draft; their key paths begin with `field`."""
+    # A node is wrong by itself, or together with one that shares a value with it.
     others = tuple(node for i, node in enumerate(draft.nodes) if i != number and _alike(text, node))
-    # Of two that are alike the later one is refused: let that be this one.
+    # The rules refuse the later one of two: put this one last.
     found = _errors_of(replace(draft, nodes=(*others, text), forwards=()), f"nodes[{len(others)}]", field)
     return tuple(_of_one(finding, text) for finding in found)
 
 
 def _alike(one: NodeText, other: NodeText) -> bool:
-    """Whether they have something that no two nodes may have. Cheap: it is asked of thousands."""
+    """True if they share a value that must be unique. Cheap: called for thousands."""
     return (
         one.name.strip().lower() == other.name.strip().lower()
         or one.mac.translate(_BARE).lower() == other.mac.translate(_BARE).lower()
@@ -105,7 +108,7 @@ def _alike(one: NodeText, other: NodeText) -> bool:
 
 
 def _of_one(finding: Finding, text: NodeText) -> Finding:
-    """The places of the two in the list say nothing to somebody who is about to put one into it."""
+    """Reworded without positions, which mean nothing while the node is being added."""
     if finding.code != "name-taken":
         return finding
     return replace(finding, message=f"There is a node {shown(text.name.strip().lower())} already.")
@@ -114,7 +117,7 @@ def _of_one(finding: Finding, text: NodeText) -> Finding:
 def normal_mac(text: str) -> str:
     """A MAC in our notation, lower case with colons; any other text as it is."""
     if _OUR_MAC.fullmatch(text):
-        # Thousands are asked for at each key.
+        # Called for thousands of nodes at each key press.
         return text
     try:
         return format_mac(parse_mac(text))
@@ -125,9 +128,9 @@ def normal_mac(text: str) -> str:
 def check_forward(
     text: ForwardText, field: str, draft: Draft, number: int, facts: Facts | None = None
 ) -> tuple[Finding, ...]:
-    """What is wrong with a forward as the `number`th of a draft; on the machine `facts` where that is given."""
+    """Errors of a forward as number `number` (from 0) of a draft; their key paths begin with `field`."""
     others = tuple(forward for i, forward in enumerate(draft.forwards) if i != number)
-    # Of the nodes it is enough to know the one that it leads to, and those that a remedy names.
+    # The rules need the target, and a few nodes to name in a remedy.
     to = text.to.strip().lower()
     nodes = tuple(node for i, node in enumerate(draft.nodes) if i < _ENOUGH or to in (node.name, node.ip))
     return _errors_of(replace(draft, nodes=nodes, forwards=(*others, text)), f"forwards[{len(others)}]", field, facts)
@@ -146,12 +149,12 @@ def _rules(plan: Plan, facts: Facts | None) -> tuple[Finding, ...]:
 
 
 def _holds(finding: Finding, bad: set[str]) -> bool:
-    """Whether a finding on the mended draft is one on the draft itself."""
+    """True if a finding on the repaired draft also applies to the draft itself."""
     if finding.field in bad or finding.code in ("subnet-full", UNREADABLE):
         return False
     listed = _NUMBERED.match(finding.field)
     if listed and any(field.startswith(listed[0]) for field in bad):
-        # Half of a node or forward is made up; but what is said of its other fields alone still holds.
+        # Part of this entry is made up; findings on its other fields alone still apply.
         return finding.code.startswith(("mac-", "name-"))
     if finding.code == "role-missing":
         return not any(field.endswith(".role") for field in bad)
@@ -160,8 +163,8 @@ def _holds(finding: Finding, bad: set[str]) -> bool:
     return not any(finding.field.startswith(_DEPENDS.get(field, ())) for field in bad)
 
 
-def _mended(draft: Draft, bad: set[str]) -> Draft:
-    """`draft` with something readable in the place of every text that is not."""
+def _repaired(draft: Draft, bad: set[str]) -> Draft:
+    """`draft` with a valid placeholder for every text that does not parse."""
 
     def mend(field: str, text: str, instead: str) -> str:
         return instead if field in bad else text
@@ -181,7 +184,7 @@ def _mended(draft: Draft, bad: set[str]) -> Draft:
         if not any(field.startswith(f"forwards[{i}].") for field in bad)
     )
     if len(forwards) < len(draft.forwards):
-        # Their numbers are no longer right.
+        # Their indices have shifted.
         forwards = ()
     rooms = {field.name: "interfaces" if field.name in _NICS else "network" for field in fields(Draft)}
     texts = {name: getattr(_STANDS_IN, name) for name, room in rooms.items() if f"{room}.{name}" in bad}

@@ -1,4 +1,4 @@
-"""What a person has typed so far: plain texts, right or wrong, and the way from there to a Plan and back."""
+"""The draft: what the user has typed, valid or not; draft <-> Plan, draft <-> JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
 
 CHOOSE_A_NIC = "Choose one on the Interfaces screen."
-"""A remedy; that screen itself says it in other words."""
+"""A remedy. The Interfaces screen itself replaces it."""
 UNREADABLE = "unreadable-value"
-"""Code of a finding on a text that is no value of its field."""
+"""Code of a finding on a text that does not parse."""
 
 _LISTED = re.compile(r"(nodes|forwards)\[([0-9]{1,6})\]\.?([a-z_]*)")
 _FIELD_NAMES = {
@@ -59,12 +59,12 @@ _MISSING = {
     "forwards.port": ("Write the port.", "8889 is ciao's own."),
     "forwards.to": ("Write where it leads to.", "A node's name, or an address."),
 }
-"""What to say of a field that is blank and must not be."""
+"""Message and remedy for each required field that is blank."""
 
 
 @dataclass(frozen=True)
 class NodeText:
-    """A node as typed. `role` may name several with commas between; a blank `ip` is left to the wizard."""
+    """A node as typed. `role` may hold several, separated by commas; for a blank `ip` the wizard chooses."""
 
     role: str = Role.COMPUTE.value
     name: str = ""
@@ -81,7 +81,7 @@ class NodeText:
 
 @dataclass(frozen=True, slots=True)
 class ForwardText:
-    """A forward as typed. A blank `to_port` means the same port, blank `sources` the whole corporate side."""
+    """A forward as typed. Blank `to_port`: the same port; blank `sources`: the whole corporate network."""
 
     port: str = ""
     to: str = ""
@@ -92,7 +92,7 @@ class ForwardText:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All that the wizard asks, as typed.
+    """Everything that the wizard asks for, as typed.
 
     `pool` is where dynamic addresses come from: a network, "first - last", or blank for the wizard's choice.
     """
@@ -127,7 +127,7 @@ class Draft:
         )
 
     def to_plan(self) -> Plan | tuple[Finding, ...]:
-        """The plan these texts stand for, or one error for each text that is no value of its field."""
+        """The plan, or one error for each text that does not parse."""
         reader = _Reader()
         corporate = reader.nic("interfaces.corporate", self.corporate, "company network")
         cluster = reader.nic("interfaces.cluster", self.cluster, "cluster switch")
@@ -145,7 +145,7 @@ class Draft:
 
 
 class _Reader:
-    """Parses texts and gathers what could not be parsed."""
+    """Parses texts and collects the failures."""
 
     def __init__(self) -> None:
         self.problems: list[Finding] = []
@@ -208,7 +208,7 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
 
 
 def _nodes(texts: tuple[NodeText, ...], reader: _Reader) -> tuple[Node, ...]:
-    """Those of the nodes that can be read."""
+    """The nodes that parse."""
     read = [text.node or _node_read(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
     return tuple(node for node in read if node)
 
@@ -252,13 +252,13 @@ def _forward_text(forward: Forward) -> ForwardText:
 
 
 def unreadable_fields(draft: Draft) -> tuple[Finding, ...]:
-    """The texts of a draft that are no values of their fields."""
+    """One error for each text of the draft that does not parse."""
     plan = draft.to_plan()
     return () if isinstance(plan, Plan) else plan
 
 
 def field_label(draft: Draft, field: str) -> str:
-    """What a person calls the field with that key path: "Subnet", "compute1, MAC"."""
+    """The label of a key path: "Subnet", "compute1, MAC"; an unknown path as it is."""
     match = _LISTED.fullmatch(field)
     if match is None:
         return _FIELD_NAMES.get(field, field)
@@ -272,7 +272,7 @@ def field_label(draft: Draft, field: str) -> str:
 
 
 def first_draft(plan: Plan | None, facts: Facts) -> Draft:
-    """What to begin with on a machine: `plan`, with this machine's NICs where it has not the plan's; or suggestions."""
+    """The initial draft: `plan`, with suggested NICs if this machine lacks the plan's; without a plan all suggested."""
     corporate, cluster = suggest.suggest_interfaces(facts)
     if plan is None:
         network = suggest.suggest_network(facts)
@@ -288,9 +288,9 @@ def first_draft(plan: Plan | None, facts: Facts) -> Draft:
 
 
 def readdressed(draft: Draft, old_cidr: str) -> Draft:
-    """`draft` with every address that lay in `old_cidr` at the same place of its new subnet.
+    """`draft` with every address of `old_cidr` moved to the same offset in the draft's new subnet.
 
-    What has no such place is left blank, for the wizard to choose. Unchanged where either subnet is unreadable.
+    Addresses that do not fit become blank: the wizard chooses them. Unchanged if either subnet does not parse.
     """
     try:
         old, new = parsers.parse_network(old_cidr), parsers.parse_network(draft.cidr)
@@ -331,7 +331,7 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
 
 
 def dump_draft(draft: Draft) -> str:
-    """The draft as JSON, for the next start."""
+    """The draft as JSON, for `load_draft`."""
     # asdict copies deeply, which for thousands of nodes takes longer than all the rest.
     nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip} for n in draft.nodes]
     data = asdict(replace(draft, nodes=())) | {"nodes": nodes}
@@ -339,7 +339,7 @@ def dump_draft(draft: Draft) -> str:
 
 
 def load_draft(text: str) -> Draft | None:
-    """The draft that `dump` wrote, or None where the text is anything else."""
+    """The draft that `dump_draft` wrote, or None for any other text."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Nodes from pasted lines or a file: what a list of machines says, completed to nodes of a plan."""
+"""Nodes from a list of machines, pasted or from a file: missing roles and names are filled in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wizard.plan.model import Role
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """A line, or several that are one machine's, that gave no node. `number` counts from 1; `why` is for a person."""
+    """A line, or the lines of one machine, that gave no node. `number` counts from 1; `why` is for the user."""
 
     number: int
     line: str
@@ -22,7 +22,7 @@ class SkippedRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportedNodes:
-    """`nodes` are complete. Those of `not_understood` are all the lines that gave none and were to give one.
+    """`nodes` are complete. `not_understood` has every line that should have given a node and did not.
 
     `heading` is the line that says which column is what, "" where there is none.
     """
@@ -33,14 +33,14 @@ class ImportedNodes:
 
     @property
     def rest(self) -> str:
-        """What was not understood, as text that can be mended and read again."""
+        """The lines that were not understood, as text to correct and read again."""
         lines = [line.line for line in self.not_understood]
         return "\n".join([self.heading, *lines] if self.heading and lines else lines)
 
 
 @dataclass(frozen=True, slots=True)
 class MergedNodes:
-    """A list of nodes with those of a reading in it: so many are new, changed, or were there already."""
+    """The merged nodes; how many are new, changed, or unchanged."""
 
     nodes: tuple[NodeText, ...]
     new: int = 0
@@ -49,10 +49,10 @@ class MergedNodes:
 
 
 def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> ImportedNodes:
-    """The nodes of a list in any format that `machine_lists` knows. A node has a MAC: what has none is not understood.
+    """The nodes of a list in any format of `machine_lists`. A machine without a MAC is not understood.
 
-    What the list leaves out is as in `known`, by MAC; else a role is told from the name (controller, network, compute,
-    else compute), and a name is made of the role, beside those `taken`.
+    Missing values come from `known`, by MAC; else the role from the name (compute by default), and the name from the
+    role, avoiding `taken`.
     """
     found: list[NodeText] = []
     not_understood: list[SkippedRow] = []
@@ -69,7 +69,7 @@ def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeTex
 
 
 def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNodes:
-    """`nodes` and those read, the latter in the place of the former where they have the same MAC."""
+    """`nodes` with those of `reading`, which replace nodes with the same MAC."""
     place = {node.mac: number for number, node in enumerate(nodes)}
     result = list(nodes)
     new = changed = same = 0
@@ -88,7 +88,7 @@ def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNode
 
 
 def follow_renames(forwards: tuple[ForwardText, ...], names: Mapping[str, str]) -> tuple[ForwardText, ...]:
-    """`forwards` with those that lead to a renamed node leading to it still. `names` is old name -> new name."""
+    """`forwards` with the targets renamed. `names` maps old node names to new ones."""
     new_names = {old.strip().lower(): new for old, new in names.items() if old.strip() and new.strip()}
     if not new_names:
         return forwards
@@ -101,11 +101,11 @@ def free_node_name(role: str, taken: Collection[str]) -> str:
 
 
 def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
-    """The role of one node more: the one that its host name tells, else the one that is missing, else compute."""
+    """The role for one more node: the one in its host name, else one that no node has, else compute."""
     held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
     missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)
     told = [role for role in Role if role.value in host_name.lower()]
-    # There is one controller, and there can be no other.
+    # ciao has one controller.
     if len(told) != 1 or (told[0] is Role.CONTROLLER and missing is not Role.CONTROLLER):
         return missing.value
     return told[0].value
@@ -118,7 +118,7 @@ def _names(role: str) -> Iterable[str]:
 
 def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[str, NodeText]) -> tuple[NodeText, ...]:
     names = {*taken, *(node.name for node in found)}
-    # One run through the names a role has, whoever asks: thousands may.
+    # One pass over a role's names for all nodes: there may be thousands.
     free: dict[str, Iterable[str]] = {}
     nodes = []
     for node in found:

@@ -1,4 +1,4 @@
-"""Forwards that come in sets: the ports of clouds and clusters, and what each port is."""
+"""Presets of forwards: the ports of clouds and clusters, and what listens there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wizard.plan.rules.forwards import LISTENS
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A TCP port of the gateway that leads to the same one of the first node of a role. `what` is for a person."""
+    """A TCP port of the gateway, forwarded to the same port of the first node with `role`. `what` describes it."""
 
     port: int
     what: str
@@ -98,9 +98,9 @@ _OTHERS = {22: "SSH", 8080: "HTTP", 3389: "RDP", 5900: "VNC", 3000: "ciao web in
 
 @dataclass(frozen=True, slots=True)
 class PresetForward:
-    """What a preset would put in for one of its ports.
+    """The forward that a preset adds for one of its ports.
 
-    `against` says why it would not, "" where nothing does; `there`: because that port leads to `to` already.
+    `against` says why it does not, "" if it does; `there`: that port leads to `to` already.
     """
 
     port: Port
@@ -111,10 +111,10 @@ class PresetForward:
 
 
 def preset_forwards(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[PresetForward, ...]:
-    """What a preset would add to a draft on this machine, port by port."""
+    """The forwards that a preset adds to a draft on this machine, one per port."""
     held = {(f.port.strip(), f.protocol.strip().lower()): f for f in draft.forwards}
     fresh = [(port, ForwardText(str(port.port), first_node_name(draft, port.role))) for port in preset.ports]
-    # Only what the machine and the plan say of the ports counts here; a missing node is said on the page.
+    # Only conflicts over ports count here; the page reports a missing node.
     clashes = _clashes([forward for _, forward in fresh], draft, facts)
     found = []
     for port, forward in fresh:
@@ -128,28 +128,28 @@ def preset_forwards(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[
 
 
 def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None) -> dict[str, str]:
-    """By port, what an error says of it."""
+    """Port -> why it cannot be forwarded."""
     texts = tuple(forwards)
     said: dict[str, str] = {}
     alone = Draft(draft.corporate, draft.cluster, draft.cidr, draft.gateway, draft.pool, forwards=texts)
     for finding in draft_findings(alone, facts):
         number, _, field = finding.field.removeprefix("forwards[").partition("].")
         if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
-            # The port is named beside it, and what would come of it is told by the page of whoever insists.
+            # The dialog shows the port beside it, the page the consequences.
             who, listens, _ = finding.message.partition(LISTENS)
             said.setdefault(texts[int(number)].port, f"{who} listens on it" if listens else finding.message)
     return said
 
 
 def first_node_name(draft: Draft, role: Role) -> str:
-    """The name of the first node with that role, or the name that one would have."""
+    """The name of the first node with that role, else the role's name."""
     return next((node.name for node in draft.nodes if role.value in node.role), role.value)
 
 
 def port_label(port: str, beside: Collection[str] = ()) -> str:
-    """What usually listens on a TCP port, as far as we know; "" where we do not.
+    """What usually listens on a TCP port; "" if unknown.
 
-    Of a port of several sets, what it is in the one that is most wholly among the ports `beside` it.
+    If several presets have the port, the one most of whose ports are in `beside` decides.
     """
     if not port.strip().isdecimal():
         return ""

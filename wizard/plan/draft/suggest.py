@@ -1,4 +1,4 @@
-"""Which NIC looks like which, and why; the network to begin with. Never by order or name alone."""
+"""Suggest roles for the NICs, with reasons, and a first network. Never by order or name alone."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SAMPLE = IPNetwork("192.168.0.0/24")
 
 
 def suggest(facts: Facts) -> tuple[Suggestion, ...]:
-    """One suggestion for each NIC, in the order of the facts; at most one of them for either role.
+    """One suggestion per NIC, in the order of the facts; at most one NIC per role.
 
-    No role is suggested on thin evidence: where nothing tells which NIC leads to the company, or
-    where several could be the cluster's, a person has to say.
+    No role is suggested on thin evidence: if it is unclear which NIC leads to the company, or if
+    several could be the cluster's, the user decides.
     """
     corporate = _corporate(facts)
     cluster = _cluster(facts, corporate)
@@ -41,7 +41,7 @@ def suggest(facts: Facts) -> tuple[Suggestion, ...]:
 
 
 def suggest_interfaces(facts: Facts) -> tuple[str, str]:
-    """The NICs suggested as (corporate, cluster); "" where none is."""
+    """The suggested (corporate, cluster); "" for none."""
     roles = {suggestion.role: suggestion.nic for suggestion in suggest(facts)}
     return roles.get("corporate", ""), roles.get("cluster", "")
 
@@ -57,7 +57,7 @@ def suggest_network(facts: Facts) -> Network:
 
 
 def _corporate(facts: Facts) -> Nic | None:
-    """The NIC with the best evidence that it leads to the company, or None where it is all the same."""
+    """The NIC with the best evidence of leading to the company; None if several are equal."""
     routed = default_route_nics(facts)
     able = [nic for nic in facts.nics if _usable(nic) and nic.name != facts.applied_cluster]
     able = [
@@ -113,7 +113,7 @@ def _judged(nic: Nic, corporate: Nic | None, cluster: Nic | None, facts: Facts) 
 
 
 def _against_cluster(nic: Nic, facts: Facts) -> list[str]:
-    """What speaks against the NIC as the cluster's; most of it speaks for the company's."""
+    """Evidence against the NIC as the cluster's; most of it is evidence for the company's."""
     reasons = []
     if not nic.usable_name:
         reasons.append("its name means something else to the tools that set up networks")

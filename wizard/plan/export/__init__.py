@@ -1,1 +1,1 @@
-"""Plan -> what other tools read."""
+"""Plan -> files for other tools: `formats` writes them, `about` describes them, `ciao` is ciao's own."""

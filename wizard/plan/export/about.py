@@ -1,4 +1,4 @@
-"""The formats of `export` in words; apart from the rest, so that --help need not load that."""
+"""The export formats in words. A module of its own, so that --help loads nothing else."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ ABOUT: dict[str, tuple[str, str]] = {
     "csv": ("nodes.csv", "role, name, MAC, address; the wizard's import reads it"),
     "corporate-hosts": ("corporate.hosts", "how colleagues reach the forwarded services by name"),
 }
-"""For each format the name of a file that suits it, and what it is for."""
+"""Format -> (file name, description)."""

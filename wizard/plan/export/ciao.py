@@ -1,4 +1,4 @@
-"""Plan -> ciao's configuration.yaml, of which the wizard knows the networks and little else."""
+"""Plan -> ciao's configuration.yaml. The wizard knows its networks; the rest are marked blanks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wizard.plan.addresses import overlap
 from wizard.plan.model import Plan, Role
 
 MESH_PREFIX = 18
-"""ciao takes a network of this size, from the address that `cnci_net` names, for the tunnels between CNCIs."""
+"""ciao uses a /18 from the address in `cnci_net` for the tunnels between CNCIs."""
 _FIRST_CHOICES = ("192.168.128.0", "192.168.192.0", "192.168.64.0", "192.168.0.0")
 
 
@@ -30,14 +30,14 @@ def mesh_network(plan: Plan, busy: Iterable[IPNetwork] = ()) -> IPNetwork:
 
 
 def _candidates() -> Iterator[IPNetwork]:
-    """None of them lies in the tenants' network."""
+    """All /18s to try, none of them in the tenants' network."""
     for first in _FIRST_CHOICES:
         yield IPNetwork(f"{first}/{MESH_PREFIX}")
     yield from reversed(list(IPNetwork("10.0.0.0/8").subnet(MESH_PREFIX)))
 
 
 def lines(plan: Plan, busy: Iterable[IPNetwork] = ()) -> list[str]:
-    """The lines of configuration.yaml and, as comments, the commands that ciao itself offers instead."""
+    """The lines of configuration.yaml and, as comments, the equivalent ciao-deploy commands."""
     mesh = mesh_network(plan, busy)
     nets = json.dumps([str(plan.network.cidr)])
     controller = next(node for node in plan.nodes if Role.CONTROLLER in node.roles)
@@ -71,7 +71,7 @@ def lines(plan: Plan, busy: Iterable[IPNetwork] = ()) -> list[str]:
 
 
 def _deploy_comments(plan: Plan, mesh: IPNetwork, server: str) -> list[str]:
-    """ciao-deploy, on the controller, writes such a file by itself and installs the nodes over ssh."""
+    """ciao-deploy, run on the controller, writes this file itself and installs the nodes over ssh."""
     cidr = plan.network.cidr
     networks = [str(n.ip) for n in plan.nodes if Role.NETWORK in n.roles and Role.CONTROLLER not in n.roles]
     computes = [str(n.ip) for n in plan.nodes if n.roles == (Role.COMPUTE,)]

@@ -1,7 +1,6 @@
-"""Plan -> what other tools read: inventories, a hosts file, an ssh_config, ciao's configuration, a list of nodes.
+"""Plan -> files for other tools: inventories, a hosts file, an ssh_config, ciao's configuration, a list of nodes.
 
-Every text is whole and is taken by its reader as it stands. Blanks that only a person can fill are marked BLANK.
-Nothing secret is in any of them.
+Each text is complete and loads as it is. What only the user can fill in is marked BLANK. None holds a secret.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from wizard.plan.model import Node, Plan, Protocol, Role
 GROUPS = {Role.CONTROLLER: "controllers", Role.NETWORK: "networks", Role.COMPUTE: "computes"}
 """The groups of ciao's playbooks."""
 RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), "k3s_cluster", "server", "agent"})
-"""Names of groups. A host of the same name is not told from the group."""
+"""Group names. Ansible cannot tell a host of that name from the group."""
 UNKNOWN_GATEWAY = "GATEWAY-ADDRESS"
-"""Stands in comments for the gateway's corporate address where that is not known."""
+"""Placeholder, in comments, for an unknown corporate address of the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorporateSide:
-    """What a hand-over says of the corporate side, and the plan does not know.
+    """What an export needs to know of the corporate side, which is not in the plan.
 
-    `address` is the gateway's there, "" where unknown; `networks` are in use on that side or on the gateway.
+    `address` is the gateway's there, "" if unknown; `networks` are in use there or on the gateway.
     """
 
     address: str = ""
@@ -38,7 +37,7 @@ class CorporateSide:
 
 
 def corporate_side(plan: Plan, facts: Facts) -> CorporateSide:
-    """What the machine of `facts` knows of the corporate side; nothing where it has not both of the plan's NICs."""
+    """The corporate side as seen from a machine; empty if it lacks either of the plan's NICs."""
     corporate = facts.nic(plan.interfaces.corporate)
     if corporate is None or facts.nic(plan.interfaces.cluster) is None:
         return CorporateSide()
@@ -56,9 +55,9 @@ def export(plan: Plan, form: str, around: CorporateSide | None = None) -> str:
 
 
 def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
-    """What somebody on the corporate side adds to his hosts file to reach the forwarded services by name.
+    """Lines for a hosts file on the corporate side, to reach the forwarded services by name.
 
-    A service that tells its clients its own name (Keystone does) is of no use there without it.
+    Services that hand their own name to clients, as Keystone does, do not work there without it.
     """
     names: dict[str, list[str]] = {}
     for forward in plan.forwards:
@@ -71,7 +70,7 @@ def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
 
 
 def _ansible(plan: Plan, around: CorporateSide) -> str:
-    """INI. A host of several roles is in several groups; its address stands in the first."""
+    """INI. A host with several roles is in several groups; its address is in the first."""
     lines = [_title(plan, "Ansible inventory"), "# The first of [controllers] is the controller.", ""]
     placed: set[str] = set()
     for role, group in GROUPS.items():
@@ -101,7 +100,7 @@ def _ansible(plan: Plan, around: CorporateSide) -> str:
 
 
 def _k3s(plan: Plan, around: CorporateSide) -> str:
-    """The inventory of k3s-ansible: controllers are its servers, all others its agents."""
+    """k3s-ansible's inventory: controllers are servers, all others agents."""
     servers = _of(plan, Role.CONTROLLER)
     agents = [node for node in plan.nodes if node not in servers]
     lines = [_title(plan, "inventory for k3s-ansible"), "---", "k3s_cluster:", "  children:"]
@@ -136,7 +135,7 @@ def _hosts(plan: Plan, around: CorporateSide) -> str:
 
 
 def _ssh_config(plan: Plan, around: CorporateSide) -> str:
-    """Names as they are go by way of the gateway; NAME.direct is for the gateway itself."""
+    """NAME connects through the gateway; NAME.direct is for use on the gateway itself."""
     jump = _jump_name(plan)
     lines = [
         _title(plan, "ssh_config"),
@@ -158,7 +157,7 @@ def _ssh_config(plan: Plan, around: CorporateSide) -> str:
         lines += [
             f"Host {node.name} {node.name}.{plan.network.domain} {node.name}.direct",
             f"    HostName {node.ip}",
-            # One machine, one key, by whichever name it is called.
+            # One host key for all names of a machine.
             f"    HostKeyAlias {node.name}.{plan.network.domain}",
         ]
     full = " ".join(f"{node.name} {node.name}.{plan.network.domain}" for node in plan.nodes)
@@ -167,16 +166,16 @@ def _ssh_config(plan: Plan, around: CorporateSide) -> str:
 
 
 def _csv(plan: Plan, _around: CorporateSide) -> str:
-    """One node a line; the wizard's import takes it back. Roles of one machine are joined by a plus sign.
+    """One node per line, roles joined by plus signs; `import` reads it back.
 
-    The heading is no ornament: without it a node that is called like a role, or like a MAC, could not be read back.
+    Without the heading a node named like a role or a MAC could not be read back.
     """
     rows = [f"{'+'.join(n.roles)},{n.name},{format_mac(n.mac)},{n.ip}" for n in plan.nodes]
     return _text(["role,name,mac,ip", *rows])
 
 
 def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
-    """Lines for /etc/hosts of somebody on the corporate side: the forwarded services by name."""
+    """Lines for /etc/hosts on the corporate side: the forwarded services by name."""
     lines = [
         _title(plan, "the forwarded services"),
         "# For /etc/hosts on the corporate side. Behind each name: its ports.",
@@ -212,7 +211,7 @@ def _of(plan: Plan, role: Role) -> list[Node]:
 
 
 def _host(node: Node, plan: Plan) -> str:
-    """The node's name in an inventory: the full one where the short one is a group's."""
+    """The node's name in an inventory; its full name if the short one is a group's."""
     return f"{node.name}.{plan.network.domain}" if node.name in RESERVED else node.name
 
 
@@ -223,7 +222,7 @@ def _jump_name(plan: Plan) -> str:
 
 
 def _quoted(text: str) -> str:
-    """For YAML, to which 0x1f, on and no are no text. JSON's notation is YAML's too."""
+    """A YAML string. Unquoted 0x1f, on and no would not be text; JSON strings are valid YAML."""
     return json.dumps(text)
 
 

@@ -1,1 +1,1 @@
-"""TOML <-> Plan."""
+"""Plan files: TOML -> Plan (read) and Plan -> TOML with the user's comments kept (write)."""

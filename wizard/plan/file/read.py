@@ -1,4 +1,4 @@
-"""TOML <-> Plan. Nothing in a plan file is skipped or guessed: what is not understood is refused."""
+"""TOML -> Plan. Nothing is skipped or guessed: an unknown key or an invalid value is an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_TOLD = 20
 
 
 class PlanUnreadable(WizardError):
-    """A file that cannot be read as a plan. `message` tells its problems, a line each."""
+    """A text that is no plan. `message` lists its problems, one per line."""
 
     status = 2
 
@@ -42,9 +42,9 @@ class PlanUnreadable(WizardError):
 
 
 def load_plan(text: str, source: str) -> Plan:
-    """The plan that a TOML text stands for. `source` names the text in messages.
+    """Parse a plan. `source` names the text in messages.
 
-    Raises PlanUnreadable, with every problem at once.
+    Raises PlanUnreadable with every problem at once.
     """
     top = TomlTable(_parse(text, source), "", [])
     top.only("version", "interfaces", "network", "nodes", "forwards")
@@ -108,7 +108,7 @@ def _network(table: TomlTable | None) -> Network | None:
     if "dhcp_slice" in table.data and "dhcp_range" in table.data:
         message = "dhcp_slice and dhcp_range both say where dynamic addresses come from."
         table.refuse("dhcp_range", table.data["dhcp_range"], message, "Keep one of them.")
-    # Where there is no cidr, all the other keys are still to be looked at.
+    # Without a cidr the other keys are checked all the same.
     stand_in = Network(IPNetwork("0.0.0.0/32"), IPAddress(0, version=4))
     span = stand_in.cidr if cidr is None else cidr
     network = Network(

@@ -1,4 +1,4 @@
-"""TOML tables on their way to values: each refusal is noted with its key, none stops the reading."""
+"""Typed access to TOML tables. Each problem is recorded with its key; reading goes on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at one key. `value` is "" where there is none. All of it is safe to show."""
+    """What is wrong at one key; `value` is "" if it is missing, `line` counts from 1. All texts are safe to show."""
 
     key: str
     value: str
@@ -73,7 +73,7 @@ class TomlTable:
             self.refuse(key, key, f"{shown(key)} is not a key of {self._name()}.", remedy)
 
     def required(self, key: str, parse: Callable[[object], Value]) -> Value | None:
-        """The value, or None and a problem."""
+        """The value; None, with a problem recorded, if it is missing or invalid."""
         if key in self.data:
             return self.optional(key, parse, None)
         self.missing(key)
@@ -86,7 +86,7 @@ class TomlTable:
         self.refuse(key, None, f"{self._name()} lacks {key}.", f"Add {_EXAMPLES[generic]}.")
 
     def optional(self, key: str, parse: Callable[[object], Value], default: Value) -> Value:
-        """The value; `default` where it is absent or, with a problem noted, wrong."""
+        """The value; `default` if it is missing or, with a problem recorded, invalid."""
         if key not in self.data:
             return default
         value = self.data[key]
@@ -129,7 +129,7 @@ class TomlTable:
 
 
 def kind(value: object) -> str:
-    """What a TOML value is, in words."""
+    """The type of a TOML value, in words."""
     return next((words for cls, words in _KINDS if isinstance(value, cls)), "a date or a time")
 
 

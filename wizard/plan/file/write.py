@@ -1,4 +1,4 @@
-"""Plan -> TOML text: from nothing, or into a text that a person wrote."""
+"""Plan -> TOML, from scratch or as an edit of the user's own text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Entry = TypeVar("_Entry", Node, Forward)
 
 
 def dump_plan(plan: Plan, original: str | None = None) -> str:
-    """The plan as TOML: `load(dump(plan))` equals `plan`.
+    """The plan as TOML: `load_plan(dump_plan(plan))` equals `plan`.
 
     With `original` (a plan file's text) that text is edited, so that its comments, its order and its
     notation survive wherever the plan did not change. Values that equal their default are left out
@@ -45,7 +45,7 @@ def dump_plan(plan: Plan, original: str | None = None) -> str:
         if load_plan(edited, "the edited plan") == plan:
             return edited
     except (PlanUnreadable, TOMLKitError, ValueError):
-        # An unusual layout that the editor could not follow. The plan goes before the layout.
+        # tomlkit cannot edit this layout. The plan matters more than the layout.
         pass
     return _with_comments_of(original, _plain_toml(plan))
 
@@ -60,8 +60,8 @@ def _plain_toml(plan: Plan) -> str:
 
 
 def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
-    """`original`, which stands for `before`, changed so that it stands for `plan`."""
-    # A last line without its end would run into whatever is put below it.
+    """`original`, the text of `before`, edited into the text of `plan`."""
+    # What is appended must not continue an unterminated last line.
     text = original.removeprefix("\ufeff")
     document = tomlkit.parse(text if text.endswith("\n") else text + "\n")
     _edit(document["interfaces"], _interface_rows(before.interfaces), _interface_rows(plan.interfaces))
@@ -90,7 +90,7 @@ def _with_comments_of(original: str, text: str) -> str:
 
 
 def _comments(text: str) -> list[str]:
-    """The comments that have a line of their own, without what TOML forbids in them."""
+    """The comments on lines of their own, without characters that TOML forbids."""
     lines = [line.strip() for line in text.split("\n")]
     return ["".join(c for c in line if c == "\t" or c.isprintable()) for line in lines if line.startswith("#")]
 
@@ -202,7 +202,7 @@ def _edit_list(
 def _origins(
     before: Sequence[_Entry], after: Sequence[_Entry], identities: Sequence[Callable[[_Entry], Hashable]]
 ) -> list[int | None]:
-    """For each entry of `after` the place in `before` of the one that it was, if any."""
+    """For each entry of `after` its index in `before`, None for a new one."""
     origin: list[int | None] = [None] * len(after)
     used: set[int] = set()
     for identity in identities:
@@ -216,7 +216,7 @@ def _origins(
 
 
 def _rearranged(held: AoT, tables: Sequence[Any], origin: Sequence[int | None]) -> str:
-    """Give each of `tables` what is to stand above it; return what is to stand below the last.
+    """Place the comments above each of `tables`; return what belongs below the last.
 
     tomlkit counts all that stands above a header to the table before it. Here a comment right above a
     header goes where its table goes, and one with a blank line below it keeps its place in the file.

@@ -1,4 +1,4 @@
-"""Machines that take several lines: ISC dhcpd, OpenWrt's uci, nmap."""
+"""Machines that take several lines: dhcpd.conf(5) and dhcpd.leases(5), OpenWrt's uci, nmap's report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from wizard.plan.machine_lists.row import Row, more_than_one
 
 LONGEST = 200
-"""Lines of one block."""
+"""Longest block, in lines."""
 
 _DHCPD = re.compile(r"\s*(host|lease)\s+(\"[^\"]*\"|[^\s{]+)\s*(?:\{|$)")
 _HARDWARE = re.compile(r"(?<![\w-])hardware\s+(ethernet|[\w-]+)\s+([^;\s}]+)")
@@ -21,11 +21,11 @@ _REPORT = re.compile(r"Nmap scan report for (?:(\S+) \(([^)\s]+)\)|(\S+))(.*)$")
 _REPORT_MAC = re.compile(r"\s*MAC Address: (\S+)")
 
 Block = tuple[list[Row], int]
-"""What a block says, and the number of lines that it takes."""
+"""The rows of a block, and the number of its lines."""
 
 
 def block(lines: Sequence[str], at: int) -> Block | None:
-    """The block that begins on the line with that index; None where none does."""
+    """The block that begins on line `at` (from 0); None if none does."""
     line = lines[at]
     start = line.lstrip()
     if start.startswith(("host", "lease")) and (match := _DHCPD.match(line)):
@@ -69,13 +69,13 @@ def _dhcpd(lines: Sequence[str], at: int, match: re.Match[str]) -> Block | None:
         name = _HOST_NAME.search(body)
         row.ip, row.name, row.latest, row.observed, row.listed = named, name[1] if name else "", True, True, False
         if hardware is None:
-            # Abandoned, or free since ever.
+            # Abandoned, or never leased.
             return [], len(held)
     else:
         row.name = named
         fixed = _FIXED.search(body)
         addresses = [word for word in re.split(r"[,\s]+", fixed[1]) if word] if fixed else []
-        # A name there is one that the resolver knows.
+        # It may be a host name too, for dhcpd to resolve.
         numbers = [word for word in addresses if re.fullmatch(r"[0-9.:/a-fA-F]*[.:][0-9.:/a-fA-F]*", word)]
         row.ip = numbers[0] if numbers else ""
         if len(numbers) > 1:
@@ -116,7 +116,7 @@ def _of_options(row: Row, options: dict[str, str], macs: list[str]) -> None:
 
 
 def uci_show(lines: Sequence[tuple[int, str]]) -> list[Row]:
-    """What `uci show dhcp` says of hosts: (line number, line) each."""
+    """The hosts of `uci show dhcp`, given as (line number, line)."""
     sections: dict[str, tuple[Row, dict[str, str]]] = {}
     for number, line in lines:
         match = re.match(r"dhcp\.([^.=]+)(?:\.([\w-]+))?=(.*)$", line)

@@ -1,4 +1,4 @@
-"""A machine's line in no format: a MAC, and its name, roles and address as somebody has typed them."""
+"""A line in no known format, typed by hand: a MAC, a name, roles and an address in any order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_DNSMASQ = re.compile(
 
 
 def by_words(line: str, number: int, text: str) -> Row:
-    """Each word says by its look what it is; the one that is left is the name, where it stands in a name's place.
+    """Recognize each word by its form; the one left over is the name.
 
     A bullet in front is passed over, and so is a label such as "MAC:"; "Name:" makes the next word the name.
     """
@@ -34,7 +34,7 @@ def by_words(line: str, number: int, text: str) -> Row:
         row.problem = "it is too long for a line about one machine"
         return row
     if "," in line and _OF_DNSMASQ.search(line) and any(mac_text(cell) for cell in line.split(",")):
-        # A line of a file of reservations.
+        # A line of dnsmasq's dhcp-hostsfile.
         return reservation(line, number, text)
     macs: list[str] = []
     ips: list[str] = []
@@ -46,7 +46,7 @@ def by_words(line: str, number: int, text: str) -> Row:
         row.problem = "a field of it is too long, or its quotes do not fit"
         return row
     for place, (label, word) in enumerate(_labelled(words)):
-        # A machine may be called what it is: the second "controller" of a line is its name.
+        # A node may be named after its role: the second "controller" of a line is the name.
         named = _roles(word)
         if label == "name" and may_be_name(word):
             names.append((0, word))
@@ -73,18 +73,18 @@ def by_words(line: str, number: int, text: str) -> Row:
         return row
     if names:
         place, row.name = names[0]
-        # Behind address and MAC, programs say all sorts of things; people say the name.
+        # Behind an address and a MAC people write the name, but programs write all sorts of things.
         row.trailing = place > 1 and bool(macs and ips)
     return row
 
 
 def _roles(text: str) -> set[Role]:
-    """The roles that `text` names, and nothing else; none where one is named twice."""
+    """The roles in `text`; none if it has any other word, or a role twice."""
     return role_set(text) if are_roles(text) and field_error(role_set, text) is None else set()
 
 
 def _labelled(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The words that are no labels, each with the field that a label in front of it names, "" without one."""
+    """(field, word) for each word that is no label; the field is that of the label in front, "" without one."""
     label = ""
     for place, (word, following) in enumerate(zip_longest(words, words[1:], fillvalue="")):
         if word.endswith(":") and field_of(word):
@@ -107,13 +107,13 @@ def _is_property(word: str) -> bool:
 
 
 def _value_in(word: str) -> str:
-    """The MAC or the address that a word is but for the signs around it; "" where it is neither."""
+    """The MAC or address in a word, without punctuation around it; "" if there is none."""
     bare = word.strip("()<>.:;")
     return bare if mac_text(bare) or ip_text(bare) else ""
 
 
 def _without_label(words: list[str]) -> list[str]:
-    """ "MAC" and "IP" need no colon where they begin a line or a cell, right in front of their value."""
+    """At the start of a line or a cell, "MAC" or "IP" right before a value is a label without a colon too."""
     return words[1:] if len(words) > 1 and field_of(words[0]) in ("mac", "ip") and _value_in(words[1]) else words
 
 
@@ -134,5 +134,5 @@ def _words(line: str) -> list[str] | None:
             words += parts
         elif _roles(cell):
             words.append("+".join(parts))
-        # Else it is a remark: text of several words names nobody.
+        # Else it is a comment: a name is one word.
     return words

@@ -1,4 +1,4 @@
-"""JSON as configurations have it: with comments, trailing commas and words without quotes."""
+"""JSON as configuration files have it: with comments, trailing commas and unquoted words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Token(NamedTuple):
 
 
 def parse(text: str) -> Any:
-    """Numbers and other words without quotes are texts. Raises NotATree."""
+    """Parse; numbers and other unquoted words become str. Raises NotATree."""
     builder = TreeBuilder()
     line = 1
     for kind, word, line in _tokens(text):

@@ -1,4 +1,4 @@
-"""Rows that are about one machine become one; rows that contradict each other say so."""
+"""Rows -> machines: rows about one machine are merged, contradicting rows get a problem."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wizard.plan.machine_lists.values import mac_text
 
 
 def merge_rows(rows: Iterable[Row]) -> tuple[list[ListedMachine], int, int]:
-    """The machines, how many rows are none, and how many say again what others say."""
+    """The machines; how many rows are no machine; how many repeat another row."""
     ready, repeated = _joined(list(rows))
     _drop_repeated_words(ready)
     machines: list[ListedMachine] = []
@@ -27,7 +27,7 @@ def merge_rows(rows: Iterable[Row]) -> tuple[list[ListedMachine], int, int]:
 
 
 def _joined(rows: list[Row]) -> tuple[list[Row], int]:
-    """Rows that complete each other as one: of an inventory's host, of ethers and hosts, of a lease and its renewal."""
+    """Merge rows that complete each other: an inventory's host, ethers and hosts, a lease and its renewal."""
     kept: list[Row | None] = []
     hosts: dict[str, int] = {}
     by_mac: dict[str, int] = {}
@@ -72,7 +72,7 @@ def _complete_each_other(one: Row, other: Row) -> bool:
 
 
 def _drop_repeated_words(rows: list[Row]) -> None:
-    """A word behind address and MAC that several lines have is what a program says of them, not their name."""
+    """Drop trailing names that several rows share: a program wrote those, such as a vendor or a state."""
     seen = Counter(row.name.lower() for row in rows if row.trailing)
     for row in rows:
         if row.trailing and seen[row.name.lower()] > 1:
@@ -80,7 +80,7 @@ def _drop_repeated_words(rows: list[Row]) -> None:
 
 
 def _without_repeats(machines: list[ListedMachine]) -> tuple[list[ListedMachine], int]:
-    """The same row once; of rows that contradict each other the later ones say so."""
+    """Drop repeated rows. Of rows that contradict each other the later ones get a problem."""
     found: list[ListedMachine] = []
     first: dict[tuple[str, str], ListedMachine] = {}
     repeated = 0
@@ -103,7 +103,7 @@ def _without_repeats(machines: list[ListedMachine]) -> tuple[list[ListedMachine]
 
 
 def merged_hosts(rows: Iterable[Row]) -> Iterator[Row]:
-    """A host in several groups of an inventory is one machine, of all their roles."""
+    """Merge an inventory's hosts that are in several groups: one machine with all their roles."""
     hosts: dict[str, Row] = {}
     for row in rows:
         if row.kind != "inventory" or not row.name:
@@ -118,7 +118,7 @@ def merged_hosts(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def complete(held: Row, row: Row) -> None:
-    """What another row of an inventory adds to a host."""
+    """Fill in what `held` lacks from another row about the same host."""
     roles = dict.fromkeys(word for word in [*held.role.split(","), *row.role.split(",")] if word)
     held.role = ",".join(roles)
     held.mac, held.ip = held.mac or row.mac, held.ip or row.ip

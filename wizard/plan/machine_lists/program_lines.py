@@ -1,4 +1,4 @@
-"""Machines that are one line each, in the words of a program that is known."""
+"""Machines on one line each, in the format of a known program. Formats: the programs' manuals."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LEASE_TIME = re.compile(r"[0-9]+[smhdwSMHDW]?|infinite|deprecated")
 _PAIR = re.compile(r"([A-Za-z][\w.-]*)=(\"[^\"]*\"|'[^']*'|\S*)")
 
 Reader = Callable[[str, int, str], Row | Nobody | None]
-"""Given a line, its number and its text as it stands: its machine, NOBODY, or None where it is in another format."""
+"""(line, its number, its original text) -> its row, NOBODY, or None for a line in another format."""
 
 
 def known_line(line: str, number: int, text: str) -> Row | Nobody | None:
-    """What a line says that is in the words of a known program; None where it is in no such words."""
+    """The row of a line in any known format, or NOBODY; None for a line in none of them."""
     for reader in _READERS:
         found = reader(line, number, text)
         if found is not None:
@@ -46,12 +46,12 @@ def _reservation(line: str, number: int, text: str) -> Row | Nobody | None:
 
 
 def reservation(fields: str, number: int, text: str) -> Row:
-    """dnsmasq's dhcp-host, see its manual: fields in any order, each known by its look."""
+    """dnsmasq(8), --dhcp-host: fields in any order, recognized by their form."""
     row = Row(number, text, listed=True)
     macs: list[str] = []
     names: list[str] = []
     ips: list[str] = []
-    # Addresses of IPv6 stand in brackets, and may hold a comma of their own.
+    # IPv6 addresses are in brackets, and may contain a comma.
     bare = re.sub(r"\[[^\]]*\](?:,[0-9]+)?", "", re.sub(r"\s#.*", "", fields))
     for word in (part.strip().strip("\"'") for part in bare.split(",")):
         lower = word.lower()
@@ -77,7 +77,7 @@ def reservation(fields: str, number: int, text: str) -> Row:
 
 
 def _seen(number: int, text: str, address: str, mac: str, name: str = "") -> Row | Nobody:
-    """What a neighbour table says: without a MAC nobody is there."""
+    """An entry of a neighbour table; NOBODY without a MAC."""
     if not mac_text(mac):
         return NOBODY
     row = Row(number, text, name, mac=mac, ip=address, observed=True)
@@ -116,13 +116,13 @@ def _windows(line: str, number: int, text: str) -> Row | Nobody | None:
 
 
 def windows_row(line: str, number: int, text: str) -> Row | Nobody | None:
-    """A row below the heading of Windows' arp: what stands behind the MAC is its kind, in whatever language."""
+    """A row of Windows' arp: address, MAC, and the type in any language."""
     match = _WINDOWS.fullmatch(re.sub(r"(\S+\s+\S+\s+\S+)\s.*$", r"\1", line))
     return _seen(number, text, match[1], match[2]) if match is not None else None
 
 
 def scan_row(line: str, number: int, text: str) -> Row | Nobody | None:
-    """A row of arp-scan: address, MAC and who made the NIC."""
+    """A row of arp-scan: address, MAC, vendor."""
     words = line.split(None, 2)
     if len(words) > 1 and ip_text(words[0]) and mac_text(words[1]):
         return _seen(number, text, words[0], words[1])
@@ -152,7 +152,7 @@ def _hosts(line: str, number: int, text: str) -> Row | Nobody | None:
         return None
     if not ip_text(match[1]) or match[1].startswith(("127.", "0.", "255.")):
         return NOBODY
-    # The first is what the machine is called, the others are aliases.
+    # The first is the name, the others are aliases.
     return Row(number, text, names[0], ip=match[1], kind="hosts")
 
 
@@ -167,7 +167,7 @@ _READERS: tuple[Reader, ...] = (_reservation, _neighbour, _at, _arp, _windows, _
 
 
 def pairs(line: str, number: int, text: str, inventory: bool, role: str = "") -> Row | None:
-    """A line of key=value, as Ansible and MikroTik have them: `inventory` lines begin with the name."""
+    """key=value pairs, as in Ansible's INI and RouterOS. `inventory`: the line begins with the name."""
     found = _PAIR.findall(line)
     if not any(field_of(key) for key, _ in found):
         return None
@@ -185,5 +185,5 @@ def pairs(line: str, number: int, text: str, inventory: bool, role: str = "") ->
 
 
 def host_name(word: str) -> str:
-    """The host of an inventory's line, without a port."""
+    """The host of an inventory's line, without its port."""
     return re.sub(r":[0-9]+$", "", word)

@@ -1,4 +1,4 @@
-"""A list of machines, read line by line: each line in its own format, whatever the others are in."""
+"""Read a list of machines. Each line may be in a format of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REMARK = re.compile(r"(?:^|\s)#.*")
 _SECTION = re.compile(r"\[([\w.-]+)(?::(\w+))?\]$")
 _WINDOWS_HEADING = re.compile(r"\S[^:]*: [0-9.]+ --- 0x[0-9a-f]+", re.IGNORECASE)
 _RANGE = re.compile(r"\[[0-9a-zA-Z]*:[0-9a-zA-Z]*(?::[0-9]+)?\]")
-# Headings of programs whose rows are known without them.
+# Headings of programs whose rows are recognized without them.
 _PROGRAM_HEADING = re.compile(r"(?:Address|IP address)\s+HW ?type\s|Protocol\s+Address\s+Age\s")
 # RouterOS breaks long commands with a backslash.
 _ROUTEROS = re.compile(r"^(?:/ip|/interface|add) ", re.MULTILINE)
@@ -25,10 +25,10 @@ _ROUTEROS = re.compile(r"^(?:/ip|/interface|add) ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class MachineList:
-    """`machines` in the order of their lines. `heading` is the line that says which column is what, "" where none.
+    """`machines` in the order of their lines. `heading` is the line that names the columns, "" without one.
 
-    `passed` counts what is in the list and is no machine (broadcast, groups, addresses that nobody answered at),
-    `repeated` the rows that say again what another one says.
+    `passed` counts entries that are no machine (broadcast, multicast, addresses without an answer), `repeated` the
+    rows that repeat another one.
     """
 
     machines: tuple[ListedMachine, ...]
@@ -38,7 +38,7 @@ class MachineList:
 
 
 def read_list(text: str) -> MachineList:
-    """Every machine of a list, and every line that was to give one and gave none, with the reason. Never raises."""
+    """Every machine of a list, and with its reason every line that should have given one. Never raises."""
     notation = trees.looks_like(text)
     if notation:
         machines, passed, repeated = merge_rows(trees.read_tree(text, notation))
@@ -50,7 +50,7 @@ def read_list(text: str) -> MachineList:
 
 
 class _LineReader:
-    """Goes down the lines. Its state is what a line says of those below it: columns, section, program."""
+    """Reads from top to bottom. Its state is what earlier lines say of later ones: columns, section, program."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
@@ -73,7 +73,7 @@ class _LineReader:
         self.rows.sort(key=lambda row: row.line)
 
     def _read_from(self, at: int) -> int:
-        """Read what begins on the line with that index, and return how many lines it takes.
+        """Read what begins on line `at` (from 0); return how many lines it takes.
 
         The surest sign goes first: headings, then blocks of several lines, rows below headings, single lines.
         """
@@ -101,7 +101,7 @@ class _LineReader:
         return taken
 
     def _whole_line(self, at: int) -> tuple[str, int]:
-        """The line without blanks around it, with those that continue it, and how many they are."""
+        """The line, stripped and joined with its continuation lines, and how many lines that are."""
         line, taken = self.lines[at].strip(), 1
         if self._has_routeros and not line.startswith("#"):
             while line.endswith("\\") and at + taken < len(self.lines) and taken < blocks.LONGEST:
@@ -113,13 +113,13 @@ class _LineReader:
         return line.startswith(("#", "//")) or (line.startswith(";") and self._columns is None)
 
     def _is_foreign(self, line: str, columns: tables.Columns) -> bool:
-        """Whether a line below headings is in words of its own. Where blanks are between, much looks like a row."""
+        """True if a line below headings is in another format. With blanks between columns much looks like a row."""
         if columns.between.strip(" "):
             return program_lines.is_reservation(line)
         return program_lines.known_line(line, 0, line) is not None
 
     def _read_line(self, line: str, number: int, text: str) -> None:
-        """A line that is no part of a table or a block. `text` is how it stands in the list."""
+        """Read a line outside of tables and blocks. `text` is the original."""
         if self._takes_as_context(line):
             return
         uncommented = _REMARK.sub("", line).strip()
@@ -136,7 +136,7 @@ class _LineReader:
             self.rows.append(by_words(line, number, text))
 
     def _takes_as_context(self, line: str) -> bool:
-        """Whether the line says something of those below it, or stands in a section that has no hosts."""
+        """True if the line describes those below it, or is in a section without hosts."""
         section = None if line.startswith("[[") else _SECTION.fullmatch(_REMARK.sub("", line))
         if section is not None:
             self._section, self._columns = (section[1], section[2] or ""), None
@@ -153,7 +153,7 @@ class _LineReader:
         return True
 
     def _known(self, line: str, uncommented: str, number: int, text: str) -> Row | Nobody | None:
-        """What the line says in the words of a program; None where it is in no such words."""
+        """The row of a line in a program's format, or NOBODY; None if it is in none."""
         found: Row | Nobody | None = None
         if self._program == "windows":
             found = program_lines.windows_row(line, number, text)
@@ -176,12 +176,12 @@ class _LineReader:
         return row
 
     def _is_program_heading(self, line: str) -> bool:
-        """Whether this is a heading below that of a known program, in whatever language."""
+        """True for column headings of a known program, in any language."""
         return bool(self._program) and not any(mac_text(word) for word in line.split())
 
 
 def _bare_host(line: str, number: int, text: str, role: str) -> Row | None:
-    """A host of an inventory, of which no more than its name is said here."""
+    """A host of an inventory without a MAC on its line."""
     words = line.split()
     if not words or any(mac_text(word) for word in words):
         return None

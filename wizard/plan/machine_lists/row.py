@@ -1,4 +1,4 @@
-"""One machine of a list: from the words that stand in it to values, or to what is wrong with them."""
+"""A row of a list -> a machine with valid values, or the reason why not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_MAC = "no MAC in it"
 
 @dataclass(slots=True)
 class Row:
-    """A machine as it stands in the list. `text` is its line, or its lines, for who mends it.
+    """A machine as written. `text` is its line or lines, for the user to correct.
 
     `listed`: the list itself says that this is a machine, so that a name alone will do. `observed`: somebody saw it
     on a wire. `latest`: of several with the same MAC the last one counts. `trailing`: the name is a word behind
@@ -58,7 +58,7 @@ NOBODY: Final = Nobody.NOBODY
 
 @dataclass(frozen=True, slots=True)
 class ListedMachine:
-    """What a list says of one machine. Text fields are "" where it does not say. `problem` is for a person."""
+    """A machine of a list. Values are valid, "" if the list has none. `problem` is for the user, "" without one."""
 
     line: int
     name: str = ""
@@ -69,9 +69,9 @@ class ListedMachine:
     text: str = field(default="", compare=False)
     lacks: str = field(default="", compare=False)
     told_roles: bool = field(default=False, compare=False)
-    """Whether the list says the roles, and not only the name."""
+    """True if the list has the roles, False if they are from the name."""
     twice: bool = field(default=False, compare=False)
-    """Whether another row of the list says something else of this MAC, name or address: the problem, where so."""
+    """True if the problem is an earlier row with the same MAC, name or address and other values."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -85,7 +85,7 @@ class ListedMachine:
 
 
 def to_machine(row: Row) -> ListedMachine | None:
-    """Its values, and the first thing that is wrong with them; None where it is no machine."""
+    """The machine, with the first problem of its values; None for a row that is no machine."""
     problem = row.problem
     values: dict[str, str] = {}
 
@@ -105,7 +105,7 @@ def to_machine(row: Row) -> ListedMachine | None:
     if values["mac"] and int(values["mac"][:2], 16) & 1:
         problem = problem or f"MAC: {values['mac']} is a group's address, no NIC has it"
     if row.name and not row.ip and ip_text(row.name):
-        # Inventories may call a machine by its address.
+        # Inventories may use the address as the name.
         row.ip, row.name = row.name, ""
     elif row.name and ip_text(row.name):
         row.name = ""
@@ -156,8 +156,7 @@ def _ip(text: str) -> str:
 
 
 def fields_of(items: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """The fields that keys and their values stand for; of several that mean the same the best known one that says
-    something."""
+    """Values by field ("name", "mac", "ip", "role"). Of several keys for one field the best known one counts."""
     best: dict[str, tuple[int, str]] = {}
     for key, value in items:
         field = field_of(key)
@@ -179,13 +178,13 @@ def _scalar(value: Any) -> str:
 
 
 def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") -> Row:
-    """`name` is what its place calls it: that goes before what it says of itself."""
+    """The row of a machine's fields. `name`, from its place in the text, precedes the one in `fields`."""
     name = name or fields.get("name", "")
     macs = [word for word in re.split(r"[,\s]+", fields.get("mac", "")) if word]
     ips = [word for word in re.split(r"[,\s]+", fields.get("ip", "")) if word]
     address = next((word for word in ips if ip_text(word)), ips[0] if ips else "")
     if name and address and not ip_text(address) and not re.fullmatch(r"[0-9./:]+", address):
-        # Ansible may be told to go to a host by its name.
+        # Ansible's ansible_host may be a name.
         address = ""
     told = " ".join(
         word for word in (fields.get("mac", ""), fields.get("ip", ""), name, fields.get("role", "")) if word
@@ -197,7 +196,7 @@ def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") ->
 
 
 def wrong(what: str, error: FieldError) -> str:
-    """What is wrong with a value, for a person."""
+    """The problem of a value, for the user."""
     return f"{what}: {error.value} {error.problem}"
 
 

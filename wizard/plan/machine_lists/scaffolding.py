@@ -1,4 +1,4 @@
-"""Lines that files of known formats have beside their machines. They are passed over only where the format is there."""
+"""Lines of known formats that are no machine. They are skipped only in a text that has the format."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 SCAN_HEADING = re.compile(r"(?:Interface: \S+, (?:data)?(?:link|type)|Starting arp-scan)")
 _DHCPD = re.compile(r"^\s*(?:host|lease)\s+\S+\s*\{?", re.MULTILINE)
-# For each format: how a text shows that it has it, and what lines of it are no machine.
+# For each format: the sign that a text has it, and its lines that are no machine.
 _FORMATS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (_DHCPD, re.compile(r".*[;{}]$|(?:subnet|group|pool|shared-network|option|authoritative|range|class)\b.*")),
     (
@@ -41,7 +41,7 @@ _FORMATS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
 
 
 class Scaffolding:
-    """The formats that a text has parts of."""
+    """The scaffolding of the formats that a text has."""
 
     def __init__(self, text: str) -> None:
         self._patterns = [pattern for sign, pattern in _FORMATS if sign.search(text)]

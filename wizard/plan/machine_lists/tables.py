@@ -1,4 +1,4 @@
-"""Tables: a line of headings says which column is what."""
+"""Tables: a line of headings names the columns, in any order."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _REMARK = re.compile(r"\s#(?:\s.*)?$")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """`fields` says for each column which field it is, "" for one that is passed over."""
+    """The separator `between` columns, and for each column its field, "" for one to ignore."""
 
     between: str
     fields: tuple[str, ...]
     leases: bool = False
-    """Kea's: of several rows of one machine the last one is true, and one without a MAC is nobody's."""
+    """True for Kea's lease file: a machine's last row counts, a row without a MAC is no machine."""
 
     def hold(self, line: str) -> bool:
-        """Whether a line is one of this table: what else is pasted below it is read by itself."""
+        """True if a line has the separator. Other lines below the table are read by themselves."""
         return len(self.fields) == 1 or (self.between or " ") in line
 
 
 def is_rule(line: str) -> bool:
-    """A line that is drawn, as below the headings of many programs."""
+    """True for a rule of dashes, as many programs draw below their headings."""
     return _RULE.fullmatch(line) is not None
 
 
 def columns(line: str) -> Columns | None:
-    """What a line of headings says, or None where it is none."""
+    """The columns of a line of headings; None if it is none."""
     if len(line) > 4000:
         return None
     between = next((sign for sign in SIGNS if sign in line), "")
     if not between:
-        # A heading may be two words: columns of a terminal are two blanks apart.
+        # Headings of two words: such columns are two blanks apart.
         apart = re.split(r" {2,}", line.strip())
         if len(apart) > 1 and any(" " in cell for cell in apart) and (found := _headings(apart, "  ")) is not None:
             return found
@@ -57,7 +57,7 @@ def _headings(cells: list[str] | None, between: str) -> Columns | None:
         field = field_of(cell)
         if field and (field not in ranked or _rank(cell) < _rank(cells[ranked[field]])):
             ranked[field] = place
-    # A single word that is a heading by chance is none.
+    # One such word alone is chance.
     if "mac" in ranked:
         is_one = len(ranked) > 1 or len(cells) == 1
     else:
@@ -74,13 +74,13 @@ def _rank(cell: str) -> int:
 
 
 def cells_of(line: str, between: str) -> list[str] | None:
-    """The cells of a row; None where its quotes do not fit or a cell is of more than 128 KiB."""
+    """The cells of a row; None if its quotes do not match or a cell exceeds 128 KiB."""
     if not between:
         return [cell.strip("\"'") for cell in line.split()]
     if between == "  ":
         return [cell.strip().strip("\"'") for cell in re.split(r" {2,}|\t", line.strip())]
     if between == "|":
-        # Markdown's tables have one at either end.
+        # Markdown rows begin and end with a bar.
         line = line.strip().removeprefix("|").removesuffix("|")
     try:
         cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
@@ -90,7 +90,7 @@ def cells_of(line: str, between: str) -> list[str] | None:
 
 
 def row_from(lines: Sequence[str], at: int, columns: Columns) -> tuple[Row, int]:
-    """The row that begins on the line with that index, and how many lines it takes: a quoted cell may hold several."""
+    """The row that begins on line `at` (from 0), and how many lines it takes: quoted cells may contain newlines."""
     line, taken = lines[at].strip(" "), 1
     if columns.between in SIGNS and line.count('"') % 2:
         joined = line
@@ -114,9 +114,9 @@ def _row(line: str, number: int, text: str, columns: Columns) -> Row:
         row.problem = "a field of it is too long, or its quotes do not fit"
         return row
     if cells:
-        # Of a list that was a row of something else before.
+        # Left over from a list that was pasted into a cell.
         cells[-1] = cells[-1].rstrip(",; ")
-    # A number sign within a cell is text; behind the last one it may begin a remark.
+    # A # inside a cell is text; at the end of the last one it may begin a comment.
     if cells and " #" in cells[-1]:
         field = columns.fields[len(cells) - 1] if len(cells) <= len(columns.fields) else ""
         cells[-1] = (cells[-1].partition(" #")[0] if field in ("mac", "ip") else _REMARK.sub("", cells[-1])).strip()

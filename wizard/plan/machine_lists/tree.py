@@ -1,15 +1,15 @@
-"""What JSON, YAML and TOML are all read into: lists, texts, and mappings that know their lines."""
+"""The tree that JSON and YAML are parsed into: lists, str, and mappings that know their lines."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEEPEST = 100
-"""Levels of nesting. No list of machines has ten."""
+"""Most levels of nesting. No list of machines has ten."""
 
 
 class NotATree(ValueError):
-    """The text is not in its notation. `line` (from 1) is where the parser stopped."""
+    """The text is not valid. `line` (from 1) is where parsing stopped."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
@@ -17,7 +17,7 @@ class NotATree(ValueError):
 
 
 class Mapping(dict[str, Any]):
-    """An object, the line that it begins on, and those of its keys where known."""
+    """An object, the line (from 1) where it begins, and the lines of its keys."""
 
     line = 0
 
@@ -32,7 +32,7 @@ class TreeBuilder:
     def __init__(self) -> None:
         self._documents: list[Any] = []
         self._open: list[Mapping | list[Any]] = []
-        # For each that is open the key that waits for its value, and that key's line; None in a list.
+        # For each open container the key that waits for its value (None in a list), and that key's line.
         self._keys: list[str | None] = []
         self._key_lines: list[int] = []
 
@@ -46,7 +46,7 @@ class TreeBuilder:
         return bool(self._open) and self._keys[-1] is not None
 
     def put(self, value: Any, line: int) -> None:
-        """A key, a value or an item, whichever comes next. In YAML a key may be no text: it reads as "?"."""
+        """Add a key, a value or an item, whichever is next. A key that is no str (YAML allows it) becomes "?"."""
         if not self._open:
             self._documents.append(value)
             return
@@ -58,7 +58,7 @@ class TreeBuilder:
             self._key_lines[-1] = line
         else:
             if key == "<<" and isinstance(value, Mapping):
-                # YAML's merge key: what the mapping has itself goes first.
+                # YAML's merge key: the mapping's own keys precede.
                 for name, held in value.items():
                     parent.setdefault(name, held)
             else:
@@ -67,7 +67,7 @@ class TreeBuilder:
             self._keys[-1] = None
 
     def begin(self, container: Mapping | list[Any], line: int) -> None:
-        """What follows is put into `container`, until `end`. Raises NotATree below DEEPEST levels."""
+        """Open `container`: what follows goes into it, until `end`. Raises NotATree below DEEPEST levels."""
         if len(self._open) >= DEEPEST:
             raise NotATree(line, "nested too deeply")
         if isinstance(container, Mapping):
@@ -78,7 +78,7 @@ class TreeBuilder:
         self._key_lines.append(line)
 
     def end(self) -> Mapping | list[Any] | None:
-        """Close what was opened last and return it; None where nothing is open."""
+        """Close the container opened last and return it; None if none is open."""
         if not self._open:
             return None
         self._keys.pop()
@@ -86,7 +86,7 @@ class TreeBuilder:
         return self._open.pop()
 
     def result(self, line: int) -> Any:
-        """The tree; a list of trees where the text holds several. Raises NotATree while one is open."""
+        """The tree, or a list of trees if there are several. Raises NotATree, at `line`, if a container is open."""
         if self._open:
             raise NotATree(line, "it ends before all that was opened is closed")
         return self._documents[0] if len(self._documents) == 1 else self._documents

@@ -1,4 +1,4 @@
-"""Machines in JSON, YAML, XML and TOML: whatever has a MAC, or stands where an inventory has its hosts."""
+"""Machines in JSON, YAML, XML and TOML: objects with a MAC, and the hosts of an inventory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wizard.plan.machine_lists.vocabulary import field_of
 from wizard.plan.machine_lists.xml_text import read_xml
 
 MOST = 200_000
-"""Objects that are looked at: what YAML's aliases repeat would have no end."""
+"""Most objects to visit: YAML's aliases can repeat without end."""
 
 _JSON = re.compile(r"\s*(?:\{|\[\s*(?:[\[{\"]|\]\s*$)|//|/\*)")
 _TOML = re.compile(r"^[ \t]*(?:\[\[[ \t]*nodes[ \t]*\]\]|nodes[ \t]*=)", re.MULTILINE)
@@ -27,19 +27,19 @@ _YAML_TELLS = re.compile(
     r"^[ \t]*(?:- +)*(?:hosts|children|mac|hw-?addr|mac_?addr(?:ess)?|ansible_host|hostname|lladdr)[ \t]*:(?:[ \t]|$)",
     re.MULTILINE | re.IGNORECASE,
 )
-# "MAC: 00:16:… shelf" and "name: shelf mac: 00:16:…" are lines that somebody has typed.
+# "MAC: 00:16:… shelf" and "name: shelf mac: 00:16:…" are typed by hand.
 _YAML_NEVER = re.compile(
     r"[ \t]*(?:- +)*(?:[\w-]+[ \t]*:[ \t]+[^\"'{\[#][^#]*[\w-]:[ \t]|"
     r"(?:mac|hw-?addr|mac_?addr(?:ess)?|lladdr)[ \t]*:[ \t]+(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}[ \t,]+[^#\s])",
     re.IGNORECASE,
 )
-# What describes this machine's own NICs, not others.
+# Keys of objects that describe this machine's own NICs.
 _OWN_NIC = frozenset({"ifname", "permanent_mac", "link_type"})
 _GROUP_KEYS = frozenset({"hosts", "children", "vars"})
 
 
 def looks_like(text: str) -> str:
-    """Which of these notations the whole text is in, "" for none."""
+    """The notation of the whole text: "TOML", "JSON", "XML", "YAML", or ""."""
     start = text.lstrip("\ufeff \t\r\n")[:2000]
     if _TOML.search(text):
         return "TOML"
@@ -57,7 +57,7 @@ def looks_like(text: str) -> str:
 
 
 def read_tree(text: str, notation: str) -> list[Row]:
-    """The machines of a text in one of these notations; one row that tells what is wrong with it where it is none."""
+    """The rows of a text in one of these notations; one row with the problem if it does not parse."""
     try:
         if notation == "XML":
             return read_xml(text)
@@ -70,7 +70,7 @@ def read_tree(text: str, notation: str) -> list[Row]:
 
 
 class _Place(NamedTuple):
-    """Something in a tree that may hold machines, and what is known from where it stands.
+    """A part of a tree, and what is known from its place.
 
     `name` is its key where that names a host, `line` that key's, `role` that of the groups above it. `among_machines`:
     it is one of a list of machines, so that a name is enough to be told.
@@ -106,7 +106,7 @@ def _walk(tree: Any) -> Iterator[Row]:
 
 
 def _row_at(place: _Place, node: Mapping) -> Row | None:
-    """The machine that an object is, or was to be; None where it is something else."""
+    """The row of an object that is a machine, or was meant to be one; None for any other."""
     fields = fields_of(node.items())
     # Reservations by other identifiers have no MAC.
     is_host = place.name or "mac" in fields or (_is_flat(node) and {"ip", "name"} <= fields.keys())
@@ -139,7 +139,7 @@ def _below(node: Mapping, role: str) -> Iterator[_Place]:
         if key == "hosts" and isinstance(held, Mapping):
             yield from (_Place(each, name, held_line(held, name), role) for name, each in held.items())
         elif key == "hosts" and isinstance(held, list):
-            # The form that ansible-inventory writes.
+            # As `ansible-inventory --list` writes it.
             yield from (_Place(None, each, node.line, role) for each in held if isinstance(each, str))
             yield from (_Place(each, "", node.line, role, True) for each in held if isinstance(each, Mapping))
         elif isinstance(held, Mapping | list):

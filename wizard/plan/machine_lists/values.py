@@ -1,4 +1,4 @@
-"""Words -> values: is this word a MAC, an address, a name, a role, and how is it written here? Asked of every word."""
+"""A word -> its value as MAC, address, name or role. Called for every word of a list, so none of it is slow."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from wizard.plan.fields import FieldError, is_address, is_mac, parse_node_name, 
 from wizard.plan.machine_lists.vocabulary import NAMELESS
 from wizard.plan.model import Role
 
-# As macOS and Solaris have them: lower case, and no octet begins with a zero. Else it is a digit that was forgotten.
+# As macOS and Solaris write them: lower case without leading zeros. Otherwise a digit is missing.
 _SHORT_MAC = re.compile(r"(?:0|[1-9a-f][0-9a-f]?)(?::(?:0|[1-9a-f][0-9a-f]?)){5}")
 _USUAL_MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 _GROUPED_MAC = re.compile(r"[0-9A-Fa-f]{4}(?:[:-][0-9A-Fa-f]{4}){2}|[0-9A-Fa-f]{6}[:-][0-9A-Fa-f]{6}")
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:%[\w.-]+)?(?:/[0-9]+)?")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+\.?")
-# The kernel and switches use these by themselves: IPv4's and IPv6's multicast, spanning tree and its kin.
+# Used by kernels and switches: IPv4 and IPv6 multicast, spanning tree and the like.
 _GROUP_MACS = ("01:00:5e:", "33:33:", "01:80:c2:", "01:00:0c:cc:cc:c")
 _ROLE = "|".join(role.value for role in Role)
 _ROLES = re.compile(rf"[+/,\s]*(?:{_ROLE})(?:[+/,\s]+(?:{_ROLE}))*[+/,\s]*", re.IGNORECASE | re.ASCII)
@@ -23,7 +23,7 @@ _NOTHING = "00:00:00:00:00:00"
 
 
 def mac_text(word: str) -> str:
-    """A MAC in any notation, also macOS' short octets, as it is written here; "" where `word` is none."""
+    """A MAC in any notation, macOS' short octets too -> lower case with colons; "" for any other word."""
     word = word.strip(" \"'")
     if not 11 <= len(word) <= 17:
         return ""
@@ -38,7 +38,7 @@ def mac_text(word: str) -> str:
 
 
 def ip_text(word: str) -> str:
-    """An IPv4 address, without a prefix; "" where `word` is none."""
+    """An IPv4 address, its prefix removed; "" for any other word and for a network's address."""
     address, slash, prefix = word.strip(" \"'").partition("/")
     if not (len(address) < 16 and is_address(address)):
         return ""
@@ -47,7 +47,7 @@ def ip_text(word: str) -> str:
             return ""
         number = int.from_bytes(bytes(map(int, address.split("."))), "big")
         if int(prefix) < 31 and number & ((1 << 32 - int(prefix)) - 1) == 0:
-            # A network, no machine's address.
+            # A network's address.
             return ""
     return address
 
@@ -60,9 +60,9 @@ def is_ipv6(word: str) -> bool:
 
 
 def name_text(word: str) -> str:
-    """A name for what stands in a name's place: the first label of a domain, "" where it says there is none.
+    """The node name in a name's place: the first label of a full name; "" for a dash and the like.
 
-    Raises FieldError for what can be no name.
+    Raises FieldError for an invalid name.
     """
     word = word.strip(" \"'")
     if word.lower() in NAMELESS or not word:
@@ -80,7 +80,7 @@ def may_be_name(word: str) -> bool:
 
 
 def role_set(text: str, none: bool = False) -> set[Role]:
-    """The roles that `text` names, as in "network+compute". Raises FieldError; `none`: naming none is right too."""
+    """The roles in `text`, such as "network+compute". Raises FieldError; with `none` an empty text is valid."""
     words = [word for word in re.split(r"[+/,\s]+", text) if word]
     if none and not words:
         return set()
@@ -88,12 +88,12 @@ def role_set(text: str, none: bool = False) -> set[Role]:
 
 
 def are_roles(text: str) -> bool:
-    """Whether `text` is nothing but roles."""
+    """True if `text` has roles and nothing else."""
     return len(text) <= 60 and _ROLES.fullmatch(text) is not None
 
 
 def group_role(group: str) -> str:
-    """The role that a group of an inventory stands for, "" for none: computes, compute_nodes, k3s' server."""
+    """An inventory group -> its role, "" for none: computes, compute_nodes, …"""
     bare = group.lower().replace("-", "_").removesuffix("_nodes").removesuffix("_node").removesuffix("_hosts")
     for role in Role:
         if bare in (role.value, role.value + "s"):
@@ -102,5 +102,5 @@ def group_role(group: str) -> str:
 
 
 def is_group(mac: str) -> bool:
-    """Whether that MAC is nobody's: broadcast, a protocol's group, or none at all."""
+    """True for a MAC that no machine has: broadcast, a protocol's group, or all zeros."""
     return mac in (_BROADCAST, _NOTHING) or mac.startswith(_GROUP_MACS)

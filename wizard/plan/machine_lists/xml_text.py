@@ -1,4 +1,4 @@
-"""Machines in XML: whatever element has a MAC, as attribute or as an element of its own."""
+"""Machines in XML, from expat's events: no entity is resolved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wizard.plan.machine_lists.tree import DEEPEST, NotATree
 
 
 def read_xml(text: str) -> list[Row]:
-    """Elements that have a MAC, as attribute or as an element of theirs: pfSense's, libvirt's, nmap's."""
+    """The elements with a MAC, as an attribute or a child: pfSense's, libvirt's, nmap's. Raises NotATree."""
     rows: list[Row] = []
     stack: list[tuple[str, int, dict[str, str]]] = []
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""YAML from its parser's events and not by a loader: no tag is obeyed, nothing recurses, every scalar is a text."""
+"""YAML, from its parser's events and not by a loader: no tag is obeyed, nothing recurses, every scalar is a str."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from wizard.plan.machine_lists.tree import Mapping, NotATree, TreeBuilder
 
 
 def parse(text: str) -> Any:
-    """A plain blank, ~ or null is None as a mapping's value. An alias is the very object it stands for.
+    """Parse; an unquoted empty value, ~ or null of a mapping becomes None. An alias is the same object as its anchor.
 
     Raises NotATree.
     """
-    # Only who reads such a list waits for it.
+    # Loaded only for a list in YAML.
     import yaml
 
     builder = TreeBuilder()

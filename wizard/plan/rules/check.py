@@ -1,4 +1,4 @@
-"""Plan x Facts -> Findings. The rules are in the modules beside this one, by what they look at."""
+"""Run every rule. Each module beside this one has `of_plan`, `against_machine` or both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 
 def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
-    """All there is to say of a plan on this machine, errors first. An apply is refused while there is one."""
+    """All findings on a plan on this machine, errors first. Any error keeps it from being applied."""
     return _sorted(
         [
             *_of_plan(plan),
@@ -29,7 +29,7 @@ def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
 
 
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
-    """What can be said of a plan without a machine, errors first. Cheap enough for every key press."""
+    """The findings that need no machine, errors first. Cheap enough for every key press."""
     return _sorted(_of_plan(plan))
 
 
@@ -45,7 +45,7 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _safe(finding: Finding) -> Finding:
-    """Names of NICs, routing tables and processes are anybody's text."""
+    """Names of NICs, routing tables and processes are untrusted."""
     if finding.message.isprintable() and finding.remedy.isprintable():
         return finding
     return replace(finding, message=clean(finding.message, 2000), remedy=clean(finding.remedy, 2000))

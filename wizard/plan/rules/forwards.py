@@ -1,4 +1,4 @@
-"""Where the forwards lead, and whose ports they would take."""
+"""Forwards: their targets, and the ports that they take from this machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Forward, Plan, Protocol
 
 LISTENS = " listens on "
-"""Between who holds a port and the port, in what is said of it."""
+"""Separates, in a message, the program from the port that it holds."""
 SCHEDULER_PORT = 8888
 DNS_PORT = 53
 DHCP_PORTS = frozenset({67, 68})
 MOST_ROWS = 20_000
-"""Forwards, and networks that may use one, together: what the packet filter loads in seconds on a slow laptop."""
+"""Forwards plus their source networks: nft loads as many within seconds on a slow laptop."""
 WILDCARDS = frozenset({"0.0.0.0", "::", "*", ""})  # noqa: S104 - compared with, never bound to
 
 
@@ -121,7 +121,7 @@ def _to_address(field: str, forward: Forward, plan: Plan) -> Iterator[Finding]:
 
 
 def _in_the_way(listener: Listener, forward: Forward, plan: Plan, facts: Facts) -> bool:
-    """Whether a program of others can be reached, from the company's side, where the forward would be."""
+    """True if another program is reachable from the corporate network on the forward's port."""
     if listener.port != forward.port or listener.protocol != forward.protocol.value:
         return False
     if listener.pid in facts.our_pids or listener.nic not in ("", plan.interfaces.corporate):

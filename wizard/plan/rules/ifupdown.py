@@ -1,4 +1,4 @@
-"""What else configures the cluster NIC in ifupdown's files at the next boot."""
+"""Lines of ifupdown's files that configure the cluster NIC at the next boot, besides ours."""
 
 from __future__ import annotations
 

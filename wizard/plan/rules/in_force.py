@@ -1,4 +1,4 @@
-"""What the rules hold against a plan that is in force already, on the machine as it is now."""
+"""Rules for a gateway that runs: which findings mean harm now."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
 
 _BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "path-blocked"})
-"""Errors that keep an apply from working, and harm nothing that works."""
+"""Errors that prevent an apply and do not harm a running gateway."""
 _GUARDED = frozenset({"nic-missing"})
-"""What the guard says itself."""
+"""Reported by the guard itself."""
 
 
 def harmful_findings(plan: Plan, facts: Facts) -> list[Finding]:
-    """Errors, and what is one once nodes depend on it; `facts.applied_cluster` and `our_pids` keep us out of it."""
+    """Findings that harm a running gateway. Without `applied_cluster` and `our_pids` in `facts` it harms itself."""
     return [finding for finding in check(plan, facts) if _harms(finding, plan, facts)]
 
 
@@ -23,6 +23,6 @@ def _harms(finding: Finding, plan: Plan, facts: Facts) -> bool:
     if finding.code in _BEFORE_ONLY | _GUARDED:
         return False
     if finding.code == "corporate-no-default-route":
-        # On the road there is none at all, and nobody misses one.
+        # Away from the office there is no default route at all, and that is fine.
         return bool(default_route_nics(facts) - {plan.interfaces.corporate, plan.interfaces.cluster})
     return finding.severity is Severity.ERROR

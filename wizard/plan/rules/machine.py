@@ -1,4 +1,4 @@
-"""What of the machine itself stands in the way: programs missing, ports held, firewalls, network managers."""
+"""The machine: missing programs, ports in use, firewalls, network managers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = {
     "unshare": "util-linux",
     "flock": "util-linux",
 }
-"""Debian's and Ubuntu's package of a program, where it has another name than the program."""
+"""Program -> its package in Debian and Ubuntu, where the names differ."""
 
 _SERVICES = {53: "DNS", 67: "DHCP"}
 
@@ -121,7 +121,7 @@ def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 
 def stop_for_good(listener: Listener) -> str:
-    """How to have a program stay away, beyond the next boot too."""
+    """A remedy that keeps a program stopped after a reboot too."""
     if listener.unit:
         return f"Run `sudo systemctl disable --now {listener.unit}`"
     return "Stop it and have it not start at the next boot"
@@ -137,7 +137,7 @@ def _how_to_bind(listener: Listener) -> str:
 
 
 def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    """A DNS server with a socket for each address of this machine takes each that comes, as bind9 does."""
+    """DNS servers that bind every address, new ones too, as bind9 does: one socket per address gives them away."""
     listeners = [x for x in facts.listeners if x.port == 53 and x.nic == "" and x.pid not in facts.our_pids]
     gateway = plan.network.gateway
     here = {a.network.ip for n in facts.nics if n.up for a in n.addresses if a.network.version == 4} - {gateway}
@@ -165,7 +165,7 @@ def _address(listener: Listener) -> IPAddress | None:
 
 
 def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
-    """Whether a program of others holds a port that our dnsmasq needs on the cluster NIC."""
+    """True if another program holds a port that our dnsmasq needs on the cluster NIC."""
     if listener.port not in _SERVICES or (listener.port == 67 and listener.protocol != "udp"):
         return False
     cluster = plan.interfaces.cluster
@@ -174,7 +174,7 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
     if listener.nic == "" and listener.address in WILDCARDS:
         return True
     if facts.applied_cluster == cluster:
-        # Whose a socket is, only root can see. On the NIC of an applied gateway it is the gateway's.
+        # Only root sees the owner of a socket. On the NIC of an applied gateway it is ours.
         return False
     if listener.nic == cluster:
         return True

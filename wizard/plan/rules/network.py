@@ -1,4 +1,4 @@
-"""The cluster's own network: its size, its gateway, its dynamic range, and what else it must not meet."""
+"""The cluster's network: size, gateway, dynamic range, domain, and overlaps with others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
     yield from _size(network)
     yield from _kind(network)
     if network.cidr.prefixlen <= LONGEST_PREFIX:
-        # In anything smaller neither gateway nor range can be right, and one word on it is enough.
+        # Neither gateway nor range can be valid in anything smaller: one error is enough.
         yield from _gateway(network)
         yield from _range(network)
     yield from _domain(network)
@@ -206,14 +206,14 @@ def _overlaps(plan: Plan, facts: Facts) -> Iterator[Finding]:
     cidr, cluster = plan.network.cidr, plan.interfaces.cluster
     ours = cluster if facts.applied_cluster == cluster else ""
     for busy in busy_networks(facts, ours):
-        # A cluster NIC that somebody configured by hand just as the plan has it is no conflict.
+        # A NIC configured by hand exactly as the plan has it is no conflict.
         by_hand = busy.nic == cluster and busy.network in cidr
         if overlap(busy.network, cidr) and not by_hand:
             yield error("subnet-overlap", "network.cidr", _overlap_words(cidr, busy), _overlap_remedy(facts))
 
 
 def _swallowed(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    """Machines that this one needs and that would be looked for in the cluster, though they are beyond a router."""
+    """DNS servers and SSH clients inside the subnet: traffic to them would go into the cluster."""
     cidr, cluster = plan.network.cidr, plan.interfaces.cluster
     nodes = {str(node.ip) for node in plan.nodes if node.ip is not None}
     own = {str(plan.network.gateway), *(nodes if facts.applied_cluster == cluster else ())}

@@ -1,4 +1,4 @@
-"""What the two NICs must be, and above all what the cluster's must not."""
+"""The two NICs, and above all what the cluster NIC must not be."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from wizard.plan.machine import Facts, Nic
 from wizard.plan.model import Plan
 
 SWAPPED = "The two NICs look swapped: exchange them."
-"""A remedy; a page on which they can be exchanged says how."""
+"""A remedy. The Interfaces page adds the key that swaps them."""
 CABLE_KINDS = frozenset({"ethernet", "veth"})
-"""Kinds of NICs that can be the cluster's."""
+"""Kinds of NICs that can lead to the cluster."""
 
 _KIND_WORDS = {
     "wireless": "a wireless NIC",
@@ -29,10 +29,10 @@ _KIND_WORDS = {
     "container": "a container's",
     "conduit": "the inner port of a switch chip",
 }
-# Drivers of adapters that phones and modems use as well.
+# Drivers that USB adapters, phones and modems share.
 _ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
 KINDS_WITHOUT_UPLINK = frozenset({"loopback", "tunnel", "container", "gadget", "conduit"})
-"""Kinds of NICs behind which no company is."""
+"""Kinds of NICs that cannot lead to the company."""
 
 
 def kind_label(nic: Nic) -> str:
@@ -40,7 +40,7 @@ def kind_label(nic: Nic) -> str:
 
 
 def corporate_wire_reason(nic: Nic, facts: Facts, corporate: str = "") -> str:
-    """What says that the NIC's wire is the company's, though it is another NIC on that wire that does; or ""."""
+    """Evidence, from another NIC on the same wire, that the wire is the company's; "" without any."""
     routed = default_route_nics(facts)
     for other in facts.sharing(nic.name):
         whose = f"{other.name}, {kind_label(other) if other.kind not in CABLE_KINDS else 'a NIC'} on the same wire,"
@@ -56,7 +56,7 @@ def corporate_wire_reason(nic: Nic, facts: Facts, corporate: str = "") -> str:
 
 
 def shared_wire_reason(nic: Nic, facts: Facts) -> str:
-    """What else is on the NIC's wire, in words; or ""."""
+    """The other NICs on the same wire, in words; "" without any."""
     others = facts.sharing(nic.name)
     return f"it shares its wire with {', '.join(shown(other.name) for other in others)}" if others else ""
 
@@ -66,7 +66,7 @@ def may_be_a_phone(nic: Nic) -> bool:
 
 
 def router_assigned_address(nic: Nic) -> str:
-    """The address that an IPv6 router gave the NIC, or ""."""
+    """An IPv6 address that the NIC got from a router; "" without one."""
     return next((str(a.network.ip) for a in nic.addresses if a.dynamic and a.network.version == 6), "")
 
 
@@ -137,7 +137,7 @@ def _any_nic(field: str, nic: Nic) -> Iterator[Finding]:
 
 
 def _name_passes(name: str) -> bool:
-    """Whether `of_plan` says nothing of this name already."""
+    """True if `of_plan` has no finding on this name."""
     try:
         return bool(parse_nic_name(name))
     except FieldError:

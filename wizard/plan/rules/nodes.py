@@ -1,4 +1,4 @@
-"""What the nodes must be, one by one and together."""
+"""The nodes: each by itself, and all together."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _twice(plan: Plan) -> Iterator[Finding]:
 
 
 def _th(number: int) -> str:
-    """The place of the node with that index, as a person counts: "3rd"."""
+    """Index (from 0) -> ordinal: 2 -> "3rd"."""
     place = number + 1
     ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place}{ending}"
