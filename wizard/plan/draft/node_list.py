@@ -59,11 +59,11 @@ def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeTex
     listed = read_list(text)
     for machine in listed.machines:
         # The same MAC twice is to be seen as two rows, where a person can choose.
-        problem = "" if machine.twice else machine.problem
+        problem = "" if machine.contradicts else machine.problem
         if problem or not machine.mac:
-            not_understood.append(SkippedRow(machine.line, machine.text, problem or machine.lacks))
+            not_understood.append(SkippedRow(machine.line, machine.text, problem or machine.no_mac_reason))
             continue
-        role = ", ".join(role.value for role in machine.roles) if machine.told_roles else ""
+        role = ", ".join(role.value for role in machine.roles) if machine.roles_listed else ""
         found.append(NodeText(role, machine.name, machine.mac, machine.ip))
     return ImportedNodes(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
 

@@ -95,7 +95,7 @@ def _without_repeats(machines: list[ListedMachine]) -> tuple[list[ListedMachine]
             if clash is not None:
                 called = {"mac": "MAC", "name": "name", "ip": "address"}[clash[0]]
                 told = f"{called} {clash[1]} is on line {first[clash].line} already"
-                machine = replace(machine, problem=told, twice=True)
+                machine = replace(machine, problem=told, contradicts=True)
             for key in keys:
                 first.setdefault(key, machine)
         found.append(machine)

@@ -28,8 +28,8 @@ class Row:
 
     `listed`: the list itself says that this is a machine, so that a name alone will do. `observed`: somebody saw it
     on a wire. `latest`: of several with the same MAC the last one counts. `trailing`: the name is a word behind
-    others that no format puts there. `lacks`: what to say where the MAC is missing. `kind` tells rows that complete
-    each other.
+    others that no format puts there. `no_mac_reason`: the problem if the MAC is missing. `kind` tells rows that
+    complete each other.
     """
 
     line: int
@@ -42,7 +42,7 @@ class Row:
     observed: bool = False
     latest: bool = False
     trailing: bool = False
-    lacks: str = NO_MAC
+    no_mac_reason: str = NO_MAC
     kind: str = ""
     problem: str = ""
 
@@ -67,10 +67,10 @@ class ListedMachine:
     ip: str = ""
     problem: str = ""
     text: str = field(default="", compare=False)
-    lacks: str = field(default="", compare=False)
-    told_roles: bool = field(default=False, compare=False)
+    no_mac_reason: str = field(default="", compare=False)
+    roles_listed: bool = field(default=False, compare=False)
     """True if the list has the roles, False if they are from the name."""
-    twice: bool = field(default=False, compare=False)
+    contradicts: bool = field(default=False, compare=False)
     """True if the problem is an earlier row with the same MAC, name or address and other values."""
 
     def as_json(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         return None
     enough = values["mac"] or (values["name"] and (values["ip"] or row.listed)) or (row.listed and values["ip"])
     if not enough:
-        problem = problem or row.lacks
+        problem = problem or row.no_mac_reason
     return ListedMachine(
         row.line,
         values["name"],
@@ -132,7 +132,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         values["ip"],
         problem,
         row.text,
-        row.lacks,
+        row.no_mac_reason,
         told,
     )
 

@@ -107,7 +107,7 @@ def row_from(lines: Sequence[str], at: int, columns: Columns) -> tuple[Row, int]
 
 def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     """The machine of a row."""
-    row = Row(number, text, lacks="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
+    row = Row(number, text, no_mac_reason="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
     row.observed = row.latest = columns.leases
     cells = cells_of(line, columns.between)
     if cells is None:
