@@ -78,7 +78,7 @@ async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")
-        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a value of role', '✗ 4 MAC: "nothing"')
+        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a role', '✗ 4 MAC: "nothing"')
         await driver.press("ctrl+n")
         await driver.says("1 node added. 2 lines were not understood:")
         left = driver.app.screen.query_one(TextArea).text
@@ -195,7 +195,7 @@ async def test_thousands_of_nodes_are_shown_judged_and_changed(start: Start) -> 
         await driver.press("end", "ctrl+u")
         await driver.type("n-5")
         await driver.press("ctrl+n")
-        await driver.says('There is a node "n-5" already.')
+        await driver.says('There is already a node "n-5".')
         await driver.press("end", "ctrl+u")
         await driver.type("last")
         await driver.press("ctrl+n")

@@ -39,7 +39,7 @@ def troubled() -> FakeServices:
 async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -> None:
     shape = f"{size[0]}x{size[1]}"
     async with start(size=size) as driver:
-        await driver.says("all that an apply needs are here")
+        await driver.says("everything an apply needs is installed")
         await shoot(driver, f"welcome-{shape}")
         assert faults(driver) == []
     async with start(troubled(), size=size) as driver:
@@ -51,7 +51,9 @@ async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -
 async def test_one_key_goes_on(start: Start) -> None:
     for key in ("enter", "ctrl+n"):
         async with start() as driver:
-            await driver.says("Debian GNU/Linux 12", "all that an apply needs are here", "nothing is applied here")
+            await driver.says(
+                "Debian GNU/Linux 12", "everything an apply needs is installed", "nothing is applied here"
+            )
             await driver.press(key)
             await driver.page("Interfaces")
             await driver.press("escape")
@@ -70,7 +72,7 @@ async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -
             "dnsmasq (pid 812) serves DHCP on every NIC (port 67)", "sudo systemctl disable --now dnsmasq"
         )
         await driver.says("another program serves DNS on every NIC (port 53)", "sudo ss -lntup 'sport = :53'")
-        await driver.says("systemd-resolve (pid 300) serves 127.0.0.53%lo alone; not in the way")
+        await driver.says("systemd-resolve (pid 300) serves only 127.0.0.53%lo; no conflict")
         await driver.says("tun0 to 10.8.0.0/16, 192.168.0.0/16", "Docker, ufw")
 
 

@@ -101,7 +101,7 @@ def assign(plan: Plan) -> Plan:
             raise SubnetFull(
                 f"{plan.network.cidr} has no address left for {node.name}: {len(plan.nodes)} nodes "
                 "and the dynamic range share it.",
-                "Take a larger network.cidr, or a smaller network.dhcp_slice.",
+                "Use a larger subnet (network.cidr), or a smaller DHCP range (network.dhcp_slice).",
             )
         nodes.append(replace(node, ip=ip))
     return replace(plan, nodes=tuple(nodes))

@@ -94,7 +94,7 @@ def parse_address(text: str) -> IPAddress:
     if "/" in given and _IPV4.fullmatch(given.split("/", 1)[0]):
         raise FieldError(text, "carries a prefix", f"Write the address alone: {given.split('/', 1)[0]}.")
     if ":" in given:
-        remedy = "The cluster speaks IPv4. " + remedy
+        remedy = "The cluster uses IPv4. " + remedy
     raise FieldError(text, "is not an IPv4 address", remedy)
 
 
@@ -118,12 +118,12 @@ def parse_network(text: str) -> IPNetwork:
             text, "is not an IPv4 network", "Write its first address and its prefix, such as 192.168.0.0/24."
         )
     if not slash:
-        raise FieldError(text, "lacks its prefix", f"Write how large it is as well, such as {address}/24.")
+        raise FieldError(text, "has no prefix", f"Add its length, such as {address}/24.")
     if not _PREFIX.fullmatch(prefix):
         raise FieldError(
             text,
-            "has a prefix that is no number from 0 to 32",
-            f"Write it with a number, such as {address}/24.",
+            "has an invalid prefix",
+            f"Use a number from 0 to 32, such as {address}/24.",
         )
     network = IPNetwork(given, version=4)
     if network.ip != network.cidr.ip:
@@ -147,7 +147,7 @@ def parse_nic_name(text: str) -> str:
         )
     if given in ("all", "default"):
         # Under /proc/sys/net these mean every NIC.
-        raise FieldError(text, "stands for every NIC in the kernel's settings", "Write the name of one NIC.")
+        raise FieldError(text, "means every NIC in the kernel's settings", "Write the name of one NIC.")
     return given
 
 
@@ -163,11 +163,11 @@ def parse_node_name(text: str) -> str:
     if _NOT_A_NAME.fullmatch(given):
         raise FieldError(
             text,
-            "means something else to dnsmasq (a lease time, or an order)",
-            f"Write it as n{given}, for one.",
+            "has another meaning to dnsmasq (a lease time or a keyword)",
+            f"Add a letter, such as n{given}.",
         )
     if given == "localhost":
-        raise FieldError(text, "is every machine's name for itself", "Choose another name, such as compute1.")
+        raise FieldError(text, "is every machine's own name", "Choose another name, such as compute1.")
     return given
 
 
@@ -215,7 +215,7 @@ def parse_port(value: int | str) -> int:
 
 
 def parse_role(text: str) -> Role:
-    return _choice(text, Role, "role")
+    return _choice(text, Role, "a role")
 
 
 def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
@@ -230,11 +230,11 @@ def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
 
 
 def parse_answer(text: str) -> AnswerPolicy:
-    return _choice(text, AnswerPolicy, "answer")
+    return _choice(text, AnswerPolicy, "an answer")
 
 
 def parse_protocol(text: str) -> Protocol:
-    return _choice(text, Protocol, "protocol")
+    return _choice(text, Protocol, "a protocol")
 
 
 def parse_vm_mac(text: str) -> str:
@@ -266,7 +266,7 @@ def parse_sources(value: str | Sequence[str]) -> tuple[IPNetwork, ...] | None:
             return None
         value = value.split(",")
     if not value:
-        raise FieldError(list(value), "lets nobody in", 'Write "corporate" or a list of networks.')
+        raise FieldError(list(value), "allows nobody", 'Write "corporate" or a list of networks.')
     return tuple(_source(text) for text in value)
 
 
@@ -282,7 +282,7 @@ def _choice(text: str, choices: type[_Choice], what: str) -> _Choice:
     for choice in choices:
         if choice.value == given:
             return choice
-    raise FieldError(text, f"is not a value of {what}", f"Write {_one_of(choices)}.")
+    raise FieldError(text, f"is not {what}", f"Write {_one_of(choices)}.")
 
 
 def _one_of(choices: type[StrEnum]) -> str:

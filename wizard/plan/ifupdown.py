@@ -162,11 +162,11 @@ def _of_raising(line: InterfacesLine, nic: str, mac: str) -> Iterator[Claim]:
     for word in line.words[1:]:
         physical, _, logical = word.partition("=")
         if is_of(word, nic):
-            what = f"raises it as {logical}" if logical else "raises it"
+            what = f"brings it up as {logical}" if logical else "brings it up"
             yield Claim(line, what, own=True, remedy=_WRITTEN_AT_BOOT)
         elif logical not in ("", nic) and _is_pattern(physical) and _pattern_takes(physical, nic, mac):
             remedy = f"Write the names of the other NICs there, each with ={logical}, instead of {physical}."
-            yield Claim(line, f"raises it as {logical}", False, remedy)
+            yield Claim(line, f"brings it up as {logical}", False, remedy)
 
 
 def _of_renaming(line: InterfacesLine, nic: str, mac: str) -> Iterator[Claim]:
@@ -192,7 +192,7 @@ def _of_stanza(stanza: _Stanza, stanzas: Sequence[_Stanza], raised: set[str], ni
     if head.words[0] == "mapping":
         if any(fnmatchcase(nic, pattern) for pattern in head.words[1:]):
             remedy = "Write a pattern there that does not match it."
-            yield Claim(head, "has a script choose what it is raised as", False, remedy)
+            yield Claim(head, "has a script choose its configuration", False, remedy)
         return
     own = {s.name for s in stanzas if s.head.words[0] == "iface" and is_of(s.name, nic)}
     for parent in own.intersection(stanza.parents):
@@ -228,7 +228,7 @@ def _of_vlan(line: InterfacesLine, stanza: _Stanza, stanzas: Sequence[_Stanza]) 
     routed = any(line.words[0] == "gateway" or "default" in line.words for one in family for line in one.options)
     if method in _FROM_THE_WIRE or routed:
         remedy = f"Take {stanza.name} out of the lines that raise it, or name another NIC for the cluster."
-        return Claim(line, f"leads out over it, by the VLAN {stanza.name}", False, remedy)
+        return Claim(line, f"has a default route through it, by the VLAN {stanza.name}", False, remedy)
     what = f"has the VLAN {stanza.name} on it"
     return Claim(line, what, False, "Make sure that this VLAN is the cluster's too.", harmful=False)
 

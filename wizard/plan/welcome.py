@@ -96,8 +96,8 @@ def machine_lines(facts: Facts, root: bool) -> tuple[WelcomeLine, ...]:
     if tunnels:
         lines.append(WelcomeLine("", "VPN", "; ".join(_vpn(nic, facts) for nic in tunnels[:_MOST_NAMES])))
     ssh = next((nic.name for nic in facts.nics if nic.carries_ssh), "")
-    here = f"over SSH, by way of {ssh}" if ssh else "over SSH" if facts.ssh_port else ""
-    who = "root" if root else "a plain user: sudo is asked when something is to be changed"
+    here = f"over SSH, through {ssh}" if ssh else "over SSH" if facts.ssh_port else ""
+    who = "root" if root else "not root: sudo asks for your password when something changes"
     lines.append(WelcomeLine("", "You are", f"{who}; here {here}" if here else who))
     return tuple(lines)
 
@@ -105,7 +105,7 @@ def machine_lines(facts: Facts, root: bool) -> tuple[WelcomeLine, ...]:
 def missing_tool_lines(tools: Collection[str], installer: Installer | None, root: bool) -> tuple[WelcomeLine, ...]:
     """Missing programs, and the command that installs them."""
     if not tools:
-        return (WelcomeLine("✓", "Programs", "all that an apply needs are here"),)
+        return (WelcomeLine("✓", "Programs", "everything an apply needs is installed"),)
     names = ", ".join(sorted(tools))
     remedy = installer.line(tools, root) if installer else "Install them with the package manager of this system."
     return (WelcomeLine("✗", "Missing", names, remedy),)
@@ -114,7 +114,7 @@ def missing_tool_lines(tools: Collection[str], installer: Installer | None, root
 def port_conflict_lines(facts: Facts) -> tuple[WelcomeLine, ...]:
     """Programs that serve DNS or DHCP here, and whether they conflict with ours."""
     lines = tuple(_rivals(facts))
-    return lines or (WelcomeLine("✓", "Ports", "nobody serves DNS or DHCP here: 53 and 67 are free"),)
+    return lines or (WelcomeLine("✓", "Ports", "no DNS or DHCP server here: ports 53 and 67 are free"),)
 
 
 def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
@@ -135,7 +135,7 @@ def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
                 places.append(where)
     for who, places in beside.items():
         more = f" and {len(places) - 2} more" if len(places) > 2 else ""
-        yield WelcomeLine("·", "Beside us", f"{who} serves {', '.join(places[:2])}{more} alone; not in the way")
+        yield WelcomeLine("·", "Beside us", f"{who} serves only {', '.join(places[:2])}{more}; no conflict")
 
 
 def _rival(listener: Listener) -> WelcomeLine:
@@ -144,7 +144,7 @@ def _rival(listener: Listener) -> WelcomeLine:
         # Stopped alone, it is back at the next boot.
         stop = f"sudo systemctl disable --now {unit}"
     elif listener.pid is not None:
-        stop = f"Stop it for good (it is process {listener.pid}), or bind it to the NICs that it is for."
+        stop = f"Stop it for good (process {listener.pid}), or bind it to the NICs it serves."
     else:
         stop = f"See who it is: sudo ss -lntup 'sport = :{listener.port}'"
     service = _SERVICES[listener.port]
@@ -173,16 +173,14 @@ def earlier_run_lines(state: str, healthy: bool, drift: Sequence[str], reason: s
     if state == "absent":
         lines.append(WelcomeLine("✓", "Earlier run", "nothing is applied here"))
     elif state == "applied":
-        said = "the gateway is in force and healthy" if healthy else "the gateway is in force, and something is wrong"
+        said = "the gateway is running and healthy" if healthy else "the gateway is running, and something is wrong"
         lines.append(WelcomeLine("✓" if healthy else "✗", "Earlier run", said))
     elif state == "tripped":
         lines.append(
             WelcomeLine("✗", "Earlier run", f"the guard has stopped the gateway: {reason or 'see the dashboard'}")
         )
     elif state == "interrupted":
-        lines.append(
-            WelcomeLine("✗", "Earlier run", "a change was cut off half-way and has to be taken back", _short(reason))
-        )
+        lines.append(WelcomeLine("✗", "Earlier run", "a change was interrupted and must be undone", _short(reason)))
     else:
         lines.append(WelcomeLine("!", "Earlier run", reason or state))
     if drift:
@@ -199,14 +197,14 @@ def _short(reason: str) -> str:
 def _managers(facts: Facts) -> str:
     names = [_NAMES.get(name, name) for name in facts.network_managers]
     if not names:
-        return "no network manager that is known"
+        return "no known network manager"
     return names[0] if len(names) == 1 else f"{names[0]}, beside {' and '.join(names[1:])}"
 
 
 def _nics(facts: Facts) -> str:
     wired = [nic for nic in facts.nics if nic.kind in CABLE_KINDS]
     linked = sum(nic.carrier is True for nic in wired)
-    words = [f"{len(wired)} wired ({linked} with a link)" if wired else "none that a cable can be in"]
+    words = [f"{len(wired)} wired ({linked} with a link)" if wired else "none wired"]
     wireless = sum(nic.kind == "wireless" for nic in facts.nics)
     if wireless:
         words.append(f"{wireless} wireless")
@@ -224,7 +222,7 @@ def _firewalls(facts: Facts, root: bool) -> str:
     names = [_NAMES.get(name, name) for name in facts.firewalls]
     if not names:
         return "none" if root else "none seen (only root sees all of them)"
-    return f"{', '.join(names)}: their rules stay as they are"
+    return f"{', '.join(names)}: their rules are not changed"
 
 
 def _vpn(nic: Nic, facts: Facts) -> str:

@@ -161,7 +161,7 @@ UNWORKABLE = [
     Bad("gateway-the-broadcast", GATEWAY, 'gateway = "192.168.0.255"', "network.gateway", "192.168.0.1 to"),
     Bad("slice-elsewhere", SLICE, 'dhcp_slice = "10.0.0.64/26"', "network.dhcp_slice", "between 192.168.0.1"),
     Bad("slice-too-large", SLICE, 'dhcp_slice = "192.168.0.0/23"', "network.dhcp_slice", "between 192.168.0.1"),
-    Bad("slice-without-hosts", SLICE, 'dhcp_slice = "192.168.0.0/32"', "network.dhcp_slice", "larger slice"),
+    Bad("slice-without-hosts", SLICE, 'dhcp_slice = "192.168.0.0/32"', "network.dhcp_slice", "Use a larger one"),
     Bad("slice-with-the-gateway", SLICE, 'dhcp_slice = "192.168.0.192/26"', "network.dhcp_slice", "Move the range"),
     Bad(
         "range-backwards",
@@ -175,9 +175,9 @@ UNWORKABLE = [
         "range-with-the-network", SLICE, 'dhcp_range = ["192.168.0.0", "192.168.0.5"]', "network.dhcp_range", "between"
     ),
     Bad("node-elsewhere", "192.168.0.103", "192.168.1.103", "nodes[2].ip", "192.168.0.1 to 192.168.0.254"),
-    Bad("node-on-the-gateway", "192.168.0.103", "192.168.0.200", "nodes[2].ip", "leave it out"),
-    Bad("node-on-the-broadcast", "192.168.0.103", "192.168.0.255", "nodes[2].ip", "leave it out"),
-    Bad("node-on-the-network", "192.168.0.103", "192.168.0.0", "nodes[2].ip", "leave it out"),
+    Bad("node-on-the-gateway", "192.168.0.103", "192.168.0.200", "nodes[2].ip", "leave it blank"),
+    Bad("node-on-the-broadcast", "192.168.0.103", "192.168.0.255", "nodes[2].ip", "leave it blank"),
+    Bad("node-on-the-network", "192.168.0.103", "192.168.0.0", "nodes[2].ip", "leave it blank"),
     Bad("two-nodes-one-address", "192.168.0.103", "192.168.0.101", "nodes[2].ip", "of its own"),
     Bad("two-nodes-one-mac", MAC4, "b8-ae-ed-7b-51-50", "nodes[3].mac", "own MAC"),
     Bad("two-nodes-one-name", NAME, 'name = "Controller"', "nodes[2].name", "of its own"),
@@ -192,7 +192,7 @@ UNWORKABLE = [
     Bad("forward-elsewhere", 'to   = "controller"', 'to = "10.0.0.9"', "forwards[0].to", "192.168.0.0/24"),
     Bad("forward-to-itself", 'to   = "controller"', 'to = "192.168.0.200"', "forwards[0].to", "Name a node"),
     Bad("two-forwards-one-port", "port = 5000", "port = 8889", "forwards[2].port", "another port"),
-    Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Take this forward out"),
+    Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]
 
 

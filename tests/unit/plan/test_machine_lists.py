@@ -468,7 +468,7 @@ def test_latin_and_stray_nulls() -> None:
         ("shelf b8:ae:ed:7b:51\n\n", 1, "is neither a MAC"),
         ("shelf B8:AE:ED:7B:51:5\n\n", 1, "is neither a MAC"),
         ("03:16:3e:5a:00:01 shelf\n", 1, "a group's address"),
-        ('{"a": [\n{"mac": "x"\n', 2, "before all that was opened"),
+        ('{"a": [\n{"mac": "x"\n', 2, "before every bracket"),
         ('[{"mac": "00:16:3e:5a:00:0g", "name": "shelf"}]', 1, "is not a MAC"),
         ("---\nhosts: [\n", 3, "YAML: "),
         ("<a><mac>00:16:3e:5a:00:01</mac>\n<b></a>", 2, "XML: "),
@@ -537,7 +537,7 @@ def test_a_label_says_what_the_word_behind_it_is() -> None:
         (1, "compute", "network", mac(1), "172.20.3.11")
     ]
     (machine,) = read_list(f"{mac(1)} role: storage").machines
-    assert machine.problem == 'role: "storage" is not a value of role'
+    assert machine.problem == 'role: "storage" is not a role. Write controller, network or compute.'
 
 
 @pytest.mark.parametrize(
@@ -558,6 +558,21 @@ def test_an_object_with_only_a_name_is_told_as_left_out(text: str, line: int) ->
 def test_an_object_with_a_name_that_is_no_machine_is_none() -> None:
     text = f'{{"option-def": [{{"name": "a"}}], "client-classes": [{{"name": "b"}}], "nodes": [{{"mac": "{mac(1)}"}}]}}'
     assert rows(text) == [(1, None, None, mac(1), None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("name;mac\nshelf #4;00163e5a0001\n", "Write letters, digits and '-' between them"),
+        ('[{"mac": "00:16:3e:5a:00:0g", "name": "shelf"}]', "Write six pairs of hex digits"),
+        ("name;mac;ip\nshelf;00163e5a0001;172.20.3.300\n", "Write four numbers from 0 to 255"),
+        ("name;mac;role\nshelf;00163e5a0001;storage\n", "Write controller, network or compute"),
+        ("dhcp-host=00:16:3e:*:*:*,set:xen\n", "Write one MAC"),
+    ],
+)
+def test_the_reason_says_what_is_allowed(text: str, allowed: str) -> None:
+    (machine,) = read_list(text).machines
+    assert allowed in machine.problem
 
 
 def test_who_is_there_twice_is_told() -> None:

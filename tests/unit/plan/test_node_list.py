@@ -69,10 +69,10 @@ def test_a_heading_of_few_columns_will_do(heading: str) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("a,b,c,d,e", "5 columns where the headings are 4"),
+        ("a,b,c,d,e", "5 columns, but 4 headings"),
         ("a,compute,,192.168.0.1", "no MAC in its column"),
         ("a,compute,nothing,", 'MAC: "nothing" is not a MAC address'),
-        ("a,gpu,b8aeed7b5150,", 'role: "gpu" is not a value of role'),
+        ("a,gpu,b8aeed7b5150,", 'role: "gpu" is not a role'),
         ("a b,,b8aeed7b5150,", 'name: "a b" is not a node name'),
         (",,b8aeed7b5150,192.168.0.300", 'address: "192.168.0.300" is not an IPv4 address'),
     ],

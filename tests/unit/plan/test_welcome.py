@@ -37,15 +37,15 @@ def test_a_machine_in_a_few_lines() -> None:
     lines = machine_lines(PLAIN, root=True)
     assert said(lines, "NICs") == "2 wired (1 with a link), default route over eth0"
     assert said(lines, "Network") == "ifupdown"
-    assert said(lines, "You are") == "root; here over SSH, by way of eth0"
+    assert said(lines, "You are") == "root; here over SSH, through eth0"
     assert all(line.label != "VPN" for line in lines)
 
 
 def test_a_machine_of_which_little_is_known() -> None:
     lines = machine_lines(Facts(), root=False)
     assert said(lines, "System") == "not known"
-    assert said(lines, "Network") == "no network manager that is known"
-    assert said(lines, "NICs") == "none that a cable can be in, no default route"
+    assert said(lines, "Network") == "no known network manager"
+    assert said(lines, "NICs") == "none wired, no default route"
     assert "only root sees" in said(lines, "Firewalls")
 
 
@@ -61,7 +61,7 @@ def test_managers_firewalls_and_vpns_are_named() -> None:
     )
     lines = machine_lines(facts, root=True)
     assert said(lines, "Network") == "ifupdown, beside NetworkManager and systemd-networkd"
-    assert said(lines, "Firewalls") == "Docker, nftables rules: their rules stay as they are"
+    assert said(lines, "Firewalls") == "Docker, nftables rules: their rules are not changed"
     assert said(lines, "VPN") == "wg0 to 10.0.0.0/16, 10.1.0.0/16 and 2 more"
     over = replace(facts, routes=(Route(IPNetwork("0.0.0.0/1"), "wg0"), Route(IPNetwork("128.0.0.0/1"), "wg0")))
     assert said(machine_lines(over, root=True), "VPN") == "wg0, with the default route"
@@ -102,8 +102,8 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
     blocked, beside = port_conflict_lines(facts)
     assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl disable --now isc-dhcp-server")
     assert blocked.text == "dhcpd (pid 5) serves DHCP on every NIC (port 67)"
-    assert (beside.sign, "not in the way" in beside.text) == ("·", True)
-    assert beside.text.startswith("dnsmasq (pid 9) serves 192.168.122.1, ")
+    assert (beside.sign, "no conflict" in beside.text) == ("·", True)
+    assert beside.text.startswith("dnsmasq (pid 9) serves only 192.168.122.1, ")
 
 
 def test_our_own_gateway_is_in_nobodys_way() -> None:
@@ -122,10 +122,10 @@ def test_one_program_is_told_of_once() -> None:
     ("state", "healthy", "sign", "words"),
     [
         ("absent", False, "✓", "nothing is applied"),
-        ("applied", True, "✓", "in force and healthy"),
+        ("applied", True, "✓", "running and healthy"),
         ("applied", False, "✗", "something is wrong"),
         ("tripped", False, "✗", "a foreign server"),
-        ("interrupted", False, "✗", "taken back"),
+        ("interrupted", False, "✗", "must be undone"),
         ("pending", False, "!", "a foreign server"),
     ],
 )

@@ -54,9 +54,9 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
     node = Node(parse_node_name(name), parse_roles(role), parse_mac(mac), parse_address(ip) if ip else None)
     known = next((n for n in plan.nodes if n.mac == node.mac), None)
     if known is not None:
-        raise WizardError(f"{format_mac(node.mac)} is a node of the plan already: {known.name}", "Nothing is to do.")
+        raise WizardError(f"{format_mac(node.mac)} is a node of the plan already: {known.name}", "Nothing to do.")
     if any(n.name == node.name for n in plan.nodes):
-        raise WizardError(f"there is a node {node.name} already", "Choose another name.")
+        raise WizardError(f"there is already a node {node.name}", "Choose another name.")
     if node.ip is None:
         # Written down, so that it stays its own whatever is added later.
         node = replace(node, ip=_next_address(plan, node))
@@ -75,6 +75,6 @@ def _next_address(plan: Plan, node: Node) -> IPAddress:
     except SubnetFull:
         ip = None
     if ip is None:
-        remedy = "Take a larger network.cidr, or a smaller network.dhcp_slice."
+        remedy = "Use a larger subnet (network.cidr), or a smaller DHCP range (network.dhcp_slice)."
         raise WizardError(f"no address is left for {node.name}", remedy)
     return ip

@@ -111,7 +111,7 @@ def _of_one(finding: Finding, text: NodeText) -> Finding:
     """Reworded without positions, which mean nothing while the node is being added."""
     if finding.code != "name-taken":
         return finding
-    return replace(finding, message=f"There is a node {shown(text.name.strip().lower())} already.")
+    return replace(finding, message=f"There is already a node {shown(text.name.strip().lower())}.")
 
 
 def normal_mac(text: str) -> str:

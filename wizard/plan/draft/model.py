@@ -32,8 +32,8 @@ _FIELD_NAMES = {
     "interfaces.cluster": "Cluster NIC",
     "network.cidr": "Subnet",
     "network.gateway": "Gateway",
-    "network.dhcp_slice": "Slice",
-    "network.dhcp_range": "Slice",
+    "network.dhcp_slice": "DHCP range",
+    "network.dhcp_range": "DHCP range",
     "network.lease_time": "Lease time",
     "network.domain": "Domain",
     "network.answer": "Answer",
@@ -44,20 +44,20 @@ _FIELD_NAMES = {
     "nodes.ip": "address",
     "forwards.port": "port",
     "forwards.to": "target",
-    "forwards.to_port": "its port",
+    "forwards.to_port": "target port",
     "forwards.protocol": "protocol",
-    "forwards.from": "who may",
+    "forwards.from": "allowed from",
 }
 
 _MISSING = {
-    "network.cidr": ("Write the subnet of the cluster.", "192.168.0.0/24 will do where nothing else has it."),
-    "network.lease_time": ("Write the lease time.", "12h is a good one."),
-    "network.domain": ("Write the domain that node names end in.", "ciao.lan will do."),
-    "nodes.role": ("Tick at least one role.", "Most nodes are compute nodes."),
-    "nodes.name": ("Write the name.", "A short one, such as compute1."),
-    "nodes.mac": ("Write the MAC.", "It is on the machine's label, or in its boot menu."),
-    "forwards.port": ("Write the port.", "8889 is ciao's own."),
-    "forwards.to": ("Write where it leads to.", "A node's name, or an address."),
+    "network.cidr": ("The subnet is missing.", "Write one, such as 192.168.0.0/24 if nothing else uses it."),
+    "network.lease_time": ("The lease time is missing.", "Write one, such as 12h."),
+    "network.domain": ("The domain is missing.", "Write what node names end in, such as ciao.lan."),
+    "nodes.role": ("No role is ticked.", "Tick at least one; most nodes are compute nodes."),
+    "nodes.name": ("The name is missing.", "Write a short one, such as compute1."),
+    "nodes.mac": ("The MAC is missing.", "It is on the machine's label, or in its boot menu."),
+    "forwards.port": ("The port is missing.", "ciao's own is 8889."),
+    "forwards.to": ("The target is missing.", "Write a node's name or an address."),
 }
 """Message and remedy for each required field that is blank."""
 
@@ -198,8 +198,8 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
     if not dash:
         reader.refuse(
             "network.dhcp_slice",
-            f"{parsers.shown(text)} is neither a slice nor a range.",
-            "Write a slice such as 192.168.0.64/26, or its first and last address with a dash between.",
+            f"{parsers.shown(text)} is not a DHCP range.",
+            "Write a network such as 192.168.0.64/26, or the first and last address with a dash between.",
         )
         return None, None
     begin = reader.read("network.dhcp_range", parsers.parse_address, first)

@@ -99,28 +99,28 @@ def _judged(nic: Nic, corporate: Nic | None, cluster: Nic | None, facts: Facts) 
     against = _against_cluster(nic, facts)
     if nic is cluster:
         if nic.name == facts.applied_cluster:
-            return "cluster", ("the applied plan has it as the cluster's",)
+            return "cluster", ("the applied plan uses it for the cluster",)
         return "cluster", ("it has no address and nothing uses it", _link(nic))
     if nic is corporate:
         return "corporate", tuple(against) or ("it has an address",)
     if against:
         return None, tuple(against)
     if corporate is None:
-        return None, ("nothing tells which NIC leads to the company: you have to choose", _link(nic))
+        return None, ("it is unclear which NIC leads to the company: choose one", _link(nic))
     if nic.carrier is not True and cluster is not None:
         return None, ("nothing uses it", _link(nic))
-    return None, ("nothing uses it, and there is another like it: you have to choose", _link(nic))
+    return None, ("nothing uses it, but another NIC is like it: choose one", _link(nic))
 
 
 def _against_cluster(nic: Nic, facts: Facts) -> list[str]:
     """Evidence against the NIC as the cluster's; most of it is evidence for the company's."""
     reasons = []
     if not nic.usable_name:
-        reasons.append("its name means something else to the tools that set up networks")
+        reasons.append("its name has a special meaning to network tools")
     if nic.name in default_route_nics(facts):
-        reasons.append("the default route leads over it")
+        reasons.append("the default route goes through it")
     if nic.carries_ssh:
-        reasons.append("your SSH session comes in over it")
+        reasons.append("your SSH session uses it")
     if _leased(nic):
         reasons.append("it got its address from a DHCP server")
     if nic.kind == "wireless":
@@ -132,7 +132,7 @@ def _against_cluster(nic: Nic, facts: Facts) -> list[str]:
     if why := corporate_wire_reason(nic, facts) or shared_wire_reason(nic, facts):
         reasons.append(why)
     if may_be_a_phone(nic) and nic.kind in CABLE_KINDS:
-        reasons.append(f"its driver ({nic.driver}) is that of phones and modems as well")
+        reasons.append(f"its driver ({nic.driver}) is used by phones and modems too")
     if address := router_assigned_address(nic):
         reasons.append(f"a router gave it the address {address}")
     static = [str(a.network) for a in nic.addresses if not a.dynamic and not a.network.ip.is_link_local()]
@@ -152,4 +152,4 @@ def _leased(nic: Nic) -> bool:
 def _link(nic: Nic) -> str:
     if nic.carrier:
         return "its cable has a link"
-    return "no cable is in it" if nic.carrier is False else "it is off, so that nobody knows of a cable"
+    return "no cable is plugged in" if nic.carrier is False else "it is down: a cable would not show"

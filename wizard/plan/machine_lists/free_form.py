@@ -43,7 +43,7 @@ def by_words(line: str, number: int, text: str) -> Row:
     bullet = _BULLET.match(line)
     words = _words(line[bullet.end() :] if bullet else line)
     if words is None:
-        row.problem = "a field of it is too long, or its quotes do not fit"
+        row.problem = "a field is too long, or its quotes do not match"
         return row
     for place, (label, word) in enumerate(_labelled(words)):
         # A node may be named after its role: the second "controller" of a line is the name.

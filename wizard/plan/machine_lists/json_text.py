@@ -31,16 +31,16 @@ def parse(text: str) -> Any:
         if kind != "sign":
             value = _text_of(word, line) if kind == "string" else _LITERALS.get(word, word)
             if builder.wants_key and not isinstance(value, str):
-                raise NotATree(line, "a key that is no text")
+                raise NotATree(line, "a key that is not a string")
             builder.put(value, line)
         elif word in "{[":
             if builder.wants_key:
-                raise NotATree(line, "a key that is no text")
+                raise NotATree(line, "a key that is not a string")
             builder.begin(Mapping() if word == "{" else [], line)
         elif word in "}]":
             closed = builder.end()
             if closed is None or isinstance(closed, Mapping) != (word == "}"):
-                raise NotATree(line, f"a {word} too many")
+                raise NotATree(line, f"an unexpected {word}")
     return builder.result(line)
 
 
@@ -49,7 +49,7 @@ def _tokens(text: str) -> Iterator[_Token]:
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
-            raise NotATree(line, "a sign that does not belong there, or a text without its end")
+            raise NotATree(line, "an unexpected character, or a string without its end")
         kind = token.lastgroup or ""
         if kind != "passed":
             yield _Token(kind, token[0], line)
@@ -61,4 +61,4 @@ def _text_of(quoted: str, line: int) -> str:
     try:
         return str(json.loads(quoted, strict=False))
     except ValueError:
-        raise NotATree(line, "a text that is none") from None
+        raise NotATree(line, "an invalid string") from None

@@ -171,7 +171,7 @@ class _LineReader:
         if row is None and self._section is not None:
             row = _bare_host(uncommented, number, text, role)
         if row is not None and _RANGE.search(row.name):
-            row.problem = "it stands for a range of machines: give each a line of its own"
+            row.problem = "it means a range of machines: write one line for each"
             row.name = ""
         return row
 

@@ -103,7 +103,7 @@ def to_machine(row: Row) -> ListedMachine | None:
     if values["mac"] and is_group(values["mac"]):
         return None
     if values["mac"] and int(values["mac"][:2], 16) & 1:
-        problem = problem or f"MAC: {values['mac']} is a group's address, no NIC has it"
+        problem = problem or f"MAC: {values['mac']} is a group's address: no NIC has it"
     if row.name and not row.ip and ip_text(row.name):
         # Inventories may use the address as the name.
         row.ip, row.name = row.name, ""
@@ -196,8 +196,8 @@ def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") ->
 
 
 def wrong(what: str, error: FieldError) -> str:
-    """The problem of a value, for the user."""
-    return f"{what}: {error.value} {error.problem}"
+    """The problem of a value and what is allowed instead, for the user."""
+    return f"{what}: {error.message} {error.remedy}"
 
 
 def more_than_one(what: str, found: list[str]) -> str:

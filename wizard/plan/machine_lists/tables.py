@@ -111,7 +111,7 @@ def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     row.observed = row.latest = columns.leases
     cells = cells_of(line, columns.between)
     if cells is None:
-        row.problem = "a field of it is too long, or its quotes do not fit"
+        row.problem = "a field is too long, or its quotes do not match"
         return row
     if cells:
         # Left over from a list that was pasted into a cell.
@@ -123,7 +123,7 @@ def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     while len(cells) > len(columns.fields) and (not cells[-1] or cells[-1].startswith("#")):
         cells.pop()
     if len(cells) > len(columns.fields):
-        row.problem = f"{len(cells)} columns where the headings are {len(columns.fields)}"
+        row.problem = f"{len(cells)} columns, but {len(columns.fields)} headings"
         return row
     held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
     row.name, row.role = held.get("name", ""), held.get("role", "")

@@ -88,5 +88,5 @@ class TreeBuilder:
     def result(self, line: int) -> Any:
         """The tree, or a list of trees if there are several. Raises NotATree, at `line`, if a container is open."""
         if self._open:
-            raise NotATree(line, "it ends before all that was opened is closed")
+            raise NotATree(line, "it ends before every bracket is closed")
         return self._documents[0] if len(self._documents) == 1 else self._documents

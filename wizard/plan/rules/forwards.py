@@ -28,9 +28,9 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
         yield error(
             "forwards-many",
             "forwards",
-            f"{len(plan.forwards)} forwards and {networks} networks in their 'from' are above {MOST_ROWS} together: "
-            "the packet filter does not load them in time.",
-            "Take forwards out, or name fewer and larger networks in 'from'.",
+            f"{len(plan.forwards)} forwards and {networks} source networks are more than {MOST_ROWS} together: "
+            "the packet filter cannot load them in time.",
+            "Remove forwards, or use fewer and larger networks in 'from'.",
         )
     names = {node.name for node in plan.nodes}
     first: dict[tuple[Protocol, int], int] = {}
@@ -45,28 +45,28 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
                 f"{field}.port",
                 f"{_port(forward)} is forwarded twice: to {shown(plan.forwards[earlier].to)} and "
                 f"to {shown(forward.to)}.",
-                "Keep one of the two, or take another port of this machine for one.",
+                "Remove one of the two, or use another port of this machine for it.",
             )
         if forward.protocol is Protocol.UDP and DHCP_PORTS & {forward.port, forward.to_port}:
             yield error(
                 "forward-dhcp",
                 f"{field}.port",
                 f"{_port(forward)} to port {forward.to_port} is DHCP: a node would answer the company's machines.",
-                "Take this forward out.",
+                "Remove this forward.",
             )
         if forward.port == DNS_PORT:
             yield error(
                 "forward-dns",
                 f"{field}.port",
-                f"{_port(forward)} is where the nodes ask this machine for names: forwarded, they would get no answer.",
-                "Take another port of this machine, which leads to the same one of the node.",
+                f"{_port(forward)} is where the nodes send this machine DNS queries: forwarded, they get no answer.",
+                "Use another port of this machine; the node's can stay the same.",
             )
         if forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
             yield warning(
                 "forward-scheduler",
                 f"{field}.to_port",
-                f"Port {SCHEDULER_PORT} is the scheduler's, which only nodes speak with.",
-                "Take this forward out; the controller's own port is 8889.",
+                f"Port {SCHEDULER_PORT} is the scheduler's; only nodes talk to it.",
+                "Remove this forward; the controller's own port is 8889.",
             )
 
 
@@ -79,17 +79,17 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
             yield error(
                 "forward-ssh",
                 field,
-                f"{_port(forward)} is how this machine is reached by SSH; forwarded, it would lead to "
+                f"{_port(forward)} is the SSH port of this machine; if it is forwarded, SSH leads to "
                 f"{shown(forward.to)} instead.",
-                "Take another port of this machine, such as 2222, that leads to the node's port 22.",
+                "Use another port of this machine, such as 2222, for the node's port 22.",
             )
         elif listeners:
             yield error(
                 "forward-port-listening",
                 field,
-                f"{_holder(listeners[0])}{LISTENS}{_port(forward)} of this machine; forwarded, it could no longer "
-                "be reached from the company's side.",
-                "Take another port of this machine, which leads to the same one of the node, or stop that program.",
+                f"{_holder(listeners[0])}{LISTENS}{_port(forward)} of this machine; if that is forwarded, the "
+                "company network cannot reach the program.",
+                "Use another port of this machine (the node's can stay the same), or stop that program.",
             )
 
 
@@ -104,7 +104,7 @@ def _to_address(field: str, forward: Forward, plan: Plan) -> Iterator[Finding]:
         yield error("forward-to-nobody", field, message, remedy)
         return
     if address not in cidr or int(address) in (cidr.first, cidr.last):
-        message = f"{_port(forward)} is forwarded to {address}, which is no host of {cidr}."
+        message = f"{_port(forward)} is forwarded to {address}, which is not a host address of {cidr}."
         yield error("forward-to-nobody", field, message, remedy)
     elif address == plan.network.gateway:
         message = f"{_port(forward)} is forwarded to {address}, which is this machine itself."
@@ -115,7 +115,8 @@ def _to_address(field: str, forward: Forward, plan: Plan) -> Iterator[Finding]:
             yield warning(
                 "forward-to-dynamic",
                 field,
-                f"{_port(forward)} leads to {address} in the dynamic range: whoever leases it gets them.",
+                f"{_port(forward)} leads to {address} in the DHCP range: whoever leases that address receives "
+                "this traffic.",
                 f"Name a node ({known}), or reserve that address for one.",
             )
 

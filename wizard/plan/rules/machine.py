@@ -57,8 +57,8 @@ def _blocked(facts: Facts) -> Iterator[Finding]:
         yield error(
             "path-blocked",
             "machine",
-            f"An apply writes {path}, and nothing can be put there: {why}.",
-            "Move away what is in the way, or make it a directory.",
+            f"An apply cannot write {path}: {why}.",
+            "Move away what is there, or make it a directory.",
         )
 
 
@@ -66,12 +66,12 @@ def _manager(facts: Facts) -> Iterator[Finding]:
     if "ifupdown" in facts.network_managers:
         return
     found = " and ".join(facts.network_managers)
-    here = f"{found} manages the network here" if found else "No network manager that is known was found here"
+    here = f"{found} manages the network here" if found else "No known network manager was found here"
     yield error(
         "network-manager-unsupported",
         "machine",
-        f"{here}; the cluster NIC's address is set up through ifupdown.",
-        "Run `sudo apt install ifupdown`; it can stand beside the other and will manage the cluster NIC alone.",
+        f"{here}; the cluster NIC's address is configured through ifupdown.",
+        "Run `sudo apt install ifupdown`; it can run beside the other and will manage only the cluster NIC.",
     )
 
 
@@ -81,7 +81,7 @@ def _rivals(plan: Plan, facts: Facts) -> Iterator[Finding]:
         yield warning(
             "networkmanager-active",
             "interfaces.cluster",
-            f"NetworkManager runs here and may take {shown(cluster)} into its own hands. Once applied, it leaves the "
+            f"NetworkManager runs here and may manage {shown(cluster)}. After an apply it leaves the "
             "NIC alone from its next start on, because /etc/network/interfaces names it.",
             f"Run `sudo nmcli device set {cluster} managed no` before an apply.",
         )
@@ -89,10 +89,10 @@ def _rivals(plan: Plan, facts: Facts) -> Iterator[Finding]:
         yield warning(
             "networkd-active",
             "interfaces.cluster",
-            f"systemd-networkd runs here; where one of its .network files matches {shown(cluster)}, each undoes the "
-            "other's work.",
+            f"systemd-networkd runs here; if one of its .network files matches {shown(cluster)}, the two undo "
+            "each other's changes.",
             f"See `networkctl status {cluster}`; a file with `[Match] Name={cluster}` and `[Link] Unmanaged=yes` under "
-            "/etc/systemd/network keeps it off.",
+            "/etc/systemd/network makes it leave the NIC alone.",
         )
 
 
@@ -107,10 +107,10 @@ def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:
         who = f"{shown(listener.process)}{pid}" if listener.process else "Another program"
         where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"
         if port == 67:
-            why = "two DHCP servers on one wire do damage"
-            remedy = f"{stop_for_good(listener)}, or bind it to the NICs that it is for."
+            why = "two DHCP servers on one network do damage"
+            remedy = f"{stop_for_good(listener)}, or bind it to the NICs it serves."
         else:
-            why = "so ours could not serve the nodes"
+            why = "ours cannot serve the nodes"
             remedy = f"{stop_for_good(listener)}, or bind it to its own addresses{_how_to_bind(listener)}."
         yield error(
             f"port-{port}-taken",
@@ -124,7 +124,7 @@ def stop_for_good(listener: Listener) -> str:
     """A remedy that keeps a program stopped after a reboot too."""
     if listener.unit:
         return f"Run `sudo systemctl disable --now {listener.unit}`"
-    return "Stop it and have it not start at the next boot"
+    return "Stop it, and disable it at boot"
 
 
 def _how_to_bind(listener: Listener) -> str:
@@ -150,8 +150,8 @@ def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
             yield error(
                 "dns-takes-every-address",
                 "interfaces.cluster",
-                f"{shown(process)} (process {pid}) serves DNS on every address of this machine, port 53: it takes "
-                f"{gateway} too as soon as that is there, and the nodes would ask it and not us.",
+                f"{shown(process)} (process {pid}) serves DNS on every address of this machine, port 53: it will "
+                f"bind {gateway} too, and answer the nodes in our place.",
                 f"{stop_for_good(own[0])}, or bind it to 127.0.0.1 alone{_how_to_bind(own[0])}.",
             )
 
@@ -192,7 +192,7 @@ def _firewalld(plan: Plan, facts: Facts) -> Iterator[Finding]:
         yield note(
             "firewalld-active",
             "machine",
-            f"firewalld is active, and rejects what its zones do not let in. An apply puts {cluster} into its zone "
-            "trusted, at run time only; a reset puts it back.",
+            f"firewalld is active, and rejects what its zones do not allow. An apply moves {cluster} to its zone "
+            "trusted, at run time only; a reset moves it back.",
             "Nothing to do.",
         )

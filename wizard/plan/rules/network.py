@@ -54,15 +54,15 @@ def _size(network: Network) -> Iterator[Finding]:
         yield error(
             "subnet-too-large",
             "network.cidr",
-            f"{network.cidr} has {network.cidr.size} addresses; it would swallow other people's networks.",
-            f"Take a /{SHORTEST_PREFIX} or smaller, such as {network.cidr.ip}/24.",
+            f"{network.cidr} has {network.cidr.size} addresses; it would cover other networks.",
+            f"Use a /{SHORTEST_PREFIX} or smaller, such as {network.cidr.ip}/24.",
         )
     elif prefix > LONGEST_PREFIX:
         yield error(
             "subnet-too-small",
             "network.cidr",
             f"{network.cidr} has {network.cidr.size} addresses: too few for a gateway, three nodes and a range.",
-            f"Take a /{LONGEST_PREFIX} or larger, such as a /24.",
+            f"Use a /{LONGEST_PREFIX} or larger, such as a /24.",
         )
 
 
@@ -73,15 +73,15 @@ def _kind(network: Network) -> Iterator[Finding]:
                 "subnet-not-usable",
                 "network.cidr",
                 f"{network.cidr} lies in {block}, which is {what}: no node can have such an address.",
-                "Take a private network, such as 192.168.0.0/24.",
+                "Use a private network, such as 192.168.0.0/24.",
             )
             return
     if not any(network.cidr in block for block in _PRIVATE):
         yield warning(
             "subnet-public",
             "network.cidr",
-            f"{network.cidr} is no private network: the nodes could not reach its true owners on the Internet.",
-            "Take a private network, such as 192.168.0.0/24.",
+            f"{network.cidr} is not a private network: the nodes could not reach its owners on the Internet.",
+            "Use a private network, such as 192.168.0.0/24.",
         )
 
 
@@ -99,7 +99,7 @@ def _gateway(network: Network) -> Iterator[Finding]:
         "gateway-not-host",
         "network.gateway",
         f"The gateway's address {gateway} {why}.",
-        f"Take one from {cidr[1]} to {cidr[-2]}.",
+        f"Use one from {cidr[1]} to {cidr[-2]}.",
     )
 
 
@@ -107,12 +107,10 @@ def _range(network: Network) -> Iterator[Finding]:
     cidr = network.cidr
     field = "network.dhcp_slice" if network.dhcp_range is None else "network.dhcp_range"
     first, last = dynamic_range(network)
-    said = f"The dynamic range {first} to {last}"
+    said = f"The DHCP range {first} to {last}"
     hosts = f"between {cidr[1]} and {cidr[-2]}"
     if network.dhcp_slice is not None and network.dhcp_range is not None:
-        yield error(
-            "range-twice", field, "dhcp_slice and dhcp_range both say where dynamic addresses come from.", "Keep one."
-        )
+        yield error("range-twice", field, "dhcp_slice and dhcp_range both set the DHCP range.", "Keep one.")
     if first > last and network.dhcp_range is not None:
         yield error("range-reversed", field, f"{said} runs backwards.", "Write the lower address first.")
         return
@@ -120,8 +118,8 @@ def _range(network: Network) -> Iterator[Finding]:
         yield error(
             "range-empty",
             field,
-            f"The slice {network.dhcp_slice} has no usable host.",
-            "Take a larger slice, such as a /26.",
+            f"The DHCP range {network.dhcp_slice} has no usable address.",
+            "Use a larger one, such as a /26.",
         )
         return
     whole = network.dhcp_slice if network.dhcp_range is None else None
@@ -129,8 +127,8 @@ def _range(network: Network) -> Iterator[Finding]:
         yield error(
             "range-outside",
             field,
-            f"The slice {whole} is not within {cidr}." if whole else f"{said} is not within {cidr}.",
-            f"Take addresses {hosts}.",
+            f"The DHCP range {whole} is not within {cidr}." if whole else f"{said} is not within {cidr}.",
+            f"Use addresses {hosts}.",
         )
         return
     if int(first) == cidr.first or int(last) == cidr.last:
@@ -138,7 +136,7 @@ def _range(network: Network) -> Iterator[Finding]:
             "range-outside",
             field,
             f"{said} includes the network's own address or its broadcast address.",
-            f"Take addresses {hosts}.",
+            f"Use addresses {hosts}.",
         )
     if first <= network.gateway <= last:
         yield error(
@@ -155,15 +153,15 @@ def _domain(network: Network) -> Iterator[Finding]:
         yield warning(
             "domain-local",
             "network.domain",
-            f"Names under {shown(network.domain)} are asked by multicast on many systems, and never of this gateway.",
-            "Take a domain that ends in .lan or .internal.",
+            f"Many systems resolve names under {shown(network.domain)} by multicast, and never ask this gateway.",
+            "Use a domain that ends in .lan or .internal.",
         )
     elif last in _REAL_DOMAINS or len(last) == 2:
         yield warning(
             "domain-real",
             "network.domain",
-            f"{shown(network.domain)} may be a real domain; the nodes would not find what is published under it.",
-            "Take a domain that ends in .lan or .internal, unless it is yours and unused.",
+            f"{shown(network.domain)} may be a real domain; the nodes could not resolve its public names.",
+            "Use a domain that ends in .lan or .internal, unless it is yours and unused.",
         )
 
 
@@ -172,16 +170,16 @@ def _answers(network: Network) -> Iterator[Finding]:
         yield warning(
             "answer-everyone",
             "network.answer",
-            "Every machine on the cluster's wire gets an address, also those that are no part of the plan: a cable "
-            "in the wrong switch would take strangers off their network.",
+            "Every machine on the cluster network gets an address, even outside the plan: with a cable in the wrong "
+            "switch, others lose their own network.",
             "Answer only the nodes of the plan and virtual machines, which are known by their MACs.",
         )
     elif "*:*:*:*:*:*" in network.vm_macs:
         yield warning(
             "vm-macs-match-everyone",
             "network.vm_macs",
-            "*:*:*:*:*:* matches every MAC, so that every machine on the cluster's wire gets an address.",
-            "Name the MACs of the virtual machines alone, such as 02:*:*:*:*:*.",
+            "*:*:*:*:*:* matches every MAC: every machine on the cluster network gets an address.",
+            "List only the MACs of virtual machines, such as 02:*:*:*:*:*.",
         )
 
 
@@ -191,7 +189,7 @@ def _ciao(network: Network) -> Iterator[Finding]:
             "subnet-in-tenant-range",
             "network.cidr",
             f"ciao gives its tenants networks from {TENANTS}; instances could not reach nodes in {network.cidr}.",
-            "Take a network outside of it, such as 192.168.0.0/24.",
+            "Use a network outside of it, such as 192.168.0.0/24.",
         )
     elif overlap(network.cidr, MESH):
         yield note(
@@ -222,7 +220,7 @@ def _swallowed(plan: Plan, facts: Facts) -> Iterator[Finding]:
             yield error(
                 "nameserver-in-subnet",
                 "network.cidr",
-                f"This machine asks {server} for names, which lies in {cidr}: it would look for it in the cluster.",
+                f"This machine's DNS server {server} is in {cidr}: queries would go into the cluster.",
                 _overlap_remedy(facts),
             )
     nic = facts.nic(cluster)
@@ -230,7 +228,7 @@ def _swallowed(plan: Plan, facts: Facts) -> Iterator[Finding]:
         yield error(
             "ssh-peer-in-subnet",
             "network.cidr",
-            f"Your SSH session comes from {facts.ssh_peer}, which lies in {cidr}: what this machine answers would go "
+            f"Your SSH session comes from {facts.ssh_peer}, which is in {cidr}: this machine's replies would go "
             "into the cluster, and the session would end.",
             _overlap_remedy(facts),
         )
@@ -250,9 +248,9 @@ def _overlap_words(cidr: IPNetwork, busy: Busy) -> str:
 
 def _overlap_remedy(facts: Facts) -> str:
     if facts.applied_cluster:
-        free = "If it is what an earlier apply set up, `sudo ciao-wizard reset` first; else take"
+        free = "If it is what an earlier apply set up, `sudo ciao-wizard reset` first; otherwise use"
     else:
-        free = "Take"
+        free = "Use"
     networks = [str(network) for network in free_networks(facts)]
     return f"{free} a network that nothing here uses, such as {' or '.join(networks) or 'another private /24'}."
 

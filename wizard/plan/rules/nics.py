@@ -76,7 +76,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
         yield error(
             "same-nic",
             "interfaces.cluster",
-            f"{shown(cluster)} is to be the corporate and the cluster NIC at once.",
+            f"{shown(cluster)} is both the corporate and the cluster NIC.",
             "Name two NICs; a gateway needs two cables.",
         )
     for field, name in (("interfaces.corporate", corporate), ("interfaces.cluster", cluster)):
@@ -108,7 +108,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 def _missing(field: str, name: str, facts: Facts) -> Finding:
     usable = [nic.name for nic in facts.nics if nic.usable_name and nic.kind != "loopback"]
-    here = f"Here are: {', '.join(usable)}." if usable else "There is no NIC that can be used."
+    here = f"Available: {', '.join(usable)}." if usable else "No usable NIC was found."
     return error("nic-missing", field, f"This machine has no NIC {shown(name)}. {here}", "Plug it in, or name another.")
 
 
@@ -117,22 +117,22 @@ def _any_nic(field: str, nic: Nic) -> Iterator[Finding]:
         yield error(
             "nic-unusable-name",
             field,
-            f"The name {shown(nic.name)} means something else to the tools that set up networks.",
+            f"The name {shown(nic.name)} has a special meaning to network tools.",
             "Rename the NIC, with `ip link set … name …` or a systemd .link file.",
         )
     if nic.master:
         yield error(
             "nic-enslaved",
             field,
-            f"{nic.name} is part of {shown(nic.master)}, which has its frames and its address.",
+            f"{nic.name} is part of {shown(nic.master)}, which has its traffic and its address.",
             f"Take it out (`sudo ip link set {nic.name} nomaster`), or name another NIC.",
         )
     if nic.carrier is False:
         yield warning(
             "no-carrier",
             field,
-            f"{nic.name} has no link: no cable is in it, or what is at the other end is off.",
-            "Plug the cable in; a wire without a link cannot be probed.",
+            f"{nic.name} has no link: the cable is out, or the other end is off.",
+            "Plug the cable in; without a link the network cannot be probed.",
         )
 
 
@@ -170,7 +170,7 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
         yield error(
             "cluster-wireless",
             field,
-            f"{nic.name} is wireless: it can carry no switch full of nodes and virtual machines.",
+            f"{nic.name} is wireless: it cannot carry a switch full of nodes and virtual machines.",
             "Name a wired NIC; a USB adapter will do.",
         )
     elif nic.kind not in CABLE_KINDS:
@@ -185,14 +185,14 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
         yield error(
             "cluster-has-default-route",
             field,
-            f"The default route leads over {nic.name}: it is the way to the company, where DHCP must not be served.",
+            f"The default route goes through {nic.name}: it leads to the company, where DHCP must not be served.",
             SWAPPED if turned else "Name the other NIC for the cluster.",
         )
     elif _carries_vpn(nic.name, facts):
         yield error(
             "cluster-under-vpn",
             field,
-            f"A VPN has the default route, and reaches its server over {nic.name}: this is the way to the company.",
+            f"A VPN has the default route and reaches its server through {nic.name}: that NIC leads to the company.",
             "Name another NIC for the cluster.",
         )
     if nic.leased:
@@ -200,7 +200,7 @@ def _cluster(plan: Plan, nic: Nic, corporate: Nic | None, facts: Facts) -> Itera
         yield error(
             "cluster-has-dhcp-address",
             field,
-            f"{nic.name} gets its address{leased} from a DHCP server: a second server on that wire does damage.",
+            f"{nic.name} gets its address{leased} from a DHCP server: a second server on that network does damage.",
             "Name the other NIC for the cluster, or stop the DHCP client there if it really leads to the nodes.",
         )
     yield from _same_wire(nic, corporate, facts)
@@ -221,14 +221,14 @@ def _same_wire(nic: Nic, corporate: Nic | None, facts: Facts) -> Iterator[Findin
         yield error(
             "cluster-shares-wire",
             "interfaces.cluster",
-            f"{nic.name} is on the company's wire: {why}. DHCP must not be served there.",
+            f"{nic.name} is on the company network: {why}. DHCP must not be served there.",
             "Name another NIC for the cluster.",
         )
     elif not nic.master and (why := shared_wire_reason(nic, facts)):
         yield warning(
             "cluster-wire-in-use",
             "interfaces.cluster",
-            f"{nic.name} has more than the cluster on its cable: {why}.",
+            f"{nic.name} may carry more than the cluster: {why}.",
             "Make sure that these lead to the nodes as well.",
         )
 
@@ -245,7 +245,7 @@ def _doubtful(nic: Nic) -> Iterator[Finding]:
         yield warning(
             "cluster-may-be-a-phone",
             "interfaces.cluster",
-            f"The driver of {nic.name} ({nic.driver}) is that of phones and modems, and of some adapters.",
+            f"The driver of {nic.name} ({nic.driver}) is used by phones and modems, and by some adapters.",
             "Make sure that it is an adapter, with the cable to the cluster's switch in it.",
         )
 
@@ -272,7 +272,7 @@ def _alike(corporate: Nic, cluster: Nic) -> Iterator[Finding]:
             "nics-alike",
             "interfaces.cluster",
             f"{corporate.name} and {cluster.name} have the same MAC ({mac}) and the same place in the machine: "
-            "nothing but a name tells them apart, and names change.",
+            "only their names differ, and names change.",
             "Name another NIC for one of them.",
         )
 

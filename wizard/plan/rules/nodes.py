@@ -65,7 +65,7 @@ def _roles(plan: Plan) -> Iterator[Finding]:
             yield error(
                 "role-missing",
                 "nodes",
-                f"No node has the role {role.value}; a ciao cluster needs at least one of each.",
+                f"No node has the role {role.value}; a cluster needs 1 controller, 1+ network, 1+ compute.",
                 f"Add a {role.value} node, or give a node two roles.",
             )
 
@@ -107,7 +107,7 @@ def _address(field: str, node: Node, ip: IPAddress, plan: Plan) -> Iterator[Find
     else:
         return
     hosts = f"one from {cidr[1]} to {cidr[-2]}" if cidr.size > 2 else "a host of a larger network"
-    remedy = f"Take {hosts}, or leave it out and have one chosen."
+    remedy = f"Use {hosts}, or leave it blank: the wizard chooses one."
     yield error(code, field, f"{ip} of {shown(node.name)} {why}.", remedy)
 
 
@@ -130,7 +130,7 @@ def _twice(plan: Plan) -> Iterator[Finding]:
         first = addresses.setdefault(int(node.ip), this)
         if first is not this:
             message = f"The address {node.ip} of {this} is {first}'s too."
-            remedy = "Give each node an address of its own, or leave it out and have one chosen."
+            remedy = "Give each node an address of its own, or leave it blank: the wizard chooses one."
             yield error("address-taken", f"{field}.ip", message, remedy)
 
 
@@ -155,10 +155,10 @@ def _in_range(plan: Plan) -> Iterator[Finding]:
     yield warning(
         "node-in-range",
         f"nodes[{inside[0][0]}].ip",
-        f"Reserved addresses lie in the dynamic range {first} to {last}: {', '.join(named)}{more}. dnsmasq never "
-        "hands them to others, but with dhcp-sequential-ip it goes on after the highest leased address: once these "
+        f"Reserved addresses are in the DHCP range {first} to {last}: {', '.join(named)}{more}. dnsmasq never "
+        "gives them to others, but continues after the highest leased address (dhcp-sequential-ip): once these "
         f"nodes are up, the first virtual machine {then}.",
-        "Nothing to do if that is all right; else take addresses outside the range, or another slice.",
+        "Fine if you accept that; otherwise use addresses outside the range, or another range.",
     )
 
 
