@@ -137,7 +137,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
         self._in_force = found.status.state in ("applied", "tripped") and found.plan_in_force is not None
         if self._original is None and self._in_force:
             self._original = found.plan_in_force
-        from wizard.plan.draft import first_draft
+        from wizard.plan.draft.model import first_draft
 
         self.begin_draft(first_draft(self._given, found.facts), self._given, self._source)
         if found.status.state == "pending":
@@ -203,7 +203,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
     def _given_or_in_force(self, given: Plan, text: str) -> None:
         """Whoever names a plan at the start means it, and not the one that is in force."""
-        from wizard.plan.draft import Draft
+        from wizard.plan.draft.model import Draft
 
         def answered(take_given: bool | None) -> None:
             if take_given is None:
@@ -241,7 +241,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
             self.complain(error)
             return
         self._original = text
-        from wizard.plan.draft import Draft
+        from wizard.plan.draft.model import Draft
 
         self.begin_draft(Draft.from_plan(plan), plan, paths.PLAN_IN_FORCE)
         self._go("interfaces" if name == "edit" else "review")
@@ -380,9 +380,9 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
 
 def _read(plan_text: str, source: str) -> Plan:
-    from wizard.plan import planfile
+    from wizard.plan.file.read import load_plan
 
-    return planfile.load(plan_text, source)
+    return load_plan(plan_text, source)
 
 
 def run(plan_text: str | None, source: str) -> tuple[int, str]:

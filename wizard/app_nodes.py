@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import threading
 
     from wizard.host.listening import Heard
+    from wizard.plan.draft.check import DraftCheck
     from wizard.plan.findings import WizardError
-    from wizard.plan.judge import Judgement
     from wizard.screens.node_dialogs import PasteDialog
     from wizard.widgets.page import StepPage
 
@@ -36,17 +36,24 @@ class NodesPages(SpeakingApp):
         machines: tuple[Heard, ...]
         until: threading.Event
 
+    latest_check: DraftCheck | None = None
+    """Of a draft so large that it is checked in a thread: the review need not check it again."""
+
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         sys.setswitchinterval(_SWITCH_S)
 
     def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
-        def judge() -> Judgement:
-            from wizard.widgets.judging import judgement
+        def judge() -> DraftCheck:
+            from wizard.plan.draft.check import check_draft
 
-            return judgement(message.draft, message.facts)
+            return check_draft(message.draft, message.facts)
 
-        self.ask("judge", judge, message.page.take_judgement)
+        def take(found: DraftCheck) -> None:
+            self.latest_check = found
+            message.page.take_judgement(found)
+
+        self.ask("judge", judge, take)
 
     def on_nodes_page_listen_wanted(self, message: screens.NodesPage.ListenWanted) -> None:
         # root hears at once; everybody else is asked for the password outside the screen first.

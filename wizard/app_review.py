@@ -15,6 +15,7 @@ from wizard.widgets.speaking import SpeakingApp
 if TYPE_CHECKING:
     from wizard.deploy.preview import Coming
     from wizard.deploy.status import Status
+    from wizard.plan.draft.check import DraftCheck
     from wizard.plan.machine import Facts
     from wizard.services import Run, Services
 
@@ -34,21 +35,23 @@ class ReviewPages(SpeakingApp):
 
     if TYPE_CHECKING:
         # The app's own.
+        latest_check: DraftCheck | None
+
         def _show(self, page: Page) -> None: ...
         def save_file(self, path: str, text: str, over: bool = False) -> None: ...
 
     def _review(self) -> None:
-        from wizard.plan import planfile
+        from wizard.plan.file.write import dump_plan
         from wizard.plan.model import Plan
 
-        page = screens.ReviewPage(self.draft, self.facts)
+        page = screens.ReviewPage(self.draft, self.facts, self.latest_check)
         self._show(page)
         plan = self.draft.to_plan()
         if not isinstance(plan, Plan):
             return
 
         def compare() -> tuple[str, Any]:
-            text = planfile.dump(plan, self._original)
+            text = dump_plan(plan, self._original)
             return text, self.services.changes(plan, text)
 
         self.ask("changes", compare, partial(self._compared, page), partial(setattr, page, "trouble"))
@@ -74,14 +77,14 @@ class ReviewPages(SpeakingApp):
         message.page.coming = self._to_come
 
     def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
-        from wizard.plan import planfile
+        from wizard.plan.file.write import dump_plan
         from wizard.plan.model import Plan
 
         plan = self.draft.to_plan()
         if not isinstance(plan, Plan):
             self.notify("This is no plan yet: see what is marked ✗.", severity="error", markup=False)
             return
-        self.save_file(message.path, planfile.dump(plan, self._original))
+        self.save_file(message.path, dump_plan(plan, self._original))
 
     def on_review_page_apply_asked(self) -> None:
         self.when_privileged(self._apply)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wizard.host.nic_watch import NicNews
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
-    from wizard.plan.welcome import Greeting
+    from wizard.plan.welcome import WelcomeReport
     from wizard.services import Services
     from wizard.services_setup import Pulse, WiresSaid
     from wizard.widgets.drafting import LeftOver
@@ -103,23 +103,23 @@ class SetupPages(SpeakingApp):
         if isinstance(self._page, screens.StartPage):
             self.welcome()
 
-    def _greeting(self, facts: Facts, known: Status | None) -> tuple[Greeting, LeftOver | None]:
+    def _greeting(self, facts: Facts, known: Status | None) -> tuple[WelcomeReport, LeftOver | None]:
         from wizard.plan import welcome
 
         # Not known where the gateway was looked at last, and could not be.
         status = known or self.services.status()
         around = self.services.surroundings()
         tools = {*facts.missing_tools, *around.missing}
-        found = list(welcome.earlier(status.state, status.healthy, status.drift, status.reason))
+        found = list(welcome.earlier_run_lines(status.state, status.healthy, status.drift, status.reason))
         plan, source = self._beginning(status)
         if plan is not None:
-            found.append(welcome.begins_with(plan, source, self.draft != self.begun_with))
+            found.append(welcome.plan_line(plan, source, self.draft != self.begun_with))
         left = self.left_over()
         if left is not None:
-            found.append(welcome.Line("!", "Draft", left.said))
-        greeting = welcome.Greeting(
-            welcome.about(facts, around.root),
-            (*welcome.missing(tools, around.installer, around.root), *welcome.in_the_way(facts)),
+            found.append(welcome.WelcomeLine("!", "Draft", left.said))
+        greeting = welcome.WelcomeReport(
+            welcome.machine_lines(facts, around.root),
+            (*welcome.missing_tool_lines(tools, around.installer, around.root), *welcome.port_conflict_lines(facts)),
             tuple(found),
             status.state,
             left.said if left is not None else "",
@@ -134,15 +134,15 @@ class SetupPages(SpeakingApp):
         in_force = self.services.plan_in_force() if edits else None
         if status.plan is None or in_force is None:
             return self.begun_from
-        from wizard.plan import planfile
+        from wizard.plan.file.read import load_plan
 
         try:
-            return planfile.load(in_force, status.plan), status.plan
+            return load_plan(in_force, status.plan), status.plan
         except WizardError:
             # Said where it is to be changed.
             return None, ""
 
-    def _welcomed(self, found: tuple[Greeting, LeftOver | None]) -> None:
+    def _welcomed(self, found: tuple[WelcomeReport, LeftOver | None]) -> None:
         if isinstance(self._page, screens.StartPage):
             self._page.greeting, self._left = found
             self._page.trouble = None

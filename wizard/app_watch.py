@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wizard.monitor.instances import Known, Reading
     from wizard.monitor.leases import Row
     from wizard.monitor.watching import Board
-    from wizard.plan.adopt import Offer
+    from wizard.plan.draft.adopt import AdoptionProposal
     from wizard.screens.adopt_dialog import AdoptDialog
     from wizard.services import Run
     from wizard.services_watch import Watch
@@ -143,14 +143,14 @@ class WatchPages(SpeakingApp):
             self.notify("A change is under way already.", severity="warning", markup=False)
             return
 
-        def look() -> Offer:
-            from wizard.plan.adopt import offer
+        def look() -> AdoptionProposal:
+            from wizard.plan.draft.adopt import propose_adoption
 
-            return offer(self.services.plan_to_adopt_into(), row.mac, row.hostname)
+            return propose_adoption(self.services.plan_to_adopt_into(), row.mac, row.hostname)
 
         self.ask("offer", look, partial(self._offered_node, row))
 
-    def _offered_node(self, row: Row, found: Offer) -> None:
+    def _offered_node(self, row: Row, found: AdoptionProposal) -> None:
         from wizard.screens.adopt_dialog import AdoptDialog
 
         if isinstance(self._page, screens.LeasesPage):
@@ -162,7 +162,7 @@ class WatchPages(SpeakingApp):
         mac = message.dialog.mac
 
         def grow() -> tuple[str, str]:
-            from wizard.plan.adopt import adopt
+            from wizard.plan.draft.adopt import adopt
 
             text = adopt(self.services.plan_to_adopt_into(), mac, message.name, message.role, message.ip or None)
             return text, reserved(text, mac)
@@ -257,7 +257,7 @@ class WatchPages(SpeakingApp):
 def reserved(plan_text: str, mac: str) -> str:
     """The address that a plan has for a MAC, "" where none."""
     from wizard.plan.fields import format_mac
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load_plan
 
-    nodes = load(plan_text, "the plan").nodes
+    nodes = load_plan(plan_text, "the plan").nodes
     return next((str(node.ip) for node in nodes if format_mac(node.mac) == mac), "")

@@ -91,7 +91,7 @@ _ONLY = (
 
 def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Callable[..., None]) -> None:
     """The commands for those who work on the cluster, and for the lists that come from there."""
-    from wizard.plan.export_about import ABOUT
+    from wizard.plan.export.about import ABOUT
 
     instances = command("instances", "wizard.cli_handover:instances", "the instances behind CNCIs, over ssh", json=True)
     instances.add_argument(

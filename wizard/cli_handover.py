@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def export(args: argparse.Namespace) -> int:
     """Refuses a plan with errors: what other tools build on it would be wrong as well."""
     from wizard.host.facts import read_facts
-    from wizard.plan.export import export as exported
-    from wizard.plan.export import surroundings
-    from wizard.plan.rules import check_plan
+    from wizard.plan.export.formats import corporate_side
+    from wizard.plan.export.formats import export as exported
+    from wizard.plan.rules.check import check_plan
 
     plan, _, _ = read_plan(args.config)
     found = check_plan(plan)
@@ -32,7 +32,7 @@ def export(args: argparse.Namespace) -> int:
         for line in finding_lines(found, sys.stderr):
             say(line)
         return 1
-    text = exported(plan, args.format, surroundings(plan, read_facts()))
+    text = exported(plan, args.format, corporate_side(plan, read_facts()))
     if args.output == "-":
         out(text.removesuffix("\n"))
         return 0

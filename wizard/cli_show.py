@@ -33,10 +33,10 @@ def read_plan(config: str | None) -> tuple[Plan, str, str]:
 
     Raises WizardError: status 2 where the file cannot be read, 3 where nothing is in force.
     """
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load_plan
 
     text, source = read_plan_text(config)
-    return load(text, source), text, source
+    return load_plan(text, source), text, source
 
 
 def read_plan_text(config: str | None) -> tuple[str, str]:
@@ -163,7 +163,7 @@ def render(args: argparse.Namespace) -> int:
     from wizard.console import has_error as errors
     from wizard.deploy.changes import files_of
     from wizard.host.files import write_below
-    from wizard.plan.rules import check_plan
+    from wizard.plan.rules.check import check_plan
 
     plan, text, _ = read_plan(args.config)
     found = check_plan(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from wizard.plan.findings import WizardError
 
@@ -41,15 +42,21 @@ def lab(args: argparse.Namespace) -> int:
 
 def wizard_in_lab() -> list[str]:
     """What the laboratory runs when it is given nothing: the wizard, with the sample's plan suggested."""
-    from wizard.plan.render import template_dir
-
     if not _terminal():
         raise WizardError(
             "'lab' without a command opens the wizard, which needs a terminal, and this is none",
             "Give a command: ciao-wizard lab -- sh -c 'ciao-wizard apply -c PLAN --yes'.",
         )
-    sample = template_dir().parent / "examples" / "ciao.toml"
-    return [sys.executable, "-P", "-m", "wizard", "-c", str(sample)]
+    return [sys.executable, "-P", "-m", "wizard", "-c", str(sample_plan())]
+
+
+def sample_plan() -> Path:
+    """examples/ciao.toml, inside the installed package or beside it in a checkout."""
+    import wizard as top
+
+    package = Path(top.__file__).resolve().parent
+    installed = package / "examples" / "ciao.toml"
+    return installed if installed.is_file() else package.parent / "examples" / "ciao.toml"
 
 
 def _terminal() -> bool:

@@ -103,13 +103,13 @@ class HostGateway:
     def hand_overs(self) -> tuple[HandOver, ...]:
         from wizard.host.facts import read_facts
         from wizard.host.plan_in_force import Unreadable, running_plan
-        from wizard.plan.export import FORMATS, export, surroundings
-        from wizard.plan.export_about import ABOUT
+        from wizard.plan.export.about import ABOUT
+        from wizard.plan.export.formats import FORMATS, corporate_side, export
 
         plan = running_plan(Unreadable.SKIP)
         if plan is None:
             return ()
-        around = surroundings(plan, read_facts())
+        around = corporate_side(plan, read_facts())
         return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
     def save_plan(self: _Machine, path: str, plan_text: str, over: bool = False) -> str:

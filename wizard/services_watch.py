@@ -80,12 +80,12 @@ class HostWatch:
 
     def plan_to_adopt_into(self: _Machine) -> str:
         from wizard.host.plan_in_force import Unreadable, running_plan
-        from wizard.plan.planfile import load
+        from wizard.plan.file.read import load_plan
 
         text = self.plan_in_force()
         if text is None:
             raise WizardError("Nothing is applied here.", "Apply a plan first.")
-        if load(text, paths.PLAN_IN_FORCE) != running_plan(Unreadable.SKIP):
+        if load_plan(text, paths.PLAN_IN_FORCE) != running_plan(Unreadable.SKIP):
             raise WizardError(
                 f"{paths.PLAN_IN_FORCE} was edited and not applied since: this would apply all of that as well.",
                 "Apply it, or take the edit back; then adopt.",
@@ -115,10 +115,10 @@ class HostWatch:
         from wizard.host.facts import read_facts
         from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.monitor.forwards import forward_health
-        from wizard.plan.export import surroundings
+        from wizard.plan.export.formats import corporate_side
 
         plan = running_plan(Unreadable.RAISE)
-        return () if plan is None else forward_health(plan, surroundings(plan, read_facts()).address)
+        return () if plan is None else forward_health(plan, corporate_side(plan, read_facts()).address)
 
     def known_here(self) -> Known:
         from wizard.monitor.board import known_here

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load_plan
 from wizard.plan.render import render
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
@@ -82,7 +82,7 @@ def plan_with(*changes: tuple[str, str]) -> str:
 
 def script_of(text: str, directory: Path) -> str:
     """The path of the nat.sh that a plan is rendered to."""
-    (file,) = (file for file in render(load(text, "plan"), text) if file.path.endswith("/nat.sh"))
+    (file,) = (file for file in render(load_plan(text, "plan"), text) if file.path.endswith("/nat.sh"))
     path = directory / "nat.sh"
     path.write_text(file.text)
     return str(path)

@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.lab.probe_bench import Actor, Bench, until
 from tests.needs import need
 from wizard.plan.addresses import assign
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load_plan
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
-PLAN = assign(load(EXAMPLE.read_text(), "ciao.toml"))
+PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
 NODES = {str(node.mac).replace("-", ":").lower(): str(node.ip) for node in PLAN.nodes}
 
 

@@ -12,7 +12,7 @@ from wizard.deploy.events import Teller
 from wizard.deploy.job import Step
 from wizard.deploy.journal import Journal
 from wizard.host import commands
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load_plan
 
 RAN = Path("/run/ciao-lab/ran.jsonl")
 SAID = Path("/run/ciao-lab/said.jsonl")
@@ -20,7 +20,7 @@ SAID = Path("/run/ciao-lab/said.jsonl")
 
 def main() -> int:
     text = Path(sys.argv[1]).read_text()
-    foretold = [asdict(step) for step in preview.coming(load(text, "the plan"), text)]
+    foretold = [asdict(step) for step in preview.coming(load_plan(text, "the plan"), text)]
     current = [""]
     take = engine.take
 

@@ -56,9 +56,9 @@ def begin() -> Callable[[float], None]:
 
 def questions(plan: str) -> Any:
     from wizard.host.probe_questions import questions_for
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load_plan
 
-    return questions_for(load(Path(plan).read_text(), plan))
+    return questions_for(load_plan(Path(plan).read_text(), plan))
 
 
 def probe(nic: str, repeat: int = 0, plan: str = "", **options: Any) -> None:
@@ -87,9 +87,9 @@ def ear(nic: str, plan: str, wait: float) -> None:
 
     from wizard.deploy.ear import Ear, nodes_by_mac
     from wizard.host.net.link import read_link
-    from wizard.plan.planfile import load
+    from wizard.plan.file.read import load_plan
 
-    told = load(Path(plan).read_text(), plan)
+    told = load_plan(Path(plan).read_text(), plan)
     link = read_link(nic)
     assert link is not None
     listening = Ear(link, None, [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))

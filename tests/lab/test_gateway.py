@@ -32,7 +32,7 @@ from tests.lab.support import (
 )
 from wizard.lab.control import Laboratory
 from wizard.plan.fields import format_mac
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load_plan
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("gateway")]
 
@@ -78,7 +78,7 @@ def test_the_nodes_have_exactly_the_samples_addresses(gateway: Laboratory) -> No
     assert {name: gateway.addresses(name) for name in NODES} == {name: [ip] for name, ip in NODES.items()}
     found = rows(gateway)
     assert len(found) >= len(NODES)
-    for node in load(EXAMPLE.read_text(), str(EXAMPLE)).nodes:
+    for node in load_plan(EXAMPLE.read_text(), str(EXAMPLE)).nodes:
         row = found[str(format_mac(node.mac))]
         assert (row["name"], row["ip"], row["hostname"]) == (node.name, str(node.ip), node.name)
         assert (row["kind"], row["state"]) == ("node", "leased")

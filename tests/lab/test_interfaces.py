@@ -114,7 +114,7 @@ def test_drop_ins_that_configure_the_nic_are_told_put_out_of_force_and_given_bac
         lab.run(["sh", "-ec", f"cat >/etc/network/interfaces.d/{name}"], input=text)
     before = whole(lab)
     found = {f["code"]: f["message"] for f in ciao_json(lab, "check", "-c", str(EXAMPLE))}
-    for place in ("50-cloud-init:4", "50-cloud-init:5", "office:1", "office:2", "lan:1 raises it as lan"):
+    for place in ("50-cloud-init:4", "50-cloud-init:5", "office:1", "office:2", "lan:1 brings it up as lan"):
         assert f"interfaces.d/{place}" in found["nic-configured-elsewhere"]
     assert "+# ciao-wizard: iface eth1 inet dhcp" in ciao(lab, "diff", "-c", str(EXAMPLE)).stdout
     apply(lab)

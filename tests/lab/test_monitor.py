@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab.support import EXAMPLE, NODES, apply, await_nodes, ciao, ciao_json, laptop_services, start_ciao
 from wizard.lab.control import Laboratory
-from wizard.plan.adopt import adopt
+from wizard.plan.draft.adopt import adopt
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("monitor")]
 
@@ -192,8 +192,8 @@ def test_people_see_a_table_and_then_what_happens(gateway: Laboratory) -> None:
 
 def test_forwards_are_healthy_or_say_where_it_fails(gateway: Laboratory) -> None:
     code = (
-        "import json; from wizard.plan.planfile import load; from wizard.monitor.forwards import forward_health; "
-        f"p = load(open({str(EXAMPLE)!r}).read(), 'x'); "
+        "import json; from wizard.plan.file.read import load_plan; from wizard.monitor.forwards import forward_health; "
+        f"p = load_plan(open({str(EXAMPLE)!r}).read(), 'x'); "
         "print(json.dumps([h.as_json() for h in forward_health(p, '10.77.0.98')]))"
     )
     with laptop_services(gateway):

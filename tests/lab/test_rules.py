@@ -14,7 +14,8 @@ from tests.lab import frames
 from tests.lab.support import EXAMPLE, GATEWAY, HERE, OFFICE, Question, ask, page, peer, usable, wrong
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_MACS
-from wizard.plan import paths, planfile
+from wizard.plan import paths
+from wizard.plan.file.read import load_plan
 from wizard.plan.render import DHCP_UID, render
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rules")]
@@ -38,7 +39,7 @@ protocol = "udp"
 def load(lab: Laboratory, forwards: str, loading: str = SCRIPT) -> None:
     """The rules of the example with these forwards more, by hand."""
     text = EXAMPLE.read_text() + forwards
-    script = next(file.text for file in render(planfile.load(text, "plan"), text) if file.path == paths.NAT_SCRIPT)
+    script = next(file.text for file in render(load_plan(text, "plan"), text) if file.path == paths.NAT_SCRIPT)
     lab.run(["sh", "-c", f"cat >{SCRIPT} && chmod 755 {SCRIPT}"], input=script)
     lab.run([SCRIPT, "up"] if loading == SCRIPT else [sys.executable, "-c", loading])
 

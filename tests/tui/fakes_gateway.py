@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from wizard.host.traffic import Counters, Look
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
-from wizard.plan.export import FORMATS, Surroundings, export
-from wizard.plan.export_about import ABOUT
-from wizard.plan.planfile import load
+from wizard.plan.export.about import ABOUT
+from wizard.plan.export.formats import FORMATS, CorporateSide, export
+from wizard.plan.file.read import load_plan
 from wizard.services_gateway import HandOver
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class FakeGateway:
         def rows(self) -> tuple[Row, ...]: ...
 
     def _plan(self) -> Plan | None:
-        return assign(load(self.in_force, "gateway.toml")) if self.in_force else None
+        return assign(load_plan(self.in_force, "gateway.toml")) if self.in_force else None
 
     def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
         self.looks += 1
@@ -58,7 +58,7 @@ class FakeGateway:
         plan = self._plan()
         if plan is None:
             return ()
-        around = Surroundings("10.77.0.98")
+        around = CorporateSide("10.77.0.98")
         return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
     def start_renew(self, part: str) -> Any:

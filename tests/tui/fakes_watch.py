@@ -15,9 +15,9 @@ from wizard.monitor.instances import Instance, Known, Reading, ways_to
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
 from wizard.monitor.watching import Board
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.lease_parser import Lease
-from wizard.plan.planfile import load
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -98,7 +98,7 @@ class FakeWatchServices:
         if self.unapplied:
             raise WizardError("The plan was edited and not applied since.", "Apply it.")
         assert self.in_force is not None
-        load(self.in_force, "the plan in force")
+        load_plan(self.in_force, "the plan in force")
         return self.in_force
 
     def start_adopt(self, plan_text: str) -> Any:

@@ -11,8 +11,8 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, NOW, FakeServices, event
 from tests.tui.test_leases import adopt_dialog, leases
-from wizard.plan.draft import Draft, dump
-from wizard.plan.planfile import load
+from wizard.plan.draft.model import Draft, dump_draft
+from wizard.plan.file.read import load_plan
 from wizard.widgets.page import Page
 
 __all__ = ["leases"]
@@ -88,7 +88,7 @@ async def test_an_apply_is_not_begun_for_a_review_that_was_left(start: Start) ->
 
 async def test_escape_at_the_offered_draft_keeps_it(start: Start, sample: str) -> None:
     services = FakeServices(state=APPLIED, in_force=sample)
-    services.drafts = {"draft": dump(replace(Draft.from_plan(load(sample, "x")), domain="typed.lan"))}
+    services.drafts = {"draft": dump_draft(replace(Draft.from_plan(load_plan(sample, "x")), domain="typed.lan"))}
     async with start(services, plan=None) as driver:
         await driver.says("Go on where you left off?")
         await driver.press("escape")
@@ -172,7 +172,7 @@ async def test_a_draft_that_is_older_than_the_plan_in_force_says_so(
 ) -> None:
     state = replace(APPLIED, since=(NOW + timedelta(seconds=later)).isoformat())
     services = FakeServices(state=state, in_force=sample)
-    services.drafts["draft"] = dump(replace(Draft.from_plan(load(sample, "sample")), domain="lab.lan"))
+    services.drafts["draft"] = dump_draft(replace(Draft.from_plan(load_plan(sample, "sample")), domain="lab.lan"))
     async with start(services, plan=None) as driver:
         await driver.says("Go on where you left off?")
         assert ("Another plan was put in force since then" in driver.flat()) is says

@@ -18,7 +18,7 @@ from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
-from wizard.plan.planfile import load
+from wizard.plan.file.read import load_plan
 from wizard.screens import dashboard
 from wizard.widgets.topology import picture
 
@@ -173,7 +173,7 @@ async def test_many_nodes_are_counted_and_the_missing_named(start: Start, sample
 
 def test_drawing_costs_no_more_for_thousands_of_nodes(sample: str) -> None:
     """Who is counted is counted away from the screen."""
-    plan = assign(load(sample, "plan"))
+    plan = assign(load_plan(sample, "plan"))
 
     def seen(copies: int) -> Overview:
         board = tuple(replace(each, name=f"{each.name}-{n}") for n in range(copies) for each in thousand())

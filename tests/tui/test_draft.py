@@ -13,11 +13,20 @@ from hypothesis import strategies as st
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices
 from wizard.deploy.changes import Change
-from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
-from wizard.plan.judge import check_forward, check_node, judge
+from wizard.plan.draft.check import check_forward, check_node, draft_findings
+from wizard.plan.draft.model import (
+    Draft,
+    ForwardText,
+    NodeText,
+    dump_draft,
+    field_label,
+    first_draft,
+    load_draft,
+    readdressed,
+)
+from wizard.plan.draft.node_list import read_nodes
+from wizard.plan.file.read import load_plan
 from wizard.plan.model import Plan
-from wizard.plan.nodelines import read_lines
-from wizard.plan.planfile import load as load_plan
 from wizard.screens.review import ReviewPage
 from wizard.widgets.drafting import SAVE_AFTER_S
 from wizard.widgets.page import Page
@@ -50,25 +59,27 @@ def test_every_wrong_text_is_named_at_once(draft: Draft) -> None:
     assert not isinstance(problems, Plan)
     assert [p.field for p in problems] == ["interfaces.cluster", "network.cidr", "nodes[0].mac", "forwards[0].port"]
     assert all(problem.remedy for problem in problems)
-    assert judge(wrong, FACTS)[: len(problems)] == problems
+    assert draft_findings(wrong, FACTS)[: len(problems)] == problems
 
 
 def test_one_unreadable_text_switches_off_no_other_check(draft: Draft) -> None:
     wrong = replace(draft, lease_time="soon", cidr="10.0.0.0/8", gateway="10.0.0.1", pool="", forwards=())
-    found = {finding.code for finding in judge(wrong, FACTS)}
+    found = {finding.code for finding in draft_findings(wrong, FACTS)}
     assert {"unreadable-value", "subnet-too-large", "subnet-overlap"} <= found
 
 
 @pytest.mark.parametrize("name", sorted({field.name for field in fields(Draft)} - {"cidr", "nodes", "forwards"}))
 def test_whichever_text_cannot_be_read_the_subnet_is_still_judged(draft: Draft, name: str) -> None:
     wrong = replace(draft, cidr="10.77.0.0/24", gateway="", pool="")
-    codes = {finding.code for finding in judge(replace(wrong, **{name: "no; such {} value"}), FACTS)}
+    codes = {finding.code for finding in draft_findings(replace(wrong, **{name: "no; such {} value"}), FACTS)}
     assert {"unreadable-value", "subnet-overlap"} <= codes
 
 
 def test_what_stands_in_for_an_unreadable_text_is_never_spoken_of(draft: Draft) -> None:
     wrong = replace(draft, cidr="soon", corporate="", nodes=(replace(draft.nodes[0], name="a b"), *draft.nodes[1:]))
-    said = " ".join(f"{f.field} {f.message} {f.remedy}" for f in judge(wrong, FACTS) if f.code != "unreadable-value")
+    said = " ".join(
+        f"{f.field} {f.message} {f.remedy}" for f in draft_findings(wrong, FACTS) if f.code != "unreadable-value"
+    )
     assert "ciao-none" not in said
     assert "unnamed" not in said
     assert "network.cidr" not in said
@@ -103,11 +114,11 @@ def test_a_blank_gateway_and_slice_are_the_wizards_to_choose(draft: Draft) -> No
 
 
 def test_fields_are_called_by_names(draft: Draft) -> None:
-    assert field_name(draft, "network.cidr") == "Subnet"
-    assert field_name(draft, "nodes[2].mac") == "compute1, MAC"
-    assert field_name(draft, "forwards[0].to") == "forward 8889, target"
-    assert field_name(draft, "nodes[99].mac") == "nodes[99].mac"
-    assert field_name(draft, "machine") == "machine"
+    assert field_label(draft, "network.cidr") == "Subnet"
+    assert field_label(draft, "nodes[2].mac") == "compute1, MAC"
+    assert field_label(draft, "forwards[0].to") == "forward 8889, target"
+    assert field_label(draft, "nodes[99].mac") == "nodes[99].mac"
+    assert field_label(draft, "machine") == "machine"
 
 
 @pytest.mark.parametrize(
@@ -121,14 +132,14 @@ def test_fields_are_called_by_names(draft: Draft) -> None:
     ],
 )
 def test_addresses_move_along_with_the_subnet(draft: Draft, cidr: str, gateway: str, pool: str, node: str) -> None:
-    moved = moved_along(replace(draft, cidr=cidr), draft.cidr)
+    moved = readdressed(replace(draft, cidr=cidr), draft.cidr)
     assert (moved.gateway, moved.pool, moved.nodes[0].ip) == (gateway, pool, node)
     assert moved.forwards == draft.forwards
 
 
 def test_what_was_outside_the_subnet_stays(draft: Draft) -> None:
     outside = replace(draft, nodes=(replace(draft.nodes[0], ip="172.20.0.9"),), cidr="10.9.0.0/24")
-    assert moved_along(outside, draft.cidr).nodes[0].ip == "172.20.0.9"
+    assert readdressed(outside, draft.cidr).nodes[0].ip == "172.20.0.9"
 
 
 def test_a_plans_own_nics_are_kept_where_they_exist(sample: str) -> None:
@@ -148,32 +159,32 @@ def test_a_plans_own_nics_are_kept_where_they_exist(sample: str) -> None:
     )
 )
 def test_any_draft_is_judged_and_survives_its_file(draft: Draft) -> None:
-    assert load(dump(draft)) == draft
-    judge(draft, FACTS)
-    moved_along(draft, "192.168.0.0/24")
+    assert load_draft(dump_draft(draft)) == draft
+    draft_findings(draft, FACTS)
+    readdressed(draft, "192.168.0.0/24")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nodes": 1}', dump(Draft()).replace('"12h"', "12")])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nodes": 1}', dump_draft(Draft()).replace('"12h"', "12")])
 def test_a_file_that_is_no_draft_is_none(text: str) -> None:
-    assert load(text) is None
+    assert load_draft(text) is None
 
 
 def test_a_draft_of_another_version_keeps_what_both_know(draft: Draft) -> None:
-    older = json.loads(dump(draft))
+    older = json.loads(dump_draft(draft))
     del older["vm_macs"]
     older["nodes"][0]["serial"] = "7"
     older["ntp"] = "10.0.0.1"
-    found = load(json.dumps(older))
+    found = load_draft(json.dumps(older))
     assert found == replace(draft, vm_macs=Draft().vm_macs)
 
 
 def test_a_file_nested_without_end_is_no_draft() -> None:
-    assert load("[" * 100_000) is None
-    assert load('{"nodes":' * 100_000) is None
+    assert load_draft("[" * 100_000) is None
+    assert load_draft('{"nodes":' * 100_000) is None
 
 
 def test_lines_are_read_in_any_order() -> None:
-    reading = read_lines(
+    reading = read_nodes(
         "role,name,mac,ip\n"
         "controller, controller, b8:ae:ed:7b:51:50, 192.168.0.101\n"
         "C03F.D567.A76F\tnetwork\n"
@@ -205,7 +216,7 @@ def test_lines_are_read_in_any_order() -> None:
     ],
 )
 def test_a_line_not_understood_comes_back_with_its_reason(line: str, why: str) -> None:
-    reading = read_lines(f"\n{line}\n")
+    reading = read_nodes(f"\n{line}\n")
     assert reading.nodes == ()
     (bad,) = reading.not_understood
     assert (bad.number, bad.line) == (2, line)
@@ -213,7 +224,7 @@ def test_a_line_not_understood_comes_back_with_its_reason(line: str, why: str) -
 
 
 def test_names_made_up_do_not_meet_those_that_are_taken() -> None:
-    reading = read_lines("b8:ae:ed:00:00:01\nb8:ae:ed:00:00:02 compute2\n", taken={"compute1"})
+    reading = read_nodes("b8:ae:ed:00:00:01\nb8:ae:ed:00:00:02 compute2\n", taken={"compute1"})
     assert [node.name for node in reading.nodes] == ["compute3", "compute2"]
 
 
@@ -239,7 +250,7 @@ async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> No
     async with start() as driver:
         await driver.page("Interfaces")
         name = driver.app._draft_name
-    services = FakeServices(drafts={name: dump(replace(draft, domain="other.lan"))})
+    services = FakeServices(drafts={name: dump_draft(replace(draft, domain="other.lan"))})
     async with start(services) as driver:
         await driver.says("Go on where you left off?")
         await driver.press("n")
@@ -262,7 +273,7 @@ async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: D
     async with start() as driver:
         await driver.page("Interfaces")
         name = driver.app._draft_name
-    left = {name: dump(replace(draft, domain="other.lan"))}
+    left = {name: dump_draft(replace(draft, domain="other.lan"))}
     services = FakeServices(drafts=dict(left))
     async with start(services) as driver:
         await driver.says("Go on where you left off?")

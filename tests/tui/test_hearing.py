@@ -8,7 +8,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
 from tests.tui.test_hostile import ALL, HOSTILE, assert_harmless
 from wizard.host.listening import Heard
-from wizard.plan.draft import NodeText
+from wizard.plan.draft.model import NodeText
 from wizard.plan.fields import parse_node_name
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan

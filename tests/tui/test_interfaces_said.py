@@ -147,7 +147,7 @@ async def test_one_warning_is_read_whole_too(start: Start) -> None:
     machine = replace(FACTS, nics=(*FACTS.nics[:2], replace(FACTS.nics[2], carrier=False), *FACTS.nics[3:]))
     async with start(FakeServices(machine=machine)) as driver:
         await driver.page("Interfaces")
-        await driver.says("Plug the cable in; a wire without a link cannot be probed.")
+        await driver.says("Plug the cable in; without a link the network cannot be probed.")
         assert faults(driver) == []
 
 

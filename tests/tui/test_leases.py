@@ -15,8 +15,8 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
 from tests.tui.fakes_watch import happening
 from wizard.monitor.leases import Row
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
-from wizard.plan.planfile import load
 from wizard.screens.leases import LeasesPage
 from wizard.widgets.page import Page
 
@@ -226,7 +226,7 @@ async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped
         draft = driver.app.draft
         await driver.press("ctrl+u", *"compute3", "tab", "ctrl+u", *"192.168.0.105", "ctrl+n")
         await driver.until(lambda: driver.services.did == ["adopt"], "the apply")
-        (node,) = [node for node in load(driver.services.applied_text, "x").nodes if node.name == "compute3"]
+        (node,) = [node for node in load_plan(driver.services.applied_text, "x").nodes if node.name == "compute3"]
         assert (str(node.ip), [str(role) for role in node.roles]) == ("192.168.0.105", ["compute"])
         # The plan keeps all else as it was, comments too.
         assert all(line in driver.services.applied_text.splitlines() for line in driver.services.in_force.splitlines())

@@ -15,7 +15,7 @@ from tests.tui.fakes import FakeServices
 from tests.tui.layout import faults
 from tests.tui.test_hearing import KNOWN, NUC, listening, names
 from wizard.host.listening import Heard
-from wizard.plan.draft import NodeText
+from wizard.plan.draft.model import NodeText
 from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.longtable import LongTable
 
@@ -78,7 +78,7 @@ async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")
-        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a value of role', '✗ 4 MAC: "nothing"')
+        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a role', '✗ 4 MAC: "nothing"')
         await driver.press("ctrl+n")
         await driver.says("1 node added. 2 lines were not understood:")
         left = driver.app.screen.query_one(TextArea).text
@@ -135,6 +135,24 @@ async def test_the_same_list_twice_changes_nothing_and_a_newer_one_what_it_says(
         assert driver.app.draft.nodes[3].ip == "192.168.0.104"
 
 
+async def test_a_forward_follows_the_node_that_a_list_renames_and_comes_back_with_it(start: Start) -> None:
+    def targets() -> list[str]:
+        return [forward.to for forward in driver.app.draft.forwards]
+
+    async with start() as driver:
+        await driver.jump("Nodes")
+        before = targets()
+        assert "controller" in before
+        node = next(node for node in driver.app.draft.nodes if node.name == "controller")
+        await paste(driver, f"head {node.mac}")
+        await driver.says("1 understood")
+        await driver.press("ctrl+n")
+        await driver.says("1 changed")
+        assert targets() == ["head" if to == "controller" else to for to in before]
+        await driver.press("ctrl+z")
+        await driver.until(lambda: targets() == before)
+
+
 def many(count: int) -> tuple[NodeText, ...]:
     head = (NodeText("controller", "ctl", "b8:ae:ed:00:00:01"), NodeText("network", "net", "b8:ae:ed:00:00:02"))
     rest = (
@@ -177,7 +195,7 @@ async def test_thousands_of_nodes_are_shown_judged_and_changed(start: Start) -> 
         await driver.press("end", "ctrl+u")
         await driver.type("n-5")
         await driver.press("ctrl+n")
-        await driver.says('There is a node "n-5" already.')
+        await driver.says('There is already a node "n-5".')
         await driver.press("end", "ctrl+u")
         await driver.type("last")
         await driver.press("ctrl+n")

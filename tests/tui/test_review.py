@@ -225,13 +225,15 @@ async def test_where_there_is_no_room_each_finding_has_a_line_and_the_chosen_one
     async with start() as driver:
         await driver.jump("Review")
         # The first is long; the second, one line of it, stands below.
-        await driver.says("1 warning, 1 note", "else take addresses outside the range, or another slice.", "· Subnet")
+        await driver.says(
+            "1 warning, 1 note", "otherwise use addresses outside the range, or another range.", "· Subnet"
+        )
         assert "▸ ! controller" in driver.text()
         assert "`export ciao` does" not in driver.flat()
         await driver.press("shift+tab", "down")
         await driver.says("`export ciao` does", "▸ · Subnet")
-        assert "or another slice" not in driver.flat()
+        assert "or another range" not in driver.flat()
         await driver.press("up")
-        await driver.says("or another slice")
+        await driver.says("or another range")
         await driver.pilot.resize_terminal(120, 40)
-        await driver.says("or another slice", "`export ciao` does")
+        await driver.says("or another range", "`export ciao` does")

@@ -19,8 +19,8 @@ from wizard.monitor.index import Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
 from wizard.monitor.watching import Board
-from wizard.plan.draft import Draft, dump
-from wizard.plan.planfile import load
+from wizard.plan.draft.model import Draft, dump_draft
+from wizard.plan.file.read import load_plan
 from wizard.screens import dashboard, leases
 from wizard.widgets import aging
 from wizard.widgets.page import Page
@@ -216,7 +216,7 @@ async def typed(driver: Driver, services: FakeServices) -> str:
 async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) -> None:
     services = FakeServices()
     async with start(services) as driver:
-        theirs = {await typed(driver, services): dump(Draft(domain="theirs.lan"))}
+        theirs = {await typed(driver, services): dump_draft(Draft(domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("backspace")
         await driver.until(lambda: driver.app._save_timer is None and driver.app.draft == driver.app.begun_with)
@@ -231,7 +231,7 @@ async def test_an_apply_leaves_anothers_draft_and_takes_its_own(start: Start, an
         await driver.page("Interfaces")
         driver.app.draft = replace(driver.app.draft, domain="mine.lan")
         await driver.until(lambda: services.drafts, "the draft on disk")
-        theirs = {driver.app._draft_name: dump(Draft(domain="theirs.lan"))} if another else {}
+        theirs = {driver.app._draft_name: dump_draft(Draft(domain="theirs.lan"))} if another else {}
         services.drafts.update(theirs)
         await driver.jump("Review")
         await driver.press("ctrl+a")
@@ -243,8 +243,8 @@ async def test_an_apply_leaves_anothers_draft_and_takes_its_own(start: Start, an
 
 
 async def test_a_draft_taken_up_and_applied_is_done_with(start: Start, sample: str) -> None:
-    draft = replace(Draft.from_plan(load(sample, "sample")), domain="other.lan")
-    services = FakeServices(drafts={"draft": dump(draft)})
+    draft = replace(Draft.from_plan(load_plan(sample, "sample")), domain="other.lan")
+    services = FakeServices(drafts={"draft": dump_draft(draft)})
     async with start(services, plan=None) as driver:
         await driver.says("what you typed until")
         await driver.press("enter")
@@ -259,11 +259,11 @@ async def test_a_draft_taken_up_and_applied_is_done_with(start: Start, sample: s
 
 
 async def test_what_another_has_typed_since_the_question_is_not_started_afresh_from(start: Start, sample: str) -> None:
-    draft = Draft.from_plan(load(sample, "sample"))
-    services = FakeServices(drafts={"draft": dump(replace(draft, domain="other.lan"))})
+    draft = Draft.from_plan(load_plan(sample, "sample"))
+    services = FakeServices(drafts={"draft": dump_draft(replace(draft, domain="other.lan"))})
     async with start(services, plan=None) as driver:
         await driver.says("what you typed until")
-        theirs = {"draft": dump(replace(draft, domain="theirs.lan"))}
+        theirs = {"draft": dump_draft(replace(draft, domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("n")
         await driver.page("Interfaces")
@@ -274,8 +274,8 @@ async def test_the_draft_behind_an_apply_that_is_found_waiting_is_done_with_once
     start: Start, sample: str
 ) -> None:
     """The screen that typed it was killed while it asked."""
-    draft = replace(Draft.from_plan(load(sample, "sample")), domain="other.lan")
-    services = FakeServices(state=replace(APPLIED, state="pending"), drafts={"draft": dump(draft)})
+    draft = replace(Draft.from_plan(load_plan(sample, "sample")), domain="other.lan")
+    services = FakeServices(state=replace(APPLIED, state="pending"), drafts={"draft": dump_draft(draft)})
     async with start(services, plan=None) as driver:
         await driver.page("Apply")
         services.state, services.in_force = APPLIED, sample
@@ -289,17 +289,19 @@ async def test_no_word_of_keeping_what_another_has_written_over(start: Start) ->
     async with start(services) as driver:
         name = await typed(driver, services)
         assert "What you typed is kept" in driver.app.parting()
-        services.drafts[name] = dump(Draft(domain="theirs.lan"))
+        services.drafts[name] = dump_draft(Draft(domain="theirs.lan"))
         assert "kept" not in driver.app.parting()
 
 
 async def test_both_ways_to_an_earlier_draft_say_the_same(start: Start, sample: str) -> None:
-    draft = replace(Draft.from_plan(load(sample, "sample")), domain="other.lan")
+    draft = replace(Draft.from_plan(load_plan(sample, "sample")), domain="other.lan")
     said = f"hat you typed until {NOW.astimezone():%d %B, %H:%M} is still here: 4 nodes, subnet 192.168.0.0/24"
-    async with start(FakeServices(drafts={"draft": dump(draft)}), plan=None) as driver:
+    async with start(FakeServices(drafts={"draft": dump_draft(draft)}), plan=None) as driver:
         await driver.says(said)
     since = replace(APPLIED, since=(NOW - timedelta(hours=1)).isoformat())
-    async with start(FakeServices(state=since, in_force=sample, drafts={"draft": dump(draft)}), plan=None) as driver:
+    async with start(
+        FakeServices(state=since, in_force=sample, drafts={"draft": dump_draft(draft)}), plan=None
+    ) as driver:
         await driver.says("Go on where you left off?", said)
 
 

@@ -10,8 +10,8 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
+from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Nic
-from wizard.plan.planfile import load
 from wizard.services import WiresSaid
 
 
@@ -41,9 +41,9 @@ async def test_back_keeps_what_was_typed_and_what_was_chosen(start: Start) -> No
 
 async def test_what_is_no_value_is_refused_at_its_field(start: Start) -> None:
     wrong = [
-        ("10.0.0.0/99", "has a prefix that is no number from 0 to 32"),
+        ("10.0.0.0/99", "has an invalid prefix"),
         ("192.168.0.300", "is not an IPv4 address"),
-        ("somewhere", "is neither a slice nor a range"),
+        ("somewhere", "is not a DHCP range"),
         ("soon", "is not a lease time"),
         ("two words", "is not a DNS domain"),
     ]
@@ -228,7 +228,7 @@ async def test_forwards_are_added_changed_removed(start: Start, sample: str) -> 
         await driver.says("1/3")
         await driver.press("ctrl+a")
         await driver.page("Apply")
-        ports = [forward.port for forward in load(driver.services.applied_text, "applied").forwards]
+        ports = [forward.port for forward in load_plan(driver.services.applied_text, "applied").forwards]
         assert ports == [35357, 5000, 8080]
 
 

@@ -12,7 +12,7 @@ from tests.tui.driver import Start
 from tests.tui.fakes import ABSENT, APPLIED, FACTS, FakeServices
 from tests.tui.fakes_setup import DEBIAN
 from tests.tui.layout import faults
-from wizard.plan.draft import dump, first_draft
+from wizard.plan.draft.model import dump_draft, first_draft
 from wizard.plan.machine import Facts, Listener, Nic, Route
 
 TROUBLED = replace(
@@ -39,7 +39,7 @@ def troubled() -> FakeServices:
 async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -> None:
     shape = f"{size[0]}x{size[1]}"
     async with start(size=size) as driver:
-        await driver.says("all that an apply needs are here")
+        await driver.says("everything an apply needs is installed")
         await shoot(driver, f"welcome-{shape}")
         assert faults(driver) == []
     async with start(troubled(), size=size) as driver:
@@ -51,7 +51,9 @@ async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -
 async def test_one_key_goes_on(start: Start) -> None:
     for key in ("enter", "ctrl+n"):
         async with start() as driver:
-            await driver.says("Debian GNU/Linux 12", "all that an apply needs are here", "nothing is applied here")
+            await driver.says(
+                "Debian GNU/Linux 12", "everything an apply needs is installed", "nothing is applied here"
+            )
             await driver.press(key)
             await driver.page("Interfaces")
             await driver.press("escape")
@@ -70,7 +72,7 @@ async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -
             "dnsmasq (pid 812) serves DHCP on every NIC (port 67)", "sudo systemctl disable --now dnsmasq"
         )
         await driver.says("another program serves DNS on every NIC (port 53)", "sudo ss -lntup 'sport = :53'")
-        await driver.says("systemd-resolve (pid 300) serves 127.0.0.53%lo alone; not in the way")
+        await driver.says("systemd-resolve (pid 300) serves only 127.0.0.53%lo; no conflict")
         await driver.says("tun0 to 10.8.0.0/16, 192.168.0.0/16", "Docker, ufw")
 
 
@@ -113,7 +115,7 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
 
 
 async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
-    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(drafts={"draft": left}), plan=None) as driver:
         await driver.says("Go on where you left off?", "what you typed until", "enter go on n start afresh")
         assert "f1 help" in driver.text().splitlines()[-1]
@@ -124,7 +126,7 @@ async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
 
 
 async def test_a_draft_is_not_lost_over_something_cut_off(start: Start) -> None:
-    left = dump(replace(first_draft(None, FACTS), domain="other.lan"))
+    left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(state=INTERRUPTED, drafts={"draft": left}), plan=None) as driver:
         await driver.says("A change was cut off half-way.", "what you typed until")
         await driver.press("s")

@@ -27,11 +27,11 @@ from wizard.host.facts import read_facts
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.host.resolver import nameservers
 from wizard.plan.checks import Check
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
-from wizard.plan.rules import check
+from wizard.plan.rules.check import check
 
 Record = dict[str, Any]
 
@@ -98,7 +98,7 @@ class Engine:
         if not self._settle_earlier(run):
             return
         room.check()
-        plan = load(self.order.plan_text, self.order.source)
+        plan = load_plan(self.order.plan_text, self.order.source)
         facts, found = findings(plan, {"SSH_CONNECTION": self.order.ssh_connection})
         told = [f.as_json() for f in found]
         errors = [f for f in found if f.severity is Severity.ERROR]

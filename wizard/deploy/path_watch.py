@@ -28,11 +28,12 @@ from wizard.host.path_trace import Dropped, who_drops
 from wizard.host.path_trace import remove_stray as remove_trace
 from wizard.host.resolver import read_resolver
 from wizard.host.resolver import stamp as resolver_stamp
-from wizard.plan import in_force, paths
+from wizard.plan import paths
 from wizard.plan.checks import FAILED, UNTRIED, Check
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
+from wizard.plan.rules import in_force
 
 log = logging.getLogger("ciao-gateway")
 
@@ -312,7 +313,7 @@ class PathWatch(threading.Thread):
 
 def against(plan: Plan, facts: Facts) -> list[Check]:
     """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
-    return [Check(f.code, FAILED, f.message.rstrip("."), f.remedy) for f in in_force.against(plan, facts)]
+    return [Check(f.code, FAILED, f.message.rstrip("."), f.remedy) for f in in_force.harmful_findings(plan, facts)]
 
 
 def _nobody_named() -> str:

@@ -17,7 +17,7 @@ from wizard.host.net import gateway_rules
 from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.render import File, live
+from wizard.plan.render import File, live_file
 
 
 def _running(path: str) -> File:
@@ -25,7 +25,7 @@ def _running(path: str) -> File:
     running = read_plan_in_force(RUNNING)
     if running is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    return live(next(f for f in files_of(running.plan, running.text) if f.path == path))
+    return live_file(next(f for f in files_of(running.plan, running.text) if f.path == path))
 
 
 def lost_by(part: str) -> list[str]:

@@ -23,7 +23,7 @@ from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.lease_parser import leased_address
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
-from wizard.plan.render import context
+from wizard.plan.render import template_context
 from wizard.plan.text import clean
 
 MOST_PASSAGES = 64
@@ -72,7 +72,7 @@ def build(
     resolver = read_resolver(str(plan.network.gateway))
     if not resolver.servers:
         untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
-    told = context(plan)
+    told = template_context(plan)
     name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
     nodes = plan.nodes
     node = nodes[turn % len(nodes)] if armed and nodes else None

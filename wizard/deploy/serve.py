@@ -41,7 +41,7 @@ from wizard.host.muter import Muter
 from wizard.host.net import gateway_rules
 from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
-from wizard.plan.addresses import led_over
+from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -283,7 +283,7 @@ class Guard:
             # Nothing here needs them now; later they are looked at anew.
             self.rules.changed()
         if verdict.ok:
-            verdict = wire_holds(plan, self.nics, led_over(read_routes()))
+            verdict = wire_holds(plan, self.nics, nics_of_default_routes(read_routes()))
             self.returning.mind(plan, self.nics[plan.interfaces.cluster], verdict)
         return verdict
 

@@ -25,7 +25,7 @@ from wizard.host.wires import Wires, explain
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.render import File, live
+from wizard.plan.render import File, live_file
 
 PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 
@@ -122,7 +122,7 @@ class Rules:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.file = live(job.file(paths.NAT_SCRIPT))
+        self.file = live_file(job.file(paths.NAT_SCRIPT))
         self.title = "rules"
 
     def needed(self) -> bool:
@@ -327,7 +327,7 @@ class Gateway:
         self.job = job
         self.title = "dnsmasq"
         kept = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
-        self.files = [live(job.file(path)) for path in kept]
+        self.files = [live_file(job.file(path)) for path in kept]
 
     def needed(self) -> bool:
         told = state.serve()

@@ -20,7 +20,7 @@ from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.host.resolver import nameservers_in
 from wizard.plan import paths
-from wizard.plan.addresses import led_over
+from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 from wizard.plan.tools import NEEDED
@@ -81,7 +81,7 @@ def _judged(
     root: Path,
 ) -> tuple[Nic, ...]:
     """The NICs with what only routes and processes can say of them."""
-    default = led_over(routes)
+    default = nics_of_default_routes(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     way_back = _nic_towards(session.peer) if session else ""
     # The host's end of a container's cable has no address, and the container's leads over it.
@@ -134,7 +134,7 @@ def _system(root: Path) -> str:
 
 def detect_rows(facts: Facts) -> list[dict[str, Any]]:
     """The NICs in the shape of `detect --json`."""
-    from wizard.plan.suggest import suggest
+    from wizard.plan.draft.suggest import suggest
 
     suggested = {suggestion.nic: suggestion for suggestion in suggest(facts)}
     return [_detect_row(nic, suggested.get(nic.name)) for nic in facts.nics]

@@ -8,9 +8,9 @@ from enum import Enum
 
 from wizard.host.files import read_text
 from wizard.plan import paths
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 RUNNING = (paths.LIVE_PLAN,)
 """The plan that runs now, on trial or kept."""
@@ -51,7 +51,7 @@ def read_plan_in_force(
         if text is None:
             continue
         try:
-            return PlanInForce(load(text, called or path), text, path)
+            return PlanInForce(load_plan(text, called or path), text, path)
         except WizardError:
             if if_unreadable is Unreadable.RAISE:
                 raise

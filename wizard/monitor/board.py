@@ -15,7 +15,7 @@ from wizard.monitor.leases import Row, rows
 from wizard.monitor.log import ignored_in, reasons_in
 from wizard.monitor.watch import LeaseFile
 from wizard.plan import paths
-from wizard.plan.export import surroundings
+from wizard.plan.export.formats import corporate_side
 from wizard.plan.fields import format_mac
 from wizard.plan.lease_parser import Lease
 
@@ -29,7 +29,7 @@ def known_here() -> Known:
         return Known()
     is_node = {format_mac(node.mac) for node in plan.nodes}
     vms = tuple(row for row in read_rows() if row.kind == "vm" and row.ip and row.mac not in is_node)
-    around = surroundings(plan, read_facts())
+    around = corporate_side(plan, read_facts())
     user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name
     jump = f"{user}@{around.address}" if around.address and is_plain_user(user) else GATEWAY_BLANK
     return Known(tuple(Lease(row.expires, row.mac, row.ip, row.hostname) for row in vms), plan.network.domain, jump)

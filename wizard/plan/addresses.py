@@ -1,4 +1,4 @@
-"""Slices, ranges, the next free address; which networks a machine has no use for yet."""
+"""Address arithmetic: the dynamic range, the next free address, networks in use and free ones."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TENANTS = IPNetwork("172.16.0.0/12")
 
 
 class SubnetFull(WizardError):
-    """More nodes than the network has addresses left for them."""
+    """The network has fewer addresses left than the plan has nodes without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A network that a machine uses. `what` says how: 'the address … of eth0', 'the route … over tun0'."""
+    """An IPv4 network in use on a machine. `what` names the use: 'the address … of eth0', 'the route … over tun0'."""
 
     network: IPNetwork
     nic: str
@@ -74,10 +74,10 @@ def dynamic_range(network: Network) -> tuple[IPAddress, IPAddress]:
 
 
 def next_free(plan: Plan) -> IPAddress | None:
-    """A good address for one node more, to be written down: the first free one after those of the nodes, else a lower.
+    """The address to write down for one more node: the first free one after the nodes' own, else a lower one.
 
-    The network's first host, which most take for a router's, comes last; None where the network is full. What `assign`
-    gives is another matter: that must not move when a node with an address of its own comes.
+    The first host comes last, as most people expect a router there. None if the network is full. `assign` chooses
+    differently: its choice must not change when a node with its own address is added.
     """
     first = plan.network.cidr.first + 1
     highest = max((int(node.ip) for node in plan.nodes if node.ip is not None), default=first)
@@ -101,14 +101,14 @@ def assign(plan: Plan) -> Plan:
             raise SubnetFull(
                 f"{plan.network.cidr} has no address left for {node.name}: {len(plan.nodes)} nodes "
                 "and the dynamic range share it.",
-                "Take a larger network.cidr, or a smaller network.dhcp_slice.",
+                "Use a larger subnet (network.cidr), or a smaller DHCP range (network.dhcp_slice).",
             )
         nodes.append(replace(node, ip=ip))
     return replace(plan, nodes=tuple(nodes))
 
 
 def _free_hosts(plan: Plan, start: int = 0) -> Iterator[IPAddress]:
-    """From `start` on, upwards."""
+    """Free host addresses in ascending order, from `start` (an address as a number)."""
     cidr = plan.network.cidr
     first, last = (int(end) for end in dynamic_range(plan.network))
     taken = {int(node.ip) for node in plan.nodes if node.ip is not None}
@@ -148,17 +148,17 @@ def busy_networks(facts: Facts, ours: str = "") -> tuple[Busy, ...]:
     return tuple(busy for of_nic in kept.values() for busy in of_nic)
 
 
-def takes_all(network: IPNetwork) -> bool:
-    """Whether a route to `network` is a default route or part of one."""
+def is_default_route(network: IPNetwork) -> bool:
+    """True if a route to `network` is an IPv4 default route, or half of one as VPNs install it."""
     return network.version == 4 and network.prefixlen < SHORTEST_SITE_PREFIX and network.first < MULTICAST
 
 
-def led_over(routes: Iterable[Route]) -> frozenset[str]:
-    """The NICs that a default route of any table and of either family leads over, or a part of one, as a VPN has it."""
+def nics_of_default_routes(routes: Iterable[Route]) -> frozenset[str]:
+    """Names of the NICs with a default route in any table, IPv4 or IPv6, or with half of one as VPNs install it."""
     return frozenset(
         route.nic
         for route in routes
-        if route.nic and (takes_all(route.destination) or route.destination.prefixlen == 0)
+        if route.nic and (is_default_route(route.destination) or route.destination.prefixlen == 0)
     )
 
 
@@ -174,8 +174,8 @@ def default_routes(routes: Iterable[Route], nic: str = "", *, any_table: bool = 
 
 
 def default_route_nics(facts: Facts) -> frozenset[str]:
-    """The NICs that a default route leads over."""
-    return led_over(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}
+    """Names of the NICs that a default route leads over."""
+    return nics_of_default_routes(facts.routes) | {nic.name for nic in facts.nics if nic.default_route}
 
 
 def _is_site(network: IPNetwork) -> bool:
@@ -187,7 +187,7 @@ def overlap(one: IPNetwork, other: IPNetwork) -> bool:
 
 
 def free_networks(facts: Facts, count: int = 2) -> list[IPNetwork]:
-    """Up to `count` private /24s that overlap nothing that the machine uses."""
+    """Up to `count` private /24s that overlap no network in use on the machine."""
     busy = busy_networks(facts, facts.applied_cluster)
     free: list[IPNetwork] = []
     for first in _private_24s():
@@ -199,7 +199,7 @@ def free_networks(facts: Facts, count: int = 2) -> list[IPNetwork]:
 
 
 def _private_24s() -> Iterator[int]:
-    """First addresses, those first that neither ciao's defaults nor home routers and hypervisors use."""
+    """First addresses of private /24s, as numbers; those that ciao, home routers and hypervisors use come last."""
     c_block, a_block = 0xC0A80000, 0x0A000000
     for third in (*range(64, 100), *range(192, 255), *range(1, 64), *range(100, 192)):
         yield c_block + (third << 8)

@@ -1,8 +1,7 @@
-"""Text -> value, one parser a field.
+"""Text -> value, one parser per field.
 
-Every parser takes what a person typed, forgives blanks around it, and returns a value whose text
-form is safe in a configuration file, a shell script and a terminal; or raises FieldError, which
-names the value and says what to write instead.
+A parser strips blanks and returns a value whose text is safe in a configuration file, a shell script and a
+terminal. It raises FieldError, which names the value and says what to write instead.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TypeVar
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Answer, Protocol, Role
+from wizard.plan.model import AnswerPolicy, Protocol, Role
 
 LONGEST_SHOWN = 60
 SHORTEST_LEASE = 120
@@ -36,14 +35,14 @@ _LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _VM_MAC = re.compile(r"(?:[0-9a-f]{2}|\*)(?::(?:[0-9a-f]{2}|\*)){5}")
-# dnsmasq reads such a word in a reservation as the lease time, or as the order to ignore the node.
+# In a reservation dnsmasq reads these as a lease time, or as "ignore this host" (dnsmasq(8), --dhcp-host).
 _NOT_A_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore")
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class FieldError(WizardError):
-    """A value that does not fit its field. `value` is what was given, as text that is safe to show."""
+    """A value that is invalid in its field. `value` is the given one, safe to show."""
 
     def __init__(self, value: object, problem: str, remedy: str) -> None:
         self.value = shown(value)
@@ -52,7 +51,7 @@ class FieldError(WizardError):
 
 
 def shown(value: object) -> str:
-    """`value` for a message: text in quotes and fit for a terminal, cut when long."""
+    """`value` for a message: text in quotes, escaped for a terminal, cut when long."""
     if isinstance(value, str):
         return f'"{printable(value)}"'
     if isinstance(value, bool):
@@ -95,18 +94,18 @@ def parse_address(text: str) -> IPAddress:
     if "/" in given and _IPV4.fullmatch(given.split("/", 1)[0]):
         raise FieldError(text, "carries a prefix", f"Write the address alone: {given.split('/', 1)[0]}.")
     if ":" in given:
-        remedy = "The cluster speaks IPv4. " + remedy
+        remedy = "The cluster uses IPv4. " + remedy
     raise FieldError(text, "is not an IPv4 address", remedy)
 
 
 def is_mac(text: str) -> bool:
-    """Whether parse_mac would take `text`. Who asks this of every word of a list waits for no error's words."""
+    """True if parse_mac accepts `text`. Cheaper than an exception, for every word of a list."""
     given = _trimmed(text)
     return any(form.fullmatch(given) for form in _MAC_FORMS)
 
 
 def is_address(text: str) -> bool:
-    """Whether parse_address would take `text`."""
+    """True if parse_address accepts `text`."""
     return _IPV4.fullmatch(_trimmed(text)) is not None
 
 
@@ -119,12 +118,12 @@ def parse_network(text: str) -> IPNetwork:
             text, "is not an IPv4 network", "Write its first address and its prefix, such as 192.168.0.0/24."
         )
     if not slash:
-        raise FieldError(text, "lacks its prefix", f"Write how large it is as well, such as {address}/24.")
+        raise FieldError(text, "has no prefix", f"Add its length, such as {address}/24.")
     if not _PREFIX.fullmatch(prefix):
         raise FieldError(
             text,
-            "has a prefix that is no number from 0 to 32",
-            f"Write it with a number, such as {address}/24.",
+            "has an invalid prefix",
+            f"Use a number from 0 to 32, such as {address}/24.",
         )
     network = IPNetwork(given, version=4)
     if network.ip != network.cidr.ip:
@@ -137,7 +136,7 @@ def parse_network(text: str) -> IPNetwork:
 
 
 def parse_nic_name(text: str) -> str:
-    """A NIC's name of the sort that no tool takes for code, for a pattern or for an option."""
+    """A NIC name that no tool interprets as code, a pattern or an option: ifup runs shell code in names."""
     given = _trimmed(text)
     if not _NIC_NAME.fullmatch(given):
         raise FieldError(
@@ -148,7 +147,7 @@ def parse_nic_name(text: str) -> str:
         )
     if given in ("all", "default"):
         # Under /proc/sys/net these mean every NIC.
-        raise FieldError(text, "stands for every NIC in the kernel's settings", "Write the name of one NIC.")
+        raise FieldError(text, "means every NIC in the kernel's settings", "Write the name of one NIC.")
     return given
 
 
@@ -164,11 +163,11 @@ def parse_node_name(text: str) -> str:
     if _NOT_A_NAME.fullmatch(given):
         raise FieldError(
             text,
-            "means something else to dnsmasq (a lease time, or an order)",
-            f"Write it as n{given}, for one.",
+            "has another meaning to dnsmasq (a lease time or a keyword)",
+            f"Add a letter, such as n{given}.",
         )
     if given == "localhost":
-        raise FieldError(text, "is every machine's name for itself", "Choose another name, such as compute1.")
+        raise FieldError(text, "is every machine's own name", "Choose another name, such as compute1.")
     return given
 
 
@@ -204,7 +203,7 @@ def parse_lease_time(text: str) -> str:
 
 
 def parse_port(value: int | str) -> int:
-    """A port, 1 to 65535, as a number or as text."""
+    """A port from 1 to 65535; a number, or digits."""
     if isinstance(value, str):
         given = _trimmed(value)
         number = int(given) if _PORT.fullmatch(given) else 0
@@ -216,7 +215,7 @@ def parse_port(value: int | str) -> int:
 
 
 def parse_role(text: str) -> Role:
-    return _choice(text, Role, "role")
+    return _choice(text, Role, "a role")
 
 
 def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
@@ -230,12 +229,12 @@ def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
     return roles
 
 
-def parse_answer(text: str) -> Answer:
-    return _choice(text, Answer, "answer")
+def parse_answer(text: str) -> AnswerPolicy:
+    return _choice(text, AnswerPolicy, "an answer")
 
 
 def parse_protocol(text: str) -> Protocol:
-    return _choice(text, Protocol, "protocol")
+    return _choice(text, Protocol, "a protocol")
 
 
 def parse_vm_mac(text: str) -> str:
@@ -253,7 +252,7 @@ def parse_vm_mac(text: str) -> str:
 
 
 def parse_target(text: str) -> str:
-    """Where a forward leads: a node's name or an IPv4 address, as text."""
+    """A forward's target, as text: a node's name or an IPv4 address."""
     given = _trimmed(text)
     if re.fullmatch(r"[0-9./:]*", given):
         return str(parse_address(text))
@@ -261,13 +260,13 @@ def parse_target(text: str) -> str:
 
 
 def parse_sources(value: str | Sequence[str]) -> tuple[IPNetwork, ...] | None:
-    """Who may use a forward: "corporate" (None), or networks as a list or with commas between."""
+    """Networks that may use a forward: a list, or separated by commas; None for "corporate"."""
     if isinstance(value, str):
         if _trimmed(value) == "corporate":
             return None
         value = value.split(",")
     if not value:
-        raise FieldError(list(value), "lets nobody in", 'Write "corporate" or a list of networks.')
+        raise FieldError(list(value), "allows nobody", 'Write "corporate" or a list of networks.')
     return tuple(_source(text) for text in value)
 
 
@@ -283,7 +282,7 @@ def _choice(text: str, choices: type[_Choice], what: str) -> _Choice:
     for choice in choices:
         if choice.value == given:
             return choice
-    raise FieldError(text, f"is not a value of {what}", f"Write {_one_of(choices)}.")
+    raise FieldError(text, f"is not {what}", f"Write {_one_of(choices)}.")
 
 
 def _one_of(choices: type[StrEnum]) -> str:
@@ -301,8 +300,8 @@ def _ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def refusal(parse: Callable[[str], object], text: str) -> FieldError | None:
-    """What `parse` has against `text`, or None."""
+def field_error(parse: Callable[[str], object], text: str) -> FieldError | None:
+    """The FieldError that `parse` raises for `text`, or None."""
     try:
         parse(text)
     except FieldError as error:

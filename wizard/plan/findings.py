@@ -1,4 +1,4 @@
-"""What a check has to say of a plan."""
+"""The result of a check: findings, each with a remedy; and the errors that a person can fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One remark. `code` is a stable slug, `field` the plan's key path such as "nodes[2].mac"."""
+    """One result of a check. `code` is stable; `field` is the plan's key path, such as "nodes[2].mac"."""
 
     severity: Severity
     code: str
@@ -45,7 +45,7 @@ def note(code: str, field: str, message: str, remedy: str) -> Finding:
 
 
 class WizardError(Exception):
-    """Something a person can mend: `message` says what is wrong, `remedy` what to do. `status` is the exit status."""
+    """An error that a person can fix: `message` says what is wrong, `remedy` what to do, `status` how to exit."""
 
     status = 1
 
@@ -56,6 +56,6 @@ class WizardError(Exception):
 
 
 class NeedsRoot(WizardError):
-    """What was asked for is root's to do."""
+    """The command needs root."""
 
     status = 4

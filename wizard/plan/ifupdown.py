@@ -1,4 +1,4 @@
-"""What ifupdown's files say of one NIC. Nothing here reads a file."""
+"""Which lines of ifupdown's files, see interfaces(5), configure one NIC at the next boot. Pure: reads no file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 KEYWORDS = ("iface", "mapping", "auto", "no-auto-down", "no-scripts", "source", "source-directory", "rename")
-"""They begin a stanza or stand for themselves, and so does `allow-` with a class."""
+"""Words that begin a stanza or stand alone; `allow-CLASS` does too."""
 _COMMANDS = frozenset({"pre-up", "up", "post-up", "down", "pre-down", "post-down"})
 _UP_COMMANDS = frozenset({"pre-up", "up", "post-up"})
 _MEMBERS = frozenset({"bridge-ports", "bond-slaves", "slaves", "ovs-ports", "ovs-bonds"})
@@ -26,7 +26,7 @@ _WRITTEN_AT_BOOT = "It is written at every boot: have whatever writes it leave t
 
 @dataclass(frozen=True, slots=True)
 class InterfacesLine:
-    """A line as ifupdown reads it: those that a backslash joins are one; `number` is where it begins."""
+    """A line as ifupdown reads it, continuation lines joined. `number` (from 1) is where it begins."""
 
     file: str
     number: int
@@ -38,7 +38,7 @@ class InterfacesLine:
 
     @property
     def raises(self) -> bool:
-        """Whether it says which interfaces are to be raised."""
+        """True for `auto` and `allow-CLASS`: lines that name interfaces to bring up."""
         return self.words[0] == "auto" or self.words[0].startswith("allow-")
 
 
@@ -46,7 +46,7 @@ class InterfacesLine:
 class Claim:
     """A line that would configure a NIC at the next boot.
 
-    `own`: it speaks of that NIC alone, so that it can be commented out without taking anything from others.
+    `own`: it concerns that NIC alone, so commenting it out affects no other. `what` completes "FILE:LINE …".
     """
 
     line: InterfacesLine
@@ -57,7 +57,7 @@ class Claim:
 
     @property
     def can_go(self) -> bool:
-        """Whether an apply may comment it out. What lies under /run is written again at the next boot."""
+        """True if an apply may comment it out. Files under /run are written again at the next boot."""
         return self.own and not self.line.file.startswith("/run/")
 
 
@@ -80,13 +80,13 @@ def begins_stanza(words: Sequence[str]) -> bool:
 
 
 def is_of(word: str, nic: str) -> bool:
-    """Whether a word of an `auto` or `iface` line is this NIC, under whatever stanza, or an alias of it."""
+    """True if a word of an `auto` or `iface` line is this NIC, an alias of it, or it mapped to another stanza."""
     name = word.partition("=")[0]
     return name == nic or name.startswith(f"{nic}:")
 
 
 def is_own_stanza(words: Sequence[str], nic: str) -> bool:
-    """Whether an `iface` or `mapping` line begins a stanza for this NIC alone."""
+    """True if an `iface` or `mapping` line begins a stanza for this NIC alone."""
     if words[:1] == ("iface",):
         return len(words) > 1 and is_of(words[1], nic)
     return words[:1] == ("mapping",) and len(words) > 1 and all(is_of(word, nic) for word in words[1:])
@@ -126,7 +126,7 @@ def _stanzas(lines: Sequence[InterfacesLine]) -> list[_Stanza]:
 
 
 def _raised(lines: Sequence[InterfacesLine], stanzas: Sequence[_Stanza]) -> set[str]:
-    """The names of stanzas that something raises by itself, and of those that they inherit from."""
+    """Names of the stanzas that come up without being asked for, and of those that they inherit from."""
     names = {stanza.name for stanza in stanzas if stanza.head.words[0] == "iface"}
     found: set[str] = set()
     for line in lines:
@@ -149,7 +149,7 @@ def _is_pattern(word: str) -> bool:
 
 
 def _pattern_takes(pattern: str, nic: str, mac: str) -> bool:
-    """Whether a pattern such as `/eth*` or `mac/02:*` takes the NIC; what cannot be told is taken for a yes."""
+    """True if a pattern such as `/eth*` or `mac/02:*` matches the NIC, or if we cannot tell."""
     variable, _, value = pattern.partition("/")
     if variable == "":
         return fnmatchcase(nic, value.partition("/")[0])
@@ -162,11 +162,11 @@ def _of_raising(line: InterfacesLine, nic: str, mac: str) -> Iterator[Claim]:
     for word in line.words[1:]:
         physical, _, logical = word.partition("=")
         if is_of(word, nic):
-            what = f"raises it as {logical}" if logical else "raises it"
+            what = f"brings it up as {logical}" if logical else "brings it up"
             yield Claim(line, what, own=True, remedy=_WRITTEN_AT_BOOT)
         elif logical not in ("", nic) and _is_pattern(physical) and _pattern_takes(physical, nic, mac):
             remedy = f"Write the names of the other NICs there, each with ={logical}, instead of {physical}."
-            yield Claim(line, f"raises it as {logical}", False, remedy)
+            yield Claim(line, f"brings it up as {logical}", False, remedy)
 
 
 def _of_renaming(line: InterfacesLine, nic: str, mac: str) -> Iterator[Claim]:
@@ -192,7 +192,7 @@ def _of_stanza(stanza: _Stanza, stanzas: Sequence[_Stanza], raised: set[str], ni
     if head.words[0] == "mapping":
         if any(fnmatchcase(nic, pattern) for pattern in head.words[1:]):
             remedy = "Write a pattern there that does not match it."
-            yield Claim(head, "has a script choose what it is raised as", False, remedy)
+            yield Claim(head, "has a script choose its configuration", False, remedy)
         return
     own = {s.name for s in stanzas if s.head.words[0] == "iface" and is_of(s.name, nic)}
     for parent in own.intersection(stanza.parents):
@@ -203,7 +203,7 @@ def _of_stanza(stanza: _Stanza, stanzas: Sequence[_Stanza], raised: set[str], ni
 
 
 def _of_options(stanza: _Stanza, stanzas: Sequence[_Stanza], nic: str) -> Iterator[Claim]:
-    """What the stanza of another interface, which is raised by itself, does with the NIC."""
+    """What the stanza of another interface, one that comes up at boot, does with the NIC."""
     remedy = f"Take {nic} out of that line, or name another NIC for the cluster."
     over_it = stanza.name.partition(".")[0] == nic and "." in stanza.name
     if over_it:
@@ -228,7 +228,7 @@ def _of_vlan(line: InterfacesLine, stanza: _Stanza, stanzas: Sequence[_Stanza]) 
     routed = any(line.words[0] == "gateway" or "default" in line.words for one in family for line in one.options)
     if method in _FROM_THE_WIRE or routed:
         remedy = f"Take {stanza.name} out of the lines that raise it, or name another NIC for the cluster."
-        return Claim(line, f"leads out over it, by the VLAN {stanza.name}", False, remedy)
+        return Claim(line, f"has a default route through it, by the VLAN {stanza.name}", False, remedy)
     what = f"has the VLAN {stanza.name} on it"
     return Claim(line, what, False, "Make sure that this VLAN is the cluster's too.", harmful=False)
 
@@ -257,7 +257,7 @@ def _has_member(values: Sequence[str], nic: str) -> bool:
 
 
 def _sets_up(command: str, nic: str) -> bool:
-    """Whether a command gives the NIC an address, a route, a master or the like; raising a link alone does not."""
+    """True if a command gives the NIC an address, a route, a master or the like; setting the link up does not count."""
     for part in re.split(r"[;&|]+", command):
         words = [re.sub(r"[\"'()]", "", word) for word in part.split()]
         words = [word for word in words if word not in _BEFORE_A_PROGRAM]

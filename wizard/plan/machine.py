@@ -1,4 +1,4 @@
-"""What is known of a machine, as frozen values. `host.facts` reads them; `plan.rules` judges with them."""
+"""Facts about a machine, as frozen values. `host.facts` collects them; `plan.rules` checks a plan against them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wizard.plan.ifupdown import InterfacesLine
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address of a NIC. `network` keeps the host bits: 10.77.0.98/24. `dynamic`: a lease, it runs out."""
+    """One address of a NIC. `network` keeps the host bits: 10.77.0.98/24. `dynamic`: it has a lifetime."""
 
     network: IPNetwork
     dynamic: bool = False
@@ -84,7 +84,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Which role a NIC is suggested for ("corporate", "cluster" or None), and why."""
+    """The role suggested for a NIC ("corporate", "cluster" or None), and the reasons, each half a sentence."""
 
     nic: str
     role: str | None
@@ -115,21 +115,21 @@ class Facts:
     our_pids: frozenset[int] = frozenset()
     """Processes of an applied gateway (dnsmasq and its guard)."""
     interfaces: tuple[InterfacesLine, ...] = ()
-    """What ifupdown reads, but for our own file."""
+    """The lines that ifupdown reads, except those of our own file."""
     interfaces_closed: tuple[str, ...] = ()
-    """Files that ifupdown reads and we may not."""
+    """Files that ifupdown reads and this process may not."""
     blocked: tuple[tuple[str, str], ...] = ()
-    """Where an apply writes a file, but none can be put: the path, and why."""
+    """Paths where an apply cannot write its file, each with the reason."""
     nameservers: tuple[str, ...] = ()
-    """The DNS servers that this machine asks; behind a resolver of its own, those that this asks."""
+    """The DNS servers in use here; behind a local resolver, its upstream servers."""
     ssh_peer: str = ""
-    """Where the SSH session comes from that we were started in."""
+    """The client's address of the SSH session that we were started in, "" without one."""
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)
 
     def above(self, name: str) -> tuple[Nic, ...]:
-        """Every NIC whose frames go over this one: VLANs and the like on it, what it is a part of, and so on."""
+        """Every NIC whose frames go over this one: its VLANs, the bridge or bond that it is part of, theirs, …"""
         found: list[Nic] = []
         names = [name]
         for below in names:
@@ -145,7 +145,7 @@ class Facts:
         return tuple(found)
 
     def sharing(self, name: str) -> tuple[Nic, ...]:
-        """Every other NIC that is on the same wire: `above` its lowest parent, and that parent."""
+        """Every other NIC on the same wire: its lowest parent, and all that are `above` that."""
         lowest, seen = name, {name}
         while (here := self.nic(lowest)) is not None and here.parent and here.parent not in seen:
             lowest = here.parent

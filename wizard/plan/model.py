@@ -1,4 +1,4 @@
-"""The plan: everything that the wizard asks a person, as frozen values."""
+"""The plan: everything that the wizard asks for, as frozen values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Role(StrEnum):
     COMPUTE = "compute"
 
 
-class Answer(StrEnum):
-    """Who gets a DHCP answer."""
+class AnswerPolicy(StrEnum):
+    """Which machines get DHCP answers: the plan's nodes and `vm_macs`, or every machine."""
 
     KNOWN = "known"
     EVERYONE = "everyone"
@@ -48,13 +48,13 @@ class Network:
     dhcp_range: tuple[IPAddress, IPAddress] | None = None
     lease_time: str = "12h"
     domain: str = "ciao.lan"
-    answer: Answer = Answer.KNOWN
+    answer: AnswerPolicy = AnswerPolicy.KNOWN
     vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine; `ip` is None where the wizard is to choose one."""
+    """One machine. `ip` is None if the wizard chooses the address."""
 
     name: str
     roles: tuple[Role, ...]
@@ -64,7 +64,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A port on the gateway that leads to a node.
+    """A port of the gateway, forwarded to a node.
 
     `to` is a node's name or an address as text; `sources` is None for the whole corporate side.
     """

@@ -1,4 +1,4 @@
-"""What our name server is given to read: options, hosts and upstream servers. Pure text in, text out."""
+"""The texts that our DNS server reads: options, hosts and upstream servers. Formats: dnsmasq(8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wizard.plan.model import Plan
 
 HEADER = "# written by ciao-wizard's guard; change the plan and run 'ciao-wizard apply'"
 PROTECTED = ("_gateway", "gateway", "isatap", "localhost", "localdomain", "ntp", "wpad")
-"""Names that other machines ask for in good faith: no machine gets one by calling itself so."""
+"""Names that clients trust: no machine gets one by announcing it as its host name."""
 _MOST_SERVERS = 16
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -22,20 +22,20 @@ _NOT_DNS = ("dhcp-", "no-dhcp-", "no-ping", "pid-file", "log-dhcp", "read-ethers
 
 
 def dns_options(conf: str, files: Iterable[str]) -> str:
-    """dnsmasq's options without those of DHCP, and `files`, lines that name what else it reads."""
+    """`conf` without its DHCP options, followed by `files`: option lines that name the files to read."""
     kept = [line for line in conf.splitlines() if line and not line.startswith(("#", *_NOT_DNS))]
     return "\n".join([HEADER, *kept, *files]) + "\n"
 
 
 def reverse_zones(cidr: IPNetwork) -> list[str]:
-    """The zones under in-addr.arpa that cover a subnet, and nothing beside it."""
+    """The zones under in-addr.arpa that cover exactly this subnet."""
     whole = -(-int(cidr.prefixlen) // 8)
     parts = cidr.subnet(8 * whole) if whole else []
     return [".".join([*reversed(str(part.network).split(".")[:whole]), "in-addr.arpa"]) for part in parts]
 
 
 def hosts(plan: Plan, leases: str, now: float) -> str:
-    """A hosts file: the plan's nodes, whether they have a lease or not, and whoever else holds one."""
+    """A hosts file: the plan's nodes, and all other leases. `leases`: dnsmasq's file; `now`: Unix time."""
     plan = addresses.assign(plan)
     domain = plan.network.domain
     rows = [(str(node.ip), node.name.lower()) for node in plan.nodes]
@@ -67,7 +67,7 @@ def nameserver_words(resolv_conf: str) -> Iterator[str]:
 
 
 def upstream_servers(resolv_conf: str, gateway: str) -> tuple[str, ...]:
-    """The servers of a resolv.conf that ours may ask: all but ours itself, in their order."""
+    """The name servers of a resolv.conf in order, without our own (`gateway`); see resolv.conf(5)."""
     found: dict[str, None] = {}
     for word in nameserver_words(resolv_conf):
         server = _server(word)
@@ -87,11 +87,11 @@ def _server(word: str) -> str:
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
     if address.is_unspecified:
-        # As glibc takes it.
+        # glibc takes it for the local host.
         return "127.0.0.1" if address.version == 4 else "::1"
     return str(address)
 
 
 def servers_file(servers: Iterable[str]) -> str:
-    """The same for dnsmasq's servers-file, which it reads again on SIGHUP."""
+    """dnsmasq's servers-file, which it reads again on SIGHUP."""
     return "\n".join([HEADER, *(f"server={server}" for server in servers)]) + "\n"

@@ -1,4 +1,4 @@
-"""Where things lie. The laboratory gives these paths private directories, so nothing takes another root."""
+"""Paths on the machine. The laboratory mounts private directories there, so no function takes another root."""
 
 ETC = "/etc/ciao-wizard"
 RUN = "/run/ciao-wizard"
@@ -9,7 +9,7 @@ DNSMASQ_CONF = f"{ETC}/tenant_dns.cfg"
 DNSMASQ_HOSTS = f"{ETC}/tenant_dns.hosts"
 NAT_SCRIPT = f"{ETC}/nat.sh"
 IDENTITY = f"{ETC}/identity.toml"
-"""Which NICs the plan meant when it was applied: permanent MAC and bus path. A name is no identity."""
+"""Permanent MAC and bus path of the NICs that the plan was applied to. A name is no identity."""
 INTERFACES_MAIN = "/etc/network/interfaces"
 INTERFACES_FILE = "/etc/network/interfaces.d/ciao-cluster"
 SERVICE_NAME = "ciao-gateway.service"
@@ -18,10 +18,10 @@ SERVICE_WANTED = f"/etc/systemd/system/multi-user.target.wants/{SERVICE_NAME}"
 LEASES = "/var/lib/misc/tenant_dns.leases"
 
 WRITTEN = (PLAN_IN_FORCE, DNSMASQ_CONF, DNSMASQ_HOSTS, NAT_SCRIPT, IDENTITY, INTERFACES_FILE, LEASES)
-"""What an apply writes beside its journal and what runs."""
+"""Files that an apply writes, besides its journal and the live ones."""
 
 LIVE = f"{RUN}/live"
-"""What runs now. A trial runs from here alone; what is kept is also written under ETC, the same but for this path."""
+"""The running configuration. A trial exists here alone; a kept one also under ETC, where only this path differs."""
 LIVE_PLAN = f"{LIVE}/gateway.toml"
 LIVE_CONF = f"{LIVE}/tenant_dns.cfg"
 LIVE_HOSTS = f"{LIVE}/tenant_dns.hosts"
@@ -42,7 +42,7 @@ PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
 """A NIC of our own, while the guard runs: what it proves a node's path with. No cable is in it."""
 
 LAB_MARKER = "/run/ciao-lab/marker"
-"""There only inside the laboratory."""
+"""Exists only inside the laboratory."""
 
 
 def live(path: str) -> str:

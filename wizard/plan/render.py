@@ -1,4 +1,4 @@
-"""Plan -> the text of every file it stands for, through templates/."""
+"""Plan -> every file that an apply writes, through templates/."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -17,7 +15,7 @@ from wizard.plan import addresses, names, paths
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
-from wizard.plan.model import Answer, Forward, Plan
+from wizard.plan.model import AnswerPolicy, Forward, Plan
 
 HEADER = "# written by ciao-wizard"
 _ZONES_A_LINE = 16
@@ -26,12 +24,12 @@ DHCP_UID = 60867
 systemd's table), so that the packet filter can tell its answers from everyone else's."""
 
 WALK_PORT = 1
-"""Whoever asks for a forward from this port is the guard, which walks a path."""
+"""Source port of the guard's own connections to forwards: it proves their path."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to be: absolute path, whole text, permission bits."""
+    """A file to write: absolute path, whole text, permission bits."""
 
     path: str
     text: str
@@ -42,17 +40,8 @@ class File:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def template_dir() -> Path:
-    """Where the templates are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    checkout = package.parent
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / "templates"
-    return package / "templates"
-
-
 class _Quoted(str):
-    """Text that is quoted already, for the very file that it goes into."""
+    """Text already quoted for its file."""
 
     __slots__ = ()
 
@@ -76,22 +65,23 @@ def _plain(value: object) -> object:
     return value
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_dir()),
-        undefined=jinja2.StrictUndefined,
-        finalize=_plain,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
-        autoescape=False,  # noqa: S701
-    )
+# In the installed package, or beside it in a checkout. They are part of the program: jinja2 reads them as Python reads
+# modules, and nothing else in here touches a disk.
+_PACKAGE = __file__.rsplit("/", 2)[0]
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader([f"{_PACKAGE}/templates", f"{_PACKAGE}/../templates"]),
+    undefined=jinja2.StrictUndefined,
+    finalize=_plain,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
+    autoescape=False,  # noqa: S701
+)
 
 
-def _fill(template: str, context: dict[str, Any]) -> str:
-    return _environment().get_template(template).render(context)
+def _fill(template: str, template_context: dict[str, Any]) -> str:
+    return _TEMPLATES.get_template(template).render(template_context)
 
 
 def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
@@ -112,12 +102,12 @@ def _source_rows(forward: Forward) -> list[dict[str, object]]:
 
 
 def _lines_of(zones: list[str]) -> list[str]:
-    """As many as dnsmasq reads of one line."""
+    """Zones joined by slashes, as many as dnsmasq reads from one line."""
     return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
 
 
-def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
-    """Everything that the templates may name. `plan` must have passed the rules."""
+def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
+    """The variables of all templates. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
     net = plan.network
     first, last = addresses.dynamic_range(net)
@@ -144,7 +134,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
         "domain": net.domain,
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
         "protected_names": list(names.PROTECTED),
-        "known_only": net.answer is Answer.KNOWN,
+        "known_only": net.answer is AnswerPolicy.KNOWN,
         "vm_macs": list(net.vm_macs),
         "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
         "node_macs": ", ".join(format_mac(n.mac) for n in plan.nodes) or "00:00:00:00:00:00",
@@ -161,7 +151,7 @@ def context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict
 
 
 def plan_in_force_text(plan_text: str) -> str:
-    """The plan as given, under a first line that says whose file it is."""
+    """`plan_text` under our header line."""
     body = plan_text
     if body.startswith(HEADER):
         body = body.partition("\n")[2]
@@ -173,9 +163,9 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
     """Every file of the plan, the interfaces file last.
 
     `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
-    it is not known. The rules must have passed: render does not judge.
+    it is not known. The plan must have passed the rules.
     """
-    filled = context(plan, dhcp_uid, cluster_mac)
+    filled = template_context(plan, dhcp_uid, cluster_mac)
     return (
         File(paths.PLAN_IN_FORCE, plan_in_force_text(plan_text)),
         File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),
@@ -186,7 +176,7 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
 
 
 def render_identity(plan: Plan, facts: Facts) -> File:
-    """Which NICs the plan means on this machine, by what does not change: permanent MAC and bus path."""
+    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path."""
     lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
     for role, name in (("corporate", plan.interfaces.corporate), ("cluster", plan.interfaces.cluster)):
         nic = facts.nic(name)
@@ -205,11 +195,11 @@ def render_service(command: Sequence[str]) -> File:
     return File(paths.SERVICE_FILE, text)
 
 
-def live(file: File) -> File:
-    """The same file for a trial: under /run, and naming its companions there."""
+def live_file(file: File) -> File:
+    """The same file for a trial: under /run, and referring to the other files there."""
     return File(paths.live(file.path), live_text(file.text), file.mode)
 
 
 def live_text(text: str) -> str:
-    """What the live twin of a kept file says: it names its companions under /run."""
+    """The text of a kept file for a trial: it refers to the other files under /run."""
     return text.replace(paths.DNSMASQ_HOSTS, paths.LIVE_HOSTS)

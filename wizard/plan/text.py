@@ -1,4 +1,4 @@
-"""Text from the network, made fit to be shown."""
+"""Untrusted text, made safe to show."""
 
 from __future__ import annotations
 

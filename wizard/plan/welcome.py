@@ -1,4 +1,4 @@
-"""What there is to say of a machine before anything is asked: what it is, what it lacks, what is in the way."""
+"""The welcome page's lines: what this machine is, what is missing, what is in the way, what an earlier run left."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from wizard.plan.addresses import default_route_nics
 from wizard.plan.fields import shown
 from wizard.plan.machine import Facts, Listener, Nic
 from wizard.plan.model import Plan
-from wizard.plan.rules_forwards import WILDCARDS
-from wizard.plan.rules_nics import CABLE_KINDS
+from wizard.plan.rules.forwards import WILDCARDS
+from wizard.plan.rules.nics import CABLE_KINDS
 from wizard.plan.tools import PACKAGES
 
 _NAMES = {
@@ -31,8 +31,8 @@ _MOST_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """`sign`: "✓" fine, "✗" must be mended, "!" worth a look, "·" good to know, "" plain. `remedy` may be a command."""
+class WelcomeLine:
+    """`sign`: "✓" fine, "✗" must be fixed, "!" check it, "·" for information, "" none. `remedy` may be a command."""
 
     sign: str
     label: str
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """How this machine installs packages. `names`: those of its packages that Debian calls otherwise."""
+    """A package manager's install command. `names`: (Debian's name, its name) of packages that it names otherwise."""
 
     command: str
     names: tuple[tuple[str, str], ...] = ()
@@ -62,58 +62,58 @@ INSTALLERS = {
     "pacman": Installer("pacman -S", (("dnsmasq-base", "dnsmasq"),)),
     "apk": Installer("apk add", (("dnsmasq-base", "dnsmasq"),)),
 }
-"""By the program that installs; the first that a machine has is its own."""
+"""By program, in order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
-    """What the first page says. `state` is that of `status`; `draft` what an unfinished draft holds, "" without one.
+class WelcomeReport:
+    """What the welcome page shows. `state` as in `status`; `draft` sums up an unfinished draft, "" without one.
 
     `nics` are those that `machine` has in one line, to be shown one by one where there is room.
     """
 
-    machine: tuple[Line, ...]
-    needs: tuple[Line, ...]
-    found: tuple[Line, ...]
+    machine: tuple[WelcomeLine, ...]
+    needs: tuple[WelcomeLine, ...]
+    found: tuple[WelcomeLine, ...]
     state: str
     draft: str = ""
     nics: tuple[Nic, ...] = ()
 
 
-def about(facts: Facts, root: bool) -> tuple[Line, ...]:
-    """What this machine is, a line a subject."""
+def machine_lines(facts: Facts, root: bool) -> tuple[WelcomeLine, ...]:
+    """What this machine is: one line each for system, network, NICs, firewalls, VPN, user."""
     lines = [
-        Line("", "System", facts.system or "not known"),
-        Line("", "Network", _managers(facts)),
-        Line("", "NICs", _nics(facts)),
-        Line("", "Firewalls", _firewalls(facts, root)),
+        WelcomeLine("", "System", facts.system or "not known"),
+        WelcomeLine("", "Network", _managers(facts)),
+        WelcomeLine("", "NICs", _nics(facts)),
+        WelcomeLine("", "Firewalls", _firewalls(facts, root)),
     ]
     tunnels = [nic for nic in facts.nics if nic.kind == "tunnel" and nic.up]
     if tunnels:
-        lines.append(Line("", "VPN", "; ".join(_vpn(nic, facts) for nic in tunnels[:_MOST_NAMES])))
+        lines.append(WelcomeLine("", "VPN", "; ".join(_vpn(nic, facts) for nic in tunnels[:_MOST_NAMES])))
     ssh = next((nic.name for nic in facts.nics if nic.carries_ssh), "")
-    here = f"over SSH, by way of {ssh}" if ssh else "over SSH" if facts.ssh_port else ""
-    who = "root" if root else "a plain user: sudo is asked when something is to be changed"
-    lines.append(Line("", "You are", f"{who}; here {here}" if here else who))
+    here = f"over SSH, through {ssh}" if ssh else "over SSH" if facts.ssh_port else ""
+    who = "root" if root else "not root: sudo asks for your password when something changes"
+    lines.append(WelcomeLine("", "You are", f"{who}; here {here}" if here else who))
     return tuple(lines)
 
 
-def missing(tools: Collection[str], installer: Installer | None, root: bool) -> tuple[Line, ...]:
-    """The programs that are not here, and the command that installs them."""
+def missing_tool_lines(tools: Collection[str], installer: Installer | None, root: bool) -> tuple[WelcomeLine, ...]:
+    """Missing programs, and the command that installs them."""
     if not tools:
-        return (Line("✓", "Programs", "all that an apply needs are here"),)
+        return (WelcomeLine("✓", "Programs", "everything an apply needs is installed"),)
     names = ", ".join(sorted(tools))
     remedy = installer.line(tools, root) if installer else "Install them with the package manager of this system."
-    return (Line("✗", "Missing", names, remedy),)
+    return (WelcomeLine("✗", "Missing", names, remedy),)
 
 
-def in_the_way(facts: Facts) -> tuple[Line, ...]:
-    """Who already serves DNS or DHCP on this machine, and whether that is in the way of ours."""
+def port_conflict_lines(facts: Facts) -> tuple[WelcomeLine, ...]:
+    """Programs that serve DNS or DHCP here, and whether they conflict with ours."""
     lines = tuple(_rivals(facts))
-    return lines or (Line("✓", "Ports", "nobody serves DNS or DHCP here: 53 and 67 are free"),)
+    return lines or (WelcomeLine("✓", "Ports", "no DNS or DHCP server here: ports 53 and 67 are free"),)
 
 
-def _rivals(facts: Facts) -> Iterator[Line]:
+def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
     beside: dict[str, list[str]] = {}
     told: set[tuple[int, str, int | None]] = set()
     for listener in facts.listeners:
@@ -131,20 +131,22 @@ def _rivals(facts: Facts) -> Iterator[Line]:
                 places.append(where)
     for who, places in beside.items():
         more = f" and {len(places) - 2} more" if len(places) > 2 else ""
-        yield Line("·", "Beside us", f"{who} serves {', '.join(places[:2])}{more} alone; not in the way")
+        yield WelcomeLine("·", "Beside us", f"{who} serves only {', '.join(places[:2])}{more}; no conflict")
 
 
-def _rival(listener: Listener) -> Line:
+def _rival(listener: Listener) -> WelcomeLine:
     unit = listener.unit or _UNITS.get(listener.process)
     if unit:
         # Stopped alone, it is back at the next boot.
         stop = f"sudo systemctl disable --now {unit}"
     elif listener.pid is not None:
-        stop = f"Stop it for good (it is process {listener.pid}), or bind it to the NICs that it is for."
+        stop = f"Stop it for good (process {listener.pid}), or bind it to the NICs it serves."
     else:
         stop = f"See who it is: sudo ss -lntup 'sport = :{listener.port}'"
     service = _SERVICES[listener.port]
-    return Line("✗", "In the way", f"{_who(listener)} serves {service} on every NIC (port {listener.port})", stop)
+    return WelcomeLine(
+        "✗", "In the way", f"{_who(listener)} serves {service} on every NIC (port {listener.port})", stop
+    )
 
 
 def _who(listener: Listener) -> str:
@@ -153,31 +155,33 @@ def _who(listener: Listener) -> str:
     return listener.process if listener.pid is None else f"{listener.process} (pid {listener.pid})"
 
 
-def begins_with(plan: Plan, source: str, changed: bool) -> Line:
-    """Which plan the pages begin with, and where it is from; `changed`: by what has been typed since."""
+def plan_line(plan: Plan, source: str, changed: bool) -> WelcomeLine:
+    """The plan that the pages begin with, and its source; `changed`: the user has edited it since."""
     nodes = len(plan.nodes)
     what = f"{nodes} {'node' if nodes == 1 else 'nodes'}, subnet {plan.network.cidr}"
     where = "standard input" if source == "-" else source
-    return Line("·", "Plan", f"{where}: {what}{', and what you have changed' if changed else ''}")
+    return WelcomeLine("·", "Plan", f"{where}: {what}{', and what you have changed' if changed else ''}")
 
 
-def earlier(state: str, healthy: bool, drift: Sequence[str], reason: str) -> tuple[Line, ...]:
-    """What an earlier run has left. `state` as `status` has it."""
-    lines: list[Line] = []
+def earlier_run_lines(state: str, healthy: bool, drift: Sequence[str], reason: str) -> tuple[WelcomeLine, ...]:
+    """What an earlier run left. `state` as in `status`; `drift` one sentence per changed file or rule."""
+    lines: list[WelcomeLine] = []
     if state == "absent":
-        lines.append(Line("✓", "Earlier run", "nothing is applied here"))
+        lines.append(WelcomeLine("✓", "Earlier run", "nothing is applied here"))
     elif state == "applied":
-        said = "the gateway is in force and healthy" if healthy else "the gateway is in force, and something is wrong"
-        lines.append(Line("✓" if healthy else "✗", "Earlier run", said))
+        said = "the gateway is running and healthy" if healthy else "the gateway is running, and something is wrong"
+        lines.append(WelcomeLine("✓" if healthy else "✗", "Earlier run", said))
     elif state == "tripped":
-        lines.append(Line("✗", "Earlier run", f"the guard has stopped the gateway: {reason or 'see the dashboard'}"))
+        lines.append(
+            WelcomeLine("✗", "Earlier run", f"the guard has stopped the gateway: {reason or 'see the dashboard'}")
+        )
     elif state == "interrupted":
-        lines.append(Line("✗", "Earlier run", "a change was cut off half-way and has to be taken back", _short(reason)))
+        lines.append(WelcomeLine("✗", "Earlier run", "a change was interrupted and must be undone", _short(reason)))
     else:
-        lines.append(Line("!", "Earlier run", reason or state))
+        lines.append(WelcomeLine("!", "Earlier run", reason or state))
     if drift:
         more = f" (and {len(drift) - 1} more)" if len(drift) > 1 else ""
-        lines.append(Line("!", "Changed since", f"{drift[0]}{more}"))
+        lines.append(WelcomeLine("!", "Changed since", f"{drift[0]}{more}"))
     return tuple(lines)
 
 
@@ -189,24 +193,24 @@ def _short(reason: str) -> str:
 def _managers(facts: Facts) -> str:
     names = [_NAMES.get(name, name) for name in facts.network_managers]
     if not names:
-        return "no network manager that is known"
+        return "no known network manager"
     return names[0] if len(names) == 1 else f"{names[0]}, beside {' and '.join(names[1:])}"
 
 
 def _nics(facts: Facts) -> str:
     wired = [nic for nic in facts.nics if nic.kind in CABLE_KINDS]
     linked = sum(nic.carrier is True for nic in wired)
-    words = [f"{len(wired)} wired ({linked} with a link)" if wired else "none that a cable can be in"]
+    words = [f"{len(wired)} wired ({linked} with a link)" if wired else "none wired"]
     wireless = sum(nic.kind == "wireless" for nic in facts.nics)
     if wireless:
         words.append(f"{wireless} wireless")
     routed = sorted(default_route_nics(facts))
-    words.append(f"default route over {', '.join(map(shown_plain, routed))}" if routed else "no default route")
+    words.append(f"default route over {', '.join(map(nic_label, routed))}" if routed else "no default route")
     return ", ".join(words)
 
 
-def shown_plain(name: str) -> str:
-    """A NIC's name within a sentence: in quotes only where it is no plain word."""
+def nic_label(name: str) -> str:
+    """A NIC's name within a sentence, in quotes only if it is no plain word."""
     return name if name.isascii() and name.isprintable() and " " not in name else shown(name)
 
 
@@ -214,12 +218,12 @@ def _firewalls(facts: Facts, root: bool) -> str:
     names = [_NAMES.get(name, name) for name in facts.firewalls]
     if not names:
         return "none" if root else "none seen (only root sees all of them)"
-    return f"{', '.join(names)}: their rules stay as they are"
+    return f"{', '.join(names)}: their rules are not changed"
 
 
 def _vpn(nic: Nic, facts: Facts) -> str:
     over = [str(route.destination) for route in facts.routes if route.nic == nic.name and route.destination.prefixlen]
-    name = shown_plain(nic.name)
+    name = nic_label(nic.name)
     if nic.name in default_route_nics(facts):
         return f"{name}, with the default route"
     more = f" and {len(over) - 2} more" if len(over) > 2 else ""

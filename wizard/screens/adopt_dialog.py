@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.adopt import Offer
+from wizard.plan.draft.adopt import AdoptionProposal
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Role
 from wizard.widgets.field import Field, field_id
@@ -47,7 +47,7 @@ class AdoptDialog(Dialog[None]):
         role: str
         ip: str
 
-    def __init__(self, offer: Offer, about: str) -> None:
+    def __init__(self, offer: AdoptionProposal, about: str) -> None:
         super().__init__()
         self.mac = offer.mac
         self._offer = offer

@@ -11,11 +11,11 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.draft.check import check_forward
+from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.presets import PRESETS, PresetForward, preset_forwards
 from wizard.plan.findings import Finding
-from wizard.plan.judge import check_forward
 from wizard.plan.machine import Facts
-from wizard.plan.presets import PRESETS, Offer, offers
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
@@ -94,7 +94,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         self.dismiss(None)
 
 
-class PresetDialog(Dialog[tuple[Offer, ...] | None]):
+class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
     """Gives back what the chosen preset offers, or None."""
 
     # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
@@ -120,7 +120,7 @@ class PresetDialog(Dialog[tuple[Offer, ...] | None]):
 
     def __init__(self, draft: Draft, facts: Facts | None) -> None:
         super().__init__()
-        self._offers = [offers(preset, draft, facts) for preset in PRESETS]
+        self._offers = [preset_forwards(preset, draft, facts) for preset in PRESETS]
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(_PRESETS, id="presets")
@@ -147,7 +147,7 @@ class PresetDialog(Dialog[tuple[Offer, ...] | None]):
         self.query_one("#adds", Words).update(_adds(found))
 
     @property
-    def _chosen(self) -> tuple[Offer, ...]:
+    def _chosen(self) -> tuple[PresetForward, ...]:
         return self._offers[self.query_one(LongTable).cursor]
 
     def action_accept(self) -> None:
@@ -157,7 +157,7 @@ class PresetDialog(Dialog[tuple[Offer, ...] | None]):
         self.dismiss(None)
 
 
-def _offered(found: tuple[Offer, ...]) -> list[Text]:
+def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
     """Port by port: whether it would be added, its number, what it is, where it leads; below it what is against it."""
     lines = []
     for offer in found:
@@ -171,7 +171,7 @@ def _offered(found: tuple[Offer, ...]) -> list[Text]:
     return lines
 
 
-def _adds(found: tuple[Offer, ...]) -> str:
+def _adds(found: tuple[PresetForward, ...]) -> str:
     """What Enter would do, in a line."""
     there = sum(offer.there for offer in found)
     against = sum(bool(offer.against) and not offer.there for offer in found)

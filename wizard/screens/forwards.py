@@ -10,11 +10,11 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from wizard.plan.draft import Draft, ForwardText
+from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.presets import PresetForward, first_node_name, port_label
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Protocol, Role
-from wizard.plan.presets import Offer, node_with, what_is
 from wizard.screens.forward_dialogs import ForwardDialog, PresetDialog
 from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
@@ -80,7 +80,7 @@ class ForwardsPage(HintingPage):
             ),
             plain(f"{forward.to}{to_port}", limit=80),
             plain(forward.sources or "company network", limit=80),
-            Text(what_is(forward.to_port or forward.port, self._ports) if tcp else "", "dim"),
+            Text(port_label(forward.to_port or forward.port, self._ports) if tcp else "", "dim"),
         )
 
     def point_at(self, field: str) -> None:
@@ -126,7 +126,7 @@ class ForwardsPage(HintingPage):
     def action_preset(self) -> None:
         self.app.push_screen(PresetDialog(self.draft, self.facts), self._preset)
 
-    def _preset(self, found: tuple[Offer, ...] | None) -> None:
+    def _preset(self, found: tuple[PresetForward, ...] | None) -> None:
         """Add the ports of a preset that nothing is against."""
         if found is None:
             return
@@ -163,4 +163,4 @@ class ForwardsPage(HintingPage):
         return int(key) if key is not None else None
 
     def _controller(self) -> str:
-        return node_with(self.draft, Role.CONTROLLER)
+        return first_node_name(self.draft, Role.CONTROLLER)

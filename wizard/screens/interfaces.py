@@ -14,11 +14,11 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import DataTable
 
-from wizard.plan.draft import Draft
+from wizard.plan.draft.model import Draft
+from wizard.plan.draft.suggest import suggest
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
-from wizard.plan.rules_nics import CABLE_KINDS, kind_words
-from wizard.plan.suggest import suggest
+from wizard.plan.rules.nics import CABLE_KINDS, kind_label
 from wizard.screens import nic_words
 from wizard.screens.nic_words import NARROW, WIDE, Known
 from wizard.screens.stop import StopDialog
@@ -395,12 +395,12 @@ class InterfacesPage(StepPage):
             return
         possible = nic_words.roles_of(nic)
         if not possible:
-            self.tell(f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error", nic.name)
+            self.tell(f"{nic.name} is {kind_label(nic)}: no cable can be in it, so it has no role.", "error", nic.name)
             return
         corporate, cluster = nic_words.turned(nic, *self._chosen())
         self._take(replace(self.draft, corporate=corporate, cluster=cluster))
         if nic.name == corporate and "cluster" not in possible:
-            said = f"{nic.name} is {kind_words(nic)}: it can lead to the company, not to the cluster's switch."
+            said = f"{nic.name} is {kind_label(nic)}: it can lead to the company, not to the cluster's switch."
             self.tell(said, tied=nic.name)
 
     def action_swap(self) -> None:

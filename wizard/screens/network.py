@@ -14,11 +14,11 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input
 
 from wizard.plan import addresses
-from wizard.plan.draft import Draft, moved_along, unreadable
-from wizard.plan.fields import parse_network, refusal
+from wizard.plan.draft.model import Draft, readdressed, unreadable_fields
+from wizard.plan.fields import field_error, parse_network
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import Answer, Plan
+from wizard.plan.model import AnswerPolicy, Plan
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain, plural
 from wizard.widgets.subnet import Subnet, picture, reaching_into, roomy_picture, short
@@ -83,7 +83,7 @@ class NetworkPage(StepPage):
         yield Field("network.domain", "Domain", draft.domain)
         yield Tick(
             f"answer only the nodes of this plan and VMs ({draft.vm_macs})",
-            draft.answer == Answer.KNOWN.value,
+            draft.answer == AnswerPolicy.KNOWN.value,
             id="known",
         )
         yield Words(id="picture")
@@ -96,13 +96,15 @@ class NetworkPage(StepPage):
 
     def _moved(self, typed: Draft) -> Draft:
         """`typed` with what lay in the subnet before at its place in the new one."""
-        if typed.cidr == self._settled or refusal(parse_network, typed.cidr) is not None:
+        if typed.cidr == self._settled or field_error(parse_network, typed.cidr) is not None:
             return typed
         bare = replace(typed, nodes=(), forwards=())
-        here = moved_along(bare, self._settled)
-        first = moved_along(replace(self._first, cidr=typed.cidr), self._first.cidr)
+        here = readdressed(bare, self._settled)
+        first = readdressed(replace(self._first, cidr=typed.cidr), self._first.cidr)
         pool = first.pool if typed.pool == self._last.pool else here.pool
-        if any(_SAME_FIELD.get(finding.field, finding.field) == "network.dhcp_slice" for finding in unreadable(bare)):
+        if any(
+            _SAME_FIELD.get(finding.field, finding.field) == "network.dhcp_slice" for finding in unreadable_fields(bare)
+        ):
             # Half typed: nobody can know where it belongs.
             pool = typed.pool
         # What was typed here since is meant as it stands.
@@ -196,7 +198,7 @@ class NetworkPage(StepPage):
             pool=self._field("network.dhcp_slice").value,
             lease_time=self._field("network.lease_time").value,
             domain=self._field("network.domain").value,
-            answer=(Answer.KNOWN if self.query_one("#known", Tick).value else Answer.EVERYONE).value,
+            answer=(AnswerPolicy.KNOWN if self.query_one("#known", Tick).value else AnswerPolicy.EVERYONE).value,
         )
 
     def tell(self, message: str, severity: str = "information") -> None:
@@ -210,7 +212,7 @@ class NetworkPage(StepPage):
         if moved != draft:
             self._field("network.gateway").value = moved.gateway
             self._field("network.dhcp_slice").value = moved.pool
-        if refusal(parse_network, draft.cidr) is None:
+        if field_error(parse_network, draft.cidr) is None:
             if draft.cidr != self._settled:
                 self._last = moved
             self._settled = draft.cidr
@@ -259,7 +261,7 @@ class NetworkPage(StepPage):
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
-        given = self._judgement.given if self._judgement is not None else ()
+        given = self._judgement.node_addresses if self._judgement is not None else ()
         if given is not self._given:
             # There may be thousands, and the picture moves with every key.
             self._given = given
@@ -287,7 +289,7 @@ class NetworkPage(StepPage):
 def _home(draft: Draft) -> str:
     """The subnet that the addresses of a draft lie in, which need not be the one that stands there half typed."""
     ips = [ip for text in (draft.gateway, *(node.ip for node in draft.nodes)) if (ip := _number(text))]
-    if refusal(parse_network, draft.cidr) is None or not ips:
+    if field_error(parse_network, draft.cidr) is None or not ips:
         return draft.cidr
     homes = (IPNetwork((ips[0], prefix), version=4).cidr for prefix in (24, 20, 16, 12, 8))
     return next((str(home) for home in homes if home.first <= min(ips) and max(ips) <= home.last), draft.cidr)

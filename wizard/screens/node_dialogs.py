@@ -15,11 +15,11 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.plan.draft import Draft, NodeText
+from wizard.plan.draft.check import check_node
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_nodes
 from wizard.plan.findings import WizardError
-from wizard.plan.judge import check_node
 from wizard.plan.model import Role
-from wizard.plan.nodelines import Reading, free_name, read_lines
 from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable
@@ -108,10 +108,10 @@ class NodeDialog(Dialog[NodeText | None]):
 
     def _free_name(self, roles: str | None = None) -> str:
         role = (self._node.role if roles is None else roles).split(",")[0]
-        return free_name(role or Role.COMPUTE.value, self._taken)
+        return free_node_name(role or Role.COMPUTE.value, self._taken)
 
 
-class PasteDialog(Dialog[Reading | None]):
+class PasteDialog(Dialog[ImportedNodes | None]):
     """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
 
     # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
@@ -158,7 +158,7 @@ class PasteDialog(Dialog[Reading | None]):
 
         dialog: PasteDialog
         text: str
-        read: Callable[[], Reading]
+        read: Callable[[], ImportedNodes]
 
     def __init__(self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "") -> None:
         """`nodes` are those that there are already."""
@@ -167,7 +167,7 @@ class PasteDialog(Dialog[Reading | None]):
         self._known = {node.mac: node for node in nodes}
         self._lines = lines
         self._reasons = reasons
-        self._reading = Reading((), ())
+        self._reading = ImportedNodes((), ())
         self._read_text = ""
         self._reader: Timer | None = None
         self._accepting = False
@@ -216,15 +216,15 @@ class PasteDialog(Dialog[Reading | None]):
         if self._reader is not None:
             self._reader.stop()
         if lines.document.line_count <= QUICK_LINES:
-            self.take(lines.text, read_lines(lines.text, self._taken, self._known))
+            self.take(lines.text, read_nodes(lines.text, self._taken, self._known))
         else:
             self._reader = self.set_timer(READ_AFTER_S, self._have_read)
 
     def _have_read(self) -> None:
         text = self.query_one("#lines", Lines).text
-        self.post_message(self.ReadWanted(self, text, partial(read_lines, text, self._taken, self._known)))
+        self.post_message(self.ReadWanted(self, text, partial(read_nodes, text, self._taken, self._known)))
 
-    def take(self, text: str, reading: Reading) -> None:
+    def take(self, text: str, reading: ImportedNodes) -> None:
         """What `text` says, unless it is another one by now."""
         if self.query_one("#lines", Lines).text != text:
             return
@@ -234,7 +234,7 @@ class PasteDialog(Dialog[Reading | None]):
             self._accepting = False
             self.action_accept()
 
-    def _tell(self, reading: Reading) -> None:
+    def _tell(self, reading: ImportedNodes) -> None:
         text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
         if reading.not_understood:
             text.append(f", {len(reading.not_understood)} not", "bold")

@@ -13,16 +13,15 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from wizard.plan.draft import Draft, NodeText
+from wizard.plan.draft.check import DraftCheck, check_node, normal_mac
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import ImportedNodes, follow_renames, free_node_name, merge_nodes, suggest_role
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.judge import Judgement, check_node
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
-from wizard.plan.nodelines import Reading, free_name, likely_role, merged
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.hearing import HearingPanel, name_from
 from wizard.widgets.hinting import HintingPage
-from wizard.widgets.judging import same_mac
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.words import Words
@@ -95,7 +94,7 @@ class NodesPage(HintingPage):
         self._before: list[tuple[tuple[NodeText, ...], list[str]]] = []
         self._asked: set[str] = set()
         self._wanted: set[str] = set()
-        self._shown: Judgement | None = None
+        self._shown: DraftCheck | None = None
         self._given: dict[str, str] = {}
         self._wrong: frozenset[str] = frozenset()
         self._stop: threading.Event | None = None
@@ -139,7 +138,7 @@ class NodesPage(HintingPage):
             self.query_one("#nodes", LongTable).focus()
         panel.display = self._hearing
         if self._hearing:
-            known = {same_mac(node.mac): node.name for node in self.draft.nodes}
+            known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
             heard = panel.chosen
             if heard is not None and heard.mac in known:
                 keys = "del takes it out of the plan · f5 stops"
@@ -154,13 +153,13 @@ class NodesPage(HintingPage):
         if known is None or known is self._shown or known.draft is not self.draft:
             return
         self._shown = known
-        self._given = dict(zip(self._keys, known.given, strict=True))
+        self._given = dict(zip(self._keys, known.node_addresses, strict=True))
         numbers = {_number(f.field) for f in known.findings if f.severity is Severity.ERROR}
         self._wrong = frozenset(self._keys[n] for n in numbers if n is not None and n < len(self._keys))
 
     def _row(self, number: int) -> tuple[Text, ...]:
         node, key = self.draft.nodes[number], self._keys[number]
-        mac = same_mac(node.mac)
+        mac = normal_mac(node.mac)
         self._want((mac,))
         address = node.ip or (f"({given})" if (given := self._given.get(key, "")) else "–")
         return (
@@ -205,7 +204,7 @@ class NodesPage(HintingPage):
     # One node
 
     def action_add(self) -> None:
-        new = NodeText(likely_role(self.draft.nodes))
+        new = NodeText(suggest_role(self.draft.nodes))
         dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
         self.app.push_screen(dialog, self._added)
 
@@ -261,7 +260,7 @@ class NodesPage(HintingPage):
     def action_paste(self, lines: str = "", reasons: str = "") -> None:
         self.app.push_screen(PasteDialog(self.draft.nodes, lines, reasons), self._pasted)
 
-    def _pasted(self, reading: Reading | None) -> None:
+    def _pasted(self, reading: ImportedNodes | None) -> None:
         if reading is None:
             return
         told = ""
@@ -273,9 +272,9 @@ class NodesPage(HintingPage):
             were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} not understood:".strip()
             self.action_paste(reading.rest, were)
 
-    def _merge(self, reading: Reading) -> str:
+    def _merge(self, reading: ImportedNodes) -> str:
         """Take the nodes of a reading; in words what became of the list."""
-        result = merged(self.draft.nodes, reading)
+        result = merge_nodes(self.draft.nodes, reading)
         fresh = [str(self._next_key + number) for number in range(result.new)]
         self._next_key += result.new
         if result.new or result.changed:
@@ -346,7 +345,7 @@ class NodesPage(HintingPage):
             self.hint(f"That is {name}, which is in the plan already.")
             return
         role, names = self._role_next(), self._names()
-        name = name_from(heard.host_name, names.__contains__) or free_name(role, names)
+        name = name_from(heard.host_name, names.__contains__) or free_node_name(role, names)
         node = NodeText(role, name, heard.mac, heard.ip)
         if heard.ip and check_node(node, "node", self.draft, len(self.draft.nodes)):
             # Of another network, or somebody else's in the plan.
@@ -364,7 +363,7 @@ class NodesPage(HintingPage):
     def _role_next(self) -> str:
         """The role that `a` would give to the machine with the cursor."""
         heard = self.query_one("#hearing", HearingPanel).chosen if self._hearing else None
-        return self._role or likely_role(self.draft.nodes, heard.host_name if heard is not None else "")
+        return self._role or suggest_role(self.draft.nodes, heard.host_name if heard is not None else "")
 
     # The list
 
@@ -380,15 +379,18 @@ class NodesPage(HintingPage):
         self._show(tuple(nodes), keys)
 
     def _show(self, nodes: tuple[NodeText, ...], keys: list[str]) -> None:
+        was = dict(zip(self._keys, self.draft.nodes, strict=True))
+        names = {was[key].name: node.name for key, node in zip(keys, nodes, strict=True) if key in was}
+        names = {old: new for old, new in names.items() if old != new}
         self._keys = list(keys)
-        self.edit(replace(self.draft, nodes=nodes))
+        self.edit(replace(self.draft, nodes=nodes, forwards=follow_renames(self.draft.forwards, names)))
 
     def _current(self) -> int | None:
         key = self.query_one("#nodes", LongTable).current
         return self._keys.index(key) if key in self._keys else None
 
     def _number_of(self, mac: str) -> int | None:
-        return next((number for number, node in enumerate(self.draft.nodes) if same_mac(node.mac) == mac), None)
+        return next((number for number, node in enumerate(self.draft.nodes) if normal_mac(node.mac) == mac), None)
 
     def _names(self) -> frozenset[str]:
         return frozenset(node.name for node in self.draft.nodes)

@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
-from wizard.plan.draft import UNREADABLE, Draft, field_name
+from wizard.plan.draft.check import DANGEROUS, DraftCheck, draft_findings
+from wizard.plan.draft.model import UNREADABLE, Draft, field_label
 from wizard.plan.findings import Finding, Severity, WizardError
-from wizard.plan.judge import DANGEROUS
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.progress import step_words
@@ -24,7 +24,6 @@ from wizard.screens.save_dialog import SaveDialog
 from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
 from wizard.widgets.finding_list import FindingList
-from wizard.widgets.judging import judge
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.words import Words
@@ -87,10 +86,11 @@ class ReviewPage(Page):
     commands_shown: reactive[bool] = reactive(False)
     trouble: reactive[WizardError | None] = reactive(None)
 
-    def __init__(self, draft: Draft, facts: Facts | None) -> None:
+    def __init__(self, draft: Draft, facts: Facts | None, known: DraftCheck | None = None) -> None:
         super().__init__()
         self.draft = draft
-        self._findings = sorted(judge(draft, facts), key=lambda finding: _RANK[finding.severity])
+        findings = known.findings if known and known.is_of(draft, facts) else draft_findings(draft, facts)
+        self._findings = sorted(findings, key=lambda finding: _RANK[finding.severity])
         self._file = 0
         self._diff: str | None = None
 
@@ -106,7 +106,7 @@ class ReviewPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Words(_summary(self._findings), id="summary")
         yield FindingList(
-            [finding_text(each, field_name(self.draft, each.field)) for each in self._findings], id="said"
+            [finding_text(each, field_label(self.draft, each.field)) for each in self._findings], id="said"
         )
         yield Working("Comparing with what is on this machine…", id="comparing")
         yield Words(id="files")
@@ -282,7 +282,7 @@ class WordDialog(Dialog[bool]):
         self._draft = draft
 
     def body(self) -> Iterable[Widget]:
-        lines = [finding_text(danger, field_name(self._draft, danger.field)) for danger in self._dangers]
+        lines = [finding_text(danger, field_label(self._draft, danger.field)) for danger in self._dangers]
         with VerticalScroll(id="dangers", can_focus=False):
             yield Words(Text("\n").join(lines))
         asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"

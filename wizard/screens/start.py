@@ -21,7 +21,7 @@ from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.plan.machine import Nic
-    from wizard.plan.welcome import Greeting, Line
+    from wizard.plan.welcome import WelcomeLine, WelcomeReport
 
 _QUESTION = "This machine becomes the gateway of your cluster. Nothing changes yet."
 _SAYS = {
@@ -81,7 +81,7 @@ class StartPage(Page):
 
         way: str
 
-    greeting: reactive[Greeting | None] = reactive(None)
+    greeting: reactive[WelcomeReport | None] = reactive(None)
     busy: reactive[str] = reactive("")
     """What is being done, "" for nothing."""
     trouble: reactive[WizardError | None] = reactive(None)
@@ -157,7 +157,7 @@ class StartPage(Page):
             self.post_message(self.Chosen("begin" if way == "anyway" else way))
 
 
-def _table(lines: Sequence[Line], nics: Sequence[Nic] = (), more: int = 0) -> Table:
+def _table(lines: Sequence[WelcomeLine], nics: Sequence[Nic] = (), more: int = 0) -> Table:
     """`nics` stand below the line that counts them; there are so many `more`."""
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)

@@ -17,7 +17,7 @@ from wizard.widgets.modal import Question
 from wizard.widgets.page import plural
 
 if TYPE_CHECKING:
-    from wizard.plan.draft import Draft
+    from wizard.plan.draft.model import Draft
     from wizard.plan.model import Plan
 
 SAVE_AFTER_S = 0.05
@@ -77,10 +77,10 @@ class DraftingApp(ChangingApp):
 
     def left_over(self) -> LeftOver | None:
         """What an earlier run has left, if it is something to go on with."""
-        from wizard.plan.draft import load
+        from wizard.plan.draft.model import load_draft
 
         saved = self.services.read_draft(self._draft_name)
-        draft = load(saved[0]) if saved else None
+        draft = load_draft(saved[0]) if saved else None
         if saved is None or draft is None or draft in (self.begun_with, self.draft):
             return None
         when = saved[1].astimezone().strftime("%d %B, %H:%M")
@@ -118,12 +118,12 @@ class DraftingApp(ChangingApp):
             self._save_timer = self.set_timer(SAVE_AFTER_S, self._save)
 
     def _save(self) -> None:
-        from wizard.plan.draft import dump
+        from wizard.plan.draft.model import dump_draft
 
         self._save_timer = None
         try:
             if self.draft != self.begun_with:
-                text = dump(self.draft)
+                text = dump_draft(self.draft)
                 self.services.save_draft(self._draft_name, text)
                 self._wrote, self._took = text, None
             elif self._wrote is not None:

@@ -25,8 +25,8 @@ from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     # Loaded once there is a draft: the first screen does not wait for them.
-    from wizard.plan.draft import Draft
-    from wizard.plan.judge import Judgement
+    from wizard.plan.draft.check import DraftCheck
+    from wizard.plan.draft.model import Draft
     from wizard.plan.machine import Facts
 
 Result = TypeVar("Result")
@@ -237,13 +237,13 @@ class Page(FocusKept[None]):
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
-        from wizard.plan.draft import field_name
+        from wizard.plan.draft.model import field_label
 
         # Errors are mended here; where there is no room the rest is told in full by the review.
         longest = LONGEST_WARNING if self.size.height < ROOMY else None
         lines = []
         for finding in findings[:MOST_FINDINGS]:
-            line = finding_text(finding, field_name(draft, finding.field))
+            line = finding_text(finding, field_label(draft, finding.field))
             if longest is not None and finding.severity is not Severity.ERROR and len(findings) > self.FEW_FINDINGS:
                 line.truncate(longest, overflow="ellipsis")
             lines.append(line)
@@ -281,7 +281,7 @@ class StepPage(Page):
         self.draft = draft
         self.pointed = field
         self._told: tuple[Finding, ...] = ()
-        self._judgement: Judgement | None = None
+        self._judgement: DraftCheck | None = None
         self._judging: Timer | None = None
         self._next_waits = False
         self.set_reactive(StepPage.facts, facts)
@@ -311,13 +311,13 @@ class StepPage(Page):
         known = self._judgement
         return known is not None and known.draft is self.draft and known.facts is self.facts
 
-    def judgement(self) -> Judgement | None:
+    def judgement(self) -> DraftCheck | None:
         """The latest one: of a large draft perhaps one that is a moment old, or None until there is one."""
         if not self.judged:
-            from wizard.widgets.judging import judgement
+            from wizard.plan.draft.check import check_draft
 
             if len(self.draft.nodes) <= QUICK_NODES:
-                self._judgement = judgement(self.draft, self.facts)
+                self._judgement = check_draft(self.draft, self.facts)
             elif self._ready:
                 if self._judging is not None:
                     self._judging.stop()
@@ -327,7 +327,7 @@ class StepPage(Page):
     def _have_judged(self) -> None:
         self.post_message(self.JudgeWanted(self, self.draft, self.facts))
 
-    def take_judgement(self, found: Judgement) -> None:
+    def take_judgement(self, found: DraftCheck) -> None:
         """What there is to say of this page's draft, unless it has changed meanwhile."""
         if found.draft is self.draft and found.facts is self.facts:
             self._judgement = found
@@ -360,7 +360,7 @@ class StepPage(Page):
             self._next_waits = True
             self.tell("Looking everything through; going on as soon as that is done.")
             return
-        from wizard.plan.draft import UNREADABLE
+        from wizard.plan.draft.model import UNREADABLE
 
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:

@@ -9,10 +9,10 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.deploy.gates import FINE, identity_holds, wire_holds
+from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Nic
-from wizard.plan.planfile import load
 
-PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MAC, BUS = "00:1b:21:00:00:02", "pci0000:00/usb1/1-1"
 IDENTITY = {"cluster": {"name": "eth1", "mac": MAC, "bus": BUS}}
 OURS = Address(IPNetwork("192.168.0.200/24"))

@@ -14,10 +14,10 @@ from wizard.deploy import steps_trial
 from wizard.deploy.steps_trial import ProveWires
 from wizard.host.frames import NOBODY
 from wizard.host.net.link import Link
+from wizard.plan.file.read import load_plan
 from wizard.plan.model import Interfaces, Plan
-from wizard.plan.planfile import load
 
-PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MOVED = replace(PLAN, network=replace(PLAN.network, gateway=IPAddress("192.168.0.201")))
 ELSEWHERE = replace(PLAN, interfaces=Interfaces(PLAN.interfaces.corporate, "eth7"))
 

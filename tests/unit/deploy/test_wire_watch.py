@@ -21,11 +21,11 @@ from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.net.link import Link
 from wizard.host.wires import Pattern, Wires
 from wizard.plan import paths
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Interfaces
-from wizard.plan.planfile import load
 
-PLAN = load((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 SERVER = Server("10.77.0.1", "10.77.0.1", "00:aa:00:00:00:01", "10.77.0.50", 0.1)
 HEARD = ProbeResult("eth0", Heard.ANSWER, 0.1, (SERVER,))
 SILENT = ProbeResult("eth1", Heard.SILENCE, 12.0)

@@ -8,7 +8,7 @@ from netaddr import IPNetwork
 
 from wizard.host import commands
 from wizard.host.facts_routes import read_routes
-from wizard.plan.addresses import led_over
+from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.machine import Route
 
 TOLD = """[
@@ -75,7 +75,7 @@ def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: An
 def test_a_default_route_of_any_table_counts_and_a_part_of_one(said: Any, more: dict[str, Any], counts: bool) -> None:
     said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
 
-    assert led_over(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
+    assert nics_of_default_routes(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '[{"dst":"garbage","dev":"eth0"}]', "[{}]"])

@@ -140,27 +140,27 @@ ELSEWHERE = {
     ),
     "a pattern for another stanza": (
         {"interfaces": f"{ALL}auto /eth*=lan\niface lan inet dhcp\n"},
-        "interfaces:4 raises it as lan",
+        "interfaces:4 brings it up as lan",
     ),
     "a MAC for another stanza": (
         {"interfaces": f"{ALL}allow-hotplug mac/02:00:*=lan\niface lan inet dhcp\n"},
-        "interfaces:4 raises it as lan",
+        "interfaces:4 brings it up as lan",
     ),
     "a mapping of many": (
         {"interfaces": f"{ALL}mapping eth*\n script /bin/false\n"},
-        "interfaces:4 has a script choose what it is raised as",
+        "interfaces:4 has a script choose its configuration",
     ),
     "a mapping of two": (
         {"interfaces": f"{ALL}mapping eth1 eth2\n script /bin/false\n"},
-        "interfaces:4 has a script choose what it is raised as",
+        "interfaces:4 has a script choose its configuration",
     ),
     "a VLAN with a default route": (
         {"interfaces.d/v": "auto eth1.20\niface eth1.20 inet static\n address 10.9.8.7/24\n gateway 10.9.8.1\n"},
-        "interfaces.d/v:2 leads out over it, by the VLAN eth1.20",
+        "interfaces.d/v:2 has a default route through it, by the VLAN eth1.20",
     ),
     "a VLAN with a lease": (
         {"interfaces.d/v": "auto office\niface office inet dhcp\n vlan-raw-device eth1\n"},
-        "interfaces.d/v:3 leads out over it, by the VLAN office",
+        "interfaces.d/v:3 has a default route through it, by the VLAN office",
     ),
     "a route of another stanza": (
         {"interfaces": f"{ALL}auto eth0\niface eth0 inet dhcp\n post-up ip route add default via 10.1.1.1 dev eth1\n"},

@@ -9,7 +9,7 @@ import pytest
 from wizard.host.plan_in_force import RUNNING_OR_KEPT, Unreadable, read_plan_in_force
 from wizard.monitor.follow import PlanFile
 from wizard.plan import paths
-from wizard.plan.planfile import PlanUnreadable
+from wizard.plan.file.read import PlanUnreadable
 
 SAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
 

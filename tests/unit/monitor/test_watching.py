@@ -12,10 +12,10 @@ from wizard.host.dhcp_release import build_release, release
 from wizard.monitor.index import Wanted
 from wizard.monitor.live import Sources
 from wizard.monitor.watching import LeaseWatch
-from wizard.plan.adopt import adopt, offer
+from wizard.plan.draft.adopt import adopt, propose_adoption
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.lease_parser import parse_leases
-from wizard.plan.planfile import load
 
 HOME = "192.168.0.101"
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
@@ -116,11 +116,11 @@ def test_two_that_are_renewed_far_apart_are_two(world: World) -> None:
     ],
 )
 def test_what_is_offered_can_be_taken_as_it_is(hostname: str, name: str) -> None:
-    found = offer(EXAMPLE, STRANGER, hostname)
+    found = propose_adoption(EXAMPLE, STRANGER, hostname)
     assert (found.name, found.role) == (name, "compute")
-    plan = load(adopt(EXAMPLE, found.mac, found.name, found.role, found.ip), "x")
+    plan = load_plan(adopt(EXAMPLE, found.mac, found.name, found.role, found.ip), "x")
     assert (plan.nodes[-1].name, str(plan.nodes[-1].ip)) == (name, found.ip)
-    assert found.ip not in {str(node.ip) for node in load(EXAMPLE, "x").nodes}
+    assert found.ip not in {str(node.ip) for node in load_plan(EXAMPLE, "x").nodes}
 
 
 def test_a_full_subnet_offers_nothing() -> None:
@@ -130,7 +130,7 @@ def test_a_full_subnet_offers_nothing() -> None:
     full = ""
     for number in range(40):
         try:
-            found = offer(small, f"00:16:3e:00:00:{number:02x}")
+            found = propose_adoption(small, f"00:16:3e:00:00:{number:02x}")
         except WizardError as error:
             full = error.message
             break

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
+from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 # Tests are imported from their files, so that a module which several of them share is not found by itself.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,7 +25,7 @@ def example() -> str:
 
 @pytest.fixture(scope="session")
 def plan(example: str) -> Plan:
-    return load(example, "ciao.toml")
+    return load_plan(example, "ciao.toml")
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,7 @@ def test_a_full_network_says_so() -> None:
     with pytest.raises(SubnetFull) as full:
         addresses.assign(plan)
     assert "n11" in full.value.message
-    assert "larger network.cidr" in full.value.remedy
+    assert "larger subnet" in full.value.remedy
     assert addresses.next_free(addresses.assign(replace(plan, nodes=plan.nodes[:11]))) is None
 
 

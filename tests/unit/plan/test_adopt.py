@@ -7,10 +7,10 @@ import pytest
 from netaddr import EUI, IPAddress
 
 from wizard.plan.addresses import assign
-from wizard.plan.adopt import adopt
+from wizard.plan.draft.adopt import adopt
+from wizard.plan.file.read import PlanUnreadable, load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node, Role
-from wizard.plan.planfile import PlanUnreadable, load
 
 SAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
 STRANGER = "C0:3F:D5:67:A2:01"
@@ -19,7 +19,7 @@ STRANGER = "C0:3F:D5:67:A2:01"
 def test_the_node_is_added_and_every_line_stays() -> None:
     text = adopt(SAMPLE, STRANGER, "compute3", "compute")
 
-    before, after = load(SAMPLE, "x"), load(text, "x")
+    before, after = load_plan(SAMPLE, "x"), load_plan(text, "x")
     added = Node("compute3", (Role.COMPUTE,), EUI(STRANGER), IPAddress("192.168.0.127"))
     assert after == replace(before, nodes=(*before.nodes, added))
     lines = iter(text.splitlines())
@@ -29,13 +29,13 @@ def test_the_node_is_added_and_every_line_stays() -> None:
 def test_the_address_that_was_asked_for() -> None:
     text = adopt(SAMPLE, STRANGER, "compute3", "network, compute", "192.168.0.105")
 
-    node = load(text, "x").nodes[-1]
+    node = load_plan(text, "x").nodes[-1]
     assert (str(node.ip), node.roles) == ("192.168.0.105", (Role.NETWORK, Role.COMPUTE))
 
 
 def test_nodes_without_an_address_of_their_own_keep_theirs() -> None:
     loose = SAMPLE.replace('ip   = "192.168.0.104"\n', "")
-    before, after = assign(load(loose, "x")), assign(load(adopt(loose, STRANGER, "compute3", "compute"), "x"))
+    before, after = assign(load_plan(loose, "x")), assign(load_plan(adopt(loose, STRANGER, "compute3", "compute"), "x"))
 
     assert after.nodes[:-1] == before.nodes
     assert after.nodes[-1].ip not in {node.ip for node in before.nodes}

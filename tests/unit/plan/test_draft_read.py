@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from wizard.plan.draft import Draft, NodeText, unreadable
+from wizard.plan.draft.model import Draft, NodeText, unreadable_fields
+from wizard.plan.file.read import load_plan
 from wizard.plan.model import Plan
-from wizard.plan.planfile import load
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "ciao.toml"
 
 
 @pytest.fixture
 def draft() -> Draft:
-    return Draft.from_plan(load(SAMPLE.read_text(), "sample"))
+    return Draft.from_plan(load_plan(SAMPLE.read_text(), "sample"))
 
 
 @pytest.mark.parametrize("wrong", [{"ip": "192.168.0.999"}, {"mac": "b8:ae"}, {"name": ""}])
 def test_what_cannot_be_read_is_said_every_time_that_it_is_looked_at(draft: Draft, wrong: dict[str, str]) -> None:
     nodes = (*draft.nodes, replace(NodeText("compute", "more", "02:00:00:00:00:09"), **wrong))
     broken = replace(draft, nodes=nodes)
-    first, again = unreadable(broken), unreadable(replace(broken, domain="lab.lan"))
+    first, again = unreadable_fields(broken), unreadable_fields(replace(broken, domain="lab.lan"))
     assert [finding.field for finding in first] == [f"nodes[4].{next(iter(wrong))}"]
     assert again == first
 

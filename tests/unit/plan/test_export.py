@@ -16,15 +16,15 @@ from netaddr import EUI, IPAddress, IPNetwork
 from tests.needs import need
 from wizard.cli import EXPORTS
 from wizard.plan.addresses import TENANTS, assign, overlap
-from wizard.plan.export import FORMATS, RESERVED, Surroundings, corporate_lines, export, surroundings
-from wizard.plan.export_about import ABOUT
-from wizard.plan.export_ciao import mesh_network
+from wizard.plan.draft.node_list import read_nodes
+from wizard.plan.export.about import ABOUT
+from wizard.plan.export.ciao import mesh_network
+from wizard.plan.export.formats import FORMATS, RESERVED, CorporateSide, corporate_hosts_lines, corporate_side, export
 from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Forward, Interfaces, Network, Node, Plan, Protocol, Role
-from wizard.plan.nodelines import read_lines
 
-CORPORATE = Surroundings("10.77.0.98", (IPNetwork("10.77.0.0/24"),))
+CORPORATE = CorporateSide("10.77.0.98", (IPNetwork("10.77.0.0/24"),))
 ROLES = [(Role.CONTROLLER,), (Role.NETWORK,), (Role.COMPUTE,), (Role.COMPUTE,), (Role.NETWORK, Role.COMPUTE)]
 
 
@@ -148,7 +148,7 @@ def test_hosts_lines_are_addresses_and_names(names: list[str]) -> None:
 
 
 def test_corporate_users_get_a_line_for_each_machine_that_a_port_leads_to() -> None:
-    assert corporate_lines(PLAN, CORPORATE) == [
+    assert corporate_hosts_lines(PLAN, CORPORATE) == [
         "10.77.0.98 controller.ciao.lan controller  # 8889, 5000",
         "10.77.0.98 network.ciao.lan network  # 53/udp",
     ]
@@ -258,7 +258,7 @@ def test_the_mesh_network_avoids_what_the_company_uses() -> None:
 def test_csv_is_read_back_by_the_import(names: list[str]) -> None:
     """A node may be called like a role, like a MAC or like a heading."""
     plan = assign(plan_of(names))
-    reading = read_lines(export(plan, "csv"))
+    reading = read_nodes(export(plan, "csv"))
 
     assert reading.not_understood == ()
     assert [(n.name, n.mac, n.ip) for n in reading.nodes] == [
@@ -269,13 +269,13 @@ def test_csv_is_read_back_by_the_import(names: list[str]) -> None:
 
 def test_csv_of_the_guides_names_is_read_back() -> None:
     # A machine called what it is.
-    reading = read_lines(export(PLAN, "csv"))
+    reading = read_nodes(export(PLAN, "csv"))
     assert [(n.name, n.ip) for n in reading.nodes] == list(ADDRESSES.items())
 
 
 def test_colleagues_get_lines_for_their_hosts_file() -> None:
     lines = export(PLAN, "corporate-hosts", CORPORATE).splitlines()
-    assert lines[2:] == corporate_lines(PLAN, CORPORATE)
+    assert lines[2:] == corporate_hosts_lines(PLAN, CORPORATE)
     unknown = export(PLAN, "corporate-hosts").splitlines()
     assert unknown[2].startswith("# BLANK: GATEWAY-ADDRESS is")
     nobody = export(replace(PLAN, forwards=()), "corporate-hosts", CORPORATE).splitlines()
@@ -293,7 +293,7 @@ def test_surroundings_are_told_only_by_a_machine_with_both_nics() -> None:
     routes = (Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"), Route(IPNetwork("10.8.0.0/16"), "eth0"))
     both = Facts((eth0, Nic("eth1", 3, "ethernet", addresses=(Address(IPNetwork("192.168.0.200/24")),))), routes)
 
-    told = surroundings(PLAN, both)
+    told = corporate_side(PLAN, both)
     assert told.address == "10.77.0.98"
     assert set(map(str, told.networks)) == {"10.77.0.0/24", "10.8.0.0/16"}
-    assert surroundings(PLAN, Facts((eth0,), routes)) == Surroundings()
+    assert corporate_side(PLAN, Facts((eth0,), routes)) == CorporateSide()

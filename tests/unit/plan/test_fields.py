@@ -9,7 +9,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan import fields
 from wizard.plan.fields import FieldError, format_mac
-from wizard.plan.model import Answer, Protocol, Role
+from wizard.plan.model import AnswerPolicy, Protocol, Role
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_what_is_no_port_is_refused(value: int | str) -> None:
 
 def test_choices_are_words_in_any_case() -> None:
     assert fields.parse_role("Controller") is Role.CONTROLLER
-    assert fields.parse_answer("everyone") is Answer.EVERYONE
+    assert fields.parse_answer("everyone") is AnswerPolicy.EVERYONE
     assert fields.parse_protocol("UDP") is Protocol.UDP
 
 

@@ -37,7 +37,7 @@ LIKELY = st.text(
 @pytest.mark.parametrize("name", sorted(PARSERS))
 @given(text=st.one_of(st.text(max_size=40), LIKELY))
 def test_no_parser_lets_anything_through_that_a_tool_could_take_for_more(name: str, text: str) -> None:
-    refused = fields.refusal(PARSERS[name], text)
+    refused = fields.field_error(PARSERS[name], text)
     if refused is not None:
         assert refused.message.isprintable()
         assert refused.remedy

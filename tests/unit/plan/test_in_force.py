@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from netaddr import IPNetwork
 
-from wizard.plan import in_force
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
+from wizard.plan.rules import in_force
 
 OUT = Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1")
 
@@ -32,7 +32,7 @@ def applied(plan: Plan, facts: Facts) -> Facts:
 
 
 def codes(plan: Plan, facts: Facts) -> list[str]:
-    return [finding.code for finding in in_force.against(plan, facts)]
+    return [finding.code for finding in in_force.harmful_findings(plan, facts)]
 
 
 def with_address(facts: Facts, nic: str, address: str) -> Facts:

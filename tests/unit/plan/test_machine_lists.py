@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wizard.plan.machine_lists import decode, read_list
+from wizard.plan.machine_lists.row import NO_MAC
 
 Row = tuple[int, str | None, str | None, str | None, str | None]
 
@@ -467,7 +468,7 @@ def test_latin_and_stray_nulls() -> None:
         ("shelf b8:ae:ed:7b:51\n\n", 1, "is neither a MAC"),
         ("shelf B8:AE:ED:7B:51:5\n\n", 1, "is neither a MAC"),
         ("03:16:3e:5a:00:01 shelf\n", 1, "a group's address"),
-        ('{"a": [\n{"mac": "x"\n', 2, "before all that was opened"),
+        ('{"a": [\n{"mac": "x"\n', 2, "before every bracket"),
         ('[{"mac": "00:16:3e:5a:00:0g", "name": "shelf"}]', 1, "is not a MAC"),
         ("---\nhosts: [\n", 3, "YAML: "),
         ("<a><mac>00:16:3e:5a:00:01</mac>\n<b></a>", 2, "XML: "),
@@ -483,6 +484,95 @@ def test_what_cannot_be_read_is_told_with_its_line(text: str, line: int, why: st
     (machine,) = (machine for machine in read_list(text).machines if machine.problem)
     assert machine.line == line
     assert why in machine.problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- {mac} shelf",
+        "* {mac} shelf",
+        "• {mac} shelf",
+        "– {mac} shelf",
+        "+ {mac} shelf",
+        "> {mac} shelf",
+        "1. {mac} shelf",
+        "12) {mac} shelf",
+        "[ ] {mac} shelf",
+        "[x] {mac} shelf",
+        "MAC: {mac} shelf",
+        "- MAC: {mac} shelf",
+        "MAC:{mac} shelf",
+        "MAC {mac} shelf",
+        "shelf MAC: {mac}",
+        "shelf: {mac}",
+        "- shelf: {mac}",
+        "Name: shelf, MAC: {mac}",
+        "name: shelf mac: {mac}",
+        "Hostname: shelf MAC address: {mac}",
+        "shelf, MAC {mac}",
+        "HWaddr {mac} shelf",
+        "shelf ({mac})",
+        "shelf {mac}.",
+        "{mac}: shelf",
+    ],
+)
+def test_bullets_and_labels_before_a_value_are_no_words_of_it(line: str) -> None:
+    assert rows(line.format(mac=mac(1)) + "\n") == [(1, "shelf", None, mac(1), None)]
+    assert rows("\n".join(line.format(mac=mac(n)).replace("shelf", f"shelf{n}") for n in (1, 2))) == [
+        (1, "shelf1", None, mac(1), None),
+        (2, "shelf2", None, mac(2), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["serial: {mac}", "eth0: {mac}", "BSSID: {mac}", "option mac {mac}", "rack shelf: {mac}", "two mac {mac}"]
+)
+def test_what_may_be_no_name_in_front_of_a_mac_is_told(line: str) -> None:
+    (machine,) = read_list(line.format(mac=mac(1))).machines
+    assert machine.problem
+
+
+def test_a_label_says_what_the_word_behind_it_is() -> None:
+    assert rows(f"Name: compute, role: network, IP: 172.20.3.11, MAC: {mac(1)}") == [
+        (1, "compute", "network", mac(1), "172.20.3.11")
+    ]
+    (machine,) = read_list(f"{mac(1)} role: storage").machines
+    assert machine.problem == 'role: "storage" is not a role. Write controller, network or compute.'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'[{{"name": "other", "mac": "{mac(1)}"}},\n{{"name": "shelf"}}]', 2),
+        (f'{{"a": [{{"name": "shelf", "role": "compute"}}, {{"mac": "{mac(1)}"}}]}}', 1),
+        ('[\n{"name": "shelf", "mac": null}]', 2),
+        ('{"nodes": [{"hostname": "shelf", "rack": 4}]}', 1),
+        ("---\nmachines:\n  - hostname: shelf\n", 3),
+    ],
+)
+def test_an_object_with_only_a_name_is_told_as_left_out(text: str, line: int) -> None:
+    (machine,) = (machine for machine in read_list(text).machines if machine.problem)
+    assert (machine.line, machine.name, machine.problem) == (line, "shelf", NO_MAC)
+
+
+def test_an_object_with_a_name_that_is_no_machine_is_none() -> None:
+    text = f'{{"option-def": [{{"name": "a"}}], "client-classes": [{{"name": "b"}}], "nodes": [{{"mac": "{mac(1)}"}}]}}'
+    assert rows(text) == [(1, None, None, mac(1), None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("name;mac\nshelf #4;00163e5a0001\n", "Write letters, digits and '-' between them"),
+        ('[{"mac": "00:16:3e:5a:00:0g", "name": "shelf"}]', "Write six pairs of hex digits"),
+        ("name;mac;ip\nshelf;00163e5a0001;172.20.3.300\n", "Write four numbers from 0 to 255"),
+        ("name;mac;role\nshelf;00163e5a0001;storage\n", "Write controller, network or compute"),
+        ("dhcp-host=00:16:3e:*:*:*,set:xen\n", "Write one MAC"),
+    ],
+)
+def test_the_reason_says_what_is_allowed(text: str, allowed: str) -> None:
+    (machine,) = read_list(text).machines
+    assert allowed in machine.problem
 
 
 def test_who_is_there_twice_is_told() -> None:

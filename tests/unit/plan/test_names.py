@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
+from wizard.plan.file.read import load_plan
 from wizard.plan.model import Plan
 from wizard.plan.names import dns_options, hosts, reverse_zones, servers_file, upstream_servers
-from wizard.plan.planfile import load
 from wizard.plan.render import render
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ LATER, EARLIER = int(NOW) + 60, int(NOW) - 60
 
 @pytest.fixture
 def plan() -> Plan:
-    return load(TEXT, "ciao.toml")
+    return load_plan(TEXT, "ciao.toml")
 
 
 @pytest.mark.parametrize("cidr", ["192.168.0.0/24", "192.168.0.64/26", "10.3.0.0/22", "10.0.0.0/8", "10.0.0.4/30"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wizard.plan.draft import Draft, ForwardText, NodeText
+from wizard.plan.draft.model import Draft, ForwardText, NodeText
+from wizard.plan.draft.presets import PRESETS, Preset, port_label, preset_forwards
 from wizard.plan.machine import Facts, Listener
-from wizard.plan.presets import PRESETS, Preset, offers, what_is
 
 NODES = (NodeText("compute", "c1"), NodeText("network, controller", "head"), NodeText("controller", "other"))
 BY_NAME = {preset.name: preset for preset in PRESETS}
@@ -28,7 +28,7 @@ def test_nothing_that_must_stay_inside_is_in_a_set() -> None:
 
 
 def test_a_port_leads_to_the_controller_by_its_name() -> None:
-    found = offers(BY_NAME["k3s"], Draft(nodes=NODES), None)
+    found = preset_forwards(BY_NAME["k3s"], Draft(nodes=NODES), None)
     assert {offer.forward for offer in found} == {ForwardText(port, "head") for port in ("6443", "80", "443")}
     assert not any(offer.against for offer in found)
 
@@ -37,7 +37,7 @@ def test_a_port_that_leads_somewhere_says_where() -> None:
     draft = Draft(
         nodes=NODES, forwards=(ForwardText("8889", "other", "80", "TCP"), ForwardText("5000", "c1", "", "udp"))
     )
-    assert {offer.port.port: (offer.there, offer.to) for offer in offers(BY_NAME["ciao"], draft, None)} == {
+    assert {offer.port.port: (offer.there, offer.to) for offer in preset_forwards(BY_NAME["ciao"], draft, None)} == {
         8889: (True, "other, 80"),
         35357: (False, "head"),
         5000: (False, "head"),
@@ -47,7 +47,9 @@ def test_a_port_that_leads_somewhere_says_where() -> None:
 def test_what_is_against_a_port_is_said() -> None:
     draft = Draft(corporate="eth0", cluster="eth1", cidr="192.168.0.0/24", forwards=(ForwardText("8889", "x"),))
     facts = Facts(listeners=(Listener("tcp", "*", 5000, "registry", 9), Listener("udp", "*", 35357, "other", 8)))
-    against = {offer.forward.port: (offer.there, offer.against) for offer in offers(BY_NAME["ciao"], draft, facts)}
+    against = {
+        offer.forward.port: (offer.there, offer.against) for offer in preset_forwards(BY_NAME["ciao"], draft, facts)
+    }
     assert against["8889"] == (True, "it leads to x already")
     assert against["35357"] == (False, "")
     assert against["5000"] == (False, 'A program ("registry", process 9) listens on it')
@@ -57,25 +59,25 @@ def test_what_is_against_a_port_is_said() -> None:
     ("port", "what"), [("8006", "Proxmox web interface and API"), ("22", "SSH"), ("1", ""), ("x", ""), ("9" * 5000, "")]
 )
 def test_what_a_port_is(port: str, what: str) -> None:
-    assert what_is(port) == what
+    assert port_label(port) == what
 
 
 def test_a_port_of_several_sets_is_what_it_is_in_the_one_that_was_taken() -> None:
     k3s = next(preset for preset in PRESETS if preset.name == "k3s")
     ports = [str(port.port) for port in k3s.ports]
-    assert [what_is(port, ports) for port in ports] == [port.what for port in k3s.ports]
+    assert [port_label(port, ports) for port in ports] == [port.what for port in k3s.ports]
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=[preset.name for preset in PRESETS])
 def test_every_set_is_known_by_its_ports(preset: Preset) -> None:
     ports = [str(port.port) for port in preset.ports]
-    assert [what_is(port, ports) for port in ports] == [port.what for port in preset.ports]
+    assert [port_label(port, ports) for port in ports] == [port.what for port in preset.ports]
 
 
 def test_two_sets_one_beside_the_other_are_told_apart() -> None:
     # Of k3s 6443 was in use, of ciao 8889.
     beside = ["80", "443", "35357", "5000"]
-    assert [what_is(port, beside) for port in beside] == [
+    assert [port_label(port, beside) for port in beside] == [
         "Traefik, ingress",
         "Traefik, ingress with TLS",
         "Keystone, administration",

@@ -17,12 +17,12 @@ import pytest
 from tests.needs import need, unavailable
 from wizard.plan import paths
 from wizard.plan.fields import parse_sources
+from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Interfaces, Plan
-from wizard.plan.planfile import load
-from wizard.plan.render import HEADER, File, live, plan_in_force_text, render, render_identity, render_service
-from wizard.plan.rules import check_plan
+from wizard.plan.render import HEADER, File, live_file, plan_in_force_text, render, render_identity, render_service
+from wizard.plan.rules.check import check_plan
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "snapshots" / "rendered"
@@ -33,7 +33,7 @@ CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12"}
 
 def rendered(name: str) -> dict[str, File]:
     text = PLANS[name].read_text(encoding="utf-8")
-    return {file.path: file for file in render(load(text, name), text, cluster_mac=CLUSTER_MACS[name])}
+    return {file.path: file for file in render(load_plan(text, name), text, cluster_mac=CLUSTER_MACS[name])}
 
 
 @pytest.fixture(params=PLANS)
@@ -110,20 +110,20 @@ def test_plan_in_force_is_the_plan_as_given(name: str) -> None:
     given = PLANS[name].read_text(encoding="utf-8")
     kept = plan_in_force_text(given)
     assert kept.endswith(given)
-    assert load(kept, "kept") == load(given, "given")
+    assert load_plan(kept, "kept") == load_plan(given, "given")
     assert plan_in_force_text(kept) == kept
 
 
 def test_the_richer_plan_passes_the_rules() -> None:
     # Else its golden files would show what nobody can get.
-    assert [f for f in check_plan(load(PLANS["rich"].read_text(), "rich")) if f.severity == "error"] == []
+    assert [f for f in check_plan(load_plan(PLANS["rich"].read_text(), "rich")) if f.severity == "error"] == []
 
 
 def test_the_plan_in_the_readme_passes_the_rules() -> None:
     (given,) = re.findall(
         r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-    assert [f for f in check_plan(load(given, "README.md")) if f.severity == "error"] == []
+    assert [f for f in check_plan(load_plan(given, "README.md")) if f.severity == "error"] == []
 
 
 def test_dangerous_lines_of_the_samples_are_not_there(name: str) -> None:
@@ -183,7 +183,7 @@ def test_what_is_not_plain_reaches_no_file(plan: Plan, bad: str) -> None:
 
 
 def test_a_trial_names_its_companions_under_run() -> None:
-    trial = live(rendered("sample")[paths.DNSMASQ_CONF])
+    trial = live_file(rendered("sample")[paths.DNSMASQ_CONF])
     assert trial.path == "/run/ciao-wizard/live/tenant_dns.cfg"
     assert "dhcp-hostsfile=/run/ciao-wizard/live/tenant_dns.hosts\n" in trial.text
     assert "/etc/ciao-wizard/tenant_dns" not in trial.text
@@ -228,7 +228,7 @@ def test_nft_takes_the_table_twice_and_says_it_back(name: str, on_disk: Path) ->
         "table inet ciao_gateway {",
         "table arp ciao_gateway {",
     ]
-    for forward in load(PLANS[name].read_text(), name).forwards:
+    for forward in load_plan(PLANS[name].read_text(), name).forwards:
         assert f"{forward.protocol} . {forward.port} : " in listed
 
 
@@ -240,7 +240,7 @@ def test_dnsmasq_takes_its_file(on_disk: Path) -> None:
 
 def test_ifupdown_takes_its_file(name: str, on_disk: Path) -> None:
     need("ifquery")
-    plan = load(PLANS[name].read_text(), name)
+    plan = load_plan(PLANS[name].read_text(), name)
     net = plan.network
     told = said_by("ifquery", "--interfaces", str(on_disk / paths.INTERFACES_FILE[1:]), plan.interfaces.cluster)
     options = dict(line.split(": ") for line in told.splitlines())

@@ -30,8 +30,8 @@ from plan_changes import (
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
-from wizard.plan.model import Answer, Plan, Protocol, Role
-from wizard.plan.rules import check
+from wizard.plan.model import AnswerPolicy, Plan, Protocol, Role
+from wizard.plan.rules.check import check
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ CASES = [
         "cluster-shares-wire",
         more_nics(replace(TUN, name="eth1.20", kind="vlan", parent="eth1", default_route=True)),
         CLUSTER,
-        "eth1 is on the company's wire: eth1.20, a VLAN on the same wire, has the default route.",
+        "eth1 is on the company network: eth1.20, a VLAN on the same wire, has the default route.",
     ),
     Case("cluster-shares-wire", nic("eth1", parent="eth0"), CLUSTER, "eth0, a NIC on the same wire,"),
     Case(
@@ -96,7 +96,7 @@ CASES = [
         "nic-configured-elsewhere",
         reads("auto eth1", "iface eth1 inet dhcp"),
         CLUSTER,
-        "50-cloud-init:1 raises it; /etc/network/interfaces.d/50-cloud-init:2 configures it (iface eth1 inet dhcp). "
+        "50-cloud-init:1 brings it up; /etc/network/interfaces.d/50-cloud-init:2 configures it (iface eth1 inet dhcp). "
         "Nothing to do: an apply comments these lines out, and a reset brings them back. Keep cloud-init from",
         WARNING,
     ),
@@ -111,7 +111,7 @@ CASES = [
         "nic-claimed-elsewhere",
         machine(interfaces=(InterfacesLine("/run/network/interfaces.d/eth1", 1, ("auto", "eth1")),)),
         CLUSTER,
-        "/run/network/interfaces.d/eth1:1 raises it at the next boot. It is written at every boot",
+        "/run/network/interfaces.d/eth1:1 brings it up at the next boot. It is written at every boot",
     ),
     Case("nic-used-elsewhere", reads("auto eth1.20", "iface eth1.20 inet manual"), CLUSTER, "VLAN eth1.20", WARNING),
     Case("interfaces-unreadable", machine(interfaces_closed=("/etc/network/x",)), CLUSTER, "/etc/network/x", WARNING),
@@ -136,7 +136,12 @@ CASES = [
     Case("no-carrier", nic("eth0", carrier=False), CORPORATE, "cable", WARNING),
     Case("cluster-has-default-route", nic("eth1", default_route=True), CLUSTER, "Name the other NIC"),
     Case("cluster-has-default-route", names("eth1", "eth0"), CLUSTER, "swapped", alone=False),
-    Case("nameserver-in-subnet", machine(nameservers=("192.168.0.9",)), CIDR, "asks 192.168.0.9 for names"),
+    Case(
+        "nameserver-in-subnet",
+        machine(nameservers=("192.168.0.9",)),
+        CIDR,
+        "DNS server 192.168.0.9 is in 192.168.0.0/24",
+    ),
     Case("nameserver-in-subnet", machine(nameservers=("10.1.1.1", "192.168.0.101")), CIDR, "192.168.0.101"),
     Case("ssh-peer-in-subnet", machine(ssh_peer="192.168.0.7"), CIDR, "comes from 192.168.0.7"),
     Case(
@@ -217,7 +222,7 @@ CASES = [
     Case("range-holds-gateway", network(gateway=IPAddress("192.168.0.65")), "network.dhcp_slice", "192.168.0.65"),
     Case("range-holds-gateway", network(gateway=IPAddress("192.168.0.126")), "network.dhcp_slice", "192.168.0.126"),
     Case("gateway-not-host", subnet("10.9.0.0/28", "10.9.0.15"), "network.gateway", "10.9.0.1 to 10.9.0.14"),
-    Case("range-empty", network(dhcp_slice=IPNetwork("192.168.0.255/32")), "network.dhcp_slice", "no usable host"),
+    Case("range-empty", network(dhcp_slice=IPNetwork("192.168.0.255/32")), "network.dhcp_slice", "no usable address"),
     Case(
         "range-reversed",
         network(dhcp_slice=None, dhcp_range=(IPAddress("192.168.0.9"), IPAddress("192.168.0.5"))),
@@ -233,7 +238,13 @@ CASES = [
     Case("domain-local", network(domain="ciao.local"), "network.domain", ".lan", WARNING),
     Case("domain-real", network(domain="cluster.example.com"), "network.domain", "real domain", WARNING),
     Case("domain-real", network(domain="firma.de"), "network.domain", "real domain", WARNING),
-    Case("answer-everyone", network(answer=Answer.EVERYONE), "network.answer", "only the nodes of the plan", WARNING),
+    Case(
+        "answer-everyone",
+        network(answer=AnswerPolicy.EVERYONE),
+        "network.answer",
+        "only the nodes of the plan",
+        WARNING,
+    ),
     Case("vm-macs-match-everyone", network(vm_macs=("*:*:*:*:*:*",)), "network.vm_macs", "02:*:*:*:*:*", WARNING),
     # Nodes.
     Case("role-missing", lambda p, f: (replace(p, nodes=()), f), "nodes", "controller", alone=False),
@@ -265,12 +276,12 @@ CASES = [
     Case("forward-to-nobody", forward(80, "10.0.0.1"), "forwards[3].to", "192.168.0.0/24"),
     Case("forward-to-nobody", forward(80, "192.168.0.255"), "forwards[3].to", "192.168.0.0/24"),
     Case("forward-to-gateway", forward(80, "192.168.0.200"), "forwards[3].to", "this machine itself"),
-    Case("forward-to-dynamic", forward(80, "192.168.0.70"), "forwards[3].to", "dynamic range", WARNING),
-    Case("forward-to-dynamic", forward(80, "192.168.0.126"), "forwards[3].to", "dynamic range", WARNING),
+    Case("forward-to-dynamic", forward(80, "192.168.0.70"), "forwards[3].to", "DHCP range", WARNING),
+    Case("forward-to-dynamic", forward(80, "192.168.0.126"), "forwards[3].to", "DHCP range", WARNING),
     Case("forward-taken", forward(8889), "forwards[3].port", "forwarded twice"),
     Case("forward-dhcp", forward(67, protocol=Protocol.UDP), "forwards[3].port", "DHCP"),
     Case("forward-dhcp", forward(80, to_port=68, protocol=Protocol.UDP), "forwards[3].port", "DHCP"),
-    Case("forward-dns", forward(53, protocol=Protocol.UDP), "forwards[3].port", "names"),
+    Case("forward-dns", forward(53, protocol=Protocol.UDP), "forwards[3].port", "DNS queries"),
     Case("forward-dns", forward(53, to_port=5353), "forwards[3].port", "another port"),
     Case("forward-scheduler", forward(8888, to_port=8888), "forwards[3].to_port", "8889", WARNING),
     Case("forward-port-listening", listens("tcp", ANY, 8889, "nginx", 7), "forwards[0].port", '"nginx", process 7'),
@@ -279,7 +290,7 @@ CASES = [
         "forward-port-listening",
         listens("tcp", "10.77.0.98", 8889, "nginx"),
         "forwards[0].port",
-        "leads to the same one",
+        "can stay the same",
     ),
     Case("forwards-many", many_forwards(10001), "forwards", "20000 together"),
     Case("forward-ssh", forward(22), "forwards[3].port", "SSH"),
@@ -302,7 +313,7 @@ CASES = [
         "Run `sudo systemctl disable --now named.service`, or bind it to its own addresses "
         "(listen-on { 127.0.0.1; }; listen-on-v6 { ::1; };)",
     ),
-    Case("dns-takes-every-address", on_each(7, "127.0.0.1", *HERE), CLUSTER, "takes 192.168.0.200 too"),
+    Case("dns-takes-every-address", on_each(7, "127.0.0.1", *HERE), CLUSTER, "bind 192.168.0.200 too"),
     Case(
         "dns-takes-every-address",
         both(on_each(7, "127.0.0.1", "10.77.0.98"), listens("udp", "172.17.0.1", 53, "dnsmasq", 8)),

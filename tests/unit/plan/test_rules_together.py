@@ -28,8 +28,8 @@ from plan_changes import (
 from tests.unit.growth import times_dearer
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts, Nic, Route
-from wizard.plan.model import Answer, Network, Node, Plan, Protocol, Role
-from wizard.plan.rules import check, check_plan
+from wizard.plan.model import AnswerPolicy, Network, Node, Plan, Protocol, Role
+from wizard.plan.rules.check import check, check_plan
 
 
 def errors(findings: tuple[Finding, ...]) -> list[str]:
@@ -130,7 +130,7 @@ QUIET: dict[str, tuple[str, Change]] = {
     "a domain for private use": ("domain-real", network(domain="ciao.internal")),
     "patterns for some while everyone is answered": (
         "vm-macs-match-everyone",
-        network(answer=Answer.EVERYONE, vm_macs=("*:*:*:*:*:*",)),
+        network(answer=AnswerPolicy.EVERYONE, vm_macs=("*:*:*:*:*:*",)),
     ),
     "a private network outside the mesh": ("mesh-overlap", subnet("192.168.64.0/24")),
     "Docker in the tenants' range": ("corporate-in-tenant-range", lambda plan, facts: (plan, facts)),
@@ -147,7 +147,7 @@ def test_of_the_guides_cluster_there_is_little_to_say(plan: Plan, facts: Facts) 
 
 
 def test_errors_come_first_then_warnings_then_notes(plan: Plan, facts: Facts) -> None:
-    change = both(names(cluster="eth7"), network(answer=Answer.EVERYONE))
+    change = both(names(cluster="eth7"), network(answer=AnswerPolicy.EVERYONE))
     order = [finding.severity for finding in check(*change(plan, facts))]
     assert order == sorted(order, key=list(Severity).index)
     assert set(order) == set(Severity)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress, IPNetwork
 
+from wizard.plan.draft.suggest import suggest, suggest_interfaces, suggest_network
 from wizard.plan.machine import Address, Facts, Nic, Route
-from wizard.plan.suggest import suggest, suggest_interfaces, suggest_network
 
 LEASE = (Address(IPNetwork("10.77.0.98/24"), dynamic=True),)
 STATIC = (Address(IPNetwork("10.88.0.2/24")),)
@@ -48,7 +48,7 @@ def test_every_nic_has_reasons_of_plain_words(facts: Facts) -> None:
 def test_where_nothing_tells_which_leads_to_the_company_nothing_is_suggested() -> None:
     facts = Facts(nics=(nic("eth0"), nic("eth1")))
     assert suggest_interfaces(facts) == ("", "")
-    assert all("you have to choose" in each.reasons[0] for each in suggest(facts))
+    assert all("choose one" in each.reasons[0] for each in suggest(facts))
 
 
 def test_where_two_could_be_the_clusters_neither_is_suggested() -> None:
@@ -58,9 +58,9 @@ def test_where_two_could_be_the_clusters_neither_is_suggested() -> None:
 def test_one_that_could_be_the_clusters_says_why_it_is_not_suggested() -> None:
     alike = {each.nic: each.reasons for each in suggest(Facts(nics=(corp(), nic("eth1"), nic("eth2"))))}
     assert alike["eth1"] == alike["eth2"]
-    assert "another like it" in alike["eth1"][0]
+    assert "another NIC is like it" in alike["eth1"][0]
     spare = {each.nic: each.reasons for each in suggest(Facts(nics=(corp(), nic("eth1"), nic("eth2", carrier=False))))}
-    assert spare["eth2"] == ("nothing uses it", "no cable is in it")
+    assert spare["eth2"] == ("nothing uses it", "no cable is plugged in")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_one_with_a_cable_is_suggested_before_those_without() -> None:
 def test_the_only_one_left_is_suggested_without_a_cable_too() -> None:
     facts = Facts(nics=(corp(), nic("eth1", carrier=False)))
     assert suggest_interfaces(facts) == ("eth0", "eth1")
-    assert "no cable is in it" in suggest(facts)[1].reasons
+    assert "no cable is plugged in" in suggest(facts)[1].reasons
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ ROUTER = (Address(IPNetwork("fe80::7/64")), Address(IPNetwork("2001:db8::7/64"),
         ([corp("eth9"), nic("eth0", kind="conduit")], "it is the inner port of a switch chip"),
         (
             [corp("eth9"), nic("eth0", driver="cdc_ether")],
-            "its driver (cdc_ether) is that of phones and modems as well",
+            "its driver (cdc_ether) is used by phones and modems too",
         ),
     ],
 )

@@ -9,7 +9,15 @@ from netaddr import IPAddress, IPNetwork
 
 from wizard.plan.machine import Facts, Listener, Nic, Route
 from wizard.plan.model import Interfaces, Network, Plan
-from wizard.plan.welcome import INSTALLERS, Line, about, begins_with, earlier, in_the_way, missing
+from wizard.plan.welcome import (
+    INSTALLERS,
+    WelcomeLine,
+    earlier_run_lines,
+    machine_lines,
+    missing_tool_lines,
+    plan_line,
+    port_conflict_lines,
+)
 
 PLAIN = Facts(
     nics=(
@@ -21,23 +29,23 @@ PLAIN = Facts(
 )
 
 
-def said(lines: tuple[Line, ...], label: str) -> str:
+def said(lines: tuple[WelcomeLine, ...], label: str) -> str:
     return next(line.text for line in lines if line.label == label)
 
 
 def test_a_machine_in_a_few_lines() -> None:
-    lines = about(PLAIN, root=True)
+    lines = machine_lines(PLAIN, root=True)
     assert said(lines, "NICs") == "2 wired (1 with a link), default route over eth0"
     assert said(lines, "Network") == "ifupdown"
-    assert said(lines, "You are") == "root; here over SSH, by way of eth0"
+    assert said(lines, "You are") == "root; here over SSH, through eth0"
     assert all(line.label != "VPN" for line in lines)
 
 
 def test_a_machine_of_which_little_is_known() -> None:
-    lines = about(Facts(), root=False)
+    lines = machine_lines(Facts(), root=False)
     assert said(lines, "System") == "not known"
-    assert said(lines, "Network") == "no network manager that is known"
-    assert said(lines, "NICs") == "none that a cable can be in, no default route"
+    assert said(lines, "Network") == "no known network manager"
+    assert said(lines, "NICs") == "none wired, no default route"
     assert "only root sees" in said(lines, "Firewalls")
 
 
@@ -51,12 +59,12 @@ def test_managers_firewalls_and_vpns_are_named() -> None:
         firewalls=("docker", "nftables"),
         routes=tuple(Route(IPNetwork(f"10.{n}.0.0/16"), "wg0") for n in range(4)),
     )
-    lines = about(facts, root=True)
+    lines = machine_lines(facts, root=True)
     assert said(lines, "Network") == "ifupdown, beside NetworkManager and systemd-networkd"
-    assert said(lines, "Firewalls") == "Docker, nftables rules: their rules stay as they are"
+    assert said(lines, "Firewalls") == "Docker, nftables rules: their rules are not changed"
     assert said(lines, "VPN") == "wg0 to 10.0.0.0/16, 10.1.0.0/16 and 2 more"
     over = replace(facts, routes=(Route(IPNetwork("0.0.0.0/1"), "wg0"), Route(IPNetwork("128.0.0.0/1"), "wg0")))
-    assert said(about(over, root=True), "VPN") == "wg0, with the default route"
+    assert said(machine_lines(over, root=True), "VPN") == "wg0, with the default route"
 
 
 @pytest.mark.parametrize(
@@ -69,14 +77,14 @@ def test_managers_firewalls_and_vpns_are_named() -> None:
     ],
 )
 def test_each_system_is_told_its_own_command(manager: str, root: bool, command: str) -> None:
-    (line,) = missing(["nft", "dnsmasq", "setpriv", "unshare", "ss", "ip"], INSTALLERS[manager], root)
+    (line,) = missing_tool_lines(["nft", "dnsmasq", "setpriv", "unshare", "ss", "ip"], INSTALLERS[manager], root)
     assert (line.sign, line.remedy) == ("✗", command)
 
 
 def test_nothing_missing_is_said_as_well() -> None:
-    (line,) = missing((), None, root=True)
+    (line,) = missing_tool_lines((), None, root=True)
     assert line.sign == "✓"
-    (line,) = missing(("nft",), None, root=True)
+    (line,) = missing_tool_lines(("nft",), None, root=True)
     assert line.remedy == "Install them with the package manager of this system."
 
 
@@ -91,46 +99,49 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
             Listener("tcp", "::", 8080, "another", 12),
         ),
     )
-    blocked, beside = in_the_way(facts)
+    blocked, beside = port_conflict_lines(facts)
     assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl disable --now isc-dhcp-server")
     assert blocked.text == "dhcpd (pid 5) serves DHCP on every NIC (port 67)"
-    assert (beside.sign, "not in the way" in beside.text) == ("·", True)
-    assert beside.text.startswith("dnsmasq (pid 9) serves 192.168.122.1, ")
+    assert (beside.sign, "no conflict" in beside.text) == ("·", True)
+    assert beside.text.startswith("dnsmasq (pid 9) serves only 192.168.122.1, ")
 
 
 def test_our_own_gateway_is_in_nobodys_way() -> None:
     listeners = (Listener("udp", "::", 67, "dnsmasq", 812), Listener("udp", "192.168.0.200", 53, "", None))
     facts = replace(PLAIN, listeners=listeners, our_pids=frozenset({812}), applied_cluster="eth1")
-    (line,) = in_the_way(facts)
+    (line,) = port_conflict_lines(facts)
     assert line.sign == "✓"
 
 
 def test_one_program_is_told_of_once() -> None:
     listeners = tuple(Listener(p, a, 53, "named", 7) for p in ("udp", "tcp") for a in ("::", "*"))
-    assert len(in_the_way(replace(PLAIN, listeners=listeners))) == 1
+    assert len(port_conflict_lines(replace(PLAIN, listeners=listeners))) == 1
 
 
 @pytest.mark.parametrize(
     ("state", "healthy", "sign", "words"),
     [
         ("absent", False, "✓", "nothing is applied"),
-        ("applied", True, "✓", "in force and healthy"),
+        ("applied", True, "✓", "running and healthy"),
         ("applied", False, "✗", "something is wrong"),
         ("tripped", False, "✗", "a foreign server"),
-        ("interrupted", False, "✗", "taken back"),
+        ("interrupted", False, "✗", "must be undone"),
         ("pending", False, "!", "a foreign server"),
     ],
 )
 def test_what_an_earlier_run_left(state: str, healthy: bool, sign: str, words: str) -> None:
-    first, *more = earlier(state, healthy, (), "a foreign server")
+    first, *more = earlier_run_lines(state, healthy, (), "a foreign server")
     assert (first.sign, more) == (sign, [])
     assert words in first.text
 
 
 def test_drift_is_counted() -> None:
-    assert earlier("applied", False, ("one was changed", "two", "three"), "")[1].text == "one was changed (and 2 more)"
+    assert (
+        earlier_run_lines("applied", False, ("one was changed", "two", "three"), "")[1].text
+        == "one was changed (and 2 more)"
+    )
 
 
 def test_a_plan_from_nowhere_has_a_name() -> None:
     plan = Plan(Interfaces("eth0", "eth1"), Network(IPNetwork("10.9.0.0/24"), IPAddress("10.9.0.1")))
-    assert begins_with(plan, "-", False).text == "standard input: 0 nodes, subnet 10.9.0.0/24"
+    assert plan_line(plan, "-", False).text == "standard input: 0 nodes, subnet 10.9.0.0/24"

@@ -1,15 +1,14 @@
-"""Machines that take several lines: ISC dhcpd, OpenWrt's uci, nmap."""
+"""Machines that take several lines: dhcpd.conf(5) and dhcpd.leases(5), OpenWrt's uci, nmap's report."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from wizard.plan.machine_lists.record import Raw
-from wizard.plan.machine_lists.trees import more_than_one
+from wizard.plan.machine_lists.row import Row, more_than_one
 
 LONGEST = 200
-"""Lines of one block."""
+"""Longest block, in lines."""
 
 _DHCPD = re.compile(r"\s*(host|lease)\s+(\"[^\"]*\"|[^\s{]+)\s*(?:\{|$)")
 _HARDWARE = re.compile(r"(?<![\w-])hardware\s+(ethernet|[\w-]+)\s+([^;\s}]+)")
@@ -21,12 +20,12 @@ _UCI_OPTION = re.compile(r"\s*(?:option|list)\s+['\"]?([\w-]+)['\"]?\s+(.*)$")
 _REPORT = re.compile(r"Nmap scan report for (?:(\S+) \(([^)\s]+)\)|(\S+))(.*)$")
 _REPORT_MAC = re.compile(r"\s*MAC Address: (\S+)")
 
-Block = tuple[list[Raw], int]
-"""What a block says, and the number of lines that it takes."""
+Block = tuple[list[Row], int]
+"""The rows of a block, and the number of its lines."""
 
 
 def block(lines: Sequence[str], at: int) -> Block | None:
-    """The block that begins on the line with that index; None where none does."""
+    """The block that begins on line `at` (from 0); None if none does."""
     line = lines[at]
     start = line.lstrip()
     if start.startswith(("host", "lease")) and (match := _DHCPD.match(line)):
@@ -59,31 +58,31 @@ def _dhcpd(lines: Sequence[str], at: int, match: re.Match[str]) -> Block | None:
     if re.search(r"(?<![\w-])deleted\s*;", body):
         return [], len(held)
     kind, named = match[1], match[2].strip('"')
-    raw = Raw(at + 1, text, listed=True)
+    row = Row(at + 1, text, listed=True)
     hardware = _HARDWARE.search(body)
     if hardware is not None:
-        raw.mac = hardware[2]
+        row.mac = hardware[2]
         if hardware[1] != "ethernet":
-            raw.problem = f"hardware is {hardware[1][:20]}, not ethernet"
-            raw.mac = ""
+            row.problem = f"hardware is {hardware[1][:20]}, not ethernet"
+            row.mac = ""
     if kind == "lease":
         name = _HOST_NAME.search(body)
-        raw.ip, raw.name, raw.latest, raw.observed, raw.listed = named, name[1] if name else "", True, True, False
+        row.ip, row.name, row.latest, row.observed, row.listed = named, name[1] if name else "", True, True, False
         if hardware is None:
-            # Abandoned, or free since ever.
+            # Abandoned, or never leased.
             return [], len(held)
     else:
-        raw.name = named
+        row.name = named
         fixed = _FIXED.search(body)
         addresses = [word for word in re.split(r"[,\s]+", fixed[1]) if word] if fixed else []
-        # A name there is one that the resolver knows.
+        # It may be a host name too, for dhcpd to resolve.
         numbers = [word for word in addresses if re.fullmatch(r"[0-9.:/a-fA-F]*[.:][0-9.:/a-fA-F]*", word)]
-        raw.ip = numbers[0] if numbers else ""
+        row.ip = numbers[0] if numbers else ""
         if len(numbers) > 1:
-            raw.problem = raw.problem or more_than_one("address", numbers)
+            row.problem = row.problem or more_than_one("address", numbers)
     if depth:
-        raw.problem = raw.problem or "its block is not closed"
-    return [raw], len(held)
+        row.problem = row.problem or "its block is not closed"
+    return [row], len(held)
 
 
 def _uci(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
@@ -102,35 +101,35 @@ def _uci(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
     taken = last - at + 1
     if match[1] != "host":
         return [], taken
-    raw = Raw(at + 1, "\n".join(lines[at : last + 1]), listed=True)
+    row = Row(at + 1, "\n".join(lines[at : last + 1]), listed=True)
     macs = [word for key, value in options if key == "mac" for word in value.split()]
-    _of_options(raw, dict(options), macs)
-    return [raw], taken
+    _of_options(row, dict(options), macs)
+    return [row], taken
 
 
-def _of_options(raw: Raw, options: dict[str, str], macs: list[str]) -> None:
-    raw.name = options.get("name", "")
-    raw.ip = "" if options.get("ip") == "ignore" else options.get("ip", "")
-    raw.mac = macs[0] if macs else ""
+def _of_options(row: Row, options: dict[str, str], macs: list[str]) -> None:
+    row.name = options.get("name", "")
+    row.ip = "" if options.get("ip") == "ignore" else options.get("ip", "")
+    row.mac = macs[0] if macs else ""
     if len(macs) > 1:
-        raw.problem = more_than_one("MAC", macs)
+        row.problem = more_than_one("MAC", macs)
 
 
-def uci_show(lines: Sequence[tuple[int, str]]) -> list[Raw]:
-    """What `uci show dhcp` says of hosts: (line number, line) each."""
-    sections: dict[str, tuple[Raw, dict[str, str]]] = {}
+def uci_show(lines: Sequence[tuple[int, str]]) -> list[Row]:
+    """The hosts of `uci show dhcp`, given as (line number, line)."""
+    sections: dict[str, tuple[Row, dict[str, str]]] = {}
     for number, line in lines:
         match = re.match(r"dhcp\.([^.=]+)(?:\.([\w-]+))?=(.*)$", line)
         if match is None:
             continue
-        raw, options = sections.setdefault(match[1], (Raw(number, "", listed=True), {}))
-        raw.text += f"\n{line}" if raw.text else line
+        row, options = sections.setdefault(match[1], (Row(number, "", listed=True), {}))
+        row.text += f"\n{line}" if row.text else line
         options[match[2] or ""] = match[3].replace("'", "")
     found = []
-    for section, (raw, options) in sections.items():
+    for section, (row, options) in sections.items():
         if options.get("") == "host" or section.startswith("@host["):
-            _of_options(raw, options, options.get("mac", "").split())
-            found.append(raw)
+            _of_options(row, options, options.get("mac", "").split())
+            found.append(row)
     return found
 
 
@@ -147,5 +146,5 @@ def _nmap(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
             break
     if "host down" in match[4]:
         return [], 1
-    raw = Raw(at + 1, "\n".join(lines[at : at + taken]), name, mac=mac, ip=address, listed=True)
-    return [raw], taken
+    row = Row(at + 1, "\n".join(lines[at : at + taken]), name, mac=mac, ip=address, listed=True)
+    return [row], taken

@@ -1,94 +1,64 @@
-"""JSON as configurations have it: with comments and trailing commas, and each object knowing its line."""
+"""JSON as configuration files have it: with comments, trailing commas and unquoted words."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-DEEPEST = 100
-"""Objects within objects. No list of machines has ten."""
+from wizard.plan.machine_lists.tree import Mapping, NotATree, TreeBuilder
 
 _TOKEN = re.compile(
-    r"[ \t\r\ufeff]+|(?P<newline>\n)|//[^\n]*|\#[^\n]*|(?P<block>/\*.*?\*/)|(?P<include><\?[^\n]*\?>)|"
+    r"(?P<passed>[ \t\r\n\ufeff]+|//[^\n]*|\#[^\n]*|/\*.*?\*/|<\?[^\n]*\?>)|"
     r'(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<sign>[{}\[\]:,])|(?P<word>[A-Za-z0-9_+.\-]+)',
     re.DOTALL,
 )
+_LITERALS = {"null": None, "true": True, "false": False}
 
 
-class NotJson(ValueError):
-    """`line` is where it ceases to be."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
-class Mapping(dict[str, Any]):
-    """An object, the line that it begins on, and where known those of its keys."""
-
-    line = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: dict[str, int] = {}
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    line: int
 
 
 def parse(text: str) -> Any:
-    """Objects are Mappings, numbers and literals of no other use are text. Raises NotJson."""
-    line, last, position = 1, 1, 0
-    stack: list[Any] = []
-    keys: list[str | None] = []
-    top: list[Any] = []
+    """Parse; numbers and other unquoted words become str. Raises NotATree."""
+    builder = TreeBuilder()
+    line = 1
+    for kind, word, line in _tokens(text):
+        if kind != "sign":
+            value = _text_of(word, line) if kind == "string" else _LITERALS.get(word, word)
+            if builder.wants_key and not isinstance(value, str):
+                raise NotATree(line, "a key that is not a string")
+            builder.put(value, line)
+        elif word in "{[":
+            if builder.wants_key:
+                raise NotATree(line, "a key that is not a string")
+            builder.begin(Mapping() if word == "{" else [], line)
+        elif word in "}]":
+            closed = builder.end()
+            if closed is None or isinstance(closed, Mapping) != (word == "}"):
+                raise NotATree(line, f"an unexpected {word}")
+    return builder.result(line)
 
-    def put(value: Any) -> None:
-        if not stack:
-            top.append(value)
-        elif isinstance(stack[-1], Mapping):
-            key = keys[-1]
-            if key is None:
-                if not isinstance(value, str):
-                    raise NotJson(line, "a key that is no text")
-                keys[-1] = value
-            else:
-                stack[-1][key] = value
-                keys[-1] = None
-        else:
-            stack[-1].append(value)
 
+def _tokens(text: str) -> Iterator[_Token]:
+    position, line = 0, 1
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
-            raise NotJson(line, "a sign that does not belong there, or a text without its end")
+            raise NotATree(line, "an unexpected character, or a string without its end")
+        kind = token.lastgroup or ""
+        if kind != "passed":
+            yield _Token(kind, token[0], line)
+        line += token[0].count("\n")
         position = token.end()
-        kind = token.lastgroup
-        last = line if kind not in (None, "newline") else last
-        if kind == "newline":
-            line += 1
-        elif kind == "block":
-            line += token[0].count("\n")
-        elif kind == "string":
-            try:
-                put(json.loads(token[0], strict=False))
-            except ValueError:
-                raise NotJson(line, "a text that is none") from None
-        elif kind == "word":
-            put({"null": None, "true": True, "false": False}.get(token[0], token[0]))
-        elif kind == "sign" and token[0] in "{[":
-            if len(stack) >= DEEPEST:
-                raise NotJson(line, "nested too deeply")
-            value: Any = Mapping() if token[0] == "{" else []
-            if isinstance(value, Mapping):
-                value.line = line
-            put(value)
-            stack.append(value)
-            keys.append(None)
-        elif kind == "sign" and token[0] in "}]":
-            if not stack or isinstance(stack[-1], Mapping) != (token[0] == "}"):
-                raise NotJson(line, f"a {token[0]} too many")
-            stack.pop()
-            keys.pop()
-    if stack:
-        raise NotJson(last, "it ends before all that was opened is closed")
-    # One object a line is a list as well.
-    return top[0] if len(top) == 1 else top
+
+
+def _text_of(quoted: str, line: int) -> str:
+    try:
+        return str(json.loads(quoted, strict=False))
+    except ValueError:
+        raise NotATree(line, "an invalid string") from None

@@ -1,46 +1,48 @@
-"""Tables: a line of headings says which column is what."""
+"""Tables: a line of headings names the columns, in any order."""
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wizard.plan.machine_lists.record import CALLED, Raw, ip_text, mac_text
-from wizard.plan.machine_lists.trees import more_than_one
+from wizard.plan.machine_lists.row import CALLED, Row, more_than_one
+from wizard.plan.machine_lists.values import ip_text, mac_text
 from wizard.plan.machine_lists.vocabulary import RANK, field_of, plain_key
 
 SIGNS = ("\t", ";", "|", ",")
 _RULE = re.compile(r"[\s|:+=-]*[-=]{2,}[\s|:+=-]*")
+_MOST_LINES = 20
 _REMARK = re.compile(r"\s#(?:\s.*)?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """`fields` says for each column which field it is, "" for one that is passed over."""
+    """The separator `between` columns, and for each column its field, "" for one to ignore."""
 
     between: str
     fields: tuple[str, ...]
     leases: bool = False
-    """Kea's: of several rows of one machine the last one is true, and one without a MAC is nobody's."""
+    """True for Kea's lease file: a machine's last row counts, a row without a MAC is no machine."""
 
     def hold(self, line: str) -> bool:
-        """Whether a line is one of this table: what else is pasted below it is read by itself."""
+        """True if a line has the separator. Other lines below the table are read by themselves."""
         return len(self.fields) == 1 or (self.between or " ") in line
 
 
 def is_rule(line: str) -> bool:
-    """A line that is drawn, as below the headings of many programs."""
+    """True for a rule of dashes, as many programs draw below their headings."""
     return _RULE.fullmatch(line) is not None
 
 
 def columns(line: str) -> Columns | None:
-    """What a line of headings says, or None where it is none."""
+    """The columns of a line of headings; None if it is none."""
     if len(line) > 4000:
         return None
     between = next((sign for sign in SIGNS if sign in line), "")
     if not between:
-        # A heading may be two words: columns of a terminal are two blanks apart.
+        # Headings of two words: such columns are two blanks apart.
         apart = re.split(r" {2,}", line.strip())
         if len(apart) > 1 and any(" " in cell for cell in apart) and (found := _headings(apart, "  ")) is not None:
             return found
@@ -55,7 +57,7 @@ def _headings(cells: list[str] | None, between: str) -> Columns | None:
         field = field_of(cell)
         if field and (field not in ranked or _rank(cell) < _rank(cells[ranked[field]])):
             ranked[field] = place
-    # A single word that is a heading by chance is none.
+    # One such word alone is chance.
     if "mac" in ranked:
         is_one = len(ranked) > 1 or len(cells) == 1
     else:
@@ -72,46 +74,62 @@ def _rank(cell: str) -> int:
 
 
 def cells_of(line: str, between: str) -> list[str] | None:
-    """The cells of a row; None where its quotes do not fit or a cell is of more than 128 KiB."""
+    """The cells of a row; None if its quotes do not match or a cell exceeds 128 KiB."""
     if not between:
         return [cell.strip("\"'") for cell in line.split()]
     if between == "  ":
         return [cell.strip().strip("\"'") for cell in re.split(r" {2,}|\t", line.strip())]
     if between == "|":
-        # Markdown's tables have one at either end.
+        # Markdown rows begin and end with a bar.
         line = line.strip().removeprefix("|").removesuffix("|")
     try:
-        row = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
+        cells = next(csv.reader([line], delimiter=between, skipinitialspace=True), [])
     except csv.Error:
         return None
-    return [cell.strip().strip("\"'`") for cell in row]
+    return [cell.strip().strip("\"'`") for cell in cells]
 
 
-def row(line: str, number: int, text: str, columns: Columns) -> Raw:
+def row_from(lines: Sequence[str], at: int, columns: Columns) -> tuple[Row, int]:
+    """The row that begins on line `at` (from 0), and how many lines it takes: quoted cells may contain newlines."""
+    line, taken = lines[at].strip(" "), 1
+    if columns.between in SIGNS and line.count('"') % 2:
+        joined = line
+        for count, more in enumerate(lines[at + 1 : at + _MOST_LINES], start=2):
+            joined += " " + more
+            if joined.count('"') % 2 == 0:
+                cells = cells_of(joined, columns.between)
+                if cells is not None and len(cells) <= len(columns.fields):
+                    line, taken = joined, count
+                break
+    line = line if columns.between == "\t" else line.strip()
+    return _row(line, at + 1, "\n".join(lines[at : at + taken]), columns), taken
+
+
+def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     """The machine of a row."""
-    raw = Raw(number, text, lacks="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
-    raw.observed = raw.latest = columns.leases
+    row = Row(number, text, no_mac_reason="no MAC in its column" if "mac" in columns.fields else "no MAC in it")
+    row.observed = row.latest = columns.leases
     cells = cells_of(line, columns.between)
     if cells is None:
-        raw.problem = "a field of it is too long, or its quotes do not fit"
-        return raw
+        row.problem = "a field is too long, or its quotes do not match"
+        return row
     if cells:
-        # Of a list that was a row of something else before.
+        # Left over from a list that was pasted into a cell.
         cells[-1] = cells[-1].rstrip(",; ")
-    # A number sign within a cell is text; behind the last one it may begin a remark.
+    # A # inside a cell is text; at the end of the last one it may begin a comment.
     if cells and " #" in cells[-1]:
         field = columns.fields[len(cells) - 1] if len(cells) <= len(columns.fields) else ""
         cells[-1] = (cells[-1].partition(" #")[0] if field in ("mac", "ip") else _REMARK.sub("", cells[-1])).strip()
     while len(cells) > len(columns.fields) and (not cells[-1] or cells[-1].startswith("#")):
         cells.pop()
     if len(cells) > len(columns.fields):
-        raw.problem = f"{len(cells)} columns where the headings are {len(columns.fields)}"
-        return raw
+        row.problem = f"{len(cells)} columns, but {len(columns.fields)} headings"
+        return row
     held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
-    raw.name, raw.role = held.get("name", ""), held.get("role", "")
-    raw.mac, raw.ip = held.get("mac", ""), held.get("ip", "")
-    if raw.mac and not mac_text(raw.mac):
-        macs = [word for word in re.split(r"[\s,;/]+", raw.mac) if mac_text(word)]
+    row.name, row.role = held.get("name", ""), held.get("role", "")
+    row.mac, row.ip = held.get("mac", ""), held.get("ip", "")
+    if row.mac and not mac_text(row.mac):
+        macs = [word for word in re.split(r"[\s,;/]+", row.mac) if mac_text(word)]
         if len(macs) > 1:
-            raw.problem, raw.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
-    return raw
+            row.problem, row.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
+    return row

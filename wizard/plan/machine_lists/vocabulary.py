@@ -1,4 +1,4 @@
-"""The words of lists: what columns and keys are called, and which words are no names."""
+"""The vocabulary of lists: names of columns and keys, and words that are no names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-# By rank: where two columns mean the same, the first of these is taken.
+# In order of rank: if two columns mean the same field, the first of these counts.
 _KEYS: Final = {
     "role": "role roles rolle rollen ruolo rol function funktion fonction group groups gruppe groupe grupo gruppo",
     "name": (
@@ -30,10 +30,10 @@ _KEYS: Final = {
 FIELD_OF: Final = {word: field for field, words in _KEYS.items() for word in words.split()}
 RANK: Final = {word: rank for words in _KEYS.values() for rank, word in enumerate(dict.fromkeys(words.split()))}
 
-# Headings of columns that are something else as a key.
+# Headings of columns that mean something else as keys.
 NO_KEYS: Final = frozenset({"server", "group", "groups", "function", "machine", "computer", "node", "hosts"})
 
-# What stands in a name's column where there is none.
+# What a name's column has instead of a name.
 NAMELESS: Final = frozenset({"*", "-", "--", "?", ".", "n/a", "(none)", "(null)", "(unknown)", "_gateway"})
 
 # What neighbour tables say of an entry, in the languages of Windows as well, and what stands around it.
@@ -53,7 +53,7 @@ _NIC: Final = re.compile(
 
 
 def plain_key(text: str) -> str:
-    """A heading or a key without case, accents, blanks and signs: "Adresse-MAC" is adressemac."""
+    """A heading or key in lower case, without accents, blanks and punctuation: "Adresse-MAC" -> adressemac."""
     text = text.strip().strip("\"'*`")
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
@@ -61,10 +61,10 @@ def plain_key(text: str) -> str:
 
 
 def field_of(text: str) -> str:
-    """Which field a heading or a key stands for, "" for none."""
+    """The field of a heading or key: "role", "name", "mac", "ip", or ""."""
     return FIELD_OF.get(plain_key(text), "") if len(text) <= 60 else ""
 
 
 def is_state(word: str, behind: bool = True) -> bool:
-    """Whether the word says how a machine was seen (`behind` others: or on which NIC), not what it is called."""
+    """True for a word that describes an entry of a neighbour table; with `behind` for a NIC's name too."""
     return plain_key(word) in _STATES or word.lower() in _STATES or (behind and _NIC.fullmatch(word) is not None)

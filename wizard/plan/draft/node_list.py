@@ -1,0 +1,137 @@
+"""Nodes from a list of machines, pasted or from a file: missing roles and names are filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
+
+from wizard.plan.draft.model import ForwardText, NodeText
+from wizard.plan.machine_lists import read_list
+from wizard.plan.model import Role
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """A line, or the lines of one machine, that gave no node. `number` counts from 1; `why` is for the user."""
+
+    number: int
+    line: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedNodes:
+    """`nodes` are complete. `not_understood` has every line that should have given a node and did not.
+
+    `heading` is the line that says which column is what, "" where there is none.
+    """
+
+    nodes: tuple[NodeText, ...]
+    not_understood: tuple[SkippedRow, ...]
+    heading: str = ""
+
+    @property
+    def rest(self) -> str:
+        """The lines that were not understood, as text to correct and read again."""
+        lines = [line.line for line in self.not_understood]
+        return "\n".join([self.heading, *lines] if self.heading and lines else lines)
+
+
+@dataclass(frozen=True, slots=True)
+class MergedNodes:
+    """The merged nodes; how many are new, changed, or unchanged."""
+
+    nodes: tuple[NodeText, ...]
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+
+
+def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> ImportedNodes:
+    """The nodes of a list in any format of `machine_lists`. A machine without a MAC is not understood.
+
+    Missing values come from `known`, by MAC; else the role from the name (compute by default), and the name from the
+    role, avoiding `taken`.
+    """
+    found: list[NodeText] = []
+    not_understood: list[SkippedRow] = []
+    listed = read_list(text)
+    for machine in listed.machines:
+        # The same MAC twice is to be seen as two rows, where a person can choose.
+        problem = "" if machine.contradicts else machine.problem
+        if problem or not machine.mac:
+            not_understood.append(SkippedRow(machine.line, machine.text, problem or machine.no_mac_reason))
+            continue
+        role = ", ".join(role.value for role in machine.roles) if machine.roles_listed else ""
+        found.append(NodeText(role, machine.name, machine.mac, machine.ip))
+    return ImportedNodes(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
+
+
+def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNodes:
+    """`nodes` with those of `reading`, which replace nodes with the same MAC."""
+    place = {node.mac: number for number, node in enumerate(nodes)}
+    result = list(nodes)
+    new = changed = same = 0
+    for node in reading.nodes:
+        at = place.get(node.mac)
+        if at is None:
+            # The same MAC twice among the new ones is a mistake, to be seen as two rows.
+            result.append(node)
+            new += 1
+        elif result[at] == node:
+            same += 1
+        else:
+            result[at] = node
+            changed += 1
+    return MergedNodes(tuple(result), new, changed, same)
+
+
+def follow_renames(forwards: tuple[ForwardText, ...], names: Mapping[str, str]) -> tuple[ForwardText, ...]:
+    """`forwards` with the targets renamed. `names` maps old node names to new ones."""
+    new_names = {old.strip().lower(): new for old, new in names.items() if old.strip() and new.strip()}
+    if not new_names:
+        return forwards
+    return tuple(replace(each, to=new_names.get(each.to.strip().lower(), each.to)) for each in forwards)
+
+
+def free_node_name(role: str, taken: Collection[str]) -> str:
+    """A name for a node of that role, as the guide has them: controller, network, compute1, compute2."""
+    return next(name for name in _names(role) if name not in taken)
+
+
+def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
+    """The role for one more node: the one in its host name, else one that no node has, else compute."""
+    held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
+    missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)
+    told = [role for role in Role if role.value in host_name.lower()]
+    # ciao has one controller.
+    if len(told) != 1 or (told[0] is Role.CONTROLLER and missing is not Role.CONTROLLER):
+        return missing.value
+    return told[0].value
+
+
+def _names(role: str) -> Iterable[str]:
+    numbered = (f"{role}{number}" for number in count(1 if role == Role.COMPUTE.value else 2))
+    return numbered if role == Role.COMPUTE.value else chain([role], numbered)
+
+
+def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[str, NodeText]) -> tuple[NodeText, ...]:
+    names = {*taken, *(node.name for node in found)}
+    # One pass over a role's names for all nodes: there may be thousands.
+    free: dict[str, Iterable[str]] = {}
+    nodes = []
+    for node in found:
+        old = known.get(node.mac)
+        if old is not None:
+            node = NodeText(node.role or old.role, node.name or old.name, node.mac, node.ip or old.ip)
+        if not node.role:
+            told = next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
+            node = replace(node, role=told)
+        if not node.name:
+            role = node.role.split(",")[0]
+            fresh = free.setdefault(role, iter(_names(role)))
+            node = replace(node, name=next(name for name in fresh if name not in names))
+        names.add(node.name)
+        nodes.append(node)
+    return tuple(nodes)

@@ -1,0 +1,246 @@
+"""Plan -> files for other tools: inventories, a hosts file, an ssh_config, ciao's configuration, a list of nodes.
+
+Each text is complete and loads as it is. What only the user can fill in is marked BLANK. None holds a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netaddr import IPNetwork
+
+from wizard.plan.addresses import assign, busy_networks
+from wizard.plan.export import ciao
+from wizard.plan.fields import format_mac
+from wizard.plan.machine import Facts
+from wizard.plan.model import Node, Plan, Protocol, Role
+
+GROUPS = {Role.CONTROLLER: "controllers", Role.NETWORK: "networks", Role.COMPUTE: "computes"}
+"""The groups of ciao's playbooks."""
+RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), "k3s_cluster", "server", "agent"})
+"""Group names. Ansible cannot tell a host of that name from the group."""
+UNKNOWN_GATEWAY = "GATEWAY-ADDRESS"
+"""Placeholder, in comments, for an unknown corporate address of the gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateSide:
+    """What an export needs to know of the corporate side, which is not in the plan.
+
+    `address` is the gateway's there, "" if unknown; `networks` are in use there or on the gateway.
+    """
+
+    address: str = ""
+    networks: tuple[IPNetwork, ...] = ()
+
+
+def corporate_side(plan: Plan, facts: Facts) -> CorporateSide:
+    """The corporate side as seen from a machine; empty if it lacks either of the plan's NICs."""
+    corporate = facts.nic(plan.interfaces.corporate)
+    if corporate is None or facts.nic(plan.interfaces.cluster) is None:
+        return CorporateSide()
+    addresses = [a.network.ip for a in corporate.addresses if a.network.version == 4]
+    networks = tuple(busy.network for busy in busy_networks(facts, plan.interfaces.cluster))
+    return CorporateSide(str(addresses[0]) if addresses else "", networks)
+
+
+def export(plan: Plan, form: str, around: CorporateSide | None = None) -> str:
+    """`plan` in one of FORMATS, ending in a newline. The plan must have passed the rules.
+
+    Raises KeyError for another format, SubnetFull where a node's address cannot be chosen.
+    """
+    return FORMATS[form](assign(plan), around or CorporateSide())
+
+
+def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
+    """Lines for a hosts file on the corporate side, to reach the forwarded services by name.
+
+    Services that hand their own name to clients, as Keystone does, do not work there without it.
+    """
+    names: dict[str, list[str]] = {}
+    for forward in plan.forwards:
+        target = next((n.name for n in plan.nodes if forward.to in (n.name, str(n.ip))), None)
+        if target is not None:
+            protocol = "" if forward.protocol is Protocol.TCP else f"/{forward.protocol}"
+            names.setdefault(target, []).append(f"{forward.port}{protocol}")
+    at = around.address or UNKNOWN_GATEWAY
+    return [f"{at} {name}.{plan.network.domain} {name}  # {', '.join(ports)}" for name, ports in names.items()]
+
+
+def _ansible(plan: Plan, around: CorporateSide) -> str:
+    """INI. A host with several roles is in several groups; its address is in the first."""
+    lines = [_title(plan, "Ansible inventory"), "# The first of [controllers] is the controller.", ""]
+    placed: set[str] = set()
+    for role, group in GROUPS.items():
+        lines.append(f"[{group}]")
+        for node in plan.nodes:
+            if role in node.roles:
+                host = _host(node, plan)
+                lines.append(host if host in placed else f"{host} ansible_host={node.ip}")
+                placed.add(host)
+        lines.append("")
+    controller = _of(plan, Role.CONTROLLER)[0]
+    subnets = json.dumps([str(plan.network.cidr)])
+    fqdn = f"{controller.name}.{plan.network.domain}"
+    lines += [
+        "[all:vars]",
+        f"ciao_controller_fqdn={fqdn}",
+        f"ciao_controller_ip={controller.ip}",
+        f"keystone_fqdn={fqdn}",
+        f"ciao_mgmt_subnets={subnets}",
+        f"ciao_compute_subnets={subnets}",
+        "# BLANK: who you are on the nodes",
+        "# ansible_user=",
+        "# From the corporate side, by way of the gateway:",
+        f"# ansible_ssh_common_args=-J {around.address or UNKNOWN_GATEWAY}",
+    ]
+    return _text(lines)
+
+
+def _k3s(plan: Plan, around: CorporateSide) -> str:
+    """k3s-ansible's inventory: controllers are servers, all others agents."""
+    servers = _of(plan, Role.CONTROLLER)
+    agents = [node for node in plan.nodes if node not in servers]
+    lines = [_title(plan, "inventory for k3s-ansible"), "---", "k3s_cluster:", "  children:"]
+    for group, nodes in (("server", servers), ("agent", agents)):
+        lines.append(f"    {group}:")
+        lines.append("      hosts:" if nodes else "      hosts: {}")
+        for node in nodes:
+            lines += [f"        {_quoted(_host(node, plan))}:", f"          ansible_host: {_quoted(str(node.ip))}"]
+    lines += [
+        "  vars:",
+        f"    api_endpoint: {_quoted(str(servers[0].ip))}",
+        "    # BLANK: who you are on the nodes",
+        "    # ansible_user: debian",
+        "    # BLANK: the release to install",
+        "    # k3s_version: v1.31.12+k3s1",
+        "    # The cluster's token is a secret: without one here the first server makes its own.",
+        "    # From the corporate side, by way of the gateway:",
+        f"    # ansible_ssh_common_args: -J {around.address or UNKNOWN_GATEWAY}",
+    ]
+    return _text(lines)
+
+
+def _hosts(plan: Plan, around: CorporateSide) -> str:
+    domain = plan.network.domain
+    lines = [_title(plan, "lines for /etc/hosts")]
+    lines += ["# Inside the cluster dnsmasq answers for these names; this is for the gateway and for who routes there."]
+    named = {node.name for node in plan.nodes}
+    if "gateway" not in named:
+        lines.append(f"{plan.network.gateway} gateway.{domain} gateway")
+    lines += [f"{node.ip} {node.name}.{domain} {node.name}" for node in plan.nodes]
+    return _text([*lines, *_corporate_comments(plan, around)])
+
+
+def _ssh_config(plan: Plan, around: CorporateSide) -> str:
+    """NAME connects through the gateway; NAME.direct is for use on the gateway itself."""
+    jump = _jump_name(plan)
+    lines = [
+        _title(plan, "ssh_config"),
+        f"# Save it as ~/.ssh/{jump}.conf and put 'Include {jump}.conf' first in ~/.ssh/config.",
+        "",
+        "# The gateway, as the corporate side sees it.",
+        f"Host {jump}",
+    ]
+    if around.address:
+        lines.append(f"    HostName {around.address}")
+    else:
+        lines.append("    # BLANK: HostName, the gateway's address on the corporate network")
+    lines += [
+        "    # User you-on-the-gateway",
+        "",
+        "# From the corporate side: ssh NAME. On the gateway: ssh NAME.direct.",
+    ]
+    for node in plan.nodes:
+        lines += [
+            f"Host {node.name} {node.name}.{plan.network.domain} {node.name}.direct",
+            f"    HostName {node.ip}",
+            # One host key for all names of a machine.
+            f"    HostKeyAlias {node.name}.{plan.network.domain}",
+        ]
+    full = " ".join(f"{node.name} {node.name}.{plan.network.domain}" for node in plan.nodes)
+    lines += [f"Host {full}", f"    ProxyJump {jump}"]
+    return _text([*lines, *_corporate_comments(plan, around)])
+
+
+def _csv(plan: Plan, _around: CorporateSide) -> str:
+    """One node per line, roles joined by plus signs; `import` reads it back.
+
+    Without the heading a node named like a role or a MAC could not be read back.
+    """
+    rows = [f"{'+'.join(n.roles)},{n.name},{format_mac(n.mac)},{n.ip}" for n in plan.nodes]
+    return _text(["role,name,mac,ip", *rows])
+
+
+def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
+    """Lines for /etc/hosts on the corporate side: the forwarded services by name."""
+    lines = [
+        _title(plan, "the forwarded services"),
+        "# For /etc/hosts on the corporate side. Behind each name: its ports.",
+    ]
+    found = corporate_hosts_lines(plan, around)
+    if not found:
+        return _text([*lines, "# No port of the gateway leads to a node that has a name."])
+    if not around.address:
+        lines.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {plan.interfaces.corporate}.")
+    return _text([*lines, *found])
+
+
+def _ciao(plan: Plan, around: CorporateSide) -> str:
+    hosts = _corporate_comments(plan, around)
+    return _text([_title(plan, "configuration.yaml"), *ciao.lines(plan, around.networks), *hosts])
+
+
+def _corporate_comments(plan: Plan, around: CorporateSide) -> list[str]:
+    lines = corporate_hosts_lines(plan, around)
+    if not lines:
+        return []
+    head = [
+        "",
+        "# On the corporate side the forwarded ports answer by name with this in /etc/hosts (the ports behind):",
+    ]
+    if not around.address:
+        head.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {plan.interfaces.corporate}.")
+    return [*head, *(f"# {line}" for line in lines)]
+
+
+def _of(plan: Plan, role: Role) -> list[Node]:
+    return [node for node in plan.nodes if role in node.roles]
+
+
+def _host(node: Node, plan: Plan) -> str:
+    """The node's name in an inventory; its full name if the short one is a group's."""
+    return f"{node.name}.{plan.network.domain}" if node.name in RESERVED else node.name
+
+
+def _jump_name(plan: Plan) -> str:
+    taken = {node.name for node in plan.nodes}
+    names = ("ciao-gateway", *(f"ciao-gateway{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
+def _quoted(text: str) -> str:
+    """A YAML string. Unquoted 0x1f, on and no would not be text; JSON strings are valid YAML."""
+    return json.dumps(text)
+
+
+def _title(plan: Plan, what: str) -> str:
+    return f"# {what} of the cluster {plan.network.cidr}, exported by ciao-wizard"
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: dict[str, Callable[[Plan, CorporateSide], str]] = {
+    "ansible": _ansible,
+    "k3s-ansible": _k3s,
+    "hosts": _hosts,
+    "ssh-config": _ssh_config,
+    "ciao": _ciao,
+    "csv": _csv,
+    "corporate-hosts": _corporate_hosts,
+}
+"""By name. The command line's list of names must be the same, see cli.EXPORTS."""

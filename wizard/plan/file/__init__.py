@@ -1,0 +1,1 @@
+"""Plan files: TOML -> Plan (read) and Plan -> TOML with the user's comments kept (write)."""

@@ -1,0 +1,165 @@
+"""TOML -> Plan. Nothing is skipped or guessed: an unknown key or an invalid value is an error."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from netaddr import IPAddress, IPNetwork
+
+from wizard.plan import fields
+from wizard.plan.addresses import default_gateway
+from wizard.plan.fields import FieldError, printable
+from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
+from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
+from wizard.plan.findings import WizardError
+from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+
+VERSION = 1
+LARGEST_FILE = 8_000_000
+MOST_TOLD = 20
+
+
+class PlanUnreadable(WizardError):
+    """A text that is no plan. `message` lists its problems, one per line."""
+
+    status = 2
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        name = printable(source, 300)
+        told = [str(problem) for problem in self.problems[:MOST_TOLD]]
+        if len(self.problems) == 1:
+            message = f"{name}: {told[0]}"
+        else:
+            more = len(self.problems) - len(told)
+            told += [f"… and {more} more."] if more else []
+            message = "\n  ".join([f"{name}: {len(self.problems)} things in it cannot be read.", *told])
+        super().__init__(message)
+
+
+def load_plan(text: str, source: str) -> Plan:
+    """Parse a plan. `source` names the text in messages.
+
+    Raises PlanUnreadable with every problem at once.
+    """
+    top = TomlTable(_parse(text, source), "", [])
+    top.only("version", "interfaces", "network", "nodes", "forwards")
+    top.optional("version", _version, VERSION)
+    interfaces = _interfaces(top.table("interfaces"))
+    network = _network(top.table("network"))
+    nodes = tuple(filter(None, map(_node, top.tables("nodes"))))
+    forwards = tuple(filter(None, map(_forward, top.tables("forwards"))))
+    if top.problems or interfaces is None or network is None:
+        lines = key_lines(text)
+        raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
+    return Plan(interfaces, network, nodes, forwards)
+
+
+def _parse(text: str, source: str) -> dict[str, object]:
+    if len(text) > LARGEST_FILE:
+        problem = Problem("file", "", None, "It is larger than 8 MB.", "Give the plan's own file.")
+        raise PlanUnreadable(source, [problem])
+    line = too_dotted(text)
+    if line is not None:
+        message = f"A key has more than {MOST_DOTS} parts with dots between."
+        raise PlanUnreadable(source, [Problem("TOML", "", line, message, "Write the keys of examples/ciao.toml.")])
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        reason, line = "Lists or tables are nested too deeply", None
+    except ValueError as error:
+        reason = str(error)
+        place = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", reason)
+        line = text.count("\n") + 1 if place is None or place[1] is None else int(place[1])
+        reason = reason[: place.start()] if place else "A number is too long"
+    remedy = "Write it as key = value, with text in quotes; examples/ciao.toml shows every key."
+    raise PlanUnreadable(source, [Problem("TOML", "", line, f"{printable(reason, 200)}.", remedy)])
+
+
+def _version(value: object) -> int:
+    if isinstance(value, bool) or value != VERSION or not isinstance(value, int):
+        remedy = f"Write version = {VERSION}; a newer file needs a newer ciao-wizard."
+        raise FieldError(value, "is not a version of the plan file that is known here", remedy)
+    return VERSION
+
+
+def _interfaces(table: TomlTable | None) -> Interfaces | None:
+    if table is None:
+        return None
+    table.only("corporate", "cluster")
+    corporate = table.required("corporate", as_text(fields.parse_nic_name))
+    cluster = table.required("cluster", as_text(fields.parse_nic_name))
+    return Interfaces(corporate, cluster) if corporate and cluster else None
+
+
+def _network(table: TomlTable | None) -> Network | None:
+    if table is None:
+        return None
+    known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs")
+    table.only(*known)
+    cidr = table.required("cidr", as_text(fields.parse_network))
+    gateway = table.optional("gateway", as_text(fields.parse_address), None)
+    dhcp_slice = table.optional("dhcp_slice", as_text(fields.parse_network), None)
+    dhcp_range = table.optional("dhcp_range", _dhcp_range, None)
+    if "dhcp_slice" in table.data and "dhcp_range" in table.data:
+        message = "dhcp_slice and dhcp_range both say where dynamic addresses come from."
+        table.refuse("dhcp_range", table.data["dhcp_range"], message, "Keep one of them.")
+    # Without a cidr the other keys are checked all the same.
+    stand_in = Network(IPNetwork("0.0.0.0/32"), IPAddress(0, version=4))
+    span = stand_in.cidr if cidr is None else cidr
+    network = Network(
+        cidr=span,
+        gateway=default_gateway(span) if gateway is None else gateway,
+        dhcp_slice=dhcp_slice,
+        dhcp_range=dhcp_range,
+        lease_time=table.optional("lease_time", as_text(fields.parse_lease_time), stand_in.lease_time),
+        domain=table.optional("domain", as_text(fields.parse_domain), stand_in.domain),
+        answer=table.optional("answer", as_text(fields.parse_answer), AnswerPolicy.KNOWN),
+        vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
+    )
+    return None if cidr is None else network
+
+
+def _dhcp_range(value: object) -> tuple[IPAddress, IPAddress]:
+    ends = [fields.parse_address(end) for end in as_texts(value)]
+    if len(ends) != 2:
+        remedy = 'Write the first and the last, such as ["192.168.0.65", "192.168.0.126"].'
+        raise FieldError(value, f"holds {len(ends)} addresses, not two", remedy)
+    return ends[0], ends[1]
+
+
+def _vm_macs(value: object) -> tuple[str, ...]:
+    return tuple(fields.parse_vm_mac(pattern) for pattern in as_texts(value))
+
+
+def _node(table: TomlTable) -> Node | None:
+    table.only("name", "role", "mac", "ip")
+    name = table.required("name", as_text(fields.parse_node_name))
+    roles = table.required("role", _roles)
+    mac = table.required("mac", as_text(fields.parse_mac))
+    ip = table.optional("ip", as_text(fields.parse_address), None)
+    return Node(name, roles, mac, ip) if name and roles and mac is not None else None
+
+
+def _roles(value: object) -> tuple[Role, ...]:
+    return fields.parse_roles(as_texts(value) if isinstance(value, list) else as_text(str)(value))
+
+
+def _forward(table: TomlTable) -> Forward | None:
+    table.only("port", "to", "to_port", "protocol", "from")
+    port = table.required("port", as_number(fields.parse_port))
+    to = table.required("to", as_text(fields.parse_target))
+    to_port = table.optional("to_port", as_number(fields.parse_port), port)
+    protocol = table.optional("protocol", as_text(fields.parse_protocol), Protocol.TCP)
+    sources = table.optional("from", _sources, None)
+    if port is None or to is None or to_port is None:
+        return None
+    return Forward(port, to, to_port, protocol, sources)
+
+
+def _sources(value: object) -> tuple[IPNetwork, ...] | None:
+    return fields.parse_sources(as_texts(value) if isinstance(value, list) else as_text(str)(value))

@@ -1,0 +1,204 @@
+"""A row of a list -> a machine with valid values, or the reason why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from wizard.plan.fields import (
+    FieldError,
+    parse_address,
+    parse_mac,
+    shown,
+)
+from wizard.plan.machine_lists.values import ip_text, is_group, is_ipv6, mac_text, name_text, role_set
+from wizard.plan.machine_lists.vocabulary import NO_KEYS, RANK, field_of, plain_key
+from wizard.plan.model import Role
+
+CALLED = {"role": "role", "name": "name", "mac": "MAC", "ip": "address"}
+NO_MAC = "no MAC in it"
+
+
+@dataclass(slots=True)
+class Row:
+    """A machine as written. `text` is its line or lines, for the user to correct.
+
+    `listed`: the list itself says that this is a machine, so that a name alone will do. `observed`: somebody saw it
+    on a wire. `latest`: of several with the same MAC the last one counts. `trailing`: the name is a word behind
+    others that no format puts there. `no_mac_reason`: the problem if the MAC is missing. `kind` tells rows that
+    complete each other.
+    """
+
+    line: int
+    text: str
+    name: str = ""
+    role: str = ""
+    mac: str = ""
+    ip: str = ""
+    listed: bool = False
+    observed: bool = False
+    latest: bool = False
+    trailing: bool = False
+    no_mac_reason: str = NO_MAC
+    kind: str = ""
+    problem: str = ""
+
+
+class Nobody(Enum):
+    """What a line is that is understood and says that nobody is there: an address without an answer, a comment."""
+
+    NOBODY = "nobody"
+
+
+NOBODY: Final = Nobody.NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMachine:
+    """A machine of a list. Values are valid, "" if the list has none. `problem` is for the user, "" without one."""
+
+    line: int
+    name: str = ""
+    roles: tuple[Role, ...] = ()
+    mac: str = ""
+    ip: str = ""
+    problem: str = ""
+    text: str = field(default="", compare=False)
+    no_mac_reason: str = field(default="", compare=False)
+    roles_listed: bool = field(default=False, compare=False)
+    """True if the list has the roles, False if they are from the name."""
+    contradicts: bool = field(default=False, compare=False)
+    """True if the problem is an earlier row with the same MAC, name or address and other values."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "line": self.line,
+            "name": self.name or None,
+            "roles": [role.value for role in self.roles] or None,
+            "mac": self.mac or None,
+            "ip": self.ip or None,
+            "problem": self.problem,
+        }
+
+
+def to_machine(row: Row) -> ListedMachine | None:
+    """The machine, with the first problem of its values; None for a row that is no machine."""
+    problem = row.problem
+    values: dict[str, str] = {}
+
+    def take(what: str, text: str, parse: Callable[[str], str]) -> None:
+        nonlocal problem
+        values[what] = ""
+        if not text:
+            return
+        try:
+            values[what] = parse(text)
+        except FieldError as error:
+            problem = problem or wrong(CALLED[what], error)
+
+    take("mac", row.mac, _mac)
+    if values["mac"] and is_group(values["mac"]):
+        return None
+    if values["mac"] and int(values["mac"][:2], 16) & 1:
+        problem = problem or f"MAC: {values['mac']} is a group's address: no NIC has it"
+    if row.name and not row.ip and ip_text(row.name):
+        # Inventories may use the address as the name.
+        row.ip, row.name = row.name, ""
+    elif row.name and ip_text(row.name):
+        row.name = ""
+    take("ip", "" if (row.observed or row.listed) and is_ipv6(row.ip) else row.ip, _ip)
+    take("name", row.name, name_text)
+    roles: set[Role] = set()
+    try:
+        roles = role_set(row.role, none=True)
+    except FieldError as error:
+        problem = problem or wrong("role", error)
+    told = bool(roles)
+    if not roles and values["name"]:
+        roles = {role for role in Role if values["name"].startswith(role.value)}
+    if row.observed and row.mac == "" and not values["name"]:
+        return None
+    enough = values["mac"] or (values["name"] and (values["ip"] or row.listed)) or (row.listed and values["ip"])
+    if not enough:
+        problem = problem or row.no_mac_reason
+    return ListedMachine(
+        row.line,
+        values["name"],
+        tuple(role for role in Role if role in roles),
+        values["mac"],
+        values["ip"],
+        problem,
+        row.text,
+        row.no_mac_reason,
+        told,
+    )
+
+
+def _mac(text: str) -> str:
+    mac = mac_text(text)
+    if not mac:
+        if "*" in text:
+            raise FieldError(text, "is a pattern for many machines, not a MAC", "Write one MAC.")
+        parse_mac(text)
+        raise FieldError(text, "is not a MAC address", "Write six pairs of hex digits.")
+    return mac
+
+
+def _ip(text: str) -> str:
+    ip = ip_text(text)
+    if not ip:
+        parse_address(text)
+        raise FieldError(text, "is not an IPv4 address", "Write four numbers from 0 to 255.")
+    return ip
+
+
+def fields_of(items: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """Values by field ("name", "mac", "ip", "role"). Of several keys for one field the best known one counts."""
+    best: dict[str, tuple[int, str]] = {}
+    for key, value in items:
+        field = field_of(key)
+        text = _scalar(value)
+        if not field or not text or plain_key(key) in NO_KEYS:
+            continue
+        if field == "ip" and mac_text(text) and not ip_text(text):
+            field = "mac"
+        rank = RANK.get(plain_key(key), 99)
+        if field not in best or rank < best[field][0]:
+            best[field] = rank, text
+    return {field: text for field, (_, text) in best.items()}
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(text for text in map(_scalar, value) if text)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") -> Row:
+    """The row of a machine's fields. `name`, from its place in the text, precedes the one in `fields`."""
+    name = name or fields.get("name", "")
+    macs = [word for word in re.split(r"[,\s]+", fields.get("mac", "")) if word]
+    ips = [word for word in re.split(r"[,\s]+", fields.get("ip", "")) if word]
+    address = next((word for word in ips if ip_text(word)), ips[0] if ips else "")
+    if name and address and not ip_text(address) and not re.fullmatch(r"[0-9./:]+", address):
+        # Ansible's ansible_host may be a name.
+        address = ""
+    told = " ".join(
+        word for word in (fields.get("mac", ""), fields.get("ip", ""), name, fields.get("role", "")) if word
+    )
+    row = Row(line, told, name, fields.get("role", "") or role, macs[0] if macs else "", address, listed=True)
+    if len(macs) > 1:
+        row.problem = more_than_one("MAC", macs)
+    return row
+
+
+def wrong(what: str, error: FieldError) -> str:
+    """The problem of a value and what is allowed instead, for the user."""
+    return f"{what}: {error.message} {error.remedy}"
+
+
+def more_than_one(what: str, found: list[str]) -> str:
+    return f"more than one {what}: {shown(found[0])} and {shown(found[1])}"
