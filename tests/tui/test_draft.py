@@ -94,7 +94,7 @@ def test_a_node_is_judged_among_the_others(draft: Draft) -> None:
     (found,) = check_node(replace(first, ip="10.1.1.1"), "node", draft, 0)
     assert found.code == "node-outside"
     (found,) = check_node(replace(first, mac=" "), "node", draft, 0)
-    assert found.message == "Write the MAC."
+    assert found.message == "The MAC is missing."
 
 
 def test_a_forward_is_judged_among_the_others(draft: Draft) -> None:

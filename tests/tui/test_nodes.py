@@ -264,7 +264,7 @@ async def test_enter_ticks_no_box(start: Start) -> None:
         await driver.press("f2")
         await driver.says("A new node")
         await driver.press("tab", "tab", "tab", "enter", "enter")
-        await driver.says("Write the MAC.")
+        await driver.says("The MAC is missing.")
         assert driver.text().count("[x]") == 1
         await driver.press("escape", "escape")
         await driver.jump("Network")

@@ -327,7 +327,7 @@ async def test_a_duplicate_is_refused_in_the_dialog(start: Start) -> None:
         await driver.jump("Nodes")
         taken = driver.app.draft.nodes[0].mac
         await driver.press("f2", "ctrl+n")
-        await driver.says("Write the MAC.")
+        await driver.says("The MAC is missing.")
         await driver.type(taken)
         await driver.press("ctrl+n")
         await driver.says("A new node", '"controller"\'s too')
