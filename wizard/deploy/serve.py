@@ -48,7 +48,8 @@ from wizard.plan.render import live_text
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
 
-ARM_EVERY_S = 1.0
+GRANT_EVERY_S = 0.9
+"""How often the muter's grant is renewed. How often the muter renews the kernel's element is its own ARM_EVERY_S."""
 LOOK_EVERY_S, LOOK_WHEN_MUTE_EVERY_S = 10.0, 2.0
 """Beside the kernel's news: what it does not tell of, and what takes time to come right."""
 _LOOK_NO_SOONER_S = 0.2
@@ -291,7 +292,7 @@ class Guard:
         if now is None or now.index != cluster.index or not proof.holds(cluster.name):
             self.look_wanted = True
             return Verdict(False, "changing", f"{cluster.name} is changing")
-        if self.armed_on is None or time.monotonic() - self.armed_at > ARM_EVERY_S * 0.9:
+        if self.armed_on is None or time.monotonic() - self.armed_at > GRANT_EVERY_S:
             # Noted before: where it fails half-way, it is to be muted again.
             self.armed_on = now
             if self.child.process is None or not self.muter.grant(self.child.process, now, self.looked_on):
