@@ -1,4 +1,4 @@
-"""Starting the engine away from the terminal, and following what it tells. The command line is built on this."""
+"""The client of the engine: starts it detached from the terminal, and follows its events. For the command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAKEOVER_PATIENCE_S = 3.0
 
 
 class Following:
-    """One run of the engine, followed from here; it does not need us. `own`: the events file was made for us."""
+    """The events of one engine run, which goes on without a reader. `own`: the events file was made for this reader."""
 
     def __init__(self, events: Path, own: bool = False) -> None:
         self.events = events

@@ -1,4 +1,4 @@
-"""What an engine process does when it is started: its words come from `front.start`."""
+"""The entry point of an engine process; `front.start` writes its command line."""
 
 from __future__ import annotations
 

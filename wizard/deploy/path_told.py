@@ -1,4 +1,4 @@
-"""What the guard found when it last walked a node's path: told to everyone by a file under /run/ciao-wizard."""
+"""The report of the guard's latest walk of a node's path, published in path.json under /run/ciao-wizard."""
 
 from __future__ import annotations
 
