@@ -1,13 +1,11 @@
-"""The shapes of what the processes of a gateway tell each other: state files, events, orders and the journal's lines.
+"""The shapes of what the processes of a gateway tell each other: state files, events and requests, all JSON.
 
-All are JSON. A reader may meet what another version wrote, so none may rely on a key; what is to be undone is checked
-by journal_shape first.
+A reader may meet what another version wrote, so it may not rely on a key. The journal's lines: see journal_shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from wizard.host.processes import Process
 from wizard.plan.checks import CheckRecord
@@ -140,7 +138,3 @@ class EngineRequest(TypedDict, total=False):
     forget_leases: bool
     part: str
     events: list[str]
-
-
-Image = Mapping[str, Any]
-"""What was there before a step, as its `capture` made it and its undo takes it; journal_shape has the keys by step."""
