@@ -14,12 +14,12 @@ from typing import Any
 from wizard.cli_show import nothing_applied, read_plan
 from wizard.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
 from wizard.deploy import front, state
+from wizard.deploy.shapes import ApplyEvent as Event
+from wizard.deploy.shapes import EngineRequest
 from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
 from wizard.progress import step_words
-
-Event = dict[str, Any]
 
 _SIGNS = {"running": "▸", "done": "✓", "skipped": "·", "failed": "✗", "undone": "↩"}
 
@@ -35,7 +35,7 @@ def apply(args: argparse.Namespace) -> int:
     _, text, source = read_plan(args.config)
     _need_root("apply")
     _settle_pending(args.yes)
-    order = {
+    order: EngineRequest = {
         "plan_text": text,
         "source": source,
         "confirm_within": args.confirm_within,
@@ -46,7 +46,7 @@ def apply(args: argparse.Namespace) -> int:
     return _begin("apply", order, args.events, ask=not args.yes)
 
 
-def _begin(verb: str, order: Event, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
+def _begin(verb: str, order: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
     """Start the engine and attend to it. `events` "-" has them on stdout."""
     to_stdout = events == "-"
     following = front.start(verb, order, None if to_stdout else events)
@@ -103,7 +103,7 @@ def reset(args: argparse.Namespace) -> int:
         leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
         if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
             raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
-    order = {"forget_leases": args.forget_leases}
+    order: EngineRequest = {"forget_leases": args.forget_leases}
     return _begin("reset", order, args.events, wanted="rolled-back")
 
 

@@ -202,9 +202,10 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
 
     def pending_run(self) -> Run:
         from wizard.deploy import state
+        from wizard.deploy.shapes import WorkState
 
         # Its first events file lies open to everybody.
-        files = (state.work() or {}).get("events") or [os.devnull]
+        files = (state.work() or WorkState()).get("events") or [os.devnull]
         return HostRun(Path(str(files[0])), Path(os.devnull))
 
     def confirm(self) -> None:

@@ -1,4 +1,4 @@
-"""The engine's other runs: taking back what a killed run left, and everything."""
+"""Recovery: take back what a killed run left, or everything."""
 
 from __future__ import annotations
 

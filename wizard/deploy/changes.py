@@ -1,4 +1,4 @@
-"""What an apply would change on this machine, as unified diffs."""
+"""The files that an apply would change on this machine, as unified diffs."""
 
 from __future__ import annotations
 

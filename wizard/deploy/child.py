@@ -1,4 +1,4 @@
-"""The guard's child: the dnsmasq that answers DHCP and nothing else, looked at from outside."""
+"""The DHCP server: a dnsmasq that serves DHCP alone, as a child of the guard, and checked from outside."""
 
 from __future__ import annotations
 

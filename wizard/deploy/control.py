@@ -1,7 +1,7 @@
-"""The positive control of a probe: what has to be heard before silence proves anything.
+"""Which corporate wires have ever answered DHCP: the positive control of a probe.
 
-A corporate wire that once answered DHCP and now does not is perhaps no longer the corporate wire: cables change
-places, leases run out. That it did answer is remembered for as long as anything is applied here.
+A corporate wire that once answered and is silent now may no longer be the corporate wire: cables get swapped, leases
+expire. The file lists a MAC per line, and lasts as long as anything is applied here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def note_answer(mac: str) -> None:
 
 
 def answered(mac: str) -> bool:
-    """Whether it has ever had one."""
+    """Whether the wire behind the NIC with this MAC has ever had a DHCP server."""
     return mac in _macs()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wizard.deploy import faults, gateway, kept, proof, room, state, steps, verify
 from wizard.deploy.changes import files_of
@@ -20,6 +19,7 @@ from wizard.deploy.journal import Journal
 from wizard.deploy.kept import read_journal
 from wizard.deploy.revert import Reverter
 from wizard.deploy.run import Run, in_full
+from wizard.deploy.shapes import StepTitle
 from wizard.deploy.steps_trial import ProveWires
 from wizard.deploy.worker import TrialOutcome, TrialResult, Worker
 from wizard.host import dnsmasq
@@ -32,8 +32,6 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
-
-Record = dict[str, Any]
 
 _TICK_S = 0.1
 
@@ -269,7 +267,7 @@ def _health() -> str:
     return ""
 
 
-def _coming(trial: Sequence[Step], persist: Sequence[Step]) -> list[Record]:
+def _coming(trial: Sequence[Step], persist: Sequence[Step]) -> list[StepTitle]:
     """All that is to come, for whoever draws it beforehand."""
     named = [("check", "check"), *((s.name, s.title) for s in trial), ("verify", "verify"), ("keep", "keep")]
     return [{"name": name, "title": title} for name, title in (*named, *((s.name, s.title) for s in persist))]

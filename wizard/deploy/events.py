@@ -7,11 +7,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from wizard.deploy.shapes import ApplyEvent
 from wizard.plan.text import clean
-
-Record = dict[str, Any]
 
 
 def now() -> str:
@@ -32,6 +31,7 @@ class Teller:
                 continue
 
     def tell(self, **event: Any) -> None:
+        """Append one event, an ApplyEvent without its time."""
         line = (json.dumps({"at": now(), **event}) + "\n").encode()
         for fd in list(self._fds):
             try:
@@ -46,7 +46,7 @@ class Teller:
         self.tell(result=result, reason=clean(reason, 4000), **more)
 
 
-def follow(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[Record | None]:
+def follow(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[ApplyEvent | None]:
     """The events of a file as they come, ending after the one that has a result.
 
     Yields None while there is nothing new, so that the caller can look at the clock or the keyboard. Ends
@@ -64,7 +64,7 @@ def follow(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) 
             except ValueError:
                 continue
             if isinstance(event, dict):
-                yield event
+                yield cast(ApplyEvent, event)
                 if "result" in event:
                     return
         if not chunk:

@@ -1,8 +1,8 @@
-"""Stopping a run at a chosen moment. In the laboratory only: there a test kills it then, and looks at what is left.
+"""Failpoints: in the laboratory, stop a run at a named point, so that a test can kill it and look at what is left.
 
-CIAO_LAB_PAUSE holds the name of a moment, such as "before:rules" or "undo:rules": the process that comes to it
-says so in the file `paused` beside the laboratory's marker and stops itself. "list" stops nobody and writes every
-moment down in the file `moments`, so that a new step is tested the day it is written.
+CIAO_LAB_PAUSE names a point, such as "before:rules" or "undo:rules". The process that reaches it appends its pid to the
+file `paused` beside the laboratory's marker and stops itself. "list" stops nobody and appends every point reached to
+the file `moments`, so that a new step is tested from the day it is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VARIABLE = "CIAO_LAB_PAUSE"
 
 
 def moment(name: str) -> None:
-    """Here is a moment at which a run may be killed."""
+    """A point at which a run may be killed. Does nothing outside the laboratory."""
     wanted = os.environ.get(VARIABLE)
     if wanted not in (name, "list") or not Path(paths.LAB_MARKER).exists():
         return

@@ -1,4 +1,4 @@
-"""Starting the engine away from the terminal, and following what it tells. The command line is built on this."""
+"""The client of the engine: starts it detached from the terminal, and follows its events. For the command line."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from wizard.deploy import state
 from wizard.deploy.events import follow
 from wizard.deploy.run import leave
+from wizard.deploy.shapes import ApplyEvent, EngineRequest, WorkState
 from wizard.host import processes
 from wizard.host.commands import CommandFailed, detach
 from wizard.host.files import write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-
-Record = dict[str, Any]
 
 ENGINE_LOG = f"{paths.RUN}/engine.log"
 _START_PATIENCE_S = 20.0
@@ -27,7 +25,7 @@ _TAKEOVER_PATIENCE_S = 3.0
 
 
 class Following:
-    """One run of the engine, followed from here; it does not need us. `own`: the events file was made for us."""
+    """The events of one engine run, which goes on without a reader. `own`: the events file was made for this reader."""
 
     def __init__(self, events: Path, own: bool = False) -> None:
         self.events = events
@@ -43,7 +41,7 @@ class Following:
             self.until = time.monotonic() + _TAKEOVER_PATIENCE_S
         return time.monotonic() < self.until
 
-    def __iter__(self) -> Iterator[Record | None]:
+    def __iter__(self) -> Iterator[ApplyEvent | None]:
         ended = False
         try:
             for event in follow(self.handle, self.alive):
@@ -58,7 +56,7 @@ class Following:
                 leave()
 
 
-def start(verb: str, order: Record, extra_events: str | None = None) -> Following:
+def start(verb: str, order: EngineRequest, extra_events: str | None = None) -> Following:
     """Start `engine VERB` detached. `order` is what it is asked for, as JSON; events also go to `extra_events`.
 
     Raises WizardError where it cannot be started.
@@ -106,15 +104,15 @@ def _touch(file: Path) -> None:
             continue
 
 
-def take_order(path: str) -> Record:
+def take_order(path: str) -> EngineRequest:
     """In the engine: the order, which is then no longer needed."""
     file = Path(path)
-    order: Record = json.loads(file.read_text())
+    order: EngineRequest = json.loads(file.read_text())
     file.unlink()
     return order
 
 
-def pending() -> Record | None:
+def pending() -> WorkState | None:
     """The apply that waits for an answer, or None."""
     work = state.work()
     return work if work is not None and work.get("deadline") is not None else None
@@ -137,7 +135,7 @@ def answer(word: str) -> Following | None:
     return following
 
 
-def _following(work: Record) -> Following | None:
+def _following(work: WorkState) -> Following | None:
     files = work.get("events") or [os.devnull]
     try:
         return Following(Path(str(files[0])))
@@ -148,5 +146,5 @@ def _following(work: Record) -> Following | None:
 
 def interrupted_engine() -> bool:
     """Whether an engine was killed in the middle and nobody has cleaned up after it."""
-    data = state.read_json(state.WORK)
+    data = state.read_work()
     return data is not None and not processes.alive(processes.from_json(data.get("process")), state.ENGINE_WORD)

@@ -1,4 +1,4 @@
-"""What must hold for our DHCP to be answered: judgements of the guard, each with its reason in words. No I/O."""
+"""Preconditions for serving DHCP, each with a reason for people. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BORROWERS = frozenset({"bridge", "bond", "vlan", "macvlan", "tunnel"})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether DHCP may be answered now. `code` is a stable slug, `tripped` for what a person must look at.
+    """Whether DHCP may be served now. `code` is a stable slug; `tripped` means that a person must look at it.
 
-    `grace`: seconds that this may take to pass by itself (names being exchanged at a hot plug) before it counts
-    as tripped; mute it is at once.
+    `grace`: seconds in which this may pass by itself (names being exchanged at a hot plug) before it counts as
+    tripped. DHCP is muted at once either way.
     """
 
     ok: bool
@@ -34,7 +34,7 @@ Identity = Mapping[str, Mapping[str, str]]
 
 
 def identity_holds(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> Verdict:
-    """The cluster NIC is the very NIC that the plan was applied to, by permanent MAC and bus path."""
+    """The cluster NIC is the one the plan was applied to, by permanent MAC and bus path."""
     cluster = plan.interfaces.cluster
     mac, bus = _recorded(identity)
     if not mac:
@@ -65,8 +65,10 @@ def _recorded(identity: Identity) -> tuple[str, str]:
 
 
 def wire_holds(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> Verdict:
-    """The cluster NIC has a link of its own and the gateway's address, which is nowhere else; `routed` are the NICs
-    that a default route leads over, and it is none of them."""
+    """The cluster NIC has carrier and no default route, and it alone has the gateway's address.
+
+    `routed`: the NICs that a default route leads over.
+    """
     cluster, corporate, net = plan.interfaces.cluster, plan.interfaces.corporate, plan.network
     if cluster in routed:
         reason = f"a default route leads over {cluster}: that is no cluster"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import wizard
 from wizard.deploy import faults, state
+from wizard.deploy.shapes import GuardState
 from wizard.host import dnsmasq, injection, muter_process, path_trace, processes, systemd
 from wizard.host.commands import detach
 from wizard.host.files import make_directory, read_text, write_atomic
@@ -126,7 +127,7 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
                 dying_since = min(dying_since, time.monotonic())
             if time.monotonic() - dying_since > _DYING_S:
                 break
-        told = state.read_json(state.SERVE)
+        told = state.read_serve()
         if told is not None and told.get("mode") == "failed":
             reason = str(told.get("reason"))
             break
@@ -155,7 +156,7 @@ def _end_of(log: str) -> str:
     return clean(dnsmasq.last_words(log), 400).rstrip(".")
 
 
-def _taken_up(told: state.Record | None, wanted: str, since: float) -> bool:
+def _taken_up(told: GuardState | None, wanted: str, since: float) -> bool:
     return told is not None and told.get("digest") == wanted and float(told.get("taken_up") or 0) >= since
 
 
@@ -171,7 +172,7 @@ def wait_until_taken_up(since: float, patience: float = _PATIENCE_S) -> None:
 
 def stop() -> None:
     """End the guard and our dnsmasq; their ports are free when this returns."""
-    told = state.read_json(state.SERVE) or {}
+    told = state.read_serve() or GuardState()
     if systemd.running():
         systemd.stop(paths.SERVICE_NAME)
     gateway_rules.disarm()
@@ -180,8 +181,8 @@ def stop() -> None:
     for _ in range(_START_FORKS):
         for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
             gone = processes.stop(guard, state.SERVE_WORD) and gone
-    for server in ("dnsmasq", "dns"):
-        gone = processes.stop(processes.from_json(told.get(server)), paths.LIVE) and gone
+    for server in (told.get("dnsmasq"), told.get("dns")):
+        gone = processes.stop(processes.from_json(server), paths.LIVE) and gone
     for stray in strays():
         gone = processes.stop(stray, paths.LIVE) and gone
     for muter in _ours_by_command_line(lambda line: muter_process.__name__ in line):

@@ -1,4 +1,4 @@
-"""What an apply is to bring about, and what every step of it is like."""
+"""The context of an apply, and the protocol of its steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What an apply is to bring about. `previous` is the plan in force, where there is one."""
+    """What an apply works with. `dhcp_uid`: the user that dnsmasq runs as. `previous`: the plan in force, if any."""
 
     plan: Plan
     files: tuple[File, ...]

@@ -34,14 +34,12 @@ _WORDS = ("begin", "before", "done", "trial", "kept", "applied", "reverting", "r
 class Transaction:
     """What the journal says of one apply or reset.
 
-    `steps` holds (step, pre-image) in the order they were begun, `done` which of them came to their end, `files`
-    what was kept: path -> SHA-256.
+    `steps` holds (step, pre-image) in the order they were begun, `files` what was kept: path -> SHA-256.
     """
 
     number: int
     begin: Record
     steps: list[tuple[str, Record]] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
     phase: str = "begin"
 
@@ -302,7 +300,6 @@ def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> li
         elif kind == "done":
             if record["step"] not in dict(transaction.steps):
                 damage.append(f"the journal does not say what was there before {record['step']}")
-            transaction.done.add(record["step"])
         else:
             transaction.phase = kind
             transaction.files |= {str(path): str(digest) for path, digest in dict(record.get("files", {})).items()}

@@ -1,4 +1,4 @@
-"""What is kept on this machine: what the journal says of it, what bears our names, and what differs from it."""
+"""What is installed on this machine: by the journal, by file name and header, and what differs from it."""
 
 from __future__ import annotations
 

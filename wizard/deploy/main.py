@@ -1,4 +1,4 @@
-"""What an engine process does when it is started: its words come from `front.start`."""
+"""The entry point of an engine process; `front.start` writes its command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from wizard.deploy import back, engine, renew
 from wizard.deploy.front import take_order
+from wizard.deploy.shapes import EngineRequest
 
 
 def main(words: Sequence[str]) -> int:
@@ -15,7 +16,7 @@ def main(words: Sequence[str]) -> int:
     verb, *rest = words
     if verb == "takeover":
         return back.recover(tuple(rest))
-    order = take_order(rest[0]) if rest else {"events": []}
+    order = take_order(rest[0]) if rest else EngineRequest(events=[])
     events = tuple(order["events"])
     if verb == "recover":
         return back.recover(events)

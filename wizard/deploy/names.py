@@ -12,10 +12,10 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from wizard.deploy.gates import FINE, Identity, Verdict, identity_holds
 from wizard.deploy.ports import DNS_PORTS
+from wizard.deploy.shapes import NamesState, process_record
 from wizard.deploy.supervised import Supervised
 from wizard.host import dnsmasq, resolver
 from wizard.host.files import read_text, write_atomic
@@ -109,10 +109,10 @@ class Names(Supervised):
                 self.forgive()
             self.beside = beside
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> NamesState:
         """What the guard tells of it."""
         return {
-            "dns": self.identity.as_json() if self.identity else None,
+            "dns": process_record(self.identity),
             "dns_reason": self.verdict.reason,
             "resolver": {"servers": list(self.resolver.servers), "reason": self.resolver.reason},
         }

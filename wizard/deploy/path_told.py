@@ -1,4 +1,4 @@
-"""What the guard found when it last walked a node's path: told to everyone by a file under /run/ciao-wizard."""
+"""The report of the guard's latest walk of a node's path, published in path.json under /run/ciao-wizard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wizard.deploy import state
+from wizard.deploy.shapes import GuardState, PathState, ProcessRecord
 from wizard.plan import paths
 from wizard.plan.checks import Check, from_record
 
@@ -40,7 +40,7 @@ class Walked:
 
 
 def tell(
-    guard: object,
+    guard: ProcessRecord | None,
     mode: str,
     digest: str,
     begun: float,
@@ -49,13 +49,20 @@ def tell(
     whole: bool,
 ) -> None:
     """`guard` is its process as in serve.json, `mode` and `digest` what it said there as the walk began."""
-    told: dict[str, Any] = {"guard": guard, "mode": mode, "digest": digest, "whole": whole}
-    told |= {"begun": begun, "ended": state.boottime()}
-    told |= {"found": [each.as_json() for each in found], "findings": [each.as_json() for each in findings]}
+    told: PathState = {
+        "guard": guard,
+        "mode": mode,
+        "digest": digest,
+        "whole": whole,
+        "begun": begun,
+        "ended": state.boottime(),
+        "found": [each.as_json() for each in found],
+        "findings": [each.as_json() for each in findings],
+    }
     state.write_json(PATH, told)
 
 
-def read(serve: state.Record) -> Walked | None:
+def read(serve: GuardState) -> Walked | None:
     """The walk of this guard, in the mode and with the configuration that it says; None where there is none."""
     told = state.read_json(PATH)
     if told is None or any(told.get(key) != serve.get(of) for key, of in _SAME):

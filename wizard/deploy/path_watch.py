@@ -19,6 +19,7 @@ from typing import Any
 from netaddr import IPAddress
 
 from wizard.deploy import gateway, path_told, proof, road, state
+from wizard.deploy.shapes import ProcessRecord
 from wizard.host.facts import read_facts
 from wizard.host.files import read_text
 from wizard.host.injection import CannotInject, Injector, made_up_mac, remove_stray
@@ -56,7 +57,7 @@ class Stand:
     mode: str = ""
     reason: str = ""
     uid: int = 0
-    guard: object = None
+    guard: ProcessRecord | None = None
 
 
 class PathWatch(threading.Thread):

@@ -1,4 +1,4 @@
-"""Who holds the ports that our dnsmasq could not have."""
+"""Which processes hold the ports that our dnsmasq could not bind."""
 
 from __future__ import annotations
 

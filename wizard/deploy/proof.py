@@ -46,7 +46,10 @@ class Stamp:
     slept: float = field(compare=False)
 
     def same_wire(self, other: Stamp | None) -> bool:
-        """Whether nobody can have moved a cable between the two. Where we took the link down ourselves somebody can."""
+        """True if the carrier did not change between the two stamps, and the machine did not sleep.
+
+        Taking the link down ourselves counts as a change: a cable can be moved meanwhile.
+        """
         return other is not None and abs(self.slept - other.slept) <= _SLEEP_S and self == other
 
 
@@ -64,7 +67,7 @@ def carrier(nic: str) -> bool:
 
 
 def write(seen: Stamp) -> None:
-    """The wire that this stamp stands for was heard to be silent just now."""
+    """Record that the wire of this stamp was just found silent."""
     make_directory(Path(paths.LIVE))
     state.write_json(PROOF, {**asdict(seen), "at": state.boottime()})
 
@@ -74,7 +77,7 @@ def read() -> dict[str, Any] | None:
 
 
 def forget() -> None:
-    """What was proven no longer holds, whatever the carrier says."""
+    """Drop the proof, whatever the carrier says."""
     state.remove(PROOF)
 
 
@@ -105,7 +108,7 @@ def await_carrier(nic: str, patience: float = _CARRIER_PATIENCE_S) -> bool:
 
 
 def wait_override() -> float | None:
-    """A shorter listening time for the laboratory's tests; nowhere else is it heeded."""
+    """The listening time in s that a test in the laboratory asks for; None everywhere else."""
     if not Path(paths.LAB_MARKER).exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The small resets: one part of what is in force, brought about anew. Nothing else is touched, nothing is undone."""
+"""Partial resets: re-apply one part of the plan in force. Nothing else is touched and nothing is undone."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ PARTS: Mapping[str, Callable[[], str]] = {"rules": _rules, "nodes": _nodes, "dhc
 
 
 def renew(part: str, events: tuple[str, ...]) -> int:
-    """Bring one part of what is in force about anew; 0 when it is."""
+    """Re-apply one part of the plan in force, a key of PARTS; 0 on success."""
     teller = Teller(*events)
 
     def work(run: Run) -> None:

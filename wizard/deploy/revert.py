@@ -1,4 +1,8 @@
-"""The way back: one transaction undone, or everything that was ever done here."""
+"""The way back: one transaction undone, or everything that was ever done here.
+
+The rules are taken back in nat.sh and in host.firewall both: the script must work where Python does not, by hand or
+at a boot without this program; and Python must work where somebody changed or removed the script.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a walk of a node's path needs to know of the plan and of the machine as it is now."""
+"""Collects what a walk of a node's path needs, from the plan and from the machine as it is now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is there room, and may we write, wherever an apply will?"""
+"""Preflight: disk space, and the ownership of the directories that an apply writes to."""
 
 from __future__ import annotations
 

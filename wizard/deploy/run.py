@@ -1,4 +1,4 @@
-"""One run of the engine, whatever it is asked for: under the lock, known to everyone, and tidy at its end."""
+"""One engine session, whatever it was asked for: takes the lock, publishes work.json, cleans up at its end."""
 
 from __future__ import annotations
 

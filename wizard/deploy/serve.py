@@ -20,7 +20,7 @@ import time
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wizard.deploy import gateway, proof, state
 from wizard.deploy.child import Child
@@ -30,6 +30,7 @@ from wizard.deploy.names import Names
 from wizard.deploy.nic_return import NicReturn
 from wizard.deploy.path_watch import PathWatch, Stand
 from wizard.deploy.rules_watch import RulesWatch
+from wizard.deploy.shapes import GuardState, process_record
 from wizard.deploy.wire_watch import WireWatch
 from wizard.host import armed, dnsmasq, processes
 from wizard.host.commands import detach
@@ -50,7 +51,8 @@ from wizard.plan.render import live_text
 log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
 
-ARM_EVERY_S = 1.0
+GRANT_EVERY_S = 0.9
+"""How often the muter's grant is renewed. How often the muter renews the kernel's element is its own ARM_EVERY_S."""
 LOOK_EVERY_S, LOOK_WHEN_MUTE_EVERY_S = 10.0, 2.0
 """Beside the kernel's news: what it does not tell of, and what takes time to come right."""
 _LOOK_NO_SOONER_S = 0.2
@@ -75,7 +77,7 @@ class Guard:
         self.identity: dict[str, dict[str, str]] = {}
         self.digest = ""
         self.taken_up = 0.0
-        self.told: dict[str, Any] = {}
+        self.told: GuardState = {}
         self.untold = ""
         self.verdict = Verdict(False, "starting", "starting")
         self.armed_on: proof.Stamp | None = None
@@ -293,7 +295,7 @@ class Guard:
         if now is None or now.index != cluster.index or not proof.holds(cluster.name):
             self.look_wanted = True
             return Verdict(False, "changing", f"{cluster.name} is changing")
-        if self.armed_on is None or time.monotonic() - self.armed_at > ARM_EVERY_S * 0.9:
+        if self.armed_on is None or time.monotonic() - self.armed_at > GRANT_EVERY_S:
             # Noted before: where it fails half-way, it is to be muted again.
             self.armed_on = now
             if self.child.process is None or not self.muter.grant(self.child.process, now, self.looked_on):
@@ -362,9 +364,10 @@ class Guard:
 
     # Telling
 
-    def tell(self, mode: str, verdict: Verdict) -> None:
+    def tell(self, mode: Literal["armed", "muted", "tripped"], verdict: Verdict) -> None:
         """Say what is so, where others look, whenever it changes."""
-        told = {
+        names = self.names.told()
+        told: GuardState = {
             "mode": mode,
             "code": verdict.code,
             "reason": verdict.reason,
@@ -372,8 +375,10 @@ class Guard:
             "program": gateway.program(),
             "taken_up": self.taken_up,
             "nic": self.plan.interfaces.cluster if self.plan else "",
-            "dnsmasq": self.child.identity.as_json() if self.child.identity else None,
-            **self.names.told(),
+            "dnsmasq": process_record(self.child.identity),
+            "dns": names["dns"],
+            "dns_reason": names["dns_reason"],
+            "resolver": names["resolver"],
             "conflicts": self.wire.conflicts(),
         }
         if told == {k: self.told.get(k) for k in told}:
@@ -382,8 +387,8 @@ class Guard:
         if (mode, verdict.reason) != (self.told.get("mode"), self.told.get("reason")):
             log.info("%s%s", mode, f": {verdict.reason}" if verdict.reason else "")
             since = datetime.now().astimezone().isoformat(timespec="seconds")
-        me = processes.identify(os.getpid())
-        now = {**told, "since": since, "process": me.as_json() if me else None}
+        now = told.copy()
+        now["since"], now["process"] = since, process_record(processes.identify(os.getpid()))
         state.write_json(state.SERVE, now)
         self.told = now
         self.path.stands(Stand(self.plan, self.digest, mode, verdict.reason, self.rules.uid, now["process"]))
@@ -391,7 +396,7 @@ class Guard:
     def mind_the_engine(self) -> None:
         """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has
         slept past its deadline, is killed: its second process takes it back."""
-        work = state.read_json(state.WORK)
+        work = state.read_work()
         if work is None:
             return
         engine = processes.from_json(work.get("process"))
@@ -400,7 +405,7 @@ class Guard:
             if overdue and processes.stopped(engine, state.ENGINE_WORD):
                 log.warning("the apply that started this was stopped and sleeps past its deadline; ending it")
                 processes.send(engine, signal.SIGKILL, state.ENGINE_WORD)
-        elif state.read_json(state.WORK) == work:
+        elif state.read_work() == work:
             # Not one that came to its end while this was looked at.
             log.warning("the apply that started this was killed; taking it back")
             state.remove(state.WORK)
@@ -471,8 +476,14 @@ def main() -> int:
         Guard().run()
     except WizardError as error:
         log.error("%s %s", error.message, error.remedy)
-        me = processes.identify(os.getpid())
-        failed = {"mode": "failed", "code": "failed", "reason": error.message, "digest": gateway.digest()}
-        state.write_json(state.SERVE, {**failed, "process": me.as_json() if me else None, "dnsmasq": None})
+        failed: GuardState = {
+            "mode": "failed",
+            "code": "failed",
+            "reason": error.message,
+            "digest": gateway.digest(),
+            "process": process_record(processes.identify(os.getpid())),
+            "dnsmasq": None,
+        }
+        state.write_json(state.SERVE, failed)
         return 1
     return 0

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
+from wizard.deploy.shapes import GuardState, WorkState
 from wizard.host import processes
 from wizard.host.files import make_directory, read_text, refuse_others_directory, write_atomic
 from wizard.plan import paths
@@ -59,27 +60,36 @@ def remove(name: str) -> None:
     Path(f"{paths.RUN}/{name}").unlink(missing_ok=True)
 
 
-# The engine at work: {process, kind, since, source, events}; while it waits for an answer also
-# {deadline} (boottime) and {seconds}.
 WORK = "work.json"
-# The guard: see serve.Guard.tell.
+"""Holds a WorkState."""
 SERVE = "serve.json"
+"""Holds a GuardState."""
 DECISION = "decision"
 LOCK = f"{paths.RUN}/lock"
 
 
-def work() -> Record | None:
+def read_work() -> WorkState | None:
+    """The engine that was at work last, perhaps dead by now."""
+    return cast(WorkState | None, read_json(WORK))
+
+
+def read_serve() -> GuardState | None:
+    """The guard that told of itself last, perhaps dead by now."""
+    return cast(GuardState | None, read_json(SERVE))
+
+
+def work() -> WorkState | None:
     """The engine at work now, or None. A file left by a dead one does not count."""
-    data = read_json(WORK)
+    data = read_work()
     if data is None:
         return None
     engine = processes.from_json(data.get("process"))
     return data if processes.alive(engine, ENGINE_WORD) else None
 
 
-def serve() -> Record | None:
+def serve() -> GuardState | None:
     """The guard as it last told of itself, or None where none runs."""
-    data = read_json(SERVE)
+    data = read_serve()
     if data is None:
         return None
     return data if processes.alive(processes.from_json(data.get("process")), SERVE_WORD) else None
@@ -95,8 +105,8 @@ def dns_process() -> processes.Process | None:
     return _server("dns")
 
 
-def _server(key: str) -> processes.Process | None:
-    data = read_json(SERVE)
+def _server(key: Literal["dnsmasq", "dns"]) -> processes.Process | None:
+    data = read_serve()
     process = processes.from_json(data.get(key)) if data else None
     return process if processes.alive(process, paths.LIVE) else None
 
@@ -110,7 +120,8 @@ def our_pids() -> frozenset[int]:
 
 def decide(answer: str, engine: processes.Process | None = None) -> bool:
     """Answer an engine (default: the one at work), "keep" or "revert"; whether this answer was the first."""
-    engine = engine or processes.from_json((work() or {}).get("process"))
+    at_work = work()
+    engine = engine or processes.from_json(at_work.get("process") if at_work else None)
     if engine is None:
         return False
     try:

@@ -12,6 +12,7 @@ from wizard.deploy import state, verify
 from wizard.deploy.changes import files_of
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import added_to, changed_since, kept_state, not_as_kept, read_journal
+from wizard.deploy.shapes import GuardState, WorkState
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules
@@ -72,7 +73,7 @@ def read_status() -> Status:
         return _ABSENT
     found = tuple(verify.checks(applied.plan, in_force=True))
     changed = drift(applied.plan, applied.text)
-    told = state.serve() or {}
+    told = state.serve() or GuardState()
     if told.get("mode") == "tripped":
         return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), found, changed, str(told.get("reason")))
     healthy = all(c.ok is not False for c in found)
@@ -83,7 +84,7 @@ def _state_without_work() -> str:
     if os.geteuid() == 0:
         return kept_state()
     # The journal is for root; others see what lies open.
-    if state.read_json(state.WORK) is not None:
+    if state.read_work() is not None:
         return "interrupted"
     return "applied" if Path(paths.PLAN_IN_FORCE).exists() else "absent"
 
@@ -96,7 +97,7 @@ _UNDER_WAY = {
 }
 
 
-def _pending(work: dict[str, Any]) -> Status:
+def _pending(work: WorkState) -> Status:
     deadline = work.get("deadline")
     remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
     checks: tuple[Check, ...] = ()

@@ -12,6 +12,7 @@ from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.job import Job, Record, command_line, write
 from wizard.deploy.journal import Journal
 from wizard.deploy.kept import ours_of
+from wizard.deploy.shapes import GuardState
 from wizard.host import dnsmasq, systemd
 from wizard.host.commands import CommandFailed, run
 from wizard.host.dhcp_probe import Verdict
@@ -42,7 +43,7 @@ class ProveWires:
         self.tell: Callable[[float], None] | None = None
 
     def needed(self) -> bool:
-        told = state.serve() or {}
+        told = state.serve() or GuardState()
         served = told.get("mode") == "armed" and told.get("nic") == self.cluster
         return not (served and proof.holds(self.cluster))
 

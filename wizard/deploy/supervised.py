@@ -1,4 +1,4 @@
-"""A dnsmasq that the guard keeps running: started again where it ends, after pauses that grow."""
+"""A dnsmasq that the guard keeps running: restarted when it ends, with a growing back-off."""
 
 from __future__ import annotations
 

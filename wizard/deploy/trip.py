@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 from wizard.deploy import state
 from wizard.deploy.gates import Verdict
+from wizard.deploy.shapes import TripState
 from wizard.host.files import read_text, write_atomic
 from wizard.host.processes import boot_id
 from wizard.plan import paths
@@ -23,7 +25,13 @@ def _places() -> list[Path]:
 def remember(verdict: Verdict) -> None:
     """Keep it until a fresh proof. Raises WizardError where it cannot be written."""
     when = datetime.now().astimezone().isoformat(timespec="seconds")
-    told = {"code": verdict.code, "reason": verdict.reason, "since": when, "at": state.boottime(), "boot": boot_id()}
+    told: TripState = {
+        "code": verdict.code,
+        "reason": verdict.reason,
+        "since": when,
+        "at": state.boottime(),
+        "boot": boot_id(),
+    }
     place = next(iter(_places()), state.run_directory())
     write_atomic(str(place / NAME), (json.dumps(told) + "\n").encode(), 0o644)
 
@@ -48,7 +56,7 @@ def forget() -> None:
         (place / NAME).unlink(missing_ok=True)
 
 
-def _read() -> state.Record | None:
+def _read() -> TripState | None:
     for place in _places():
         try:
             data = json.loads(read_text(str(place / NAME)) or "null")
@@ -56,5 +64,5 @@ def _read() -> state.Record | None:
             # Half of one is as good as none of it: it did trip.
             return {"code": "tripped", "reason": "it had tripped, and why can no longer be read", "at": 0}
         if isinstance(data, dict):
-            return data
+            return cast(TripState, data)
     return None

@@ -11,6 +11,7 @@ from typing import Any
 
 from wizard.deploy import gateway, path_told, state
 from wizard.deploy.journal import Journal
+from wizard.deploy.shapes import GuardState
 from wizard.host import systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.dhcp_packet import SERVER_PORT
@@ -156,7 +157,7 @@ def _path(since: float | None, in_force: bool = True) -> list[Check]:
     walked = path_told.await_walk(_WALK_S if since is None else _WISHED_WALK_S, since)
     told = state.serve()
     if walked is not None:
-        why = str((told or {}).get("dns_reason") or "")
+        why = str((told or GuardState()).get("dns_reason") or "")
         said = (*walked.found, *walked.findings)
         # A VPN that takes everything is no reason to refuse a gateway that serves the company's network.
         return [
@@ -176,7 +177,7 @@ def _path(since: float | None, in_force: bool = True) -> list[Check]:
 
 def _conflicts() -> list[Check]:
     """A failed check for each address of the plan's that another machine has as well."""
-    told = (state.serve() or {}).get("conflicts") or []
+    told = (state.serve() or GuardState()).get("conflicts") or []
     return [
         Check(
             "address-conflict",

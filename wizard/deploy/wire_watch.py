@@ -16,6 +16,7 @@ from netaddr import IPAddress
 from wizard.deploy import control, proof, state, trip
 from wizard.deploy.ear import Ear, nodes_by_mac
 from wizard.deploy.gates import FINE, Verdict
+from wizard.deploy.shapes import AddressConflict
 from wizard.host import rtnetlink, wires
 from wizard.host.dhcp_probe import Cause, ProbeResult, probe
 from wizard.host.dhcp_probe import Verdict as Heard
@@ -162,12 +163,12 @@ class WireWatch:
             self._ask(lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel, questions=self.questions))
         return FINE
 
-    def conflicts(self) -> list[dict[str, str]]:
+    def conflicts(self) -> list[AddressConflict]:
         """Who has an address of the plan's beside the machine that it is for: `{ip, mac, name}` of each, for others to
         read. `name` is the node's, or "gateway"."""
         if self.plan is None or self.ear is None:
             return []
-        found = [
+        found: list[AddressConflict] = [
             {"ip": address_text(ip), "mac": mac.hex(":"), "name": self.questions.clients.get(node, "")}
             for ip, node, mac in self.ear.holders()
         ]

@@ -1,1 +1,1 @@
-"""Looking on: leases and instances."""
+"""Monitoring: leases, reachability, instances. Changes nothing."""

@@ -1,4 +1,4 @@
-"""Who is on the cluster's wire, counted once, so that a picture of thousands costs what a picture of a few does."""
+"""The nodes and VMs on the cluster's wire, summed up once: drawing thousands costs no more than drawing a few."""
 
 from __future__ import annotations
 

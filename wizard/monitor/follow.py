@@ -1,4 +1,4 @@
-"""Files that grow or change under our eyes: dnsmasq's log, the plan in force."""
+"""Followers of files that change: dnsmasq's log, the plan in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the forwarded ports answer: at the node itself, and by way of the gateway?"""
+"""Whether the forwarded ports answer: at the node itself, and through the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lease monitor: looks again and again, and remembers in between.
+"""The lease monitor: polls its sources, and keeps state between polls.
 
 What a look costs goes by what has changed, not by how many leases there are; the lease file alone is read whole,
 because dnsmasq writes it whole.

@@ -1,4 +1,4 @@
-"""Who is reachable, by asking gently: each machine every few seconds, never in a burst, never waiting."""
+"""Which machines are reachable: asks each every few seconds, rate-limited, without blocking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following the lease file, which dnsmasq writes anew in place each time."""
+"""Reads the lease file, which dnsmasq rewrites in place, without ever showing half of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A monitor that is kept for as long as somebody looks on, and its rows as that person wants to see them."""
+"""A lease monitor kept open while a page shows it, and its rows in that page's order and filter."""
 
 from __future__ import annotations
 
