@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -415,7 +416,7 @@ def test_a_dnsmasq_that_keeps_ending_is_started_again_and_trips_nobody(served: L
     for _ in range(3):
         child = told(served)["dnsmasq"]
         kill(served, child, "KILL")
-        served.wait_for(lambda c=child: told(served)["dnsmasq"] not in (None, c), 10, "another dnsmasq")
+        served.wait_for(partial(lambda c: told(served)["dnsmasq"] not in (None, c), child), 10, "another dnsmasq")
         await_mode(served, "armed")
     # A lease file that cannot be its own, for a moment.
     served.run(["sh", "-c", f"mv {LEASES} {LEASES}.kept; mkdir {LEASES}"])

@@ -52,8 +52,13 @@ def test_it_stays_mute_until_a_node_is_heard(hidden: Laboratory, corporate: str)
         check=False,
     )
     reasons: list[str] = []
+
+    def hears_nodes() -> bool:
+        reasons.append(told(lab)["reason"])
+        return "nodes is heard" in reasons[-1]
+
     try:
-        lab.wait_for(lambda: reasons.append(told(lab)["reason"]) or "nodes is heard" in reasons[-1], 60)
+        lab.wait_for(hears_nodes, 60)
     except AssertionError:
         pytest.fail("\n".join(dict.fromkeys(reasons)))
     # Another round of asking brings nothing new.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -68,7 +69,10 @@ class Driver:
 
     async def says(self, *texts: str) -> None:
         for text in texts:
-            await self.until(lambda text=text: text in self.flat(), f"{text!r}")
+            await self.until(partial(self._shows, text), f"{text!r}")
+
+    def _shows(self, text: str) -> bool:
+        return text in self.flat()
 
     def text(self) -> str:
         """The screen, line by line."""

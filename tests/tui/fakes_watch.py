@@ -21,6 +21,8 @@ from wizard.plan.planfile import load
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from wizard.services import Run
+
 HEALTH = (
     ForwardHealth(8889, "tcp", "controller", 8889, True, True, "answers"),
     ForwardHealth(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
@@ -80,7 +82,7 @@ class FakeWatchServices:
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
-        change: Any
+        change: Run
         board: tuple[Row, ...]
         applied_text: str
 
@@ -100,7 +102,7 @@ class FakeWatchServices:
         load(self.in_force, "the plan in force")
         return self.in_force
 
-    def start_adopt(self, plan_text: str) -> Any:
+    def start_adopt(self, plan_text: str) -> Run:
         self.did.append("adopt")
         self.applied_text = plan_text
         return self.change

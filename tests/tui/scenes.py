@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from netaddr import IPNetwork
 from textual.events import Paste
@@ -126,7 +127,7 @@ async def scene_first_pages_of_many(studio: Studio) -> None:
             await driver.jump(title)
             page = driver.app._page
             assert isinstance(page, StepPage)
-            await driver.until(lambda page=page: page.judged, "the judgement")
+            await driver.until(partial(lambda page: page.judged, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many")
 
 
@@ -145,7 +146,8 @@ async def scene_set_up_of_many(studio: Studio) -> None:
             await driver.jump(title)
             page = driver.app._page
             assert isinstance(page, StepPage) or title == "Review"
-            await driver.until(lambda page=page: not isinstance(page, StepPage) or page.judged, "the judgement")
+            if isinstance(page, StepPage):
+                await driver.until(partial(lambda page: page.judged, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
 
 
@@ -279,4 +281,4 @@ async def dashboard_at_rest(driver: Driver) -> None:
         driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
         seen = driver.services.seconds
         driver.app.count_traffic()
-        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)
+        await driver.until(partial(lambda seen: driver.services.seconds > seen and not driver.app._counting, seen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -90,7 +91,7 @@ async def at_rest(driver: Driver) -> None:
     for _ in range(2):
         seen = driver.services.seconds
         driver.app.count_traffic()
-        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)
+        await driver.until(partial(lambda seen: driver.services.seconds > seen and not driver.app._counting, seen))
     await driver.says("b/s")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from textual.widgets import Input
@@ -41,10 +42,10 @@ CHANGED = Reading(
 )
 
 
-def services(sample: str, second: Reading = CHANGED, **fields: object) -> FakeServices:
+def services(sample: str, second: Reading = CHANGED, **fields: Any) -> FakeServices:
     cncis = {"192.168.0.65": READ, "192.168.0.66": second}
     board = (*FOUR_ROWS, CNCI, SECOND)
-    return FakeServices(state=APPLIED, in_force=sample, board=board, cncis=cncis, **fields)  # type: ignore[arg-type]
+    return FakeServices(state=APPLIED, in_force=sample, board=board, cncis=cncis, **fields)
 
 
 async def opened(driver: Driver) -> InstancesPage:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
+from rich.text import Text
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
@@ -50,7 +53,7 @@ CLONED = row(
     alarms=("one-mac",),
     reason="two machines with the MAC b8:ae:ed:7b:51:02 answer at 192.168.0.102: one is a clone of the other",
 )
-SEEN = {"first_seen": NOW - timedelta(hours=2), "last_seen": NOW + timedelta(seconds=20)}
+SEEN: dict[str, Any] = {"first_seen": NOW - timedelta(hours=2), "last_seen": NOW + timedelta(seconds=20)}
 EVERY_KIND = (replace(FOUR_ROWS[0], **SEEN), CLONED, WRONG, MISSING, CNCI, STRANGER)
 HAPPENED = [
     happening(1, "came", "compute1", "came and has 192.168.0.103", NOW),
@@ -70,14 +73,14 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def leases(start: Start, sample: str):  # type: ignore[no-untyped-def]
+def leases(start: Start, sample: str) -> Start:
     """`async with leases(rows…, services' fields…) as driver`: the page over these rows."""
     return starter(start, sample)
 
 
-def starter(start: Start, sample: str):  # type: ignore[no-untyped-def]
-    def started(*board: Row, size: tuple[int, int] = (80, 24), **fields: object) -> AbstractAsyncContextManager[Driver]:
-        services = FakeServices(state=APPLIED, in_force=sample, board=board or EVERY_KIND, **fields)  # type: ignore[arg-type]
+def starter(start: Start, sample: str) -> Start:
+    def started(*board: Row, size: tuple[int, int] = (80, 24), **fields: Any) -> AbstractAsyncContextManager[Driver]:
+        services = FakeServices(state=APPLIED, in_force=sample, board=board or EVERY_KIND, **fields)
         return start(services, plan=None, size=size)
 
     return started
@@ -98,7 +101,7 @@ async def opened(driver: Driver) -> LeasesPage:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_pictures(leases, shoot: Shoot, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+async def test_pictures(leases: Start, shoot: Shoot, size: tuple[int, int]) -> None:
     shape = f"{size[0]}x{size[1]}"
     async with leases(size=size, happenings=HAPPENED) as driver:
         await opened(driver)
@@ -125,7 +128,7 @@ def named(driver: Driver) -> list[str]:
     return [row.name or row.hostname for row in page.board.shown]
 
 
-async def test_sorted_by_each_column_and_turned_round(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         in_plan = ["controller", "network", "compute1", "compute2", "cnci-7", "nuc-05"]
@@ -157,7 +160,7 @@ async def test_sorted_by_each_column_and_turned_round(leases) -> None:  # type: 
         ("nobody at all", []),
     ],
 )
-async def test_found_while_typing(leases, typed: str, found: list[str]) -> None:  # type: ignore[no-untyped-def]
+async def test_found_while_typing(leases: Start, typed: str, found: list[str]) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("slash")
@@ -172,7 +175,7 @@ async def test_found_while_typing(leases, typed: str, found: list[str]) -> None:
         await driver.page("Leases")
 
 
-async def test_the_cursor_stays_with_its_machine(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_the_cursor_stays_with_its_machine(leases: Start) -> None:
     async with leases() as driver:
         page = await opened(driver)
         await driver.press("end", "up")
@@ -190,7 +193,7 @@ async def test_the_cursor_stays_with_its_machine(leases) -> None:  # type: ignor
         await driver.press("up", "down", "c")
 
 
-async def test_what_is_copied_is_said(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_is_copied_is_said(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("c")
@@ -204,7 +207,7 @@ async def test_what_is_copied_is_said(leases) -> None:  # type: ignore[no-untype
         assert "it has no address" in driver.toasts()
 
 
-async def test_time_runs_out_before_our_eyes(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_time_runs_out_before_our_eyes(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.says("11:41:37")
@@ -220,7 +223,7 @@ async def adopt_dialog(driver: Driver) -> None:
     await driver.says("Adopt as a node", "Elitegroup", '"nuc-05"')
 
 
-async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_stranger_is_adopted(leases: Start) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         draft = driver.app.draft
@@ -229,6 +232,7 @@ async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped
         (node,) = [node for node in load(driver.services.applied_text, "x").nodes if node.name == "compute3"]
         assert (str(node.ip), [str(role) for role in node.roles]) == ("192.168.0.105", ["compute"])
         # The plan keeps all else as it was, comments too.
+        assert driver.services.in_force is not None
         assert all(line in driver.services.applied_text.splitlines() for line in driver.services.in_force.splitlines())
         driver.services.change.fed += [
             event(0, step="check", state="done", steps=[{"name": "nodes", "title": "the reserved nodes"}]),
@@ -240,7 +244,7 @@ async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped
         assert driver.app.draft == draft
 
 
-async def test_an_adoption_that_fails_says_so_on_the_page(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_an_adoption_that_fails_says_so_on_the_page(leases: Start) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         await driver.press("ctrl+n")
@@ -260,7 +264,7 @@ async def test_an_adoption_that_fails_says_so_on_the_page(leases) -> None:  # ty
         (["shift+tab", "space"], "role"),
     ],
 )
-async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases, keys: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases: Start, keys: list[str], said: str) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         await driver.press(*keys, "ctrl+n")
@@ -270,7 +274,7 @@ async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases, keys: lis
         await driver.says("Leases")
 
 
-async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases: Start) -> None:
     async with leases(unapplied=True) as driver:
         await opened(driver)
         await driver.press("end", "a")
@@ -278,14 +282,14 @@ async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases) -> 
         assert driver.services.did == []
 
 
-async def test_a_node_is_not_adopted_twice(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_node_is_not_adopted_twice(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("a")
         await driver.says("controller is a node already")
 
 
-async def test_without_the_password_nothing_is_adopted(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_without_the_password_nothing_is_adopted(leases: Start) -> None:
     async with leases(privileged=False) as driver:
         await adopt_dialog(driver)
         await driver.press("ctrl+n")
@@ -294,7 +298,7 @@ async def test_without_the_password_nothing_is_adopted(leases) -> None:  # type:
 
 
 @pytest.mark.parametrize("heeds", [True, False])
-async def test_a_lease_is_released_once_that_was_asked(leases, heeds: bool) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lease_is_released_once_that_was_asked(leases: Start, heeds: bool) -> None:
     async with leases(heeds=heeds) as driver:
         await opened(driver)
         await driver.press("x")
@@ -307,7 +311,7 @@ async def test_a_lease_is_released_once_that_was_asked(leases, heeds: bool) -> N
         await driver.says("There is no lease to release")
 
 
-async def test_what_happened_and_the_forwards_are_a_key_away(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_happened_and_the_forwards_are_a_key_away(leases: Start) -> None:
     async with leases(happenings=list(HAPPENED)) as driver:
         await opened(driver)
         await driver.press("e")
@@ -320,7 +324,7 @@ async def test_what_happened_and_the_forwards_are_a_key_away(leases) -> None:  #
         await driver.says("It has its lease and answers.")
 
 
-async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         driver.services.trouble = "the lease file ends within a line"
@@ -331,7 +335,7 @@ async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases) -> 
         await driver.says("Nothing is applied here any more.")
 
 
-async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases: Start) -> None:
     async with leases(blind=WizardError("the plan cannot be read", "Mend it.")) as driver:
         await driver.page("Dashboard")
         driver.app.post_message(Page.Go("leases"))
@@ -342,7 +346,7 @@ async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases) ->
         assert "annot look" not in driver.text()
 
 
-async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases: Start) -> None:
     """It goes on beside the dashboard, so that what takes its time to be seen is known on coming back."""
     async with leases() as driver:
         await opened(driver)
@@ -352,7 +356,7 @@ async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> No
             await driver.press(key)
             await driver.page(title)
             seen = watch.looks
-            await driver.until(lambda seen=seen: watch.looks > seen, "a look")
+            await driver.until(partial(lambda seen: watch.looks > seen, seen), "a look")
         await driver.press("escape", "l")
         await driver.page("Leases")
         await driver.says("controller")
@@ -364,7 +368,7 @@ async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> No
         await driver.until(lambda: watch.closed, "the monitor to be closed")
 
 
-async def test_of_many_rows_only_those_in_sight_are_looked_at(leases, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+async def test_of_many_rows_only_those_in_sight_are_looked_at(leases: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     many = tuple(
         replace(
             CNCI, mac=f"02:16:3e:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}", ip=f"192.168.{n >> 8 & 255}.{n & 255}"
@@ -376,7 +380,7 @@ async def test_of_many_rows_only_those_in_sight_are_looked_at(leases, monkeypatc
         made = 0
         cells = page.table._cells
 
-        def counted(row: Row):  # type: ignore[no-untyped-def]
+        def counted(row: Row) -> Sequence[Text]:
             nonlocal made
             made += 1
             return cells(row)

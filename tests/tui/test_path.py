@@ -138,7 +138,7 @@ async def test_no_key_acts_on_a_page_that_is_not_shown(start: Start, name: str, 
         await driver.until(lambda: driver.app.facts is not None)
         driver.app.post_message(Page.Go(name))
         await driver.until(lambda: type(driver.app._page).__name__.lower().startswith(name.replace("welcome", "start")))
-        await driver.until(lambda: not driver.app._page.unseen)
+        await driver.until(lambda: driver.app._page is not None and not driver.app._page.unseen)
         draft, page, focused = driver.app.draft, driver.app.screen, driver.app.focused
         await driver.pilot.resize_terminal(80, 22)
         await driver.says("needs 80×23")
@@ -171,7 +171,7 @@ async def test_help_names_the_keys_of_the_page(start: Start) -> None:
 async def test_keys_act_in_their_order_however_fast_they_come(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        burst = [("ctrl+n", None), ("end", None), ("ctrl+u", None)]
+        burst: list[tuple[str, str | None]] = [("ctrl+n", None), ("end", None), ("ctrl+u", None)]
         burst += [(c, c) for c in "10.9.0.0/25"]
         burst += [("backspace", None), ("4", "4"), ("tab", None), ("tab", None), ("tab", None), ("ctrl+u", None)]
         burst += [(c, c) for c in "45m"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from netaddr import IPNetwork
@@ -46,9 +47,9 @@ async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
         await driver.says("✗ no network manager that ciao-wizard can work with sudo apt install ifupdown")
 
 
-async def review_with(driver: Driver, **changed: object) -> None:
+async def review_with(driver: Driver, **changed: Any) -> None:
     await driver.until(lambda: driver.app.facts is not None)
-    driver.app.draft = replace(driver.app.draft, **changed)  # type: ignore[arg-type]
+    driver.app.draft = replace(driver.app.draft, **changed)
     await driver.jump("Review")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ with open(events, "a") as out:
 
 def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     run = host.start_apply("the plan")
     progress = Progress()
 
@@ -125,7 +126,7 @@ def test_two_wizards_of_one_person_do_not_mix_their_files(
     monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
     one, two = host.start_apply("mine"), HostServices().start_apply("yours")
     for run, plan in ((one, "mine"), (two, "yours")):
-        wait_for(lambda run=run: not run.alive())
+        wait_for(partial(lambda run: not run.alive(), run))
         assert [json.loads(line).get("detail", "").startswith(plan) for line in run.lines()] == [True, False]
     places = list((tmp_path / "state" / "ciao-wizard").glob("run-*"))
     assert len(places) == 2
@@ -225,9 +226,9 @@ def test_what_sudo_saves_is_the_persons(host: HostServices, tmp_path: Path, monk
 
 
 def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert module._wizard()[:3] == ["sudo", "-n", sys.executable]
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert module._wizard() == [sys.executable, "-P", "-m", "wizard"]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from textual.messages import Prune
 from textual.widget import Widget
 
 from tests.tui.driver import Driver, Start
@@ -183,13 +184,15 @@ async def test_a_page_that_is_being_left_draws_no_more(start: Start, sample: str
         await driver.says("controller")
         page = driver.app._page
         assert isinstance(page, dashboard.DashboardPage | leases.LeasesPage)
+        shown = page
         drawn: list[bool] = []
 
         class Last(Widget):
             """Going, it asks whether its page would draw all the same."""
 
-            def on_prune(self) -> None:
-                drawn.append(page.drawable)
+            async def on_prune(self, event: Prune) -> None:
+                await super().on_prune(event)
+                drawn.append(shown.drawable)
 
         await page.mount(Last())
         await on(driver, "Export")

@@ -29,7 +29,7 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def walked(found: tuple[Found, ...] = (FINE, UNTRIED), **about: Any) -> None:
-    told = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
+    told: dict[str, Any] = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
     path_told.tell(found=found, findings=(), **told)
 
 

@@ -52,7 +52,8 @@ def made(number: int, chance: random.Random) -> Row:
 def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down: bool, text: str) -> None:
     chance = random.Random(seed)  # noqa: S311
     wanted = Wanted(order, down, text)
-    slow, there = Index(), {}
+    slow = Index()
+    there: dict[tuple[str, str], Row] = {}
     slow.shown(wanted)
     for _ in range(60):
         one = made(chance.randrange(12), chance)

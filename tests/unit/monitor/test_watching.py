@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_two_that_are_renewed_far_apart_are_two(world: World) -> None:
     world.monitor._change = noted  # type: ignore[method-assign]
     world.monitor.look()
     assert touched == {macs[3], macs[1990]}
-    assert world.row(macs[3]).expires.timestamp() == 2_000_000_007
+    assert world.row(macs[3]).expires == datetime.fromtimestamp(2_000_000_007, UTC)
     assert world.monitor._leases == parse_leases(world.lease_path.read_text())[0]
 
 
