@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.lab.blast_radius import CASES, LONG_S, Case, corporate_stays_clean
+from tests.lab.blast_radius import unguarded as unguarded
 from tests.lab.conftest import lab_possible as lab_possible
 from tests.lab.guarding import (
     actor,
@@ -24,8 +26,6 @@ from tests.lab.guarding import (
     told,
 )
 from tests.lab.support import apply, await_nodes
-from tests.lab.test_blast_radius import CASES, LONG_S, Case, corporate_stays_clean
-from tests.lab.test_blast_radius import unguarded as unguarded
 from wizard.deploy.wire_watch import PROBE_EVERY_S
 from wizard.lab.control import Laboratory
 

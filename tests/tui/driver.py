@@ -28,6 +28,11 @@ class Driver:
     services: FakeServices
     pilot: Pilot[None]
 
+    @property
+    def shown(self) -> Page | None:
+        """The page, whatever dialogs lie over it."""
+        return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Page)), None)
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -56,7 +61,7 @@ class Driver:
             await self.until(lambda: on(title), f"the page {title}")
 
     def welcomed(self) -> bool:
-        page = self.app._page
+        page = self.shown
         return isinstance(page, StartPage) and page.greeting is not None and not page.busy
 
     async def jump(self, title: str) -> None:
@@ -86,7 +91,7 @@ class Driver:
 
     def toasts(self) -> str:
         """What the status line of the page says."""
-        return self.app._page._line.plain if self.app._page is not None else ""
+        return self.shown.line_text if self.shown is not None else ""
 
 
 Start = Callable[..., AbstractAsyncContextManager[Driver]]

@@ -186,9 +186,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     applied_text: str = ""
     status_asked: int = 0
     refuse: WizardError | None = None
+    at: datetime = NOW + timedelta(seconds=23)
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=23)
+        return self.at
 
     def facts(self) -> Facts:
         if self.refuse is not None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, NOW, FakeServices, event
-from tests.tui.test_leases import adopt_dialog, leases
+from tests.tui.lease_rows import adopt_dialog
+from tests.tui.lease_rows import leases as leases
 from wizard.plan.draft import Draft, dump
 from wizard.plan.planfile import load
 from wizard.widgets.page import Page

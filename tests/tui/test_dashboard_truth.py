@@ -10,7 +10,7 @@ import pytest
 
 from tests.tui.driver import Start
 from tests.tui.fakes import FOUR_ROWS, FakeServices, row
-from tests.tui.test_dashboard import CHECKS, HEALTHY, TRIPPED, at_rest
+from tests.tui.gateways import CHECKS, HEALTHY, TRIPPED, at_rest
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview

@@ -7,7 +7,8 @@ from functools import partial
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
-from tests.tui.test_hostile import ALL, HOSTILE, assert_harmless
+from tests.tui.heard import KNOWN, NUC, listening, names
+from tests.tui.hostile import ALL, HOSTILE, assert_harmless
 from wizard.host.listening import Heard
 from wizard.plan.draft import NodeText
 from wizard.plan.fields import parse_node_name
@@ -15,23 +16,15 @@ from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.widgets.hearing import HearingPanel
 
-NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
-KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")
 SETTLED = Heard("c0:3f:d5:67:a2:07", ip="192.168.0.7")
 
 
-async def listening(driver: Driver) -> None:
-    await driver.jump("Nodes")
-    await driver.press("f5")
-    await driver.says("Listening on eth1: nobody heard yet", "Switch the machines on")
 
 
 def focused(driver: Driver) -> str | None:
     return driver.app.focused.id if driver.app.focused is not None else None
 
 
-def names(driver: Driver) -> list[str]:
-    return [node.name for node in driver.app.draft.nodes]
 
 
 async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> None:
@@ -224,7 +217,7 @@ async def test_seconds_go_by_while_listening(start: Start) -> None:
     async with start() as driver:
         await listening(driver)
         now = [100.0]
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: now[0]
+        driver.app.screen.query_one(HearingPanel).clock = lambda: now[0]
         driver.services.ask((NUC,))
         await driver.says("0 s ago")
         now[0] += 42

@@ -4,57 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from rich.text import Text
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
+from tests.tui.fakes import NOW, event
 from tests.tui.fakes_watch import happening
+from tests.tui.lease_rows import CNCI, EVERY_KIND, adopt_dialog, opened, shown
+from tests.tui.lease_rows import leases as leases
 from wizard.monitor.leases import Row
 from wizard.plan.findings import WizardError
 from wizard.plan.planfile import load
-from wizard.screens.leases import LeasesPage
 from wizard.widgets.page import Page
 
-CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
-STRANGER = row(
-    0,
-    "",
-    "",
-    kind="stranger",
-    hostname="nuc-05",
-    mac="c0:3f:d5:67:a2:01",
-    ip="",
-    state="ignored",
-    expires=None,
-    reachable=None,
-    reason="asked for an address 4 times, last at 2026-03-02 13:59 and was ignored: it is not in the plan",
-)
-WRONG = row(
-    3,
-    "compute1",
-    "compute",
-    ip="192.168.0.77",
-    state="wrong-address",
-    reason="192.168.0.103 is reserved for it, but it was leased to b8:ae:ed:00:00:09",
-)
-MISSING = row(4, "compute2", "compute", state="missing", expires=None, reachable=None, reason="")
-CLONED = row(
-    2,
-    "network",
-    "network",
-    alarms=("one-mac",),
-    reason="two machines with the MAC b8:ae:ed:7b:51:02 answer at 192.168.0.102: one is a clone of the other",
-)
-SEEN: dict[str, Any] = {"first_seen": NOW - timedelta(hours=2), "last_seen": NOW + timedelta(seconds=20)}
-EVERY_KIND = (replace(FOUR_ROWS[0], **SEEN), CLONED, WRONG, MISSING, CNCI, STRANGER)
 HAPPENED = [
     happening(1, "came", "compute1", "came and has 192.168.0.103", NOW),
     happening(2, "refused", "compute1", "192.168.0.103 is reserved for it, but it was leased to another", NOW),
@@ -72,32 +39,12 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.fixture
-def leases(start: Start, sample: str) -> Start:
-    """`async with leases(rows…, services' fields…) as driver`: the page over these rows."""
-    return starter(start, sample)
 
 
-def starter(start: Start, sample: str) -> Start:
-    def started(*board: Row, size: tuple[int, int] = (80, 24), **fields: Any) -> AbstractAsyncContextManager[Driver]:
-        services = FakeServices(state=APPLIED, in_force=sample, board=board or EVERY_KIND, **fields)
-        return start(services, plan=None, size=size)
-
-    return started
 
 
-def shown(driver: Driver) -> LeasesPage:
-    page = driver.app._page
-    assert isinstance(page, LeasesPage)
-    return page
 
 
-async def opened(driver: Driver) -> LeasesPage:
-    await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
-    await driver.page("Leases")
-    await driver.until(lambda: shown(driver).board is not None, "the first look")
-    return shown(driver)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -212,15 +159,10 @@ async def test_time_runs_out_before_our_eyes(leases: Start) -> None:
         await opened(driver)
         await driver.says("11:41:37")
         later = NOW + timedelta(hours=11, minutes=41, seconds=55)
-        driver.services.now = lambda: later  # type: ignore[method-assign]
-        shown(driver)._now = driver.services.now
+        driver.services.at = later
         await driver.says("0:00:05")
 
 
-async def adopt_dialog(driver: Driver) -> None:
-    await opened(driver)
-    await driver.press("end", "a")
-    await driver.says("Adopt as a node", "Elitegroup", '"nuc-05"')
 
 
 async def test_a_stranger_is_adopted(leases: Start) -> None:
@@ -378,14 +320,14 @@ async def test_of_many_rows_only_those_in_sight_are_looked_at(leases: Start, mon
     async with leases(*many) as driver:
         page = await opened(driver)
         made = 0
-        cells = page.table._cells
+        cells = page.table.cells
 
         def counted(row: Row) -> Sequence[Text]:
             nonlocal made
             made += 1
             return cells(row)
 
-        page.table._cells = counted
+        page.table.cells = counted
         await driver.press("end")
         await driver.says("192.168.78.31")
         for _ in range(3):

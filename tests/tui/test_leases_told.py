@@ -10,7 +10,7 @@ from tests.tui.driver import Start
 from tests.tui.fakes import NOW, row
 from tests.tui.fakes_watch import HEALTH, happening
 from tests.tui.layout import faults
-from tests.tui.test_leases import EVERY_KIND, opened, starter
+from tests.tui.lease_rows import EVERY_KIND, opened, starter
 from wizard.plan.findings import WizardError
 from wizard.widgets.forward_health import ForwardHealthPanel
 

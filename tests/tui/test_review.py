@@ -16,6 +16,7 @@ from wizard.deploy.preview import Coming
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address
 from wizard.plan.model import Plan
+from wizard.screens.review import ReviewPage
 from wizard.widgets.diff import DiffView
 
 TWICE = "auto eth1\niface eth1 inet static\n    address 192.168.0.200/24\n"
@@ -133,7 +134,7 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
     steps = [{"name": name, "title": name} for name in ("check", "wires:eth1", "rules", "address:eth1", "gateway")]
     async with start() as driver:
         await driver.jump("Review")
-        await driver.until(lambda: driver.app._to_come)
+        await driver.until(lambda: isinstance(driver.shown, ReviewPage) and driver.shown.coming)
         await driver.press("ctrl+a")
         await driver.page("Apply")
         await driver.until(lambda: driver.app.changing)

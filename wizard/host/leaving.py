@@ -22,7 +22,7 @@ _IF, _IF_SET, _RETURN = 0x15, 0x45, 0x06
 
 # Each: its label, the code, its value, and where to go on if so and if not ("": the next one).
 _Step = tuple[str, int, int, str, str]
-_OUR_TALK: tuple[_Step, ...] = (
+OUR_TALK: tuple[_Step, ...] = (
     ("", _LOAD_HALF, 12, "", ""),
     ("", _IF, 0x0806, "yes", ""),
     ("", _IF, 0x0800, "", "no"),
@@ -42,13 +42,13 @@ _OUR_TALK: tuple[_Step, ...] = (
     ("yes", _RETURN, _LARGEST, "", ""),
     ("no", _RETURN, 0, "", ""),
 )
-_LEAVING: tuple[_Step, ...] = (
+LEAVING: tuple[_Step, ...] = (
     ("", _LOAD_WORD, _PACKET_TYPE, "", ""),
     ("", _IF, socket.PACKET_OUTGOING, "", "no"),
 )
 
 
-def _assembled(steps: Sequence[_Step]) -> tuple[Instruction, ...]:
+def assembled(steps: Sequence[_Step]) -> tuple[Instruction, ...]:
     places = {label: at for at, (label, *_) in enumerate(steps) if label}
     return tuple(
         (code, places[yes] - at - 1 if yes else 0, places[no] - at - 1 if no else 0, value)
@@ -64,7 +64,7 @@ class Leaving:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         except PermissionError:
             raise NeedsRoot("hearing what leaves needs root (CAP_NET_RAW)", "run it with sudo") from None
-        program = _assembled(_OUR_TALK if both_ways else (*_LEAVING, *_OUR_TALK))
+        program = assembled(OUR_TALK if both_ways else (*LEAVING, *OUR_TALK))
         code = array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
         try:
             described = struct.pack("@HP", len(program), code.buffer_info()[0])

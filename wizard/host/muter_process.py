@@ -402,7 +402,7 @@ def _told_by(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
         except OSError:
             yield _LOST, b""
             continue
-        yield from _messages(data)
+        yield from messages_in(data)
 
 
 def _is_ours(kind: int, body: bytes) -> bool:
@@ -415,7 +415,7 @@ def _slept() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages_in(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, *_ = _HEADER.unpack_from(data, at)

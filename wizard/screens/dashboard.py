@@ -124,9 +124,9 @@ class DashboardPage(Page):
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
-        self.set_interval(TRAFFIC_EVERY_S, self._tick)
+        self.set_interval(TRAFFIC_EVERY_S, self.tick)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         self.old = is_old(self.looked_at)
         self.post_message(messages.TrafficWanted())
 
@@ -146,7 +146,7 @@ class DashboardPage(Page):
         self.redraw()
 
     def watch_traffic(self) -> None:
-        self._draw_picture()
+        self.draw_picture()
 
     def head_right(self) -> Text:
         status = self.status
@@ -186,7 +186,7 @@ class DashboardPage(Page):
             widget.display = bool(text)
             widget.update(text)
         # There is as much room as the rest leaves, once that is laid out.
-        self.call_after_refresh(self._draw_picture)
+        self.call_after_refresh(self.draw_picture)
 
     def _said(self, seen: Overview) -> str:
         if self.old:
@@ -195,7 +195,7 @@ class DashboardPage(Page):
             return _SAYS.get(seen.status.state, "")
         return "The gateway is in force." if seen.status.healthy else "The gateway is in force, and not all is well."
 
-    def _draw_picture(self) -> None:
+    def draw_picture(self) -> None:
         if not self.drawable:
             return
         seen = self._seen

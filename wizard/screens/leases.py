@@ -122,7 +122,7 @@ class LeasesPage(Page):
 
     def on_mount(self) -> None:
         self.query_one("#machine").border_title = "this machine"
-        self.set_interval(TICK_S, self._tick)
+        self.set_interval(TICK_S, self.tick)
 
     @property
     def table(self) -> BigTable[Row]:
@@ -216,7 +216,7 @@ class LeasesPage(Page):
         # Not by the page's width: in the middle of a resize the table has its old columns still.
         return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         """Leases run out while nothing else changes, and what nobody tells anew grows old."""
         self.old = self.board is not None and is_old(self._told_at)
         if self.drawable:

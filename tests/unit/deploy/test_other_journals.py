@@ -124,7 +124,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.host.firewall.remove_everything", lambda: ([], []))
     monkeypatch.setattr("wizard.host.firewall.zone_image", lambda nic: {"nic": nic, "zone": "trusted"})
     monkeypatch.setattr("wizard.host.firewall.run", refuses)
-    monkeypatch.setattr("wizard.host.firewall._read_switch", lambda _: "0")
+    monkeypatch.setattr("wizard.host.firewall.read_switch", lambda _: "0")
     monkeypatch.setattr("wizard.host.firewall.link_image.called_now", lambda nic: str(nic["nic"]))
     for name in ("release", "is_held"):
         monkeypatch.setattr(f"wizard.host.network.{name}", lambda *_: False)
@@ -134,7 +134,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
-    monkeypatch.setattr(link_image, "_LINK_LOCAL_PATIENCE_S", 0.0)
+    monkeypatch.setattr(link_image, "LINK_LOCAL_PATIENCE_S", 0.0)
     for name in ("LEASES", "LIVE_SCRIPT", "LIVE_INTERFACES", "INTERFACES_FILE"):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(time, "sleep", lambda _: None)

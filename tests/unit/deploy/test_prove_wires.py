@@ -41,5 +41,5 @@ def test_only_an_address_that_is_on_the_nic_asks(
     monkeypatch.setattr(steps_trial, "read_link", lambda nic: Link(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
     monkeypatch.setattr(proof, "look", lambda *_, **__: BOTH)
     job: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)
-    assert ProveWires(job)._look(fresh_link=False)[0] is BOTH
+    assert ProveWires(job).look(fresh_link=False)[0] is BOTH
     assert asked == [sender]

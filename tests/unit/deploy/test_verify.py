@@ -28,7 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def corporate() -> verify.Check:
-    return verify._corporate()
+    return verify.check_corporate()
 
 
 def test_as_before(machine: Any) -> None:

@@ -338,7 +338,7 @@ def test_what_concerns_the_cluster_nic(bench: Bench) -> None:
     ours = bench.muter
 
     def event(told: bytes) -> bool:
-        return ours.concerns(*next(muter_process._messages(told)))
+        return ours.concerns(*next(muter_process.messages_in(told)))
 
     assert event(news(index=9, name=b"docker0")), "without a grant anything may matter"
     served(bench)

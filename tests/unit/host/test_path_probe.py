@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wizard.host import injection, path_probe
 from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_request
-from wizard.host.leaving import _LEAVING, _OUR_TALK, _assembled
+from wizard.host.leaving import LEAVING, OUR_TALK, assembled
 from wizard.host.link import Link
 from wizard.host.listening import heard_in
 from wizard.host.path_packets import (
@@ -199,7 +199,7 @@ def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_ty
     ids=["arp", "syn", "ack", "dns", "dhcp", "mdns"],
 )
 def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
-    assert runs(_assembled(_OUR_TALK), frame, socket.PACKET_HOST) is passes
-    leaving = _assembled((*_LEAVING, *_OUR_TALK))
+    assert runs(assembled(OUR_TALK), frame, socket.PACKET_HOST) is passes
+    leaving = assembled((*LEAVING, *OUR_TALK))
     assert runs(leaving, frame, socket.PACKET_OUTGOING) is passes
     assert runs(leaving, frame, socket.PACKET_HOST) is False

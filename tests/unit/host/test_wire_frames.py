@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.host.test_dhcp_packet import MAC, OFFER, XID, answer, bootp
+from tests.unit.host.dhcp_frames import MAC, OFFER, XID, answer, bootp
 from wizard.host.dhcp_packet import parse_offer, parse_reply
 from wizard.host.fragments import Fragments
 from wizard.host.ipv6_packet import Speaker, build_solicitation, speaker_in
