@@ -265,7 +265,7 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
     def _run(self, word: str) -> None:
         from wizard.host import commands
 
-        commands.run(*_wizard(), word, timeout=CONFIRM_WITHIN_S)
+        commands.run(*wizard_command(), word, timeout=CONFIRM_WITHIN_S)
 
 
 def _start(place: Path, *words: str) -> Run:
@@ -273,7 +273,7 @@ def _start(place: Path, *words: str) -> Run:
     events = _written(place / "events.jsonl", "")
     output = _written(place / "output.log", "")
     root = os.geteuid() == 0
-    argv = [*_wizard(), *words, "--events", str(events)]
+    argv = [*wizard_command(), *words, "--events", str(events)]
     with output.open("ab") as sink:
         process = subprocess.Popen(
             argv,
@@ -299,6 +299,6 @@ def _unwritable(path: Path, error: OSError) -> WizardError:
     return WizardError(f"{path}: {error.strerror}", "Make it writable, or set XDG_STATE_HOME.")
 
 
-def _wizard() -> list[str]:
+def wizard_command() -> list[str]:
     prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
     return [*prefix, sys.executable, "-P", "-m", "wizard"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.blast_radius import CASES, LONG_S, Case, corporate_stays_clean
 from tests.lab.guarding import is_running, kill, told
 from tests.lab.support import apply
-from tests.lab.test_blast_radius import CASES, LONG_S, Case, corporate_stays_clean
 from wizard.lab.control import Laboratory
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from textual.pilot import Pilot
 
 from wizard.app import WizardApp
+from wizard.screens.dashboard import DashboardPage
 from wizard.screens.leases import LeasesPage
 from wizard.services import HostServices
 from wizard.widgets.page import Page
@@ -31,18 +32,18 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> bool:
 async def main(mac: str, keys: list[str], words: str) -> int:
     app = WizardApp(HostServices())
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: app._page is not None and app._page.TITLE == "Dashboard")
+        await until(pilot, lambda: isinstance(app.screen, DashboardPage))
         app.post_message(Page.Go("leases"))
 
         def page() -> LeasesPage:
-            assert isinstance(app._page, LeasesPage)
-            return app._page
+            (found,) = [screen for screen in app.screen_stack if isinstance(screen, LeasesPage)]
+            return found
 
         def place() -> int | None:
             board = page().board
             return next((n for n, row in enumerate(board.shown) if row.mac == mac), None) if board else None
 
-        await until(pilot, lambda: isinstance(app._page, LeasesPage) and place() is not None)
+        await until(pilot, lambda: isinstance(app.screen, LeasesPage) and place() is not None)
         found = place()
         if found is None:
             sys.stdout.write("it is not on the board\n")
@@ -54,8 +55,8 @@ async def main(mac: str, keys: list[str], words: str) -> int:
             # A dialog comes when the plan has been read.
             await until(pilot, lambda: not app.workers or all(w.is_finished or w.name == "watch" for w in app.workers))
             await pilot.pause(0.3)
-        said = await until(pilot, lambda: words in page()._line.plain)
-        sys.stdout.write(page()._line.plain + "\n")
+        said = await until(pilot, lambda: words in page().line_text)
+        sys.stdout.write(page().line_text + "\n")
         return 0 if said else 1
 
 

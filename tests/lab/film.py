@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.lab import keyboard
+from tests.lab.support import NODES
 from tests.lab.terminal import Terminal
 
 # Long enough to be seen, short enough to be watched.
@@ -36,7 +37,7 @@ def film(directory: Path) -> None:
             keyboard.four_leases(terminal)
             at("leases")
             keyboard.to_dashboard(terminal)
-            terminal.until(lambda: terminal.flat().count("●") >= len(keyboard.NODES), "four nodes that answer")
+            terminal.until(lambda: terminal.flat().count("●") >= len(NODES), "four nodes that answer")
             # Twice looked at, there is something to say of the traffic.
             terminal.says("b/s")
             at("dashboard")

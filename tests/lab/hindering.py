@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -61,9 +62,9 @@ def serve_again(lab: Laboratory) -> None:
     state = told(lab)
     if state.get("mode") != "armed" or not is_running(lab, state["process"]):
         for process in (state.get("process"), state.get("dnsmasq")):
-            if is_running(lab, process):
+            if process is not None and is_running(lab, process):
                 kill(lab, process, "KILL")
-                lab.wait_for(lambda p=process: not is_running(lab, p), 10, "the end of a guard")
+                lab.wait_for(partial(lambda p: not is_running(lab, p), process), 10, "the end of a guard")
         sh(lab, f"rm -f /var/lib/ciao-wizard/tripped.json {RUN}/serve.json")
         start_serve(lab)
     await_mode(lab, "armed", deadline=60)
@@ -239,9 +240,9 @@ def memory_short(lab: Laboratory) -> Iterator[None]:
         yield
     finally:
         (group / "memory.limit_in_bytes").write_text("-1")
-        for pid in (group / "cgroup.procs").read_text().split():
+        for left in (group / "cgroup.procs").read_text().split():
             with contextlib.suppress(OSError):
-                former.write_text(pid)
+                former.write_text(left)
         lab.wait_for(lambda: not (group / "cgroup.procs").read_text(), 5, "an empty control group")
         group.rmdir()
 

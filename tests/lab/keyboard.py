@@ -34,17 +34,17 @@ class Attached(Laboratory):
 
     def __init__(self, front: subprocess.Popen[bytes]) -> None:
         super().__init__()
-        self._front = cast("subprocess.Popen[str]", front)
+        self.started = cast("subprocess.Popen[str]", front)
 
-    def _start(self) -> None:
-        command = next((process for process in self._descendants() if _is_wizard(process)), None)
+    def begin(self) -> None:
+        command = next((process for process in self.descendants() if _is_wizard(process)), None)
         assert command is not None, "the wizard does not run in this laboratory"
         self.wizard = command
         self.env = command.environ()
         self.init = command.ppid()
-        self._held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
+        self.held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
         kinds = ("mnt", "net", "pid", "uts", "user")
-        self._namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
+        self.namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
 
     def stop(self) -> None:
         """It is the other program's to end."""

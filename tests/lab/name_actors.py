@@ -18,7 +18,7 @@ ALIVE_S = 300
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
-    labels = []
+    labels: list[str] = []
     while data[at]:
         if data[at] >= 0xC0:
             rest, _ = _name(data, (data[at] & 0x3F) << 8 | data[at + 1])

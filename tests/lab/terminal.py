@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import fcntl
+import io
 import json
 import os
 import pty
@@ -20,6 +21,7 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -170,7 +172,7 @@ class Terminal:
 
     def says(self, *texts: str, deadline: float = PATIENCE_S) -> None:
         for text in texts:
-            self.until(lambda text=text: text in self.flat(), repr(text), deadline)  # type: ignore[misc]
+            self.until(partial(lambda text: text in self.flat(), text), repr(text), deadline)
 
     def page(self, *titles: str, deadline: float = PATIENCE_S) -> str:
         """Wait for one of these pages; which it is."""
@@ -262,14 +264,11 @@ class Terminal:
         path.write_text(self.svg(title))
 
 
-class _Nowhere:
+class _Nowhere(io.StringIO):
     """Where a recording console writes."""
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         return len(text)
-
-    def flush(self) -> None:
-        return
 
 
 def _runs(screen: pyte.Screen, row: int) -> list[tuple[str, Style]]:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -232,7 +233,7 @@ def test_a_cable_that_is_out_is_not_healthy(lab: Laboratory) -> None:
     await_nodes(lab)
     for nic, check in (("eth1", "cable"), ("eth0", "way-out")):
         lab.machine("unplug", nic)
-        lab.wait_for(lambda nic=nic: f"{nic} has no link" in ciao(lab, "status").stdout)
+        lab.wait_for(partial(lambda nic: f"{nic} has no link" in ciao(lab, "status").stdout, nic))
         seen = ciao_json(lab, "status")
         assert (seen["state"], seen["healthy"]) == ("applied", False)
         # Who has no link is mute as well.

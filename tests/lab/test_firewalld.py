@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.lab.asking_again import await_answer
 from tests.lab.support import (
     TRAFFIC,
     Question,
@@ -21,7 +22,6 @@ from tests.lab.support import (
     whole,
     wrong,
 )
-from tests.lab.test_neighbours import await_answer
 from tests.needs import need
 from wizard.lab.control import Laboratory
 from wizard.lab.world import COLLEAGUE_ADDRESS, LAPTOP_ADDRESS

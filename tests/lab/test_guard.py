@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from tests.lab.guarded import GATEWAY
+from tests.lab.guarded import served as served
+from tests.lab.guarded import world as world
 from tests.lab.guarding import (
     RUN,
     STRANGERS,
@@ -18,7 +21,6 @@ from tests.lab.guarding import (
     asking,
     await_mode,
     exchange_names,
-    had_a_lease,
     is_running,
     kill,
     muted,
@@ -40,38 +42,8 @@ from wizard.lab.world import LAPTOP_MACS
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("guard")]
 
-GATEWAY = "192.168.0.200"
 MILLISECONDS = 0.2
 """What counts as at once on a machine that has other things to do."""
-
-
-@pytest.fixture(scope="module")
-def world(lab_possible: None) -> Iterator[Laboratory]:
-    """The example, applied; the nodes have their leases. A rogue sits on each switch, without an address."""
-    with Laboratory() as lab:
-        had_a_lease(lab, [*STRANGERS, *VMS])
-        apply(lab)
-        await_nodes(lab)
-        lab.machine("add", "rogue", "--mac", "00:1b:21:00:00:66", "--no-dhcp")
-        lab.machine("add", "guest", "--mac", "00:1b:21:00:00:67", "--no-dhcp", "--switch", "corporate")
-        yield lab
-
-
-@pytest.fixture
-def served(world: Laboratory) -> Laboratory:
-    """Armed, whatever the test before did to cables, addresses and the guard."""
-    sh(world, "machine part; machine move eth1 cluster; machine plug eth1; machine plug eth0", check=False)
-    sh(world, f"ip route del default dev eth1; ip address del {GATEWAY}/24 dev eth0", check=False)
-    state = told(world)
-    if state["mode"] == "tripped":
-        # Quicker than an apply, which another test is about.
-        kill(world, state["process"], "TERM")
-        world.wait_for(lambda: not is_running(world, state["process"]))
-        sh(world, "rm /var/lib/ciao-wizard/tripped.json")
-    if not is_running(world, state["process"]):
-        start_serve(world)
-    await_mode(world, "armed")
-    return world
 
 
 # Cables
@@ -415,7 +387,7 @@ def test_a_dnsmasq_that_keeps_ending_is_started_again_and_trips_nobody(served: L
     for _ in range(3):
         child = told(served)["dnsmasq"]
         kill(served, child, "KILL")
-        served.wait_for(lambda c=child: told(served)["dnsmasq"] not in (None, c), 10, "another dnsmasq")
+        served.wait_for(partial(lambda c: told(served)["dnsmasq"] not in (None, c), child), 10, "another dnsmasq")
         await_mode(served, "armed")
     # A lease file that cannot be its own, for a moment.
     served.run(["sh", "-c", f"mv {LEASES} {LEASES}.kept; mkdir {LEASES}"])

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab.foreign_frames import EVERYONE, FOREIGN, TWINS
+from tests.lab.guarded import GATEWAY
+from tests.lab.guarded import served as served
+from tests.lab.guarded import world as world
 from tests.lab.guarding import armed, await_mode, sh, steadily, told
 from tests.lab.support import HERE, NODES, apply, ciao_json
-from tests.lab.test_guard import GATEWAY, served, world
 from tests.needs import need
 from wizard.lab.control import Laboratory
 from wizard.lab.world import LAPTOP_MACS

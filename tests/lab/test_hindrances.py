@@ -3,12 +3,12 @@ that does not hold what it held. Said clearly, with nothing left behind; or take
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
+from tests.lab.port_holder import PLAIN, holding
 from tests.lab.striking import (
     APPLY,
     Machine,
@@ -150,22 +150,9 @@ def test_a_program_that_fails_takes_everything_back(machine: Machine, program: s
 
 # Ports
 
-PLAIN = "import socket, sys; s = socket.socket(type=socket.{kind}); {more}; s.bind(('{address}', {port})); "
 PLAIN += "s.type == socket.SOCK_STREAM and s.listen(); print('ready', flush=True); sys.stdin.read()"
 TO_OFFICE = "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')"
 DNSMASQ = ["dnsmasq", "-k", "-C", "/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--pid-file"]
-
-
-@contextmanager
-def holding(lab: Laboratory, kind: str, port: int, address: str = "0.0.0.0", more: str = "pass") -> Iterator[None]:  # noqa: S104
-    script = PLAIN.format(kind=kind, port=port, address=address, more=more)
-    process = lab.popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield
-    finally:
-        process.communicate()
 
 
 @pytest.mark.parametrize(

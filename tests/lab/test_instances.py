@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,12 @@ def cncis(lab_possible: None) -> Iterator[Cncis]:
             make = f"mkdir {PLACE}/{name}; cd {PLACE}/{name}; cat >sshd_config; {keygen} -f key"
             lab.run(["sh", "-euc", make], input=SSHD_CONFIG.format(place=PLACE, name=name))
         for number, name in enumerate(("cnci1", "cnci2")):
-            (address[name],) = lab.wait_for(lambda n=name: lab.addresses(n), 30, f"an address for {name}")
+            (address[name],) = lab.wait_for(partial(lab.addresses, name), 30, f"an address for {name}")
             boot = ["unshare", "-m", "sh", "-c", CNCI_BOOT, "sh", name, str(number)]
             running.append(lab.popen(boot, netns=name, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         for name in address:
-            lab.wait_for(lambda a=address[name]: lab.run(["ssh-keyscan", a], check=False).stdout, 20, f"sshd of {name}")
+            keys_of = partial(lab.run, ["ssh-keyscan", address[name]], check=False)
+            lab.wait_for(partial(lambda scan: scan().stdout, keys_of), 20, f"sshd of {name}")
         keys = {name: lab.run(["cut", "-d ", "-f1,2", f"{PLACE}/{name}/key.pub"]).stdout.strip() for name in address}
         # Of one more address of cnci1 no key is known; at one of cnci2 another machine was, the last time.
         lab.run(["ip", "address", "add", "192.168.0.251/24", "dev", "eth0"], netns="cnci1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -64,7 +66,8 @@ def test_a_colleague_sits_on_the_office_switch(lab: Laboratory) -> None:
 def test_the_nodes_get_the_samples_addresses_from_the_samples_dnsmasq(lab: Laboratory) -> None:
     serve_the_sample(lab)
     for name, address in NODES.items():
-        lab.wait_for(lambda name=name, address=address: lab.addresses(name) == [address], what=f"the lease of {name}")
+        leased = partial(lambda name, address: lab.addresses(name) == [address], name, address)
+        lab.wait_for(leased, what=f"the lease of {name}")
     controller = lab.run(["cat", "/etc/resolv.conf"], netns="controller").stdout
     assert "nameserver 192.168.0.200" in controller
     assert "nameserver 10.77.0.1" in lab.run(["cat", "/etc/resolv.conf"]).stdout
@@ -109,9 +112,9 @@ def test_cables_are_pulled_put_back_and_moved(lab: Laboratory) -> None:
     lab.wait_for(lambda: lab.addresses("compute1") == ["192.168.0.103"])
     for cable, nic, netns in (("eth1", "eth1", None), ("compute1", "eth0", "compute1")):
         lab.machine("unplug", cable)
-        lab.wait_for(lambda nic=nic, netns=netns: not carrier(lab, nic, netns))
+        lab.wait_for(partial(lambda nic, netns: not carrier(lab, nic, netns), nic, netns))
         lab.machine("plug", cable)
-        lab.wait_for(lambda nic=nic, netns=netns: carrier(lab, nic, netns))
+        lab.wait_for(partial(carrier, lab, nic, netns))
     lab.wait_for(lambda: lab.addresses("compute1") == ["192.168.0.103"])
 
     lab.machine("move", "compute1", "corporate")
@@ -147,7 +150,9 @@ def test_an_added_machine_asks_with_what_it_was_told_to_say(lab: Laboratory) -> 
     assert "DHCPACK(eth1) " + address + " 02:00:00:00:00:07 cnci-7" in log
     assert "vendor class: cnci image" in log
     assert "ff:00:11" in lab.run(["cat", "/var/lib/misc/dnsmasq.leases"]).stdout
-    assert lab.wait_for(lambda: lab.fetch(f"http://{address}:8080/")).startswith("vm 8080\n")
+    page = lab.wait_for(lambda: lab.fetch(f"http://{address}:8080/"))
+    assert page is not None
+    assert page.startswith("vm 8080\n")
     assert "vm" in lab.world()["machines"]
 
     lab.machine("remove", "vm")
@@ -187,7 +192,7 @@ def test_machine_refuses_in_one_message(shared_lab: Laboratory, argv: list[str])
 
 
 @pytest.fixture(scope="module")
-def shared_lab(lab_possible: None) -> Laboratory:
+def shared_lab(lab_possible: None) -> Iterator[Laboratory]:
     """For tests that change nothing."""
     with Laboratory() as laboratory:
         yield laboratory

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_clone_is_called_one_and_nobody_else_is(gateway: Laboratory) -> None:
         gateway.machine("add", "clone", "--mac", CLONED)
         try:
             for each in (watch, other):
-                holds(lambda w=each: w.last("mac", CLONED)["alarms"] == ["one-mac"], 40)
+                holds(partial(lambda w: w.last("mac", CLONED)["alarms"] == ["one-mac"], each), 40)
             assert "clone" in watch.last("mac", CLONED)["reason"]
             alarmed = {row["mac"] for _, row in (*watch.rows, *other.rows) if row["alarms"]}
             assert alarmed == {CLONED}
@@ -222,4 +223,4 @@ def test_nothing_applied_is_3(lab: Laboratory) -> None:
 def test_the_rows_of_a_look_are_those_of_a_watch(gateway: Laboratory) -> None:
     with watching(gateway) as watch:
         for row in ciao_json(gateway, "leases"):
-            holds(lambda r=row: watch.last("mac", r["mac"]).get("ip") == r["ip"], 5)
+            holds(partial(lambda r: watch.last("mac", r["mac"]).get("ip") == r["ip"], row), 5)

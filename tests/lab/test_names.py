@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.lab.guarding import asking, await_mode, is_running, kill, macs, report, sh, start_serve, told
+from tests.lab.port_holder import holding
 from tests.lab.support import HERE, LEASES, NODES, apply, await_nodes, ciao
-from tests.lab.test_hindrances import holding
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("names")]

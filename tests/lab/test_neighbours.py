@@ -8,11 +8,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.lab.asking_again import await_answer
 from tests.lab.guarding import exchange_names
 from tests.lab.support import (
     EXAMPLE,
@@ -174,12 +175,6 @@ def test_everything_works_and_nothing_of_theirs_is_changed(lab: Laboratory, prog
         reset(lab)
         assert differences(before, whole(lab)) == []
         assert wrong(lab, theirs(names)) == {}
-
-
-def await_answer(lab: Laboratory, question: str, deadline: float = 40) -> None:
-    """Wait until one of TRAFFIC has its answer again, asking anew all the time."""
-    sign = replace(TRAFFIC[question], within=1)
-    lab.wait_for(lambda: wrong(lab, {question: sign}) == {}, deadline, question)
 
 
 @pytest.mark.parametrize(

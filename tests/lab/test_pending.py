@@ -44,7 +44,9 @@ def pending(lab: Laboratory) -> dict[str, Any]:
         said = status(lab)
         return said if said["state"] == "pending" and said["remaining_s"] is not None else None
 
-    return lab.wait_for(waits, 60, "a pending apply")
+    said = lab.wait_for(waits, 60, "a pending apply")
+    assert said is not None
+    return said
 
 
 @contextmanager

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from tests.lab.guarded import hidden as hidden
 from tests.lab.guarding import armed, await_mode, sh, steadily, told
 from tests.lab.support import NODES, apply, await_nodes
-from tests.lab.test_wrong_socket import hidden
 from wizard.lab.control import Laboratory
 
 __all__ = ["hidden"]

@@ -11,14 +11,20 @@ import pytest
 from tests.lab import keyboard
 from tests.lab.support import BRIEF, differences, whole
 from tests.lab.terminal import Terminal
+from wizard.lab.control import Laboratory
 
 pytestmark = pytest.mark.lab
 
 
-def at_rest(lab: keyboard.Attached) -> dict[str, Any]:
+def at_rest(lab: Laboratory) -> dict[str, Any]:
     """All of the machine, at a moment when the wizard is not just starting a program: its fork looks like itself."""
     seen = [whole(lab)]
-    lab.wait_for(lambda: seen.append(whole(lab)) or seen[-1] == seen[-2], what="a machine at rest")
+
+    def rests() -> bool:
+        seen.append(whole(lab))
+        return bool(seen[-1] == seen[-2])
+
+    lab.wait_for(rests, what="a machine at rest")
     return seen[-1]
 
 

@@ -5,10 +5,9 @@ Many offices hand out addresses to registered machines alone; here their server 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.lab.guarded import hidden as hidden
 from tests.lab.guarding import armed, asking, await_mode, rests, sh, told
 from tests.lab.support import apply, await_nodes
 from wizard.lab.control import Laboratory
@@ -16,18 +15,6 @@ from wizard.lab.control import Laboratory
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("wrong-socket")]
 
 VM = "02:42:0a:4d:00:07"
-
-
-@pytest.fixture
-def hidden(lab: Laboratory) -> Iterator[Laboratory]:
-    """An applied gateway that has seen the office's server, which from now on answers nobody."""
-    apply(lab)
-    await_nodes(lab)
-    await_mode(lab, "armed")
-    server = sh(lab, "pgrep -f '[d]nsmasq -C /run/ciao-lab/corporate-dnsmasq.conf'").split()
-    sh(lab, f"kill -STOP {' '.join(server)}")
-    yield lab
-    sh(lab, f"kill -CONT {' '.join(server)}")
 
 
 def offers(lab: Laboratory, seconds_of: str) -> dict[str, list[list[str]]]:
@@ -52,8 +39,13 @@ def test_it_stays_mute_until_a_node_is_heard(hidden: Laboratory, corporate: str)
         check=False,
     )
     reasons: list[str] = []
+
+    def hears_nodes() -> bool:
+        reasons.append(told(lab)["reason"])
+        return "nodes is heard" in reasons[-1]
+
     try:
-        lab.wait_for(lambda: reasons.append(told(lab)["reason"]) or "nodes is heard" in reasons[-1], 60)
+        lab.wait_for(hears_nodes, 60)
     except AssertionError:
         pytest.fail("\n".join(dict.fromkeys(reasons)))
     # Another round of asking brings nothing new.

@@ -11,6 +11,8 @@ wire_actors.py watch NIC            when the NIC's carrier came and went, and wh
 A line "ready" on stdout says that it has begun. Times are of the machine's monotonic clock.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
@@ -18,6 +20,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
 
 ALL = socket.htons(0x0003)
 MAGIC = b"\x63\x82\x53\x63"
@@ -25,21 +29,29 @@ EVERYONE = b"\xff" * 6
 KINDS = {1: "discover", 2: "offer", 3: "request", 5: "ack", 6: "nak"}
 
 
-def begun():
+class Answers(TypedDict):
+    """What one client was told."""
+
+    offers: list[tuple[str, str, float]]
+    naks: list[str]
+    leased: str | None
+
+
+def begun() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
 
-def ended():
+def ended() -> bool:
     """Whether our input is at its end."""
     return bool(select.select([sys.stdin], [], [], 0)[0]) and not os.read(sys.stdin.fileno(), 100)
 
 
-def say(found):
+def say(found: object) -> None:
     sys.stdout.write(json.dumps(found) + "\n")
 
 
-def with_room(sock):
+def with_room(sock: socket.socket) -> None:
     """Have it keep much, as far as we may."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
@@ -47,7 +59,7 @@ def with_room(sock):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
 
 
-def tap(nic=""):
+def tap(nic: str = "") -> socket.socket:
     """Every frame of one NIC; of all of them where none is named."""
     here = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ALL)
     with_room(here)
@@ -57,12 +69,13 @@ def tap(nic=""):
     return here
 
 
-def dotted(raw):
+def dotted(raw: bytes) -> str:
     return socket.inet_ntoa(raw)
 
 
-def options(field):
-    found, at = {}, 0
+def options(field: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
     while at + 1 < len(field) and field[at] != 255:
         if field[at] == 0:
             at += 1
@@ -72,7 +85,7 @@ def options(field):
     return found
 
 
-def udp_of(frame):
+def udp_of(frame: bytes) -> tuple[int, int, bytes] | None:
     """(source port, destination port, payload) of an unfragmented IPv4 UDP frame, or None."""
     if frame[12:14] != b"\x08\x00" or len(frame) < 42 or frame[23] != 17:
         return None
@@ -81,7 +94,7 @@ def udp_of(frame):
     return source, to, frame[start + 8 :]
 
 
-def server_says(frame):
+def server_says(frame: bytes) -> dict[str, str] | None:
     """What a DHCP server or router says in this frame; None for every other frame."""
     source = frame[6:12].hex(":")
     if frame[12:14] == b"\x86\xdd" and len(frame) > 54:
@@ -104,8 +117,9 @@ def server_says(frame):
     }
 
 
-def hear():
-    here, found = tap(), []
+def hear() -> None:
+    here = tap()
+    found: list[dict[str, object]] = []
     begun()
     while not ended():
         until = time.monotonic() + 0.2
@@ -120,14 +134,16 @@ def hear():
     say(found)
 
 
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+def checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def datagram(source_mac, to_mac, source, to, ports, payload):
+def datagram(
+    source_mac: bytes, to_mac: bytes, source: bytes, to: bytes, ports: tuple[int, int], payload: bytes
+) -> bytes:
     """An Ethernet frame with payload in UDP in IPv4; no UDP checksum."""
     header = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 7, 0, 64, 17, 0) + source + to
     header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
@@ -135,7 +151,9 @@ def datagram(source_mac, to_mac, source, to, ports, payload):
     return to_mac + source_mac + b"\x08\x00" + header + udp + payload
 
 
-def asks(mac, xid, fields, ciaddr=b"\0\0\0\0", seconds=1):
+def asks(
+    mac: bytes, xid: int, fields: Sequence[tuple[int, bytes]], ciaddr: bytes = b"\0\0\0\0", seconds: int = 1
+) -> bytes:
     """A client's broadcast, with these options; answers are to be broadcast too."""
     bootp = struct.pack("!BBBBIHH", 1, 1, 6, 0, xid, min(seconds, 65535), 0x8000) + ciaddr + bytes(12)
     bootp += mac.ljust(16, b"\0") + bytes(192) + MAGIC
@@ -145,25 +163,25 @@ def asks(mac, xid, fields, ciaddr=b"\0\0\0\0", seconds=1):
     return datagram(mac, EVERYONE, ciaddr or none, all_of_them, (68, 67), (bootp + b"\xff").ljust(300, b"\0"))
 
 
-def raw(mac):
+def raw(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def ipv6(mac, source, to, next_header, payload, checksum_at):
+def ipv6(mac: bytes, source: str, to: str, next_header: int, payload: bytes, checksum_at: int) -> bytes:
     """A multicast frame with its checksum filled in."""
-    source, to = (socket.inet_pton(socket.AF_INET6, address) for address in (source, to))
-    pseudo = source + to + struct.pack("!II", len(payload), next_header)
+    addresses = [socket.inet_pton(socket.AF_INET6, address) for address in (source, to)]
+    pseudo = b"".join(addresses) + struct.pack("!II", len(payload), next_header)
     total = checksum(pseudo + payload + b"\0" * (len(payload) % 2))
     payload = payload[:checksum_at] + struct.pack("!H", total) + payload[checksum_at + 2 :]
-    header = struct.pack("!IHBB", 6 << 28, len(payload), next_header, 255) + source + to
-    return b"\x33\x33" + to[12:] + mac + b"\x86\xdd" + header + payload
+    header = struct.pack("!IHBB", 6 << 28, len(payload), next_header, 255) + b"".join(addresses)
+    return b"\x33\x33" + addresses[1][12:] + mac + b"\x86\xdd" + header + payload
 
 
-def router_solicitation(mac):
+def router_solicitation(mac: bytes) -> bytes:
     return ipv6(mac, "::", "ff02::2", 58, struct.pack("!BBHI", 133, 0, 0, 0), 2)
 
 
-def dhcp6_solicit(mac):
+def dhcp6_solicit(mac: bytes) -> bytes:
     client = struct.pack("!HHHH", 1, 10, 3, 1) + mac
     wanted = struct.pack("!HHIII", 3, 12, 1, 0, 0)
     message = struct.pack("!I", 1 << 24 | 0xABCDE) + client + wanted + struct.pack("!HHH", 8, 2, 0)
@@ -176,63 +194,66 @@ def dhcp6_solicit(mac):
 class Asking:
     """Clients behind one NIC: what they ask, and what they were told."""
 
-    def __init__(self, nic, told):
+    def __init__(self, nic: str, told: dict[str, Any]) -> None:
         self.here = tap(nic)
         self.told = told
-        self.take = told.get("take", False)
+        self.take: bool = told.get("take", False)
         self.said = [(55, b"\x01\x03\x06")]
         self.said += [(61, bytes.fromhex(told["client_id"]))] if told.get("client_id") else []
         self.said += [(12, told["hostname"].encode())] if told.get("hostname") else []
-        self.macs, self.renewing = told.get("macs", []), told.get("renewing", {})
-        self.choosing = told.get("choosing", {})
+        self.macs: list[str] = told.get("macs", [])
+        self.renewing: dict[str, str] = told.get("renewing", {})
+        self.choosing: dict[str, tuple[str, str]] = told.get("choosing", {})
         names = [*self.macs, *self.renewing, *self.choosing]
-        self.found = {mac: {"offers": [], "naks": [], "leased": None} for mac in names}
+        self.found: dict[str, Answers] = {mac: {"offers": [], "naks": [], "leased": None} for mac in names}
         self.xids = dict(enumerate(self.found, int.from_bytes(os.urandom(3), "big") << 8))
         self.xid_of = {mac: xid for xid, mac in self.xids.items()}
         self.started = time.monotonic()
 
-    def send(self, frame):
+    def send(self, frame: bytes) -> None:
         try:
             self.here.send(frame)
         except OSError:
             pass  # the cable is out for a moment
 
-    def discover(self, mac):
+    def discover(self, mac: str) -> None:
         seconds = int(time.monotonic() - self.started)
         self.send(asks(raw(mac), self.xid_of[mac], [(53, b"\x01"), *self.said], seconds=seconds))
 
-    def request(self, mac, fields, ciaddr=b"\0\0\0\0", seconds=1):
+    def request(
+        self, mac: str, fields: Sequence[tuple[int, bytes]], ciaddr: bytes = b"\0\0\0\0", seconds: int = 1
+    ) -> None:
         self.send(asks(raw(mac), self.xid_of[mac], [(53, b"\x03"), *fields, *self.said], ciaddr, seconds))
 
-    def once(self):
+    def once(self) -> None:
         seconds = int(time.monotonic() - self.started)
         for mac in self.macs:
             if self.found[mac]["leased"] is None:
                 self.discover(mac)
         if self.told.get("ipv6"):
-            mine = self.here.getsockname()[4]
+            mine: bytes = self.here.getsockname()[4]
             self.send(router_solicitation(mine))
             self.send(dhcp6_solicit(mine))
         for mac, address in self.renewing.items():
             self.request(mac, [], socket.inet_aton(address), seconds)
         for mac, chosen in self.choosing.items():
-            server, address = map(socket.inet_aton, chosen)
-            self.request(mac, [(50, address), (54, server)])
+            server, offered = map(socket.inet_aton, chosen)
+            self.request(mac, [(50, offered), (54, server)])
 
-    def take_in(self, frame):
+    def take_in(self, frame: bytes) -> None:
         seen = udp_of(frame)
         if seen is None or seen[:2] != (67, 68):
             return
         answer = server_says(frame)
         mac = self.xids.get(struct.unpack("!I", seen[2][4:8])[0])
-        if mac is None or answer["client"] != mac:
+        if mac is None or answer is None or answer["client"] != mac:
             return
         found = self.found[mac]
         if answer["kind"] == "offer":
-            found["offers"].append([answer["server"], answer["address"], time.monotonic()])
+            found["offers"].append((answer["server"], answer["address"], time.monotonic()))
             if self.take and found["leased"] is None:
-                wanted = (50, answer["address"]), (54, answer["server"])
-                self.request(mac, [(code, socket.inet_aton(address)) for code, address in wanted])
+                taken = (50, answer["address"]), (54, answer["server"])
+                self.request(mac, [(code, socket.inet_aton(address)) for code, address in taken])
         elif answer["kind"] == "ack":
             found["leased"] = answer["address"]
         elif answer["kind"] == "nak":
@@ -241,7 +262,7 @@ class Asking:
                 self.discover(mac)
 
 
-def ask(nic, told):
+def ask(nic: str, told: dict[str, Any]) -> None:
     """Ask by broadcast, without an address. `told`, all of it optional:
 
     macs: who ask · every: seconds between two questions of one · take: also take what is offered ·
@@ -267,7 +288,7 @@ def ask(nic, told):
     say(asking.found)
 
 
-def noise(nic):
+def noise(nic: str) -> None:
     """To servers and to clients: cut short, lengths that lie, tags, fragments, jumbo frames, random bytes."""
     here = tap(nic)
     mac = raw("02:ba:d0:00:00:01")
@@ -275,7 +296,7 @@ def noise(nic):
     bootp = struct.pack("!BBBBIHH", 2, 1, 6, 0, 7, 0, 0x8000) + bytes(16) + mac.ljust(16, b"\0") + bytes(192) + MAGIC
     answer = datagram(mac, EVERYONE, bytes(4), b"\xff" * 4, (67, 68), bootp + b"\x35\x01\x02\xff")
 
-    def frames():
+    def frames() -> Iterator[bytes]:
         for frame in (ask_frame, answer):
             yield from (frame[:cut] for cut in range(14, len(frame), 7))
             for at, value in ((14, 0x4F), (14, 0x41), (16, 0xFF), (20, 0x20), (21, 9), (38, 0xFF), (39, 3), (44, 16)):
@@ -304,7 +325,7 @@ def noise(nic):
     say({"sent": sent, "refused": refused})
 
 
-def flood(nic):
+def flood(nic: str) -> None:
     here = tap(nic)
     frame = datagram(raw("02:ba:d0:00:00:02"), EVERYONE, bytes(4), b"\xff" * 4, (67, 68), bytes(300))
     begun()
@@ -319,7 +340,7 @@ def flood(nic):
     say({"sent": count})
 
 
-def serve(nic, address):
+def serve(nic: str, address: str) -> None:
     """A server nobody asked for. Its answers are broadcast; it has no address of its own to be found by."""
     here = tap(nic)
     mac, own = raw("02:aa:bb:cc:dd:01"), socket.inet_aton(address)
@@ -342,7 +363,7 @@ def serve(nic, address):
     say({"offered": count})
 
 
-def messages(data):
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(kind, body) of each netlink message."""
     at = 0
     while at + 16 <= len(data):
@@ -351,37 +372,39 @@ def messages(data):
         at += max(length + 3 & ~3, 16)
 
 
-def watch(nic):
+def watch(nic: str) -> None:
     """Found: [[at, "up" | "down" | "armed" | "muted"]], each as the kernel tells of it."""
     links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
     links.bind((0, 1))
     rules = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     with_room(rules)
     rules.bind((0, 1 << 6))
-    index, found = socket.if_nametoindex(nic), []
+    index = socket.if_nametoindex(nic)
+    found: list[tuple[float, str]] = []
     begun()
     while not ended():
         for source in select.select([links, rules], [], [], 0.1)[0]:
             at, kinds = time.monotonic(), []
             for kind, body in messages(source.recv(1 << 20)):
                 if source is links and kind == 16 and struct.unpack_from("=i", body, 4)[0] == index:
-                    found.append([at, "up" if struct.unpack_from("=I", body, 8)[0] & 0x10000 else "down"])
+                    found.append((at, "up" if struct.unpack_from("=I", body, 8)[0] & 0x10000 else "down"))
                 elif source is rules and kind >> 8 == 10:
                     kinds.append(kind & 255)
             # Of one transaction the last word counts: an element put in anew was taken out just before.
             last = next((kind for kind in reversed(kinds) if kind in (12, 14)), None)
             if last is not None:
-                found.append([at, "armed" if last == 12 else "muted"])
+                found.append((at, "armed" if last == 12 else "muted"))
     say(found)
 
 
 if __name__ == "__main__":
     verb, *rest = sys.argv[1:]
-    {
+    verbs: dict[str, Callable[..., None]] = {
         "hear": hear,
         "ask": lambda nic, told: ask(nic, json.loads(told)),
         "noise": noise,
         "flood": flood,
         "serve": serve,
         "watch": watch,
-    }[verb](*rest)
+    }
+    verbs[verb](*rest)

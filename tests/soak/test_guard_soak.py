@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from tests.lab.blast_radius import CASES, LONG_S, Case, corporate_stays_clean
+from tests.lab.blast_radius import unguarded as unguarded
 from tests.lab.conftest import lab_possible as lab_possible
 from tests.lab.guarding import (
     actor,
@@ -23,8 +26,6 @@ from tests.lab.guarding import (
     told,
 )
 from tests.lab.support import apply, await_nodes
-from tests.lab.test_blast_radius import CASES, LONG_S, Case, corporate_stays_clean
-from tests.lab.test_blast_radius import unguarded as unguarded
 from wizard.deploy.wire_watch import PROBE_EVERY_S
 from wizard.lab.control import Laboratory
 
@@ -119,7 +120,7 @@ def test_a_guard_that_is_killed_again_and_again_serves_each_time(served: Laborat
     for number in range(CYCLES):
         state = told(served)
         kill(served, state["process"], "KILL")
-        served.wait_for(lambda s=state: not is_running(served, s["dnsmasq"]), 2, "the end of its dnsmasq")
+        served.wait_for(partial(lambda s: not is_running(served, s["dnsmasq"]), state), 2, "the end of its dnsmasq")
         start_serve(served)
         await_mode(served, "armed")
         client = macs(1, f"02:00:00:{number:02x}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ class Driver:
     app: WizardApp
     services: FakeServices
     pilot: Pilot[None]
+
+    @property
+    def shown(self) -> Page | None:
+        """The page, whatever dialogs lie over it."""
+        return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Page)), None)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -55,7 +61,7 @@ class Driver:
             await self.until(lambda: on(title), f"the page {title}")
 
     def welcomed(self) -> bool:
-        page = self.app._page
+        page = self.shown
         return isinstance(page, StartPage) and page.greeting is not None and not page.busy
 
     async def jump(self, title: str) -> None:
@@ -68,7 +74,10 @@ class Driver:
 
     async def says(self, *texts: str) -> None:
         for text in texts:
-            await self.until(lambda text=text: text in self.flat(), f"{text!r}")
+            await self.until(partial(self._shows, text), f"{text!r}")
+
+    def _shows(self, text: str) -> bool:
+        return text in self.flat()
 
     def text(self) -> str:
         """The screen, line by line."""
@@ -82,7 +91,7 @@ class Driver:
 
     def toasts(self) -> str:
         """What the status line of the page says."""
-        return self.app._page._line.plain if self.app._page is not None else ""
+        return self.shown.line_text if self.shown is not None else ""
 
 
 Start = Callable[..., AbstractAsyncContextManager[Driver]]

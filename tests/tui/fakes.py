@@ -7,14 +7,14 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netaddr import IPNetwork
 
 from tests.tui.fakes_gateway import FakeGateway
 from tests.tui.fakes_nodes import FakeNodes
 from tests.tui.fakes_setup import FakeSetup
-from tests.tui.fakes_watch import FakeWatchServices
+from tests.tui.fakes_watch import FakeWatch, FakeWatchServices
 from wizard.deploy.changes import Change
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
@@ -24,6 +24,10 @@ from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Plan
 from wizard.services import WiresSaid
 from wizard.services_gateway import FileThere
+
+if TYPE_CHECKING:
+    from wizard.services import Run, Services
+    from wizard.services_watch import Watch
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 
@@ -182,9 +186,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     applied_text: str = ""
     status_asked: int = 0
     refuse: WizardError | None = None
+    at: datetime = NOW + timedelta(seconds=23)
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=23)
+        return self.at
 
     def facts(self) -> Facts:
         if self.refuse is not None:
@@ -270,3 +275,10 @@ def new_file(path: str, text: str) -> Change:
     lines = text.splitlines()
     head = f"--- /dev/null\n+++ {path}\n@@ -0,0 +1,{len(lines)} @@\n"
     return Change(path, None, text, head + "".join(f"+{line}\n" for line in lines))
+
+
+if TYPE_CHECKING:
+    # A method that is renamed on one side alone, or takes or gives something else there, is an error here.
+    _services: Services = FakeServices()
+    _run: Run = FakeRun()
+    _watch: Watch = FakeWatch(FakeServices())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wizard.host.traffic import Counters, Look
 from wizard.monitor.overview import Overview
@@ -15,8 +15,10 @@ from wizard.plan.file.read import load_plan
 from wizard.services_gateway import HandOver
 
 if TYPE_CHECKING:
+    from wizard.deploy.status import Status
     from wizard.monitor.leases import Row
     from wizard.plan.model import Plan
+    from wizard.services import Run
 
 LOOKED = datetime(2026, 3, 2, 14, 0, 23, tzinfo=UTC)
 
@@ -33,9 +35,9 @@ class FakeGateway:
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
-        change: Any
+        change: Run
 
-        def status(self) -> Any: ...
+        def status(self) -> Status: ...
         def rows(self) -> tuple[Row, ...]: ...
 
     def _plan(self) -> Plan | None:
@@ -61,6 +63,6 @@ class FakeGateway:
         around = CorporateSide("10.77.0.98")
         return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
-    def start_renew(self, part: str) -> Any:
+    def start_renew(self, part: str) -> Run:
         self.did.append(f"renew {part}")
         return self.change

@@ -22,6 +22,8 @@ from wizard.plan.lease_parser import Lease
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from wizard.services import Run
+
 HEALTH = (
     ForwardHealth(8889, "tcp", "controller", 8889, True, True, "answers"),
     ForwardHealth(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
@@ -81,7 +83,7 @@ class FakeWatchServices:
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
-        change: Any
+        change: Run
         board: tuple[Row, ...]
         applied_text: str
 
@@ -101,7 +103,7 @@ class FakeWatchServices:
         load_plan(self.in_force, "the plan in force")
         return self.in_force
 
-    def start_adopt(self, plan_text: str) -> Any:
+    def start_adopt(self, plan_text: str) -> Run:
         self.did.append("adopt")
         self.applied_text = plan_text
         return self.change

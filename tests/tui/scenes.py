@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from netaddr import IPNetwork
 from textual.events import Paste
@@ -11,8 +12,8 @@ from textual.events import Paste
 from tests.tui.camera import Camera
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
-from tests.tui.test_dashboard import BOARD, HAPPENED, HEALTHY, TRIPPED, thousand
-from tests.tui.test_welcome import TROUBLED, troubled
+from tests.tui.gateways import BOARD, HAPPENED, HEALTHY, TRIPPED, count_traffic, thousand
+from tests.tui.troubles import TROUBLED, troubled
 from wizard.host.listening import Heard
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Address, Facts, Listener, Nic
@@ -124,9 +125,9 @@ async def scene_first_pages_of_many(studio: Studio) -> None:
         await studio.shoot(driver, "welcome-many")
         for title in ("Interfaces", "Network"):
             await driver.jump(title)
-            page = driver.app._page
+            page = driver.shown
             assert isinstance(page, StepPage)
-            await driver.until(lambda page=page: page.judged, "the judgement")
+            await driver.until(partial(lambda page: page.judged, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many")
 
 
@@ -143,9 +144,10 @@ async def scene_set_up_of_many(studio: Studio) -> None:
     async with studio.start(FakeServices(machine=many_nics(), wires=AS_IT_SHOULD_BE), plan) as driver:
         for title in ("Nodes", "Forwards", "Review"):
             await driver.jump(title)
-            page = driver.app._page
+            page = driver.shown
             assert isinstance(page, StepPage) or title == "Review"
-            await driver.until(lambda page=page: not isinstance(page, StepPage) or page.judged, "the judgement")
+            if isinstance(page, StepPage):
+                await driver.until(partial(lambda page: page.judged, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
 
 
@@ -178,7 +180,7 @@ async def scene_heard_and_offered(studio: Studio) -> None:
         await driver.jump("Nodes")
         await driver.press("f5")
         await driver.says("nobody heard yet")
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: 0.0
+        driver.app.screen.query_one(HearingPanel).clock = lambda: 0.0
         driver.services.ask(heard)
         await driver.says("22 machines heard", "nuc-05")
         await studio.shoot(driver, "nodes-listening")
@@ -281,6 +283,4 @@ async def dashboard_at_rest(driver: Driver) -> None:
     await driver.says("company network")
     for number in range(40):
         driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
-        seen = driver.services.seconds
-        driver.app.on_dashboard_page_traffic_wanted()
-        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)
+        await count_traffic(driver)

@@ -10,7 +10,8 @@ import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, NOW, FakeServices, event
-from tests.tui.test_leases import adopt_dialog, leases
+from tests.tui.lease_rows import adopt_dialog
+from tests.tui.lease_rows import leases as leases
 from wizard.plan.draft.model import Draft, dump_draft
 from wizard.plan.file.read import load_plan
 from wizard.widgets.page import Page
@@ -27,7 +28,7 @@ async def adopting(driver: Driver) -> None:
     await driver.page("Dashboard")
 
 
-async def test_no_reset_while_an_adoption_is_under_way(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_no_reset_while_an_adoption_is_under_way(leases: Start) -> None:
     async with leases() as driver:
         await adopting(driver)
         await driver.press("r")
@@ -41,7 +42,7 @@ async def test_no_reset_while_an_adoption_is_under_way(leases) -> None:  # type:
         assert driver.services.did == ["adopt"]
 
 
-async def test_no_apply_while_an_adoption_is_under_way(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_no_apply_while_an_adoption_is_under_way(leases: Start) -> None:
     async with leases() as driver:
         await adopting(driver)
         await driver.press("e")
@@ -53,7 +54,7 @@ async def test_no_apply_while_an_adoption_is_under_way(leases) -> None:  # type:
         assert driver.services.did == ["adopt"]
 
 
-async def test_what_was_cancelled_while_it_was_looked_up_is_not_adopted(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_was_cancelled_while_it_was_looked_up_is_not_adopted(leases: Start) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         there, plan = threading.Event(), driver.services.plan_to_adopt_into
@@ -62,7 +63,7 @@ async def test_what_was_cancelled_while_it_was_looked_up_is_not_adopted(leases) 
             there.wait(10)
             return str(plan())
 
-        driver.services.plan_to_adopt_into = slow
+        driver.services.plan_to_adopt_into = slow  # type: ignore[method-assign]
         await driver.press("ctrl+n", "escape")
         await driver.until(lambda: "Adopt as a node" not in driver.text())
         there.set()

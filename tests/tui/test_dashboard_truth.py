@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.tui.driver import Start
 from tests.tui.fakes import FOUR_ROWS, FakeServices, row
-from tests.tui.test_dashboard import CHECKS, HEALTHY, TRIPPED, at_rest
+from tests.tui.gateways import CHECKS, HEALTHY, TRIPPED, at_rest
 from wizard.deploy.status import Status
 from wizard.monitor.leases import Row
 from wizard.monitor.overview import Overview
@@ -78,22 +79,22 @@ async def test_what_was_seen_long_ago_is_not_shown_as_now(
 
 async def test_a_complaint_goes_once_it_can_look_again(start: Start, sample: str) -> None:
     class Blind(FakeServices):
-        blind = False
+        sightless = False
 
         def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
-            if self.blind:
+            if self.sightless:
                 raise WizardError("the plan in force cannot be read", "Mend it.")
             return super().overview(rows)
 
     services = Blind(state=HEALTHY, in_force=sample)
     async with start(services, plan=None) as driver:
         await at_rest(driver)
-        services.blind = True
+        services.sightless = True
         await driver.press("ctrl+r")
         # What was seen before is not what is.
         await driver.says("✗ the plan in force cannot be read Mend it.", "Looking")
         assert "company network" not in driver.text()
-        services.blind = False
+        services.sightless = False
         await driver.press("ctrl+r")
         await driver.says("company network")
         await driver.until(lambda: "cannot be read" not in driver.text(), "the complaint to go")
@@ -111,7 +112,7 @@ async def test_a_tripped_guard_is_never_called_armed(start: Start, sample: str) 
 
 async def test_what_is_wrong_with_a_machine_is_never_cut(start: Start, sample: str) -> None:
     long = "a-node-with-quite-a-long-name"
-    wrong = (
+    wrong: tuple[dict[str, Any], ...] = (
         {"alarms": ("one-mac",), "reason": "two machines with the MAC b8:ae:ed:7b:51:01 answer at 192.168.0.101"},
         {"state": "wrong-address"},
         {"state": "missing", "expires": None, "reachable": None},

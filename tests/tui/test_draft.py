@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import fields, replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,9 @@ def test_one_unreadable_text_switches_off_no_other_check(draft: Draft) -> None:
 @pytest.mark.parametrize("name", sorted({field.name for field in fields(Draft)} - {"cidr", "nodes", "forwards"}))
 def test_whichever_text_cannot_be_read_the_subnet_is_still_judged(draft: Draft, name: str) -> None:
     wrong = replace(draft, cidr="10.77.0.0/24", gateway="", pool="")
-    codes = {finding.code for finding in draft_findings(replace(wrong, **{name: "no; such {} value"}), FACTS)}
+    codes = {
+        finding.code for finding in draft_findings(replace(wrong, **cast("Any", {name: "no; such {} value"})), FACTS)
+    }
     assert {"unreadable-value", "subnet-overlap"} <= codes
 
 
@@ -246,10 +249,19 @@ async def test_what_was_typed_is_there_at_the_next_start(start: Start) -> None:
         await driver.says("10.9.0.0/2")
 
 
-async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> None:
-    async with start() as driver:
+async def draft_name(start: Start) -> str:
+    """Under which name a draft is kept where the sample plan was given."""
+    services = FakeServices()
+    async with start(services) as driver:
         await driver.page("Interfaces")
-        name = driver.app._draft_name
+        driver.app.draft = replace(driver.app.draft, domain="other.lan")
+        await driver.until(lambda: services.drafts, "the draft")
+    (name,) = services.drafts
+    return name
+
+
+async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> None:
+    name = await draft_name(start)
     services = FakeServices(drafts={name: dump_draft(replace(draft, domain="other.lan"))})
     async with start(services) as driver:
         await driver.says("Go on where you left off?")
@@ -270,9 +282,7 @@ async def test_nothing_typed_leaves_nothing_to_offer(start: Start) -> None:
 
 
 async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: Draft) -> None:
-    async with start() as driver:
-        await driver.page("Interfaces")
-        name = driver.app._draft_name
+    name = await draft_name(start)
     left = {name: dump_draft(replace(draft, domain="other.lan"))}
     services = FakeServices(drafts=dict(left))
     async with start(services) as driver:
@@ -317,7 +327,7 @@ async def test_an_answer_that_comes_after_its_page_was_left_hurts_nobody(start: 
         await driver.until(lambda: driver.app.facts is not None)
         driver.app.post_message(Page.Go("review"))
         await driver.page("Review")
-        review = driver.app._page
+        review = driver.shown
         await driver.until(asked.is_set)
         told.set()
         # The answer is on its way while the page goes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ async def test_every_format_is_there_with_what_it_says(start: Start, sample: str
             if number:
                 await driver.press("down")
             first = next(line for line in texts[form].splitlines() if line)
-            await driver.until(lambda first=first: first[:60] in driver.text(), f"{form}: {first}")
+            await driver.until(partial(lambda first: first[:60] in driver.text(), first), f"{form}: {first}")
 
 
 async def test_the_lines_for_a_colleague(start: Start, sample: str) -> None:

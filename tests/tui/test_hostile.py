@@ -9,8 +9,9 @@ from textual.events import Paste
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FACTS, NOW, FakeServices, event, row
 from tests.tui.fakes_watch import instance
-from tests.tui.test_instances import opened as instances_opened
-from tests.tui.test_path import walk_to_review
+from tests.tui.hostile import ALL, HOSTILE, assert_harmless
+from tests.tui.walks import opened as instances_opened
+from tests.tui.walks import walk_to_review
 from wizard.deploy.changes import Change
 from wizard.host.listening import Heard
 from wizard.monitor.events import Event
@@ -19,31 +20,6 @@ from wizard.monitor.instances import Reading
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Listener, Nic
 from wizard.services import WiresSaid
-
-HOSTILE = {
-    "closing markup": "[/foo]",
-    "a link": "[@click=app.quit]x[/]",
-    "open markup": "[bold red",
-    "an escape sequence": "\x1b]0;pwned\x07\x1b[2J",
-    "a C1 control": "\x9b2Jx",
-    "right to left": "\u202egnp.exe",
-    "a new line": "one\ntwo\rthree",
-    "zero width": "a\u200bb\u2066c",
-    "much": "A" * 10_000,
-    "wide": "漢字" * 40,
-    "a lone surrogate": "x\udc80y",
-}
-ALL = "".join(evil for evil in HOSTILE.values() if len(evil) < 1000) + HOSTILE["much"]
-FORBIDDEN = "\x1b\x9b\x07\r\u202e\u200b\u2066\udc80"
-
-
-def assert_harmless(driver: Driver) -> None:
-    text = driver.text()
-    assert not set(text) & set(FORBIDDEN)
-    lines = text.splitlines()
-    assert len(lines) == driver.app.size.height
-    # Where markup was shown at all it was shown as it is, so nothing of it was obeyed.
-    assert "ciao-wizard ─" in lines[0]
 
 
 async def test_on_the_pages_of_the_set_up(start: Start) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from textual.widgets import Input
 
 from tests.tui.conftest import Shoot
-from tests.tui.driver import Driver, Start
+from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, FakeServices, row
 from tests.tui.fakes_watch import instance
 from tests.tui.layout import faults
+from tests.tui.walks import opened
 from wizard.monitor.instances import Reading
-from wizard.screens.instances import InstancesPage
 from wizard.widgets.page import Page
 
 CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
@@ -41,22 +42,10 @@ CHANGED = Reading(
 )
 
 
-def services(sample: str, second: Reading = CHANGED, **fields: object) -> FakeServices:
+def services(sample: str, second: Reading = CHANGED, **fields: Any) -> FakeServices:
     cncis = {"192.168.0.65": READ, "192.168.0.66": second}
     board = (*FOUR_ROWS, CNCI, SECOND)
-    return FakeServices(state=APPLIED, in_force=sample, board=board, cncis=cncis, **fields)  # type: ignore[arg-type]
-
-
-async def opened(driver: Driver) -> InstancesPage:
-    await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
-    await driver.page("Leases")
-    await driver.press("i")
-    await driver.page("Instances")
-    await driver.says("2 VMs with a lease here")
-    page = driver.app._page
-    assert isinstance(page, InstancesPage)
-    return page
+    return FakeServices(state=APPLIED, in_force=sample, board=board, cncis=cncis, **fields)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

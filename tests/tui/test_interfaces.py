@@ -7,71 +7,28 @@ from dataclasses import replace
 
 import pytest
 
+from tests.tui.cables import FINE, RATES, SWAPPED, USB, news, watched
+from tests.tui.cables import seen_at_once as seen_at_once
 from tests.tui.conftest import Shoot
-from tests.tui.driver import Driver, Start
+from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
-from tests.tui.fakes_setup import nobody
 from tests.tui.layout import faults
 from wizard import app_setup
 from wizard.host.nic_watch import NicNews, What
 from wizard.host.traffic import Rate
-from wizard.plan.machine import Facts, Nic
-from wizard.screens import stop
+from wizard.plan.machine import Facts
 from wizard.services import WiresSaid
 from wizard.services_setup import Pulse
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
 
-ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
-FINE = WiresSaid(
-    True,
-    "As it should be",
-    f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
-    "None does on the cluster wire, eth1 (silent for 12 s), and the two are not one network.",
-    "",
-    answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
-)
-SWAPPED = WiresSaid(
-    False,
-    "STOP: the two NICs look swapped",
-    f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
-    "None was heard on eth0, chosen for the company network (silent for 12 s). Serving here would hand your "
-    "colleagues wrong addresses, and the network team would unplug you.",
-    "Exchange the two NICs in the plan, or the two cables, and look again.",
-    stop=True,
-    swap_helps=True,
-    answers=(("eth0", "silent 12 s"), ("eth1", "DHCP 10.77.0.1")),
-)
 IN_SWITCH = replace(SWAPPED, title="STOP: this would answer the company's DHCP", swap_helps=False)
-RATES = {
-    "eth0": tuple(Rate(n * 200_000.0, n * 40_000.0) for n in (1, 2, 5, 7, 3, 6)),
-    "eth1": tuple(Rate(0, 300) for _ in range(6)),
-}
-USB = Nic(
-    "enx00e04c680f12", 9, "ethernet", "00:e0:4c:68:0f:99", driver="r8152", vendor="Realtek", up=True, carrier=True
-)
-
-
-@pytest.fixture(autouse=True)
-def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver's keys come after it has read what is there."""
-    monkeypatch.setattr(stop, "UNSEEN_S", 0)
-
-
-def news(what: What, name: str, was: str = "") -> Pulse:
-    return Pulse((NicNews(what, name, was),), RATES)
-
-
-async def watched(driver: Driver) -> FakeServices:
-    await driver.page("Interfaces")
-    await driver.until(lambda: driver.services.tell is not nobody, "somebody who watches the NICs")
-    return driver.services
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
     # A sign that turns makes two pictures of one screen.
-    monkeypatch.setattr(Working, "_step", lambda _: None)
+    monkeypatch.setattr(Working, "step", lambda _: None)
     # What is told at once is pictured; once the machine is read again, this one's cable is in.
     monkeypatch.setattr(app_setup, "SETTLE_S", 3600)
     shape = f"{size[0]}x{size[1]}"

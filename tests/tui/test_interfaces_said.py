@@ -8,18 +8,17 @@ from dataclasses import replace
 import pytest
 from netaddr import IPNetwork
 
+from tests.tui.cables import FINE, SWAPPED, USB, news, watched
+from tests.tui.cables import seen_at_once as seen_at_once
 from tests.tui.conftest import ROOT
 from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
-from tests.tui.test_interfaces import FINE, SWAPPED, USB, news, seen_at_once, watched
 from wizard.host.nic_watch import What
 from wizard.plan.machine import Address, Nic, Suggestion
 from wizard.screens import stop
 from wizard.screens.nic_words import about
 from wizard.services import WiresSaid
-
-__all__ = ["seen_at_once"]
 
 
 def test_a_word_that_is_driver_and_kind_is_said_once() -> None:

@@ -3,55 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from rich.text import Text
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
+from tests.tui.fakes import NOW, event
 from tests.tui.fakes_watch import happening
+from tests.tui.lease_rows import CNCI, EVERY_KIND, adopt_dialog, opened, shown
+from tests.tui.lease_rows import leases as leases
 from wizard.monitor.leases import Row
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
-from wizard.screens.leases import LeasesPage
 from wizard.widgets.page import Page
 
-CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
-STRANGER = row(
-    0,
-    "",
-    "",
-    kind="stranger",
-    hostname="nuc-05",
-    mac="c0:3f:d5:67:a2:01",
-    ip="",
-    state="ignored",
-    expires=None,
-    reachable=None,
-    reason="asked for an address 4 times, last at 2026-03-02 13:59 and was ignored: it is not in the plan",
-)
-WRONG = row(
-    3,
-    "compute1",
-    "compute",
-    ip="192.168.0.77",
-    state="wrong-address",
-    reason="192.168.0.103 is reserved for it, but it was leased to b8:ae:ed:00:00:09",
-)
-MISSING = row(4, "compute2", "compute", state="missing", expires=None, reachable=None, reason="")
-CLONED = row(
-    2,
-    "network",
-    "network",
-    alarms=("one-mac",),
-    reason="two machines with the MAC b8:ae:ed:7b:51:02 answer at 192.168.0.102: one is a clone of the other",
-)
-SEEN = {"first_seen": NOW - timedelta(hours=2), "last_seen": NOW + timedelta(seconds=20)}
-EVERY_KIND = (replace(FOUR_ROWS[0], **SEEN), CLONED, WRONG, MISSING, CNCI, STRANGER)
 HAPPENED = [
     happening(1, "came", "compute1", "came and has 192.168.0.103", NOW),
     happening(2, "refused", "compute1", "192.168.0.103 is reserved for it, but it was leased to another", NOW),
@@ -69,36 +39,8 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.fixture
-def leases(start: Start, sample: str):  # type: ignore[no-untyped-def]
-    """`async with leases(rows…, services' fields…) as driver`: the page over these rows."""
-    return starter(start, sample)
-
-
-def starter(start: Start, sample: str):  # type: ignore[no-untyped-def]
-    def started(*board: Row, size: tuple[int, int] = (80, 24), **fields: object) -> AbstractAsyncContextManager[Driver]:
-        services = FakeServices(state=APPLIED, in_force=sample, board=board or EVERY_KIND, **fields)  # type: ignore[arg-type]
-        return start(services, plan=None, size=size)
-
-    return started
-
-
-def shown(driver: Driver) -> LeasesPage:
-    page = driver.app._page
-    assert isinstance(page, LeasesPage)
-    return page
-
-
-async def opened(driver: Driver) -> LeasesPage:
-    await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
-    await driver.page("Leases")
-    await driver.until(lambda: shown(driver).board is not None, "the first look")
-    return shown(driver)
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_pictures(leases, shoot: Shoot, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+async def test_pictures(leases: Start, shoot: Shoot, size: tuple[int, int]) -> None:
     shape = f"{size[0]}x{size[1]}"
     async with leases(size=size, happenings=HAPPENED) as driver:
         await opened(driver)
@@ -125,7 +67,7 @@ def named(driver: Driver) -> list[str]:
     return [row.name or row.hostname for row in page.board.shown]
 
 
-async def test_sorted_by_each_column_and_turned_round(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         in_plan = ["controller", "network", "compute1", "compute2", "cnci-7", "nuc-05"]
@@ -157,7 +99,7 @@ async def test_sorted_by_each_column_and_turned_round(leases) -> None:  # type: 
         ("nobody at all", []),
     ],
 )
-async def test_found_while_typing(leases, typed: str, found: list[str]) -> None:  # type: ignore[no-untyped-def]
+async def test_found_while_typing(leases: Start, typed: str, found: list[str]) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("slash")
@@ -172,7 +114,7 @@ async def test_found_while_typing(leases, typed: str, found: list[str]) -> None:
         await driver.page("Leases")
 
 
-async def test_the_cursor_stays_with_its_machine(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_the_cursor_stays_with_its_machine(leases: Start) -> None:
     async with leases() as driver:
         page = await opened(driver)
         await driver.press("end", "up")
@@ -190,7 +132,7 @@ async def test_the_cursor_stays_with_its_machine(leases) -> None:  # type: ignor
         await driver.press("up", "down", "c")
 
 
-async def test_what_is_copied_is_said(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_is_copied_is_said(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("c")
@@ -204,23 +146,16 @@ async def test_what_is_copied_is_said(leases) -> None:  # type: ignore[no-untype
         assert "it has no address" in driver.toasts()
 
 
-async def test_time_runs_out_before_our_eyes(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_time_runs_out_before_our_eyes(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.says("11:41:37")
         later = NOW + timedelta(hours=11, minutes=41, seconds=55)
-        driver.services.now = lambda: later  # type: ignore[method-assign]
-        shown(driver)._now = driver.services.now
+        driver.services.at = later
         await driver.says("0:00:05")
 
 
-async def adopt_dialog(driver: Driver) -> None:
-    await opened(driver)
-    await driver.press("end", "a")
-    await driver.says("Adopt as a node", "Elitegroup", '"nuc-05"')
-
-
-async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_stranger_is_adopted(leases: Start) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         draft = driver.app.draft
@@ -229,6 +164,7 @@ async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped
         (node,) = [node for node in load_plan(driver.services.applied_text, "x").nodes if node.name == "compute3"]
         assert (str(node.ip), [str(role) for role in node.roles]) == ("192.168.0.105", ["compute"])
         # The plan keeps all else as it was, comments too.
+        assert driver.services.in_force is not None
         assert all(line in driver.services.applied_text.splitlines() for line in driver.services.in_force.splitlines())
         driver.services.change.fed += [
             event(0, step="check", state="done", steps=[{"name": "nodes", "title": "the reserved nodes"}]),
@@ -240,7 +176,7 @@ async def test_a_stranger_is_adopted(leases) -> None:  # type: ignore[no-untyped
         assert driver.app.draft == draft
 
 
-async def test_an_adoption_that_fails_says_so_on_the_page(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_an_adoption_that_fails_says_so_on_the_page(leases: Start) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         await driver.press("ctrl+n")
@@ -260,7 +196,7 @@ async def test_an_adoption_that_fails_says_so_on_the_page(leases) -> None:  # ty
         (["shift+tab", "space"], "role"),
     ],
 )
-async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases, keys: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases: Start, keys: list[str], said: str) -> None:
     async with leases() as driver:
         await adopt_dialog(driver)
         await driver.press(*keys, "ctrl+n")
@@ -270,7 +206,7 @@ async def test_what_cannot_be_adopted_is_refused_in_the_dialog(leases, keys: lis
         await driver.says("Leases")
 
 
-async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases: Start) -> None:
     async with leases(unapplied=True) as driver:
         await opened(driver)
         await driver.press("end", "a")
@@ -278,14 +214,14 @@ async def test_a_plan_that_was_edited_meanwhile_is_not_applied_along(leases) -> 
         assert driver.services.did == []
 
 
-async def test_a_node_is_not_adopted_twice(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_node_is_not_adopted_twice(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("a")
         await driver.says("controller is a node already")
 
 
-async def test_without_the_password_nothing_is_adopted(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_without_the_password_nothing_is_adopted(leases: Start) -> None:
     async with leases(privileged=False) as driver:
         await adopt_dialog(driver)
         await driver.press("ctrl+n")
@@ -294,7 +230,7 @@ async def test_without_the_password_nothing_is_adopted(leases) -> None:  # type:
 
 
 @pytest.mark.parametrize("heeds", [True, False])
-async def test_a_lease_is_released_once_that_was_asked(leases, heeds: bool) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lease_is_released_once_that_was_asked(leases: Start, heeds: bool) -> None:
     async with leases(heeds=heeds) as driver:
         await opened(driver)
         await driver.press("x")
@@ -307,7 +243,7 @@ async def test_a_lease_is_released_once_that_was_asked(leases, heeds: bool) -> N
         await driver.says("There is no lease to release")
 
 
-async def test_what_happened_and_the_forwards_are_a_key_away(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_happened_and_the_forwards_are_a_key_away(leases: Start) -> None:
     async with leases(happenings=list(HAPPENED)) as driver:
         await opened(driver)
         await driver.press("e")
@@ -320,7 +256,7 @@ async def test_what_happened_and_the_forwards_are_a_key_away(leases) -> None:  #
         await driver.says("It has its lease and answers.")
 
 
-async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         driver.services.trouble = "the lease file ends within a line"
@@ -331,7 +267,7 @@ async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases) -> 
         await driver.says("Nothing is applied here any more.")
 
 
-async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases: Start) -> None:
     async with leases(blind=WizardError("the plan cannot be read", "Mend it.")) as driver:
         await driver.page("Dashboard")
         driver.app.post_message(Page.Go("leases"))
@@ -342,7 +278,7 @@ async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases) ->
         assert "annot look" not in driver.text()
 
 
-async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases: Start) -> None:
     """It goes on beside the dashboard, so that what takes its time to be seen is known on coming back."""
     async with leases() as driver:
         await opened(driver)
@@ -352,7 +288,7 @@ async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> No
             await driver.press(key)
             await driver.page(title)
             seen = watch.looks
-            await driver.until(lambda seen=seen: watch.looks > seen, "a look")
+            await driver.until(partial(lambda seen: watch.looks > seen, seen), "a look")
         await driver.press("escape", "l")
         await driver.page("Leases")
         await driver.says("controller")
@@ -364,7 +300,7 @@ async def test_one_monitor_for_as_long_as_the_gateway_is_looked_at(leases) -> No
         await driver.until(lambda: watch.closed, "the monitor to be closed")
 
 
-async def test_of_many_rows_only_those_in_sight_are_looked_at(leases, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+async def test_of_many_rows_only_those_in_sight_are_looked_at(leases: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     many = tuple(
         replace(
             CNCI, mac=f"02:16:3e:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}", ip=f"192.168.{n >> 8 & 255}.{n & 255}"
@@ -374,14 +310,14 @@ async def test_of_many_rows_only_those_in_sight_are_looked_at(leases, monkeypatc
     async with leases(*many) as driver:
         page = await opened(driver)
         made = 0
-        cells = page.table._cells
+        cells = page.table.cells
 
-        def counted(row: Row):  # type: ignore[no-untyped-def]
+        def counted(row: Row) -> Sequence[Text]:
             nonlocal made
             made += 1
             return cells(row)
 
-        page.table._cells = counted
+        page.table.cells = counted
         await driver.press("end")
         await driver.says("192.168.78.31")
         for _ in range(3):

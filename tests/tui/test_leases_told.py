@@ -10,17 +10,17 @@ from tests.tui.driver import Start
 from tests.tui.fakes import NOW, row
 from tests.tui.fakes_watch import HEALTH, happening
 from tests.tui.layout import faults
-from tests.tui.test_leases import EVERY_KIND, opened, starter
+from tests.tui.lease_rows import EVERY_KIND, opened, starter
 from wizard.plan.findings import WizardError
 from wizard.widgets.forward_health import ForwardHealthPanel
 
 
 @pytest.fixture
-def leases(start: Start, sample: str):  # type: ignore[no-untyped-def]
+def leases(start: Start, sample: str) -> Start:
     return starter(start, sample)
 
 
-async def test_rows_that_are_old_say_of_when_they_are(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_rows_that_are_old_say_of_when_they_are(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         driver.services.blind = WizardError("the plan cannot be read", "Mend it.")
@@ -33,7 +33,7 @@ async def test_rows_that_are_old_say_of_when_they_are(leases) -> None:  # type: 
         assert "As of" not in driver.text()
 
 
-async def test_why_nobody_gets_an_address_is_said_where_one_looks_for_it(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_why_nobody_gets_an_address_is_said_where_one_looks_for_it(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         driver.services.guard_says = "The guard has stopped the gateway: 10.77.0.1 answers DHCP on eth1\x1b[2J"
@@ -43,7 +43,7 @@ async def test_why_nobody_gets_an_address_is_said_where_one_looks_for_it(leases)
         await driver.says("It looks again by itself")
 
 
-async def test_what_was_said_of_one_machine_does_not_stay_for_the_next(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_what_was_said_of_one_machine_does_not_stay_for_the_next(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("c")
@@ -55,7 +55,7 @@ async def test_what_was_said_of_one_machine_does_not_stay_for_the_next(leases) -
         await driver.until(lambda: "Copied" not in driver.text(), "the line to go")
 
 
-async def test_the_way_back_is_in_the_footer(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_the_way_back_is_in_the_footer(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         footer = "/ find a adopt c copy ssh esc dashboard f1 help"
@@ -68,7 +68,7 @@ LONG = "192.168.0.103 is reserved for it, but it was leased to b8:ae:ed:00:00:09
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_nothing_of_what_happened_or_fails_is_cut(leases, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+async def test_nothing_of_what_happened_or_fails_is_cut(leases: Start, size: tuple[int, int]) -> None:
     health = (
         *(replace(HEALTH[0], port=8000 + number) for number in range(12)),
         replace(HEALTH[1], words=f"compute-with-a-long-name:35357 answers, {NOT_THROUGH}"),
@@ -93,7 +93,7 @@ async def test_nothing_of_what_happened_or_fails_is_cut(leases, size: tuple[int,
         assert faults(driver) == []
 
 
-async def test_of_many_forwards_as_many_as_have_room_and_how_many_more(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_of_many_forwards_as_many_as_have_room_and_how_many_more(leases: Start) -> None:
     health = tuple(replace(HEALTH[1], port=1000 + n, words=f"controller:{1000 + n}: no answer") for n in range(40))
     async with leases(health=health) as driver:
         await opened(driver)
@@ -102,7 +102,7 @@ async def test_of_many_forwards_as_many_as_have_room_and_how_many_more(leases) -
         assert faults(driver) == []
 
 
-async def test_the_table_has_most_of_the_room(leases) -> None:  # type: ignore[no-untyped-def]
+async def test_the_table_has_most_of_the_room(leases: Start) -> None:
     many = tuple(row(n, f"node{n}", "compute", ip=f"192.168.1.{n}") for n in range(200))
     async with leases(*many, size=(120, 40)) as driver:
         page = await opened(driver)

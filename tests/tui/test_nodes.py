@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from rich.text import Text
 from textual.events import Paste
 from textual.widgets import TextArea
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
+from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.layout import faults
-from tests.tui.test_hearing import KNOWN, NUC, listening, names
 from wizard.host.listening import Heard
 from wizard.plan.draft.model import NodeText
 from wizard.widgets.hearing import HearingPanel
@@ -215,9 +217,9 @@ async def test_no_key_waits_for_thousands_of_nodes(start: Start) -> None:
         await at_thousands(driver)
         took = []
         for key in ("down", "pagedown", "end", "delete", "up", "ctrl+z", "home", "delete", "down", "ctrl+z"):
-            begun, number = time.perf_counter(), driver.app._key_number
+            begun, number = time.perf_counter(), driver.app.key_number
             driver.app.simulate_key(key)
-            while driver.app._key_number == number or driver.app._key_under_way:
+            while driver.app.key_number == number or driver.app.key_under_way:
                 await driver.pilot.pause(0.001)
             took.append(time.perf_counter() - begun)
         assert sorted(took)[len(took) // 2] < 0.3, took
@@ -228,8 +230,13 @@ async def test_only_rows_in_sight_are_made(start: Start) -> None:
         await at_thousands(driver)
         made: list[int] = []
         table = driver.app.screen.query_one("#nodes", LongTable)
-        cells = table._cells
-        table._cells = lambda number: (made.append(number), cells(number))[1]
+        cells = table.cells
+
+        def counted(number: int) -> Sequence[Text]:
+            made.append(number)
+            return cells(number)
+
+        table.cells = counted
         await driver.press("end", "home")
         assert 0 < len(made) < 200
 
@@ -240,7 +247,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
     shape = f"{size[0]}x{size[1]}"
     async with start(size=size) as driver:
         await listening(driver)
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: 0.0
+        driver.app.screen.query_one(HearingPanel).clock = lambda: 0.0
         driver.services.ask((NUC, KNOWN, Heard("52:54:00:00:00:07", "")))
         await driver.says("3 machines heard", "nuc-05", "Elitegroup")
         await shoot(driver, f"nodes-listening-{shape}")

@@ -7,21 +7,13 @@ from dataclasses import replace
 import pytest
 from textual.events import Key, Paste
 
-from tests.tui.driver import Driver, Start
+from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
+from tests.tui.walks import STEPS, walk_to_review
 from wizard.deploy.changes import Change
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.widgets.page import Page
-
-STEPS = ("Network", "Nodes", "Forwards", "Review")
-
-
-async def walk_to_review(driver: Driver) -> None:
-    await driver.page("Interfaces")
-    for title in STEPS:
-        await driver.press("ctrl+n")
-        await driver.page(title)
 
 
 async def test_the_suggested_values_lead_to_four_leases(start: Start, sample: str) -> None:
@@ -137,8 +129,8 @@ async def test_no_key_acts_on_a_page_that_is_not_shown(start: Start, name: str, 
     async with start(services, plan=None if services else sample) as driver:
         await driver.until(lambda: driver.app.facts is not None)
         driver.app.post_message(Page.Go(name))
-        await driver.until(lambda: type(driver.app._page).__name__.lower().startswith(name.replace("welcome", "start")))
-        await driver.until(lambda: not driver.app._page.unseen)
+        await driver.until(lambda: type(driver.shown).__name__.lower().startswith(name.replace("welcome", "start")))
+        await driver.until(lambda: driver.shown is not None and not driver.shown.unseen)
         draft, page, focused = driver.app.draft, driver.app.screen, driver.app.focused
         await driver.pilot.resize_terminal(80, 22)
         await driver.says("needs 80×23")
@@ -171,7 +163,7 @@ async def test_help_names_the_keys_of_the_page(start: Start) -> None:
 async def test_keys_act_in_their_order_however_fast_they_come(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        burst = [("ctrl+n", None), ("end", None), ("ctrl+u", None)]
+        burst: list[tuple[str, str | None]] = [("ctrl+n", None), ("end", None), ("ctrl+u", None)]
         burst += [(c, c) for c in "10.9.0.0/25"]
         burst += [("backspace", None), ("4", "4"), ("tab", None), ("tab", None), ("tab", None), ("ctrl+u", None)]
         burst += [(c, c) for c in "45m"]
@@ -192,7 +184,7 @@ async def test_the_help_of_every_page_is_seen_whole(start: Start, name: str) -> 
     async with start() as driver:
         await driver.until(lambda: driver.app.facts is not None)
         driver.app.post_message(Page.Go(name))
-        await driver.until(lambda: type(driver.app._page).__name__.lower().startswith(name.replace("welcome", "start")))
+        await driver.until(lambda: type(driver.shown).__name__.lower().startswith(name.replace("welcome", "start")))
         await driver.press("f1")
         await driver.says("Help: ", "leave")
         assert driver.app.screen.query_one("VerticalScroll").max_scroll_y == 0

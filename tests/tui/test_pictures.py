@@ -62,7 +62,7 @@ async def test_what_is_wrong_with_a_screen_is_told(start: Start, spoil: Callable
     async with start() as driver:
         await driver.jump("Network")
         assert faults(driver) == []
-        assert driver.app._page is not None
-        spoil(driver.app._page)
+        assert driver.shown is not None
+        spoil(driver.shown)
         await driver.pilot.pause()
         assert told in "\n".join(faults(driver))

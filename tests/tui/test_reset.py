@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, FakeServices, event, row
+from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
 from tests.tui.layout import faults
 from wizard.monitor.leases import Row
+from wizard.monitor.overview import Overview
 from wizard.screens.reset_kinds import KINDS, lost_by, whose_leases
 from wizard.widgets import changing
 
@@ -200,12 +201,10 @@ def test_who_may_lose_an_address_comes_first() -> None:
 
 
 def test_only_what_is_lost_is_told() -> None:
-    class Seen:
-        status = DRIFTED
-
-    assert lost_by("everything", Seen()) == DRIFT  # type: ignore[arg-type]
-    assert lost_by("rules", Seen()) == DRIFT[:2]  # type: ignore[arg-type]
-    assert lost_by("dhcp", Seen()) == ()  # type: ignore[arg-type]
+    seen = Overview(NOW, DRIFTED, None, (), "", "")
+    assert lost_by("everything", seen) == DRIFT
+    assert lost_by("rules", seen) == DRIFT[:2]
+    assert lost_by("dhcp", seen) == ()
     assert lost_by("everything", None) == ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from netaddr import IPNetwork
@@ -15,6 +16,7 @@ from wizard.deploy.preview import Coming
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address
 from wizard.plan.model import Plan
+from wizard.screens.review import ReviewPage
 from wizard.widgets.diff import DiffView
 
 TWICE = "auto eth1\niface eth1 inet static\n    address 192.168.0.200/24\n"
@@ -46,9 +48,9 @@ async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
         await driver.says("✗ no network manager that ciao-wizard can work with sudo apt install ifupdown")
 
 
-async def review_with(driver: Driver, **changed: object) -> None:
+async def review_with(driver: Driver, **changed: Any) -> None:
     await driver.until(lambda: driver.app.facts is not None)
-    driver.app.draft = replace(driver.app.draft, **changed)  # type: ignore[arg-type]
+    driver.app.draft = replace(driver.app.draft, **changed)
     await driver.jump("Review")
 
 
@@ -132,7 +134,7 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
     steps = [{"name": name, "title": name} for name in ("check", "wires:eth1", "rules", "address:eth1", "gateway")]
     async with start() as driver:
         await driver.jump("Review")
-        await driver.until(lambda: driver.app._to_come)
+        await driver.until(lambda: isinstance(driver.shown, ReviewPage) and driver.shown.coming)
         await driver.press("ctrl+a")
         await driver.page("Apply")
         await driver.until(lambda: driver.app.changing)

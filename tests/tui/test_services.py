@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,8 @@ with open(events, "a") as out:
 
 
 def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", SCRIPT])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     run = host.start_apply("the plan")
     progress = Progress()
 
@@ -110,10 +111,10 @@ def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monke
 
 
 def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
+    monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", SCRIPT])
     first = host.start_apply("one")
     wait_for(lambda: not first.alive())
-    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", "pass"])
+    monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", "pass"])
     second: Run = host.start_apply("two")
     wait_for(lambda: not second.alive())
     assert second.lines() == []
@@ -122,10 +123,10 @@ def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, mo
 def test_two_wizards_of_one_person_do_not_mix_their_files(
     host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", SCRIPT])
+    monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", SCRIPT])
     one, two = host.start_apply("mine"), HostServices().start_apply("yours")
     for run, plan in ((one, "mine"), (two, "yours")):
-        wait_for(lambda run=run: not run.alive())
+        wait_for(partial(lambda run: not run.alive(), run))
         assert [json.loads(line).get("detail", "").startswith(plan) for line in run.lines()] == [True, False]
     places = list((tmp_path / "state" / "ciao-wizard").glob("run-*"))
     assert len(places) == 2
@@ -133,7 +134,7 @@ def test_two_wizards_of_one_person_do_not_mix_their_files(
 
 
 def test_what_an_old_run_left_is_tidied(host: HostServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_wizard", lambda: [sys.executable, "-c", "pass"])
+    monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", "pass"])
     host.start_apply("old")
     state = tmp_path / "state" / "ciao-wizard"
     (old,) = state.glob("run-*")
@@ -225,10 +226,10 @@ def test_what_sudo_saves_is_the_persons(host: HostServices, tmp_path: Path, monk
 
 
 def test_without_root_it_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
-    assert module._wizard()[:3] == ["sudo", "-n", sys.executable]
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
-    assert module._wizard() == [sys.executable, "-P", "-m", "wizard"]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert module.wizard_command()[:3] == ["sudo", "-n", sys.executable]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert module.wizard_command() == [sys.executable, "-P", "-m", "wizard"]
 
 
 def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from textual.messages import Prune
 from textual.widget import Widget
 
 from tests.tui.driver import Driver, Start
@@ -34,9 +35,16 @@ class Halting(FakeServices):
     """Looks as ever, until one look does not come back."""
 
     free: threading.Event = field(default_factory=threading.Event)
+    halted: threading.Event = field(default_factory=threading.Event)
+    """Set once somebody waits for `free`."""
+
+    def pass_gate(self) -> None:
+        if not self.free.is_set():
+            self.halted.set()
+        self.free.wait(PATIENCE_S)
 
     def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
-        self.free.wait(PATIENCE_S)
+        self.pass_gate()
         return super().overview(rows)
 
     def watch(self) -> FakeWatch:
@@ -47,10 +55,10 @@ class Halting(FakeServices):
 class HaltingWatch(FakeWatch):
     def __init__(self, machine: Halting) -> None:
         super().__init__(machine)
-        self._free = machine.free
+        self._halting = machine
 
     def look(self, wanted: Wanted) -> Board:
-        self._free.wait(PATIENCE_S)
+        self._halting.pass_gate()
         return super().look(wanted)
 
 
@@ -74,8 +82,8 @@ async def test_a_page_that_was_left_is_kept_by_nobody(start: Start, sample: str)
         for _ in range(20):
             for title in ("Leases", "Export", "Reset", "Dashboard"):
                 await on(driver, title)
-                assert driver.app._page is not None
-                shown.append(weakref.ref(driver.app._page))
+                assert driver.shown is not None
+                shown.append(weakref.ref(driver.shown))
         await driver.app.workers.wait_for_complete()
         gc.collect()
         alive = [type(page).__name__ for each in shown if (page := each()) is not None]
@@ -118,7 +126,8 @@ async def test_a_look_that_hangs_leaves_nothing_healthy(
 
 async def at_a_halt(driver: Driver) -> datetime:
     """Wait until a look is under way that does not come back; when the last one came."""
-    await driver.until(lambda: driver.app._looking, "a look that hangs")
+    assert isinstance(driver.services, Halting)
+    await driver.until(driver.services.halted.is_set, "a look that hangs")
     assert driver.app.overview is not None
     return driver.app.overview.at.astimezone()
 
@@ -150,7 +159,7 @@ async def test_leases_of_which_nothing_more_is_heard_say_of_when_they_are(
         at = f"{services.now().astimezone():%H:%M:%S}"
         services.free.clear()
         try:
-            await driver.until(lambda: driver.app._watching, "a look that hangs")
+            await driver.until(services.halted.is_set, "a look that hangs")
             monkeypatch.setattr(aging, "STALE_S", -1.0)
             await driver.says(f"! As of {at}; still looking", f"as of {at}: 4 of 4 nodes", "controller")
             monkeypatch.undo()
@@ -181,24 +190,26 @@ async def test_a_page_that_is_being_left_draws_no_more(start: Start, sample: str
         await driver.page("Dashboard")
         await on(driver, title)
         await driver.says("controller")
-        page = driver.app._page
+        page = driver.shown
         assert isinstance(page, dashboard.DashboardPage | leases.LeasesPage)
+        shown = page
         drawn: list[bool] = []
 
         class Last(Widget):
             """Going, it asks whether its page would draw all the same."""
 
-            def on_prune(self) -> None:
-                drawn.append(page.drawable)
+            async def on_prune(self, event: Prune) -> None:
+                await super().on_prune(event)
+                drawn.append(shown.drawable)
 
         await page.mount(Last())
         await on(driver, "Export")
         assert drawn == [False]
         page.old = True
-        page._tick()
+        page.tick()
         if isinstance(page, dashboard.DashboardPage):
             page.traffic = Traffic()
-            page._draw_picture()
+            page.draw_picture()
         await on(driver, "Reset")
 
 
@@ -210,7 +221,8 @@ async def typed(driver: Driver, services: FakeServices) -> str:
     await driver.jump("Network")
     await driver.press("end", "x")
     await driver.until(lambda: services.drafts, "the draft on disk")
-    return driver.app._draft_name
+    (name,) = services.drafts
+    return name
 
 
 async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) -> None:
@@ -219,7 +231,7 @@ async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) ->
         theirs = {await typed(driver, services): dump_draft(Draft(domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("backspace")
-        await driver.until(lambda: driver.app._save_timer is None and driver.app.draft == driver.app.begun_with)
+        await driver.until(lambda: not driver.app.is_saving and driver.app.draft == driver.app.begun_with)
         assert services.drafts == theirs
         assert driver.app.parting() == ""
 
@@ -231,7 +243,8 @@ async def test_an_apply_leaves_anothers_draft_and_takes_its_own(start: Start, an
         await driver.page("Interfaces")
         driver.app.draft = replace(driver.app.draft, domain="mine.lan")
         await driver.until(lambda: services.drafts, "the draft on disk")
-        theirs = {driver.app._draft_name: dump_draft(Draft(domain="theirs.lan"))} if another else {}
+        (name,) = services.drafts
+        theirs = {name: dump_draft(Draft(domain="theirs.lan"))} if another else {}
         services.drafts.update(theirs)
         await driver.jump("Review")
         await driver.press("ctrl+a")

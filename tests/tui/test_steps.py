@@ -206,7 +206,7 @@ async def test_forwards_are_added_changed_removed(start: Start, sample: str) -> 
     bare = sample[: sample.index("# From the company's side")]
     async with start(plan=bare) as driver:
         await driver.jump("Forwards")
-        assert driver.app.draft.forwards == ()
+        assert not driver.app.draft.forwards
         await driver.press("f4", "enter")
         assert [(f.port, f.to) for f in driver.app.draft.forwards] == [
             ("8889", "controller"),

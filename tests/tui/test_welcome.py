@@ -5,34 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from netaddr import IPNetwork
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Start
 from tests.tui.fakes import ABSENT, APPLIED, FACTS, FakeServices
 from tests.tui.fakes_setup import DEBIAN
 from tests.tui.layout import faults
+from tests.tui.troubles import troubled
 from wizard.plan.draft.model import dump_draft, first_draft
-from wizard.plan.machine import Facts, Listener, Nic, Route
+from wizard.plan.machine import Facts, Listener
+from wizard.widgets.page import Page
 
-TROUBLED = replace(
-    FACTS,
-    nics=(*FACTS.nics, Nic("tun0", 7, "tunnel", up=True, carrier=True)),
-    routes=(*FACTS.routes, Route(IPNetwork("10.8.0.0/16"), "tun0"), Route(IPNetwork("192.168.0.0/16"), "tun0")),
-    listeners=(
-        Listener("udp", "::", 67, "dnsmasq", 812),
-        Listener("udp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
-        Listener("tcp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
-        Listener("udp", "::", 53, "", None),
-    ),
-    firewalls=("docker", "ufw"),
-    missing_tools=("ifup",),
-)
 INTERRUPTED = replace(ABSENT, state="interrupted", reason="a run was cut off: 'ciao-wizard rollback' takes it back")
-
-
-def troubled() -> FakeServices:
-    return FakeServices(machine=TROUBLED, around=replace(DEBIAN, missing=("dnsmasq", "setpriv"), root=False))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -100,7 +84,7 @@ async def test_what_is_in_force_can_be_welcomed_too(start: Start, sample: str) -
     state = replace(APPLIED, healthy=False, drift=("/etc/ciao-wizard/nat.sh was changed", "another"))
     async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app._go("welcome")
+        driver.app.post_message(Page.Go("welcome"))
         await driver.says("in force, and something is wrong", "nat.sh was changed (and 1 more)", "enter dashboard")
         await driver.press("enter")
         await driver.page("Dashboard")
@@ -110,7 +94,7 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
     state = replace(APPLIED, state="tripped", healthy=False, reason="10.77.0.1 answered DHCP on eth1")
     async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app._go("welcome")
+        driver.app.post_message(Page.Go("welcome"))
         await driver.says("the guard has stopped the gateway: 10.77.0.1 answered DHCP on eth1")
 
 
@@ -182,11 +166,11 @@ async def test_the_plan_in_force_is_named_before_one_that_was_given(start: Start
     services = FakeServices(state=APPLIED, in_force=smaller)
     async with start(services) as driver:
         await driver.page("Dashboard")
-        driver.app._go("welcome")
+        driver.app.post_message(Page.Go("welcome"))
         await driver.says("· Plan /etc/ciao-wizard/gateway.toml: 3 nodes")
     async with start(FakeServices(state=APPLIED, in_force="no plan at all")) as driver:
         await driver.page("Dashboard")
-        driver.app._go("welcome")
+        driver.app.post_message(Page.Go("welcome"))
         await driver.says("in force and healthy")
         assert "Plan " not in driver.text()
 

@@ -33,7 +33,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
 
-_TICK_S = 0.1
+TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class Engine:
     # The answer
 
     def _keep(self, run: Run, job: Job) -> None:
-        why = self._answer(run)
+        why = self.await_answer(run)
         why = self._gone_bad(job) if why is None else why
         if why is not None:
             self._revert(run, why, "rolled-back")
@@ -212,7 +212,7 @@ class Engine:
         self.journal.prune()
         run.end("kept", "applied and kept")
 
-    def _answer(self, run: Run) -> str | None:
+    def await_answer(self, run: Run) -> str | None:
         """Wait for the answer: None to keep, else why it goes back."""
         self.journal.append({"t": "trial", "at": now()})
         if self.order.keep:
@@ -224,11 +224,11 @@ class Engine:
         self.teller.step("keep", "running", f"going back by itself in {seconds:g} s", remaining_s=seconds)
         faults.moment("waiting")
         while (answer := state.decision(run.me)) is None:
-            why = f"no answer within {seconds:g} s" if state.boottime() >= deadline else _health()
+            why = f"no answer within {seconds:g} s" if state.boottime() >= deadline else trial_health()
             if why and state.decide("revert", run.me):
                 return why
             self._have_a_second(run)
-            time.sleep(_TICK_S)
+            time.sleep(TICK_S)
         return None if answer == "keep" else "taken back on request"
 
     def _gone_bad(self, job: Job) -> str | None:
@@ -257,7 +257,7 @@ class Engine:
             run.end(result, why)
 
 
-def _health() -> str:
+def trial_health() -> str:
     """Why a trial must not go on, or ""."""
     told = state.serve()
     if told is None:

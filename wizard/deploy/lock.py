@@ -17,7 +17,7 @@ from wizard.plan.findings import WizardError
 
 TAKING_BACK = "ciao-wizard rollback"
 """The purpose of one who takes back what a killed run left: everybody waits for that."""
-_LOCK = Path(LOCK)
+LOCK_FILE = Path(LOCK)
 _PATIENCE_S = 15.0
 _LONGEST_COMMAND_S = 10.0
 _POLL_S = 0.05
@@ -44,7 +44,7 @@ class Lock:
 
     def remove(self) -> None:
         """Take the file away, as the last thing of a run that leaves nothing. It is held to the end all the same."""
-        _LOCK.unlink(missing_ok=True)
+        LOCK_FILE.unlink(missing_ok=True)
 
 
 def _try() -> tuple[int | None, str]:
@@ -53,13 +53,14 @@ def _try() -> tuple[int | None, str]:
         try:
             run_directory()
             # For root alone: whoever may open it may also hold it.
-            fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = os.open(LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             # Its directory was taken away at this very moment, by a run that leaves nothing.
             continue
         except OSError as error:
             raise WizardError(
-                f"the lock {_LOCK} cannot be opened: {error.strerror}", f"Look at 'ls -l {_LOCK}', and remove it."
+                f"the lock {LOCK_FILE} cannot be opened: {error.strerror}",
+                f"Look at 'ls -l {LOCK_FILE}', and remove it.",
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +70,7 @@ def _try() -> tuple[int | None, str]:
             return None, holder
         # A lock on a file that is no longer there locks nobody out.
         try:
-            if os.fstat(fd).st_ino == _LOCK.stat().st_ino:
+            if os.fstat(fd).st_ino == LOCK_FILE.stat().st_ino:
                 return fd, ""
         except FileNotFoundError:
             pass

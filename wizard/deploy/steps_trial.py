@@ -67,7 +67,7 @@ class ProveWires:
             run(*self._raise)
             proof.await_carrier(self.cluster)
         before = proof.stamp(self.cluster)
-        seen, told, node_heard = self._look(fresh_link=not link.get("up"))
+        seen, told, node_heard = self.look(fresh_link=not link.get("up"))
         refused = proof.refusal(seen, told)
         if refused is not None:
             proof.forget()
@@ -83,7 +83,7 @@ class ProveWires:
             return proof.control_missing(seen)
         return explain(seen).in_a_line
 
-    def _look(self, fresh_link: bool) -> tuple[Wires, str, bool]:
+    def look(self, fresh_link: bool) -> tuple[Wires, str, bool]:
         """Both wires; what was heard on the cluster's meanwhile that must not be there; whether a node was."""
         with ExitStack() as stack:
             ear, links = None, (read_link(self.cluster), read_link(self.corporate))

@@ -31,7 +31,7 @@ from wizard.plan.text import clean
 _ANSWERS_WITHIN_S = 0.3
 _MUTE_FOR_NOW_S = 120
 """How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
-_WALK_S, _WISHED_WALK_S = 4.0, 15.0
+WALK_S, WISHED_WALK_S = 4.0, 15.0
 """How long to wait for a walk of what is so now; and for one that was asked for, on a machine that is busy."""
 APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
 _BY_ITSELF = "The guard goes on by itself."
@@ -60,10 +60,10 @@ def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> li
     found = [_address(plan), _forwarding(plan)]
     found.append(_rules() if root else Check("rules", UNSEEN, "needs root to see"))
     found += [_dnsmasq(), _guard(in_force)]
-    found += _path(since, in_force)
-    found += _conflicts() if in_force else []
+    found += check_path(since, in_force)
+    found += check_conflicts() if in_force else []
     found.append(_socket(plan) if root else Check("dhcp-socket", UNSEEN, "needs root to see"))
-    found.append(_corporate())
+    found.append(check_corporate())
     found += _cables(plan) if in_force else []
     found += _forwards(plan)
     if systemd.running():
@@ -150,11 +150,11 @@ def _guard(in_force: bool) -> Check:
     return Check("guard", OK, f"mute for now: {reason}")
 
 
-def _path(since: float | None, in_force: bool = True) -> list[Check]:
+def check_path(since: float | None, in_force: bool = True) -> list[Check]:
     """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
     if since is not None:
         path_told.wish()
-    walked = path_told.await_walk(_WALK_S if since is None else _WISHED_WALK_S, since)
+    walked = path_told.await_walk(WALK_S if since is None else WISHED_WALK_S, since)
     told = state.serve()
     if walked is not None:
         why = str((told or GuardState()).get("dns_reason") or "")
@@ -175,7 +175,7 @@ def _path(since: float | None, in_force: bool = True) -> list[Check]:
     return [Check("path", FAILED, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
 
 
-def _conflicts() -> list[Check]:
+def check_conflicts() -> list[Check]:
     """A failed check for each address of the plan's that another machine has as well."""
     told = (state.serve() or GuardState()).get("conflicts") or []
     return [
@@ -219,7 +219,7 @@ def _seconds_since(moment: object) -> float:
         return 0.0
 
 
-def _corporate() -> Check:
+def check_corporate() -> Check:
     """The way out and the company's DNS, against what they were before this was applied."""
     now, servers = default_route_texts(read_routes()), nameservers()
     before: dict[str, Any] = {}

@@ -37,15 +37,15 @@ class Laboratory:
     def __init__(self) -> None:
         self.init = 0
         self.env: dict[str, str] = {}
-        self._front: subprocess.Popen[str] | None = None
+        self.started: subprocess.Popen[str] | None = None
         self._talk = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self._namespaces: dict[str, str] = {}
-        self._held: int | None = None
+        self.namespaces: dict[str, str] = {}
+        self.held: int | None = None
 
     def __enter__(self) -> Laboratory:
         with contextlib.ExitStack() as ended:
             ended.push(self.__exit__)
-            self._start()
+            self.begin()
             ended.pop_all()
         return self
 
@@ -54,19 +54,19 @@ class Laboratory:
             self.stop()
         finally:
             self._talk.close()
-            if self._held is not None:
-                os.close(self._held)
+            if self.held is not None:
+                os.close(self.held)
 
     @property
     def front(self) -> subprocess.Popen[str]:
         """The process that a person would see."""
-        if self._front is None:
+        if self.started is None:
             raise LabFailed("this laboratory has not been started", "use it in a with statement")
-        return self._front
+        return self.started
 
-    def _start(self) -> None:
+    def begin(self) -> None:
         # A background job's shell has made its children ignore SIGINT; a laboratory is to have it.
-        self._front = subprocess.Popen(
+        self.started = subprocess.Popen(
             ["env", "--default-signal", *python("wizard.lab.enter"), "--", *WAITING],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,18 +75,18 @@ class Laboratory:
             env={**os.environ, "PATH": search_path(os.environ)},
             start_new_session=True,
         )
-        sign = self._front.stdout
+        sign = self.started.stdout
         if not sign or not select.select([sign], [], [], START_SECONDS)[0] or sign.readline() != "ready\n":
             raise LabFailed(f"the laboratory did not start: {self.said() or f'no sign in {START_SECONDS:g} s'}")
         self.init, self.env = self._found_inside()
         # The kernel gives a namespace's number to the next one as soon as nobody holds the old one.
-        self._held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
+        self.held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
         kinds = ("mnt", "net", "pid", "uts", "user")
-        self._namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
+        self.namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
 
     def _found_inside(self) -> tuple[int, dict[str, str]]:
         """The laboratory's first process, and the environment that a command has in there."""
-        for process in self._descendants():
+        for process in self.descendants():
             # Others come and go while one looks.
             with contextlib.suppress(psutil.NoSuchProcess):
                 # Not some script of a machine that boots: it has another environment.
@@ -94,7 +94,7 @@ class Laboratory:
                     return process.ppid(), process.environ()
         raise LabFailed(f"the laboratory ended at once: {self.said()}")
 
-    def _descendants(self) -> list[psutil.Process]:
+    def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.front.pid).children(recursive=True)
 
     def said(self) -> str:
@@ -104,14 +104,14 @@ class Laboratory:
 
     def namespace(self, kind: str) -> str:
         """A namespace of the laboratory as /proc/PID/ns names it: mnt, net, pid, uts or user; also once it is gone."""
-        return self._namespaces[kind]
+        return self.namespaces[kind]
 
     def command(self, argv: Sequence[str], netns: str | None = None, cwd: str | Path | None = None) -> list[str]:
         """The command on this side that runs `argv` in the laptop's place, or in the namespace `netns`.
 
         It dies when nsenter does: killing what this side sees leaves nothing running on the other.
         """
-        user = os.readlink("/proc/self/ns/user") != self._namespaces["user"]
+        user = os.readlink("/proc/self/ns/user") != self.namespaces["user"]
         enter = [find("nsenter") or "nsenter", "--target", str(self.init), "--mount", "--net", "--pid", "--uts"]
         enter += ["--user", "--preserve-credentials"] if user else []
         there = ["ip", "netns", "exec", netns] if netns else []
@@ -195,7 +195,7 @@ class Laboratory:
 
     def stop(self) -> None:
         """End the laboratory and wait until nothing is left of it. May be called again."""
-        front = self._front
+        front = self.started
         if front is None:
             return
         if front.stdin is not None:
@@ -227,7 +227,7 @@ class Laboratory:
         found = []
         for pid in psutil.pids():
             try:
-                if self._namespaces and os.readlink(f"/proc/{pid}/ns/pid") == self._namespaces["pid"]:
+                if self.namespaces and os.readlink(f"/proc/{pid}/ns/pid") == self.namespaces["pid"]:
                     found.append(pid)
             except OSError:
                 # It ended meanwhile, or it is somebody else's.

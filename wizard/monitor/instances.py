@@ -28,7 +28,7 @@ MOST_AT_ONCE = 16
 MOST_FILES = 256
 MOST_LINES = 16384
 # One CNCI's whole answer.
-_MOST_BYTES = 8 << 20
+MOST_BYTES = 8 << 20
 _MOST_PINGED = 1024
 _MOST_FED = 1 << 18
 _PINGS_AT_ONCE = 64
@@ -37,7 +37,7 @@ _NAME = re.compile(r"dnsmasq_(?P<subnet>.*)\.leases", re.DOTALL)
 # What is in the files is for us to judge, not for the shell: nothing of it is expanded or run there.
 # Whoever has a login there may put a pipe, a device or a link into /tmp: only files are opened, and by a program
 # that is ended where one turns into a pipe at that very moment.
-_SCRIPT = r"""
+SCRIPT = r"""
 mark=@MARK@
 echo "$mark now $(date +%s)"
 limit=
@@ -189,8 +189,8 @@ def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:
 
 
 def _script(mark: str) -> str:
-    numbers = {"BYTES": _MOST_BYTES, "FILES": MOST_FILES, "FED": _MOST_FED, "MOST": _MOST_PINGED}
-    script = _SCRIPT.replace("@MARK@", mark).replace("@ATONCE@", str(_PINGS_AT_ONCE))
+    numbers = {"BYTES": MOST_BYTES, "FILES": MOST_FILES, "FED": _MOST_FED, "MOST": _MOST_PINGED}
+    script = SCRIPT.replace("@MARK@", mark).replace("@ATONCE@", str(_PINGS_AT_ONCE))
     for blank, number in numbers.items():
         script = script.replace(f"@{blank}@", str(number))
     return script
@@ -244,7 +244,7 @@ class _Heard:
 
 def _heard(said: str, mark: str) -> _Heard:
     """Whoever answers may be hostile: one pass, and never more than so much."""
-    most = _MOST_BYTES + _MOST_FED
+    most = MOST_BYTES + _MOST_FED
     heard = _Heard(datetime.now(UTC), [], {}, cut=len(said) > most)
     file: str | None = None
     text: list[str] = []

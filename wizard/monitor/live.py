@@ -71,7 +71,7 @@ class Monitor:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self.events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._from = sources or Sources()
+        self.sources = sources or Sources()
         self._plan: Plan | None = None
         self._presence: Presence | None = None
         self._forget()
@@ -79,7 +79,7 @@ class Monitor:
     def _forget(self) -> None:
         """Begin anew: another plan, or a clock that went back."""
         self._table: Table | None = None
-        self._leases: tuple[Lease, ...] = ()
+        self.leases: tuple[Lease, ...] = ()
         # By the minute in which they end: 65,000 entries of a heap would be 8 MB.
         self._ends: dict[int, set[Lease]] = {}
         self._of: dict[str, tuple[Keyed, ...]] = {}
@@ -114,8 +114,8 @@ class Monitor:
 
     def look(self) -> View:
         """What is new since the last look. Raises PlanUnreadable only where there never was a plan to read."""
-        plan = self._from.plan()
-        now = self._from.now()
+        plan = self.sources.plan()
+        now = self.sources.now()
         if plan is None:
             self.close()
             gone = self.rows
@@ -140,7 +140,7 @@ class Monitor:
 
     def feed(self, removed: Iterable[Lease], added: Iterable[Lease], now: datetime) -> View:
         """What `look` does with a difference of the lease file; its cost does not depend on how many there are."""
-        return self._redo(self._change(removed, added, now), now)
+        return self._redo(self.change(removed, added, now), now)
 
     def _begin(self, plan: Plan, keep_prober: bool) -> None:
         if not keep_prober:
@@ -149,26 +149,26 @@ class Monitor:
         self._plan = plan
         self._table = Table(plan)
         if self._presence is None:
-            prober = self._from.prober(plan.interfaces.cluster, str(plan.network.gateway))
-            self._presence = Presence(prober, self._from.clock)
+            prober = self.sources.prober(plan.interfaces.cluster, str(plan.network.gateway))
+            self._presence = Presence(prober, self.sources.clock)
         self._presence.follow(self._table.reserved)
 
     def _take_leases(self, now: datetime) -> set[str]:
-        file = self._from.leases
-        if file.changed() or not self._leases:
+        file = self.sources.leases
+        if file.changed() or not self.leases:
             leases = file.read()
-            removed, added = difference(self._leases, leases)
+            removed, added = difference(self.leases, leases)
             if len(removed) + len(added) > 2:
                 # Two that were renewed far apart have all the others between them: those are the very same objects.
                 kept = {id(lease) for lease in removed} & {id(lease) for lease in added}
                 removed = [lease for lease in removed if id(lease) not in kept]
                 added = [lease for lease in added if id(lease) not in kept]
-            self._leases = leases
+            self.leases = leases
         else:
             removed, added = (), ()
-        return self._change(removed, added, now)
+        return self.change(removed, added, now)
 
-    def _change(self, removed: Iterable[Lease], added: Iterable[Lease], now: datetime) -> set[str]:
+    def change(self, removed: Iterable[Lease], added: Iterable[Lease], now: datetime) -> set[str]:
         table, dirty = self._table, set()
         if table is None:
             return set()
@@ -206,9 +206,9 @@ class Monitor:
 
     def _take_log(self, now: datetime) -> set[str]:
         table = self._table
-        if table is None or (not self._from.log.look(now) and not self._baseline):
+        if table is None or (not self.sources.log.look(now) and not self._baseline):
             return set()
-        log = self._from.log.log
+        log = self.sources.log.log
         dirty = {mac for mac, _ in self._ignored.items() ^ log.ignored.items()}
         dirty |= {mac for mac, _ in self._reasons.items() ^ log.reasons.items()}
         self._ignored, self._reasons = dict(log.ignored), dict(log.reasons)
@@ -221,10 +221,10 @@ class Monitor:
         if table is None or presence is None or plan is None:
             return set()
         ips = presence.look()
-        clock = self._from.clock()
+        clock = self.sources.clock()
         if clock - self._wired >= NEIGHBOURS_EVERY_S:
             self._wired = clock
-            wire = self._from.neighbours(plan.interfaces.cluster)
+            wire = self.sources.neighbours(plan.interfaces.cluster)
             ips |= {ip for ip, _ in self._wire.items() ^ wire.items()}
             self._wire = wire
             self._speaking = {}
@@ -271,7 +271,7 @@ class Monitor:
             self._order.sort(key=_key)
         self._baseline = False
         self.events.extend(events)
-        return View(True, tuple(changed), tuple(gone), tuple(events), self._from.leases.problem, tuple(fresh))
+        return View(True, tuple(changed), tuple(gone), tuple(events), self.sources.leases.problem, tuple(fresh))
 
     def _place(self, mac: str, after: Sequence[Row]) -> None:
         """Put a machine's rows where they belong among all."""
@@ -306,7 +306,7 @@ class Monitor:
         if not alarms and row.kind == "node" and (other := self._elsewhere(row)):
             alarms.append("one-mac")
             reason = f"its MAC answers at {other} too: a second machine has it, or this one has a second address"
-        heard = [at for at in (*self._from.log.log.heard.get(row.mac, ()), *self._seen.get(row.mac, ())) if at <= now]
+        heard = [at for at in (*self.sources.log.log.heard.get(row.mac, ()), *self._seen.get(row.mac, ())) if at <= now]
         silent = presence.silent_for(row.ip) if presence is not None and row.reachable is not None else None
         if silent is not None:
             heard.append(now - timedelta(seconds=silent))

@@ -62,7 +62,7 @@ class BigTable(ScrollView, Generic[RowT], can_focus=True):
         super().__init__(id=id)
         self._top = int(headed)
         self._columns = columns
-        self._cells = cells
+        self.cells = cells
         self._rows: Sequence[RowT] = ()
         self._cursor = 0
 
@@ -107,7 +107,7 @@ class BigTable(ScrollView, Generic[RowT], can_focus=True):
             return Strip.blank(width, self.rich_style)
         name = "cursor" if self.has_focus else "resting"
         style = self.get_component_rich_style(f"big-table--{name}") if place == self._cursor else self.rich_style
-        return self._line(self._cells(self._rows[place]), width, style)
+        return self._line(self.cells(self._rows[place]), width, style)
 
     def _line(self, cells: Sequence[Text], width: int, style: Style) -> Strip:
         line = Text(end="")

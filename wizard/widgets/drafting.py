@@ -117,6 +117,11 @@ class DraftingApp(ChangingApp):
         if self._save_timer is None:
             self._save_timer = self.set_timer(SAVE_AFTER_S, self._save)
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether what was typed is still to be written."""
+        return self._save_timer is not None
+
     def _save(self) -> None:
         from wizard.plan.draft.model import dump_draft
 

@@ -53,7 +53,7 @@ class HearingPanel(Vertical):
 
     def __init__(self, id: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._clock = clock
+        self.clock = clock
         self._machines: dict[str, _Machine] = {}
         self.known: Mapping[str, str] = {}
         self.vendors: Mapping[str, str] = {}
@@ -84,9 +84,9 @@ class HearingPanel(Vertical):
         for heard in machines:
             old = self._machines.get(heard.mac)
             if old is not None:
-                old.heard, old.at = heard.after(old.heard), self._clock()
+                old.heard, old.at = heard.after(old.heard), self.clock()
             elif len(self._machines) < MOST_KEPT:
-                self._machines[heard.mac] = _Machine(heard, self._clock())
+                self._machines[heard.mac] = _Machine(heard, self.clock())
         if not self.query_one(LongTable).has_focus:
             self.go_on()
 
@@ -118,7 +118,7 @@ class HearingPanel(Vertical):
 
     def _cells(self, number: int) -> tuple[Text, ...]:
         mac, machine = list(self._machines.items())[number]
-        ago = max(int(self._clock() - machine.at), 0)
+        ago = max(int(self.clock() - machine.at), 0)
         when = f"{ago} s ago" if ago < 100 else f"{ago // 60} min ago"
         name = self.known.get(mac)
         return (

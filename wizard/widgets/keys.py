@@ -24,8 +24,8 @@ class OrderedKeysApp(App[None]):
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self._keys: deque[events.Key] = deque()
-        self._key_number = 0
-        self._key_under_way = False
+        self.key_number = 0
+        self.key_under_way = False
         self._handling: MessagePump | None = None
 
     def ignores(self, _key: str) -> bool:
@@ -39,16 +39,16 @@ class OrderedKeysApp(App[None]):
             if self.ignores(event.key):
                 return
             self._keys.append(event)
-            if not self._key_under_way:
+            if not self.key_under_way:
                 await self._next_key()
         else:
             await super().on_event(event)
 
     async def _next_key(self) -> None:
-        self._key_under_way = bool(self._keys)
+        self.key_under_way = bool(self._keys)
         if not self._keys:
             return
-        self._key_number += 1
+        self.key_number += 1
         key = self._keys.popleft()
         if self.ignores(key.key):
             await self._next_key()
@@ -57,12 +57,12 @@ class OrderedKeysApp(App[None]):
         # The way of the key itself, and then of what its action told the page and the page told us.
         way: deque[MessagePump] = deque([*target.ancestors_with_self, target.screen, self])
         await super().on_event(key)
-        self.set_timer(PATIENCE_S, partial(self._overdue, self._key_number, LONGEST_PATIENCE_S - PATIENCE_S))
-        await self._behind(self._key_number, way)
+        self.set_timer(PATIENCE_S, partial(self._overdue, self.key_number, LONGEST_PATIENCE_S - PATIENCE_S))
+        await self._behind(self.key_number, way)
 
     async def _behind(self, number: int, way: deque[MessagePump]) -> None:
         """Go behind key `number` along its way; once there, hand out the next one."""
-        if number != self._key_number:
+        if number != self.key_number:
             return
         while way:
             node = self._handling = way.popleft()
@@ -71,7 +71,7 @@ class OrderedKeysApp(App[None]):
         await self._next_key()
 
     async def _overdue(self, number: int, patience: float) -> None:
-        if number != self._key_number or not self._key_under_way:
+        if number != self.key_number or not self.key_under_way:
             return
         if patience > 0 and self._handling is not None and self._handling.is_running:
             self.set_timer(PATIENCE_S, partial(self._overdue, number, patience - PATIENCE_S))

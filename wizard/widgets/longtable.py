@@ -68,7 +68,7 @@ class LongTable(ScrollView, inherit_bindings=False, can_focus=True):
         super().__init__(id=id)
         self._columns = tuple(columns)
         self._keys: list[str] = []
-        self._cells: Callable[[int], Cells] = lambda _: ()
+        self.cells: Callable[[int], Cells] = lambda _: ()
 
     @property
     def current(self) -> str | None:
@@ -78,7 +78,7 @@ class LongTable(ScrollView, inherit_bindings=False, can_focus=True):
     def show(self, keys: Sequence[str], cells: Callable[[int], Cells]) -> None:
         """Show these rows from now on; the cursor stays on its row, or near where that was."""
         current = self.current
-        self._keys, self._cells = list(keys), cells
+        self._keys, self.cells = list(keys), cells
         if current is not None and self.current != current and current in self._keys:
             self.cursor = self._keys.index(current)
         self.cursor = max(min(self.cursor, len(self._keys) - 1), 0)
@@ -140,7 +140,7 @@ class LongTable(ScrollView, inherit_bindings=False, can_focus=True):
         style = self.rich_style
         if number == self.cursor:
             style = self.get_component_rich_style("long-table--cursor")
-        return self._line(self._cells(number), widths, width, style)
+        return self._line(self.cells(number), widths, width, style)
 
     def _widths(self, width: int) -> list[int]:
         spare = max(width - sum(column.width + _GAP for column in self._columns), 0)

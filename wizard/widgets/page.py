@@ -208,6 +208,11 @@ class Page(FocusKept[None]):
         if message and self._line.plain.endswith(clean(message, 600)):
             self.tell("")
 
+    @property
+    def line_text(self) -> str:
+        """What the line under the page says."""
+        return self._line.plain
+
     def draw_line(self) -> None:
         line = self.query_one("#line", Words)
         line.update(self._line)

@@ -21,14 +21,14 @@ class Working(Words):
         self._what = what
 
     def on_mount(self) -> None:
-        self.set_interval(_EVERY_S, self._step)
+        self.set_interval(_EVERY_S, self.step)
 
     def say(self, what: str) -> None:
         if what != self._what:
             self._what = what
             self.refresh(layout=True)
 
-    def _step(self) -> None:
+    def step(self) -> None:
         if self.display and self.screen.is_current:
             self.turn += 1
 

@@ -14,5 +14,5 @@ from wizard.plan import paths
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "run"
     monkeypatch.setattr(paths, "RUN", str(directory))
-    monkeypatch.setattr(lock, "_LOCK", directory / "lock")
+    monkeypatch.setattr(lock, "LOCK_FILE", directory / "lock")
     return directory

@@ -269,8 +269,8 @@ class Waiting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.clock = Moments()
         monkeypatch.setattr(state, "boottime", self.clock)
-        monkeypatch.setattr(engine, "_TICK_S", 0)
-        monkeypatch.setattr(engine, "_health", lambda: "")
+        monkeypatch.setattr(engine, "TICK_S", 0)
+        monkeypatch.setattr(engine, "trial_health", lambda: "")
         self.engine = Engine(Order("", "", confirm_within=seconds))
         monkeypatch.setattr(self.engine.journal, "append", lambda _record: None)
         self.work: dict[str, Any] = {}
@@ -282,7 +282,7 @@ class Waiting:
         self.run: Any = Run()
 
     def answer(self) -> str | None:
-        return self.engine._answer(self.run)
+        return self.engine.await_answer(self.run)
 
 
 def test_the_deadline_counts_seconds_since_boot_and_no_clock_moves_it(
@@ -318,7 +318,7 @@ def test_an_answer_ends_the_waiting(
 
 def test_a_gateway_that_fails_meanwhile_ends_it_too(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = Waiting(monkeypatch, 120)
-    monkeypatch.setattr(engine, "_health", lambda: "the gateway ended by itself during the trial")
+    monkeypatch.setattr(engine, "trial_health", lambda: "the gateway ended by itself during the trial")
     assert waiting.answer() == "the gateway ended by itself during the trial"
 
 
@@ -335,7 +335,7 @@ def test_a_gateway_that_fails_meanwhile_ends_it_too(run_dir: Path, monkeypatch: 
 )
 def test_what_ends_a_trial_by_itself(monkeypatch: pytest.MonkeyPatch, told: dict[str, str] | None, words: str) -> None:
     monkeypatch.setattr(state, "serve", lambda: told)
-    found = engine._health()
+    found = engine.trial_health()
     assert words in found
     assert bool(words) == bool(found)
 

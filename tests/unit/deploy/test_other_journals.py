@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wizard.deploy import kept, revert, steps
+from wizard.deploy import kept, revert
 from wizard.deploy.events import Teller
 from wizard.deploy.journal import Journal, parse
 from wizard.host.commands import CommandFailed
@@ -125,7 +126,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: ([], []))
     monkeypatch.setattr(Firewalld, "image", lambda _, nic: {"nic": nic, "zone": "trusted"})
     monkeypatch.setattr("wizard.host.net.firewalls.firewalld.run", refuses)
-    monkeypatch.setattr("wizard.host.net.forwarding._read_switch", lambda _: "0")
+    monkeypatch.setattr("wizard.host.net.forwarding.read_switch", lambda _: "0")
     monkeypatch.setattr("wizard.host.net.link_image.called_now", lambda nic: str(nic["nic"]))
     for name in ("release", "is_configured"):
         monkeypatch.setattr(Ifupdown, name, lambda *_: False)
@@ -135,10 +136,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
-    monkeypatch.setattr(link_image, "_LINK_LOCAL_PATIENCE_S", 0.0)
+    monkeypatch.setattr(link_image, "LINK_LOCAL_PATIENCE_S", 0.0)
     for name in ("LEASES", "LIVE_SCRIPT", "LIVE_INTERFACES", "INTERFACES_FILE"):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
-    monkeypatch.setattr(steps.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(kept, "traces", list)
     monkeypatch.setattr(revert, "await_orphans", lambda: None)
     for name in ("_remove_by_name", "_leave_nothing"):
@@ -193,7 +194,12 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
     acts: list[str] = []
     monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
     monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
-    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: acts.append("rules") or ([], []))
+
+    def remove_rules() -> tuple[list[str], list[str]]:
+        acts.append("rules")
+        return [], []
+
+    monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", remove_rules)
     root = tmp_path / "state"
     root.mkdir()
     rules = {"t": "before", "step": "rules", "image": {"script": ABSENT, "loaded": False}}

@@ -12,7 +12,7 @@ from wizard.plan.checks import OK, UNTRIED, Check
 GUARD = {"pid": 7, "started": 9}
 SERVE = {"process": GUARD, "mode": "armed", "digest": "d"}
 FINE = Check("path-arp", OK, "found")
-UNTRIED = Check("path-in-7-udp", UNTRIED, "not tried: a datagram would reach the node's service")
+UDP = Check("path-in-7-udp", UNTRIED, "not tried: a datagram would reach the node's service")
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(state, "read_json", lambda _: seen["path"])
     monkeypatch.setattr(state, "write_json", lambda _, data: seen.update(path=data))
     monkeypatch.setattr(state, "boottime", lambda: seen["now"])
-    monkeypatch.setattr(verify, "_WALK_S", 0.0)
-    monkeypatch.setattr(verify, "_WISHED_WALK_S", 0.0)
+    monkeypatch.setattr(verify, "WALK_S", 0.0)
+    monkeypatch.setattr(verify, "WISHED_WALK_S", 0.0)
     return seen
 
 
-def walked(found: tuple[Check, ...] = (FINE, UNTRIED), **about: Any) -> None:
-    told = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
+def walked(found: tuple[Check, ...] = (FINE, UDP), **about: Any) -> None:
+    told: dict[str, Any] = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
     path_told.tell(found=found, findings=(), **told)
 
 
 def verdicts(since: float | None = None) -> list[bool | None]:
-    return [check.ok for check in verify._path(since)]
+    return [check.ok for check in verify.check_path(since)]
 
 
 def test_the_latest_walk_is_what_is_said(guard: dict[str, Any]) -> None:
@@ -76,9 +76,9 @@ def test_a_file_that_makes_no_sense_is_no_walk(guard: dict[str, Any], path: Any)
 
 
 def test_who_has_an_address_of_ours_is_named(guard: dict[str, Any]) -> None:
-    assert verify._conflicts() == []
+    assert verify.check_conflicts() == []
     rival = {"ip": "192.168.0.200", "mac": "00:aa:00:00:00:01", "name": "gateway"}
     guard["serve"] = SERVE | {"conflicts": [rival]}
-    (check,) = verify._conflicts()
+    (check,) = verify.check_conflicts()
     assert check.ok is False
     assert "192.168.0.200, the address of gateway, is also at 00:aa:00:00:00:01" in check.detail

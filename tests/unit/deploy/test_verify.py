@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Root's view of a machine: `routes` and `resolv` now, `before` as the journal has it."""
     seen = SimpleNamespace(routes=(WAY_OUT,), resolv="nameserver 10.77.0.1\n", before={})
     reading = SimpleNamespace(last=SimpleNamespace(same_boot=True, begin=seen.before))
-    monkeypatch.setattr(verify.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(verify, "read_routes", lambda: seen.routes)
     monkeypatch.setattr(resolver, "read_text", lambda _: seen.resolv)
     monkeypatch.setattr(verify, "Journal", lambda: SimpleNamespace(read=lambda: reading))
@@ -29,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def corporate() -> Check:
-    return verify._corporate()
+    return verify.check_corporate()
 
 
 def test_as_before(machine: Any) -> None:

@@ -16,6 +16,7 @@ from wizard.deploy.address_guard import QUIET_S, AddressGuard
 from wizard.deploy.ear import nodes_by_mac
 from wizard.deploy.gates import Verdict
 from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
+from wizard.host import rtnetlink
 from wizard.host.dhcp_probe import Cause, ProbeResult, Server
 from wizard.host.dhcp_probe import Verdict as Heard
 from wizard.host.net.link import Link
@@ -39,9 +40,9 @@ COULD_NOT = Wires(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, Pattern.
 class Deaf:
     """An ear that hears what it is told to."""
 
-    def __init__(self, *told: object) -> None:
+    def __init__(self, *told: Any) -> None:
         self.nodes = told[3] if told else {}
-        self.gateway = told[4].packed if told else b""  # type: ignore[attr-defined]
+        self.gateway = told[4].packed if told else b""
         self.heard = ("", "")
         self.node_heard = self.may_defend = self.twin = False
         self.address = AddressGuard()
@@ -85,6 +86,13 @@ class World:
         self.asked = 0
         self.woken = threading.Event()
         self.watch = WireWatch(self.woken.set)
+
+    @property
+    def ear(self) -> Deaf:
+        """What the watch listens with now."""
+        ear: object = self.watch.ear
+        assert isinstance(ear, Deaf)
+        return ear
 
     def flap(self, nic: str) -> None:
         self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
@@ -166,8 +174,7 @@ def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be
     verdict = world.settled()
     assert (verdict.ok, verdict.tripped, verdict.code) == (False, False, "unproven")
     assert "nodes" in world.judge().reason
-    assert isinstance(world.watch.ear, Deaf)
-    world.watch.ear.node_heard = True
+    world.ear.node_heard = True
     world.now += 10
     assert world.settled().ok
 
@@ -176,8 +183,7 @@ def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be
 def test_a_node_that_was_heard_over_another_cable_is_no_proof_for_this_one(world: World) -> None:
     world.both = lambda _stop: UNPLUGGED
     world.judge()
-    assert isinstance(world.watch.ear, Deaf)
-    world.watch.ear.node_heard = True
+    world.ear.node_heard = True
     world.flap("eth1")
     assert not world.settled().ok
 
@@ -285,8 +291,7 @@ def test_a_wire_that_cannot_be_asked_any_longer_is_not_served_for_ever(world: Wo
 
 def test_what_is_heard_trips_at_once(world: World) -> None:
     assert world.settled().ok
-    assert isinstance(world.watch.ear, Deaf)
-    world.watch.ear.heard = ("foreign-dhcp", "10.9.0.1 (02:aa:bb:cc:dd:01) answered a client there")
+    world.ear.heard = ("foreign-dhcp", "10.9.0.1 (02:aa:bb:cc:dd:01) answered a client there")
     verdict = world.judge()
     assert (verdict.tripped, verdict.code) == (True, "foreign-dhcp")
     assert "eth1" in verdict.reason
@@ -294,8 +299,7 @@ def test_what_is_heard_trips_at_once(world: World) -> None:
 
 def test_while_another_machine_has_the_gateways_address_nothing_is_served(world: World) -> None:
     assert world.settled().ok
-    ear = world.watch.ear
-    assert isinstance(ear, Deaf)
+    ear = world.ear
     ear.address.claimed("00:1b:21:00:00:66", world.now, may_defend=True)
     assert world.judge().ok
     ear.address.claimed("00:1b:21:00:00:66", world.now + 2, may_defend=True)
@@ -321,7 +325,7 @@ def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(worl
 
 def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[tuple[str, ...]] = []
-    monkeypatch.setattr(wire_watch.rtnetlink, "delete_address", lambda *what: left.append(what))
+    monkeypatch.setattr(rtnetlink, "delete_address", lambda *what: left.append(what))
     other = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
     world.both = lambda _stop: Wires(HEARD, other, False, Pattern.ANOTHER_GATEWAY)
     verdict = world.settled()
@@ -343,8 +347,7 @@ def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, p
         assert world.settled().ok
     else:
         world.judge()
-    ear = world.watch.ear
-    assert isinstance(ear, Deaf)
+    ear = world.ear
     ear.heard, ear.twin = ("foreign-dhcp", "192.168.0.200 (00:1b:21:00:00:66) answered a client there"), True
     assert world.judge().code == code
 

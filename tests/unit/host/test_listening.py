@@ -123,7 +123,8 @@ def program(text: str) -> list[str]:
 
 def test_another_process_is_heard_until_it_is_told_to_end() -> None:
     line = json.dumps({"heard": [{"mac": "c0:3f:d5:67:a2:01"}]})
-    stop, heard = threading.Event(), []
+    stop = threading.Event()
+    heard: list[Heard] = []
 
     def tell(machines: tuple[Heard, ...]) -> None:
         heard.extend(machines)

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,13 +67,14 @@ class Filter:
         self.free = threading.Event()
         self.free.set()
         self.waits = threading.Event()
-        self.error = 0
+        self.error = self.armed = 0
 
     def arm(self, index: int) -> None:
         self._wait()
         if self.error:
             raise armed.ArmingFailed(self.error)
         self.holds = index
+        self.armed += 1
 
     def disarm(self) -> None:
         self._wait()
@@ -87,6 +89,25 @@ class Filter:
 def rule_gone(table: bytes = b"ciao_gateway", kind: int = 8) -> bytes:
     body = bytes(4) + attribute(1, table + b"\0")
     return struct.pack("=IHHII", 16 + len(body), 10 << 8 | kind, 0, 0, 0) + body
+
+
+class Clock:
+    """The muter's own, which goes on when the test says so. What tells of a sleep counts on both clocks alike."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.looks = time.monotonic(), 0
+        ahead = time.clock_gettime(time.CLOCK_BOOTTIME) - self.now
+        fake = SimpleNamespace(
+            monotonic=self.look,
+            monotonic_ns=time.monotonic_ns,
+            clock_gettime=lambda _: self.now + ahead,
+            CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
+        )
+        monkeypatch.setattr(muter_process, "time", fake)
+
+    def look(self) -> float:
+        self.looks += 1
+        return self.now
 
 
 class Kernel:
@@ -228,12 +249,20 @@ def test_news_that_were_lost_are_an_event(bench: Bench) -> None:
 
 
 def test_a_grant_that_is_not_repeated_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(muter_process, "GRANT_S", 0.5)
+    clock = Clock(monkeypatch)
     served(bench)
+    begun, armed_once = clock.now, bench.filter.armed
     for _ in range(4):
-        time.sleep(0.2)
+        clock.now += muter_process.GRANT_S * 0.9
         bench.grant()
         assert bench.state()[2] == RELEASED
+    assert clock.now > begun + muter_process.GRANT_S
+    looked = clock.looks
+    wait_for(lambda: clock.looks > looked + 2)
+    # A grant that had ended between, and was given anew, would have armed once more.
+    assert bench.filter.armed == armed_once
+    assert not bench.rests()
+    clock.now += muter_process.GRANT_S * 1.1
     wait_for(bench.rests)
     wait_for(lambda: bench.filter.holds is None)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from wizard.host import nic_watch
 from wizard.host.net.link import Link
 from wizard.host.nic_watch import NicNews, NicWatch, What, compare
 from wizard.plan.findings import WizardError
@@ -57,7 +56,7 @@ def test_a_kernel_that_tells_nothing_is_said_so(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object) -> socket.socket:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(nic_watch.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(WizardError, match="does not tell of its NICs"):
         NicWatch()
 

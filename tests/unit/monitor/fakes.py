@@ -11,6 +11,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 from wizard.host.neighbours import Neighbour
 from wizard.host.presence import Answer
 from wizard.monitor.follow import LogFile
+from wizard.monitor.leases import Row
 from wizard.monitor.live import Monitor, Sources
 from wizard.monitor.watch import LeaseFile
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
@@ -96,7 +97,7 @@ class World:
             self.now += timedelta(seconds=step)
             self.monitor.look()
 
-    def row(self, mac: str):  # type: ignore[no-untyped-def]
+    def row(self, mac: str) -> Row:
         (row,) = [row for row in self.monitor.rows if row.mac == mac]
         return row
 

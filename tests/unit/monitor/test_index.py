@@ -4,34 +4,17 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
+from tests.unit.monitor.rows import row
 from wizard.monitor.index import BULK, ORDERS, Index, Wanted, contains
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-def row(mac: str, ip: str, **more: Any) -> Row:
-    values: dict[str, Any] = {
-        "mac": mac,
-        "ip": ip,
-        "hostname": "",
-        "name": "",
-        "role": "",
-        "expires": None,
-        "kind": "node",
-        "state": "leased",
-        "reachable": True,
-        "vendor": "",
-        "reason": "",
-    }
-    return Row(**{**values, **more})
 
 
 def made(number: int, chance: random.Random) -> Row:
@@ -52,7 +35,8 @@ def made(number: int, chance: random.Random) -> Row:
 def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down: bool, text: str) -> None:
     chance = random.Random(seed)  # noqa: S311
     wanted = Wanted(order, down, text)
-    slow, there = Index(), {}
+    slow = Index()
+    there: dict[tuple[str, str], Row] = {}
     slow.shown(wanted)
     for _ in range(60):
         one = made(chance.randrange(12), chance)

@@ -270,7 +270,7 @@ def test_more_than_any_cnci_has_is_left_out_and_said(monkeypatch: pytest.MonkeyP
 
 
 def test_the_script_reads_nothing_but_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_SCRIPT", module._SCRIPT.replace("/tmp/", f"{tmp_path}/"))
+    monkeypatch.setattr(module, "SCRIPT", module.SCRIPT.replace("/tmp/", f"{tmp_path}/"))
     monkeypatch.setattr(module, "PATIENCE_S", 10)
     (tmp_path / "dnsmasq_net.leases").write_text("0 02:00:7f:00:00:01 127.0.0.1 vm *\n")
     (tmp_path / "elsewhere").write_text("0 02:00:7f:00:00:02 127.0.0.2 vm *\n")
@@ -286,8 +286,8 @@ def test_the_script_reads_nothing_but_files(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_script_says_no_more_than_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_SCRIPT", module._SCRIPT.replace("/tmp/", f"{tmp_path}/"))
-    monkeypatch.setattr(module, "_MOST_BYTES", 400)
+    monkeypatch.setattr(module, "SCRIPT", module.SCRIPT.replace("/tmp/", f"{tmp_path}/"))
+    monkeypatch.setattr(module, "MOST_BYTES", 400)
     for number in range(10):
         (tmp_path / f"dnsmasq_{number}.leases").write_text("0 02:00:7f:00:00:01 127.0.0.1 vm *\n" * 2)
     reading = read_one(Target("localhost"), Known())

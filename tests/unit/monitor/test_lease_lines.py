@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.monitor.test_index import row
+from tests.unit.monitor.rows import row
 from wizard.cli_show import lease_lines
 
 BOARD = (

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
@@ -33,8 +34,8 @@ def lease(mac: str, ip: str, hostname: str = "", expires: datetime | None = LATE
     return Lease(expires, mac, ip, hostname)
 
 
-def by_mac(*leases: Lease, plan: Plan = PLAN, **more: object) -> dict[str, Row]:
-    found = rows(plan, leases, now=NOW, **more)  # type: ignore[arg-type]
+def by_mac(*leases: Lease, plan: Plan = PLAN, **more: Any) -> dict[str, Row]:
+    found = rows(plan, leases, now=NOW, **more)
     told = {row.mac: row for row in found}
     assert len(told) == len(found)
     return told

@@ -1,8 +1,10 @@
 """Following a file that is written anew in place."""
 
+import itertools
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,17 +28,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tenant_dns.leases"
 
 
+STAMPS = itertools.count(1_000_000, 1_000_000)
+"""No two writes are of one moment, in nanoseconds."""
+
+
 def write(path: Path, text: str, age: float = 60) -> None:
     """In place, as dnsmasq does, and as if some time ago."""
     with path.open("r+" if path.exists() else "w") as file:
         file.truncate()
         file.write(text)
-    write.stamp += 1_000_000  # type: ignore[attr-defined]
-    at = time.time_ns() - int(age * 1e9) + write.stamp  # type: ignore[attr-defined]
+    at = time.time_ns() - int(age * 1e9) + next(STAMPS)
     os.utime(path, ns=(at, at))
-
-
-write.stamp = 0  # type: ignore[attr-defined]
 
 
 def macs(file: LeaseFile) -> list[str]:
@@ -122,21 +124,26 @@ def _link(path: Path) -> None:
     path.symlink_to(path.with_suffix(".other"))
 
 
+def _large(path: Path) -> None:
+    path.touch()
+    os.truncate(path, watch.LARGEST + 1)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda path: path.mkdir(), "not a plain file"),
         (os.mkfifo, "not a plain file"),
         (_link, "symbolic link"),
-        (lambda path: path.touch() or os.truncate(path, watch.LARGEST + 1), "larger than"),
+        (_large, "larger than"),
     ],
 )
-def test_what_is_no_lease_file_is_not_read(path: Path, make: object, said: str) -> None:
+def test_what_is_no_lease_file_is_not_read(path: Path, make: Callable[[Path], None], said: str) -> None:
     write(path, ONE)
     file = LeaseFile(path)
     file.read()
     path.unlink()
-    make(path)  # type: ignore[operator]
+    make(path)
 
     assert macs(file) == ["50"]
     assert said in file.problem

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,11 +111,13 @@ def test_first_and_last_seen(world: World) -> None:
     world.wire.there[HOME] = [CONTROLLER]
     world.wait(20)
     first = world.row(CONTROLLER)
+    assert first.first_seen is not None
     assert START + timedelta(seconds=5) <= first.first_seen <= START + timedelta(seconds=6)
     del world.wire.there[HOME]
     world.wait(60)
     gone = world.row(CONTROLLER)
     assert gone.first_seen == first.first_seen
+    assert gone.last_seen is not None
     assert START + timedelta(seconds=10) <= gone.last_seen <= START + timedelta(seconds=26)
     assert world.row(COMPUTE).first_seen is None
 
@@ -126,7 +129,9 @@ def test_first_seen_is_taken_from_the_log_where_it_goes_further_back(world: Worl
     world.wire.there[HOME] = [CONTROLLER]
     world.wait(1)
     assert world.row(CONTROLLER).first_seen == START
-    assert world.row(CONTROLLER).last_seen >= START + timedelta(hours=1)
+    last = world.row(CONTROLLER).last_seen
+    assert last is not None
+    assert last >= START + timedelta(hours=1)
 
 
 def test_moved_left_and_ended(world: World) -> None:
@@ -323,6 +328,7 @@ def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
         # Two leases of one address: whose it is depends on who came last, which a file cannot say.
         if len({lease.ip for lease in held}) < len(held):
             return
+        assert world.plan is not None
         fresh = rows(world.plan, held, now=world.now)
         # Of several leases that have ended, a row tells of any.
         seen = {(row.mac, row.ip, row.kind, row.state, row.reason.split(" of ")[0]) for row in world.monitor.rows}
@@ -368,7 +374,7 @@ def test_a_lease_that_is_renewed_for_years_fills_no_memory(world: World) -> None
 
 @given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
 def test_difference(old: list[int], new: list[int]) -> None:
-    removed, added = difference(old, new)  # type: ignore[arg-type]
+    removed, added = difference(cast("Any", old), cast("Any", new))
     start = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     assert old[:start] + list(removed) + old[start + len(removed) :] == old
     assert old[:start] + list(added) + old[start + len(removed) :] == new
@@ -389,7 +395,8 @@ def cost_of_one(tmp: Path, count: int, tries: int = 60) -> float:
     chance, costs = random.Random(2), []  # noqa: S311
     for number in range(tries):
         old = held[chance.choice(list(held))]
-        new = replace(old, expires=old.expires + timedelta(seconds=number + 1))  # type: ignore[operator]
+        assert old.expires is not None
+        new = replace(old, expires=old.expires + timedelta(seconds=number + 1))
         held[old.mac] = new
         start = time.perf_counter()
         view = world.monitor.feed([old], [new], world.now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from netaddr import IPNetwork
@@ -21,8 +21,8 @@ AT = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 FINE = Status("applied", True, "/etc/ciao-wizard/gateway.toml", None, (Check("rules", OK, "as rendered"),), ())
 
 
-def row(number: int, **more: object) -> Row:
-    values: dict[str, object] = {
+def row(number: int, **more: Any) -> Row:
+    values: dict[str, Any] = {
         "mac": f"b8:ae:ed:00:{number // 256:02x}:{number % 256:02x}",
         "ip": f"192.168.0.{number % 250}",
         "hostname": "",
@@ -35,7 +35,7 @@ def row(number: int, **more: object) -> Row:
         "vendor": "",
         "reason": "",
     }
-    return Row(**{**values, **more})  # type: ignore[arg-type]
+    return Row(**{**values, **more})
 
 
 def test_of_the_first_look_there_is_no_news() -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def world(tmp_path: Path) -> World:
 
 
 def watch_of(world: World) -> LeaseWatch:
-    sources: Sources = world.monitor._from
+    sources: Sources = world.monitor.sources
     return LeaseWatch(sources)
 
 
@@ -87,17 +88,17 @@ def test_two_that_are_renewed_far_apart_are_two(world: World) -> None:
     ends[1990] += 7
     write()
     touched: set[str] = set()
-    change = world.monitor._change
+    change = world.monitor.change
 
     def noted(removed: Any, added: Any, now: Any) -> set[str]:
         touched.update(lease.mac for lease in (*removed, *added))
         return change(removed, added, now)
 
-    world.monitor._change = noted  # type: ignore[method-assign]
+    world.monitor.change = noted  # type: ignore[method-assign]
     world.monitor.look()
     assert touched == {macs[3], macs[1990]}
-    assert world.row(macs[3]).expires.timestamp() == 2_000_000_007
-    assert world.monitor._leases == parse_leases(world.lease_path.read_text())[0]
+    assert world.row(macs[3]).expires == datetime.fromtimestamp(2_000_000_007, UTC)
+    assert world.monitor.leases == parse_leases(world.lease_path.read_text())[0]
 
 
 # Adopting

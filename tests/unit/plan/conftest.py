@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,6 @@ from netaddr import IPNetwork
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Facts, Listener, Nic, Route
 from wizard.plan.model import Plan
-
-# Tests are imported from their files, so that a module which several of them share is not found by itself.
-sys.path.insert(0, str(Path(__file__).parent))
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "ciao.toml"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,11 +17,11 @@ from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
 
 
-def network(cidr: str, gateway: str = "192.168.0.200", **rest: object) -> Network:
+def network(cidr: str, gateway: str = "192.168.0.200", **rest: Any) -> Network:
     return replace(Network(IPNetwork(cidr), IPAddress(gateway)), **rest)
 
 
-def make(cidr: str, gateway: str, ips: list[str | None], **rest: object) -> Plan:
+def make(cidr: str, gateway: str, ips: list[str | None], **rest: Any) -> Plan:
     nodes = tuple(
         Node(f"n{i}", (Role.COMPUTE,), EUI(i + 1, version=48), None if ip is None else IPAddress(ip))
         for i, ip in enumerate(ips)
@@ -128,7 +129,7 @@ def test_given_addresses_pass_over_the_dynamic_range() -> None:
 def test_one_node_more_comes_after_the_others_beside_the_range_and_first_of_all_last(
     first: str, last: str, highest: str | None, given_out: str | None
 ) -> None:
-    ips = [] if highest is None else [highest]
+    ips: list[str | None] = [] if highest is None else [highest]
     plan = make("192.168.0.0/24", "192.168.0.200", ips, dhcp_range=(IPAddress(first), IPAddress(last)))
     assert addresses.next_free(plan) == (None if given_out is None else IPAddress(given_out))
 
@@ -186,6 +187,7 @@ def test_what_is_given_is_always_a_free_host(prefix: int, hosts: list[int | None
     taken = {node.ip for node in plan.nodes if node.ip is not None}
     assert len(set(given_out)) == len(given_out)
     for ip in given_out:
+        assert ip is not None
         assert plan.network.cidr.first < int(ip) < plan.network.cidr.last
         assert ip not in taken
         assert ip != plan.network.gateway

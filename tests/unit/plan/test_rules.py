@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
-from plan_changes import (
+
+from tests.unit.plan.plan_changes import (
     ANY,
     TUN,
     TUN_DEFAULT,
@@ -26,7 +27,6 @@ from plan_changes import (
     routes,
     subnet,
 )
-
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route

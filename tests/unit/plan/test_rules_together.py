@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
-from plan_changes import (
+
+from tests.unit.growth import times_dearer
+from tests.unit.plan.plan_changes import (
     ANY,
     TUN,
     TUN_DEFAULT,
@@ -24,8 +26,6 @@ from plan_changes import (
     routes,
     subnet,
 )
-
-from tests.unit.growth import times_dearer
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import AnswerPolicy, Network, Node, Plan, Protocol, Role

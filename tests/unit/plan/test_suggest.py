@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from netaddr import IPAddress, IPNetwork
@@ -14,7 +15,7 @@ LEASE = (Address(IPNetwork("10.77.0.98/24"), dynamic=True),)
 STATIC = (Address(IPNetwork("10.88.0.2/24")),)
 
 
-def nic(name: str, kind: str = "ethernet", carrier: bool | None = True, **rest: object) -> Nic:
+def nic(name: str, kind: str = "ethernet", carrier: bool | None = True, **rest: Any) -> Nic:
     return replace(Nic(name, 1, kind, up=True, carrier=carrier), **rest)
 
 
@@ -66,7 +67,7 @@ def test_one_that_could_be_the_clusters_says_why_it_is_not_suggested() -> None:
 @pytest.mark.parametrize(
     "change", [{"master": "br0"}, {"usable_name": False}, {"kind": "loopback"}, {"kind": "tunnel"}]
 )
-def test_what_is_never_suggested_for_the_company(change: dict[str, object]) -> None:
+def test_what_is_never_suggested_for_the_company(change: dict[str, Any]) -> None:
     assert suggest_interfaces(Facts(nics=(replace(corp(), **change), nic("eth1")))) == ("", "")
 
 

@@ -25,9 +25,9 @@ def image(nics: Iterable[str]) -> Record:
     present = [nic for nic in nics if _switch(nic).exists() and not _note(socket.if_nametoindex(nic)).exists()]
     return {
         "boot": boot_id(),
-        "global": _read_switch(_GLOBAL_SWITCH),
+        "global": read_switch(_GLOBAL_SWITCH),
         "nics": [
-            link_image.link_state(nic) | {"index": socket.if_nametoindex(nic), "forwarding": _read_switch(_switch(nic))}
+            link_image.link_state(nic) | {"index": socket.if_nametoindex(nic), "forwarding": read_switch(_switch(nic))}
             for nic in present
         ],
     }
@@ -48,14 +48,14 @@ def restore(images: Iterable[Record] = ()) -> list[str]:
                 if _note(index).exists():
                     continue
             stood.setdefault(index, (str(nic["forwarding"]), str(image["global"])))
-    now, everyones_note = _read_switch(_GLOBAL_SWITCH), Path(paths.RUN, "ip_forward")
+    now, everyones_note = read_switch(_GLOBAL_SWITCH), Path(paths.RUN, "ip_forward")
     for note in notes("forwarding"):
         said = (read_text(str(note)) or "").split()
         # Earlier versions noted a NIC by its name, and the global switch apart.
         whose = note.name.removeprefix("forwarding.")
         index = int(whose) if whose.isdecimal() and len(whose) < 10 else _index_of(whose)
         if index and said:
-            stood.setdefault(index, (said[0], said[1] if len(said) > 1 else _read_switch(everyones_note) or now))
+            stood.setdefault(index, (said[0], said[1] if len(said) > 1 else read_switch(everyones_note) or now))
         forget(note)
     forget(everyones_note)
     restored = []
@@ -64,7 +64,7 @@ def restore(images: Iterable[Record] = ()) -> list[str]:
             nic = socket.if_indextoname(index)
             # If somebody changed the global switch since, it counts for every NIC.
             wanted = before if everyones == now else now
-            if _read_switch(_switch(nic)) != wanted:
+            if read_switch(_switch(nic)) != wanted:
                 _switch(nic).write_text(wanted)
                 restored.append(f"forwarding on {nic}")
     return restored
@@ -95,7 +95,7 @@ def _switch(nic: str) -> Path:
     return Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding")
 
 
-def _read_switch(switch: Path) -> str:
+def read_switch(switch: Path) -> str:
     return (read_text(str(switch)) or "").strip()
 
 

@@ -12,7 +12,7 @@ from wizard.host import rtnetlink, shapes
 from wizard.host.commands import CommandFailed, find, run
 
 Record = dict[str, Any]
-_LINK_LOCAL_PATIENCE_S = 3.0
+LINK_LOCAL_PATIENCE_S = 3.0
 _FAMILIES = ("-4", "-6")
 _BEHIND = ("nexthops", "routes", "neighbours", "proxies")
 
@@ -318,7 +318,7 @@ def _made_by_kernel(address: Record) -> bool:
 def _await_link_local(nic: str, image: Record) -> None:
     """If the NIC had an IPv6 link-local address, wait until the kernel has assigned it and checked for duplicates."""
     wanted = {a["cidr"] for a in image["addresses"] if _made_by_kernel(a)}
-    deadline = time.monotonic() + _LINK_LOCAL_PATIENCE_S
+    deadline = time.monotonic() + LINK_LOCAL_PATIENCE_S
     while image["up"] and wanted and _has_ip() and time.monotonic() < deadline:
         listed = run("ip", "-6", "addr", "show", "dev", nic, "scope", "link")
         if all(cidr in listed for cidr in wanted) and "tentative" not in listed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from wizard.deploy import gateway
@@ -18,6 +20,6 @@ from wizard.deploy import gateway
     ],
 )
 def test_the_program_is_one_word_and_no_specifier(monkeypatch: pytest.MonkeyPatch, program: str, written: str) -> None:
-    monkeypatch.setattr(gateway.sys, "executable", program)
+    monkeypatch.setattr(sys, "executable", program)
     (line,) = (line for line in gateway.unit().text.splitlines() if line.startswith("ExecStart="))
     assert line == f"ExecStart={written} -P -m wizard serve"

@@ -1,0 +1,59 @@
+"""What the wires said, and NICs that come and go."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tui.driver import Driver
+from tests.tui.fakes import FakeServices
+from tests.tui.fakes_setup import nobody
+from wizard.host.nic_watch import NicNews, What
+from wizard.host.traffic import Rate
+from wizard.plan.machine import Nic
+from wizard.screens import stop
+from wizard.services import WiresSaid
+from wizard.services_setup import Pulse
+
+ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
+FINE = WiresSaid(
+    True,
+    "As it should be",
+    f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
+    "None does on the cluster wire, eth1 (silent for 12 s), and the two are not one network.",
+    "",
+    answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
+)
+SWAPPED = WiresSaid(
+    False,
+    "STOP: the two NICs look swapped",
+    f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
+    "None was heard on eth0, chosen for the company network (silent for 12 s). Serving here would hand your "
+    "colleagues wrong addresses, and the network team would unplug you.",
+    "Exchange the two NICs in the plan, or the two cables, and look again.",
+    stop=True,
+    swap_helps=True,
+    answers=(("eth0", "silent 12 s"), ("eth1", "DHCP 10.77.0.1")),
+)
+RATES = {
+    "eth0": tuple(Rate(n * 200_000.0, n * 40_000.0) for n in (1, 2, 5, 7, 3, 6)),
+    "eth1": tuple(Rate(0, 300) for _ in range(6)),
+}
+USB = Nic(
+    "enx00e04c680f12", 9, "ethernet", "00:e0:4c:68:0f:99", driver="r8152", vendor="Realtek", up=True, carrier=True
+)
+
+
+@pytest.fixture(autouse=True)
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's keys come after it has read what is there."""
+    monkeypatch.setattr(stop, "UNSEEN_S", 0)
+
+
+def news(what: What, name: str, was: str = "") -> Pulse:
+    return Pulse((NicNews(what, name, was),), RATES)
+
+
+async def watched(driver: Driver) -> FakeServices:
+    await driver.page("Interfaces")
+    await driver.until(lambda: driver.services.tell is not nobody, "somebody who watches the NICs")
+    return driver.services
