@@ -58,7 +58,7 @@ async def test_a_dangerous_warning_needs_a_typed_word(start: Start) -> None:
     async with start() as driver:
         await review_with(driver, answer="everyone")
         await driver.press("ctrl+a")
-        await driver.says("Before this is applied", "Every machine on the cluster's wire", "Type its name to go on")
+        await driver.says("Before this is applied", "Every machine on the cluster network", "Type its name to go on")
         await driver.press("enter")
         await driver.type("yes")
         await driver.press("enter")

@@ -47,7 +47,7 @@ async def test_one_key_goes_on(start: Start) -> None:
 async def test_what_is_missing_comes_with_its_command(start: Start) -> None:
     async with start(troubled()) as driver:
         await driver.says("dnsmasq, ifup, setpriv", "sudo apt install dnsmasq-base ifupdown util-linux")
-        await driver.says("a plain user")
+        await driver.says("not root")
 
 
 async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -> None:
@@ -85,7 +85,7 @@ async def test_what_is_in_force_can_be_welcomed_too(start: Start, sample: str) -
     async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
         driver.app.post_message(Page.Go("welcome"))
-        await driver.says("in force, and something is wrong", "nat.sh was changed (and 1 more)", "enter dashboard")
+        await driver.says("running, and something is wrong", "nat.sh was changed (and 1 more)", "enter dashboard")
         await driver.press("enter")
         await driver.page("Dashboard")
 
@@ -171,7 +171,7 @@ async def test_the_plan_in_force_is_named_before_one_that_was_given(start: Start
     async with start(FakeServices(state=APPLIED, in_force="no plan at all")) as driver:
         await driver.page("Dashboard")
         driver.app.post_message(Page.Go("welcome"))
-        await driver.says("in force and healthy")
+        await driver.says("running and healthy")
         assert "Plan " not in driver.text()
 
 

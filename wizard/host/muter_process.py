@@ -23,7 +23,8 @@ import threading
 import time
 from pathlib import Path
 
-from wizard.host import armed, link, netlink
+from wizard.host import armed, netlink
+from wizard.host.net import link
 
 ORDER = struct.Struct("=BQ")
 CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
