@@ -86,7 +86,8 @@ def wrong(named: re.Pattern[str], right: Callable[[str], bool]) -> list[str]:
         f"{path}: {found}"
         for path, text in texts().items()
         for found in sorted(set(named.findall(text)))
-        if found.rstrip("./") not in ELSEWHERE and not right(found)
+        # A recipe's NAME stands for the one to be written.
+        if found.rstrip("./") not in ELSEWHERE and "NAME" not in found and not right(found)
     ]
 
 
@@ -171,7 +172,7 @@ def test_a_name_that_was_left_behind_is_found(
 
 
 @pytest.mark.parametrize(
-    "name", ["wizard.plan.text.clean", "wizard.host.firewall.link_image.called_now", "wizard.VERSION"]
+    "name", ["wizard.plan.text.clean", "wizard.host.net.forwarding.link_image.called_now", "wizard.VERSION"]
 )
 def test_a_name_that_leads_somewhere_is_right(name: str) -> None:
     assert is_there(name)

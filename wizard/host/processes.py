@@ -64,7 +64,7 @@ def from_json(data: object) -> Process | None:
         return None
     try:
         return Process(int(data["pid"]), int(data["started"]), str(data["boot"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

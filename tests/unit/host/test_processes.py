@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
@@ -136,6 +136,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
+@example({"pid": float("inf")})
 def test_whatever_a_file_says_no_process_comes_of_rubbish(data: object) -> None:
     found = from_json(data)
     assert found is None or isinstance(found.pid, int)

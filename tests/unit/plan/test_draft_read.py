@@ -42,4 +42,6 @@ def test_a_node_that_was_read_is_kept_with_its_texts_alone(draft: Draft) -> None
 
     text = draft.nodes[0]
     assert text == NodeText(text.role, text.name, text.mac, text.ip)
-    assert replace(text, name="other").node is None
+    other = replace(text, name="other").node
+    assert other is not None
+    assert other.name == "other"
