@@ -22,8 +22,8 @@ from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.host.traffic import Look, Traffic
-    from wizard.monitor.events import Event
+    from wizard.host.net.traffic import Traffic, TrafficSample
+    from wizard.monitor.machine_events import MachineEvent
     from wizard.monitor.overview import Overview
     from wizard.services import Services
     from wizard.services_gateway import HandOver
@@ -40,7 +40,7 @@ class GatewayPages(SpeakingApp):
     status: reactive[Status | None] = reactive(None)
     overview: reactive[Overview | None] = reactive(None)
     traffic: reactive[Traffic | None] = reactive(None)
-    happened: reactive[tuple[Event, ...]] = reactive(())
+    happened: reactive[tuple[MachineEvent, ...]] = reactive(())
     hand_overs: reactive[tuple[HandOver, ...] | None] = reactive(None)
 
     _looking: bool = False
@@ -83,7 +83,7 @@ class GatewayPages(SpeakingApp):
         look = partial(_look, self.services, self._watch, self._last)
         self.ask("overview", look, self._overlooked, self._not_overlooked)
 
-    def _overlooked(self, found: tuple[Overview, tuple[Event, ...]]) -> None:
+    def _overlooked(self, found: tuple[Overview, tuple[MachineEvent, ...]]) -> None:
         self._looking = False
         if self._page is not None:
             self._page.untell(self._blind)
@@ -119,8 +119,8 @@ class GatewayPages(SpeakingApp):
         nics = (plan.interfaces.corporate, plan.interfaces.cluster)
         self.ask("traffic", partial(self.services.traffic, nics), self._counted, self._not_counted)
 
-    def _counted(self, look: Look) -> None:
-        from wizard.host.traffic import Traffic
+    def _counted(self, look: TrafficSample) -> None:
+        from wizard.host.net.traffic import Traffic
 
         self._counting = False
         self.traffic = (self.traffic or Traffic()).after(look)
@@ -208,9 +208,11 @@ class GatewayPages(SpeakingApp):
         return "rolled-back" if status.state == "absent" else "failed"
 
 
-def _look(services: Services, watch: Watch | None, before: Overview | None) -> tuple[Overview, tuple[Event, ...]]:
-    from wizard.monitor.index import Wanted
-    from wizard.monitor.overview import news
+def _look(
+    services: Services, watch: Watch | None, before: Overview | None
+) -> tuple[Overview, tuple[MachineEvent, ...]]:
+    from wizard.monitor.lease_view import LeaseQuery
+    from wizard.monitor.overview import events_between
 
-    overview = services.overview(tuple(watch.look(Wanted()).shown) if watch is not None else None)
-    return overview, news(before, overview)
+    overview = services.overview(tuple(watch.look(LeaseQuery()).shown) if watch is not None else None)
+    return overview, events_between(before, overview)

@@ -18,7 +18,7 @@ from wizard.widgets.speaking import SpeakingApp
 if TYPE_CHECKING:
     import threading
 
-    from wizard.host.listening import Heard
+    from wizard.host.dhcp.discovery import DiscoveredMachine
     from wizard.plan.draft.check import DraftCheck
     from wizard.plan.findings import WizardError
 
@@ -34,7 +34,7 @@ class NodesPages(SpeakingApp):
         """These ask behind the NIC that `page` listens on until `stop` is set."""
 
         page: screens.NodesPage
-        machines: tuple[Heard, ...]
+        machines: tuple[DiscoveredMachine, ...]
         until: threading.Event
 
     latest_check: DraftCheck | None = None
@@ -65,7 +65,7 @@ class NodesPages(SpeakingApp):
     def _listen(self, message: messages.ListenWanted) -> None:
         page, stop = message.page, message.until
 
-        def tell(machines: tuple[Heard, ...]) -> None:
+        def tell(machines: tuple[DiscoveredMachine, ...]) -> None:
             self.post_message(self.HeardTold(page, machines, stop))
 
         def deaf(error: WizardError) -> None:

@@ -15,7 +15,7 @@ from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
-    from wizard.deploy.preview import Coming
+    from wizard.deploy.apply.preview import StepPreview
     from wizard.deploy.status import Status
     from wizard.plan.draft.check import DraftCheck
     from wizard.plan.machine import Facts
@@ -33,7 +33,7 @@ class ReviewPages(SpeakingApp):
     _plan_text: str = ""
     _before: Status | None = None
     """What was in force before the change that is under way."""
-    _to_come: tuple[Coming, ...] = ()
+    _to_come: tuple[StepPreview, ...] = ()
 
     if TYPE_CHECKING:
         # The app's own.
@@ -68,7 +68,7 @@ class ReviewPages(SpeakingApp):
         if isinstance(plan, tuple):
             return
 
-        def come(found: tuple[Coming, ...]) -> None:
+        def come(found: tuple[StepPreview, ...]) -> None:
             self._to_come = page.coming = found
 
         def cannot(error: WizardError) -> None:

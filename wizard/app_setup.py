@@ -21,7 +21,7 @@ from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.host.nic_watch import NicNews
+    from wizard.host.facts.nic_watch import NicEvent
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
     from wizard.plan.welcome import WelcomeReport
@@ -260,7 +260,7 @@ class SetupPages(SpeakingApp):
             self._look_at_wires(page.draft.corporate, page.draft.cluster)
 
 
-def felt(facts: Facts, news: Iterable[NicNews]) -> Facts:
+def felt(facts: Facts, news: Iterable[NicEvent]) -> Facts:
     """The facts as far as the news alone change them; what else is new is read a moment later."""
     carrier = {"pulled": False, "plugged": True, "moved": True}
     nics = {nic.name: nic for nic in facts.nics}

@@ -17,11 +17,11 @@ from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.monitor.forwards import ForwardHealth
-    from wizard.monitor.index import Wanted
-    from wizard.monitor.instances import Known, Reading
-    from wizard.monitor.leases import Row
-    from wizard.monitor.watching import Board
+    from wizard.monitor.forward_checks import ForwardCheck
+    from wizard.monitor.instances import CnciReading, GatewayContext
+    from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.lease_view import LeaseQuery
+    from wizard.monitor.lease_watch import LeaseSnapshot
     from wizard.plan.draft.adopt import AdoptionProposal
     from wizard.services import Run
     from wizard.services_watch import Watch
@@ -45,7 +45,7 @@ class WatchPages(SpeakingApp):
     _watching: bool = False
     _next_look: Timer | None = None
     _next_forwards: Timer | None = None
-    _known: Known | None = None
+    _known: GatewayContext | None = None
     _plan_text: str
     _before: Status | None
 
@@ -77,19 +77,19 @@ class WatchPages(SpeakingApp):
         if not isinstance(page, screens.LeasesPage) and not self._near:
             self._close_watch()
             return
-        from wizard.monitor.index import Wanted
+        from wizard.monitor.lease_view import LeaseQuery
 
         self._watching = True
-        wanted = page.wanted if isinstance(page, screens.LeasesPage) else Wanted()
+        wanted = page.wanted if isinstance(page, screens.LeasesPage) else LeaseQuery()
         self.ask("watch", partial(self._look_once, wanted), self._looked_on, self._not_looked_on)
 
-    def _look_once(self, wanted: Wanted) -> tuple[Wanted, Board, str]:
+    def _look_once(self, wanted: LeaseQuery) -> tuple[LeaseQuery, LeaseSnapshot, str]:
         watch = self._watch
         if watch is None:
             watch = self._watch = self.services.watch()
         return wanted, watch.look(wanted), self.services.held_back()
 
-    def _looked_on(self, found: tuple[Wanted, Board, str]) -> None:
+    def _looked_on(self, found: tuple[LeaseQuery, LeaseSnapshot, str]) -> None:
         wanted, board, held_back = found
         self._watching = False
         page = self._page
@@ -128,7 +128,7 @@ class WatchPages(SpeakingApp):
         if isinstance(self._page, screens.LeasesPage):
             self.ask("forwards", self.services.forwards, self._forwards_told, self._forwards_not_told)
 
-    def _forwards_told(self, health: tuple[ForwardHealth, ...]) -> None:
+    def _forwards_told(self, health: tuple[ForwardCheck, ...]) -> None:
         if isinstance(self._page, screens.LeasesPage):
             self._page.health = health
             self._next_forwards = self.set_timer(FORWARDS_EVERY_S, self._ask_forwards)
@@ -154,7 +154,7 @@ class WatchPages(SpeakingApp):
 
         self.ask("offer", look, partial(self._offered_node, row))
 
-    def _offered_node(self, row: Row, found: AdoptionProposal) -> None:
+    def _offered_node(self, row: LeaseRow, found: AdoptionProposal) -> None:
         from wizard.screens.adopt_dialog import AdoptDialog
 
         if isinstance(self._page, screens.LeasesPage):
@@ -226,7 +226,7 @@ class WatchPages(SpeakingApp):
     def _ask_known(self) -> None:
         self.ask("known", self.services.known_here, self._known_told)
 
-    def _known_told(self, known: Known) -> None:
+    def _known_told(self, known: GatewayContext) -> None:
         self._known = known
         if isinstance(self._page, screens.InstancesPage):
             self._page.offer(tuple(vm.ip for vm in known.vms))
@@ -237,7 +237,7 @@ class WatchPages(SpeakingApp):
         if not isinstance(page, screens.InstancesPage):
             return
 
-        def each() -> Iterator[tuple[int, Reading]]:
+        def each() -> Iterator[tuple[int, CnciReading]]:
             known = self._known or self.services.known_here()
             return self.services.read_instances(message.cncis, known, message.user)
 

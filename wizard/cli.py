@@ -122,11 +122,11 @@ def _seconds(text: str) -> float:
 def _internal(argv: Sequence[str]) -> int | None:
     """The two processes the wizard starts itself; they are no commands for people. None where it is neither."""
     if argv[:1] == ["serve"]:
-        from wizard.deploy.serve import main as serve
+        from wizard.deploy.guard.daemon import main as serve
 
         return serve()
     if argv[:1] == ["engine"]:
-        from wizard.deploy.main import main as engine
+        from wizard.deploy.apply.main import main as engine
 
         return engine(argv[1:])
     return None

@@ -13,10 +13,11 @@ from typing import Any
 
 from wizard.cli_show import nothing_applied, read_plan
 from wizard.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
-from wizard.deploy import front, state
+from wizard.deploy import runtime_state
+from wizard.deploy.apply import client
 from wizard.deploy.shapes import ApplyEvent as Event
 from wizard.deploy.shapes import EngineRequest
-from wizard.host.facts_processes import ssh_connection
+from wizard.host.facts.processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
 from wizard.progress import step_words
@@ -49,7 +50,7 @@ def apply(args: argparse.Namespace) -> int:
 def _begin(verb: str, order: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
     """Start the engine and attend to it. `events` "-" has them on stdout."""
     to_stdout = events == "-"
-    following = front.start(verb, order, None if to_stdout else events)
+    following = client.start_engine(verb, order, None if to_stdout else events)
     return _attend(following, ask=ask, wanted=wanted, to_stdout=to_stdout)
 
 
@@ -59,10 +60,10 @@ def confirm(_args: argparse.Namespace) -> int:
 
 def rollback(_args: argparse.Namespace) -> int:
     _need_root("rollback")
-    from wizard.deploy.kept import kept_state
+    from wizard.deploy.installed_files import installed_state
 
-    work = state.work()
-    cut_off = work is None and (kept_state() == "interrupted" or front.interrupted_engine())
+    work = runtime_state.running_engine()
+    cut_off = work is None and (installed_state() == "interrupted" or client.engine_was_killed())
     if cut_off or (work is not None and work.get("kind") == "rollback"):
         # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
         say("An earlier run was cut off; taking it back.")
@@ -72,7 +73,7 @@ def rollback(_args: argparse.Namespace) -> int:
 
 def _answer(word: str) -> int:
     _need_root("confirm" if word == "keep" else "rollback")
-    following = front.answer(word)
+    following = client.answer_pending(word)
     if following is None:
         error = WizardError("no apply waits for an answer", "'ciao-wizard status' says what is applied.")
         error.status = 3
@@ -82,13 +83,13 @@ def _answer(word: str) -> int:
 
 def reset(args: argparse.Namespace) -> int:
     _need_root("reset")
-    from wizard.deploy.kept import STAYS, kept_state
+    from wizard.deploy.installed_files import KEPT_BY_RESET, installed_state
     from wizard.deploy.status import read_status
 
     if args.only is not None:
         return _renew(args)
     _settle_pending(args.yes)
-    if kept_state() == "absent" and not front.interrupted_engine():
+    if installed_state() == "absent" and not client.engine_was_killed():
         raise nothing_applied()
     try:
         drift = read_status().drift
@@ -97,7 +98,7 @@ def reset(args: argparse.Namespace) -> int:
         drift = ()
         say(f"What was changed since it was applied is not known: {clean(error.message, 300)}")
     for line in drift:
-        fate = "" if line.endswith(STAYS) else ", and lost by a reset"
+        fate = "" if line.endswith(KEPT_BY_RESET) else ", and lost by a reset"
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
@@ -109,17 +110,17 @@ def reset(args: argparse.Namespace) -> int:
 
 def _renew(args: argparse.Namespace) -> int:
     """One part of what is applied, anew."""
-    from wizard.deploy.kept import kept_state
-    from wizard.deploy.renew import lost_by
+    from wizard.deploy.apply.partial_reset import edits_lost_by
+    from wizard.deploy.installed_files import installed_state
 
-    if kept_state() == "absent":
+    if installed_state() == "absent":
         raise nothing_applied()
-    if front.pending() is not None:
+    if client.pending_apply() is not None:
         raise WizardError(
             "an earlier apply waits for its answer",
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
         )
-    lost = lost_by(args.only)
+    lost = edits_lost_by(args.only)
     for line in lost:
         say(f"Changed since it was applied, and lost by this: {clean(line, 300)}")
     if args.only == "leases":
@@ -159,7 +160,7 @@ def _ask(question: str, yes: str) -> bool:
 
 def _settle_pending(unasked: bool) -> None:
     """An apply that waits for its answer never blocks the next run: it is taken back first, or refused."""
-    work = state.work()
+    work = runtime_state.running_engine()
     if work is None:
         return
     if work.get("kind") == "rollback":
@@ -175,16 +176,16 @@ def _settle_pending(unasked: bool) -> None:
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
         )
     say("Taking back the apply that waits for its answer.")
-    following = front.answer("revert")
+    following = client.answer_pending("revert")
     if following is not None:
         _attend(following, ask=False, wanted="rolled-back", from_now=True)
     deadline = time.monotonic() + 30
-    while state.work() is not None and time.monotonic() < deadline:
+    while runtime_state.running_engine() is not None and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def _attend(
-    following: front.Following, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
+    following: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
 ) -> int:
     """Follow the engine and tell a person; 0 when it ends as wanted."""
     waiting_until: float | None = None
@@ -296,4 +297,4 @@ def _listen() -> None:
     if line == "":
         return
     # As everywhere: what is no yes is a no. An Enter by habit must not keep what nobody has looked at.
-    state.decide("keep" if line.strip().lower() in ("y", "yes") else "revert")
+    runtime_state.record_decision("keep" if line.strip().lower() in ("y", "yes") else "revert")

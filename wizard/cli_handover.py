@@ -16,12 +16,12 @@ from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
-    from wizard.monitor.instances import Reading
+    from wizard.monitor.instances import CnciReading
 
 
 def export(args: argparse.Namespace) -> int:
     """Refuses a plan with errors: what other tools build on it would be wrong as well."""
-    from wizard.host.facts import read_facts
+    from wizard.host.facts.reader import read_facts
     from wizard.plan.export.formats import corporate_side
     from wizard.plan.export.formats import export as exported
     from wizard.plan.rules.check import check_plan
@@ -111,14 +111,14 @@ def write_out(path: str, text: str) -> None:
 def instances(args: argparse.Namespace) -> int:
     """Reads every CNCI that answers, and says what is the matter with the others."""
     from wizard.host.ssh import Target, parse_target
-    from wizard.monitor.board import known_here
-    from wizard.monitor.instances import HERE, parse_user, read_each, reading_json
+    from wizard.monitor.instances import HERE, parse_user, read_cncis, reading_json
+    from wizard.monitor.lease_board import read_gateway_context
 
     user = parse_user(args.instance_user)
     targets = [Target(text) if text in HERE else parse_target(text) for text in args.cnci]
     failed = False
-    readings: dict[int, Reading] = {}
-    for place, reading in read_each(targets, known_here(), user):
+    readings: dict[int, CnciReading] = {}
+    for place, reading in read_cncis(targets, read_gateway_context(), user):
         readings[place] = reading
         failed |= reading.failed
         if not args.json:
@@ -130,7 +130,7 @@ def instances(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _tell(reading: Reading) -> None:
+def _tell(reading: CnciReading) -> None:
     head = clean(reading.cnci, 120)
     if reading.address not in (reading.cnci.rpartition("@")[2], ""):
         head += f" ({clean(reading.address, 80)})"

@@ -18,9 +18,9 @@ from wizard.plan.text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wizard.host.probe_questions import Questions
-    from wizard.monitor.leases import Row
-    from wizard.monitor.live import Monitor
+    from wizard.host.dhcp.probe_questions import ProbeQuestions
+    from wizard.monitor.lease_monitor import LeaseMonitor
+    from wizard.monitor.lease_rows import LeaseRow
     from wizard.plan.model import Plan
 
 
@@ -96,7 +96,7 @@ def nothing_applied() -> WizardError:
 
 
 def detect(args: argparse.Namespace) -> int:
-    from wizard.host.facts import detect_rows, read_facts
+    from wizard.host.facts.reader import detect_rows, read_facts
 
     rows = detect_rows(read_facts())
     if args.json:
@@ -114,11 +114,11 @@ def detect(args: argparse.Namespace) -> int:
 
 
 def probe(args: argparse.Namespace) -> int:
-    from wizard.host import dhcp_probe
+    from wizard.host.dhcp import probe
 
     if not args.json:
         say(f"Asking the wire behind {clean(args.nic, 40)}; this takes up to {args.wait or 12:g} s.")
-    result = dhcp_probe.probe(args.nic, wait=args.wait, questions=_questions(args))
+    result = probe.probe(args.nic, wait=args.wait, questions=_questions(args))
     if args.json:
         out_json(result.as_json())
     else:
@@ -129,9 +129,9 @@ def probe(args: argparse.Namespace) -> int:
     return {"silence": 0, "answer": 1, "unknown": 3}[str(result.verdict)]
 
 
-def _questions(args: argparse.Namespace) -> Questions:
+def _questions(args: argparse.Namespace) -> ProbeQuestions:
     """A server that knows the plan's nodes alone is silent to us: where the plan is for this NIC, ask for them."""
-    from wizard.host.probe_questions import NOTHING_MORE, questions_for
+    from wizard.host.dhcp.probe_questions import NOTHING_MORE, questions_for
 
     if args.config is not None:
         plan, _, _ = read_plan(args.config)
@@ -145,10 +145,10 @@ def _questions(args: argparse.Namespace) -> Questions:
 
 
 def check(args: argparse.Namespace) -> int:
-    from wizard.deploy.engine import findings
+    from wizard.deploy.apply.engine import check_plan
 
     plan, _, _ = read_plan(args.config)
-    _, found = findings(plan)
+    _, found = check_plan(plan)
     if args.json:
         out_json([f.as_json() for f in found])
     else:
@@ -161,7 +161,7 @@ def check(args: argparse.Namespace) -> int:
 
 def render(args: argparse.Namespace) -> int:
     from wizard.console import has_error as errors
-    from wizard.deploy.changes import files_of
+    from wizard.deploy.file_changes import render_for_this_machine
     from wizard.host.files import write_below
     from wizard.plan.rules.check import check_plan
 
@@ -171,7 +171,7 @@ def render(args: argparse.Namespace) -> int:
         for line in finding_lines(found, sys.stderr):
             say(line)
         return 1
-    files = files_of(plan, text)
+    files = render_for_this_machine(plan, text)
     for number, file in enumerate(files):
         if args.output is None or args.output == "-":
             out(("" if number == 0 else "\n") + f"==> {file.path} <==")
@@ -183,16 +183,16 @@ def render(args: argparse.Namespace) -> int:
 
 
 def diff(args: argparse.Namespace) -> int:
-    from wizard.deploy.changes import read_changes
-    from wizard.deploy.engine import findings
+    from wizard.deploy.apply.engine import check_plan
+    from wizard.deploy.file_changes import file_changes
 
     plan, text, _ = read_plan(args.config)
-    errors = [finding for finding in findings(plan)[1] if finding.severity is Severity.ERROR]
+    errors = [finding for finding in check_plan(plan)[1] if finding.severity is Severity.ERROR]
     if errors:
         say("An apply would refuse this plan:")
         for line in finding_lines(errors, sys.stderr):
             say(line)
-    changed = [c for c in read_changes(plan, text) if c.diff]
+    changed = [c for c in file_changes(plan, text) if c.diff]
     for change in changed:
         for line in change.diff.rstrip("\n").split("\n"):
             tone = {"+": "good", "-": "error", "@": "note"}.get(line[:1])
@@ -234,9 +234,9 @@ def _local(since: str) -> str:
 
 
 def leases(args: argparse.Namespace) -> int:
-    from wizard.monitor.live import Monitor
+    from wizard.monitor.lease_monitor import LeaseMonitor
 
-    monitor = Monitor()
+    monitor = LeaseMonitor()
     try:
         if not monitor.look().applied:
             raise nothing_applied()
@@ -253,7 +253,7 @@ _ANSWERS_WITHIN_S = 0.4
 _LOOK_EVERY_S = 0.25
 
 
-def _settle(monitor: Monitor) -> None:
+def _settle(monitor: LeaseMonitor) -> None:
     """Give those who are there a moment to answer."""
     until = time.monotonic() + _ANSWERS_WITHIN_S
     while time.monotonic() < until and any(row.reachable is None and row.ip for row in monitor.rows):
@@ -268,8 +268,8 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _tell_leases(monitor: Monitor, as_json: bool) -> None:
-    from wizard.monitor.leases import row_json
+def _tell_leases(monitor: LeaseMonitor, as_json: bool) -> None:
+    from wizard.monitor.lease_rows import row_json
 
     if as_json:
         out_json([row_json(row) for row in monitor.rows])
@@ -278,12 +278,12 @@ def _tell_leases(monitor: Monitor, as_json: bool) -> None:
             out(line)
 
 
-def _watch_leases(monitor: Monitor, as_json: bool) -> int:
+def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
     """Until interrupted, or until nothing is applied any longer (3). JSON: one object a line for each row that
     changed; people get the table, then what happens."""
     import json
 
-    from wizard.monitor.leases import row_json
+    from wizard.monitor.lease_rows import row_json
 
     if as_json:
         for row in monitor.rows:
@@ -311,7 +311,7 @@ def _watch_leases(monitor: Monitor, as_json: bool) -> int:
             raise nothing_applied()
 
 
-def lease_lines(rows: Sequence[Row], width: int | None = None) -> list[str]:
+def lease_lines(rows: Sequence[LeaseRow], width: int | None = None) -> list[str]:
     """Lease rows as a table for people, and below a row why something is the matter with it.
 
     Nothing is wider than `width` columns; without that nothing is cut or broken.

@@ -24,10 +24,10 @@ from wizard.services_setup import WiresSaid as WiresSaid
 from wizard.services_watch import HostWatch, WatchServices
 
 if TYPE_CHECKING:
-    from wizard.deploy.changes import Change
+    from wizard.deploy.file_changes import FileChange
     from wizard.deploy.status import Status
-    from wizard.monitor.leases import Row
-    from wizard.monitor.watch import LeaseFile
+    from wizard.monitor.lease_file import LeaseFile
+    from wizard.monitor.lease_rows import LeaseRow
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
 
@@ -65,8 +65,8 @@ class Services(SetupServices, GatewayServices, NodesServices, WatchServices, Pro
     def facts(self) -> Facts: ...
     def status(self) -> Status: ...
     def plan_in_force(self) -> str | None: ...
-    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]: ...
-    def rows(self) -> tuple[Row, ...]: ...
+    def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]: ...
+    def rows(self) -> tuple[LeaseRow, ...]: ...
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]: ...
     def may_change(self) -> bool:
         """Whether a change can start without a password being asked."""
@@ -140,11 +140,11 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
         return datetime.now(UTC)
 
     def facts(self) -> Facts:
-        from wizard.deploy import state
-        from wizard.deploy.engine import applied_cluster
-        from wizard.host.facts import read_facts
+        from wizard.deploy import runtime_state
+        from wizard.deploy.apply.engine import applied_cluster
+        from wizard.host.facts.reader import read_facts
 
-        return read_facts(applied_cluster=applied_cluster(), our_pids=state.our_pids())
+        return read_facts(applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
 
     def status(self) -> Status:
         from wizard.deploy.status import read_status
@@ -156,20 +156,20 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
 
         return read_text(paths.PLAN_IN_FORCE)
 
-    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
-        from wizard.deploy.changes import read_changes
+    def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
+        from wizard.deploy.file_changes import file_changes
 
-        return read_changes(plan, plan_text)
+        return file_changes(plan, plan_text)
 
-    def rows(self) -> tuple[Row, ...]:
-        from wizard.monitor.board import read_rows
-        from wizard.monitor.watch import LeaseFile
+    def rows(self) -> tuple[LeaseRow, ...]:
+        from wizard.monitor.lease_board import read_rows
+        from wizard.monitor.lease_file import LeaseFile
 
         self._leases = self._leases or LeaseFile(paths.LEASES)
         return read_rows(self._leases)
 
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
-        from wizard.host.vendors import vendor_of
+        from wizard.host.facts.vendors import vendor_of
 
         return {mac: vendor_of(mac) for mac in macs}
 
@@ -201,11 +201,11 @@ class HostServices(HostSetup, HostGateway, HostNodes, HostWatch):
         return _start(self._run_directory(), *words)
 
     def pending_run(self) -> Run:
-        from wizard.deploy import state
-        from wizard.deploy.shapes import WorkState
+        from wizard.deploy import runtime_state
+        from wizard.deploy.shapes import EngineState
 
         # Its first events file lies open to everybody.
-        files = (state.work() or WorkState()).get("events") or [os.devnull]
+        files = (runtime_state.running_engine() or EngineState()).get("events") or [os.devnull]
         return HostRun(Path(str(files[0])), Path(os.devnull))
 
     def confirm(self) -> None:

@@ -15,9 +15,9 @@ from wizard.services_nodes import home_expanded
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.host.traffic import Look
-    from wizard.monitor.leases import Row
-    from wizard.monitor.overview import Overview, RowsWatch
+    from wizard.host.net.traffic import TrafficSample
+    from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.overview import Overview, RowReader
     from wizard.services import Run
 
 # File systems end at 255 bytes, and a file that is replaced has another name beside it for a moment.
@@ -48,11 +48,11 @@ class FileThere(WizardError):
 class GatewayServices(Protocol):
     """Calls may block and raise WizardError."""
 
-    def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
+    def overview(self, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
         """`rows` are those of a lease monitor that is open already; without them one of its own is asked."""
         ...
 
-    def traffic(self, nics: tuple[str, ...]) -> Look: ...
+    def traffic(self, nics: tuple[str, ...]) -> TrafficSample: ...
     def hand_overs(self) -> tuple[HandOver, ...]:
         """The plan in force in every format; () where there is none."""
         ...
@@ -67,7 +67,7 @@ class GatewayServices(Protocol):
 
 
 class _Machine(Protocol):
-    _rows_watch: RowsWatch | None
+    _rows_watch: RowReader | None
     _saved: dict[Path, str]
 
     def status(self) -> Status: ...
@@ -77,11 +77,11 @@ class _Machine(Protocol):
 class HostGateway:
     """The real machine; the services it is part of have the rest."""
 
-    _rows_watch: RowsWatch | None = None
+    _rows_watch: RowReader | None = None
 
-    def overview(self: _Machine, rows: tuple[Row, ...] | None = None) -> Overview:
+    def overview(self: _Machine, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
         from wizard.host.plan_in_force import Unreadable, running_plan
-        from wizard.monitor.overview import RowsWatch, read_overview
+        from wizard.monitor.overview import RowReader, read_overview
         from wizard.plan.addresses import SubnetFull, assign
 
         plan = running_plan(Unreadable.SKIP)
@@ -91,17 +91,17 @@ class HostGateway:
             # Applied it cannot have been; what is there is shown all the same.
             pass
         if rows is None:
-            self._rows_watch = self._rows_watch or RowsWatch()
+            self._rows_watch = self._rows_watch or RowReader()
             rows = self._rows_watch.rows()
         return read_overview(self.status(), plan, rows)
 
-    def traffic(self, nics: tuple[str, ...]) -> Look:
-        from wizard.host.traffic import read_traffic
+    def traffic(self, nics: tuple[str, ...]) -> TrafficSample:
+        from wizard.host.net.traffic import read_traffic
 
         return read_traffic(nics)
 
     def hand_overs(self) -> tuple[HandOver, ...]:
-        from wizard.host.facts import read_facts
+        from wizard.host.facts.reader import read_facts
         from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.plan.export.about import ABOUT
         from wizard.plan.export.formats import FORMATS, corporate_side, export

@@ -18,8 +18,8 @@ from wizard.plan.machine_lists import decode, is_text
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
-    from wizard.deploy.preview import Coming
-    from wizard.host.listening import Heard
+    from wizard.deploy.apply.preview import StepPreview
+    from wizard.host.dhcp.discovery import DiscoveredMachine
     from wizard.plan.model import Plan
 
 LARGEST_LIST = 8 << 20
@@ -30,7 +30,7 @@ _PATIENCE_S = 3
 class NodesServices(Protocol):
     """Calls may block and raise WizardError."""
 
-    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
         """Tell who asks for an address behind a NIC until `stop` is set; first of nobody, once it hears.
 
         Raises NeedsRoot where a password would have to be asked for it.
@@ -41,7 +41,7 @@ class NodesServices(Protocol):
         """The text of a file of nodes."""
         ...
 
-    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+    def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
         """The steps that an apply of this plan would take here, and what each runs."""
         ...
 
@@ -49,13 +49,14 @@ class NodesServices(Protocol):
 class HostNodes:
     """The real machine."""
 
-    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
-        from wizard.host import commands, listening
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
+        from wizard.host import commands
+        from wizard.host.dhcp import discovery
 
         if os.geteuid() == 0:
-            listening.listen(nic, stop, tell)
+            discovery.listen(nic, stop, tell)
         elif commands.works("sudo", "-n", "true"):
-            listen_by(["sudo", "-n", sys.executable, "-P", "-m", "wizard.host.listening", nic], stop, tell)
+            listen_by(["sudo", "-n", sys.executable, "-P", "-m", "wizard.host.dhcp.discovery", nic], stop, tell)
         else:
             raise NeedsRoot("Listening on a wire needs root.", "Start the wizard with sudo, or run 'sudo -v' first.")
 
@@ -78,10 +79,10 @@ class HostNodes:
             raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine a line.")
         return text
 
-    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
-        from wizard.deploy import preview
+    def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+        from wizard.deploy.apply import preview
 
-        return preview.coming(plan, plan_text)
+        return preview.preview_steps(plan, plan_text)
 
 
 def home_expanded(path: str) -> Path:
@@ -93,7 +94,7 @@ def home_expanded(path: str) -> Path:
         raise WizardError(f"{owner} is nobody's home here.", "Write the whole path, from / on.") from None
 
 
-def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
     """Have another process listen, and tell what it hears until `stop` is set. Raises WizardError."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
@@ -109,8 +110,8 @@ def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[H
         process.stdout.close()
 
 
-def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
-    from wizard.host.listening import heard_from
+def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
+    from wizard.host.dhcp.discovery import machines_from_json
 
     rest = b""
     while not stop.is_set():
@@ -119,7 +120,7 @@ def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[Heard,
         raw = os.read(source, 1 << 16)
         *lines, rest = (rest + raw).split(b"\n")
         for line in lines:
-            tell(heard_from(line.decode("utf-8", "replace")))
+            tell(machines_from_json(line.decode("utf-8", "replace")))
         if not raw:
             said = clean(rest.decode("utf-8", "replace").strip(), 300)
             raise WizardError(f"listening ended: {said or 'it did not say why'}", "Start the wizard as root.")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from wizard.host.dhcp_probe import ProbeResult
-    from wizard.host.nic_watch import NicNews
-    from wizard.host.traffic import Rate
-    from wizard.host.wires import Wires
+    from wizard.host.dhcp.cabling import CablingProbe
+    from wizard.host.dhcp.probe import ProbeResult
+    from wizard.host.facts.nic_watch import NicEvent
+    from wizard.host.net.traffic import Rate
     from wizard.plan.machine import Facts
     from wizard.plan.welcome import Installer
 
@@ -53,7 +53,7 @@ class Surroundings:
 class Pulse:
     """What has happened to the NICs, and what has been going through each, the latest last."""
 
-    news: tuple[NicNews, ...] = ()
+    news: tuple[NicEvent, ...] = ()
     rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
 
 
@@ -84,12 +84,12 @@ class HostSetup:
     def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
         if os.geteuid() != 0:
             return None
-        from wizard.host.dhcp_probe import FRESH_WAIT
-        from wizard.host.wires import look
+        from wizard.host.dhcp.cabling import probe_cabling
+        from wizard.host.dhcp.probe import FRESH_WAIT
 
         nic = self.facts().nic(corporate)
         since = time.monotonic() - FRESH_WAIT
-        wires = look(
+        wires = probe_cabling(
             corporate,
             cluster,
             stop=stop,
@@ -108,15 +108,17 @@ class HostSetup:
         return Surroundings(missing, installer, os.geteuid() == 0)
 
     def watch_nics(self, stop: threading.Event, tell: Callable[[Pulse], None]) -> None:
-        from wizard.host.nic_watch import NicWatch, What
-        from wizard.host.traffic import Traffic, read_traffic
+        from wizard.host.facts.nic_watch import NicChange, NicWatch
+        from wizard.host.net.traffic import Traffic, read_traffic
 
         watch, traffic, due = NicWatch(), Traffic(), 0.0
         try:
             while not stop.is_set():
                 news = watch.look(_LOOK_S)
                 now = time.monotonic()
-                plugged = [each.name for each in news if each.what in (What.PLUGGED, What.MOVED, What.SWITCHED)]
+                plugged = [
+                    each.name for each in news if each.what in (NicChange.PLUGGED, NicChange.MOVED, NicChange.SWITCHED)
+                ]
                 self._fresh = {**self._fresh, **dict.fromkeys(plugged, now)}
                 if now >= due:
                     due = now + PULSE_S
@@ -128,29 +130,29 @@ class HostSetup:
             watch.close()
 
 
-def said_of(wires: Wires) -> WiresSaid:
+def said_of(wires: CablingProbe) -> WiresSaid:
     """What was seen on both wires, in words and for the eye."""
-    from wizard.host.dhcp_probe import Verdict
-    from wizard.host.wires import Pattern, explain
+    from wizard.host.dhcp.cabling import CablingPattern, explain
+    from wizard.host.dhcp.probe import ProbeOutcome
 
-    answered = wires.cluster.verdict is Verdict.ANSWER
-    one = wires.pattern is Pattern.ONE_NETWORK
+    answered = wires.cluster.verdict is ProbeOutcome.ANSWER
+    one = wires.pattern is CablingPattern.ONE_NETWORK
     return WiresSaid(
         wires.may_serve,
         *explain(wires),
         stop=answered or one,
-        swap_helps=answered and not one and wires.corporate.verdict is not Verdict.ANSWER,
+        swap_helps=answered and not one and wires.corporate.verdict is not ProbeOutcome.ANSWER,
         answers=tuple((result.nic, _in_few_words(result)) for result in (wires.corporate, wires.cluster)),
     )
 
 
 def _in_few_words(result: ProbeResult) -> str:
-    from wizard.host.dhcp_probe import Cause, Verdict
+    from wizard.host.dhcp.probe import Cause, ProbeOutcome
 
     if result.servers:
         first = result.servers[0]
         more = f" +{len(result.servers) - 1}" if len(result.servers) > 1 else ""
         return f"DHCP {first.server_id or first.source_ip}{more}"
-    if result.verdict is Verdict.SILENCE:
+    if result.verdict is ProbeOutcome.SILENCE:
         return f"silent {result.waited_s:.0f} s"
     return "no link" if result.cause in (Cause.NO_CARRIER, Cause.DOWN) else "could not tell"

@@ -10,10 +10,10 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 if TYPE_CHECKING:
-    from wizard.monitor.forwards import ForwardHealth
-    from wizard.monitor.index import Wanted
-    from wizard.monitor.instances import Known, Reading
-    from wizard.monitor.watching import Board
+    from wizard.monitor.forward_checks import ForwardCheck
+    from wizard.monitor.instances import CnciReading, GatewayContext
+    from wizard.monitor.lease_view import LeaseQuery
+    from wizard.monitor.lease_watch import LeaseSnapshot
     from wizard.services import Run
 
 _HEEDED_WITHIN_S = 3.0
@@ -22,7 +22,7 @@ _HEEDED_WITHIN_S = 3.0
 class Watch(Protocol):
     """A look-out on the leases, open until it is closed. May be asked from any thread."""
 
-    def look(self, wanted: Wanted) -> Board: ...
+    def look(self, wanted: LeaseQuery) -> LeaseSnapshot: ...
     def close(self) -> None: ...
 
 
@@ -46,12 +46,14 @@ class WatchServices(Protocol):
         """Have dnsmasq forget a lease; whether it has. The machine itself learns nothing of it."""
         ...
 
-    def forwards(self) -> tuple[ForwardHealth, ...]:
+    def forwards(self) -> tuple[ForwardCheck, ...]:
         """Whether what is forwarded answers, at the node and through the gateway; some seconds."""
         ...
 
-    def known_here(self) -> Known: ...
-    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+    def known_here(self) -> GatewayContext: ...
+    def read_instances(
+        self, cncis: Sequence[str], known: GatewayContext, user: str
+    ) -> Iterator[tuple[int, CnciReading]]:
         """The place of a CNCI and what it says, whoever answers first first. WizardError for what is no machine."""
         ...
 
@@ -65,14 +67,14 @@ class HostWatch:
     """The real machine; the services it is part of have the rest."""
 
     def watch(self) -> Watch:
-        from wizard.monitor.watching import LeaseWatch
+        from wizard.monitor.lease_watch import LeaseWatch
 
         return LeaseWatch()
 
     def held_back(self) -> str:
-        from wizard.deploy import state
+        from wizard.deploy import runtime_state
 
-        told = state.serve()
+        told = runtime_state.running_guard()
         if told is None or told.get("mode") == "armed":
             return ""
         head = "The guard has stopped the gateway" if told.get("mode") == "tripped" else "The guard holds DHCP back"
@@ -96,9 +98,9 @@ class HostWatch:
         return self.apply_plan(plan_text, "--yes")
 
     def release(self, mac: str, ip: str) -> bool:
-        from wizard.host.dhcp_release import release
+        from wizard.host.dhcp.release import release
         from wizard.host.plan_in_force import Unreadable, running_plan
-        from wizard.monitor.watch import LeaseFile
+        from wizard.monitor.lease_file import LeaseFile
 
         plan = running_plan(Unreadable.RAISE)
         if plan is None:
@@ -111,23 +113,25 @@ class HostWatch:
             time.sleep(0.05)
         return False
 
-    def forwards(self) -> tuple[ForwardHealth, ...]:
-        from wizard.host.facts import read_facts
+    def forwards(self) -> tuple[ForwardCheck, ...]:
+        from wizard.host.facts.reader import read_facts
         from wizard.host.plan_in_force import Unreadable, running_plan
-        from wizard.monitor.forwards import forward_health
+        from wizard.monitor.forward_checks import check_forwards
         from wizard.plan.export.formats import corporate_side
 
         plan = running_plan(Unreadable.RAISE)
-        return () if plan is None else forward_health(plan, corporate_side(plan, read_facts()).address)
+        return () if plan is None else check_forwards(plan, corporate_side(plan, read_facts()).address)
 
-    def known_here(self) -> Known:
-        from wizard.monitor.board import known_here
+    def known_here(self) -> GatewayContext:
+        from wizard.monitor.lease_board import read_gateway_context
 
-        return known_here()
+        return read_gateway_context()
 
-    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+    def read_instances(
+        self, cncis: Sequence[str], known: GatewayContext, user: str
+    ) -> Iterator[tuple[int, CnciReading]]:
         from wizard.host.ssh import Target, parse_target
-        from wizard.monitor.instances import HERE, parse_user, read_each
+        from wizard.monitor.instances import HERE, parse_user, read_cncis
 
         targets = [Target(text) if text in HERE else parse_target(text) for text in cncis]
-        return read_each(targets, known, parse_user(user))
+        return read_cncis(targets, known, parse_user(user))

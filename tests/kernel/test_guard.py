@@ -25,8 +25,7 @@ from tests.kernel.wires import (
     script_of,
     udp_from,
 )
-from wizard.host import armed
-from wizard.host.net import gateway_rules
+from wizard.host.net import gateway_rules, nft_armed_set
 
 STRANGER_MAC = "02:42:0a:4d:00:07"
 OFFER, ACK, NAK = 2, 5, 6
@@ -47,11 +46,11 @@ def rules(kernel: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 @pytest.fixture(autouse=True)
 def muted(rules: str) -> None:
-    armed.disarm()
+    nft_armed_set.disarm()
 
 
 def arm_nic(nic: str = "eth1", seconds: float = 3600) -> None:
-    armed.arm(socket.if_nametoindex(nic), seconds)
+    nft_armed_set.arm(socket.if_nametoindex(nic), seconds)
 
 
 def arm_by_nft(nic: str) -> None:
@@ -120,7 +119,7 @@ def test_an_offer_leaves_by_the_nic_that_we_armed_until_we_mute_it() -> None:
         arm_nic()
         assert answers(partial(say, "eth1", offer)) == {OFFICE: 0, NODE: 1}
         assert answers(partial(say, "eth1", offer, CONTROLLER)) == {OFFICE: 0, NODE: 1}
-        armed.disarm()
+        nft_armed_set.disarm()
         assert answers(partial(say, "eth1", offer)) == {OFFICE: 0, NODE: 0}
 
 
@@ -131,7 +130,7 @@ def test_what_is_armed_runs_out_by_itself() -> None:
     while say("eth1", offer):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not armed.elements()
+    assert not nft_armed_set.elements()
     assert answers(partial(say, "eth1", offer)) == {OFFICE: 0, NODE: 0}
 
 

@@ -11,8 +11,7 @@ from tests.kernel import wires
 from tests.kernel.machine import NFT, OTHER_NFT
 from tests.kernel.wires import loaded, plan_with, run, script_of
 from tests.needs import need
-from wizard.host import armed
-from wizard.host.net import gateway_rules
+from wizard.host.net import gateway_rules, nft_armed_set
 
 FORWARDS = "".join(f'[[forwards]]\nport = {port}\nto = "192.168.0.{port % 200 + 1}"\n' for port in range(10000, 10300))
 UDP = '[[forwards]]\nport = 53000\nto = "controller"\nto_port = 53\nprotocol = "udp"\n'
@@ -65,7 +64,7 @@ def test_loading_again_keeps_what_is_armed_and_what_was_counted(tmp_path: Path) 
         assert counted["muted"] == counted["astray"] == 1
         run("sh", script, "up")
         assert gateway_rules.counters() == counted
-        assert armed.elements()
+        assert nft_armed_set.elements()
 
 
 def test_the_rules_load_by_the_nft_of_this_machine_and_then_by_the_releases_own(tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ ASKING = macs(10, "02:00:00:05")
 RENEWING = {"00:aa:00:00:06:01": "10.77.0.150", "02:00:00:00:06:02": "192.168.0.70"}
 FORCE = """
 import sys, threading
-from wizard.host import armed, dnsmasq
+from wizard.host.net import nft_armed_set as armed; from wizard.host.dhcp import dnsmasq
 from wizard.host.net import gateway_rules
 from wizard.host.net import link
-from wizard.deploy.rules_watch import SCRIPT
+from wizard.deploy.guard.rules_watch import SCRIPT
 uid = gateway_rules.guarded_uid(open(SCRIPT).read())
 dnsmasq.prepare(uid)
 child = dnsmasq.spawn(uid)

@@ -7,9 +7,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from wizard.deploy import engine, preview
-from wizard.deploy.events import Teller
-from wizard.deploy.job import Step
+from wizard.deploy.apply import engine, preview
+from wizard.deploy.apply.context import Step
+from wizard.deploy.events import EventWriter
 from wizard.deploy.journal import Journal
 from wizard.host import commands
 from wizard.plan.file.read import load_plan
@@ -20,11 +20,11 @@ SAID = Path("/run/ciao-lab/said.jsonl")
 
 def main() -> int:
     text = Path(sys.argv[1]).read_text()
-    foretold = [asdict(step) for step in preview.coming(load_plan(text, "the plan"), text)]
+    foretold = [asdict(step) for step in preview.preview_steps(load_plan(text, "the plan"), text)]
     current = [""]
-    take = engine.take
+    take = engine.take_step
 
-    def noted(step: Step, journal: Journal, teller: Teller) -> None:
+    def noted(step: Step, journal: Journal, teller: EventWriter) -> None:
         note(step.name, "")
         current[0] = step.name
         take(step, journal, teller)
@@ -35,9 +35,9 @@ def main() -> int:
         with RAN.open("a") as handle:
             handle.write(json.dumps([step, line]) + "\n")
 
-    engine.take = noted
+    engine.take_step = noted
     commands.on_command(lambda line: note(current[0], line) if current[0] else None)
-    ended = engine.Engine(engine.Order(text, "test", (str(SAID),), keep=True)).run()
+    ended = engine.Engine(engine.ApplyRequest(text, "test", (str(SAID),), keep=True)).run()
     ran: dict[str, list[str]] = {}
     for step, line in map(json.loads, RAN.read_text().splitlines()):
         ran.setdefault(step, []).extend([line] if line else [])

@@ -55,7 +55,7 @@ def begin() -> Callable[[float], None]:
 
 
 def questions(plan: str) -> Any:
-    from wizard.host.probe_questions import questions_for
+    from wizard.host.dhcp.probe_questions import questions_for
     from wizard.plan.file.read import load_plan
 
     return questions_for(load_plan(Path(plan).read_text(), plan))
@@ -63,7 +63,7 @@ def questions(plan: str) -> Any:
 
 def probe(nic: str, repeat: int = 0, plan: str = "", **options: Any) -> None:
     """Once; or `repeat` times, each time as a machine that the server has never seen. `plan` is asked for too."""
-    from wizard.host import dhcp_probe
+    from wizard.host.dhcp import probe
     from wizard.plan.findings import NeedsRoot
 
     if plan:
@@ -75,7 +75,7 @@ def probe(nic: str, repeat: int = 0, plan: str = "", **options: Any) -> None:
             mac = "02:00:00:" + secrets.token_bytes(3).hex(":")
             subprocess.run(["ip", "link", "set", nic, "address", mac], check=True)
         try:
-            results.append(dhcp_probe.probe(nic, progress=progress, **options).as_json())
+            results.append(probe.probe(nic, progress=progress, **options).as_json())
         except NeedsRoot as error:
             results.append({"needs root": error.status, "remedy": error.remedy})
     say(json.dumps(results if repeat else results[0]))
@@ -85,14 +85,14 @@ def ear(nic: str, plan: str, wait: float) -> None:
     """What the guard's ear hears first, or that it hears nothing for so long; and whether a node was heard."""
     from netaddr import IPAddress
 
-    from wizard.deploy.ear import Ear, nodes_by_mac
+    from wizard.deploy.guard.link_listener import LinkListener, nodes_by_mac
     from wizard.host.net.link import read_link
     from wizard.plan.file.read import load_plan
 
     told = load_plan(Path(plan).read_text(), plan)
     link = read_link(nic)
     assert link is not None
-    listening = Ear(link, None, [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))
+    listening = LinkListener(link, None, [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))
     say("ready")
     until, heard = time.monotonic() + wait, ("", "")
     while time.monotonic() < until and not heard[0]:
@@ -102,7 +102,7 @@ def ear(nic: str, plan: str, wait: float) -> None:
 
 
 def one_wire(first: str, second: str, repeat: int = 1) -> None:
-    from wizard.host import adjacency
+    from wizard.host.net import adjacency
 
     results, begun = [], time.monotonic()
     for _ in range(repeat):
@@ -111,11 +111,11 @@ def one_wire(first: str, second: str, repeat: int = 1) -> None:
 
 
 def look(corporate: str, cluster: str, **options: Any) -> None:
-    from wizard.host import wires
+    from wizard.host.dhcp import cabling
 
     told: list[float] = []
-    seen = wires.look(corporate, cluster, progress=told.append, **options)
-    say(json.dumps(asdict(seen) | {"may_serve": seen.may_serve, "told": len(told), "words": wires.explain(seen)}))
+    seen = cabling.probe_cabling(corporate, cluster, progress=told.append, **options)
+    say(json.dumps(asdict(seen) | {"may_serve": seen.may_serve, "told": len(told), "words": cabling.explain(seen)}))
 
 
 # The wire's side
@@ -265,7 +265,7 @@ def hostile(nic: str, then_offer: float | None = None) -> None:
 
 def shouting_nodes(nic: str, nodes: int = 20) -> None:
     """Nodes that boot and find no server: twenty DISCOVERs a second, from as many MACs as there are nodes."""
-    from wizard.host.dhcp_packet import build_discover
+    from wizard.host.dhcp.packet import build_discover
 
     sock = tap(nic)
     say("ready")

@@ -1,6 +1,6 @@
 """Striking a run of the wizard dead at a chosen moment, and looking at what comes of the machine.
 
-The moments are those of wizard.deploy.faults: the run itself says which there are, so that a step which is new is
+The moments are those of wizard.deploy.failpoints: the run itself says which there are, so that a step which is new is
 struck too.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.support import EXAMPLE, differences, whole
-from wizard.deploy import faults
+from wizard.deploy import failpoints
 from wizard.lab.control import Laboratory
 
 FAST = {"CIAO_LAB_PROBE_WAIT": "0.1"}
@@ -153,7 +153,7 @@ def paused(lab: Laboratory, moment: str, *argv: str) -> Iterator[subprocess.Pope
     """`ciao-wizard ARGV…`, stopped at a moment."""
     told = beside_marker(lab, "paused")
     told.unlink(missing_ok=True)
-    with running(lab, *argv, env={faults.VARIABLE: moment}) as front:
+    with running(lab, *argv, env={failpoints.VARIABLE: moment}) as front:
 
         def there() -> bool:
             if front.poll() is not None:
@@ -189,7 +189,7 @@ def moments(lab: Laboratory, *argv: str) -> list[str]:
     """The moments of a run that succeeds, in order."""
     file = beside_marker(lab, "moments")
     file.unlink(missing_ok=True)
-    done = lab.run(["ciao-wizard", *argv], env={faults.VARIABLE: "list"}, check=False)
+    done = lab.run(["ciao-wizard", *argv], env={failpoints.VARIABLE: "list"}, check=False)
     assert done.returncode == 0, done.stderr
     return list(dict.fromkeys(line.split()[0] for line in file.read_text().splitlines()))
 

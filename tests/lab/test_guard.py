@@ -35,8 +35,8 @@ from tests.lab.guarding import (
 )
 from tests.lab.support import LEASES, NODES, apply, await_nodes, ciao, ciao_json, whole
 from tests.lab.support import differences as differ
-from wizard.host.armed import LEASE_S
 from wizard.host.muter_process import GRANT_S
+from wizard.host.net.nft_armed_set import LEASE_S
 from wizard.lab.control import Laboratory
 from wizard.lab.world import LAPTOP_MACS
 

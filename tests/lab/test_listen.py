@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.support import BRIEF, EXAMPLE, NODES
-from wizard.deploy import state
+from wizard.deploy import runtime_state
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab]
@@ -32,7 +32,7 @@ LOOKS = re.compile(r"ip .*\bshow\b|ip -j|ifquery|nft (-s |-j )?list|unshare|ss |
 
 
 class Ear:
-    """A running `python -m wizard.host.listening NIC`; all that it has said."""
+    """A running `python -m wizard.host.dhcp.discovery NIC`; all that it has said."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -57,7 +57,7 @@ class Ear:
 
 @contextmanager
 def ear(lab: Laboratory, nic: str) -> Iterator[Ear]:
-    argv = [sys.executable, "-P", "-m", "wizard.host.listening", nic]
+    argv = [sys.executable, "-P", "-m", "wizard.host.dhcp.discovery", nic]
     process = lab.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     try:
@@ -109,7 +109,7 @@ def test_an_ear_on_a_nic_that_is_down_or_gone_says_so(lab: Laboratory) -> None:
 
 def test_an_apply_runs_what_was_foretold(lab: Laboratory) -> None:
     # By that word in its command line the engine's process is known.
-    script = [sys.executable, str(HERE / "preview_actor.py"), str(EXAMPLE), state.ENGINE_WORD]
+    script = [sys.executable, str(HERE / "preview_actor.py"), str(EXAMPLE), runtime_state.ENGINE_COMMAND]
     told = json.loads(lab.run(script, env=BRIEF, timeout=90).stdout.splitlines()[-1])
     assert told["ended"] == 0, told["said"]
     assert [step["name"] for step in told["foretold"]] == list(told["ran"])

@@ -193,9 +193,10 @@ def test_people_see_a_table_and_then_what_happens(gateway: Laboratory) -> None:
 
 def test_forwards_are_healthy_or_say_where_it_fails(gateway: Laboratory) -> None:
     code = (
-        "import json; from wizard.plan.file.read import load_plan; from wizard.monitor.forwards import forward_health; "
+        "import json; from wizard.plan.file.read import load_plan; "
+        "from wizard.monitor.forward_checks import check_forwards; "
         f"p = load_plan(open({str(EXAMPLE)!r}).read(), 'x'); "
-        "print(json.dumps([h.as_json() for h in forward_health(p, '10.77.0.98')]))"
+        "print(json.dumps([h.as_json() for h in check_forwards(p, '10.77.0.98')]))"
     )
     with laptop_services(gateway):
         told = json.loads(gateway.run([*PYTHON, "-c", code]).stdout)

@@ -43,7 +43,7 @@ def test_a_cable_in_the_office_is_not_answered(world: Laboratory, hindrance: Hin
 LOOSE = """
 import subprocess, time
 from wizard.host import processes
-from wizard.host.muter import Muter
+from wizard.host.muter import MuterClient as Muter
 
 muter, child = Muter(lambda: None), subprocess.Popen(["sleep", "1000"])
 try:

@@ -26,7 +26,7 @@ from tests.lab.guarding import (
     told,
 )
 from tests.lab.support import apply, await_nodes
-from wizard.deploy.wire_watch import PROBE_EVERY_S
+from wizard.deploy.guard.wire_watch import PROBE_EVERY_S
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]

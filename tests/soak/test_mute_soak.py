@@ -13,8 +13,8 @@ from tests.lab import hindering
 from tests.lab.conftest import lab_possible as lab_possible
 from tests.lab.guarding import report
 from tests.lab.hindering import Hindrance, make_ready, moved_to_the_office, serve_again
-from wizard.host.armed import LEASE_S
 from wizard.host.muter import SILENT_S
+from wizard.host.net.nft_armed_set import LEASE_S
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]

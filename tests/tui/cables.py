@@ -7,8 +7,8 @@ import pytest
 from tests.tui.driver import Driver
 from tests.tui.fakes import FakeServices
 from tests.tui.fakes_setup import nobody
-from wizard.host.nic_watch import NicNews, What
-from wizard.host.traffic import Rate
+from wizard.host.facts.nic_watch import NicChange, NicEvent
+from wizard.host.net.traffic import Rate
 from wizard.plan.machine import Nic
 from wizard.screens import stop
 from wizard.services import WiresSaid
@@ -49,8 +49,8 @@ def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop, "UNSEEN_S", 0)
 
 
-def news(what: What, name: str, was: str = "") -> Pulse:
-    return Pulse((NicNews(what, name, was),), RATES)
+def news(what: NicChange, name: str, was: str = "") -> Pulse:
+    return Pulse((NicEvent(what, name, was),), RATES)
 
 
 async def watched(driver: Driver) -> FakeServices:

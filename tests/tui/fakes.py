@@ -15,9 +15,9 @@ from tests.tui.fakes_gateway import FakeGateway
 from tests.tui.fakes_nodes import FakeNodes
 from tests.tui.fakes_setup import FakeSetup
 from tests.tui.fakes_watch import FakeWatch, FakeWatchServices
-from wizard.deploy.changes import Change
+from wizard.deploy.file_changes import FileChange
 from wizard.deploy.status import Status
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.plan.checks import OK, Check
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Facts, Nic, Route
@@ -121,7 +121,7 @@ def asks(remaining: float = 120) -> str:
     )
 
 
-def row(number: int, name: str, role: str, **more: Any) -> Row:
+def row(number: int, name: str, role: str, **more: Any) -> LeaseRow:
     values: dict[str, Any] = {
         "mac": f"b8:ae:ed:7b:51:{number:02x}",
         "ip": f"192.168.0.{100 + number}",
@@ -135,7 +135,7 @@ def row(number: int, name: str, role: str, **more: Any) -> Row:
         "vendor": "Elitegroup",
         "reason": "",
     }
-    return Row(**{**values, **more})
+    return LeaseRow(**{**values, **more})
 
 
 FOUR_ROWS = (
@@ -175,10 +175,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     machine: Facts = FACTS
     state: Status = ABSENT
     in_force: str | None = None
-    board: tuple[Row, ...] = FOUR_ROWS
+    board: tuple[LeaseRow, ...] = FOUR_ROWS
     change: FakeRun = field(default_factory=FakeRun)
     wires: WiresSaid | None = None
-    differing: tuple[Change, ...] | None = None
+    differing: tuple[FileChange, ...] | None = None
     privileged: bool = True
     drafts: dict[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def plan_in_force(self) -> str | None:
         return self.in_force
 
-    def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+    def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
         if self.differing is not None:
             return self.differing
         nic = plan.interfaces.cluster
@@ -216,7 +216,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
             new_file("/etc/ciao-wizard/gateway.toml", plan_text),
         )
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[LeaseRow, ...]:
         return self.board
 
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
@@ -271,10 +271,10 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
         return f"/root/{path}"
 
 
-def new_file(path: str, text: str) -> Change:
+def new_file(path: str, text: str) -> FileChange:
     lines = text.splitlines()
     head = f"--- /dev/null\n+++ {path}\n@@ -0,0 +1,{len(lines)} @@\n"
-    return Change(path, None, text, head + "".join(f"+{line}\n" for line in lines))
+    return FileChange(path, None, text, head + "".join(f"+{line}\n" for line in lines))
 
 
 if TYPE_CHECKING:

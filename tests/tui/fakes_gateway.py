@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wizard.host.traffic import Counters, Look
+from wizard.host.net.traffic import Counters, TrafficSample
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
 from wizard.plan.export.about import ABOUT
@@ -16,7 +16,7 @@ from wizard.services_gateway import HandOver
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.monitor.leases import Row
+    from wizard.monitor.lease_rows import LeaseRow
     from wizard.plan.model import Plan
     from wizard.services import Run
 
@@ -38,21 +38,21 @@ class FakeGateway:
         change: Run
 
         def status(self) -> Status: ...
-        def rows(self) -> tuple[Row, ...]: ...
+        def rows(self) -> tuple[LeaseRow, ...]: ...
 
     def _plan(self) -> Plan | None:
         return assign(load_plan(self.in_force, "gateway.toml")) if self.in_force else None
 
-    def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
+    def overview(self, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
         self.looks += 1
         at = LOOKED + timedelta(seconds=self.looks)
         seen = self.rows() if rows is None else rows
         return Overview(at, self.status(), self._plan(), seen, "10.77.0.98", "10.77.0.1")
 
-    def traffic(self, nics: tuple[str, ...]) -> Look:
+    def traffic(self, nics: tuple[str, ...]) -> TrafficSample:
         self.seconds += 1
         self.amount += self.bytes_a_second
-        return Look(
+        return TrafficSample(
             self.seconds, {nic: Counters(self.amount * (n + 1), self.amount // 4) for n, nic in enumerate(nics)}
         )
 

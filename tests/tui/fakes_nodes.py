@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from wizard.deploy.preview import Coming
-from wizard.host.listening import Heard
+from wizard.deploy.apply.preview import StepPreview
+from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 
 STEPS_TO_COME = (
-    Coming(
+    StepPreview(
         "wires:eth1",
         (
             "$ ip link set dev eth1 up",
@@ -22,16 +22,16 @@ STEPS_TO_COME = (
         True,
         True,
     ),
-    Coming("rules", ("writes /run/ciao-wizard/live/nat.sh", "$ sh /run/ciao-wizard/live/nat.sh up"), True, True),
-    Coming("address:eth1", ("$ ifup --interfaces /run/ciao-wizard/live/interfaces eth1",), True, True),
-    Coming("gateway", ("$ systemctl start ciao-gateway.service",), True, True),
-    Coming("file:/etc/ciao-wizard/gateway.toml", ("writes /etc/ciao-wizard/gateway.toml",), False, True),
-    Coming("file:/etc/ciao-wizard/nat.sh", ("writes /etc/ciao-wizard/nat.sh",), False, False),
-    Coming("service", ("$ systemctl enable --quiet ciao-gateway.service",), False, None),
+    StepPreview("rules", ("writes /run/ciao-wizard/live/nat.sh", "$ sh /run/ciao-wizard/live/nat.sh up"), True, True),
+    StepPreview("address:eth1", ("$ ifup --interfaces /run/ciao-wizard/live/interfaces eth1",), True, True),
+    StepPreview("gateway", ("$ systemctl start ciao-gateway.service",), True, True),
+    StepPreview("file:/etc/ciao-wizard/gateway.toml", ("writes /etc/ciao-wizard/gateway.toml",), False, True),
+    StepPreview("file:/etc/ciao-wizard/nat.sh", ("writes /etc/ciao-wizard/nat.sh",), False, False),
+    StepPreview("service", ("$ systemctl enable --quiet ciao-gateway.service",), False, None),
 )
 
 
-def nobody(machines: tuple[Heard, ...]) -> None:
+def nobody(machines: tuple[DiscoveredMachine, ...]) -> None:
     """Nobody listens."""
 
 
@@ -40,12 +40,12 @@ class FakeNodes:
     """`ask` is whoever listens on the wire now; `until` is set once he no longer does."""
 
     lists: dict[str, str] = field(default_factory=dict)
-    to_come: tuple[Coming, ...] = STEPS_TO_COME
+    to_come: tuple[StepPreview, ...] = STEPS_TO_COME
     deaf: WizardError | None = None
-    ask: Callable[[tuple[Heard, ...]], None] = field(default=nobody)
+    ask: Callable[[tuple[DiscoveredMachine, ...]], None] = field(default=nobody)
     until: threading.Event = field(default_factory=threading.Event)
 
-    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[Heard, ...]], None]) -> None:
+    def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
         # A real ear is open until it is stopped; here the test speaks.
         if self.deaf is not None:
             raise self.deaf
@@ -57,5 +57,5 @@ class FakeNodes:
             raise WizardError(f"{path} cannot be read: No such file or directory.", "Write another path.")
         return self.lists[path]
 
-    def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+    def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
         return self.to_come

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wizard.monitor.events import Event
-from wizard.monitor.forwards import ForwardHealth
-from wizard.monitor.index import Index, Wanted
-from wizard.monitor.instances import Instance, Known, Reading, ways_to
-from wizard.monitor.leases import Row
-from wizard.monitor.live import row_id
-from wizard.monitor.watching import Board
+from wizard.monitor.forward_checks import ForwardCheck
+from wizard.monitor.instances import CnciReading, GatewayContext, Instance, ssh_commands
+from wizard.monitor.lease_monitor import row_id
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.lease_view import LeaseIndex, LeaseQuery
+from wizard.monitor.lease_watch import LeaseSnapshot
+from wizard.monitor.machine_events import MachineEvent
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.lease_parser import Lease
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from wizard.services import Run
 
 HEALTH = (
-    ForwardHealth(8889, "tcp", "controller", 8889, True, True, "answers"),
-    ForwardHealth(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
-    ForwardHealth(5000, "udp", "controller", 5000, None, None, "UDP: nobody can tell without speaking its protocol"),
+    ForwardCheck(8889, "tcp", "controller", 8889, True, True, "answers"),
+    ForwardCheck(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
+    ForwardCheck(5000, "udp", "controller", 5000, None, None, "UDP: nobody can tell without speaking its protocol"),
 )
 
 
@@ -36,14 +36,14 @@ class FakeWatch:
 
     def __init__(self, machine: FakeWatchServices) -> None:
         self._machine = machine
-        self._index = Index()
-        self._before: dict[tuple[str, str], Row] = {}
-        self._events: tuple[Event, ...] = ()
+        self._index = LeaseIndex()
+        self._before: dict[tuple[str, str], LeaseRow] = {}
+        self._events: tuple[MachineEvent, ...] = ()
         self._lock = threading.Lock()
         self.looks = 0
         self.closed = False
 
-    def look(self, wanted: Wanted) -> Board:
+    def look(self, wanted: LeaseQuery) -> LeaseSnapshot:
         with self._lock:
             self.looks += 1
             if self._machine.blind is not None:
@@ -58,7 +58,7 @@ class FakeWatch:
             machine = self._machine
             if len(self._events) != len(machine.happenings):
                 self._events = tuple(machine.happenings)
-            return Board(machine.applied, shown, counts, self._events, machine.trouble)
+            return LeaseSnapshot(machine.applied, shown, counts, self._events, machine.trouble)
 
     def close(self) -> None:
         self.closed = True
@@ -68,23 +68,23 @@ class FakeWatch:
 class FakeWatchServices:
     """Mixed into the services. `cncis` are what each CNCI says, in the order in which they answer."""
 
-    happenings: list[Event] = field(default_factory=list)
+    happenings: list[MachineEvent] = field(default_factory=list)
     applied: bool = True
     trouble: str = ""
     guard_says: str = ""
     blind: WizardError | None = None
     watches: list[FakeWatch] = field(default_factory=list)
-    health: tuple[ForwardHealth, ...] = HEALTH
+    health: tuple[ForwardCheck, ...] = HEALTH
     heeds: bool = True
     unapplied: bool = False
-    cncis: dict[str, Reading] = field(default_factory=dict)
+    cncis: dict[str, CnciReading] = field(default_factory=dict)
     slow: dict[str, threading.Event] = field(default_factory=dict)
 
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
         change: Run
-        board: tuple[Row, ...]
+        board: tuple[LeaseRow, ...]
         applied_text: str
 
         def now(self) -> datetime: ...
@@ -112,28 +112,32 @@ class FakeWatchServices:
         self.did.append(f"release {mac} {ip}")
         return self.heeds
 
-    def forwards(self) -> tuple[ForwardHealth, ...]:
+    def forwards(self) -> tuple[ForwardCheck, ...]:
         return self.health
 
-    def known_here(self) -> Known:
+    def known_here(self) -> GatewayContext:
         vms = [row for row in self.board if row.kind == "vm" and row.ip]
-        return Known(tuple(Lease(None, vm.mac, vm.ip, vm.hostname) for vm in vms), "ciao.lan", "root@10.77.0.98")
+        return GatewayContext(
+            tuple(Lease(None, vm.mac, vm.ip, vm.hostname) for vm in vms), "ciao.lan", "root@10.77.0.98"
+        )
 
-    def read_instances(self, cncis: Sequence[str], known: Known, user: str) -> Iterator[tuple[int, Reading]]:
+    def read_instances(
+        self, cncis: Sequence[str], known: GatewayContext, user: str
+    ) -> Iterator[tuple[int, CnciReading]]:
         self.did.append(f"instances {' '.join(cncis)} as {user}")
         if "-oProxyCommand=evil" in cncis:
             raise WizardError("that is not a machine that ssh could be sent to", "Write [USER@]HOST.")
         return self._readings(cncis)
 
-    def _readings(self, cncis: Sequence[str]) -> Iterator[tuple[int, Reading]]:
+    def _readings(self, cncis: Sequence[str]) -> Iterator[tuple[int, CnciReading]]:
         for cnci in sorted(cncis, key=lambda name: name in self.slow):
             if cnci in self.slow:
                 self.slow[cnci].wait(10)
             yield list(cncis).index(cnci), self.cncis[cnci]
 
 
-def happening(number: int, kind: str, name: str, words: str, now: datetime) -> Event:
-    return Event(now - timedelta(seconds=100 - number), kind, "b8:ae:ed:7b:51:01", "192.168.0.101", name, words)
+def happening(number: int, kind: str, name: str, words: str, now: datetime) -> MachineEvent:
+    return MachineEvent(now - timedelta(seconds=100 - number), kind, "b8:ae:ed:7b:51:01", "192.168.0.101", name, words)
 
 
 def instance(ip: str, cnci: str, **more: Any) -> Instance:
@@ -146,6 +150,6 @@ def instance(ip: str, cnci: str, **more: Any) -> Instance:
         "expires": None,
         "state": "leased",
         "reachable": True,
-        "ways": ways_to(ip, cnci, "", "demouser", "root@10.77.0.98"),
+        "ways": ssh_commands(ip, cnci, "", "demouser", "root@10.77.0.98"),
     }
     return Instance(**{**values, **more})

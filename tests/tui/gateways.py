@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from tests.tui.driver import Driver
 from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, row
-from wizard.monitor.events import Event
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.machine_events import MachineEvent
 from wizard.plan.checks import FAILED, OK, Check
 
 BOARD = (
@@ -43,7 +43,7 @@ TRIPPED = replace(
     checks=(*CHECKS[:3], Check("dnsmasq", FAILED, "not running", ""), Check("guard", FAILED, WHY, ""), *CHECKS[6:]),
 )
 HAPPENED = tuple(
-    Event(NOW.replace(minute=minute), kind, "b8:ae:ed:7b:51:04", "192.168.0.104", name, words)
+    MachineEvent(NOW.replace(minute=minute), kind, "b8:ae:ed:7b:51:04", "192.168.0.104", name, words)
     for minute, kind, name, words in (
         (3, "came", "compute1", "came and has 192.168.0.103"),
         (5, "failed", "rules", "the table inet ciao_gateway was changed by somebody"),
@@ -52,7 +52,7 @@ HAPPENED = tuple(
 )
 
 
-def thousand() -> tuple[Row, ...]:
+def thousand() -> tuple[LeaseRow, ...]:
     """A thousand compute nodes, of which a few are not there."""
     nodes = [
         row(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.tui.driver import Driver
-from wizard.host.listening import Heard
+from wizard.host.dhcp.discovery import DiscoveredMachine
 
-NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
-KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")
+NUC = DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05")
+KNOWN = DiscoveredMachine("b8:ae:ed:7b:51:50", "whatever")
 
 
 async def listening(driver: Driver) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, row
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.screens.leases import LeasesPage
 from wizard.widgets.page import Page
 
@@ -56,7 +56,9 @@ def leases(start: Start, sample: str) -> Start:
 
 
 def starter(start: Start, sample: str) -> Start:
-    def started(*board: Row, size: tuple[int, int] = (80, 24), **fields: Any) -> AbstractAsyncContextManager[Driver]:
+    def started(
+        *board: LeaseRow, size: tuple[int, int] = (80, 24), **fields: Any
+    ) -> AbstractAsyncContextManager[Driver]:
         services = FakeServices(state=APPLIED, in_force=sample, board=board or EVERY_KIND, **fields)
         return start(services, plan=None, size=size)
 

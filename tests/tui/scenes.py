@@ -14,7 +14,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
 from tests.tui.gateways import BOARD, HAPPENED, HEALTHY, TRIPPED, count_traffic, thousand
 from tests.tui.troubles import TROUBLED, troubled
-from wizard.host.listening import Heard
+from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Address, Facts, Listener, Nic
 from wizard.services import WiresSaid
@@ -172,9 +172,9 @@ async def scene_dialogs(studio: Studio) -> None:
 async def scene_heard_and_offered(studio: Studio) -> None:
     busy = replace(FACTS, listeners=(Listener("tcp", "*", 8776, "docker-registry", 812),))
     heard = (
-        Heard("c0:3f:d5:67:a2:01", "nuc-05"),
-        Heard("b8:ae:ed:7b:51:50", ip="192.168.0.101"),
-        *(Heard(f"52:54:00:00:00:{number:02x}", ip=f"192.168.0.{number}") for number in range(20, 40)),
+        DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05"),
+        DiscoveredMachine("b8:ae:ed:7b:51:50", ip="192.168.0.101"),
+        *(DiscoveredMachine(f"52:54:00:00:00:{number:02x}", ip=f"192.168.0.{number}") for number in range(20, 40)),
     )
     async with studio.start(FakeServices(machine=busy)) as driver:
         await driver.jump("Nodes")

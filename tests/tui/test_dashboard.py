@@ -14,8 +14,8 @@ from tests.tui.hostile import ALL, HOSTILE, assert_harmless
 from tests.tui.layout import faults
 from tests.unit.growth import times_dearer
 from wizard.deploy.status import Status
-from wizard.monitor.events import Event
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.machine_events import MachineEvent
 from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
 from wizard.plan.checks import FAILED, UNTRIED, Check
@@ -188,7 +188,7 @@ async def test_a_slow_look_is_not_asked_for_twice(start: Start, sample: str) -> 
     class Slow(FakeServices):
         held = threading.Event()
 
-        def rows(self) -> tuple[Row, ...]:
+        def rows(self) -> tuple[LeaseRow, ...]:
             self.held.wait(20)
             return super().rows()
 
@@ -215,7 +215,7 @@ async def test_a_look_from_before_a_change_is_not_believed_after_it(start: Start
     class Slow(FakeServices):
         held = threading.Event()
 
-        def rows(self) -> tuple[Row, ...]:
+        def rows(self) -> tuple[LeaseRow, ...]:
             if self.looks == 2:
                 self.held.wait(20)
             return super().rows()
@@ -262,7 +262,7 @@ async def test_hostile_text_is_shown_harmlessly(start: Start, sample: str) -> No
     async with start(FakeServices(state=state, in_force=sample, board=tuple(board)), plan=None) as driver:
         await driver.page("Dashboard")
         await driver.says("company network")
-        driver.app.happened = tuple(Event(NOW, evil, evil, evil, evil, evil) for evil in HOSTILE.values())
+        driver.app.happened = tuple(MachineEvent(NOW, evil, evil, evil, evil, evil) for evil in HOSTILE.values())
         for _ in range(5):
             assert_harmless(driver)
             await driver.press("pagedown")

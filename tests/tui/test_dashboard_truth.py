@@ -12,7 +12,7 @@ from tests.tui.driver import Start
 from tests.tui.fakes import FOUR_ROWS, FakeServices, row
 from tests.tui.gateways import CHECKS, HEALTHY, TRIPPED, at_rest
 from wizard.deploy.status import Status
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
 from wizard.plan.findings import WizardError
 from wizard.screens import dashboard
@@ -32,7 +32,7 @@ async def test_what_the_leases_page_knows_the_dashboard_knows(start: Start, samp
     class Slow(FakeServices):
         """Whoever looks here for himself knows nothing of the clone yet."""
 
-        def rows(self) -> tuple[Row, ...]:
+        def rows(self) -> tuple[LeaseRow, ...]:
             return FOUR_ROWS
 
     clone = replace(FOUR_ROWS[0], alarms=("one-mac",), reason="two machines with one MAC")
@@ -81,7 +81,7 @@ async def test_a_complaint_goes_once_it_can_look_again(start: Start, sample: str
     class Blind(FakeServices):
         sightless = False
 
-        def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
+        def overview(self, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
             if self.sightless:
                 raise WizardError("the plan in force cannot be read", "Mend it.")
             return super().overview(rows)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices
-from wizard.deploy.changes import Change
+from wizard.deploy.file_changes import FileChange
 from wizard.plan.draft.check import check_forward, check_node, draft_findings
 from wizard.plan.draft.model import (
     Draft,
@@ -318,7 +318,7 @@ async def test_an_answer_that_comes_after_its_page_was_left_hurts_nobody(start: 
     asked, told = threading.Event(), threading.Event()
 
     class Slow(FakeServices):
-        def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+        def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
             asked.set()
             told.wait(10)
             return super().changes(plan, plan_text)

@@ -9,14 +9,14 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
 from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.hostile import ALL, HOSTILE, assert_harmless
-from wizard.host.listening import Heard
+from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText
 from wizard.plan.fields import parse_node_name
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.widgets.hearing import HearingPanel
 
-SETTLED = Heard("c0:3f:d5:67:a2:07", ip="192.168.0.7")
+SETTLED = DiscoveredMachine("c0:3f:d5:67:a2:07", ip="192.168.0.7")
 
 
 def focused(driver: Driver) -> str | None:
@@ -49,7 +49,12 @@ async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> N
 async def test_a_host_name_is_a_name_only_where_it_may_be_one(start: Start) -> None:
     async with start() as driver:
         await listening(driver)
-        driver.services.ask((Heard("c0:3f:d5:67:a2:01", "controller"), Heard("c0:3f:d5:67:a2:02", "[red]x; reboot")))
+        driver.services.ask(
+            (
+                DiscoveredMachine("c0:3f:d5:67:a2:01", "controller"),
+                DiscoveredMachine("c0:3f:d5:67:a2:02", "[red]x; reboot"),
+            )
+        )
         await driver.says("[red]x; reboot")
         await driver.press("a")
         await driver.until(lambda: len(names(driver)) == 5)
@@ -62,7 +67,7 @@ async def test_whatever_a_machine_calls_itself_it_becomes_a_node_with_a_name(sta
     evil = [*HOSTILE.values(), ALL, "-", "a..b", "Ünï", "x" * 64, "compute1"]
     async with start() as driver:
         await listening(driver)
-        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", text) for n, text in enumerate(evil)))
+        driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", text) for n, text in enumerate(evil)))
         await driver.says(f"{len(evil)} machines heard")
         for count in range(len(evil)):
             await driver.press("a")
@@ -76,7 +81,7 @@ async def test_whatever_a_machine_calls_itself_it_becomes_a_node_with_a_name(sta
 async def test_an_empty_cluster_is_adopted_one_after_the_other(start: Start) -> None:
     async with start(plan=None) as driver:
         await listening(driver)
-        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", "") for n in range(4)))
+        driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", "") for n in range(4)))
         await driver.says("4 machines heard")
         for count in range(1, 5):
             await driver.press("a")
@@ -89,7 +94,7 @@ async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> N
     async with start(plan=None) as driver:
         await listening(driver)
         hosts = ("compute-a", "network", "controller")
-        driver.services.ask(tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
+        driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
         await driver.says("3 machines heard")
         for count in range(1, 4):
             await driver.press("a")
@@ -102,7 +107,7 @@ async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> N
 async def test_taking_goes_on_with_the_next_of_those_heard(start: Start) -> None:
     async with start(plan=None) as driver:
         await listening(driver)
-        machines = tuple(Heard(f"c0:3f:d5:67:a2:{n:02x}", f"rack{n}") for n in range(4))
+        machines = tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", f"rack{n}") for n in range(4))
         driver.services.ask(machines[:3])
         await driver.says("3 machines heard")
         # Whoever waited for them is among them; each one taken leads to the next, and round to those before.
@@ -143,7 +148,10 @@ async def test_whoever_works_on_the_nodes_is_not_called_away(start: Start) -> No
 
 
 async def test_a_machine_that_has_an_address_is_heard_and_keeps_it(start: Start) -> None:
-    elsewhere, taken = Heard("c0:3f:d5:67:a2:08", ip="10.9.9.9"), Heard("c0:3f:d5:67:a2:09", ip="192.168.0.101")
+    elsewhere, taken = (
+        DiscoveredMachine("c0:3f:d5:67:a2:08", ip="10.9.9.9"),
+        DiscoveredMachine("c0:3f:d5:67:a2:09", ip="192.168.0.101"),
+    )
     async with start() as driver:
         await listening(driver)
         driver.services.ask((SETTLED, elsewhere, taken))
@@ -164,7 +172,9 @@ async def test_a_machine_that_has_an_address_is_heard_and_keeps_it(start: Start)
 async def test_what_a_takes_it_as_follows_the_cursor(start: Start) -> None:
     async with start() as driver:
         await listening(driver)
-        driver.services.ask((Heard("c0:3f:d5:67:a2:01", "network-b"), Heard("c0:3f:d5:67:a2:02", "x"), KNOWN))
+        driver.services.ask(
+            (DiscoveredMachine("c0:3f:d5:67:a2:01", "network-b"), DiscoveredMachine("c0:3f:d5:67:a2:02", "x"), KNOWN)
+        )
         await driver.says("3 machines heard", "a takes it as network")
         await driver.press("down")
         await driver.says("a takes it as compute")

@@ -12,11 +12,11 @@ from tests.tui.fakes_watch import instance
 from tests.tui.hostile import ALL, HOSTILE, assert_harmless
 from tests.tui.walks import opened as instances_opened
 from tests.tui.walks import walk_to_review
-from wizard.deploy.changes import Change
-from wizard.host.listening import Heard
-from wizard.monitor.events import Event
-from wizard.monitor.forwards import ForwardHealth
-from wizard.monitor.instances import Reading
+from wizard.deploy.file_changes import FileChange
+from wizard.host.dhcp.discovery import DiscoveredMachine
+from wizard.monitor.forward_checks import ForwardCheck
+from wizard.monitor.instances import CnciReading
+from wizard.monitor.machine_events import MachineEvent
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Listener, Nic
 from wizard.services import WiresSaid
@@ -32,7 +32,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
     services = FakeServices(
         machine=machine,
         wires=WiresSaid(False, ALL, ALL, ALL),
-        differing=(Change(f"/etc/{ALL}", None, ALL, f"--- /dev/null\n+++ x\n+{ALL}\n"),),
+        differing=(FileChange(f"/etc/{ALL}", None, ALL, f"--- /dev/null\n+++ x\n+{ALL}\n"),),
     )
     services.vendors = lambda macs: dict.fromkeys(macs, ALL)  # type: ignore[method-assign]
     async with start(services) as driver:
@@ -139,8 +139,10 @@ async def test_of_machines_that_boot(start: Start) -> None:
         await driver.jump("Nodes")
         await driver.press("f5")
         await driver.until(lambda: not driver.services.until.is_set() and "istening" in driver.text(), "listening")
-        machines = [Heard(f"c0:3f:d5:67:a2:{n:02x}", text, text, text) for n, text in enumerate(HOSTILE.values())]
-        driver.services.ask((*machines, Heard("c0:3f:d5:67:a2:ff", ALL, ALL, ALL)))
+        machines = [
+            DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", text, text, text) for n, text in enumerate(HOSTILE.values())
+        ]
+        driver.services.ask((*machines, DiscoveredMachine("c0:3f:d5:67:a2:ff", ALL, ALL, ALL)))
         await driver.says("c0:3f:d5:67:a2:00")
         await in_both_sizes(driver)
         await driver.press("a")
@@ -149,7 +151,7 @@ async def test_of_machines_that_boot(start: Start) -> None:
 
 async def test_of_instances_and_their_hosts(start: Start, sample: str) -> None:
     evil = tuple(HOSTILE.values())
-    read = Reading(
+    read = CnciReading(
         "192.168.0.65",
         ALL,
         "read",
@@ -158,7 +160,7 @@ async def test_of_instances_and_their_hosts(start: Start, sample: str) -> None:
         evil,
         tuple(instance(f"172.16.0.{n + 2}", "192.168.0.65", hostname=text) for n, text in enumerate(evil)),
     )
-    refused = Reading("192.168.0.66", ALL, "changed-host-key", ALL, ALL)
+    refused = CnciReading("192.168.0.66", ALL, "changed-host-key", ALL, ALL)
     board = tuple(
         row(
             65 + n, "", "", kind="vm", hostname=ALL, mac=f"02:16:3e:00:00:{n:02x}", ip=f"192.168.0.{65 + n}", vendor=ALL
@@ -185,8 +187,8 @@ async def test_of_what_happened_and_is_forwarded(start: Start, sample: str) -> N
         in_force=sample,
         board=tuple(row(n, "", "", kind="stranger", mac=f"52:54:00:00:00:{n:02x}", hostname=t, reason=t, ip="",
                         state="ignored", expires=None) for n, t in enumerate((*evil, ALL))),
-        happenings=[Event(NOW, "came", t, t, t, t) for t in (*evil, ALL)],
-        health=tuple(ForwardHealth(8000 + n, "tcp", t, 80, False, False, t) for n, t in enumerate((*evil, ALL))),
+        happenings=[MachineEvent(NOW, "came", t, t, t, t) for t in (*evil, ALL)],
+        health=tuple(ForwardCheck(8000 + n, "tcp", t, 80, False, False, t) for n, t in enumerate((*evil, ALL))),
         trouble=ALL,
     )  # fmt: skip
     async with start(services) as driver:

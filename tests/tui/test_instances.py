@@ -15,12 +15,12 @@ from tests.tui.fakes import APPLIED, FOUR_ROWS, FakeServices, row
 from tests.tui.fakes_watch import instance
 from tests.tui.layout import faults
 from tests.tui.walks import opened
-from wizard.monitor.instances import Reading
+from wizard.monitor.instances import CnciReading
 from wizard.widgets.page import Page
 
 CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
 SECOND = replace(CNCI, mac="02:16:3e:00:00:02", ip="192.168.0.66", hostname="cnci-8")
-READ = Reading(
+READ = CnciReading(
     "192.168.0.65",
     "192.168.0.65",
     "read",
@@ -31,8 +31,8 @@ READ = Reading(
         instance("172.16.200.7", "192.168.0.65", subnet="172.16.200.0+24", reachable=None),
     ),
 )
-DOWN = Reading("192.168.0.66", "192.168.0.66", "down", "192.168.0.66 does not answer.", "Is the CNCI switched on?")
-CHANGED = Reading(
+DOWN = CnciReading("192.168.0.66", "192.168.0.66", "down", "192.168.0.66 does not answer.", "Is the CNCI switched on?")
+CHANGED = CnciReading(
     "192.168.0.66",
     "192.168.0.66",
     "changed-host-key",
@@ -42,7 +42,7 @@ CHANGED = Reading(
 )
 
 
-def services(sample: str, second: Reading = CHANGED, **fields: Any) -> FakeServices:
+def services(sample: str, second: CnciReading = CHANGED, **fields: Any) -> FakeServices:
     cncis = {"192.168.0.65": READ, "192.168.0.66": second}
     board = (*FOUR_ROWS, CNCI, SECOND)
     return FakeServices(state=APPLIED, in_force=sample, board=board, cncis=cncis, **fields)
@@ -170,7 +170,7 @@ async def test_escape_leads_back_to_the_same_monitor(start: Start, sample: str) 
 async def test_hostile_leases_of_a_cnci_are_harmless(start: Start, sample: str) -> None:
     evil = "[/foo]\x1b]0;pwned\x07\x9b2J\u202e"
     one = instance("172.16.0.2", "192.168.0.65", hostname=evil, subnet=evil, reason=evil)
-    bad = Reading(evil, evil, "read", subnets=(evil,), instances=(one,))
+    bad = CnciReading(evil, evil, "read", subnets=(evil,), instances=(one,))
     async with start(services(sample, replace(CHANGED, reason=evil, remedy=evil)), plan=None) as driver:
         driver.services.cncis["192.168.0.65"] = bad
         await opened(driver)

@@ -14,8 +14,8 @@ from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
 from wizard import app_setup
-from wizard.host.nic_watch import NicNews, What
-from wizard.host.traffic import Rate
+from wizard.host.facts.nic_watch import NicChange, NicEvent
+from wizard.host.net.traffic import Rate
 from wizard.plan.machine import Facts
 from wizard.services import WiresSaid
 from wizard.services_setup import Pulse
@@ -41,7 +41,7 @@ async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.Monk
         await shoot(driver, f"interfaces-busy-{shape}")
         assert faults(driver) == []
         await driver.press("f3")
-        services.tell(news(What.PULLED, "eth1"))
+        services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("◂ cable out", "○ no cable", "eth1 has no link")
         await shoot(driver, f"interfaces-identify-{shape}")
         assert faults(driver) == []
@@ -86,9 +86,9 @@ async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
         services = await watched(driver)
         await driver.press("f3")
         await driver.says("Pull a cable, then put it back")
-        services.tell(news(What.PULLED, "eth1"))
+        services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("eth1 noticed: its cable is out.", "◂ cable out", "○ no cable")
-        services.tell(news(What.PLUGGED, "eth1"))
+        services.tell(news(NicChange.PLUGGED, "eth1"))
         await driver.says("eth1 is the one.", "◂ cable in")
         assert "Pull a cable," not in driver.text()
         # It has the cursor: space is for it.
@@ -102,7 +102,7 @@ async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
 async def test_a_cable_that_moves_unasked_marks_nothing(start: Start) -> None:
     async with start() as driver:
         services = await watched(driver)
-        services.tell(news(What.PULLED, "eth1"))
+        services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("○ no cable")
         assert "◂" not in driver.text()
 
@@ -121,12 +121,12 @@ async def test_a_nic_that_is_plugged_in_appears_and_has_the_cursor(start: Start)
         services = await watched(driver)
         services.machine = replace(FACTS, nics=(*FACTS.nics, USB))
         # First as the kernel calls it, then as udev does.
-        services.tell(news(What.CAME, "eth2"))
-        services.tell(news(What.RENAMED, USB.name, "eth2"))
+        services.tell(news(NicChange.CAME, "eth2"))
+        services.tell(news(NicChange.RENAMED, USB.name, "eth2"))
         await driver.says("enx00e04c680f12 was plugged in. space gives it a role.", "r8152")
         assert driver.app.screen.query_one(KeyedTable).current == USB.name
         services.machine = FACTS
-        services.tell(news(What.WENT, USB.name))
+        services.tell(news(NicChange.WENT, USB.name))
         await driver.says("enx00e04c680f12 is gone: it was unplugged.")
         assert driver.app.screen.query_one(KeyedTable).row_count == len(FACTS.nics)
 
@@ -135,7 +135,7 @@ async def test_a_chosen_nic_that_goes_is_missed(start: Start) -> None:
     async with start() as driver:
         services = await watched(driver)
         services.machine = replace(FACTS, nics=(*FACTS.nics[:2], *FACTS.nics[3:]))
-        services.tell(news(What.WENT, "eth1"))
+        services.tell(news(NicChange.WENT, "eth1"))
         await driver.says("eth1 is gone: it was unplugged. It was chosen:", 'This machine has no NIC "eth1"')
 
 
@@ -153,11 +153,11 @@ async def test_a_moved_cable_has_the_wires_asked_anew(start: Start) -> None:
         services = await watched(driver)
         await driver.says("As it should be")
         services.wires = SWAPPED
-        services.tell(news(What.MOVED, "eth1"))
+        services.tell(news(NicChange.MOVED, "eth1"))
         await driver.says("STOP: the two NICs look swapped", "[ Swap them ]")
         # Somebody puts the cables right while the dialog stands there.
         services.wires = FINE
-        services.tell(news(What.MOVED, "eth1"))
+        services.tell(news(NicChange.MOVED, "eth1"))
         await driver.says("As it should be")
         assert "[ Swap them ]" not in driver.text()
 
@@ -169,8 +169,8 @@ async def test_what_the_wires_said_before_a_cable_moved_is_not_left_standing(
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
         await driver.says("As it should be")
-        services.tell(news(What.PULLED, "docker0"))
-        services.tell(news(What.PULLED, "eth1"))
+        services.tell(news(NicChange.PULLED, "docker0"))
+        services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("○ no cable")
         assert "As it should be" not in driver.text()
 
@@ -217,7 +217,7 @@ async def test_a_machine_with_one_socket_is_told_what_it_lacks(start: Start) -> 
         services = await watched(driver)
         await driver.says("A gateway needs two cables. Plug a USB adapter in")
         services.machine = replace(machine, nics=(*machine.nics, USB))
-        services.tell(news(What.CAME, USB.name))
+        services.tell(news(NicChange.CAME, USB.name))
         await driver.says("space gives it a role.")
         await driver.press("space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
@@ -229,7 +229,7 @@ async def test_a_hostile_name_in_the_news_steers_nothing(start: Start) -> None:
     async with start() as driver:
         services = await watched(driver)
         await driver.press("f3")
-        for what in What:
+        for what in NicChange:
             services.tell(news(what, evil, evil))
             await driver.pilot.pause()
             assert not set(driver.text()) & set("\x1b\x07\u202e")
@@ -274,7 +274,7 @@ async def test_the_watch_ends_with_the_app_however_it_ends(start: Start) -> None
 
 
 def test_an_empty_machine_is_no_defect() -> None:
-    assert app_setup.felt(Facts(), (NicNews(What.WENT, "eth0"),)) == Facts()
+    assert app_setup.felt(Facts(), (NicEvent(NicChange.WENT, "eth0"),)) == Facts()
 
 
 async def test_enter_goes_on_and_never_changes_a_role(start: Start) -> None:

@@ -14,7 +14,7 @@ from tests.tui.conftest import ROOT
 from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
-from wizard.host.nic_watch import What
+from wizard.host.facts.nic_watch import NicChange
 from wizard.plan.machine import Address, Nic, Suggestion
 from wizard.screens import stop
 from wizard.screens.nic_words import about
@@ -48,7 +48,7 @@ async def test_the_one_that_has_its_role_already_is_not_promised_another(start: 
     async with start() as driver:
         services = await watched(driver)
         await driver.press("f3")
-        services.tell(news(What.MOVED, "eth1"))
+        services.tell(news(NicChange.MOVED, "eth1"))
         await driver.says("eth1 is the one. CLUSTER already: space changes that, f3 tries another.")
 
 
@@ -57,7 +57,7 @@ async def test_what_is_said_of_a_nic_goes_with_it(start: Start, key: str) -> Non
     async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics, USB)))) as driver:
         services = await watched(driver)
         await driver.press("f3")
-        services.tell(news(What.MOVED, USB.name))
+        services.tell(news(NicChange.MOVED, USB.name))
         await driver.says(f"{USB.name} is the one. space gives it its role, f3 tries another.")
         await driver.press(key)
         await driver.until(lambda: "is the one" not in driver.text())
@@ -71,7 +71,7 @@ async def test_what_the_wires_were_said_to_say_goes_when_they_are_asked_anew(sta
         await driver.press("ctrl+n")
         await driver.says("See what the wires say. ctrl+n again goes on all the same.")
         services.wires = FINE
-        services.tell(news(What.MOVED, "eth1"))
+        services.tell(news(NicChange.MOVED, "eth1"))
         await driver.says("As it should be")
         assert "See what the wires say" not in driver.text()
 
@@ -156,7 +156,7 @@ async def test_no_dialog_comes_over_cables_that_are_being_pulled(start: Start) -
         await driver.says("As it should be")
         await driver.press("f3")
         services.wires = SWAPPED
-        services.tell(news(What.PULLED, "eth1"))
+        services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("STOP: the two NICs look swapped")
         assert "[ Swap them ]" not in driver.text()
         await driver.press("escape", "ctrl+n")

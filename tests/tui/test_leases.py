@@ -17,7 +17,7 @@ from tests.tui.fakes import NOW, event
 from tests.tui.fakes_watch import happening
 from tests.tui.lease_rows import CNCI, EVERY_KIND, adopt_dialog, opened, shown
 from tests.tui.lease_rows import leases as leases
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.widgets.page import Page
@@ -312,7 +312,7 @@ async def test_of_many_rows_only_those_in_sight_are_looked_at(leases: Start, mon
         made = 0
         cells = page.table.cells
 
-        def counted(row: Row) -> Sequence[Text]:
+        def counted(row: LeaseRow) -> Sequence[Text]:
             nonlocal made
             made += 1
             return cells(row)

@@ -16,7 +16,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
 from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.layout import faults
-from wizard.host.listening import Heard
+from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText
 from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.longtable import LongTable
@@ -177,7 +177,7 @@ async def test_both_lists_are_in_sight_however_long_they_are(start: Start, size:
         await at_thousands(driver)
         await driver.press("f5")
         await driver.says("Listening on eth1: nobody heard yet")
-        driver.services.ask(tuple(Heard(f"52:54:00:00:01:{n:02x}", f"new-{n}") for n in range(100)))
+        driver.services.ask(tuple(DiscoveredMachine(f"52:54:00:00:01:{n:02x}", f"new-{n}") for n in range(100)))
         await driver.says("100 machines heard", "new-0", "n-1 ", "f5 stops", "restart it")
         assert driver.app.screen.query_one("#heard").size.height == (5 if size[1] < 32 else 12)
         assert faults(driver) == []
@@ -248,7 +248,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
     async with start(size=size) as driver:
         await listening(driver)
         driver.app.screen.query_one(HearingPanel).clock = lambda: 0.0
-        driver.services.ask((NUC, KNOWN, Heard("52:54:00:00:00:07", "")))
+        driver.services.ask((NUC, KNOWN, DiscoveredMachine("52:54:00:00:00:07", "")))
         await driver.says("3 machines heard", "nuc-05", "Elitegroup")
         await shoot(driver, f"nodes-listening-{shape}")
         await driver.press("f5")

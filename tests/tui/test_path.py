@@ -10,7 +10,7 @@ from textual.events import Key, Paste
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices, asks, steps_done
 from tests.tui.walks import STEPS, walk_to_review
-from wizard.deploy.changes import Change
+from wizard.deploy.file_changes import FileChange
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.widgets.page import Page
@@ -83,7 +83,7 @@ async def test_a_machine_that_cannot_be_read_is_no_endless_wait(start: Start) ->
 
 async def test_a_defect_in_a_thread_is_no_endless_wait(start: Start) -> None:
     class Defective(FakeServices):
-        def changes(self, plan: Plan, plan_text: str) -> tuple[Change, ...]:
+        def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
             raise KeyError("nothing")
 
     async with start(Defective()) as driver:

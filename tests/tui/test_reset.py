@@ -10,7 +10,7 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
 from tests.tui.layout import faults
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
 from wizard.screens.reset_kinds import KINDS, lost_by, whose_leases
 from wizard.widgets import changing
@@ -214,7 +214,7 @@ async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> N
     class Slow(FakeServices):
         held = threading.Event()
 
-        def rows(self) -> tuple[Row, ...]:
+        def rows(self) -> tuple[LeaseRow, ...]:
             self.held.wait(20)
             return super().rows()
 

@@ -11,8 +11,8 @@ from netaddr import IPNetwork
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, new_file
-from wizard.deploy.changes import Change
-from wizard.deploy.preview import Coming
+from wizard.deploy.apply.preview import StepPreview
+from wizard.deploy.file_changes import FileChange
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address
 from wizard.plan.model import Plan
@@ -39,7 +39,7 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
 
 async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
     class Without(FakeServices):
-        def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+        def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
             raise WizardError("no network manager that ciao-wizard can work with", "sudo apt install ifupdown")
 
     async with start(Without()) as driver:
@@ -113,7 +113,7 @@ async def test_a_long_diff_is_there_to_its_last_line(start: Start) -> None:
 
 async def test_lines_that_come_and_go_are_told_apart_by_sign_and_by_colour(start: Start) -> None:
     diff = "--- /etc/x\n+++ /etc/x\n@@ -1,2 +1,2 @@\n same\n-old\n+new\n"
-    async with start(FakeServices(differing=(Change("/etc/x", "same\nold\n", "same\nnew\n", diff),))) as driver:
+    async with start(FakeServices(differing=(FileChange("/etc/x", "same\nold\n", "same\nnew\n", diff),))) as driver:
         await driver.jump("Review")
         await driver.says("- old", "+ new")
         view = driver.app.screen.query_one("#diff", DiffView)
@@ -168,7 +168,10 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
     shape = f"{size[0]}x{size[1]}"
     coming = "".join(f"+{line}\n" for line in TWICE.splitlines())
     diff = f"--- /etc/x\n+++ /etc/x\n@@ -1,2 +1,5 @@\n # the person's own\n-auto eth0 eth1\n+auto eth0\n{coming}"
-    differing = (Change("/etc/network/interfaces", "x", "y", diff), new_file("/etc/ciao-wizard/nat.sh", "#!/bin/sh\n"))
+    differing = (
+        FileChange("/etc/network/interfaces", "x", "y", diff),
+        new_file("/etc/ciao-wizard/nat.sh", "#!/bin/sh\n"),
+    )
     async with start(FakeServices(differing=differing), size=size) as driver:
         await review_with(driver, answer="everyone")
         await driver.says("+ auto eth0")

@@ -169,7 +169,7 @@ def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServi
 def test_why_nobody_gets_an_address(
     host: HostServices, monkeypatch: pytest.MonkeyPatch, told: dict[str, str] | None, said: str
 ) -> None:
-    monkeypatch.setattr("wizard.deploy.state.serve", lambda: told)
+    monkeypatch.setattr("wizard.deploy.runtime_state.running_guard", lambda: told)
     assert host.held_back() == said
 
 

@@ -15,11 +15,11 @@ from textual.widget import Widget
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, NOW, FakeServices, event
 from tests.tui.fakes_watch import FakeWatch
-from wizard.host.traffic import Traffic
-from wizard.monitor.index import Wanted
-from wizard.monitor.leases import Row
+from wizard.host.net.traffic import Traffic
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.lease_view import LeaseQuery
+from wizard.monitor.lease_watch import LeaseSnapshot
 from wizard.monitor.overview import Overview
-from wizard.monitor.watching import Board
 from wizard.plan.draft.model import Draft, dump_draft
 from wizard.plan.file.read import load_plan
 from wizard.screens import dashboard, leases
@@ -43,7 +43,7 @@ class Halting(FakeServices):
             self.halted.set()
         self.free.wait(PATIENCE_S)
 
-    def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
+    def overview(self, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
         self.pass_gate()
         return super().overview(rows)
 
@@ -57,7 +57,7 @@ class HaltingWatch(FakeWatch):
         super().__init__(machine)
         self._halting = machine
 
-    def look(self, wanted: Wanted) -> Board:
+    def look(self, wanted: LeaseQuery) -> LeaseSnapshot:
         self._halting.pass_gate()
         return super().look(wanted)
 

@@ -106,8 +106,8 @@ def test_no_test_touches_a_private_name_of_the_wizard() -> None:
         "page._line.plain",
         'monkeypatch.setattr(engine, "_tell", None)',
         'monkeypatch.setattr("deploy.engine._tell", None)',
-        "from wizard.host.tap import Tap\nclass Mine(Tap):\n    def read(self): return self._line",
-        "from wizard.host.tap import Tap\nclass Mine(Tap):\n    def _line(self): return 1",
+        "from wizard.plan.model import Plan\nclass Mine(Plan):\n    def read(self): return self._line",
+        "from wizard.plan.model import Plan\nclass Mine(Plan):\n    def _line(self): return 1",
     ],
 )
 def test_what_reaches_in_is_found(source: str) -> None:

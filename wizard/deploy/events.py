@@ -13,11 +13,11 @@ from wizard.deploy.shapes import ApplyEvent
 from wizard.plan.text import clean
 
 
-def now() -> str:
+def timestamp() -> str:
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-class Teller:
+class EventWriter:
     """Appends events to every file it was given. A file that cannot be written is left out: telling is not doing."""
 
     def __init__(self, *files: str) -> None:
@@ -32,7 +32,7 @@ class Teller:
 
     def tell(self, **event: Any) -> None:
         """Append one event, an ApplyEvent without its time."""
-        line = (json.dumps({"at": now(), **event}) + "\n").encode()
+        line = (json.dumps({"at": timestamp(), **event}) + "\n").encode()
         for fd in list(self._fds):
             try:
                 os.write(fd, line)
@@ -46,7 +46,7 @@ class Teller:
         self.tell(result=result, reason=clean(reason, 4000), **more)
 
 
-def follow(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[ApplyEvent | None]:
+def read_events(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[ApplyEvent | None]:
     """The events of a file as they come, ending after the one that has a result.
 
     Yields None while there is nothing new, so that the caller can look at the clock or the keyboard. Ends

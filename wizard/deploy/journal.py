@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy.journal_shape import makes_sense
+from wizard.deploy.journal_schema import is_valid
 from wizard.host.files import PreImages, make_directory, sync_directory
 from wizard.host.processes import boot_id
 from wizard.plan import paths
@@ -57,7 +57,7 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class JournalContents:
     """A journal as read. `torn`: the last line was cut by a power loss, which is harmless.
     `damage`: what else is wrong with it, in words."""
 
@@ -189,15 +189,15 @@ class Journal:
             "Nothing is changed without it. Make room or make it writable, then run it again.",
         )
 
-    def read(self) -> Reading:
+    def read(self) -> JournalContents:
         """All that can be trusted of the journal. Never raises for what is in it."""
         try:
             raw = self.path.read_bytes()
         except FileNotFoundError:
             damage = ("the journal is missing",) if self.exists() else ()
-            return Reading((), damage=damage)
+            return JournalContents((), damage=damage)
         except OSError as error:
-            return Reading((), damage=(f"the journal cannot be read: {error.strerror}",))
+            return JournalContents((), damage=(f"the journal cannot be read: {error.strerror}",))
         return parse(raw)
 
     def prune(self) -> None:
@@ -247,7 +247,7 @@ def _drop_torn_tail(fd: int) -> int:
     return size - len(tail)
 
 
-def parse(raw: bytes) -> Reading:
+def parse(raw: bytes) -> JournalContents:
     """Records -> transactions; what does not carry its checksum is left out and said."""
     records: list[Record] = []
     damage: list[str] = []
@@ -257,7 +257,7 @@ def parse(raw: bytes) -> Reading:
         if not line:
             continue
         record = _record(line)
-        if record is not None and not makes_sense(record):
+        if record is not None and not is_valid(record):
             damage.append(f"line {number} of the journal is none that this version can act on")
         elif record is not None:
             records.append(record)
@@ -269,7 +269,7 @@ def parse(raw: bytes) -> Reading:
         damage.append("nothing in the journal can be read")
     if not raw:
         damage.append("the journal is empty")
-    return Reading(tuple(_transactions(records, damage)), torn, tuple(damage))
+    return JournalContents(tuple(_transactions(records, damage)), torn, tuple(damage))
 
 
 def _record(line: bytes) -> Record | None:

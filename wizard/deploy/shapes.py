@@ -25,7 +25,7 @@ def process_record(process: Process | None) -> ProcessRecord | None:
     return {"pid": process.pid, "started": process.started, "boot": process.boot}
 
 
-class WorkState(TypedDict, total=False):
+class EngineState(TypedDict, total=False):
     """work.json: the engine at work. `deadline` (boottime, s) and `seconds` are there while it waits for an answer."""
 
     process: ProcessRecord
@@ -50,7 +50,7 @@ class AddressConflict(TypedDict):
     name: str
 
 
-class NamesState(TypedDict, total=False):
+class NameServerState(TypedDict, total=False):
     """What the name server adds to the guard's state."""
 
     dns: ProcessRecord | None
@@ -58,7 +58,7 @@ class NamesState(TypedDict, total=False):
     resolver: ResolverState
 
 
-class GuardState(NamesState, total=False):
+class GuardState(NameServerState, total=False):
     """serve.json: the guard as it last told of itself. `taken_up`: boottime in s; `since`: ISO 8601."""
 
     mode: Literal["armed", "muted", "tripped", "failed"]

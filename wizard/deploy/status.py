@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import state, verify
-from wizard.deploy.changes import files_of
+from wizard.deploy import runtime_state, verify
+from wizard.deploy.file_changes import render_for_this_machine
+from wizard.deploy.installed_files import file_drift, foreign_settings, installed_state, read_journal, runtime_drift
 from wizard.deploy.journal import Journal
-from wizard.deploy.kept import added_to, changed_since, kept_state, not_as_kept, read_journal
-from wizard.deploy.shapes import GuardState, WorkState
+from wizard.deploy.shapes import EngineState, GuardState
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules
@@ -55,7 +55,7 @@ _ABSENT = Status("absent", False, None, None, (), (), "nothing is applied")
 
 def read_status() -> Status:
     """Look at everything. Without root less is seen, and the checks say so."""
-    work = state.work()
+    work = runtime_state.running_engine()
     if work is not None:
         return _pending(work)
     now = _state_without_work()
@@ -71,9 +71,9 @@ def read_status() -> Status:
         return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
     if now == "absent" or applied is None:
         return _ABSENT
-    found = tuple(verify.checks(applied.plan, in_force=True))
+    found = tuple(verify.run_checks(applied.plan, in_force=True))
     changed = drift(applied.plan, applied.text)
-    told = state.serve() or GuardState()
+    told = runtime_state.running_guard() or GuardState()
     if told.get("mode") == "tripped":
         return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), found, changed, str(told.get("reason")))
     healthy = all(c.ok is not False for c in found)
@@ -82,9 +82,9 @@ def read_status() -> Status:
 
 def _state_without_work() -> str:
     if os.geteuid() == 0:
-        return kept_state()
+        return installed_state()
     # The journal is for root; others see what lies open.
-    if state.read_work() is not None:
+    if runtime_state.read_engine_state() is not None:
         return "interrupted"
     return "applied" if Path(paths.PLAN_IN_FORCE).exists() else "absent"
 
@@ -97,13 +97,13 @@ _UNDER_WAY = {
 }
 
 
-def _pending(work: WorkState) -> Status:
+def _pending(work: EngineState) -> Status:
     deadline = work.get("deadline")
-    remaining = round(max(0.0, float(deadline) - state.boottime()), 1) if deadline is not None else None
+    remaining = round(max(0.0, float(deadline) - runtime_state.boottime()), 1) if deadline is not None else None
     checks: tuple[Check, ...] = ()
     if remaining is not None:
         on_trial = read_plan_in_force(RUNNING, called=str(work.get("source", "")))
-        checks = tuple(verify.checks(on_trial.plan)) if on_trial is not None else ()
+        checks = tuple(verify.run_checks(on_trial.plan)) if on_trial is not None else ()
     reason = _UNDER_WAY.get(str(work.get("kind")), "a change is under way")
     if remaining is not None:
         reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"
@@ -133,7 +133,7 @@ def _since() -> str | None:
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
     """What no longer is as it was applied, file by file and rule by rule. Without root only the files are seen."""
     found = []
-    for file in files_of(plan, text):
+    for file in render_for_this_machine(plan, text):
         now = read_text(file.path)
         if now is None:
             found.append(f"{file.path} is missing")
@@ -146,11 +146,11 @@ def drift(plan: Plan, text: str) -> tuple[str, ...]:
     if os.geteuid() == 0:
         reading = read_journal(Journal())
         known = {line.split()[0] for line in found}
-        found += [line for line in changed_since(reading.written()) if line.split()[0] not in known]
-        found += not_as_kept(reading.written())
+        found += [line for line in file_drift(reading.written()) if line.split()[0] not in known]
+        found += runtime_drift(reading.written())
         found += [f"{line}; a reset cannot prove all that it gives back" for line in reading.damage]
         found += _rules_changed()
-        found += added_to(plan.interfaces.cluster, reading)
+        found += foreign_settings(plan.interfaces.cluster, reading)
     return tuple(found)
 
 

@@ -9,19 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import gateway, path_told, state
+from wizard.deploy import runtime_state
+from wizard.deploy.guard import control, path_report
 from wizard.deploy.journal import Journal
 from wizard.deploy.shapes import GuardState
 from wizard.host import systemd
 from wizard.host.commands import CommandFailed
-from wizard.host.dhcp_packet import SERVER_PORT
-from wizard.host.facts_nics import read_nics
-from wizard.host.facts_routes import read_routes
+from wizard.host.dhcp.packet import SERVER_PORT
+from wizard.host.facts.nics import read_nics
+from wizard.host.facts.resolver import nameservers
+from wizard.host.facts.routes import read_routes
+from wizard.host.facts.udp_sockets import bound_names
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules, link_image
-from wizard.host.resolver import nameservers
-from wizard.host.tcp_ports import answering
-from wizard.host.udp_sockets import bound_names
+from wizard.host.net.tcp_ports import answering
 from wizard.plan import addresses, paths
 from wizard.plan.checks import FAILED, OK, UNSEEN, UNTRIED, Check
 from wizard.plan.machine import Route
@@ -33,7 +34,7 @@ _MUTE_FOR_NOW_S = 120
 """How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
 WALK_S, WISHED_WALK_S = 4.0, 15.0
 """How long to wait for a walk of what is so now; and for one that was asked for, on a machine that is busy."""
-APPLY_AGAIN = "Run 'ciao-wizard apply' to bring it back."
+REAPPLY_HINT = "Run 'ciao-wizard apply' to bring it back."
 _BY_ITSELF = "The guard goes on by itself."
 _PASSING = {
     "address-conflict": "Give that machine another address. The guard goes on by itself, ten seconds after.",
@@ -50,7 +51,7 @@ def default_route_texts(routes: Iterable[Route]) -> list[str]:
     return sorted({f"{route.nic} via {route.gateway}" for route in addresses.default_routes(routes)})
 
 
-def checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
+def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
     """Every check of a plan that is applied, or on trial. `in_force`: cables, and who has a node's address, too; no
     trial goes back for them.
 
@@ -78,7 +79,7 @@ def _address(plan: Plan) -> Check:
     if on == [nic] and link_image.has_address(nic, cidr):
         return Check("address", OK, f"{cidr} on {nic}")
     where = f"it is on {', '.join(on)}" if on else "no NIC has it"
-    return Check("address", FAILED, f"{cidr} should be on {nic} alone; {where}", APPLY_AGAIN)
+    return Check("address", FAILED, f"{cidr} should be on {nic} alone; {where}", REAPPLY_HINT)
 
 
 def _forwarding(plan: Plan) -> Check:
@@ -87,7 +88,7 @@ def _forwarding(plan: Plan) -> Check:
         if (read_text(f"/proc/sys/net/ipv4/conf/{nic}/forwarding") or "0").strip() != "1":
             off.append(nic)
     if off:
-        return Check("forwarding", FAILED, f"IPv4 forwarding is off on {', '.join(off)}", APPLY_AGAIN)
+        return Check("forwarding", FAILED, f"IPv4 forwarding is off on {', '.join(off)}", REAPPLY_HINT)
     return Check("forwarding", OK, "on for the two NICs")
 
 
@@ -96,52 +97,52 @@ def _rules() -> Check:
     try:
         loaded = gateway_rules.table_text()
         if loaded is None:
-            return Check("rules", FAILED, "the table inet ciao_gateway is not loaded", APPLY_AGAIN)
+            return Check("rules", FAILED, "the table inet ciao_gateway is not loaded", REAPPLY_HINT)
         if loaded != gateway_rules.expected_table_text(script):
-            return Check("rules", FAILED, "the table inet ciao_gateway was changed by somebody", APPLY_AGAIN)
+            return Check("rules", FAILED, "the table inet ciao_gateway was changed by somebody", REAPPLY_HINT)
         # Forwarding has a check of its own.
         wrong = [line for line in gateway_rules.troubles(script) if not line.startswith("forward ")]
     except CommandFailed as error:
-        return Check("rules", FAILED, str(error), APPLY_AGAIN)
+        return Check("rules", FAILED, str(error), REAPPLY_HINT)
     if wrong:
-        return Check("rules", FAILED, "; ".join(wrong), APPLY_AGAIN)
+        return Check("rules", FAILED, "; ".join(wrong), REAPPLY_HINT)
     return Check("rules", OK, "as rendered")
 
 
 def _dnsmasq() -> Check:
-    if state.dnsmasq_process() is None:
-        return Check("dnsmasq", FAILED, "not running", f"Its log is {paths.DNSMASQ_LOG}. {APPLY_AGAIN}")
-    told = state.serve()
-    if told is not None and told.get("digest") != gateway.digest():
-        return Check("dnsmasq", FAILED, "runs with another configuration than the plan's", APPLY_AGAIN)
+    if runtime_state.dnsmasq_process() is None:
+        return Check("dnsmasq", FAILED, "not running", f"Its log is {paths.DNSMASQ_LOG}. {REAPPLY_HINT}")
+    told = runtime_state.running_guard()
+    if told is not None and told.get("digest") != control.configuration_fingerprint():
+        return Check("dnsmasq", FAILED, "runs with another configuration than the plan's", REAPPLY_HINT)
     return Check("dnsmasq", OK, "runs with the plan's configuration")
 
 
 def _socket(plan: Plan) -> Check:
-    process = state.dnsmasq_process()
+    process = runtime_state.dnsmasq_process()
     cluster = plan.interfaces.cluster
     if process is None:
-        return Check("dhcp-socket", FAILED, "there is none: dnsmasq is not running", APPLY_AGAIN)
+        return Check("dhcp-socket", FAILED, "there is none: dnsmasq is not running", REAPPLY_HINT)
     try:
         bound = bound_names(process.pid, SERVER_PORT)
     except OSError as error:
-        return Check("dhcp-socket", FAILED, f"the kernel does not tell of sockets: {error.strerror}", APPLY_AGAIN)
+        return Check("dhcp-socket", FAILED, f"the kernel does not tell of sockets: {error.strerror}", REAPPLY_HINT)
     if bound == [cluster]:
         return Check("dhcp-socket", OK, f"one, bound to {cluster}")
     seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
-    return Check("dhcp-socket", FAILED, f"bound to {seen}, should be to {cluster} alone", APPLY_AGAIN)
+    return Check("dhcp-socket", FAILED, f"bound to {seen}, should be to {cluster} alone", REAPPLY_HINT)
 
 
 def _guard(in_force: bool) -> Check:
     """Mute is no fault of a trial's where the wire has only to be proven; but who is mute serves nobody."""
-    told = state.serve()
+    told = runtime_state.running_guard()
     if told is None:
-        return Check("guard", FAILED, "not running; our DHCP is mute", APPLY_AGAIN)
+        return Check("guard", FAILED, "not running; our DHCP is mute", REAPPLY_HINT)
     reason = str(told.get("reason"))
     if told.get("mode") == "armed":
         return _astray()
-    if told.get("code") not in gateway.HARMLESS:
-        return Check("guard", FAILED, reason, _PASSING.get(str(told.get("code")), APPLY_AGAIN))
+    if told.get("code") not in control.MUTE_WITHOUT_FAULT:
+        return Check("guard", FAILED, reason, _PASSING.get(str(told.get("code")), REAPPLY_HINT))
     if _seconds_since(told.get("since")) > _MUTE_FOR_NOW_S:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
         return Check("guard", FAILED, f"mute since {told.get('since')}: {reason}", remedy)
@@ -153,9 +154,9 @@ def _guard(in_force: bool) -> Check:
 def check_path(since: float | None, in_force: bool = True) -> list[Check]:
     """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
     if since is not None:
-        path_told.wish()
-    walked = path_told.await_walk(WALK_S if since is None else WISHED_WALK_S, since)
-    told = state.serve()
+        path_report.request()
+    walked = path_report.wait_for_report(WALK_S if since is None else WISHED_WALK_S, since)
+    told = runtime_state.running_guard()
     if walked is not None:
         why = str((told or GuardState()).get("dns_reason") or "")
         said = (*walked.found, *walked.findings)
@@ -171,13 +172,13 @@ def check_path(since: float | None, in_force: bool = True) -> list[Check]:
     if told is None or told.get("mode") not in ("armed", "muted"):
         # Its own check says so.
         return []
-    remedy = f"Its log is {gateway.SERVE_LOG}. {APPLY_AGAIN}"
+    remedy = f"Its log is {control.SERVE_LOG}. {REAPPLY_HINT}"
     return [Check("path", FAILED, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
 
 
 def check_conflicts() -> list[Check]:
     """A failed check for each address of the plan's that another machine has as well."""
-    told = (state.serve() or GuardState()).get("conflicts") or []
+    told = (runtime_state.running_guard() or GuardState()).get("conflicts") or []
     return [
         Check(
             "address-conflict",
@@ -277,6 +278,6 @@ def _forwards(plan: Plan) -> list[Check]:
 
 
 def _service() -> Check:
-    if Path(paths.SERVICE_WANTED).is_symlink() or state.work() is not None:
+    if Path(paths.SERVICE_WANTED).is_symlink() or runtime_state.running_engine() is not None:
         return Check("service", OK, "starts at boot")
-    return Check("service", FAILED, f"{paths.SERVICE_NAME} would not start at boot", APPLY_AGAIN)
+    return Check("service", FAILED, f"{paths.SERVICE_NAME} would not start at boot", REAPPLY_HINT)

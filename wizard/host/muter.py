@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from wizard.host.armed import LEASE_S, ArmingFailed
 from wizard.host.muter_process import (
     CHILD,
     GRANT,
@@ -29,6 +28,7 @@ from wizard.host.muter_process import (
     REVOKE,
     STATE,
 )
+from wizard.host.net.nft_armed_set import LEASE_S, ArmingFailed
 
 log = logging.getLogger("ciao-gateway")
 
@@ -38,7 +38,7 @@ _PATIENCE_S = 1.0
 _START_S = 5.0
 
 
-class Wire(Protocol):
+class GrantedNic(Protocol):
     """The NIC of a grant, between two changes of its carrier."""
 
     @property
@@ -51,7 +51,7 @@ class Wire(Protocol):
     def carrier_changes(self) -> int: ...
 
 
-class Muter:
+class MuterClient:
     """Starts, commands and watches one muter. Calls `wake` in another thread on each event; use it from one thread."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -126,7 +126,7 @@ class Muter:
 
     # What the guard asks of it
 
-    def grant(self, child: subprocess.Popen[bytes], wire: Wire, sequence: int | None) -> bool:
+    def grant(self, child: subprocess.Popen[bytes], wire: GrantedNic, sequence: int | None) -> bool:
         """Let this dnsmasq answer by this NIC. Repeat about every second, or it ends by itself.
 
         `sequence` is that of the judgement. False if there was an event since, or if it takes longer than a second.

@@ -23,8 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from wizard.host import armed, netlink
-from wizard.host.net import link
+from wizard.host.net import link, netlink, nft_armed_set
 
 ORDER = struct.Struct("=BQ")
 CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
@@ -53,7 +52,7 @@ _PRIORITY = 10
 
 _RULE_CHANGES = 7
 _TAKEN_AWAY = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
-_TABLE = armed.TABLE.encode()
+_TABLE = nft_armed_set.TABLE.encode()
 
 
 class Grant:
@@ -130,10 +129,10 @@ class ArmedSet(threading.Thread):
             grant, error = self.wanted, 0
             try:
                 if grant is None:
-                    armed.disarm()
+                    nft_armed_set.disarm()
                 else:
-                    armed.arm(grant.index)
-            except armed.ArmingFailed as failed:
+                    nft_armed_set.arm(grant.index)
+            except nft_armed_set.ArmingFailed as failed:
                 error = failed.number
             self.done = grant, error
             os.eventfd_write(self.told, 1)
@@ -359,8 +358,8 @@ class Muter:
         """The guard has ended: kill dnsmasq and empty the set."""
         self.signal(signal.SIGKILL)
         self.mute()
-        with contextlib.suppress(armed.ArmingFailed):
-            armed.disarm()
+        with contextlib.suppress(nft_armed_set.ArmingFailed):
+            nft_armed_set.disarm()
 
 
 def listen_for_links() -> socket.socket:
@@ -382,7 +381,7 @@ def _slept() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
-def go_first() -> None:
+def set_realtime_priority() -> None:
     """Run before all else on this machine, as far as allowed: real-time, memory locked, spared by the OOM killer."""
     gc.disable()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -401,7 +400,7 @@ def main(control: int, guard: int) -> None:
         watched = os.pidfd_open(guard)
     except ProcessLookupError:
         return
-    go_first()
+    set_realtime_priority()
     Muter(socket.socket(fileno=control), watched).run()
 
 

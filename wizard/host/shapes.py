@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Check = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 
 
 def is_mapping(value: Any) -> bool:
@@ -32,11 +32,11 @@ def are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(is_text, value))
 
 
-def has(value: Any, **keys: Check) -> bool:
+def has(value: Any, **keys: Predicate) -> bool:
     """Whether it is a mapping with all of these keys, each passing its check."""
     return is_mapping(value) and all(key in value and check(value[key]) for key, check in keys.items())
 
 
-def may_have(value: dict[str, Any], **keys: Check) -> bool:
+def may_have(value: dict[str, Any], **keys: Predicate) -> bool:
     """Whether those of these keys that are there pass their checks."""
     return all(key not in value or check(value[key]) for key, check in keys.items())

@@ -73,7 +73,7 @@ exit 0
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class SshCommands:
     """Command lines that lead onto an instance: on the CNCI itself, on the gateway, and from the corporate side.
 
     `port` is the CNCI's port for it, None where there is none; then `why_no_port` says so, and the lines go
@@ -99,12 +99,12 @@ class Instance:
     expires: datetime | None
     state: str
     reachable: bool | None
-    ways: Ways
+    ways: SshCommands
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CnciReading:
     """What one CNCI said. `state`: "read", "no-lease-files", or why not: SshFailed's kinds and "ambiguous".
 
     `reason` and `remedy` are for people, "" where all is well; one that was read has a reason where it said more
@@ -125,7 +125,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GatewayContext:
     """What this gateway knows: VMs' leases, and its own place. `jump` is how the corporate side calls it for ssh -J."""
 
     vms: tuple[Lease, ...] = ()
@@ -142,29 +142,31 @@ def ssh_port(ip: str) -> int | None:
     return None if octets[2] >= 127 else FIRST_PORT + (octets[2] << 8) + octets[3]
 
 
-def ways_to(ip: str, cnci: str, login: str, user: str, jump: str) -> Ways:
+def ssh_commands(ip: str, cnci: str, login: str, user: str, jump: str) -> SshCommands:
     """`cnci` is its address on the cluster's network, `login` what goes before that for its own ssh ("" or "user@")."""
     port = ssh_port(ip)
     direct = f"ssh {user}@{ip}"
     if port is not None:
         line = f"-p {port} {user}@{cnci}"
-        return Ways(direct, f"ssh {line}", f"ssh -J {jump} {line}", port)
+        return SshCommands(direct, f"ssh {line}", f"ssh -J {jump} {line}", port)
     why = f"no port: the third octet of {ip} is {ip.split('.')[2]}, and the ports end before 127"
     line = f"{login}{cnci} {user}@{ip}"
-    return Ways(direct, f"ssh -J {line}", f"ssh -J {jump},{line}", None, why)
+    return SshCommands(direct, f"ssh -J {line}", f"ssh -J {jump},{line}", None, why)
 
 
-def read_each(targets: Sequence[Target], known: Known, user: str = "demouser") -> Iterator[tuple[int, Reading]]:
+def read_cncis(
+    targets: Sequence[Target], known: GatewayContext, user: str = "demouser"
+) -> Iterator[tuple[int, CnciReading]]:
     """Each target's place and its reading, whoever answers first first: all are asked at the same time."""
     if not targets:
         return
     with ThreadPoolExecutor(min(len(targets), MOST_AT_ONCE)) as pool:
-        asked = {pool.submit(read_one, target, known, user): place for place, target in enumerate(targets)}
+        asked = {pool.submit(read_cnci, target, known, user): place for place, target in enumerate(targets)}
         for done in as_completed(asked):
             yield asked[done], done.result()
 
 
-def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:
+def read_cnci(target: Target, known: GatewayContext, user: str = "demouser") -> CnciReading:
     """What one CNCI says. Never raises for a CNCI that does not answer, or answers what it should not: the reading
     says why."""
     mark = f"ciao-{secrets.token_hex(8)}"
@@ -178,14 +180,16 @@ def read_one(target: Target, known: Known, user: str = "demouser") -> Reading:
             target, address = resolve(target, known)
             said = ssh.run_script(target, _script(mark), PATIENCE_S)
         login = f"{target.user}@" if target.user else ""
-        return _reading(name, address, _heard(said, mark), lambda ip: ways_to(ip, address, login, user, known.jump))
+        return _reading(
+            name, address, _heard(said, mark), lambda ip: ssh_commands(ip, address, login, user, known.jump)
+        )
     except SshFailed as error:
-        return Reading(name, clean(address, 80), error.kind, error.message, error.remedy)
+        return CnciReading(name, clean(address, 80), error.kind, error.message, error.remedy)
     except WizardError as error:
-        return Reading(name, clean(address, 80), "failed", clean(error.message, 300), error.remedy)
+        return CnciReading(name, clean(address, 80), "failed", clean(error.message, 300), error.remedy)
     except (OSError, ValueError, OverflowError) as error:
         why = f"{name} could not be read: {clean(str(error), 300)}"
-        return Reading(name, clean(address, 80), "failed", why, "Look at it by hand.")
+        return CnciReading(name, clean(address, 80), "failed", why, "Look at it by hand.")
 
 
 def _script(mark: str) -> str:
@@ -196,7 +200,7 @@ def _script(mark: str) -> str:
     return script
 
 
-def resolve(target: Target, known: Known) -> tuple[Target, str]:
+def resolve(target: Target, known: GatewayContext) -> tuple[Target, str]:
     """The target with the address of a VM's lease, where it names one by MAC or host name, and that address.
 
     An alias of the user's own ssh configuration goes before a lease: the names of leases are the VMs' own claims.
@@ -288,7 +292,7 @@ def _clock(digits: str) -> datetime | None:
         return None
 
 
-def _reading(name: str, address: str, heard: _Heard, ways: Callable[[str], Ways]) -> Reading:
+def _reading(name: str, address: str, heard: _Heard, ways: Callable[[str], SshCommands]) -> CnciReading:
     instances: list[Instance] = []
     subnets: list[str] = []
     for file, text in heard.files:
@@ -302,17 +306,17 @@ def _reading(name: str, address: str, heard: _Heard, ways: Callable[[str], Ways]
     if subnets:
         why = f"{name} says more than a CNCI would: some of it is left out" if heard.cut else ""
         remedy = "See what is in its /tmp/dnsmasq_*.leases, and whose they are." if heard.cut else ""
-        return Reading(name, address, "read", why, remedy, tuple(subnets), tuple(instances))
+        return CnciReading(name, address, "read", why, remedy, tuple(subnets), tuple(instances))
     if heard.unreadable:
         why = "its /tmp/dnsmasq_*.leases may not be read by this user"
         remedy = f"Log in as another user of {name}."
     else:
         why = "it has no /tmp/dnsmasq_*.leases: it is no CNCI, or no instance of its tenant has been started yet"
         remedy = "'ciao-wizard leases' lists the VMs here; a CNCI is one of them."
-    return Reading(name, address, "no-lease-files", f"{name}: {why}", remedy)
+    return CnciReading(name, address, "no-lease-files", f"{name}: {why}", remedy)
 
 
-def _instance(lease: Lease, subnet: str, now: datetime, answers: dict[str, bool], ways: Ways) -> Instance:
+def _instance(lease: Lease, subnet: str, now: datetime, answers: dict[str, bool], ways: SshCommands) -> Instance:
     over = lease.expires is not None and lease.expires <= now
     reason = ""
     if lease.mac.startswith("02:00:") and len(lease.mac) == 17:
@@ -332,7 +336,7 @@ def _instance(lease: Lease, subnet: str, now: datetime, answers: dict[str, bool]
     )
 
 
-def reading_json(reading: Reading) -> dict[str, Any]:
+def reading_json(reading: CnciReading) -> dict[str, Any]:
     """A reading in the shape of `instances --json`."""
     return {
         "cnci": reading.cnci,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wizard.monitor.crowd import Crowd, crowd_of
-from wizard.monitor.events import Event, changes_of
-from wizard.monitor.leases import Row
-from wizard.monitor.live import Monitor
+from wizard.monitor.lease_monitor import LeaseMonitor
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.machine_events import MachineEvent, events_of
+from wizard.monitor.node_summary import NodeSummary, summarize_nodes
 from wizard.plan.staleness import STALE_S
 
 if TYPE_CHECKING:
@@ -34,31 +34,31 @@ class Overview:
     at: datetime
     status: Status
     plan: Plan | None = None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[LeaseRow, ...] = ()
     address: str = ""
     router: str = ""
-    crowd: Crowd = field(init=False)
+    crowd: NodeSummary = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "crowd", crowd_of(self.rows))
+        object.__setattr__(self, "crowd", summarize_nodes(self.rows))
 
 
-class RowsWatch:
+class RowReader:
     """The rows of the lease monitor, asked for now and then by whoever has time for one look only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._monitor: Monitor | None = None
+        self._monitor: LeaseMonitor | None = None
         self._looked = 0.0
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[LeaseRow, ...]:
         """Every machine with whether it answers; takes a moment. Raises WizardError where there is no plan to read."""
         with self._lock:
             if self._monitor is not None and time.monotonic() - self._looked > STALE_S:
                 # What was answered since then would count as answered now.
                 self._monitor.close()
                 self._monitor = None
-            self._monitor = self._monitor or Monitor()
+            self._monitor = self._monitor or LeaseMonitor()
             self._monitor.look()
             time.sleep(ANSWERS_WITHIN_S)
             self._monitor.look()
@@ -76,16 +76,16 @@ def corporate_side(corporate: str, nics: Iterable[Nic], routes: Iterable[Route])
     return addresses[0] if addresses else "", routers[0] if routers else ""
 
 
-def read_overview(status: Status, plan: Plan | None, rows: tuple[Row, ...]) -> Overview:
+def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...]) -> Overview:
     """What was read already, with what this machine knows of its corporate side."""
-    from wizard.host.facts_nics import read_nics
-    from wizard.host.facts_routes import read_routes
+    from wizard.host.facts.nics import read_nics
+    from wizard.host.facts.routes import read_routes
 
     sides = corporate_side(plan.interfaces.corporate, read_nics(), read_routes()) if plan is not None else ("", "")
     return Overview(datetime.now().astimezone(), status, plan, rows, *sides)
 
 
-def news(before: Overview | None, after: Overview) -> tuple[Event, ...]:
+def events_between(before: Overview | None, after: Overview) -> tuple[MachineEvent, ...]:
     """What happened between two looks: machines that came and went, and parts of the gateway that failed or work.
 
     Of the first look there is no news: nobody comes just because we begin to look.
@@ -95,35 +95,35 @@ def news(before: Overview | None, after: Overview) -> tuple[Event, ...]:
     return (*_of_the_gateway(before.status, after.status, after.at), *_of_machines(before.rows, after.rows, after.at))
 
 
-def _of_the_gateway(before: Status, after: Status, at: datetime) -> list[Event]:
+def _of_the_gateway(before: Status, after: Status, at: datetime) -> list[MachineEvent]:
     found = []
     if before.state != after.state:
         words = f"{_LOUD.get(after.state, '')}{after.reason or after.state}"
-        found.append(Event(at, "state", "", "", "gateway", words))
+        found.append(MachineEvent(at, "state", "", "", "gateway", words))
     held = {check.name: check.ok for check in before.checks}
     for check in after.checks:
         if check.ok is False and held.get(check.name) is True:
-            found.append(Event(at, "failed", "", "", check.name, check.detail))
+            found.append(MachineEvent(at, "failed", "", "", check.name, check.detail))
         elif check.ok is True and held.get(check.name) is False:
-            found.append(Event(at, "mended", "", "", check.name, f"works again: {check.detail}"))
-    found += [Event(at, "drift", "", "", "", line) for line in after.drift if line not in before.drift]
+            found.append(MachineEvent(at, "mended", "", "", check.name, f"works again: {check.detail}"))
+    found += [MachineEvent(at, "drift", "", "", "", line) for line in after.drift if line not in before.drift]
     return found
 
 
-def _of_machines(before: tuple[Row, ...], after: tuple[Row, ...], at: datetime) -> list[Event]:
+def _of_machines(before: tuple[LeaseRow, ...], after: tuple[LeaseRow, ...], at: datetime) -> list[MachineEvent]:
     if before == after:
         return []
     old, new = _by_mac(before), _by_mac(after)
-    found: list[Event] = []
+    found: list[MachineEvent] = []
     for mac in dict.fromkeys((*old, *new)):
         had, has = old.get(mac, []), new.get(mac, [])
         if had != has:
-            found += changes_of(had, has, at)
+            found += events_of(had, has, at)
     return found
 
 
-def _by_mac(rows: tuple[Row, ...]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _by_mac(rows: tuple[LeaseRow, ...]) -> dict[str, list[LeaseRow]]:
+    found: dict[str, list[LeaseRow]] = {}
     for row in rows:
         found.setdefault(row.mac, []).append(row)
     return found

@@ -23,7 +23,7 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.deploy.preview import Coming
+    from wizard.deploy.apply.preview import StepPreview
 
 _BAR = 60
 _ENDS = {
@@ -56,7 +56,7 @@ class ApplyPage(Page):
     ]
 
     progress: reactive[Progress] = reactive(Progress())
-    coming: reactive[tuple[Coming, ...]] = reactive(())
+    coming: reactive[tuple[StepPreview, ...]] = reactive(())
     answer: reactive[bool | None] = reactive(None)
     log_shown: reactive[bool] = reactive(False)
 

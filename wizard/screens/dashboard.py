@@ -24,8 +24,8 @@ from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.host.traffic import Traffic
-    from wizard.monitor.events import Event
+    from wizard.host.net.traffic import Traffic
+    from wizard.monitor.machine_events import MachineEvent
     from wizard.monitor.overview import Overview
 
 EVERY_S = 2
@@ -108,7 +108,7 @@ class DashboardPage(Page):
     status: reactive[Status | None] = reactive(None)
     overview: reactive[Overview | None] = reactive(None)
     traffic: reactive[Traffic | None] = reactive(None)
-    happened: reactive[tuple[Event, ...]] = reactive(())
+    happened: reactive[tuple[MachineEvent, ...]] = reactive(())
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="status"):

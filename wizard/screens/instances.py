@@ -20,7 +20,7 @@ from wizard.widgets.page import Page, plain, plural
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.monitor.instances import Instance, Reading
+    from wizard.monitor.instances import CnciReading, Instance
 
 USER = "demouser"
 WIDE = 120
@@ -45,7 +45,7 @@ class Line:
     """One row: a CNCI (with what it said, None while it is asked), or an instance behind it."""
 
     cnci: str
-    reading: Reading | None = None
+    reading: CnciReading | None = None
     instance: Instance | None = None
 
 
@@ -148,7 +148,7 @@ class InstancesPage(Page):
         self.redraw()
         self.table.focus()
 
-    def take(self, found: tuple[int, Reading]) -> None:
+    def take(self, found: tuple[int, CnciReading]) -> None:
         """What one of them said, as it comes."""
         place, reading = found
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci

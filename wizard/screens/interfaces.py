@@ -29,8 +29,8 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.host.nic_watch import NicNews
-    from wizard.host.traffic import Rate
+    from wizard.host.facts.nic_watch import NicEvent
+    from wizard.host.net.traffic import Rate
     from wizard.services_setup import Pulse, WiresSaid
 
 _NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
@@ -272,7 +272,7 @@ class InterfacesPage(StepPage):
             self._felt(news)
         self.redraw()
 
-    def _felt(self, news: NicNews) -> None:
+    def _felt(self, news: NicEvent) -> None:
         name = news.name
         if news.what == "came" or (news.what == "renamed" and news.was == self._newcomer):
             self._newcomer = name

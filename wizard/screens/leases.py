@@ -16,9 +16,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
-from wizard.monitor.index import ORDERS, Wanted
-from wizard.monitor.leases import Row
-from wizard.monitor.live import row_id
+from wizard.monitor.lease_monitor import row_id
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.lease_view import ORDERS, LeaseQuery
 from wizard.progress import Progress
 from wizard.screens import messages
 from wizard.widgets.aging import clock, is_old
@@ -33,8 +33,8 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.monitor.forwards import ForwardHealth
-    from wizard.monitor.watching import Board
+    from wizard.monitor.forward_checks import ForwardCheck
+    from wizard.monitor.lease_watch import LeaseSnapshot
 
 TICK_S = 1.0
 PANELS = ("machine", "happened", "health")
@@ -89,8 +89,8 @@ class LeasesPage(Page):
     ]
 
     # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
-    board: reactive[Board | None] = reactive(None, always_update=True, repaint=False)
-    health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
+    board: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
+    health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)
     progress: reactive[Progress] = reactive(Progress())
     blind: reactive[str] = reactive("")
     """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
@@ -104,7 +104,7 @@ class LeasesPage(Page):
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
         self._now = now
-        self.wanted = Wanted()
+        self.wanted = LeaseQuery()
         self.adopting: Adoption | None = None
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
@@ -114,7 +114,7 @@ class LeasesPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Working("Reading the leases…", id="working")
         yield FindLine(id="find")
-        yield BigTable[Row](columns(0, "plan", False), self._cells, id="leases")
+        yield BigTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
         with Container(id="panels"):
             yield Words(id="machine", classes="panel")
             yield ForwardHealthPanel(id="health", classes="panel")
@@ -125,11 +125,11 @@ class LeasesPage(Page):
         self.set_interval(TICK_S, self.tick)
 
     @property
-    def table(self) -> BigTable[Row]:
+    def table(self) -> BigTable[LeaseRow]:
         return self.query_one("#leases", BigTable)
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> LeaseRow | None:
         """The row with the cursor."""
         return self.table.current
 
@@ -212,7 +212,7 @@ class LeasesPage(Page):
         said = details(row, self._now()) if row is not None else Text("No such row.")
         self.query_one("#machine", Words).update(said)
 
-    def _cells(self, row: Row) -> Sequence[Text]:
+    def _cells(self, row: LeaseRow) -> Sequence[Text]:
         # Not by the page's width: in the middle of a resize the table has its old columns still.
         return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
 
@@ -264,7 +264,7 @@ class LeasesPage(Page):
     def action_turn(self) -> None:
         self._want(replace(self.wanted, descending=not self.wanted.descending))
 
-    def _want(self, wanted: Wanted) -> None:
+    def _want(self, wanted: LeaseQuery) -> None:
         if wanted != self.wanted:
             self.wanted = wanted
             self.post_message(messages.RowsWanted(wanted))
@@ -370,11 +370,11 @@ class FindLine(Widget):
         self.query_one("#found", Words).update(f"{shown:,} of {total:,} · esc: all")
 
 
-def _has_address(row: Row) -> bool:
+def _has_address(row: LeaseRow) -> bool:
     return bool(row.ip) and row.state in ("leased", "wrong-address")
 
 
-def _release_text(row: Row) -> str:
+def _release_text(row: LeaseRow) -> str:
     name = plain(row.name or row.hostname or row.mac, limit=63).plain
     kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
     said = [

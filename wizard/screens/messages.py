@@ -14,8 +14,8 @@ from textual.message import Message
 if TYPE_CHECKING:
     import threading
 
-    from wizard.monitor.index import Wanted
-    from wizard.monitor.leases import Row
+    from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.lease_view import LeaseQuery
     from wizard.plan.draft.node_list import ImportedNodes
     from wizard.screens.adopt_dialog import AdoptDialog
     from wizard.screens.apply import ApplyPage
@@ -120,7 +120,7 @@ class TrafficWanted(Message):
 class RowsWanted(Message):
     """Other leases, or in another order."""
 
-    wanted: Wanted
+    wanted: LeaseQuery
 
 
 class ForwardsWanted(Message):
@@ -129,7 +129,7 @@ class ForwardsWanted(Message):
 
 @dataclass
 class AdoptAsked(Message):
-    row: Row
+    row: LeaseRow
 
 
 @dataclass
@@ -144,7 +144,7 @@ class AdoptionWanted(Message):
 
 @dataclass
 class ReleaseAsked(Message):
-    row: Row
+    row: LeaseRow
 
 
 @dataclass

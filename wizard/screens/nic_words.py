@@ -15,7 +15,7 @@ from wizard.widgets.page import plain
 from wizard.widgets.sparkline import sparkline
 
 if TYPE_CHECKING:
-    from wizard.host.traffic import Rate
+    from wizard.host.net.traffic import Rate
     from wizard.services_setup import WiresSaid
 
 Columns = tuple[tuple[str, int], ...]
@@ -135,7 +135,7 @@ def about(nic: Nic, suggestion: Suggestion | None, rates: Sequence[Rate]) -> Tex
 
 
 def _traffic(rates: Sequence[Rate]) -> Text:
-    from wizard.host.traffic import rate_words
+    from wizard.host.net.traffic import rate_words
 
     text = Text()
     for sign, values in (("in ", [r.received for r in rates]), ("   out ", [r.sent for r in rates])):
@@ -148,7 +148,7 @@ def _total(rates: Sequence[Rate]) -> str:
     """In and out together, in twelve characters."""
     if not rates:
         return ""
-    from wizard.host.traffic import rate_words
+    from wizard.host.net.traffic import rate_words
 
     values = [rate.received + rate.sent for rate in rates]
     return f"{sparkline(values, 3, _LEAST_BPS)} {rate_words(values[-1])}"

@@ -28,7 +28,7 @@ from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.host.listening import Heard
+    from wizard.host.dhcp.discovery import DiscoveredMachine
 
 COLUMNS = (
     Column("role", 12, 1),
@@ -296,7 +296,7 @@ class NodesPage(HintingPage):
     def on_key(self) -> None:
         self._idle = False
 
-    def hear(self, machines: tuple[Heard, ...], stop: threading.Event) -> None:
+    def hear(self, machines: tuple[DiscoveredMachine, ...], stop: threading.Event) -> None:
         """These have spoken just now, or none yet, for the one who listens until `stop`."""
         if stop is self._stop:
             self._hearing = True

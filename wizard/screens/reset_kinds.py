@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wizard.widgets.page import plural
 
 if TYPE_CHECKING:
-    from wizard.monitor.leases import Row
+    from wizard.monitor.lease_rows import LeaseRow
     from wizard.monitor.overview import Overview
 
 MOST_LEASES = 50
@@ -108,9 +108,9 @@ KINDS = (
 
 def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
     """What somebody changed by hand since, of which nothing would be left."""
-    from wizard.deploy.kept import STAYS
+    from wizard.deploy.installed_files import KEPT_BY_RESET
 
-    drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(STAYS))
+    drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(KEPT_BY_RESET))
     if key in ("again", "everything"):
         return drift
     if key == "rules":
@@ -119,7 +119,7 @@ def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
     return ()
 
 
-def whose_leases(rows: Iterable[Row]) -> tuple[str, ...]:
+def whose_leases(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
     """Who holds which address, those first who may lose theirs."""
     held = [row for row in rows if row.ip and row.state in ("leased", "wrong-address")]
     held.sort(key=lambda row: row.kind == "node" and row.state == "leased")

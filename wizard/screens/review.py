@@ -30,8 +30,8 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.deploy.changes import Change
-    from wizard.deploy.preview import Coming
+    from wizard.deploy.apply.preview import StepPreview
+    from wizard.deploy.file_changes import FileChange
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 MOST_ROWS = 8
@@ -65,8 +65,8 @@ class ReviewPage(Page):
         LOOK_AGAIN,
     ]
 
-    changes: reactive[tuple[Change, ...] | None] = reactive(None)
-    coming: reactive[tuple[Coming, ...] | None] = reactive(None)
+    changes: reactive[tuple[FileChange, ...] | None] = reactive(None)
+    coming: reactive[tuple[StepPreview, ...] | None] = reactive(None)
     no_commands: reactive[str] = reactive("")
     commands_shown: reactive[bool] = reactive(False)
     trouble: reactive[WizardError | None] = reactive(None)
@@ -230,10 +230,10 @@ class ReviewPage(Page):
         else:
             self.post_message(Page.Go(step, field))
 
-    def _changed(self) -> list[Change]:
+    def _changed(self) -> list[FileChange]:
         return [change for change in self.changes or () if change.diff]
 
-    def _tabs(self, changed: list[Change]) -> Text:
+    def _tabs(self, changed: list[FileChange]) -> Text:
         """The files in a row, the shown one in brackets; those that do not fit are counted."""
         text = Text(f"{self._file + 1}/{len(changed)} ")
         here = changed[self._file]
@@ -298,7 +298,7 @@ def _summary(findings: list[Finding]) -> Text:
     return Text(", ".join(words) or "Nothing speaks against this plan.", "bold")
 
 
-def coming_lines(coming: Sequence[Coming]) -> list[Text]:
+def coming_lines(coming: Sequence[StepPreview]) -> list[Text]:
     """The steps in words, and under each what it does; the trial first."""
     lines: list[Text] = []
     for trial, head in ((True, "The trial: gone with a reboot, and undone unless it is kept"), (False, "Once kept")):

@@ -12,7 +12,7 @@ from wizard.plan.text import clean
 from wizard.widgets.big_table import BigTable, Column
 
 if TYPE_CHECKING:
-    from wizard.monitor.events import Event
+    from wizard.monitor.machine_events import MachineEvent
 
 MOST_LINES = 5
 _LOUD = ("alarm", "refused")
@@ -32,13 +32,13 @@ class EventsBox(BigTable[Text]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__((Column("", 1),), lambda line: (line,), id=id, headed=False)
-        self._told: tuple[Sequence[Event], int] | None = None
-        self._lines: dict[Event, list[Text]] = {}
+        self._told: tuple[Sequence[MachineEvent], int] | None = None
+        self._lines: dict[MachineEvent, list[Text]] = {}
 
     def on_mount(self) -> None:
         self.border_title = "what happened, the newest first"
 
-    def tell(self, events: Sequence[Event], page_width: int) -> None:
+    def tell(self, events: Sequence[MachineEvent], page_width: int) -> None:
         """Show these, the oldest first; costs nothing where they are the very ones that are shown."""
         width = max(page_width - _FRAME, 40)
         if self._told is not None and self._told[0] is events and self._told[1] == width:
@@ -54,7 +54,7 @@ class EventsBox(BigTable[Text]):
         self.styles.height = min(max(len(lines), 1), MOST_LINES) + 2
 
 
-def event_lines(event: Event, width: int) -> list[Text]:
+def event_lines(event: MachineEvent, width: int) -> list[Text]:
     """An event in lines of at most `width`, broken between words: nothing of it is cut."""
     who = clean(event.name or event.mac, 40)
     sign = "!" if event.kind in _LOUD else " "

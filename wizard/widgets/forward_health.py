@@ -13,7 +13,7 @@ from wizard.plan.text import clean
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.monitor.forwards import ForwardHealth
+    from wizard.monitor.forward_checks import ForwardCheck
 
 _SIGNS = {True: "✓", False: "✗", None: "?"}
 _INDENT = 16
@@ -23,7 +23,7 @@ _WELL = "answers"
 class ForwardHealthPanel(Words):
     """`health` is None until it has been asked for the first time. What fails comes first, and is never cut."""
 
-    health: reactive[tuple[ForwardHealth, ...] | None] = reactive(None)
+    health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)
     most: reactive[int] = reactive(8)
     """Lines that there is room for."""
 
@@ -46,7 +46,7 @@ class ForwardHealthPanel(Words):
             self.update(health_text(self.health, max(self.content_size.width, 40), self.most))
 
 
-def health_text(health: Sequence[ForwardHealth], width: int, most: int) -> Text:
+def health_text(health: Sequence[ForwardCheck], width: int, most: int) -> Text:
     """A line for each port that does not answer, then all that do; wrapped between words, in at most `most` lines."""
     by_words: dict[tuple[str, str], list[str]] = {}
     for one in sorted(health, key=_urgency):
@@ -66,6 +66,6 @@ def health_text(health: Sequence[ForwardHealth], width: int, most: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _urgency(one: ForwardHealth) -> int:
+def _urgency(one: ForwardCheck) -> int:
     ends = (one.at_node, one.through_gateway)
     return 0 if False in ends else 1 if None in ends else 2

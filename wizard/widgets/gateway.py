@@ -13,8 +13,8 @@ from wizard.widgets.page import plain, plural
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.monitor.events import Event
-    from wizard.monitor.leases import Row
+    from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.machine_events import MachineEvent
     from wizard.plan.checks import Check
 
 _MOST_WRONG = 4
@@ -76,7 +76,7 @@ def drift_text(status: Status) -> Text:
     return Text.assemble(("! Changed by hand since: ", "bold"), "; ".join(shown), (".  r re-applies or resets", "bold"))
 
 
-def strangers_text(rows: Iterable[Row]) -> Text:
+def strangers_text(rows: Iterable[LeaseRow]) -> Text:
     """Who asked and is in no plan; and two machines that are one too many."""
     rows = tuple(rows)
     lines = []
@@ -95,7 +95,7 @@ def strangers_text(rows: Iterable[Row]) -> Text:
     return Text("\n").join(lines)
 
 
-def events_text(events: Sequence[Event], since: datetime | None, now: datetime, most: int) -> Text:
+def events_text(events: Sequence[MachineEvent], since: datetime | None, now: datetime, most: int) -> Text:
     """The last events, the newest first, and at the end when the plan was applied where there is room for it."""
     lines = []
     for event in reversed(events[-most:]):

@@ -19,7 +19,7 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.host.listening import Heard
+    from wizard.host.dhcp.discovery import DiscoveredMachine
 
 MOST_KEPT = 500
 _COLUMNS = (
@@ -33,7 +33,7 @@ _COLUMNS = (
 
 @dataclass(slots=True)
 class _Machine:
-    heard: Heard
+    heard: DiscoveredMachine
     at: float
 
 
@@ -75,12 +75,12 @@ class HearingPanel(Vertical):
         return tuple(self._machines)
 
     @property
-    def chosen(self) -> Heard | None:
+    def chosen(self) -> DiscoveredMachine | None:
         """The machine with the cursor."""
         machine = self._machines.get(self.query_one(LongTable).current or "")
         return machine.heard if machine is not None else None
 
-    def hear(self, machines: Iterable[Heard]) -> None:
+    def hear(self, machines: Iterable[DiscoveredMachine]) -> None:
         for heard in machines:
             old = self._machines.get(heard.mac)
             if old is not None:

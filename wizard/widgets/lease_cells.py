@@ -14,7 +14,7 @@ from wizard.widgets.big_table import Column
 from wizard.widgets.page import plain
 
 if TYPE_CHECKING:
-    from wizard.monitor.leases import Row
+    from wizard.monitor.lease_rows import LeaseRow
 
 WIDE = 120
 """Columns of a terminal that has room for vendor and times too."""
@@ -52,7 +52,7 @@ def columns(width: int, order: str, descending: bool) -> tuple[Column, ...]:
     )
 
 
-def cells(row: Row, now: datetime, wide: bool) -> Sequence[Text]:
+def cells(row: LeaseRow, now: datetime, wide: bool) -> Sequence[Text]:
     found = [
         plain(called(row) or "–", limit=65),
         plain(row.role or {"vm": "VM"}.get(row.kind, row.kind), limit=30),
@@ -66,19 +66,19 @@ def cells(row: Row, now: datetime, wide: bool) -> Sequence[Text]:
     return found
 
 
-def called(row: Row) -> str:
+def called(row: LeaseRow) -> str:
     """Its name in the plan, else in quotes what it calls itself, which is its own claim; "" where it has neither."""
     return row.name or (f'"{row.hostname}"' if row.hostname else "")
 
 
-def state(row: Row, wide: bool = True) -> str:
+def state(row: LeaseRow, wide: bool = True) -> str:
     """One or two words, with a sign that tells it without colour."""
     for alarm in row.alarms:
         return alarm_words(alarm).wide if wide else alarm_words(alarm).narrow
     return _STATES[row.state][wide] if row.state in _STATES else _HERE[row.reachable]
 
 
-def left(row: Row, now: datetime) -> str:
+def left(row: LeaseRow, now: datetime) -> str:
     """Until the lease runs out: hours, minutes and seconds, or days."""
     if row.expires is None:
         return "for ever" if row.state in ("leased", "wrong-address") else "–"
@@ -88,7 +88,7 @@ def left(row: Row, now: datetime) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def details(row: Row, now: datetime) -> Text:
+def details(row: LeaseRow, now: datetime) -> Text:
     """What the table has no room for: who it is, how it is, when it was seen."""
     who = [plain(called(row) or row.mac, "bold", limit=65)]
     if row.name and row.hostname and row.hostname != row.name:
@@ -108,7 +108,7 @@ def details(row: Row, now: datetime) -> Text:
     return text
 
 
-def sentence(row: Row) -> str:
+def sentence(row: LeaseRow) -> str:
     """How it is with a machine, and why."""
     if row.state == "wrong-address":
         return f"It has the wrong address {row.ip} because {_because(row.reason)}."

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from wizard.host.traffic import Rate, rate_words
+from wizard.host.net.traffic import Rate, rate_words
 from wizard.monitor.alarms import ALARMS
-from wizard.monitor.crowd import HERE, LEASED, WRONG, Crowd, Machine
-from wizard.monitor.crowd import UNSEEN as GONE
+from wizard.monitor.node_summary import HERE, LEASED, WRONG, NodeEntry, NodeSummary
+from wizard.monitor.node_summary import UNSEEN as GONE
 from wizard.plan.model import Protocol
 from wizard.plan.text import clean
 from wizard.widgets.page import plural
@@ -168,7 +168,7 @@ def _forward_signs(plan: Plan, checks: Iterable[Check]) -> list[tuple[Forward, s
     return [(forward, signs.get(f"forward-{forward.port}{udp[forward]}", "")) for forward in plan.forwards]
 
 
-def _cluster_lines(crowd: Crowd, prefix: int, rows: int, width: int) -> list[Text]:
+def _cluster_lines(crowd: NodeSummary, prefix: int, rows: int, width: int) -> list[Text]:
     """Everybody on the switch where there is room; else each role in a line, and first those who are not there."""
     others = _vm_lines(crowd, prefix)
     room = max(rows - len(others), 1)
@@ -191,7 +191,7 @@ def _group_sign(up: int, count: int) -> str:
     return UP if up == count else PARTLY if up else UNSEEN
 
 
-def _machine_lines(found: Sequence[Machine], prefix: int, width: int) -> list[Text]:
+def _machine_lines(found: Sequence[NodeEntry], prefix: int, width: int) -> list[Text]:
     addresses = [_short(machine.ip, prefix) for machine in found]
     column = max((len(address) for address in addresses), default=0)
     longest = max((len(machine.name) for machine in found), default=0)
@@ -211,7 +211,7 @@ def _machine_lines(found: Sequence[Machine], prefix: int, width: int) -> list[Te
     return lines
 
 
-def _vm_lines(crowd: Crowd, prefix: int) -> list[Text]:
+def _vm_lines(crowd: NodeSummary, prefix: int) -> list[Text]:
     if not crowd.vms:
         return []
     where = " ".join(_short(row.ip, prefix) for row in crowd.vms[:3])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wizard.deploy import lock
+from wizard.deploy.apply import lock
 from wizard.plan import paths
 
 

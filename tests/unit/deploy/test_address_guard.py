@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wizard.deploy.address_guard import DEFEND_INTERVAL_S, QUIET_S, AddressGuard
+from wizard.deploy.guard.address_defence import DEFEND_INTERVAL_S, QUIET_S, AddressDefence
 
 RIVAL = "00:1b:21:00:00:66"
 
 
 def test_one_claim_is_answered_and_no_more() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     assert guard.claimed(RIVAL, 100.0, may_defend=True)
     assert not guard.given_up
     assert guard.claimed(RIVAL, 100.0 + DEFEND_INTERVAL_S + 1, may_defend=True)
@@ -16,7 +16,7 @@ def test_one_claim_is_answered_and_no_more() -> None:
 
 
 def test_a_second_claim_within_ten_seconds_is_a_conflict() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     assert guard.claimed(RIVAL, 100.0, may_defend=True)
     assert not guard.claimed(RIVAL, 102.0, may_defend=True)
     assert guard.given_up
@@ -24,20 +24,20 @@ def test_a_second_claim_within_ten_seconds_is_a_conflict() -> None:
 
 
 def test_what_was_under_way_when_it_was_defended_is_no_second_claim() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     guard.claimed(RIVAL, 100.0, may_defend=True)
     guard.claimed(RIVAL, 100.1, may_defend=True)
     assert not guard.given_up
 
 
 def test_on_a_wire_that_is_not_proven_the_other_one_may_be_right() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     assert not guard.claimed(RIVAL, 100.0, may_defend=False)
     assert guard.given_up
 
 
 def test_it_is_ours_again_once_nobody_has_claimed_it_for_long_enough() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     guard.claimed(RIVAL, 100.0, may_defend=False)
     assert guard.wants_to_look(103.1)
     assert not guard.wants_to_look(103.2)
@@ -50,7 +50,7 @@ def test_it_is_ours_again_once_nobody_has_claimed_it_for_long_enough() -> None:
 
 
 def test_whoever_gave_way_is_asked_for_a_while_and_then_no_more() -> None:
-    guard = AddressGuard()
+    guard = AddressDefence()
     guard.claimed(RIVAL, 100.0, may_defend=True)
     assert guard.wants_to_look(103.1)
     assert not guard.wants_to_look(111.0)

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from tests.waiting import wait_for
-from wizard.deploy import engine, state
-from wizard.deploy.engine import Engine, Order
-from wizard.deploy.events import Teller, follow
-from wizard.deploy.lock import Lock, Mark, await_orphans
+from wizard.deploy import runtime_state
+from wizard.deploy.apply import engine
+from wizard.deploy.apply.engine import ApplyRequest, Engine
+from wizard.deploy.apply.lock import BusyMarker, ChangeLock, wait_for_orphans
+from wizard.deploy.events import EventWriter, read_events
 from wizard.host import commands, processes
 from wizard.plan.findings import WizardError
 
@@ -34,7 +35,8 @@ def elsewhere(code: str, run_dir: Path) -> subprocess.Popen[str]:
     """A process that runs `code` with our modules; it has said "ready" when this returns."""
     beginning = (
         "import os, signal, sys, time\nfrom pathlib import Path\nfrom wizard.plan import paths\n"
-        f"paths.RUN = {str(run_dir)!r}\nfrom wizard.deploy import lock\nlock._LOCK = Path({str(run_dir / 'lock')!r})\n"
+        f"paths.RUN = {str(run_dir)!r}\nfrom wizard.deploy.apply import lock\n"
+        f"lock.LOCK_FILE = Path({str(run_dir / 'lock')!r})\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", f"{beginning}{code}\nprint('ready', flush=True)\nsignal.pause()"],
@@ -58,19 +60,19 @@ def test_the_second_is_refused_and_told_who_is_at_it(run_dir: Path) -> None:
     holder = elsewhere("held = lock.Lock('ciao-wizard apply')", run_dir)
     try:
         with pytest.raises(WizardError, match=rf"ciao-wizard apply \(process {holder.pid}\)"):
-            Lock("ciao-wizard reset")
+            ChangeLock("ciao-wizard reset")
     finally:
         end(holder)
-    Lock("ciao-wizard reset")
+    ChangeLock("ciao-wizard reset")
 
 
 def test_of_twenty_one_gets_it(run_dir: Path) -> None:
-    got: list[Lock] = []
+    got: list[ChangeLock] = []
     refused: list[str] = []
 
     def attempt() -> None:
         try:
-            got.append(Lock("ciao-wizard apply"))
+            got.append(ChangeLock("ciao-wizard apply"))
         except WizardError as error:
             refused.append(error.message)
 
@@ -86,20 +88,20 @@ def test_whoever_comes_while_something_is_taken_back_waits_for_it(run_dir: Path)
     holder = elsewhere("held = lock.Lock('ciao-wizard rollback')", run_dir)
     threading.Timer(0.3, end, (holder,)).start()
     begun = time.monotonic()
-    Lock("ciao-wizard apply")
+    ChangeLock("ciao-wizard apply")
     assert 0.2 < time.monotonic() - begun < 5
 
 
 def test_no_child_keeps_it(run_dir: Path) -> None:
     holder = elsewhere("held = lock.Lock('x'); import subprocess; subprocess.Popen(['sleep', '5'], stdout=2)", run_dir)
     end(holder)
-    Lock("ciao-wizard apply")
+    ChangeLock("ciao-wizard apply")
 
 
 def test_a_lock_on_a_file_that_was_removed_locks_nobody_out(run_dir: Path) -> None:
-    first = Lock("ciao-wizard apply")
+    first = ChangeLock("ciao-wizard apply")
     first.remove()
-    Lock("ciao-wizard apply")
+    ChangeLock("ciao-wizard apply")
 
 
 def test_the_directory_may_go_at_any_moment(run_dir: Path) -> None:
@@ -117,7 +119,7 @@ def test_the_directory_may_go_at_any_moment(run_dir: Path) -> None:
     thread.start()
     try:
         for _ in range(200):
-            held = Lock("x")
+            held = ChangeLock("x")
             held.remove()
             os.close(held.fd)
     finally:
@@ -129,8 +131,8 @@ def test_the_directory_may_go_at_any_moment(run_dir: Path) -> None:
 
 
 @pytest.fixture
-def marked(run_dir: Path) -> Iterator[Mark]:
-    mark = Mark()
+def marked(run_dir: Path) -> Iterator[BusyMarker]:
+    mark = BusyMarker()
     yield mark
     commands.inherit()
 
@@ -141,7 +143,7 @@ def test_a_command_of_a_dead_run_is_waited_for(run_dir: Path) -> None:
     dead = elsewhere(code + "time.sleep(0.2)", run_dir)
     end(dead)
     assert not (run_dir / "late").exists()
-    await_orphans()
+    wait_for_orphans()
     assert (run_dir / "late").exists()
     assert list(run_dir.glob("busy.*")) == []
 
@@ -151,7 +153,7 @@ def test_what_was_started_to_stay_is_not_waited_for(run_dir: Path) -> None:
     code += "commands.detach(['sleep', '3'], paths.RUN + '/log')"
     end(elsewhere(code, run_dir))
     begun = time.monotonic()
-    await_orphans()
+    wait_for_orphans()
     assert time.monotonic() - begun < 1
 
 
@@ -168,9 +170,9 @@ def test_what_was_started_to_stay_keeps_no_directory_busy(run_dir: Path, tmp_pat
     assert str(tmp_path) not in said.replace(str(log), "")
 
 
-def test_our_own_mark_is_not_waited_for(marked: Mark) -> None:
+def test_our_own_mark_is_not_waited_for(marked: BusyMarker) -> None:
     begun = time.monotonic()
-    await_orphans()
+    wait_for_orphans()
     assert time.monotonic() - begun < 1
     marked.remove()
     assert not marked.path.exists()
@@ -184,7 +186,7 @@ def test_a_worker_that_goes_on_without_its_watchman_is_ended(run_dir: Path) -> N
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
-    await_orphans()
+    wait_for_orphans()
     assert other.wait(5) == -signal.SIGKILL
     other.communicate()
 
@@ -193,7 +195,7 @@ _MARKED = """
 import signal
 from wizard.plan import paths
 paths.RUN = {run!r}
-from wizard.deploy import lock
+from wizard.deploy.apply import lock
 mark = lock.Mark()
 print("ready", flush=True)
 signal.pause()
@@ -209,7 +211,7 @@ def test_of_all_answers_the_first_counts(run_dir: Path) -> None:
 
     def answer(word: str) -> None:
         start.wait()
-        if state.decide(word, myself()):
+        if runtime_state.record_decision(word, myself()):
             won.append(word)
 
     threads = [threading.Thread(target=answer, args=(word,)) for word in ["keep", "revert"] * 20]
@@ -218,31 +220,31 @@ def test_of_all_answers_the_first_counts(run_dir: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(won) == 1
-    assert state.decision(myself()) == won[0]
+    assert runtime_state.read_decision(myself()) == won[0]
 
 
 def test_an_answer_to_the_one_before_is_none_to_the_next(run_dir: Path) -> None:
-    assert state.decide("keep", replace(myself(), started=1))
-    assert state.decision(myself()) is None
-    state.forget_decisions()
+    assert runtime_state.record_decision("keep", replace(myself(), started=1))
+    assert runtime_state.read_decision(myself()) is None
+    runtime_state.forget_decisions()
     assert list(run_dir.iterdir()) == []
 
 
 def test_there_is_nothing_to_answer_where_nobody_works(run_dir: Path) -> None:
-    assert not state.decide("keep")
-    state.write_json(state.WORK, {"process": {"pid": os.getpid(), "started": 1, "boot": "x"}})
-    assert state.work() is None
-    assert not state.decide("keep")
+    assert not runtime_state.record_decision("keep")
+    runtime_state.write_json(runtime_state.ENGINE_STATE, {"process": {"pid": os.getpid(), "started": 1, "boot": "x"}})
+    assert runtime_state.running_engine() is None
+    assert not runtime_state.record_decision("keep")
 
 
 def test_events_that_nobody_reads_any_longer_go(run_dir: Path) -> None:
-    state.run_directory()
+    runtime_state.run_directory()
     dead = subprocess.Popen(["true"])
     dead.wait()
     names = [f"events-{dead.pid}-1.jsonl", f"order-{dead.pid}-1.json", f"events-{os.getpid()}-1.jsonl", "events-x"]
     for name in names:
         (run_dir / name).touch()
-    state.drop_events()
+    runtime_state.remove_orphaned_events()
     assert sorted(p.name for p in run_dir.iterdir()) == [f"events-{os.getpid()}-1.jsonl", "events-x"]
 
 
@@ -268,10 +270,10 @@ class Waiting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.clock = Moments()
-        monkeypatch.setattr(state, "boottime", self.clock)
+        monkeypatch.setattr(runtime_state, "boottime", self.clock)
         monkeypatch.setattr(engine, "TICK_S", 0)
         monkeypatch.setattr(engine, "trial_health", lambda: "")
-        self.engine = Engine(Order("", "", confirm_within=seconds))
+        self.engine = Engine(ApplyRequest("", "", confirm_within=seconds))
         monkeypatch.setattr(self.engine.journal, "append", lambda _record: None)
         self.work: dict[str, Any] = {}
 
@@ -299,12 +301,12 @@ def test_the_deadline_counts_seconds_since_boot_and_no_clock_moves_it(
     assert waiting.answer() == "no answer within 120 s"
     assert 290 <= waiting.clock.looks <= 310
     assert waiting.work["deadline"] == pytest.approx(1120, abs=1)
-    assert state.decision(myself()) == "revert"
-    assert not state.decide("keep", myself()), "a later one does not count"
+    assert runtime_state.read_decision(myself()) == "revert"
+    assert not runtime_state.record_decision("keep", myself()), "a later one does not count"
 
 
 def test_boottime_is_the_clock_that_goes_on_through_suspend() -> None:
-    assert state.boottime() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)
+    assert runtime_state.boottime() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)
 
 
 @pytest.mark.parametrize(("word", "said"), [("keep", None), ("revert", "taken back on request")])
@@ -312,7 +314,7 @@ def test_an_answer_ends_the_waiting(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, word: str, said: str | None
 ) -> None:
     waiting = Waiting(monkeypatch, 120)
-    state.decide(word, myself())
+    runtime_state.record_decision(word, myself())
     assert waiting.answer() == said
 
 
@@ -334,7 +336,7 @@ def test_a_gateway_that_fails_meanwhile_ends_it_too(run_dir: Path, monkeypatch: 
     ],
 )
 def test_what_ends_a_trial_by_itself(monkeypatch: pytest.MonkeyPatch, told: dict[str, str] | None, words: str) -> None:
-    monkeypatch.setattr(state, "serve", lambda: told)
+    monkeypatch.setattr(runtime_state, "running_guard", lambda: told)
     found = engine.trial_health()
     assert words in found
     assert bool(words) == bool(found)
@@ -347,13 +349,13 @@ def test_events_reach_every_file_that_can_be_written(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("trap")
     files = [str(tmp_path / name) for name in ("one", "none/x", "pipe", "link", "two")]
-    teller = Teller(*files)
+    teller = EventWriter(*files)
     teller.step("rules", "done", "fine")
     teller.result("kept", "done")
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
     assert not (tmp_path / "trap").exists()
     with (tmp_path / "one").open("rb") as handle:
-        told = list(follow(handle, lambda: False))
+        told = list(read_events(handle, lambda: False))
     assert [event and (event.get("step") or event.get("result")) for event in told] == ["rules", "kept"]
 
 
@@ -370,14 +372,14 @@ def test_following_ends_at_the_result_or_with_the_engine(
 ) -> None:
     (tmp_path / "events").write_bytes(content)
     with (tmp_path / "events").open("rb") as handle:
-        assert list(follow(handle, lambda: alive)) == seen
+        assert list(read_events(handle, lambda: alive)) == seen
 
 
 def test_events_are_followed_as_they_come(tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.touch()
     with file.open("rb") as handle:
-        events = follow(handle, lambda: True, patience=0)
+        events = read_events(handle, lambda: True, patience=0)
         assert next(events) is None
         steps: list[Callable[[], object]] = [
             lambda: file.write_bytes(b'{"step"'),

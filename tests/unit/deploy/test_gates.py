@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
-from wizard.deploy.gates import FINE, identity_holds, wire_holds
+from wizard.deploy.guard.preconditions import HOLDS, check_identity, check_nic
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Nic
 
@@ -28,8 +28,8 @@ def nics(*found: Nic) -> Nics:
 
 
 def test_on_the_machine_as_it_was_applied_everything_holds() -> None:
-    assert identity_holds(PLAN, IDENTITY, nics(ETH0, ETH1)) == FINE
-    assert wire_holds(PLAN, nics(ETH0, ETH1), {"eth0"}) == FINE
+    assert check_identity(PLAN, IDENTITY, nics(ETH0, ETH1)) == HOLDS
+    assert check_nic(PLAN, nics(ETH0, ETH1), {"eth0"}) == HOLDS
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ WHO = [
 
 @pytest.mark.parametrize("case", WHO, ids=lambda case: case.name)
 def test_which_nic_it_is(case: Case) -> None:
-    verdict = identity_holds(PLAN, IDENTITY if case.identity is None else case.identity, case.nics)
+    verdict = check_identity(PLAN, IDENTITY if case.identity is None else case.identity, case.nics)
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, case.code, case.tripped)
     assert not [word for word in case.words if word not in verdict.reason], verdict.reason
     # Names are exchanged one after the other at a hot plug: mute at once, tripped only when it stays so.
@@ -85,15 +85,15 @@ def test_a_bridge_that_borrows_its_mac_is_not_taken_for_it() -> None:
     """In a laboratory neither has a bus path."""
     here = {"cluster": {"mac": MAC, "bus": ""}}
     bridge = Nic("br0", 9, "bridge", MAC, MAC)
-    assert identity_holds(PLAN, here, nics(ETH0, bridge)).code == "nic-gone"
-    assert identity_holds(PLAN, here, nics(ETH0, replace(ETH1, bus=""), bridge)).ok
+    assert check_identity(PLAN, here, nics(ETH0, bridge)).code == "nic-gone"
+    assert check_identity(PLAN, here, nics(ETH0, replace(ETH1, bus=""), bridge)).ok
 
 
 def test_two_nics_with_one_mac_are_told_apart_by_their_ports() -> None:
     twin = replace(ETH1, name="eth2", index=4, bus="pci0000:00/usb1/1-2", addresses=())
-    assert identity_holds(PLAN, IDENTITY, nics(ETH0, ETH1, twin)).ok
+    assert check_identity(PLAN, IDENTITY, nics(ETH0, ETH1, twin)).ok
     swapped = nics(ETH0, replace(twin, name="eth1"), replace(ETH1, name="eth2"))
-    assert identity_holds(PLAN, IDENTITY, swapped).code == "other-nic"
+    assert check_identity(PLAN, IDENTITY, swapped).code == "other-nic"
 
 
 ELSEWHERE = replace(ETH0, addresses=(OURS,))
@@ -115,17 +115,17 @@ WIRE = [
 
 @pytest.mark.parametrize("case", WIRE, ids=lambda case: case.name)
 def test_its_wire(case: Case) -> None:
-    verdict = wire_holds(PLAN, case.nics, case.routed)
+    verdict = check_nic(PLAN, case.nics, case.routed)
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, case.code, case.tripped)
     assert not [word for word in case.words if word not in verdict.reason], verdict.reason
 
 
 def test_its_address_twice_on_itself_is_no_fault() -> None:
     twice = replace(ETH1, addresses=(OURS, Address(IPNetwork("192.168.0.200/32")), Address(IPNetwork("fe80::1/64"))))
-    assert wire_holds(PLAN, nics(ETH0, twice), {"eth0"}).ok
+    assert check_nic(PLAN, nics(ETH0, twice), {"eth0"}).ok
 
 
 def test_default_routes_come_before_everything_else_that_is_wrong() -> None:
     """It trips, where the others only mute."""
-    verdict = wire_holds(PLAN, nics(ETH0, replace(ETH1, carrier=False, addresses=())), {"eth1"})
+    verdict = check_nic(PLAN, nics(ETH0, replace(ETH1, carrier=False, addresses=())), {"eth1"})
     assert verdict.code == "default-route"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from wizard.deploy import gateway
-from wizard.host import dnsmasq
+from wizard.deploy.guard import control
+from wizard.host.dhcp import dnsmasq
 from wizard.plan import paths
 
 
 def test_a_log_that_is_named_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {paths.DNS_LOG: "cannot open\x1b[31m it.", gateway.SERVE_LOG: "muted"}
+    said = {paths.DNS_LOG: "cannot open\x1b[31m it.", control.SERVE_LOG: "muted"}
     monkeypatch.setattr(dnsmasq, "last_words", lambda log: said.get(log, ""))
 
-    quoted = gateway.quoting_logs(f"Its log is {paths.DNS_LOG}.")
+    quoted = control.with_log_excerpts(f"Its log is {paths.DNS_LOG}.")
     assert quoted == f"Its log is {paths.DNS_LOG}. The name server last said: cannot open?[31m it."
-    assert gateway.quoting_logs(f"Look at {paths.DNSMASQ_LOG}.") == f"Look at {paths.DNSMASQ_LOG}."
-    assert gateway.quoting_logs("Look at the cable.") == "Look at the cable."
+    assert control.with_log_excerpts(f"Look at {paths.DNSMASQ_LOG}.") == f"Look at {paths.DNSMASQ_LOG}."
+    assert control.with_log_excerpts("Look at the cable.") == "Look at the cable."

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.tiny_disk import on_tiny_disk
-from wizard.deploy.journal import Journal, Reading, parse
+from wizard.deploy.journal import Journal, JournalContents, parse
 from wizard.host import processes
 from wizard.plan.findings import WizardError
 
@@ -42,7 +42,7 @@ def text(*records: Record) -> bytes:
     return b"".join(line(record) for record in records)
 
 
-def meaning(reading: Reading) -> list[tuple[Record, list[tuple[str, Record]], str]]:
+def meaning(reading: JournalContents) -> list[tuple[Record, list[tuple[str, Record]], str]]:
     return [(t.begin, t.steps, t.phase) for t in reading.transactions]
 
 
@@ -152,7 +152,7 @@ def test_a_tail_of_zeros_is_a_torn_one(tmp_path: Path) -> None:
 
 
 def test_a_changed_byte_never_goes_unnoticed() -> None:
-    def told(reading: Reading) -> set[str]:
+    def told(reading: JournalContents) -> set[str]:
         return {json.dumps(r) for t in reading.transactions for r in (t.begin, *(i for _, i in t.steps))}
 
     for at in range(len(RAW)):
@@ -207,7 +207,7 @@ def test_damage_is_said_in_words(raw: bytes, words: str) -> None:
 
 
 def test_missing_and_unreadable_are_said(tmp_path: Path) -> None:
-    assert Journal(str(tmp_path / "none")).read() == Reading(())
+    assert Journal(str(tmp_path / "none")).read() == JournalContents(())
     assert Journal(str(tmp_path)).read().damage == ("the journal is missing",)
     (tmp_path / "journal").mkdir()
     assert Journal(str(tmp_path)).read().damage == ("the journal cannot be read: Is a directory",)

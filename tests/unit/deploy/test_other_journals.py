@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wizard.deploy import kept, revert
-from wizard.deploy.events import Teller
+from wizard.deploy import installed_files
+from wizard.deploy.apply import reverter
+from wizard.deploy.events import EventWriter
 from wizard.deploy.journal import Journal, parse
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
@@ -121,7 +122,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise CommandFailed(argv, 1, "")
 
     for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
-        monkeypatch.setattr(f"wizard.deploy.gateway.{name}", lambda *_: 0)
+        monkeypatch.setattr(f"wizard.deploy.guard.control.{name}", lambda *_: 0)
     monkeypatch.setattr("wizard.host.net.gateway_rules.script", lambda *_: "")
     monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: ([], []))
     monkeypatch.setattr(Firewalld, "image", lambda _, nic: {"nic": nic, "zone": "trusted"})
@@ -131,8 +132,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("release", "is_configured"):
         monkeypatch.setattr(Ifupdown, name, lambda *_: False)
     monkeypatch.setattr(Ifupdown, "reconfigure", lambda *_: [])
-    monkeypatch.setattr("wizard.deploy.steps_keep.read_main_file", lambda *_: "")
-    monkeypatch.setattr("wizard.deploy.steps_keep.write_main_file", lambda *_: None)
+    monkeypatch.setattr("wizard.deploy.apply.steps.persist.read_main_file", lambda *_: "")
+    monkeypatch.setattr("wizard.deploy.apply.steps.persist.write_main_file", lambda *_: None)
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
@@ -140,10 +141,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("LEASES", "LIVE_SCRIPT", "LIVE_INTERFACES", "INTERFACES_FILE"):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(kept, "traces", list)
-    monkeypatch.setattr(revert, "await_orphans", lambda: None)
+    monkeypatch.setattr(installed_files, "leftovers", list)
+    monkeypatch.setattr(reverter, "await_orphans", lambda: None)
     for name in ("_remove_by_name", "_leave_nothing"):
-        monkeypatch.setattr(revert.Reverter, name, lambda *_: [])
+        monkeypatch.setattr(reverter.Reverter, name, lambda *_: [])
 
 
 def test_what_this_version_writes_is_no_damage() -> None:
@@ -166,12 +167,12 @@ def test_whatever_stands_in_it_a_reset_comes_to_its_end(
     assert isinstance(reading.settled, bool)
     assert isinstance(reading.written(), dict)
     for nic in ("eth1", "eth2"):
-        kept.added_to(nic, reading)
-        kept.ours_of(f"address:{nic}", reading)
-    reverter = revert.Reverter(journal, Teller())
-    problems = reverter.reset(forget_leases=False)
+        installed_files.foreign_settings(nic, reading)
+        installed_files.addresses_given(f"address:{nic}", reading)
+    undo = reverter.Reverter(journal, EventWriter())
+    problems = undo.reset(forget_leases=False)
     assert all(isinstance(problem, str) for problem in problems)
-    if reading.damage or reverter.unreadable:
+    if reading.damage or undo.unreadable:
         assert problems
     assert not journal.read().transactions[-1:] or not journal.read().transactions[-1].open or problems
 
@@ -192,8 +193,8 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
 ) -> None:
     """They keep it mute, and what the journal said of dnsmasq may be lost."""
     acts: list[str] = []
-    monkeypatch.setattr("wizard.deploy.gateway.strays", lambda: [] if "stop" in acts else [1])
-    monkeypatch.setattr("wizard.deploy.gateway.stop", lambda: acts.append("stop"))
+    monkeypatch.setattr("wizard.deploy.guard.control.stray_servers", lambda: [] if "stop" in acts else [1])
+    monkeypatch.setattr("wizard.deploy.guard.control.stop", lambda: acts.append("stop"))
 
     def remove_rules() -> tuple[list[str], list[str]]:
         acts.append("rules")
@@ -207,7 +208,7 @@ def test_the_rules_are_not_taken_away_from_a_dnsmasq_that_runs(
     (root / "journal").write_bytes(raw(records))
     journal = Journal(str(root))
     journal.images = Elsewhere(root / "before")
-    revert.Reverter(journal, Teller()).reset(forget_leases=False)
+    reverter.Reverter(journal, EventWriter()).reset(forget_leases=False)
     assert acts == ["stop", "rules"]
 
 
@@ -219,7 +220,7 @@ def test_a_step_that_this_version_does_not_know_is_said_and_left_behind(tmp_path
     journal = Journal(str(root))
     journal.images = Elsewhere(root / "before")
     assert journal.read().damage == ()
-    (told,) = revert.Reverter(journal, Teller()).reset(forget_leases=False)
+    (told,) = reverter.Reverter(journal, EventWriter()).reset(forget_leases=False)
     assert told.startswith("wlan:eth1: what the journal says of it cannot be acted on (KeyError('wlan'))")
     assert "cannot be proven" in told
     assert not (journal.read().last or pytest.fail("no journal")).open

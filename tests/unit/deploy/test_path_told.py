@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from wizard.deploy import path_told, state, verify
+from wizard.deploy import runtime_state, verify
+from wizard.deploy.guard import path_report
 from wizard.plan.checks import OK, UNTRIED, Check
 
 GUARD = {"pid": 7, "started": 9}
@@ -19,10 +20,10 @@ UDP = Check("path-in-7-udp", UNTRIED, "not tried: a datagram would reach the nod
 def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """serve.json and path.json, and a clock."""
     seen: dict[str, Any] = {"serve": SERVE, "path": None, "now": 1000.0}
-    monkeypatch.setattr(state, "serve", lambda: seen["serve"])
-    monkeypatch.setattr(state, "read_json", lambda _: seen["path"])
-    monkeypatch.setattr(state, "write_json", lambda _, data: seen.update(path=data))
-    monkeypatch.setattr(state, "boottime", lambda: seen["now"])
+    monkeypatch.setattr(runtime_state, "running_guard", lambda: seen["serve"])
+    monkeypatch.setattr(runtime_state, "read_json", lambda _: seen["path"])
+    monkeypatch.setattr(runtime_state, "write_json", lambda _, data: seen.update(path=data))
+    monkeypatch.setattr(runtime_state, "boottime", lambda: seen["now"])
     monkeypatch.setattr(verify, "WALK_S", 0.0)
     monkeypatch.setattr(verify, "WISHED_WALK_S", 0.0)
     return seen
@@ -30,7 +31,7 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def walked(found: tuple[Check, ...] = (FINE, UDP), **about: Any) -> None:
     told: dict[str, Any] = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True} | about
-    path_told.tell(found=found, findings=(), **told)
+    path_report.publish(found=found, findings=(), **told)
 
 
 def verdicts(since: float | None = None) -> list[bool | None]:
@@ -51,7 +52,7 @@ def test_one_of_something_else_is_none(guard: dict[str, Any], about: dict[str, A
 
 def test_nobody_is_healthy_by_a_walk_of_long_ago(guard: dict[str, Any]) -> None:
     walked()
-    guard["now"] += path_told.FRESH_S + 1
+    guard["now"] += path_report.FRESH_S + 1
     assert verdicts() == [False]
 
 

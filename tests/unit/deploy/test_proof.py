@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from wizard.deploy import proof, state
+from wizard.deploy import runtime_state
+from wizard.deploy.guard import proof
 from wizard.host.net.link import Link
 from wizard.plan import paths
 
@@ -32,12 +33,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr(paths, "LIVE", str(tmp_path / "live"))
     monkeypatch.setattr(proof, "read_link", lambda nic: there.link if there.link and nic == there.link.name else None)
     monkeypatch.setattr(proof, "boot_id", lambda: there.boot)
-    monkeypatch.setattr(state, "boottime", lambda: time.monotonic() + there.slept)
+    monkeypatch.setattr(runtime_state, "boottime", lambda: time.monotonic() + there.slept)
     return there
 
 
 def prove() -> None:
-    seen = proof.stamp("eth1")
+    seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.deploy import road
+from wizard.deploy.guard import path_plan
 from wizard.plan.machine import Route
 from wizard.plan.model import Interfaces, Network, Plan
 
@@ -14,12 +14,12 @@ PLAN = Plan(Interfaces("eth0", "eth1"), NET)
 
 def test_the_made_up_node_has_an_address_that_nobody_has() -> None:
     taken = {f"192.168.0.{n}" for n in range(1, 14)} - {"192.168.0.11"}
-    assert str(road.free_address(PLAN, taken)) == "192.168.0.11"
+    assert str(path_plan.free_address(PLAN, taken)) == "192.168.0.11"
     # Those of the dynamic range are free for others, and the gateway has one.
-    assert road.free_address(PLAN, {f"192.168.0.{n}" for n in range(1, 14) if n not in (5, 6)}) is None
+    assert path_plan.free_address(PLAN, {f"192.168.0.{n}" for n in range(1, 14) if n not in (5, 6)}) is None
     before = IPAddress("192.168.0.3")
-    assert all(road.free_address(PLAN, [], before) == before for _ in range(9))
-    assert road.free_address(PLAN, [str(before)], before) != before
+    assert all(path_plan.free_address(PLAN, [], before) == before for _ in range(9))
+    assert path_plan.free_address(PLAN, [str(before)], before) != before
 
 
 def test_the_longest_route_leads() -> None:
@@ -29,8 +29,8 @@ def test_the_longest_route_leads() -> None:
         Route(IPNetwork("10.9.0.0/24"), "eth7", table="100"),
     ]
     for address, nic in (("10.9.0.5", "tun0"), ("8.8.8.8", "eth0")):
-        found = road.leads_over(address, routes)
+        found = path_plan.route_to(address, routes)
         assert found is not None
         assert found.nic == nic
-    assert road.leads_over("fd00::1", routes) is None
-    assert road.leads_over("not an address", routes) is None
+    assert path_plan.route_to("fd00::1", routes) is None
+    assert path_plan.route_to("not an address", routes) is None

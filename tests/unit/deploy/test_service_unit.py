@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from wizard.deploy import gateway
+from wizard.deploy.guard import control
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ from wizard.deploy import gateway
 )
 def test_the_program_is_one_word_and_no_specifier(monkeypatch: pytest.MonkeyPatch, program: str, written: str) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    (line,) = (line for line in gateway.unit().text.splitlines() if line.startswith("ExecStart="))
+    (line,) = (line for line in control.service_unit().text.splitlines() if line.startswith("ExecStart="))
     assert line == f"ExecStart={written} -P -m wizard serve"

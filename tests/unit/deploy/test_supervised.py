@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wizard.deploy import supervised
-from wizard.deploy.supervised import Supervised
+from wizard.deploy.guard import supervised_process
+from wizard.deploy.guard.supervised_process import SupervisedProcess
 from wizard.plan.findings import WizardError
 
 GROWING = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
@@ -21,7 +21,7 @@ class Bench:
         self.now = 1000.0
         self.started: list[float] = []
         self.refuses = False
-        self.supervised = Supervised()
+        self.supervised = SupervisedProcess()
 
     def begin(self) -> subprocess.Popen[bytes]:
         self.started.append(self.now)
@@ -47,7 +47,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
-    monkeypatch.setattr(supervised, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(supervised_process, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wizard.deploy.worker import TrialOutcome, TrialResult
+from wizard.deploy.apply.worker import TrialOutcome, TrialResult
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.deploy import verify
-from wizard.host import resolver
+from wizard.host.facts import resolver
 from wizard.plan.checks import OK, Check
 from wizard.plan.machine import Route
 

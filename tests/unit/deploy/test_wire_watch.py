@@ -11,30 +11,34 @@ from typing import Any
 
 import pytest
 
-from wizard.deploy import proof, state, wire_watch
-from wizard.deploy.address_guard import QUIET_S, AddressGuard
-from wizard.deploy.ear import nodes_by_mac
-from wizard.deploy.gates import Verdict
-from wizard.deploy.wire_watch import PROBE_EVERY_S, PROOF_LASTS_S, WireWatch
-from wizard.host import rtnetlink
-from wizard.host.dhcp_probe import Cause, ProbeResult, Server
-from wizard.host.dhcp_probe import Verdict as Heard
+from wizard.deploy import runtime_state
+from wizard.deploy.guard import proof, wire_watch
+from wizard.deploy.guard.address_defence import QUIET_S, AddressDefence
+from wizard.deploy.guard.link_listener import nodes_by_mac
+from wizard.deploy.guard.preconditions import GuardVerdict
+from wizard.deploy.guard.wire_watch import PROBE_EVERY_S, PROOF_VALID_S, WireWatch
+from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
+from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeResult
+from wizard.host.dhcp.probe import ProbeOutcome as Heard
+from wizard.host.net import rtnetlink
 from wizard.host.net.link import Link
-from wizard.host.wires import Pattern, Wires
 from wizard.plan import paths
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Interfaces
 
 PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
-SERVER = Server("10.77.0.1", "10.77.0.1", "00:aa:00:00:00:01", "10.77.0.50", 0.1)
+SERVER = DhcpServerSeen("10.77.0.1", "10.77.0.1", "00:aa:00:00:00:01", "10.77.0.50", 0.1)
 HEARD = ProbeResult("eth0", Heard.ANSWER, 0.1, (SERVER,))
 SILENT = ProbeResult("eth1", Heard.SILENCE, 12.0)
-AS_IT_SHOULD_BE = Wires(HEARD, SILENT, False, Pattern.AS_IT_SHOULD_BE)
-SWAPPED = Wires(
-    ProbeResult("eth0", Heard.SILENCE, 12.0), ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,)), False, Pattern.SWAPPED
+AS_IT_SHOULD_BE = CablingProbe(HEARD, SILENT, False, CablingPattern.AS_IT_SHOULD_BE)
+SWAPPED = CablingProbe(
+    ProbeResult("eth0", Heard.SILENCE, 12.0),
+    ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,)),
+    False,
+    CablingPattern.SWAPPED,
 )
-COULD_NOT = Wires(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, Pattern.COULD_NOT_TELL)
+COULD_NOT = CablingProbe(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, CablingPattern.COULD_NOT_TELL)
 
 
 class Deaf:
@@ -45,7 +49,7 @@ class Deaf:
         self.gateway = told[4].packed if told else b""
         self.heard = ("", "")
         self.node_heard = self.may_defend = self.twin = False
-        self.address = AddressGuard()
+        self.address = AddressDefence()
 
     def is_behind(self, *_: Link) -> bool:
         return True
@@ -81,7 +85,7 @@ class World:
             for index, name in ((2, "eth0"), (3, "eth1"))
         }
         self.now = 1000.0
-        self.both: Callable[[threading.Event], Wires] = lambda _stop: AS_IT_SHOULD_BE
+        self.both: Callable[[threading.Event], CablingProbe] = lambda _stop: AS_IT_SHOULD_BE
         self.again: Callable[[threading.Event], ProbeResult] = lambda _stop: SILENT
         self.asked = 0
         self.woken = threading.Event()
@@ -97,10 +101,10 @@ class World:
     def flap(self, nic: str) -> None:
         self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
 
-    def judge(self) -> Verdict:
+    def judge(self) -> GuardVerdict:
         return self.watch.judge(corporate_has_lease=True)
 
-    def settled(self) -> Verdict:
+    def settled(self) -> GuardVerdict:
         """The verdict once the question under way is answered."""
         self.judge()
         if self.watch.asking is not None:
@@ -117,10 +121,10 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         monkeypatch.setattr(module, "read_link", there.links.get)
     monkeypatch.setattr(wire_watch, "Ear", Deaf)
     monkeypatch.setattr(wire_watch, "desktop_notice", lambda *_: 0)
-    monkeypatch.setattr(state, "boottime", lambda: there.now)
+    monkeypatch.setattr(runtime_state, "boottime", lambda: there.now)
     monkeypatch.setattr(time, "monotonic", lambda: there.now)
 
-    def look(*_: object, stop: threading.Event, **__: Any) -> Wires:
+    def look(*_: object, stop: threading.Event, **__: Any) -> CablingProbe:
         there.asked += 1
         return there.both(stop)
 
@@ -129,7 +133,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         return there.again(stop)
 
     there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
-    monkeypatch.setattr(proof, "look", look)
+    monkeypatch.setattr(proof, "probe_both_wires", look)
     monkeypatch.setattr(wire_watch, "probe", probe)
     there.watch.take_up(PLAN)
     yield there
@@ -151,8 +155,10 @@ def test_a_server_on_the_cluster_wire_trips_in_its_own_words(world: World) -> No
 
 
 NOTHING = ProbeResult("eth0", Heard.SILENCE, 12.0)
-WITHOUT_DHCP = Wires(NOTHING, SILENT, False, Pattern.CORPORATE_WITHOUT_DHCP)
-UNPLUGGED = Wires(ProbeResult("eth0", Heard.UNKNOWN, 0.0, cause=Cause.NO_CARRIER), SILENT, None, Pattern.NO_CARRIER)
+WITHOUT_DHCP = CablingProbe(NOTHING, SILENT, False, CablingPattern.CORPORATE_WITHOUT_DHCP)
+UNPLUGGED = CablingProbe(
+    ProbeResult("eth0", Heard.UNKNOWN, 0.0, cause=Cause.NO_CARRIER), SILENT, None, CablingPattern.NO_CARRIER
+)
 
 
 @pytest.fixture
@@ -164,7 +170,7 @@ def kept(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("later", [WITHOUT_DHCP, UNPLUGGED], ids=["silent", "unplugged"])
 def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be_heard(
-    world: World, later: Wires
+    world: World, later: CablingProbe
 ) -> None:
     """Its silence may be that of the cluster's switch, where its cable is by now."""
     assert world.settled().ok
@@ -217,7 +223,7 @@ def test_after_a_failure_a_cable_that_is_touched_is_asked_at_once(world: World, 
 
 
 def test_a_silence_from_before_the_cable_was_moved_proves_nothing(world: World) -> None:
-    def moved(_stop: threading.Event) -> Wires:
+    def moved(_stop: threading.Event) -> CablingProbe:
         world.flap("eth1")
         return AS_IT_SHOULD_BE
 
@@ -230,7 +236,7 @@ def test_a_silence_from_before_the_cable_was_moved_proves_nothing(world: World) 
 def test_an_asking_that_was_overtaken_is_ended_and_asked_anew(world: World) -> None:
     begun = threading.Event()
 
-    def patient(stop: threading.Event) -> Wires:
+    def patient(stop: threading.Event) -> CablingProbe:
         begun.set()
         assert stop.wait(5)
         return COULD_NOT
@@ -250,7 +256,7 @@ def test_an_asking_that_was_overtaken_is_ended_and_asked_anew(world: World) -> N
 @pytest.mark.parametrize("error", [OSError("no buffers"), WizardError("not allowed"), RuntimeError("a bug")])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_asking_that_breaks_off_is_no_silence(world: World, error: Exception) -> None:
-    def broken(_stop: threading.Event) -> Wires:
+    def broken(_stop: threading.Event) -> CablingProbe:
         raise error
 
     world.both = broken
@@ -284,7 +290,7 @@ def test_a_wire_that_cannot_be_asked_any_longer_is_not_served_for_ever(world: Wo
     world.both = lambda _stop: COULD_NOT
     begun = world.now
     while world.settled().ok:
-        assert world.now - begun < PROOF_LASTS_S + 10
+        assert world.now - begun < PROOF_VALID_S + 10
         world.now += 30
     assert world.now - begun > PROBE_EVERY_S * 2
 
@@ -314,7 +320,7 @@ def test_while_another_machine_has_the_gateways_address_nothing_is_served(world:
 
 def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(world: World) -> None:
     taken = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ADDRESS_TAKEN, reason="it is another machine's")
-    world.both = lambda _stop: Wires(HEARD, taken, False, Pattern.ADDRESS_TAKEN)
+    world.both = lambda _stop: CablingProbe(HEARD, taken, False, CablingPattern.ADDRESS_TAKEN)
     verdict = world.settled()
     assert (verdict.ok, verdict.tripped) == (False, False)
     assert "the gateway's address is taken" in verdict.reason
@@ -327,7 +333,7 @@ def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, mo
     left: list[tuple[str, ...]] = []
     monkeypatch.setattr(rtnetlink, "delete_address", lambda *what: left.append(what))
     other = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
-    world.both = lambda _stop: Wires(HEARD, other, False, Pattern.ANOTHER_GATEWAY)
+    world.both = lambda _stop: CablingProbe(HEARD, other, False, CablingPattern.ANOTHER_GATEWAY)
     verdict = world.settled()
     assert (verdict.code, verdict.tripped) == ("another-gateway", True)
     world.watch.trip(verdict)
@@ -336,7 +342,7 @@ def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, mo
     later.take_up(PLAN)
     assert later.tripped() == verdict
     assert len(left) == 2, "a boot has raised it again"
-    monkeypatch.setattr(state, "work", lambda: {"kind": "apply"})
+    monkeypatch.setattr(runtime_state, "running_engine", lambda: {"kind": "apply"})
     assert later.tripped() == verdict
     assert len(left) == 2, "an apply raises it by right"
 
@@ -354,7 +360,7 @@ def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, p
 
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
     router = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there")
-    world.both = lambda _stop: Wires(HEARD, router, False, Pattern.ROUTER_ON_CLUSTER_WIRE)
+    world.both = lambda _stop: CablingProbe(HEARD, router, False, CablingPattern.ROUTER_ON_CLUSTER_WIRE)
     verdict = world.settled()
     assert (verdict.tripped, verdict.code) == (True, "foreign-router")
     world.both = lambda _stop: AS_IT_SHOULD_BE
@@ -383,7 +389,7 @@ def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.Monk
 
 
 def trip(world: World) -> None:
-    world.watch.trip(Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True))
+    world.watch.trip(GuardVerdict(False, "foreign-dhcp", "somebody else answers", tripped=True))
 
 
 def test_a_trip_outlives_the_process_and_no_old_proof_ends_it(world: World) -> None:
@@ -393,7 +399,7 @@ def test_a_trip_outlives_the_process_and_no_old_proof_ends_it(world: World) -> N
     world.now += 1
     later = WireWatch(lambda: None)
     later.take_up(PLAN)
-    assert later.tripped() == Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
+    assert later.tripped() == GuardVerdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
 
 
 def test_an_answer_that_was_under_way_when_it_tripped_does_not_end_the_trip(world: World) -> None:
@@ -421,13 +427,13 @@ def test_an_answer_that_was_under_way_when_it_tripped_does_not_end_the_trip(worl
 def test_only_a_proof_that_is_newer_and_still_holds_ends_it(world: World) -> None:
     trip(world)
     world.now += 1
-    seen = proof.stamp("eth1")
+    seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
     world.flap("eth1")
     world.watch.take_up(PLAN)
     assert world.watch.tripped() is not None
-    seen = proof.stamp("eth1")
+    seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
     world.watch.take_up(PLAN)
@@ -444,11 +450,11 @@ def test_a_trip_outlives_a_reboot_until_a_fresh_proof(
     trip(world)
     monkeypatch.setattr(paths, "RUN", str(tmp_path / "the next run"))
     monkeypatch.setattr(paths, "LIVE", str(tmp_path / "the next run" / "live"))
-    monkeypatch.setattr("wizard.deploy.trip.boot_id", lambda: "the next boot")
+    monkeypatch.setattr("wizard.deploy.guard.trip_record.boot_id", lambda: "the next boot")
     later = WireWatch(lambda: None)
     later.take_up(PLAN)
-    assert later.tripped() == Verdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
-    seen = proof.stamp("eth1")
+    assert later.tripped() == GuardVerdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
+    seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
     later.take_up(PLAN)
@@ -460,14 +466,14 @@ def test_a_trip_that_cannot_be_written_down_is_one_all_the_same(world: World, mo
     def full(*_: object) -> None:
         raise WizardError("no space left")
 
-    monkeypatch.setattr("wizard.deploy.trip.write_atomic", full)
+    monkeypatch.setattr("wizard.deploy.guard.trip_record.write_atomic", full)
     with pytest.raises(WizardError):
         trip(world)
     assert world.watch.tripped() is not None
 
 
 def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
-    def answers(stop: threading.Event) -> Wires:
+    def answers(stop: threading.Event) -> CablingProbe:
         assert stop.wait(5)
         return SWAPPED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address
 
-from wizard.host.dhcp_packet import Offer, parse_reply
+from wizard.host.dhcp.packet import Offer, parse_reply
 
 MAC = bytes.fromhex("b8aeed7b5150")
 XID = 0xDEADBEEF

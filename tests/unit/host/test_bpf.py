@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.unit.host.dhcp_frames import answer
-from wizard.host import bpf, frames
-from wizard.host.bpf import Instruction
+from wizard.host.net import bpf, frames
+from wizard.host.net.bpf import Instruction
 
 MAC = bytes.fromhex("b8aeed7b5150")
 OWN, GATEWAY = bytes((10, 0, 0, 9)), bytes((10, 0, 0, 1))
@@ -75,10 +75,10 @@ TAGS = {f"tagged {number:x}" for number in TAGGED}
         (bpf.arp_from(OWN), {"arp"}),
         (bpf.arp_from(GATEWAY), set[str]()),
         (
-            bpf.either(bpf.ether_type(frames.ARP), bpf.udp_to_port(67), bpf.udp_fragments()),
+            bpf.any_of(bpf.ether_type(frames.ARP), bpf.udp_to_port(67), bpf.udp_fragments()),
             {"arp", "question", "first piece", "later piece"} | TAGS,
         ),
-        (bpf.either(bpf.ipv6_routers(), bpf.arp_from(OWN)), {"arp", "advertisement", "dhcpv6"}),
+        (bpf.any_of(bpf.ipv6_routers(), bpf.arp_from(OWN)), {"arp", "advertisement", "dhcpv6"}),
     ],
     ids=["68", "67", "arp", "pieces", "ipv6", "from us", "from another", "arp, 67 or pieces", "ipv6 or us"],
 )

@@ -22,7 +22,7 @@ from tests.unit.host.dhcp_frames import (
     bootp,
     offer_to_us,
 )
-from wizard.host.dhcp_packet import build_discover, build_inform, parse_reply, parse_request
+from wizard.host.dhcp.packet import build_discover, build_inform, parse_reply, parse_request
 
 
 def ones_sum(data: bytes) -> int:

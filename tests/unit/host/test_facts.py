@@ -12,7 +12,7 @@ import pytest
 
 from tests.needs import unavailable
 from wizard.host import commands
-from wizard.host.facts import detect_rows, read_facts
+from wizard.host.facts.reader import detect_rows, read_facts
 
 KEYS = [
     *("name", "mac", "permanent_mac", "kind", "driver", "vendor", "up", "carrier", "speed_mbps", "addresses"),
@@ -163,7 +163,7 @@ exec "$@"
 READER = """\
 import json, socket, sys
 from dataclasses import asdict
-from wizard.host.facts import read_facts
+from wizard.host.facts.reader import read_facts
 bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 bound.setsockopt(socket.SOL_SOCKET, 25, b"eth1")
 bound.bind(("0.0.0.0", 1067))

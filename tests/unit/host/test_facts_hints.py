@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wizard.host import commands
-from wizard.host.neighbours import Neighbour, read_neighbours
-from wizard.host.vendors import vendor_of
+from wizard.host.facts.vendors import vendor_of
+from wizard.host.net.neighbours import Neighbour, read_neighbours
 
 
 @pytest.mark.parametrize(

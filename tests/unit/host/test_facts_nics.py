@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from netaddr import IPNetwork
 
-from wizard.host import commands, facts_nics
-from wizard.host.facts_nics import is_usable_name, read_nics, shown_name
+from wizard.host import commands
+from wizard.host.facts import nics
+from wizard.host.facts.nics import is_usable_name, read_nics, shown_name
 from wizard.plan.machine import Address, Nic
 
 FOREVER = 4294967295
@@ -256,9 +257,9 @@ def test_without_anything_there_are_no_nics(tmp_path: Path) -> None:
 def test_unreadable_attributes_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
 
-    assert facts_nics.read_sysfs(tmp_path / "nothing") == ""
-    assert facts_nics.read_sysfs(tmp_path / "file" / "below") == ""
-    assert facts_nics.read_sysfs(tmp_path) == ""
+    assert nics.read_sysfs(tmp_path / "nothing") == ""
+    assert nics.read_sysfs(tmp_path / "file" / "below") == ""
+    assert nics.read_sysfs(tmp_path) == ""
 
 
 @pytest.mark.parametrize(

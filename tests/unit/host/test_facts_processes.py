@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from netaddr import IPNetwork
 
-from wizard.host.facts_processes import (
-    Running,
+from wizard.host.facts.processes import (
+    RunningProcess,
     SshSession,
     carries,
     dhcp_client_nics,
@@ -55,7 +55,7 @@ def process(
     ],
 )
 def test_nics_that_a_dhcp_client_was_started_for(argv: tuple[str, ...], nics: str) -> None:
-    assert dhcp_client_nics([Running(1, "x", argv)], NAMES) == frozenset(nics.split())
+    assert dhcp_client_nics([RunningProcess(1, "x", argv)], NAMES) == frozenset(nics.split())
 
 
 def test_processes_of_other_network_namespaces_are_not_ours(tmp_path: Path) -> None:

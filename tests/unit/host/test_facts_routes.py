@@ -7,7 +7,7 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.host import commands
-from wizard.host.facts_routes import read_routes
+from wizard.host.facts.routes import read_routes
 from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.machine import Route
 

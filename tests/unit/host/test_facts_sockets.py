@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wizard.host import commands
-from wizard.host.facts_sockets import read_listeners
+from wizard.host.facts.listeners import read_listeners
 from wizard.plan.machine import Listener
 
 ANY = "0.0.0.0"  # noqa: S104

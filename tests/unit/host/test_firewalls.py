@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wizard.host import commands
-from wizard.host.facts_processes import Running
+from wizard.host.facts.processes import RunningProcess
 from wizard.host.net import firewalls
 from wizard.plan import paths
 
@@ -147,14 +147,14 @@ def test_nothing_is_loaded_by_looking(
 
 
 def test_without_root_daemons_files_and_nics_tell(tmp_path: Path) -> None:
-    def without_root(nics: list[str], *processes: Running) -> tuple[str, ...]:
+    def without_root(nics: list[str], *processes: RunningProcess) -> tuple[str, ...]:
         return firewalls.active(processes, nics, tmp_path, is_root=False)
 
     assert without_root(["eth0", "br-lan", "virbr0x"]) == ()
     assert without_root(["docker0", "virbr0"]) == ("docker", "libvirt")
     assert without_root(["br-0123456789ab"]) == ("docker",)
-    assert without_root([], Running(1, "dockerd", ("/usr/bin/dockerd",))) == ("docker",)
-    assert without_root([], Running(1, "python3", ("/usr/bin/python3", "/usr/sbin/firewalld"))) == ("firewalld",)
+    assert without_root([], RunningProcess(1, "dockerd", ("/usr/bin/dockerd",))) == ("docker",)
+    assert without_root([], RunningProcess(1, "python3", ("/usr/bin/python3", "/usr/sbin/firewalld"))) == ("firewalld",)
 
     (tmp_path / "etc/ufw").mkdir(parents=True)
     (tmp_path / "etc/ufw/ufw.conf").write_text("# ENABLED=yes\nENABLED=no\n")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host import frames
-from wizard.host.frames import ARP, IPV4, NOBODY, TCP, Spoken, arp_in, arp_request, checksum, find_ipv4
+from wizard.host.net import frames
+from wizard.host.net.frames import ARP, IPV4, NOBODY, TCP, ArpMessage, arp_in, arp_request, checksum, find_ipv4
 
 MAC, OTHER = bytes.fromhex("b8aeed7b5150"), bytes.fromhex("001b213c9d10")
 OWN, GATEWAY = bytes((10, 0, 0, 9)), bytes((10, 0, 0, 1))
@@ -80,9 +80,9 @@ def test_an_arp_question_is_read_as_it_was_asked() -> None:
     frame = arp_request(MAC, OWN, GATEWAY)
     assert frame[:14] == b"\xff" * 6 + MAC + ARP.to_bytes(2, "big")
     assert len(frame) == 42
-    assert arp_in(frame) == Spoken(False, MAC, OWN, GATEWAY)
-    assert arp_in(arp_request(MAC, NOBODY, GATEWAY, OTHER)) == Spoken(False, MAC, NOBODY, GATEWAY)
-    assert arp_in(frame[:21] + b"\x02" + frame[22:]) == Spoken(True, MAC, OWN, GATEWAY)
+    assert arp_in(frame) == ArpMessage(False, MAC, OWN, GATEWAY)
+    assert arp_in(arp_request(MAC, NOBODY, GATEWAY, OTHER)) == ArpMessage(False, MAC, NOBODY, GATEWAY)
+    assert arp_in(frame[:21] + b"\x02" + frame[22:]) == ArpMessage(True, MAC, OWN, GATEWAY)
 
 
 @pytest.mark.parametrize(

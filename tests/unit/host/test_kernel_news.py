@@ -8,7 +8,7 @@ from tests.needs import unavailable
 
 SCRIPT = """
 from pathlib import Path
-from wizard.host.kernel_news import KernelNews, News
+from wizard.host.net.netlink_events import NetlinkEvents as KernelNews, NetlinkChange as News
 news = KernelNews()
 switches = Path("/proc/sys/net/ipv4")
 for path, value in (("ip_forward", "1"), ("conf/lo/forwarding", "0"), ("conf/lo/rp_filter", "1"), ("ip_forward", "0")):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp_packet import build_discover, parse_request
-from wizard.host.frames import arp_request
-from wizard.host.listening import Heard, heard_from, heard_in
+from wizard.host.dhcp.discovery import DiscoveredMachine, machines_from_json, machines_in
+from wizard.host.dhcp.packet import build_discover, parse_request
+from wizard.host.net.frames import arp_request
 from wizard.plan.findings import WizardError
 from wizard.services_nodes import listen_by
 
@@ -26,7 +26,7 @@ def with_options(options: bytes) -> bytes:
 
 
 def test_a_discover_says_who_asks() -> None:
-    assert heard_in(DISCOVER) == Heard("c0:3f:d5:67:a2:01", "nuc-05")
+    assert machines_in(DISCOVER) == DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05")
 
 
 def test_a_request_says_what_it_would_like_and_which_firmware_asks() -> None:
@@ -42,25 +42,25 @@ def test_a_request_says_what_it_would_like_and_which_firmware_asks() -> None:
     ids=["an offer", "a release", "a type of two bytes", "nothing", "cut short"],
 )
 def test_what_asks_for_nothing_is_passed_over(options: bytes) -> None:
-    assert heard_in(with_options(options)) is None
+    assert machines_in(with_options(options)) is None
 
 
 def test_a_tagged_frame_and_a_group_of_machines_are_passed_over() -> None:
     tagged = DISCOVER[:12] + bytes.fromhex("81000064") + DISCOVER[12:]
-    assert heard_in(tagged) is None
-    assert heard_in(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
-    assert heard_in(build_discover(bytes(6), 7, 0)) is None
+    assert machines_in(tagged) is None
+    assert machines_in(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
+    assert machines_in(build_discover(bytes(6), 7, 0)) is None
 
 
 def test_a_probe_that_asks_for_a_machine_is_not_that_machine() -> None:
-    assert heard_in(build_discover(b"\x02\0\0\0\0\1", 7, 0, client=MAC)) is None
+    assert machines_in(build_discover(b"\x02\0\0\0\0\1", 7, 0, client=MAC)) is None
 
 
 @pytest.mark.parametrize("operation", [1, 2], ids=["who looks for a neighbour", "who answers one"])
 def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
     asked = arp_request(MAC, bytes((192, 168, 0, 7)), bytes((192, 168, 0, 200)))
     frame = asked[:20] + operation.to_bytes(2, "big") + asked[22:]
-    assert heard_in(frame) == Heard("c0:3f:d5:67:a2:01", ip="192.168.0.7")
+    assert machines_in(frame) == DiscoveredMachine("c0:3f:d5:67:a2:01", ip="192.168.0.7")
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
     ids=["a probe, whose sender has none", "a group", "nobody", "cut short", "tagged"],
 )
 def test_arp_that_tells_of_no_machine_here_is_passed_over(frame: bytes) -> None:
-    assert heard_in(frame) is None
+    assert machines_in(frame) is None
 
 
 def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
-    named = Heard("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9")
-    there = Heard("c0:3f:d5:67:a2:01", ip="192.168.0.7")
-    assert there.after(named) == Heard("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9", "192.168.0.7")
+    named = DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9")
+    there = DiscoveredMachine("c0:3f:d5:67:a2:01", ip="192.168.0.7")
+    assert there.after(named) == DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05", "udhcp", "192.168.0.9", "192.168.0.7")
     # It starts anew, from its boot loader.
-    assert Heard("c0:3f:d5:67:a2:01", "", "PXEClient").after(there.after(named)) == Heard(
+    assert DiscoveredMachine("c0:3f:d5:67:a2:01", "", "PXEClient").after(there.after(named)) == DiscoveredMachine(
         "c0:3f:d5:67:a2:01", "nuc-05", "PXEClient"
     )
     assert named.after(None) == named
@@ -91,7 +91,7 @@ def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
 
 def test_a_hostile_name_is_fit_to_be_shown() -> None:
     evil = b"\x1b]0;pwned\x07[red]\xe2\x80\xae\xff\n"
-    heard = heard_in(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
+    heard = machines_in(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
     assert heard is not None
     assert heard.host_name.isprintable()
     assert "\x1b" not in heard.host_name
@@ -100,21 +100,21 @@ def test_a_hostile_name_is_fit_to_be_shown() -> None:
 @given(st.binary(max_size=700), st.integers(0, 600))
 @example(b"", 0)
 def test_no_frame_raises(noise: bytes, at: int) -> None:
-    heard_in(noise)
-    heard_in(DISCOVER[:at] + noise)
+    machines_in(noise)
+    machines_in(DISCOVER[:at] + noise)
 
 
 def test_what_the_program_says_is_read_back() -> None:
     line = '{"heard": [{"mac": "c0:3f:d5:67:a2:01", "host_name": "x", "vendor_class": "", "wanted_ip": ""}]}'
-    assert heard_from(line) == (Heard("c0:3f:d5:67:a2:01", "x"),)
+    assert machines_from_json(line) == (DiscoveredMachine("c0:3f:d5:67:a2:01", "x"),)
     with pytest.raises(WizardError, match="eth1 is down"):
-        heard_from('{"error": "eth1 is down", "remedy": "Raise it."}')
+        machines_from_json('{"error": "eth1 is down", "remedy": "Raise it."}')
 
 
 @pytest.mark.parametrize("line", ["", "sudo: a password is required", "[]", '{"heard": [{}]}', '{"heard": 7}', "7"])
 def test_what_the_program_does_not_say_ends_the_listening(line: str) -> None:
     with pytest.raises(WizardError, match="listening ended"):
-        heard_from(line)
+        machines_from_json(line)
 
 
 def program(text: str) -> list[str]:
@@ -124,16 +124,16 @@ def program(text: str) -> list[str]:
 def test_another_process_is_heard_until_it_is_told_to_end() -> None:
     line = json.dumps({"heard": [{"mac": "c0:3f:d5:67:a2:01"}]})
     stop = threading.Event()
-    heard: list[Heard] = []
+    heard: list[DiscoveredMachine] = []
 
-    def tell(machines: tuple[Heard, ...]) -> None:
+    def tell(machines: tuple[DiscoveredMachine, ...]) -> None:
         heard.extend(machines)
         if len(heard) == 3:
             stop.set()
 
     # Ends by itself only with its standard input, as the real one does.
     listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, tell)
-    assert heard == [Heard("c0:3f:d5:67:a2:01")] * 3
+    assert heard == [DiscoveredMachine("c0:3f:d5:67:a2:01")] * 3
 
 
 def test_a_process_that_ends_by_itself_says_why() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wizard.host import commands
-from wizard.host.facts_processes import Running
+from wizard.host.facts.processes import RunningProcess
 from wizard.host.net import managers
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
@@ -31,7 +31,7 @@ def test_network_managers_at_work(tmp_path: Path, ifup: set[str]) -> None:
 
     (tmp_path / "etc/netplan").mkdir(parents=True)
     (tmp_path / "etc/netplan/README").touch()
-    running = [Running(1, "NetworkManager", ("x",)), Running(2, "systemd-network", ("y",))]
+    running = [RunningProcess(1, "NetworkManager", ("x",)), RunningProcess(2, "systemd-network", ("y",))]
     ifup.add("ifup")
     assert managers.active(running, tmp_path) == ("ifupdown", "NetworkManager", "networkd")
 

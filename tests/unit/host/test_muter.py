@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import wait_for
-from wizard.host import armed, muter_process, netlink, processes
+from wizard.host import muter_process, processes
 from wizard.host.muter_process import (
     CHILD,
     GRANT,
@@ -34,6 +34,7 @@ from wizard.host.muter_process import (
     Grant,
     Muter,
 )
+from wizard.host.net import netlink, nft_armed_set
 
 MAC = bytes.fromhex("001b215a0198")
 UP = 0x1 | 0x10000
@@ -72,7 +73,7 @@ class Filter:
     def arm(self, index: int) -> None:
         self._wait()
         if self.error:
-            raise armed.ArmingFailed(self.error)
+            raise nft_armed_set.ArmingFailed(self.error)
         self.holds = index
         self.armed += 1
 
@@ -135,8 +136,8 @@ class Kernel:
 class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.filter, self.links, self.rules = Filter(), Kernel(), Kernel()
-        monkeypatch.setattr(armed, "arm", self.filter.arm)
-        monkeypatch.setattr(armed, "disarm", self.filter.disarm)
+        monkeypatch.setattr(nft_armed_set, "arm", self.filter.arm)
+        monkeypatch.setattr(nft_armed_set, "disarm", self.filter.disarm)
         monkeypatch.setattr(muter_process, "listen_for_links", lambda: self.links)
         monkeypatch.setattr(muter_process, "listen_for_rules", lambda: self.rules)
         self.ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -288,7 +289,7 @@ def test_what_is_revoked_while_it_is_being_armed_is_not_done_with_before_that_is
         assert undo.wait(10)
         bench.filter.disarm()
 
-    monkeypatch.setattr(armed, "disarm", disarm)
+    monkeypatch.setattr(nft_armed_set, "disarm", disarm)
     bench.filter.free.clear()
     bench.grant()
     wait_for(bench.filter.waits.is_set)

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host import netlink
-from wizard.host.net import link
-from wizard.host.netlink import (
+from wizard.host.net import link, netlink
+from wizard.host.net.netlink import (
     ACK,
     DONE,
     DUMP,
@@ -173,7 +172,7 @@ def test_a_socket_for_events_does_not_wait(room: int) -> None:
 
 CYCLES = """
 import gc, socket
-from wizard.host import netlink
+from wizard.host.net import netlink
 from wizard.host.net import link
 gc.disable()
 told = []

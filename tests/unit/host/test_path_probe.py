@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wizard.host import injection, path_probe
-from wizard.host.bpf import our_talk
-from wizard.host.dhcp_packet import WALK_WISH, build_discover, parse_request
-from wizard.host.frames import arp_request
-from wizard.host.listening import heard_in
+from wizard.host.dhcp.discovery import machines_in
+from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_request
+from wizard.host.net.bpf import our_talk
+from wizard.host.net.frames import arp_request
 from wizard.host.net.link import Link
-from wizard.host.path_packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
+from wizard.host.path import injection, probe
+from wizard.host.path.packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
 from wizard.plan.checks import Check
 
 ip = socket.inet_aton
 GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
-MAC = injection.made_up_mac()
+MAC = injection.synthetic_mac()
 CLUSTER = Link(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
 CORPORATE = Link(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
-PASSAGE = path_probe.Passage(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
-ROAD = path_probe.Road(
+PASSAGE = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
+ROAD = probe.NodePath(
     CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (PASSAGE,)
 )
 
@@ -46,7 +46,7 @@ def test_bytes_from_a_wire_never_raise(data: bytes) -> None:
     frame = bytes(12) + b"\x08\x00" + data
     segment_in(frame)
     dns_answer(data)
-    path_probe.icmp_about(frame, OWN, 4000)
+    probe.icmp_about(frame, OWN, 4000)
 
 
 def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao.lan") -> bytes:
@@ -61,13 +61,13 @@ def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao
     ids=["ours", "another's", "NXDOMAIN", "REFUSED", "SERVFAIL"],
 )
 def test_only_our_own_dnsmasq_knows_the_gateways_name(rcode: int, addresses: list[bytes], fine: bool) -> None:
-    part = path_probe.Dns(ROAD, ROAD.name, ROAD.name_is)
+    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
     part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, rcode, *addresses)))
     assert part.found().ok is fine
 
 
 def test_an_answer_to_somebody_else_is_none() -> None:
-    part = path_probe.Dns(ROAD, ROAD.name, ROAD.name_is)
+    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
     part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number ^ 1, 0, GATEWAY)))
     part.hear_cluster(udp(ends(GATEWAY, 53, BEYOND, part.port), answer(part.number, 0, GATEWAY)))
     assert part.found().ok is False
@@ -75,7 +75,7 @@ def test_an_answer_to_somebody_else_is_none() -> None:
 
 def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
     sent: list[bytes] = []
-    part = path_probe.Resolver(ROAD)
+    part = probe.ResolverTest(ROAD)
     part.ask(sent.append)
     part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 5)))
     assert not part.settled
@@ -85,7 +85,7 @@ def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
 
 
 def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> Check:
-    part = path_probe.Out(ROAD)
+    part = probe.OutboundTest(ROAD)
     part.ask(lambda _: None)
     back = (part.sequence + 1).to_bytes(4, "big")
     if left_as is not None:
@@ -117,7 +117,7 @@ def test_the_way_out_is_walked_to_where_it_ends() -> None:
 
 
 def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
-    part = path_probe.Out(ROAD)
+    part = probe.OutboundTest(ROAD)
     part.ask(lambda _: None)
     part.hear_corporate(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
     assert part.found().ok is None
@@ -125,7 +125,7 @@ def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
 
 def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
     sent: list[bytes] = []
-    part = path_probe.In(ROAD, PASSAGE)
+    part = probe.ForwardTest(ROAD, PASSAGE)
     part.ask(sent.append)
     assert part.found().ok is False
     # For a node that is known a question for it proves nothing: it may be somebody else's.
@@ -147,8 +147,8 @@ def test_what_a_walk_says_is_told_apart_from_a_nodes_own() -> None:
     frame = frame[:6] + MAC + frame[12:]
     assert (asked := parse_request(frame)) is not None
     assert (asked.mac, asked.wanted_ip) == (node.hex(":"), WALK_WISH)
-    assert heard_in(frame) is None
-    assert heard_in(arp_request(MAC, OWN, GATEWAY)) is None
+    assert machines_in(frame) is None
+    assert machines_in(arp_request(MAC, OWN, GATEWAY)) is None
 
 
 def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_type: int) -> bool:

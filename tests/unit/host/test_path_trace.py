@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.needs import need, unavailable
 from tests.waiting import wait_for
-from wizard.host.path_trace import dropped_in, monitor_command
+from wizard.host.path.trace import dropped_in, monitor_command
 
 TRACE = """\
 trace id 1 inet ciao_trace comes packet: iif "eth1" tcp sport 44754 tcp dport 53 tcp flags == syn\x20

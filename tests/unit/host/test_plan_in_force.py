@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wizard.host.plan_in_force import RUNNING_OR_KEPT, Unreadable, read_plan_in_force
-from wizard.monitor.follow import PlanFile
+from wizard.monitor.file_followers import PlanFollower
 from wizard.plan import paths
 from wizard.plan.file.read import PlanUnreadable
 
@@ -54,7 +54,7 @@ def test_a_file_that_holds_no_plan_is_an_error_or_passed_over(places: tuple[str,
 
 
 def test_who_follows_the_plan_keeps_the_last_that_could_be_read(places: tuple[str, str]) -> None:
-    file = PlanFile(places)
+    file = PlanFollower(places)
     Path(places[0]).write_text("no plan")
     with pytest.raises(PlanUnreadable):
         file.read()

@@ -11,7 +11,7 @@ from tests.needs import unavailable
 
 SCRIPT = """
 import json, subprocess, sys
-from wizard.host import rtnetlink
+from wizard.host.net import rtnetlink
 from wizard.host.net import link_image
 
 def ip(*words):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wizard.host.tcp_ports import Place, answering
+from wizard.host.net.tcp_ports import Place, answering
 
 
 @pytest.fixture

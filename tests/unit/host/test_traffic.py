@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from wizard.host.traffic import LONGEST_GAP_S, MOST_RATES, Counters, Look, Rate, Traffic, rate_words, read_traffic
+from wizard.host.net.traffic import (
+    LONGEST_GAP_S,
+    MOST_RATES,
+    Counters,
+    Rate,
+    Traffic,
+    TrafficSample,
+    rate_words,
+    read_traffic,
+)
 
 
-def look(at: float, received: int, sent: int = 0, nic: str = "eth0") -> Look:
-    return Look(at, {nic: Counters(received, sent)})
+def look(at: float, received: int, sent: int = 0, nic: str = "eth0") -> TrafficSample:
+    return TrafficSample(at, {nic: Counters(received, sent)})
 
 
 def test_the_loopback_counts_what_goes_over_it() -> None:
@@ -26,8 +35,8 @@ def test_one_look_is_no_rate() -> None:
     assert Traffic().after(look(10, 1000)).rates.get("eth0", ()) == ()
 
 
-@pytest.mark.parametrize("later", [look(11, 999), look(11, 2000, nic="eth1"), Look(11, {})])
-def test_a_nic_that_began_anew_or_went_has_no_old_rates(later: Look) -> None:
+@pytest.mark.parametrize("later", [look(11, 999), look(11, 2000, nic="eth1"), TrafficSample(11, {})])
+def test_a_nic_that_began_anew_or_went_has_no_old_rates(later: TrafficSample) -> None:
     traffic = Traffic().after(look(9, 0)).after(look(10, 1000)).after(later)
     assert traffic.rates.get("eth0", ()) == ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from wizard.host.udp_sockets import bound_indexes, bound_names
+from wizard.host.facts.udp_sockets import bound_indexes, bound_names
 
 
 def test_a_socket_is_told_by_the_nic_that_it_is_bound_to() -> None:

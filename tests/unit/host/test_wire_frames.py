@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.host.dhcp_frames import MAC, OFFER, answer, bootp, offer_to_us
-from wizard.host.dhcp_packet import parse_reply
-from wizard.host.fragments import Fragments
-from wizard.host.ipv6_packet import Speaker, build_solicitation, speaker_in
-from wizard.host.own_replies import OwnReplies
+from wizard.host.dhcp.own_replies import OwnReplyFilter
+from wizard.host.dhcp.packet import parse_reply
+from wizard.host.net.fragments import FragmentReassembler
+from wizard.host.net.ipv6_packet import Ipv6Server, build_solicitation, server_in
 
 ROUTER = bytes.fromhex("001b21000066")
 
@@ -35,7 +35,7 @@ def pieces(frame: bytes, size: int, at: int = 14) -> list[bytes]:
 def test_an_answer_in_pieces_is_one_in_whatever_order_they_come(size: int, tags: bytes) -> None:
     parts = pieces(answer(bootp(), tags=tags), size, 14 + len(tags))
     random.Random(size).shuffle(parts)  # noqa: S311 - the same each time
-    known = Fragments()
+    known = FragmentReassembler()
     wholes = [known.whole(part) for part in parts]
     assert wholes[:-1] == [None] * (len(parts) - 1)
     assert wholes[-1] is not None
@@ -45,7 +45,7 @@ def test_an_answer_in_pieces_is_one_in_whatever_order_they_come(size: int, tags:
 
 
 def test_a_piece_alone_is_nothing_and_is_not_kept_for_ever() -> None:
-    known = Fragments()
+    known = FragmentReassembler()
     first, *rest = pieces(answer(), 64)
     assert known.whole(first) is None
     for number in range(100):
@@ -54,7 +54,7 @@ def test_a_piece_alone_is_nothing_and_is_not_kept_for_ever() -> None:
 
 
 def test_more_pieces_than_anybody_sends_come_to_nothing() -> None:
-    known = Fragments()
+    known = FragmentReassembler()
     parts = pieces(answer(bootp() + bytes(600)), 8)
     assert {known.whole(part) for part in parts} == {None}
 
@@ -62,14 +62,14 @@ def test_more_pieces_than_anybody_sends_come_to_nothing() -> None:
 @given(st.lists(st.binary(max_size=80), max_size=20), st.integers(0, 60))
 @example([], 0)
 def test_no_pieces_raise(noise: list[bytes], cut: int) -> None:
-    known = Fragments()
+    known = FragmentReassembler()
     for part in [*pieces(answer(), 64), *noise]:
         known.whole(part[:cut] + (noise[0] if noise else b""))
         known.whole(part)
 
 
 def test_our_own_answer_that_comes_back_is_known_and_a_copy_of_our_mac_is_not() -> None:
-    replies, ours = OwnReplies(MAC), answer()
+    replies, ours = OwnReplyFilter(MAC), answer()
     assert replies.foreign(ours) == parse_reply(ours)
     replies.note(ours)
     assert replies.foreign(ours) is None
@@ -95,8 +95,8 @@ def dhcp6(message: int, port: int = 547) -> bytes:
 
 
 def test_a_router_and_a_dhcpv6_server_are_told() -> None:
-    assert speaker_in(advertisement()) == Speaker(True, "fe80::1", "00:1b:21:00:00:66")
-    assert speaker_in(dhcp6(2)) == speaker_in(dhcp6(7)) == Speaker(False, "fe80::1", "00:1b:21:00:00:66")
+    assert server_in(advertisement()) == Ipv6Server(True, "fe80::1", "00:1b:21:00:00:66")
+    assert server_in(dhcp6(2)) == server_in(dhcp6(7)) == Ipv6Server(False, "fe80::1", "00:1b:21:00:00:66")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_router_and_a_dhcpv6_server_are_told() -> None:
     ids=["no default router", "from far away", "cut short", "a client", "another port", "a question", "none", "IPv4"],
 )
 def test_what_is_no_router_and_no_server_is_passed_over(frame: bytes) -> None:
-    assert speaker_in(frame) is None
+    assert server_in(frame) is None
 
 
 def test_the_question_for_routers_has_a_checksum_that_holds() -> None:
@@ -126,5 +126,5 @@ def test_the_question_for_routers_has_a_checksum_that_holds() -> None:
 
 @given(st.binary(max_size=120))
 def test_no_ipv6_raises(noise: bytes) -> None:
-    speaker_in(noise)
-    speaker_in(advertisement()[:54] + noise)
+    server_in(noise)
+    server_in(advertisement()[:54] + noise)

@@ -7,72 +7,74 @@ from typing import Any
 
 import pytest
 
-from wizard.host.dhcp_probe import Asked, Cause, ProbeResult, Server, Verdict
-from wizard.host.wires import Pattern, Wires, explain, judge
+from wizard.host.dhcp.cabling import CablingPattern, CablingProbe, classify, explain
+from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeCoverage, ProbeOutcome, ProbeResult
 
-COMPANY = Server("10.77.0.1", "10.77.0.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.12)
-OTHER = Server("192.168.1.1", "192.168.1.1", "00:1b:21:00:00:01", "192.168.1.50", 3.01)
+COMPANY = DhcpServerSeen("10.77.0.1", "10.77.0.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.12)
+OTHER = DhcpServerSeen("192.168.1.1", "192.168.1.1", "00:1b:21:00:00:01", "192.168.1.50", 3.01)
 
 
-def result(nic: str, what: Server | Cause | None) -> ProbeResult:
-    if isinstance(what, Server):
-        return ProbeResult(nic, Verdict.ANSWER, 0.1, (what,))
+def result(nic: str, what: DhcpServerSeen | Cause | None) -> ProbeResult:
+    if isinstance(what, DhcpServerSeen):
+        return ProbeResult(nic, ProbeOutcome.ANSWER, 0.1, (what,))
     if isinstance(what, Cause):
-        return ProbeResult(nic, Verdict.UNKNOWN, 0.0, reason="a reason", cause=what)
-    return ProbeResult(nic, Verdict.SILENCE, 12.0)
+        return ProbeResult(nic, ProbeOutcome.UNKNOWN, 0.0, reason="a reason", cause=what)
+    return ProbeResult(nic, ProbeOutcome.SILENCE, 12.0)
 
 
-def wires(corporate: Any, cluster: Any, one_wire: bool | None = False, lease: bool = False) -> Wires:
+def wires(corporate: Any, cluster: Any, one_wire: bool | None = False, lease: bool = False) -> CablingProbe:
     heard = result("eth0", corporate), result("eth1", cluster)
-    return Wires(*heard, one_wire, judge(*heard, one_wire, lease), lease)
+    return CablingProbe(*heard, one_wire, classify(*heard, one_wire, lease), lease)
 
 
 CASES = [
-    (wires(COMPANY, None), Pattern.AS_IT_SHOULD_BE, True),
-    (wires(COMPANY, None, lease=True), Pattern.AS_IT_SHOULD_BE, True),
-    (wires(None, None), Pattern.CORPORATE_WITHOUT_DHCP, True),
-    (wires(None, None, lease=True), Pattern.COULD_NOT_TELL, False),
-    (wires(None, COMPANY), Pattern.SWAPPED, False),
-    (wires(None, COMPANY, lease=True), Pattern.SWAPPED, False),
-    (wires(COMPANY, OTHER), Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
-    (wires(Cause.NO_CARRIER, COMPANY, None), Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
-    (wires(COMPANY, COMPANY), Pattern.ONE_NETWORK, False),
-    (wires(COMPANY, None, True), Pattern.ONE_NETWORK, False),
-    (wires(None, None, True), Pattern.ONE_NETWORK, False),
-    (wires(Cause.STOPPED, Cause.STOPPED, True), Pattern.ONE_NETWORK, False),
-    (wires(COMPANY, Cause.NO_CARRIER, None), Pattern.NO_CARRIER, False),
-    (wires(Cause.NO_CARRIER, None, None), Pattern.NO_CARRIER, False),
-    (wires(COMPANY, Cause.LINK_LOST), Pattern.COULD_NOT_TELL, False),
-    (wires(Cause.DOWN, None, None), Pattern.COULD_NOT_TELL, False),
-    (wires(COMPANY, None, None), Pattern.COULD_NOT_TELL, False),
-    (wires(None, None, None), Pattern.COULD_NOT_TELL, False),
+    (wires(COMPANY, None), CablingPattern.AS_IT_SHOULD_BE, True),
+    (wires(COMPANY, None, lease=True), CablingPattern.AS_IT_SHOULD_BE, True),
+    (wires(None, None), CablingPattern.CORPORATE_WITHOUT_DHCP, True),
+    (wires(None, None, lease=True), CablingPattern.COULD_NOT_TELL, False),
+    (wires(None, COMPANY), CablingPattern.SWAPPED, False),
+    (wires(None, COMPANY, lease=True), CablingPattern.SWAPPED, False),
+    (wires(COMPANY, OTHER), CablingPattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
+    (wires(Cause.NO_CARRIER, COMPANY, None), CablingPattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH, False),
+    (wires(COMPANY, COMPANY), CablingPattern.ONE_NETWORK, False),
+    (wires(COMPANY, None, True), CablingPattern.ONE_NETWORK, False),
+    (wires(None, None, True), CablingPattern.ONE_NETWORK, False),
+    (wires(Cause.STOPPED, Cause.STOPPED, True), CablingPattern.ONE_NETWORK, False),
+    (wires(COMPANY, Cause.NO_CARRIER, None), CablingPattern.NO_CARRIER, False),
+    (wires(Cause.NO_CARRIER, None, None), CablingPattern.NO_CARRIER, False),
+    (wires(COMPANY, Cause.LINK_LOST), CablingPattern.COULD_NOT_TELL, False),
+    (wires(Cause.DOWN, None, None), CablingPattern.COULD_NOT_TELL, False),
+    (wires(COMPANY, None, None), CablingPattern.COULD_NOT_TELL, False),
+    (wires(None, None, None), CablingPattern.COULD_NOT_TELL, False),
 ]
 
 
 @pytest.mark.parametrize(("seen", "pattern", "may_serve"), CASES)
-def test_the_pattern_and_whether_serving_is_safe(seen: Wires, pattern: Pattern, may_serve: bool) -> None:
+def test_the_pattern_and_whether_serving_is_safe(seen: CablingProbe, pattern: CablingPattern, may_serve: bool) -> None:
     assert (seen.pattern, seen.may_serve) == (pattern, may_serve)
 
 
 def test_one_server_behind_two_relays_is_not_one_network() -> None:
-    other_side = Server("10.77.0.1", "10.77.9.1", COMPANY.source_mac, "10.77.9.50", 0.2, relay="10.77.9.1")
-    assert wires(COMPANY, other_side).pattern is Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+    other_side = DhcpServerSeen("10.77.0.1", "10.77.9.1", COMPANY.source_mac, "10.77.9.50", 0.2, relay="10.77.9.1")
+    assert wires(COMPANY, other_side).pattern is CablingPattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
 
 
 def test_serving_needs_silence_and_two_wires_whatever_the_pattern_says() -> None:
     for cluster, one in ((COMPANY, False), (Cause.STOPPED, False), (None, None), (None, True)):
         heard = result("eth0", COMPANY), result("eth1", cluster)
-        assert not Wires(*heard, one, Pattern.AS_IT_SHOULD_BE).may_serve
+        assert not CablingProbe(*heard, one, CablingPattern.AS_IT_SHOULD_BE).may_serve
 
 
 @pytest.mark.parametrize(("seen", "pattern", "may_serve"), CASES)
-def test_every_pattern_is_explained(seen: Wires, pattern: Pattern, may_serve: bool) -> None:
+def test_every_pattern_is_explained(seen: CablingProbe, pattern: CablingPattern, may_serve: bool) -> None:
     title, text, remedy = explain(seen)
     assert title
     assert "eth0" in text
     assert "eth1" in text
-    assert title.startswith("STOP") == (not may_serve and pattern not in (Pattern.NO_CARRIER, Pattern.COULD_NOT_TELL))
-    assert bool(remedy) == (pattern is not Pattern.AS_IT_SHOULD_BE)
+    assert title.startswith("STOP") == (
+        not may_serve and pattern not in (CablingPattern.NO_CARRIER, CablingPattern.COULD_NOT_TELL)
+    )
+    assert bool(remedy) == (pattern is not CablingPattern.AS_IT_SHOULD_BE)
 
 
 def test_who_answered_on_the_cluster_wire_is_said() -> None:
@@ -83,37 +85,37 @@ def test_who_answered_on_the_cluster_wire_is_said() -> None:
     assert "offered 192.168.1.50" in text
 
 
-ASKED = Asked(nodes=4, of=4, vms=1, gateway="192.168.0.200")
-TWIN = Server("192.168.0.200", "192.168.0.200", "00:1b:21:00:00:02", "192.168.0.101", 0.3, client="compute1")
+ASKED = ProbeCoverage(nodes=4, of=4, vms=1, gateway="192.168.0.200")
+TWIN = DhcpServerSeen("192.168.0.200", "192.168.0.200", "00:1b:21:00:00:02", "192.168.0.101", 0.3, client="compute1")
 
 
-def met(what: Server | Cause) -> Wires:
+def met(what: DhcpServerSeen | Cause) -> CablingProbe:
     heard = result("eth0", COMPANY), replace(result("eth1", what), asked=ASKED, holder=TWIN.source_mac)
-    return Wires(*heard, False, judge(*heard, False, False))
+    return CablingProbe(*heard, False, classify(*heard, False, False))
 
 
 @pytest.mark.parametrize(
     ("what", "pattern", "words"),
     [
-        (TWIN, Pattern.ANOTHER_GATEWAY, "a second laptop with the same plan"),
-        (Cause.ANOTHER_GATEWAY, Pattern.ANOTHER_GATEWAY, "Two gateways"),
-        (Cause.ADDRESS_TAKEN, Pattern.ADDRESS_TAKEN, "a reason"),
-        (Cause.ROUTER, Pattern.ROUTER_ON_CLUSTER_WIRE, "a router has"),
+        (TWIN, CablingPattern.ANOTHER_GATEWAY, "a second laptop with the same plan"),
+        (Cause.ANOTHER_GATEWAY, CablingPattern.ANOTHER_GATEWAY, "Two gateways"),
+        (Cause.ADDRESS_TAKEN, CablingPattern.ADDRESS_TAKEN, "a reason"),
+        (Cause.ROUTER, CablingPattern.ROUTER_ON_CLUSTER_WIRE, "a router has"),
     ],
 )
-def test_who_else_is_on_the_cluster_wire_has_words_of_its_own(what: Any, pattern: Pattern, words: str) -> None:
+def test_who_else_is_on_the_cluster_wire_has_words_of_its_own(what: Any, pattern: CablingPattern, words: str) -> None:
     seen = met(what)
     title, text, remedy = explain(seen)
     assert (seen.pattern, seen.may_serve) == (pattern, False)
     assert title.startswith("STOP")
     assert words in text
     assert remedy
-    if pattern is Pattern.ANOTHER_GATEWAY:
+    if pattern is CablingPattern.ANOTHER_GATEWAY:
         assert "00:1b:21:00:00:02, Intel Corporate" in remedy
 
 
 def test_a_server_without_a_name_is_not_taken_for_a_gateway_that_was_not_asked_for() -> None:
-    assert wires(COMPANY, replace(OTHER, server_id="")).pattern is Pattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
+    assert wires(COMPANY, replace(OTHER, server_id="")).pattern is CablingPattern.CORPORATE_CABLE_IN_CLUSTER_SWITCH
 
 
 def test_silence_says_for_whom_was_asked() -> None:
@@ -136,7 +138,7 @@ def test_a_hostile_name_steers_no_terminal() -> None:
     for cluster in (result(bad, None), result(bad, COMPANY), result(bad, Cause.NO_CARRIER), result(bad, Cause.DOWN)):
         corporate = result(bad, COMPANY)
         for one in (True, False, None):
-            seen = Wires(corporate, cluster, one, judge(corporate, cluster, one, False))
+            seen = CablingProbe(corporate, cluster, one, classify(corporate, cluster, one, False))
             assert all(part.replace("\n", "").isprintable() for part in explain(seen))
 
 
@@ -147,8 +149,8 @@ def test_what_a_server_did_is_said() -> None:
 
 
 def test_the_json_of_a_probe() -> None:
-    relayed = Server("", "10.77.9.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.123456, relay="10.77.9.1")
-    assert ProbeResult("eth0", Verdict.ANSWER, 0.2, (relayed,)).as_json() == {
+    relayed = DhcpServerSeen("", "10.77.9.1", "00:1b:21:3c:9d:10", "10.77.0.98", 0.123456, relay="10.77.9.1")
+    assert ProbeResult("eth0", ProbeOutcome.ANSWER, 0.2, (relayed,)).as_json() == {
         "nic": "eth0",
         "verdict": "answer",
         "waited_s": 0.2,

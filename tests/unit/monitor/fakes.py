@@ -8,12 +8,12 @@ from pathlib import Path
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.host.neighbours import Neighbour
-from wizard.host.presence import Answer
-from wizard.monitor.follow import LogFile
-from wizard.monitor.leases import Row
-from wizard.monitor.live import Monitor, Sources
-from wizard.monitor.watch import LeaseFile
+from wizard.host.net.neighbours import Neighbour
+from wizard.host.net.prober import ProbeAnswer
+from wizard.monitor.file_followers import LogFollower
+from wizard.monitor.lease_file import LeaseFile
+from wizard.monitor.lease_monitor import LeaseMonitor, MonitorSources
+from wizard.monitor.lease_rows import LeaseRow
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -37,13 +37,13 @@ class Wire:
     def __init__(self) -> None:
         self.there: dict[str, list[str]] = {}
         self.asked: list[str] = []
-        self.answers: list[Answer] = []
+        self.answers: list[ProbeAnswer] = []
 
     def ask(self, ip: str) -> None:
         self.asked.append(ip)
-        self.answers += [Answer(ip, True, mac) for mac in self.there.get(ip, [])]
+        self.answers += [ProbeAnswer(ip, True, mac) for mac in self.there.get(ip, [])]
 
-    def collect(self) -> list[Answer]:
+    def collect(self) -> list[ProbeAnswer]:
         answers, self.answers = self.answers, []
         return answers
 
@@ -64,11 +64,11 @@ class World:
         self._stamp = 1_000_000_000
         self.log_path.write_text("")
         self.leases()
-        self.monitor = Monitor(
-            Sources(
+        self.monitor = LeaseMonitor(
+            MonitorSources(
                 plan=lambda: self.plan,
                 leases=LeaseFile(self.lease_path, lambda: self.clock),
-                log=LogFile(self.log_path),
+                log=LogFollower(self.log_path),
                 neighbours=lambda _nic: self.neighbours,
                 prober=lambda _nic, _ip: self.wire,
                 clock=lambda: self.clock,
@@ -97,7 +97,7 @@ class World:
             self.now += timedelta(seconds=step)
             self.monitor.look()
 
-    def row(self, mac: str) -> Row:
+    def row(self, mac: str) -> LeaseRow:
         (row,) = [row for row in self.monitor.rows if row.mac == mac]
         return row
 

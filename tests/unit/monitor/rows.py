@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from wizard.monitor.leases import Row
+from wizard.monitor.lease_rows import LeaseRow
 
 
-def row(mac: str, ip: str, **more: Any) -> Row:
+def row(mac: str, ip: str, **more: Any) -> LeaseRow:
     values: dict[str, Any] = {
         "mac": mac,
         "ip": ip,
@@ -21,4 +21,4 @@ def row(mac: str, ip: str, **more: Any) -> Row:
         "vendor": "",
         "reason": "",
     }
-    return Row(**{**values, **more})
+    return LeaseRow(**{**values, **more})

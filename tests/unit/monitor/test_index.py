@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
 from tests.unit.monitor.rows import row
-from wizard.monitor.index import BULK, ORDERS, Index, Wanted, contains
-from wizard.monitor.leases import Row
-from wizard.monitor.live import row_id
+from wizard.monitor.lease_monitor import row_id
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.lease_view import BULK, ORDERS, LeaseIndex, LeaseQuery, contains
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-def made(number: int, chance: random.Random) -> Row:
+def made(number: int, chance: random.Random) -> LeaseRow:
     ip = f"10.0.{number >> 8}.{number & 255}"
     return row(
         f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}",
@@ -34,9 +34,9 @@ def made(number: int, chance: random.Random) -> Row:
 @given(st.integers(0, 10**6), st.sampled_from(ORDERS), st.booleans(), st.sampled_from(["", "compute", "node leased"]))
 def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down: bool, text: str) -> None:
     chance = random.Random(seed)  # noqa: S311
-    wanted = Wanted(order, down, text)
-    slow = Index()
-    there: dict[tuple[str, str], Row] = {}
+    wanted = LeaseQuery(order, down, text)
+    slow = LeaseIndex()
+    there: dict[tuple[str, str], LeaseRow] = {}
     slow.shown(wanted)
     for _ in range(60):
         one = made(chance.randrange(12), chance)
@@ -45,7 +45,7 @@ def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down
         else:
             there[row_id(one)] = one
             slow.take([one])
-    quick = Index()
+    quick = LeaseIndex()
     quick.take(there.values())
     assert list(slow.shown()) == list(quick.shown(wanted))
     assert {which: n for which, n in slow.counts.items() if n} == dict(quick.counts)
@@ -58,14 +58,14 @@ def test_in_the_plan_s_order_nodes_stand_first_and_as_in_the_plan(tmp_path: Path
     world = World(tmp_path)
     world.leases((STRANGER, "192.168.0.99"), (CNCI, "192.168.0.65"), (COMPUTE, "192.168.0.104"))
     view = world.monitor.look()
-    index = Index()
+    index = LeaseIndex()
     index.take(view.fresh, view.gone, world.monitor.numbers)
     assert [each.mac for each in index.shown()] == [each.mac for each in world.monitor.rows]
     assert [each.mac for each in index.shown()][:2] == [CONTROLLER, COMPUTE]
 
 
 def test_what_was_shown_stays_as_it_was() -> None:
-    index = Index()
+    index = LeaseIndex()
     one = row(CONTROLLER, "10.0.0.1", name="one")
     index.take([one])
     before = index.shown()
@@ -79,11 +79,11 @@ def test_what_was_shown_stays_as_it_was() -> None:
 def test_many_at_once_and_many_gone() -> None:
     chance = random.Random(3)  # noqa: S311
     many = [made(number, chance) for number in range(BULK + 50)]
-    index = Index()
+    index = LeaseIndex()
     index.take(many)
     assert len(index.shown()) == len(many)
     index.take([], many[10:])
-    assert len(index.shown(Wanted("MAC"))) == 10
+    assert len(index.shown(LeaseQuery("MAC"))) == 10
     assert sum(index.counts[kind] for kind in ("node", "vm", "stranger")) == 10
 
 
@@ -103,7 +103,7 @@ def test_the_lease_table_and_the_command_line_order_rows_alike(tmp_path: Path) -
         (COMPUTE, "192.168.0.104"),
         (COMPUTE, "192.168.0.10"),
     )
-    index = Index()
+    index = LeaseIndex()
 
     view = world.monitor.look()
     index.take(view.fresh, view.gone, world.monitor.numbers)

@@ -17,13 +17,13 @@ from wizard.monitor.instances import (
     GATEWAY_BLANK,
     MOST_FILES,
     MOST_LINES,
-    Known,
-    read_each,
-    read_one,
+    GatewayContext,
+    read_cnci,
+    read_cncis,
     reading_json,
     resolve,
+    ssh_commands,
     ssh_port,
-    ways_to,
 )
 from wizard.plan.findings import WizardError
 from wizard.plan.lease_parser import Lease
@@ -59,11 +59,11 @@ def test_every_instance_has_a_port_of_its_own_that_exists(third: int, fourth: in
 
 
 def test_the_lines() -> None:
-    ways = ways_to("172.16.0.2", "192.168.0.65", "cloud-admin@", "demouser", "me@10.77.0.98")
+    ways = ssh_commands("172.16.0.2", "192.168.0.65", "cloud-admin@", "demouser", "me@10.77.0.98")
     assert ways.direct == "ssh demouser@172.16.0.2"
     assert ways.gateway == "ssh -p 33002 demouser@192.168.0.65"
     assert ways.corporate == "ssh -J me@10.77.0.98 -p 33002 demouser@192.168.0.65"
-    far = ways_to("172.16.127.2", "192.168.0.65", "cloud-admin@", "demouser", GATEWAY_BLANK)
+    far = ssh_commands("172.16.127.2", "192.168.0.65", "cloud-admin@", "demouser", GATEWAY_BLANK)
     assert far.gateway == "ssh -J cloud-admin@192.168.0.65 demouser@172.16.127.2"
     assert far.corporate == "ssh -J GATEWAY,cloud-admin@192.168.0.65 demouser@172.16.127.2"
     assert "127" in far.why_no_port
@@ -153,7 +153,7 @@ def test_leases_as_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ssh, "settings", lambda target: {"hostname": "10.1.1.1" if target.host == "alias" else target.host}
     )
-    known = Known((*VMS, Lease(None, "02:00:00:00:00:01", "192.168.0.99", "alias")), "ciao.lan")
+    known = GatewayContext((*VMS, Lease(None, "02:00:00:00:00:01", "192.168.0.99", "alias")), "ciao.lan")
 
     assert resolve(Target("cnci", "u"), known) == (Target("cnci", "u", "192.168.0.65"), "192.168.0.65")
     assert resolve(Target("CNCI.ciao.lan"), known)[1] == "192.168.0.65"
@@ -185,7 +185,7 @@ def test_a_shell_that_greets_and_files_that_pretend(monkeypatch: pytest.MonkeyPa
         "ciao-0 file /tmp/dnsmasq_fake.leases\nciao-0 end\nMARK-up 172.16.0.2\n"
         "2000 02:00:ac:10:00:03 172.16.0.3 vm2 *\n\nMARK end\nMARK quiet 172.16.0.2\nMARK up 172.16.0.3\n",
     )
-    ((_, reading),) = read_each([Target("cnci", "u")], Known())
+    ((_, reading),) = read_cncis([Target("cnci", "u")], GatewayContext())
     told = reading_json(reading)
     assert told["subnets"] == ["net"]
     assert [(one["ip"], one["reachable"], one["state"]) for one in told["instances"]] == [
@@ -199,7 +199,7 @@ def test_a_machine_without_ping_says_nothing_of_reachability(monkeypatch: pytest
         monkeypatch,
         "MARK now 1000\nMARK file /tmp/dnsmasq_n.leases\n0 02:00:ac:10:00:02 172.16.0.2 * *\n\nMARK end\nMARK noping\n",
     )
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert [(i.reachable, i.expires) for i in reading.instances] == [(None, None)]
 
 
@@ -207,7 +207,7 @@ def test_a_machine_without_ping_says_nothing_of_reachability(monkeypatch: pytest
 def test_whatever_comes_back_is_no_traceback(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         script_says(patch, f"MARK now 1\nMARK file /tmp/dnsmasq_{text}\n{text}\nMARK end\nMARK up {text}")
-        ((_, reading),) = read_each([Target("cnci")], Known())
+        ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
         assert all(subnet.isprintable() for subnet in reading.subnets)
         assert all(one.hostname.isprintable() for one in reading.instances)
 
@@ -216,7 +216,7 @@ def test_whatever_comes_back_is_no_traceback(text: str) -> None:
 def test_a_clock_out_of_its_mind_is_not_believed(monkeypatch: pytest.MonkeyPatch, now: str) -> None:
     lines = "7 02:00:ac:10:00:02 172.16.0.2 old *\n99999999999 02:00:ac:10:00:03 172.16.0.3 new *\n"
     script_says(monkeypatch, f"MARK now {now}\nMARK file /tmp/dnsmasq_n.leases\n{lines}\nMARK end\n")
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert [one.state for one in reading.instances] == ["expired", "leased"]
 
 
@@ -231,7 +231,7 @@ def test_what_nobody_foresaw_is_that_targets_alone(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ssh, "settings", lambda target: {"hostname": target.host})
     monkeypatch.setattr(ssh, "run_script", run_script)
-    readings = dict(read_each([Target("bad"), Target("good")], Known()))
+    readings = dict(read_cncis([Target("bad"), Target("good")], GatewayContext()))
     assert (readings[0].state, readings[0].cnci) == ("failed", "bad")
     assert readings[0].reason
     assert readings[0].remedy
@@ -241,7 +241,7 @@ def test_what_nobody_foresaw_is_that_targets_alone(monkeypatch: pytest.MonkeyPat
 def test_an_answer_without_ends_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     script_says(monkeypatch, "MARK now 1\n" + "MARK file /tmp/dnsmasq_n.leases\n" * 20_000)
     begun = time.monotonic()
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert time.monotonic() - begun < 5
     assert not reading.instances
 
@@ -249,13 +249,13 @@ def test_an_answer_without_ends_takes_no_time(monkeypatch: pytest.MonkeyPatch) -
 def test_more_than_any_cnci_has_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     file = "MARK file /tmp/dnsmasq_n{}.leases\n0 02:00:ac:10:00:02 172.16.0.2 * *\n\nMARK end\n"
     script_says(monkeypatch, "".join(file.format(number) for number in range(MOST_FILES + 5)))
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert (reading.state, len(reading.subnets), len(reading.instances)) == ("read", MOST_FILES, MOST_FILES)
     assert "left out" in reading.reason
 
     lines = "".join(f"0 02:00:ac:10:00:02 172.{n >> 16}.{n >> 8 & 255}.{n & 255} * *\n" for n in range(MOST_LINES + 5))
     script_says(monkeypatch, f"MARK file /tmp/dnsmasq_n.leases\n{lines}\nMARK end\n")
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert len(reading.instances) == MOST_LINES
     assert "left out" in reading.reason
 
@@ -264,7 +264,7 @@ def test_more_than_any_cnci_has_is_left_out_and_said(monkeypatch: pytest.MonkeyP
     script_says(
         monkeypatch, f"MARK file /tmp/dnsmasq_n.leases\n{line}0 02:00:ac:10:00:03 172.16.0.30\nMARK up 172.16.0.2"
     )
-    ((_, reading),) = read_each([Target("cnci")], Known())
+    ((_, reading),) = read_cncis([Target("cnci")], GatewayContext())
     assert [(one.ip, one.reachable) for one in reading.instances] == [("172.16.0.2", True)]
     assert "left out" in reading.reason
 
@@ -278,7 +278,7 @@ def test_the_script_reads_nothing_but_files(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "dnsmasq_endless.leases").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "dnsmasq_pipe.leases")
     (tmp_path / "dnsmasq_directory.leases").mkdir()
-    reading = read_one(Target("localhost"), Known())
+    reading = read_cnci(Target("localhost"), GatewayContext())
     assert (reading.state, reading.reason, reading.subnets) == ("read", "", ("net",))
     assert [one.ip for one in reading.instances] == ["127.0.0.1"]
     if commands.find("ping"):
@@ -290,7 +290,7 @@ def test_the_script_says_no_more_than_is_read(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(module, "MOST_BYTES", 400)
     for number in range(10):
         (tmp_path / f"dnsmasq_{number}.leases").write_text("0 02:00:7f:00:00:01 127.0.0.1 vm *\n" * 2)
-    reading = read_one(Target("localhost"), Known())
+    reading = read_cnci(Target("localhost"), GatewayContext())
     assert 0 < len(reading.subnets) < 10
     assert "left out" in reading.reason
     if commands.find("ping"):

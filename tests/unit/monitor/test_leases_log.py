@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wizard.monitor.log import Ignored, Log, ignored_in, reasons_in
+from wizard.monitor.dnsmasq_log import DnsmasqLog, IgnoredClient, ignored_in, reasons_in
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
@@ -42,13 +42,13 @@ dnsmasq-dhcp[43]: 3215102844 DHCPACK(eth1) 192.168.0.79 c0:3f:d5:63:ea:dd comput
 
 
 def test_who_was_ignored_and_how_often() -> None:
-    assert ignored_in(PLAIN) == {"c0:3f:d5:67:a2:01": Ignored("c0:3f:d5:67:a2:01", 2)}
+    assert ignored_in(PLAIN) == {"c0:3f:d5:67:a2:01": IgnoredClient("c0:3f:d5:67:a2:01", 2)}
 
 
 def test_times_and_names_where_the_log_has_them() -> None:
     found = ignored_in(FILED, now=NOW)
 
-    assert found["c0:3f:d5:67:a2:01"] == Ignored(
+    assert found["c0:3f:d5:67:a2:01"] == IgnoredClient(
         "c0:3f:d5:67:a2:01", 1, datetime(2026, 11, 22, 12, 35, 4, tzinfo=UTC), "stranger"
     )
     assert set(found) == {"c0:3f:d5:67:a2:01", "aa:bb:cc:11:22:33", "aa:bb:cc:11:22:44"}
@@ -146,7 +146,7 @@ def test_what_the_gateway_asks_in_a_nodes_place_is_no_sign_of_that_node() -> Non
         "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:51:50 \n"
         "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPOFFER(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 \n"
     )
-    log = Log()
+    log = DnsmasqLog()
     log.feed(walked)
     assert log.heard == {}
     log.feed(walked + walked.replace(" 127.0.67.68", "") + walked)

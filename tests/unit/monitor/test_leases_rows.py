@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.host.neighbours import Neighbour
-from wizard.monitor.leases import Row, row_json, rows
-from wizard.monitor.log import Ignored
+from wizard.host.net.neighbours import Neighbour
+from wizard.monitor.dnsmasq_log import IgnoredClient
+from wizard.monitor.lease_rows import LeaseRow, make_rows, row_json
 from wizard.plan.lease_parser import Lease
 from wizard.plan.model import Interfaces, Network, Node, Plan, Role
 
@@ -34,15 +34,15 @@ def lease(mac: str, ip: str, hostname: str = "", expires: datetime | None = LATE
     return Lease(expires, mac, ip, hostname)
 
 
-def by_mac(*leases: Lease, plan: Plan = PLAN, **more: Any) -> dict[str, Row]:
-    found = rows(plan, leases, now=NOW, **more)
+def by_mac(*leases: Lease, plan: Plan = PLAN, **more: Any) -> dict[str, LeaseRow]:
+    found = make_rows(plan, leases, now=NOW, **more)
     told = {row.mac: row for row in found}
     assert len(told) == len(found)
     return told
 
 
 def test_every_node_has_a_row_in_the_plans_order_leased_or_not() -> None:
-    found = rows(PLAN, [lease(COMPUTE, "192.168.0.104", "compute1")], now=NOW)
+    found = make_rows(PLAN, [lease(COMPUTE, "192.168.0.104", "compute1")], now=NOW)
 
     assert [(row.name, row.state, row.ip, row.expires) for row in found] == [
         ("controller", "missing", "192.168.0.101", None),
@@ -53,7 +53,7 @@ def test_every_node_has_a_row_in_the_plans_order_leased_or_not() -> None:
 
 
 def test_kinds_by_reservation_wildcard_and_neither_sorted_by_address() -> None:
-    found = rows(
+    found = make_rows(
         PLAN,
         [
             lease(STRANGER, "192.168.0.9"),
@@ -125,7 +125,7 @@ def test_a_node_without_an_address_in_the_plan_has_the_wizards_choice() -> None:
 
 
 def test_two_leases_of_one_mac_are_two_rows() -> None:
-    found = rows(PLAN, [lease(CONTROLLER, "192.168.0.70"), lease(CONTROLLER, "192.168.0.101")], now=NOW)
+    found = make_rows(PLAN, [lease(CONTROLLER, "192.168.0.70"), lease(CONTROLLER, "192.168.0.101")], now=NOW)
     mine = [row for row in found if row.mac == CONTROLLER]
 
     assert [(row.ip, row.state) for row in mine] == [
@@ -143,7 +143,7 @@ def test_a_tenants_mac_on_the_wire_names_the_tenants_address(vm_macs: tuple[str,
 
 
 def test_who_was_ignored_has_a_row() -> None:
-    seen = Ignored(STRANGER, 3, NOW, "printer")
+    seen = IgnoredClient(STRANGER, 3, NOW, "printer")
     row = by_mac(ignored={STRANGER: seen})[STRANGER]
 
     assert (row.kind, row.state, row.ip, row.hostname, row.expires) == ("stranger", "ignored", "", "printer", None)
@@ -151,13 +151,13 @@ def test_who_was_ignored_has_a_row() -> None:
 
 
 def test_an_ignored_node_is_said_to_be_one() -> None:
-    row = by_mac(ignored={COMPUTE: Ignored(COMPUTE, 1)})[COMPUTE]
+    row = by_mac(ignored={COMPUTE: IgnoredClient(COMPUTE, 1)})[COMPUTE]
 
     assert (row.kind, row.state, row.name) == ("node", "ignored", "compute1")
 
 
 def test_a_lease_outweighs_having_been_ignored() -> None:
-    row = by_mac(lease(STRANGER, "192.168.0.70"), ignored={STRANGER: Ignored(STRANGER, 1)})[STRANGER]
+    row = by_mac(lease(STRANGER, "192.168.0.70"), ignored={STRANGER: IgnoredClient(STRANGER, 1)})[STRANGER]
 
     assert (row.state, row.ip) == ("leased", "192.168.0.70")
 
@@ -223,8 +223,11 @@ def test_65000_leases_take_well_under_a_second() -> None:
         for i in range(65_000)
     ]
     began = time.process_time()
-    found = rows(
-        PLAN, many, now=NOW, ignored={f"c0:{n:02x}:00:00:00:01": Ignored(f"c0:{n:02x}:00:00:00:01") for n in range(256)}
+    found = make_rows(
+        PLAN,
+        many,
+        now=NOW,
+        ignored={f"c0:{n:02x}:00:00:00:01": IgnoredClient(f"c0:{n:02x}:00:00:00:01") for n in range(256)},
     )
 
     assert len(found) == 65_000 + 2 + 256

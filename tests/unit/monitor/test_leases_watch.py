@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wizard.monitor import watch
-from wizard.monitor.watch import SETTLED_SECONDS, LeaseFile
+from wizard.monitor import lease_file
+from wizard.monitor.lease_file import SETTLED_SECONDS, LeaseFile
 
 ONE = "0 b8:ae:ed:7b:51:50 192.168.0.101 controller *\n"
 TWO = ONE + "0 c0:3f:d5:63:ea:dd 192.168.0.104 compute1 *\n"
@@ -126,7 +126,7 @@ def _link(path: Path) -> None:
 
 def _large(path: Path) -> None:
     path.touch()
-    os.truncate(path, watch.LARGEST + 1)
+    os.truncate(path, lease_file.MAX_BYTES + 1)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress
 
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, PLAN, START, STRANGER, TENANT, World
-from wizard.host.neighbours import Neighbour
-from wizard.monitor.leases import rows
-from wizard.monitor.live import difference
-from wizard.monitor.watch import SETTLED_SECONDS, LeaseFile
+from wizard.host.net.neighbours import Neighbour
+from wizard.monitor.lease_file import SETTLED_SECONDS, LeaseFile
+from wizard.monitor.lease_monitor import difference
+from wizard.monitor.lease_rows import make_rows
 from wizard.plan.lease_parser import parse_leases
 from wizard.plan.model import Node, Role
 
@@ -329,7 +329,7 @@ def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
         if len({lease.ip for lease in held}) < len(held):
             return
         assert world.plan is not None
-        fresh = rows(world.plan, held, now=world.now)
+        fresh = make_rows(world.plan, held, now=world.now)
         # Of several leases that have ended, a row tells of any.
         seen = {(row.mac, row.ip, row.kind, row.state, row.reason.split(" of ")[0]) for row in world.monitor.rows}
         assert seen == {(row.mac, row.ip, row.kind, row.state, row.reason.split(" of ")[0]) for row in fresh}

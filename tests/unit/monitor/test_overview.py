@@ -11,9 +11,9 @@ from netaddr import IPNetwork
 
 from wizard.deploy.status import Status
 from wizard.monitor import overview
-from wizard.monitor.crowd import MOST_NAMED, crowd_of
-from wizard.monitor.leases import Row
-from wizard.monitor.overview import Overview, RowsWatch, corporate_side, news
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.node_summary import MAX_NAMED, summarize_nodes
+from wizard.monitor.overview import Overview, RowReader, corporate_side, events_between
 from wizard.plan.checks import FAILED, OK, UNSEEN, Check
 from wizard.plan.machine import Address, Nic, Route
 
@@ -21,7 +21,7 @@ AT = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 FINE = Status("applied", True, "/etc/ciao-wizard/gateway.toml", None, (Check("rules", OK, "as rendered"),), ())
 
 
-def row(number: int, **more: Any) -> Row:
+def row(number: int, **more: Any) -> LeaseRow:
     values: dict[str, Any] = {
         "mac": f"b8:ae:ed:00:{number // 256:02x}:{number % 256:02x}",
         "ip": f"192.168.0.{number % 250}",
@@ -35,24 +35,24 @@ def row(number: int, **more: Any) -> Row:
         "vendor": "",
         "reason": "",
     }
-    return Row(**{**values, **more})
+    return LeaseRow(**{**values, **more})
 
 
 def test_of_the_first_look_there_is_no_news() -> None:
-    assert news(None, Overview(AT, FINE, rows=(row(1),))) == ()
+    assert events_between(None, Overview(AT, FINE, rows=(row(1),))) == ()
 
 
 def test_news_of_machines_and_of_the_gateway() -> None:
     broken = replace(FINE, checks=(Check("rules", FAILED, "not loaded"),), drift=("nat.sh was changed",))
     before = Overview(AT, FINE, rows=(row(1), row(2)))
     after = Overview(AT, broken, rows=(row(1, reachable=False), row(2), row(3, kind="vm", name="", hostname="cnci")))
-    told = [(event.kind, event.name, event.words) for event in news(before, after)]
+    told = [(event.kind, event.name, event.words) for event in events_between(before, after)]
     assert ("failed", "rules", "not loaded") in told
     assert ("drift", "", "nat.sh was changed") in told
     assert ("left", "node1", "answers at 192.168.0.1 no longer") in told
     assert ("came", "cnci", "came and has 192.168.0.3") in told
     assert len(told) == 4
-    assert [event.kind for event in news(after, replace_rows(before))] == ["mended", "came", "left"]
+    assert [event.kind for event in events_between(after, replace_rows(before))] == ["mended", "came", "left"]
 
 
 def replace_rows(seen: Overview) -> Overview:
@@ -61,18 +61,18 @@ def replace_rows(seen: Overview) -> Overview:
 
 def test_a_trip_is_news() -> None:
     tripped = replace(FINE, state="tripped", reason="a foreign server answers")
-    (told,) = news(Overview(AT, FINE), Overview(AT, tripped))
+    (told,) = events_between(Overview(AT, FINE), Overview(AT, tripped))
     assert (told.name, told.words) == ("gateway", "stopped: a foreign server answers")
 
 
 def test_a_check_that_could_not_be_made_is_no_news() -> None:
     blind = replace(FINE, checks=(Check("rules", UNSEEN, "needs root to see"),))
-    assert news(Overview(AT, FINE), Overview(AT, blind)) == ()
-    assert news(Overview(AT, blind), Overview(AT, FINE)) == ()
+    assert events_between(Overview(AT, FINE), Overview(AT, blind)) == ()
+    assert events_between(Overview(AT, blind), Overview(AT, FINE)) == ()
 
 
 def test_a_node_counts_once_and_its_alarm_counts() -> None:
-    crowd = crowd_of(
+    crowd = summarize_nodes(
         (
             row(1, role="controller"),
             row(2, reachable=None),
@@ -96,13 +96,13 @@ def test_a_node_counts_once_and_its_alarm_counts() -> None:
 
 
 def test_a_node_that_answers_without_a_lease_is_there() -> None:
-    crowd = crowd_of((row(1, state="static", reachable=True),))
+    crowd = summarize_nodes((row(1, state="static", reachable=True),))
     assert (crowd.here, crowd.troubled, crowd.first[0].note) == (1, 0, "no lease")
 
 
 def test_no_more_are_named_than_a_screen_has_room_for() -> None:
-    crowd = crowd_of(row(number, reachable=number % 2 == 0) for number in range(1000))
-    assert (len(crowd.first), len(crowd.trouble), crowd.troubled) == (MOST_NAMED, MOST_NAMED, 500)
+    crowd = summarize_nodes(row(number, reachable=number % 2 == 0) for number in range(1000))
+    assert (len(crowd.first), len(crowd.trouble), crowd.troubled) == (MAX_NAMED, MAX_NAMED, 500)
 
 
 def test_the_corporate_side_is_that_of_the_plans_nic() -> None:
@@ -122,7 +122,7 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
             self.made.append(self)
 
         @property
-        def rows(self) -> tuple[Row, ...]:
+        def rows(self) -> tuple[LeaseRow, ...]:
             return (row(self.looks),)
 
         def look(self) -> None:
@@ -134,7 +134,7 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
 
     monkeypatch.setattr(overview, "Monitor", Counting)
     monkeypatch.setattr(overview, "ANSWERS_WITHIN_S", 0)
-    watch = RowsWatch()
+    watch = RowReader()
     assert watch.rows()[0].name == "node2"
     assert watch.rows()[0].name == "node4"
     # Answers from long ago are none from now.

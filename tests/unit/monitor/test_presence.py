@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.monitor.fakes import Wire
-from wizard.host.presence import Answer
-from wizard.monitor.presence import PERIOD_S, RATE, Presence
+from wizard.host.net.prober import ProbeAnswer
+from wizard.monitor.reachability import PERIOD_S, RATE, Reachability
 
 HERE, A, B = "192.168.0.101", "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 
@@ -17,7 +17,7 @@ class Asking:
     def __init__(self) -> None:
         self.now = 100.0
         self.wire = Wire()
-        self.presence = Presence(self.wire, lambda: self.now)
+        self.presence = Reachability(self.wire, lambda: self.now)
         self.presence.follow([HERE])
 
     def wait(self, seconds: float) -> set[str]:
@@ -61,7 +61,7 @@ def test_one_lost_answer_is_no_absence(asking: Asking) -> None:
 
 def test_whoever_is_overheard_is_there(asking: Asking) -> None:
     asking.wait(3)
-    asking.wire.answers.append(Answer(HERE, True, A, reply=False))
+    asking.wire.answers.append(ProbeAnswer(HERE, True, A, reply=False))
     assert asking.presence.look() == {HERE}
     assert asking.presence.here(HERE) is True
     assert asking.presence.mac(HERE) == A
@@ -90,7 +90,7 @@ def test_what_others_on_this_machine_ask_makes_no_clone(asking: Asking, step: fl
     """Another monitor, and the kernel: we hear the answers that they get."""
     asking.wire.there[HERE] = [A]
     for _ in range(40):
-        asking.wire.answers += [Answer(HERE, None), Answer(HERE, True, A)]
+        asking.wire.answers += [ProbeAnswer(HERE, None), ProbeAnswer(HERE, True, A)]
         asking.wait(step)
     assert asking.presence.doubled(HERE) == ""
 
@@ -98,7 +98,7 @@ def test_what_others_on_this_machine_ask_makes_no_clone(asking: Asking, step: fl
 def test_a_clone_is_found_beside_such_others(asking: Asking) -> None:
     asking.wire.there[HERE] = [A, A]
     for _ in range(5):
-        asking.wire.answers += [Answer(HERE, None), Answer(HERE, True, A), Answer(HERE, True, A)]
+        asking.wire.answers += [ProbeAnswer(HERE, None), ProbeAnswer(HERE, True, A), ProbeAnswer(HERE, True, A)]
         asking.wait(4)
     assert asking.presence.doubled(HERE) == A
 
@@ -122,7 +122,7 @@ def test_claimants_are_two_only_while_both_are(asking: Asking) -> None:
 
 def test_a_flood_of_made_up_macs_is_bounded(asking: Asking) -> None:
     for n in range(5000):
-        asking.wire.answers.append(Answer(HERE, True, f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", reply=False))
+        asking.wire.answers.append(ProbeAnswer(HERE, True, f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", reply=False))
     asking.presence.look()
     assert len(asking.presence.claimants(HERE)) < 20
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
-from wizard.host.dhcp_release import build_release, release
-from wizard.monitor.index import Wanted
-from wizard.monitor.live import Sources
-from wizard.monitor.watching import LeaseWatch
+from wizard.host.dhcp.release import build_release, release
+from wizard.monitor.lease_monitor import MonitorSources
+from wizard.monitor.lease_view import LeaseQuery
+from wizard.monitor.lease_watch import LeaseWatch
 from wizard.plan.draft.adopt import adopt, propose_adoption
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
@@ -28,22 +28,22 @@ def world(tmp_path: Path) -> World:
 
 
 def watch_of(world: World) -> LeaseWatch:
-    sources: Sources = world.monitor.sources
+    sources: MonitorSources = world.monitor.sources
     return LeaseWatch(sources)
 
 
 def test_a_look_shows_all_and_the_next_one_what_happened(world: World) -> None:
     world.leases((CONTROLLER, HOME))
     watch = watch_of(world)
-    first = watch.look(Wanted())
+    first = watch.look(LeaseQuery())
     assert (first.applied, len(first.shown), first.events) == (True, 2, ())
     assert (first.counts["node"], first.counts["node leased"], first.counts["vm"]) == (2, 1, 0)
     world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
-    second = watch.look(Wanted("plan", False, "vm"))
+    second = watch.look(LeaseQuery("plan", False, "vm"))
     assert [row.mac for row in second.shown] == [CNCI]
     assert [(event.kind, event.mac) for event in second.events] == [("came", CNCI)]
     # What was told before stays.
-    assert watch.look(Wanted()).events == second.events
+    assert watch.look(LeaseQuery()).events == second.events
     watch.close()
 
 
@@ -55,7 +55,7 @@ def test_when_it_was_seen_last_moves_on_in_the_rows_too(world: World) -> None:
     for _ in range(100):
         world.clock += 0.25
         world.now = world.now.fromtimestamp(world.now.timestamp() + 0.25, world.now.tzinfo)
-        seen.append(watch.look(Wanted()).shown[0].last_seen)
+        seen.append(watch.look(LeaseQuery()).shown[0].last_seen)
     assert seen[-1] is not None
     assert (world.now - seen[-1]).total_seconds() < 8
     assert len(set(seen)) > 2
@@ -64,9 +64,9 @@ def test_when_it_was_seen_last_moves_on_in_the_rows_too(world: World) -> None:
 def test_nothing_applied_any_more_leaves_no_rows(world: World) -> None:
     world.leases((CONTROLLER, HOME))
     watch = watch_of(world)
-    watch.look(Wanted())
+    watch.look(LeaseQuery())
     world.plan = None
-    board = watch.look(Wanted())
+    board = watch.look(LeaseQuery())
     assert (board.applied, len(board.shown), +board.counts) == (False, 0, {})
 
 

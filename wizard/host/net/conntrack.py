@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from wizard.host import nfnetlink
-from wizard.host.netlink import attribute, attributes, nested
-from wizard.host.nfnetlink import KernelRefused
+from wizard.host.net import nfnetlink
+from wizard.host.net.netlink import attribute, attributes, nested
+from wizard.host.net.nfnetlink import KernelRefused
 
 _GET, _DELETE = 1, 2
 _ORIGINAL, _REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18

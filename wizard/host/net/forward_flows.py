@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.host import armed
 from wizard.host.commands import CommandFailed, run
-from wizard.host.net import conntrack
+from wizard.host.net import conntrack, nft_armed_set
 from wizard.host.net.conntrack import Flow
 
-_TABLE = ("inet", armed.TABLE)
+_TABLE = ("inet", nft_armed_set.TABLE)
 _LOOKS, _BETWEEN_S = 5, 0.05
 """A node that keeps sending may open a connection between the same two ends itself, before the other side sends."""
 

@@ -76,7 +76,7 @@ def is_image(value: Any) -> bool:
 
 
 def _are_nics(value: Any) -> bool:
-    own: dict[str, shapes.Check] = {
+    own: dict[str, shapes.Predicate] = {
         "index": lambda index: shapes.is_number(index, 1 << 31),
         "forwarding": _is_switch_value,
     }

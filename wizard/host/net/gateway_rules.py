@@ -8,14 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from wizard.host import armed
 from wizard.host.commands import CommandFailed, run
-from wizard.host.net import firewalls, forward_flows, nft_objects
+from wizard.host.net import firewalls, forward_flows, nft_armed_set, nft_objects
 from wizard.host.net.firewalls.firewall import Undone
-from wizard.host.nfnetlink import KernelRefused
+from wizard.host.net.nfnetlink import KernelRefused
 
-TABLE = ("inet", armed.TABLE)
-TABLES = (TABLE, ("arp", armed.TABLE))
+TABLE = ("inet", nft_armed_set.TABLE)
+TABLES = (TABLE, ("arp", nft_armed_set.TABLE))
 _SCRIPT_S = 60
 
 
@@ -137,7 +136,7 @@ def _without_armed(listing: str) -> str:
         if table != last:
             told += [*(["}"] if last else []), f"table {table} {{"]
             last = table
-        inside = (kind, name) == ("set", armed.SET)
+        inside = (kind, name) == ("set", nft_armed_set.SET)
         told += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
     return "\n".join([*told, *(["}"] if last else [])])
 
@@ -157,8 +156,8 @@ def remove_everything() -> Undone:
 def disarm() -> None:
     """Mute our DHCP now. Raises WizardError."""
     try:
-        armed.disarm()
-    except armed.ArmingFailed:
+        nft_armed_set.disarm()
+    except nft_armed_set.ArmingFailed:
         # Nothing is loaded, such as on a kernel without nftables: there is nothing to mute.
         if table_loaded():
             raise

@@ -12,7 +12,7 @@ import struct
 import sys
 from dataclasses import dataclass
 
-from wizard.host import netlink
+from wizard.host.net import netlink
 
 INFO = struct.Struct("=BxHiII")
 """struct ifinfomsg, the head of a link message: family, hardware type, index, flags, changed flags."""

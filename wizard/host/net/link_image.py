@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from wizard.host import rtnetlink, shapes
+from wizard.host import shapes
 from wizard.host.commands import CommandFailed, find, run
+from wizard.host.net import rtnetlink
 
 Record = dict[str, Any]
 LINK_LOCAL_PATIENCE_S = 3.0
@@ -61,7 +62,7 @@ def _are_neighbours(value: Any) -> bool:
 
 
 def _are_addresses(value: Any) -> bool:
-    shape: dict[str, shapes.Check] = {
+    shape: dict[str, shapes.Predicate] = {
         "cidr": lambda cidr: shapes.is_text(cidr) and "/" in cidr,
         "scope": shapes.is_text,
         "more": shapes.are_texts,

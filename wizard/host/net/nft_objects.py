@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from wizard.host import nfnetlink
-from wizard.host.netlink import attribute
-from wizard.host.nfnetlink import FAMILIES, NFTABLES, KernelRefused
+from wizard.host.net import nfnetlink
+from wizard.host.net.netlink import attribute
+from wizard.host.net.nfnetlink import FAMILIES, NFTABLES, KernelRefused
 
 _GET_TABLE, _DELETE_TABLE = 1, 2
 _GET_CHAIN, _DELETE_CHAIN = 4, 5

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from wizard.host.facts_processes import Running
+from wizard.host.facts.processes import RunningProcess
 from wizard.host.net.firewalls.docker import Docker
 from wizard.host.net.firewalls.firewall import Evidence, Firewall, LoadedObject, Record, Undone
 from wizard.host.net.firewalls.firewalld import Firewalld
@@ -15,13 +15,13 @@ from wizard.host.net.firewalls.libvirt import Libvirt
 from wizard.host.net.firewalls.nftables import Nftables
 from wizard.host.net.firewalls.ruleset import read_ruleset
 from wizard.host.net.firewalls.ufw import Ufw
-from wizard.host.shapes import Check
+from wizard.host.shapes import Predicate
 
 FIREWALLS: tuple[Firewall, ...] = (Docker(), Ufw(), Libvirt(), Firewalld(), Iptables(), Nftables())
 """In the order in which they are shown."""
 
 
-def active(processes: Iterable[Running], nics: Iterable[str], root: Path, is_root: bool) -> tuple[str, ...]:
+def active(processes: Iterable[RunningProcess], nics: Iterable[str], root: Path, is_root: bool) -> tuple[str, ...]:
     """The names of the firewalls whose rules are loaded.
 
     Without root nobody may look; then of those whose daemon or NIC is there, iptables and nftables never.
@@ -48,7 +48,7 @@ def images(nic: str | None) -> dict[str, Record | None]:
     return {each.journal_key: each.image(nic) if nic else None for each in FIREWALLS if each.journal_key}
 
 
-def shapes() -> dict[str, Check]:
+def shapes() -> dict[str, Predicate]:
     """What each image in the journal must look like, by its key."""
     return {each.journal_key: each.is_image for each in FIREWALLS if each.journal_key}
 

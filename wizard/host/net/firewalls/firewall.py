@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wizard.host.facts_processes import Running
+from wizard.host.facts.processes import RunningProcess
 
 Record = dict[str, Any]
 Undone = tuple[list[str], list[str]]
@@ -29,7 +29,7 @@ class LoadedObject:
 class Evidence:
     """What anybody may see: running processes, names of NICs; `root` is where /etc is looked for."""
 
-    processes: tuple[Running, ...]
+    processes: tuple[RunningProcess, ...]
     nics: tuple[str, ...]
     root: Path
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wizard.host import armed, commands
+from wizard.host import commands
+from wizard.host.net import nft_armed_set
 from wizard.host.net.firewalls.firewall import LoadedObject
 
 _OUR_CHAIN = re.compile(r"ciao[-_]", re.IGNORECASE)
@@ -21,7 +22,7 @@ def read_ruleset(root: Path) -> Iterator[LoadedObject]:
 
 
 def _is_ours(loaded: LoadedObject) -> bool:
-    return loaded.table == armed.TABLE or _OUR_CHAIN.match(loaded.chain) is not None
+    return loaded.table == nft_armed_set.TABLE or _OUR_CHAIN.match(loaded.chain) is not None
 
 
 def _everything(root: Path) -> Iterator[LoadedObject]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from wizard.host.facts_processes import Running
+from wizard.host.facts.processes import RunningProcess
 from wizard.host.net.managers.backend import KnownManager, NetworkBackend, none_installed
 from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.host.net.managers.netplan import Netplan
@@ -22,7 +22,7 @@ BACKENDS: tuple[NetworkBackend, ...] = (_IFUPDOWN,)
 """Those that can configure the cluster NIC; the first that is installed does."""
 
 
-def active(processes: Iterable[Running], root: Path) -> tuple[str, ...]:
+def active(processes: Iterable[RunningProcess], root: Path) -> tuple[str, ...]:
     """The names of the managers that are at work on this machine."""
     names = {process.name for process in processes}
     return tuple(manager.name for manager in MANAGERS if manager.is_active(names, root))

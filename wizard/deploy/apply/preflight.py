@@ -1,0 +1,49 @@
+"""Preflight: disk space, and the ownership of the directories that an apply writes to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wizard.deploy import runtime_state
+from wizard.host.files import blocked, refuse_others_directory
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+
+MIN_FREE_BYTES = 1 << 20
+"""Bytes. The files of a plan are some kilobytes; a disk this full is in trouble anyway."""
+
+
+def check() -> None:
+    """Raises WizardError, naming the directory, where a disk is full or read-only, or others could change our files."""
+    for path in (paths.ETC, paths.RUN, paths.STATE, paths.LIVE, paths.DNSMASQ_RUN):
+        if path != paths.DNSMASQ_RUN:
+            refuse_others_directory(Path(path))
+        elif Path(path).is_symlink():
+            raise WizardError(f"{path} is a link", "Remove it: our dnsmasq's files would lie elsewhere.")
+    for path in paths.WRITTEN:
+        if why := blocked(path):
+            raise WizardError(f"{path} cannot be written: {why}", "Move it away. Nothing was changed.")
+    for path in (
+        paths.PLAN_IN_FORCE,
+        paths.INTERFACES_FILE,
+        f"{paths.STATE}/journal",
+        paths.LEASES,
+        runtime_state.LOCK,
+    ):
+        directory = _nearest(Path(path))
+        disk = os.statvfs(directory)
+        if disk.f_flag & os.ST_RDONLY:
+            raise WizardError(
+                f"{directory} is on a read-only filesystem", "Mount it writable and run it again. Nothing was changed."
+            )
+        if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES or (disk.f_files and not disk.f_ffree):
+            raise WizardError(
+                f"the disk of {directory} is full: less than 1 MiB is left",
+                "Make room there and run it again. Nothing was changed.",
+            )
+
+
+def _nearest(path: Path) -> Path:
+    """The directory of `path`, or the first of its parents that is there."""
+    return next(p for p in path.parents if p.is_dir())

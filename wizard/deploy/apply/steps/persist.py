@@ -1,0 +1,155 @@
+"""The steps that make it last, once it was kept: files under /etc and the service."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from wizard.deploy.apply.context import ApplyContext, Record, command_line, write_file
+from wizard.deploy.guard import control
+from wizard.deploy.journal import Journal
+from wizard.host import systemd
+from wizard.host.files import read_text
+from wizard.host.net.managers.ifupdown import interfaces_file
+from wizard.host.net.managers.ifupdown.interfaces_change import InterfacesText, interfaces_wanted
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
+from wizard.plan import paths
+from wizard.plan.render import File
+
+
+class InstallFile:
+    """One file under /etc, written only after it was kept."""
+
+    def __init__(self, job: ApplyContext, file: File) -> None:
+        self.job = job
+        self.file = file
+        self.name = f"file:{file.path}"
+        self.title = Path(file.path).name
+
+    def needed(self) -> bool:
+        return read_text(self.file.path) != self.file.text or _mode(self.file.path) != self.file.mode
+
+    def preview(self) -> list[str]:
+        return [f"writes {self.file.path}"]
+
+    def capture(self) -> Record:
+        return self.job.journal.images.capture(self.file.path)
+
+    def do(self) -> str:
+        write_file(self.file)
+        return f"written to {Path(self.file.path).parent}"
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_mode & 0o7777
+    except FileNotFoundError:
+        return None
+
+
+def undo_file(image: Record, journal: Journal) -> str:
+    if image.get("main") and image["kind"] in ("file", "absent"):
+        return _undo_main_file(image, journal)
+    journal.images.restore(image)
+    return "as it was"
+
+
+def _undo_main_file(image: Record, journal: Journal) -> str:
+    """That one is everybody's: what others have done in it, and with it, since then stays."""
+    path = str(image["path"])
+    named = os.path.realpath(str(image.get("named") or paths.INTERFACES_MAIN))
+    if named != path:
+        # Somebody has put another file there since, perhaps a copy with our changes in it.
+        _strip(named)
+    if Path(path).is_file():
+        restored = interfaces_file.restored(read_main_file(path) or "")
+        before = journal.images.content(image) if image["kind"] == "file" else b""
+        if main_file_bytes(restored) != before:
+            write_main_file(restored, path)
+            return "without our changes; what was changed since is kept"
+    journal.images.restore(image)
+    return "as it was"
+
+
+def _strip(path: str) -> None:
+    text = read_main_file(path) or ""
+    restored = interfaces_file.restored(text)
+    if restored != text:
+        write_main_file(restored, path)
+
+
+class EditInterfacesFile:
+    """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d; or another
+    file that ifupdown reads, where that configures the cluster NIC."""
+
+    def __init__(self, job: ApplyContext, text: InterfacesText) -> None:
+        self.job = job
+        self.text = text
+        self.name = f"file:{text.path}"
+        self.title = Path(text.path).name
+
+    def needed(self) -> bool:
+        if (read_main_file(self.text.real) or "") != self.text.now:
+            texts = interfaces_wanted(self.job.plan.interfaces.cluster)
+            # One that has gone meanwhile is in nobody's way.
+            gone = replace(self.text, now="", wanted="")
+            self.text = next((text for text in texts if text.path == self.text.path), gone)
+        return self.text.now != self.text.wanted
+
+    def preview(self) -> list[str]:
+        return [f"changes {self.text.path}, as shown among the files"]
+
+    def capture(self) -> Record:
+        return self.job.journal.images.capture(self.text.real) | {"main": True, "named": self.text.path}
+
+    def do(self) -> str:
+        # Looked at again: somebody may have changed it since.
+        if self.needed():
+            write_main_file(self.text.wanted, self.text.real)
+        return "written"
+
+
+def main_files(job: ApplyContext) -> list[EditInterfacesFile]:
+    """A step for each file of ifupdown's that has to change. Raises WizardError, before anything is begun."""
+    texts = interfaces_wanted(job.plan.interfaces.cluster)
+    return [EditInterfacesFile(job, text) for text in texts if text.now != text.wanted]
+
+
+class EnableService:
+    """The systemd unit that brings everything back after a reboot."""
+
+    name = "service"
+    title = "service"
+
+    def __init__(self, job: ApplyContext) -> None:
+        self.job = job
+        self.file = control.service_unit()
+
+    def needed(self) -> bool:
+        return read_text(self.file.path) != self.file.text or not Path(paths.SERVICE_WANTED).is_symlink()
+
+    def preview(self) -> list[str]:
+        if not systemd.running():
+            return ["nothing: systemd does not run here"]
+        return [
+            f"writes {self.file.path}",
+            command_line("systemctl", "daemon-reload"),
+            command_line("systemctl", "enable", "--quiet", paths.SERVICE_NAME),
+        ]
+
+    def capture(self) -> Record:
+        images = self.job.journal.images
+        return {"unit": images.capture(self.file.path), "wanted": images.capture(paths.SERVICE_WANTED)}
+
+    def do(self) -> str:
+        write_file(self.file)
+        systemd.enable(paths.SERVICE_NAME)
+        return "starts at boot"
+
+
+def undo_service(image: Record, journal: Journal) -> str:
+    journal.images.restore(image["wanted"])
+    journal.images.restore(image["unit"])
+    systemd.reload()
+    return "as it was"

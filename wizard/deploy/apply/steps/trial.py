@@ -1,0 +1,392 @@
+"""The steps of a trial: they make it work, and touch nothing that outlives a reboot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from wizard.deploy import runtime_state
+from wizard.deploy.apply.context import ApplyContext, Record, command_line, write_file
+from wizard.deploy.guard import control, corporate_dhcp_history, proof
+from wizard.deploy.guard.link_listener import LinkListener, nodes_by_mac
+from wizard.deploy.installed_files import addresses_given
+from wizard.deploy.journal import Journal
+from wizard.deploy.shapes import GuardState
+from wizard.host import systemd
+from wizard.host.commands import CommandFailed, run
+from wizard.host.dhcp import dnsmasq
+from wizard.host.dhcp.cabling import CablingProbe, explain
+from wizard.host.dhcp.probe import ProbeOutcome
+from wizard.host.dhcp.probe_questions import questions_for
+from wizard.host.files import read_text
+from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
+from wizard.host.net.frames import NOBODY
+from wizard.host.net.link import read_link
+from wizard.host.net.managers import applied_backend, cluster_backend
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Plan
+from wizard.plan.render import File, live_file
+
+PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
+
+
+class ProveWires:
+    """Ask both wires before anything is changed that could be heard on them."""
+
+    def __init__(self, job: ApplyContext) -> None:
+        self.job = job
+        self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
+        self.name = f"wires:{self.cluster}"
+        self.title = "both wires"
+        self._raise = ("ip", "link", "set", "dev", self.cluster, "up")
+        self.tell: Callable[[float], None] | None = None
+
+    def needed(self) -> bool:
+        told = runtime_state.running_guard() or GuardState()
+        served = told.get("mode") == "armed" and told.get("nic") == self.cluster
+        return not (served and proof.holds(self.cluster))
+
+    def preview(self) -> list[str]:
+        link = read_link(self.cluster)
+        raised = [command_line(*self._raise)] if link is not None and not link.up else []
+        return [
+            *raised,
+            f"asks {self.corporate} and {self.cluster} for DHCP servers (DISCOVER alone), for 12 s",
+            f"sends one marked frame out of {self.cluster}, to hear whether both are one wire",
+            f"asks the plan's nodes behind {self.cluster} by ARP whether they are there, each at its own MAC",
+        ]
+
+    def capture(self) -> Record:
+        return {"link": link_image.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
+
+    def do(self) -> str:
+        link = link_image.link_state(self.cluster)
+        if not link.get("up"):
+            # A NIC that is down hears nothing; it is up without an address, and says nothing.
+            run(*self._raise)
+            proof.wait_for_carrier(self.cluster)
+        before = proof.read_stamp(self.cluster)
+        seen, told, node_heard = self.look(fresh_link=not link.get("up"))
+        refused = proof.refusal(seen, told)
+        if refused is not None:
+            proof.forget()
+            raise refused
+        nic = proof.read_stamp(self.corporate)
+        mac = nic.mac if nic is not None else ""
+        if seen.corporate.verdict is ProbeOutcome.ANSWER or self.job.corporate_has_lease:
+            corporate_dhcp_history.note_answer(mac)
+        proven = proof.is_proven(seen, node_heard=node_heard, answered_before=corporate_dhcp_history.has_answered(mac))
+        if proven and before is not None and before.same_wire(proof.read_stamp(self.cluster)):
+            proof.write(before)
+        if not proven and seen.cluster.verdict is ProbeOutcome.SILENCE:
+            return proof.missing_control_message(seen)
+        return explain(seen).in_a_line
+
+    def look(self, fresh_link: bool) -> tuple[CablingProbe, str, bool]:
+        """Both wires; what was heard on the cluster's meanwhile that must not be there; whether a node was."""
+        with ExitStack() as stack:
+            ear, links = None, (read_link(self.cluster), read_link(self.corporate))
+            if links[0] is not None and links[0].up:
+                corporate = links[1] if links[1] is not None and links[1].up else None
+                plans = [plan for plan in (self.job.plan, self.job.previous) if plan is not None]
+                ear = LinkListener(links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.job.plan))
+                stack.callback(ear.close)
+                # The new address is on no NIC yet; the former one is, where it was for this NIC.
+                ours = [plan.network.gateway.packed for plan in plans[1:] if plan.interfaces.cluster == self.cluster]
+                ear.ask_for_nodes(ours[0] if ours else NOBODY)
+            seen = proof.probe_both_wires(
+                self.corporate,
+                self.cluster,
+                corporate_has_lease=self.job.corporate_has_lease,
+                fresh_link=fresh_link,
+                progress=self.tell,
+                questions=questions_for(self.job.plan),
+            )
+            _, told = ear.hear() if ear is not None else ("", "")
+            return seen, told, ear is not None and ear.node_heard
+
+
+def undo_wires(image: Record, journal: Journal) -> str:
+    if image["proof"]["kind"] == "absent":
+        # One that was there is no setting to go back to: what has been heard since is what counts.
+        journal.images.restore(image["proof"])
+    if applied_backend().is_configured(str(image["link"]["nic"])):
+        return "left as it is: it is in use"
+    return _unless("the link is as it was", link_image.restore_link(image["link"]))
+
+
+class LoadRules:
+    """The nftables table, the accepts at neighbours, forwarding on two NICs. Our DHCP is mute from here on."""
+
+    name = "rules"
+
+    def __init__(self, job: ApplyContext) -> None:
+        self.job = job
+        self.file = live_file(job.file(paths.NAT_SCRIPT))
+        self.title = "rules"
+
+    def needed(self) -> bool:
+        if read_text(self.file.path) != self.file.text:
+            return True
+        try:
+            return bool(gateway_rules.changes(self.file.path))
+        except CommandFailed:
+            return True
+
+    def preview(self) -> list[str]:
+        return [f"writes {self.file.path}", command_line("sh", paths.LIVE_SCRIPT, "up")]
+
+    def capture(self) -> Record:
+        old = self.job.previous
+        nics = {self.job.plan.interfaces.corporate, self.job.plan.interfaces.cluster}
+        # What those had is in the journal since they became ours.
+        nics -= {old.interfaces.corporate, old.interfaces.cluster} if old is not None else set()
+        cluster = self.job.plan.interfaces.cluster
+        return {
+            "script": self.job.journal.images.capture(self.file.path),
+            "loaded": gateway_rules.table_loaded(),
+            "forwarding": forwarding.image(sorted(nics)),
+            **firewalls.images(cluster if cluster in nics else None),
+        }
+
+    def do(self) -> str:
+        old = self.job.previous
+        if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
+            # Its accepts and forwarding bear the old names; the new script would not find them. The table stays: what
+            # it mutes must not be heard for a moment.
+            gateway_rules.script(self.file.path, "leave")
+        write_file(self.file)
+        said = gateway_rules.load(self.file.path)
+        count = len(self.job.plan.forwards)
+        told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
+        return "; ".join(filter(None, [told, said.strip()]))
+
+
+def undo_rules(image: Record, journal: Journal) -> str:
+    before = image["script"]
+    if image["loaded"] and before["kind"] == "file":
+        now, old = read_text(paths.LIVE_SCRIPT), journal.images.content(before).decode()
+        if now is not None and _nics_of(now) != _nics_of(old):
+            gateway_rules.script(paths.LIVE_SCRIPT, "leave")
+        journal.images.restore(before)
+        gateway_rules.load(paths.LIVE_SCRIPT)
+        return "the former rules are back"
+    # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
+    steps = [step for transaction in journal.read().transactions for step in transaction.steps]
+    images = [step for name, step in steps if name == "rules"]
+    forwarding.restore([i["forwarding"] for i in images if i.get("forwarding")])
+    _, problems = firewalls.restore(images)
+    if Path(paths.LIVE_SCRIPT).exists():
+        # What it needs may have been taken off this machine.
+        with suppress(CommandFailed):
+            gateway_rules.script(paths.LIVE_SCRIPT, "down")
+    # Whatever somebody made of the script meanwhile, and what it left.
+    _, more = gateway_rules.remove_everything()
+    journal.images.restore(before)
+    return _unless("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
+
+
+def _nics_of(script: str) -> list[str]:
+    return [line for line in script.splitlines() if line.startswith(("CORPORATE=", "CLUSTER="))]
+
+
+class SetClusterAddress:
+    """The gateway's address on the cluster NIC, through the machine's network manager."""
+
+    def __init__(self, job: ApplyContext) -> None:
+        self.job = job
+        self.nic = job.plan.interfaces.cluster
+        self.cidr = _given_by(job.plan)
+        self.name = f"address:{self.nic}"
+        self.title = "address"
+        self.text = job.file(paths.INTERFACES_FILE).text
+
+    def needed(self) -> bool:
+        return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
+
+    def preview(self) -> list[str]:
+        up = command_line(*cluster_backend().bring_up_command(self.nic, paths.LIVE_INTERFACES))
+        return [*_release_preview(self.nic), f"writes {paths.LIVE_INTERFACES}", up]
+
+    def capture(self) -> Record:
+        return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
+
+    def do(self) -> str:
+        backend = cluster_backend()
+        before = link_image.whole_state(self.nic)
+        raised = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
+        if raised and not link_image.has_address(self.nic, self.cidr):
+            # The guard left it to a gateway that was there first. The link stays up: what was just proven of it holds.
+            run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
+        if (
+            backend.is_configured(self.nic)
+            and link_image.has_address(self.nic, self.cidr)
+            and Path(paths.LIVE_INTERFACES).exists()
+        ):
+            # Another comment or check in the text is no reason to take the link down.
+            write_file(File(paths.LIVE_INTERFACES, self.text))
+            return f"{self.cidr} on {self.nic}, as before"
+        if backend.is_configured(self.nic):
+            # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
+            # with it, and what was proven of the wire no longer holds: the guard asks again.
+            backend.release(self.nic, backend.config_in_use())
+        problems: list[str] = []
+        theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
+        if theirs:
+            # ifup fails over an address that is there. It is noted, and a reset gives it back.
+            link_image.remove_address(problems, self.nic, self.cidr)
+        write_file(File(paths.LIVE_INTERFACES, self.text))
+        backend.bring_up(self.nic, paths.LIVE_INTERFACES)
+        if not link_image.has_address(self.nic, self.cidr):
+            raise WizardError(
+                f"{self.nic} has not got {self.cidr} though {backend.name} said nothing of it",
+                f"Look at 'ip addr show {self.nic}' and at what else configures it.",
+            )
+        ours_before = self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic
+        if ours_before or theirs:
+            # ifdown takes everything off the NIC, and an address takes those with it that follow it in its network.
+            problems += link_image.put_back(self.nic, before, addresses_given(self.name, self.job.journal.read()))
+        return _unless(f"{self.cidr} on {self.nic}, by {backend.name}", problems)
+
+
+class ReleaseFormerNic(SetClusterAddress):
+    """Take the former cluster NIC out of use, where a plan names another one."""
+
+    def __init__(self, job: ApplyContext, nic: str) -> None:
+        super().__init__(job)
+        self.nic = nic
+        if job.previous is not None:
+            self.cidr = _given_by(job.previous)
+        self.name = f"address:{nic}"
+        self.title = f"leave {nic}"
+
+    def needed(self) -> bool:
+        return True
+
+    def preview(self) -> list[str]:
+        return [f"takes our address off {self.nic}", *_release_preview(self.nic)]
+
+    def do(self) -> str:
+        first = dict(self.job.journal.read().first_images()).get(self.name)
+        seen = link_image.whole_state(self.nic)
+        applied_backend().release(self.nic, applied_backend().config_in_use())
+        if first is None:
+            return "our address is gone"
+        problems = link_image.restore_link(first["link"], addresses_given(self.name, self.job.journal.read()), seen)
+        return _unless("as it was before it was ours", problems)
+
+
+def _given_by(plan: Plan) -> str:
+    return f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+
+
+def _unless(said: str, problems: list[str]) -> str:
+    return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
+
+
+def _release_preview(nic: str) -> list[str]:
+    """What releasing a NIC runs; nothing where no network manager holds it."""
+    backend = cluster_backend()
+    if not backend.is_configured(nic):
+        return []
+    return [command_line(*backend.bring_down_command(nic, backend.config_in_use()))]
+
+
+def _capture_nic(nic: str, journal: Journal) -> Record:
+    backend = applied_backend()
+    return {
+        "link": link_image.whole_state(nic),
+        "held": backend.is_configured(nic),
+        "stanza": backend.configured_as(nic),
+        "config": journal.images.capture(paths.LIVE_INTERFACES),
+        "state": journal.images.capture(backend.state_file(nic)),
+    }
+
+
+def undo_address(image: Record, journal: Journal) -> str:
+    nic = str(image["link"]["nic"])
+    backend = applied_backend()
+    ours = addresses_given(f"address:{nic}", journal.read())
+    seen = link_image.whole_state(link_image.called_now(image["link"]))
+    backend.release(nic, backend.config_in_use())
+    journal.images.restore(image["config"])
+    problems: list[str] = []
+    if image["held"] and link_image.link_state(nic)["present"]:
+        problems = backend.reconfigure(nic, backend.config_in_use(), str(image.get("stanza") or ""))
+    else:
+        journal.images.restore(image["state"])
+    return _unless(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
+
+
+class StartGuard:
+    """The guard and its dnsmasq: started, or brought to the new configuration without a pause."""
+
+    name = "gateway"
+
+    def __init__(self, job: ApplyContext) -> None:
+        self.job = job
+        self.title = "dnsmasq"
+        kept = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
+        self.files = [live_file(job.file(path)) for path in kept]
+
+    def needed(self) -> bool:
+        told = runtime_state.running_guard()
+        if told is None or told.get("mode") != "armed" or told.get("program") != control.program_fingerprint():
+            return True
+        return any(read_text(f.path) != f.text for f in self.files)
+
+    def preview(self) -> list[str]:
+        test = command_line("dnsmasq", "--test", f"--conf-file={dnsmasq.CONF}")
+        lines = [*(f"writes {file.path}" for file in self.files), test]
+        if runtime_state.running_guard() is not None:
+            return [*lines, "has the guard take the new configuration up"]
+        if systemd.running():
+            start = command_line("systemctl", "start", paths.SERVICE_NAME)
+        else:
+            start = command_line("setsid", "-f", *control.serve_command())
+        return [*lines, start, "which asks the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
+
+    def capture(self) -> Record:
+        images = self.job.journal.images
+        return {
+            "running": runtime_state.running_guard() is not None,
+            "files": [images.capture(f.path) for f in self.files],
+            "leases": images.capture(paths.LEASES),
+        }
+
+    def do(self) -> str:
+        for file in self.files:
+            write_file(file)
+        control.prepare_runtime(self.job.dhcp_uid)
+        return control.wait_until_armed(control.start_or_reload())
+
+
+def undo_gateway(image: Record, journal: Journal) -> str:
+    if image["running"]:
+        for file in image["files"]:
+            journal.images.restore(file)
+        # The address comes back only after this; the guard arms by itself then.
+        control.wait_until_loaded(control.start_or_reload())
+        return "serving as before"
+    control.stop()
+    undo_leases(image, journal)
+    if all(file["kind"] == "absent" for file in image["files"]):
+        control.remove_runtime_files()
+    for file in image["files"]:
+        journal.images.restore(file)
+    return "dnsmasq and its guard are gone"
+
+
+def undo_leases(image: Record, journal: Journal) -> str:
+    """The lease file as it was, or (`keep_leases` in the image) as it is now, for those who hold one."""
+    now = Path(paths.LEASES)
+    if image["running"]:
+        return "left to the gateway"
+    if not image.get("keep_leases") or not now.exists() or now.stat().st_size == 0:
+        journal.images.restore(image["leases"])
+        return "the leases are as they were"
+    os.chown(paths.LEASES, *image["leases"].get("owner", (0, 0)), follow_symlinks=False)
+    return "the leases are kept"

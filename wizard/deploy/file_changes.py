@@ -1,0 +1,75 @@
+"""The files that an apply would change on this machine, as unified diffs."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+
+from wizard.host.dhcp import dnsmasq
+from wizard.host.facts.nics import read_nics
+from wizard.host.files import read_text
+from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
+from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
+from wizard.plan import paths
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+from wizard.plan.render import File, render, render_identity
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file: `before` is None where there is none yet, `diff` empty where nothing changes."""
+
+    path: str
+    before: str | None
+    after: str
+    diff: str
+
+
+def render_for_this_machine(plan: Plan, plan_text: str) -> tuple[File, ...]:
+    """Every file of the plan as this machine would get it, the interfaces file last."""
+    facts = Facts(nics=read_nics())
+    mac = _cluster_mac(plan.interfaces.cluster, facts)
+    *files, interfaces = render(plan, plan_text, dnsmasq.user_id(), mac)
+    identity = render_identity(plan, facts)
+    if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
+        # A NIC that is not plugged in is still the one that was meant.
+        identity = File(identity.path, read_text(identity.path) or identity.text)
+    return (*files, identity, interfaces)
+
+
+def _cluster_mac(name: str, facts: Facts) -> str:
+    """The permanent MAC of the cluster NIC; of one that is not plugged in, as it was applied. "" where unknown."""
+    nic = facts.nic(name)
+    if nic is not None:
+        return nic.permanent_mac
+    try:
+        known = tomllib.loads(read_text(paths.IDENTITY) or "").get("cluster", {})
+    except tomllib.TOMLDecodeError:
+        return ""
+    return str(known.get("mac", "")) if known.get("name") == name else ""
+
+
+def file_changes(plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
+    """Every file that the plan stands for, against what is there now."""
+    found = [_change(f.path, read_text(f.path), f.text) for f in render_for_this_machine(plan, plan_text)]
+    for text in interfaces_wanted(plan.interfaces.cluster):
+        if text.wanted != text.now:
+            found.append(_change(text.path, _shown(text.now) or None, _shown(text.wanted)))
+    return tuple(found)
+
+
+def _shown(text: str) -> str:
+    """What a file holds to the byte, as text that can be printed."""
+    return main_file_bytes(text).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _change(path: str, before: str | None, after: str) -> FileChange:
+    lines = difflib.unified_diff(
+        (before or "").splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        fromfile=path if before is not None else "/dev/null",
+        tofile=path,
+    )
+    return FileChange(path, before, after, "".join(line if line.endswith("\n") else f"{line}\n" for line in lines))

@@ -1,0 +1,40 @@
+"""Which corporate wires have ever answered DHCP: the positive control of a probe.
+
+A corporate wire that once answered and is silent now may no longer be the corporate wire: cables get swapped, leases
+expire. The file lists a MAC per line, and lasts as long as anything is applied here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from wizard.host.files import read_text, write_atomic
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+
+NAME = "corporate-answered"
+
+
+def note_answer(mac: str) -> None:
+    """The wire behind the corporate NIC with this MAC has a DHCP server."""
+    # Where nothing is journaled there is no such directory, and none is to be made.
+    if mac and Path(paths.STATE).is_dir() and not has_answered(mac):
+        with contextlib.suppress(WizardError):
+            write_atomic(str(_file()), "".join(f"{m}\n" for m in sorted({*_macs(), mac})).encode(), 0o600)
+
+
+def has_answered(mac: str) -> bool:
+    """Whether the wire behind the NIC with this MAC has ever had a DHCP server."""
+    return mac in _macs()
+
+
+def _file() -> Path:
+    return Path(paths.STATE) / NAME
+
+
+def _macs() -> set[str]:
+    try:
+        return set((read_text(str(_file())) or "").split())
+    except OSError:
+        return set()

@@ -1,0 +1,263 @@
+"""Collects what a walk of a node's path needs, from the plan and from the machine as it is now."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Collection, Mapping, Sequence
+
+from netaddr import AddrFormatError, IPAddress
+
+from wizard.host.facts.nics import read_nics
+from wizard.host.facts.resolver import nameservers, read_resolver
+from wizard.host.facts.routes import read_routes
+from wizard.host.files import read_text
+from wizard.host.net import rtnetlink
+from wizard.host.net.link import Link, read_link
+from wizard.host.net.neighbours import Neighbour, read_neighbours
+from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_answer, question
+from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
+from wizard.plan import paths
+from wizard.plan.addresses import assign, default_routes, dynamic_range
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
+from wizard.plan.lease_parser import leased_address
+from wizard.plan.machine import Nic, Route
+from wizard.plan.model import Forward, Plan, Protocol
+from wizard.plan.render import template_context
+from wizard.plan.text import clean
+
+MAX_FORWARDS_PER_WALK = 64
+"""Forwards that one walk tries; the others come next."""
+_TRIES = 64
+_ASK_S = 1.0
+
+
+def route_to(address: str, routes: Sequence[Route]) -> Route | None:
+    """The main table's route to an IPv4 address, or None."""
+    try:
+        to = IPAddress(address, version=4)
+    except (AddrFormatError, ValueError):
+        return None
+    fitting = [r for r in routes if r.table == "main" and r.destination.version == 4 and to in r.destination]
+    return max(fitting, key=lambda r: (r.destination.prefixlen, -r.metric), default=None)
+
+
+def build_path(
+    plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes], own: IPAddress | None = None
+) -> tuple[NodePath | None, list[Check]]:
+    """The road to walk, and what of it cannot be tried and why. `turn` counts the walks: nodes and forwards take
+    turns. `macs`: the made-up node's, and that of who is made up in the office; `own` the address that it had last.
+    None: there is nothing to walk.
+    """
+    plan = assign(plan)
+    cluster = read_link(plan.interfaces.cluster)
+    if cluster is None or not cluster.carrier:
+        return None, [Check("path-arp", UNTRIED, f"not tried: {plan.interfaces.cluster} has no link")]
+    neighbours = read_neighbours(cluster.name)
+    own = free_address(plan, [*neighbours, *_leased()], own)
+    if own is None:
+        return None, [Check("path-arp", UNTRIED, f"not tried: {plan.network.cidr} has no free address to try it from")]
+    untried: list[Check] = []
+    nics, routes = {nic.name: nic for nic in read_nics()}, read_routes()
+    corporate = _corporate(plan, untried)
+    address = _address_of(nics.get(plan.interfaces.corporate))
+    beyond = _beyond(plan, routes) if corporate is not None else ""
+    if corporate is not None and not beyond:
+        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no way out"))
+    passages = []
+    if corporate is not None and address:
+        passages = _passages(plan, turn, address, _gateway(plan, routes), neighbours, untried)
+    elif plan.forwards:
+        untried.append(Check("path-in", UNTRIED, f"not tried: {plan.interfaces.corporate} has no address or no link"))
+    resolver = read_resolver(str(plan.network.gateway))
+    if not resolver.servers:
+        untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
+    told = template_context(plan)
+    name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
+    nodes = plan.nodes
+    node = nodes[turn % len(nodes)] if armed and nodes else None
+    return (
+        NodePath(
+            cluster=cluster,
+            corporate=corporate,
+            gateway=plan.network.gateway.packed,
+            own=own.packed,
+            own_mac=macs[0],
+            office_mac=macs[1],
+            corporate_address=socket.inet_aton(address) if address else b"",
+            asked=ReservedNode(node.name, node.mac.packed, node.ip.packed) if node is not None and node.ip else None,
+            name=name,
+            name_is=plan.network.gateway.packed if told["gateway_name"] else b"",
+            outside=bool(resolver.servers),
+            beyond=socket.inet_aton(beyond) if beyond else b"",
+            passages=tuple(passages),
+        ),
+        untried,
+    )
+
+
+def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = None) -> IPAddress | None:
+    """An address of the cluster's that nobody has: neither reserved, nor of the dynamic range, nor `taken`; or None.
+
+    The one `before` again where it still is so: whoever watches ARP is not to see a new machine at every walk.
+    """
+    cidr = plan.network.cidr
+    low, high = dynamic_range(plan.network)
+    used = {int(node.ip) for node in plan.nodes if node.ip is not None} | {int(plan.network.gateway)}
+    known = set(taken)
+
+    def is_free(number: int) -> bool:
+        free = number not in used and not int(low) <= number <= int(high)
+        return free and str(IPAddress(number, version=4)) not in known
+
+    if before is not None and before in cidr and is_free(int(before)):
+        return before
+    # By chance: switches and printers like the ends.
+    first, last = cidr.first + 1, cidr.last - 1
+    by_chance = (random.randint(first, last) for _ in range(_TRIES))  # noqa: S311 - nobody is kept out by it
+    for number in by_chance:
+        if is_free(number):
+            return IPAddress(number, version=4)
+    return next((IPAddress(number, version=4) for number in range(first, last + 1) if is_free(number)), None)
+
+
+def _leased() -> list[str]:
+    return [leased_address(line) for line in (read_text(paths.LEASES) or "").splitlines()]
+
+
+def _corporate(plan: Plan, untried: list[Check]) -> Link | None:
+    nic = plan.interfaces.corporate
+    link = read_link(nic)
+    if link is not None and link.ethernet and link.carrier:
+        return link
+    untried.append(Check("path-out", UNTRIED, f"not tried: {nic} has no link"))
+    return None
+
+
+def _address_of(nic: Nic | None) -> str:
+    found = [str(a.network.ip) for a in (nic.addresses if nic is not None else ()) if a.network.version == 4]
+    return found[0] if found else ""
+
+
+def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
+    ways = default_routes(routes, plan.interfaces.corporate)
+    return min(ways, key=lambda r: r.metric).gateway if ways else ""
+
+
+def _beyond(plan: Plan, routes: Sequence[Route]) -> str:
+    """Whom to speak with past the corporate NIC: the company's DNS server, else its router; "" where nobody is."""
+    for address in (*nameservers(), _gateway(plan, routes)):
+        route = route_to(address, routes) if address else None
+        if route is not None and route.nic == plan.interfaces.corporate:
+            return address
+    return ""
+
+
+def _passages(
+    plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Check]
+) -> list[ForwardPath]:
+    by_name = {node.name: str(node.ip) for node in plan.nodes}
+    found = []
+    for forward in plan.forwards:
+        source = _source(forward, address, router)
+        to = by_name.get(forward.to, forward.to)
+        if forward.protocol is not Protocol.TCP:
+            why = "not tried: a datagram would reach the node's service"
+            untried.append(Check(f"path-in-{forward.port}-udp", UNTRIED, why))
+        elif not source:
+            untried.append(Check(f"path-in-{forward.port}", UNTRIED, "not tried: nobody is known whom it is open to"))
+        else:
+            known = neighbours.get(to)
+            heard = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
+            ends = (socket.inet_aton(to), forward.to_port, socket.inet_aton(source))
+            found.append(ForwardPath(forward.port, forward.to, *ends, neighbour_known=heard))
+    if len(found) <= MAX_FORWARDS_PER_WALK:
+        return found
+    start = turn * MAX_FORWARDS_PER_WALK % len(found)
+    return [*found, *found][start : start + MAX_FORWARDS_PER_WALK]
+
+
+def _source(forward: Forward, address: str, router: str) -> str:
+    """Somebody of the company's whom this forward lets in."""
+    if forward.sources is None:
+        return router
+    allowed = [source for source in forward.sources if source.version == 4]
+    if router and any(router in source for source in allowed):
+        return router
+    hosts = (str(IPAddress(n)) for s in allowed for n in (s.first + (s.size > 2), s.last - (s.size > 2)))
+    return next((host for host in hosts if host != address), "")
+
+
+# In either half of the addresses: a VPN takes them by halves, so that the default route stays.
+_WORLD = ("1.1.1.1", "193.0.0.1")
+MAX_NODES_PER_WALK = 64
+
+
+def check_routes(plan: Plan, road: NodePath, turn: int) -> list[Check]:
+    """Where the kernel would send what a node sends to the world, and what is for the nodes; nothing is sent."""
+    found = []
+    nodes = assign(plan).nodes
+    start = turn * MAX_NODES_PER_WALK % max(len(nodes), 1)
+    for node in [*nodes, *nodes][start : start + min(MAX_NODES_PER_WALK, len(nodes))]:
+        nic = _leaves_by(node.ip.packed) if node.ip is not None else ""
+        if nic not in ("", road.cluster.name):
+            told = f"what is for {node.name}, {node.ip}, leaves by {clean(nic)}, not by {road.cluster.name}"
+            found.append(Check("path-nodes", FAILED, told, _SEE_RULES))
+    if road.corporate is None or not road.beyond:
+        return found
+    leave = {_leaves_by(socket.inet_aton(to), road.own, road.cluster.index) for to in _WORLD}
+    others = sorted(leave - {"", road.corporate.name})
+    if others:
+        told = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
+        remedy = f"Nodes go out by {road.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
+        found.append(Check("path-world", FAILED, told, remedy))
+    elif "" in leave:
+        found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
+    else:
+        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {road.corporate.name}"))
+    return found
+
+
+_SEE_RULES = "See 'ip rule' and 'ip route show table all'."
+
+
+def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
+    """The name of a NIC, or "" where there is no way."""
+    try:
+        return socket.if_indextoname(rtnetlink.way_of(to, source, come_in))
+    except OSError:
+        return ""
+
+
+def resolver_verdict(met: Check, servers: Sequence[str]) -> Check:
+    """What names of others that are not answered mean: a fault of this machine, or one beyond it."""
+    if met.ok is not False:
+        return met
+    said = ", ".join(servers)
+    if any(_answers(server) for server in servers):
+        told = f"{met.detail}, though {said} answers this machine itself"
+        return Check(met.name, FAILED, told, f"Its log is {paths.DNS_LOG}.")
+    return Check(met.name, UNTRIED, f"not tried to its end: {said} does not answer this machine either")
+
+
+def _place(server: str) -> tuple[str, int]:
+    """A server as dnsmasq writes it: an address, perhaps with #PORT or %NIC."""
+    address, _, port = server.partition("#")
+    return address.partition("%")[0], int(port) if port.isdigit() else DNS_PORT
+
+
+def _answers(server: str) -> bool:
+    """Whether a DNS server answers this very machine for the root, or for what does not exist."""
+    for number, (name, kind) in enumerate((("", 2), ("ciao-wizard.invalid", A)), 1):
+        try:
+            family = socket.AF_INET6 if ":" in server else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as asker:
+                asker.settimeout(_ASK_S)
+                asker.connect(_place(server))
+                asker.send(question(number, name, kind))
+                answer = dns_answer(asker.recv(4096))
+        except OSError:
+            return False
+        if answer is not None and answer.number == number and answer.rcode in (NOERROR, NXDOMAIN):
+            return True
+    return False

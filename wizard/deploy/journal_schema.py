@@ -1,0 +1,79 @@
+"""What a record of the journal must look like to be acted on; another version's may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wizard.host.net import firewalls, forwarding, link_image
+from wizard.host.shapes import Predicate, are_texts, has, is_flag, is_mapping, is_number, is_text, may_have
+
+Record = dict[str, Any]
+
+_KINDS = ("absent", "file", "link", "other")
+
+
+def is_valid(record: Record) -> bool:
+    """Whether a record has all that undoing it takes, each of its type. More may stand in it."""
+    kind = record.get("t")
+    if kind in ("before", "done") and not isinstance(record.get("step"), str):
+        return False
+    if kind == "before":
+        image = record.get("image")
+        check = _IMAGES.get(record["step"].partition(":")[0], is_mapping)
+        return is_mapping(image) and check(image)
+    if kind == "begin":
+        # What was there before us, for the verification.
+        return may_have(record, default_routes=are_texts, nameservers=are_texts)
+    return is_mapping(record.get("files", {})) and all(map(is_text, record.get("files", {}).values()))
+
+
+def _is_path_image(image: Any) -> bool:
+    """As files.PreImages makes it."""
+    if not has(image, path=is_text, kind=lambda kind: kind in _KINDS) or not image["path"].startswith("/"):
+        return False
+    owner = {"mode": lambda mode: is_number(mode, 0o10000), "owner": _is_owner, "mtime_ns": is_number}
+    needed: dict[str, dict[str, Predicate]] = {
+        "absent": {},
+        "link": {"target": is_text, "owner": _is_owner},
+        "file": {**owner, "digest": lambda digest: is_text(digest) and len(digest) == 64},
+        "other": {},
+    }
+    more: dict[str, Predicate] = {"missing_parents": are_texts, "xattrs": _is_xattrs, "twin": is_text, "named": is_text}
+    return has(image, **needed[image["kind"]]) and may_have(image, **more)
+
+
+def _is_owner(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(is_number(n, (1 << 32) - 1) for n in value)
+
+
+def _is_xattrs(value: Any) -> bool:
+    try:
+        return all(bytes.fromhex(content) is not None for content in value.values())
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _is_address(image: Any) -> bool:
+    own = {"link": link_image.is_image, "held": is_flag, "config": _is_path_image, "state": _is_path_image}
+    return has(image, **own) and may_have(image, gives=is_text, stanza=is_text)
+
+
+def _is_gateway(image: Any) -> bool:
+    def files(value: Any) -> bool:
+        return isinstance(value, list) and all(map(_is_path_image, value))
+
+    return has(image, running=is_flag, files=files, leases=_is_path_image)
+
+
+_IMAGES: Mapping[str, Predicate] = {
+    "wires": lambda image: has(image, link=link_image.is_image, proof=_is_path_image),
+    "rules": lambda image: (
+        has(image, script=_is_path_image, loaded=is_flag)
+        and may_have(image, forwarding=forwarding.is_image, **firewalls.shapes())
+    ),
+    "address": _is_address,
+    "gateway": _is_gateway,
+    "file": _is_path_image,
+    "service": lambda image: has(image, unit=_is_path_image, wanted=_is_path_image),
+}

@@ -1,0 +1,84 @@
+"""Listening sockets: what `ss` tells, or psutil where there is no `ss`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wizard.host import commands
+from wizard.host.facts.nics import read_sysfs, shown_name
+from wizard.plan.machine import Listener
+from wizard.plan.text import clean
+
+_STATES = frozenset({"LISTEN", "UNCONN"})
+# The last one: a process may carry the likes of this in its own name.
+_PID = re.compile(r",pid=([0-9]+),fd=[0-9]+\)\)\s*$")
+# "0::/system.slice/named.service", also on the v1 line of systemd; in a container of its own there is no such line.
+_UNIT = re.compile(
+    r"^[0-9]+:(?:name=systemd)?:/system\.slice/(?:[^/\n]+\.slice/)*([A-Za-z0-9:_.@-]{1,100}\.service)(?:/|$)",
+    re.MULTILINE,
+)
+
+
+def read_listeners(root: Path = Path("/")) -> tuple[Listener, ...]:
+    """Listening TCP and bound, unconnected UDP sockets; processes only as far as this user may see them."""
+    try:
+        # -H (no heading) is older than --json, and Debian 12 has no JSON here.
+        told = commands.run("ss", "-H", "-lntup", timeout=10)
+    except commands.CommandFailed:
+        return _from_psutil(root)
+    found = (_listener(line, root) for line in told.split("\n"))
+    return tuple(listener for listener in found if listener)
+
+
+def _listener(line: str, root: Path) -> Listener | None:
+    fields = line.split(None, 6)
+    if len(fields) < 6 or fields[0] not in ("tcp", "udp") or fields[1] not in _STATES:
+        return None
+    where, _, port = fields[4].rpartition(":")
+    # "0.0.0.0%eth1", "[fe80::1]%eth0", "*": the NIC is a scope, or what SO_BINDTODEVICE named.
+    address, _, nic = where.partition("%")
+    if not port.isdigit():
+        return None
+    pid = _PID.search(fields[6]) if len(fields) > 6 else None
+    return Listener(
+        protocol=fields[0],
+        # A dual-stack socket: it takes IPv4 too.
+        address="::" if address == "*" else address.strip("[]"),
+        port=int(port),
+        process=_process(root, int(pid[1])) if pid else "",
+        pid=int(pid[1]) if pid else None,
+        nic=shown_name(nic) if nic else "",
+        unit=_unit(root, int(pid[1])) if pid else "",
+    )
+
+
+def _process(root: Path, pid: int) -> str:
+    return clean(read_sysfs(root / "proc" / str(pid) / "comm"), 40)
+
+
+def _unit(root: Path, pid: int) -> str:
+    """The service of this machine that a process belongs to: what has to be disabled for it to stay away."""
+    found = _UNIT.search(read_sysfs(root / "proc" / str(pid) / "cgroup"))
+    return found[1] if found else ""
+
+
+def _from_psutil(root: Path) -> tuple[Listener, ...]:
+    import psutil
+
+    try:
+        connections = psutil.net_connections("inet")
+    except (psutil.Error, OSError):
+        return ()
+    return tuple(
+        Listener(
+            protocol="tcp" if c.type.name == "SOCK_STREAM" else "udp",
+            address=c.laddr.ip,
+            port=c.laddr.port,
+            process=_process(root, c.pid) if c.pid else "",
+            pid=c.pid,
+            unit=_unit(root, c.pid) if c.pid else "",
+        )
+        for c in connections
+        if c.laddr and not c.raddr and c.status in ("LISTEN", "NONE")
+    )

@@ -1,0 +1,140 @@
+"""What running processes tell: DHCP clients, the SSH session that we are in."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netaddr import AddrFormatError, IPAddress
+
+from wizard.host.processes import parent
+from wizard.plan.machine import Nic
+
+_DHCP_CLIENTS = frozenset({"dhclient", "udhcpc", "dhcpcd", "dhcpcd5", "pump", "dhcpcanon"})
+_BUSYBOX = frozenset({"busybox", "toybox"})
+_LONGEST_ANCESTRY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """One process: `name` as the kernel has it (15 characters), `argv` as it was started or renamed itself."""
+
+    pid: int
+    name: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SshSession:
+    """The two ends of an SSH session, seen from this machine. `port` is the one that sshd took it on."""
+
+    peer: str
+    server: str
+    port: int
+
+
+def read_processes(root: Path = Path("/")) -> tuple[RunningProcess, ...]:
+    """Every process of this network namespace; those whose namespace is not ours to see count as of ours."""
+    return tuple(_running(root / "proc"))
+
+
+def _running(proc: Path) -> Iterator[RunningProcess]:
+    ours = _namespace(proc / "self")
+    try:
+        entries = [entry for entry in proc.iterdir() if entry.name.isdigit()]
+    except OSError:
+        return
+    for at in entries:
+        try:
+            command = (at / "cmdline").read_bytes()
+            # A kernel thread.
+            if not command:
+                continue
+            name = (at / "comm").read_bytes()
+        except OSError:
+            continue
+        if (theirs := _namespace(at)) and ours and theirs != ours:
+            continue
+        argv = tuple(part.decode(errors="replace") for part in command.split(b"\0") if part)
+        yield RunningProcess(int(at.name), name.decode(errors="replace").strip(), argv)
+
+
+def _namespace(at: Path) -> str:
+    try:
+        return os.readlink(at / "ns/net")
+    except OSError:
+        return ""
+
+
+def dhcp_client_nics(processes: Iterable[RunningProcess], names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` that a running DHCPv4 client was started for by name."""
+    known = frozenset(names)
+    return frozenset(nic for process in processes for nic in _clients_nics(process.argv) if nic in known)
+
+
+def _clients_nics(argv: tuple[str, ...]) -> Iterator[str]:
+    # dhcpcd writes what it does into its own title: "dhcpcd: eth0 [ip4]".
+    words = " ".join(argv).split() if len(argv) == 1 else list(argv)
+    if words and Path(words[0]).name in _BUSYBOX:
+        words = words[1:]
+    if not words or Path(words[0].rstrip(":")).name not in _DHCP_CLIENTS or "-6" in words:
+        return
+    for word in words[1:]:
+        # udhcpc takes -i NIC, -iNIC, --interface NIC and --interface=NIC.
+        yield re.sub(r"^(?:--interface=|-i(?=.))", "", word)
+
+
+def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | None = None) -> SshSession | None:
+    """The SSH session that this process was started from, also through sudo and su, which drop the variable."""
+    pid = os.getpid() if pid is None else pid
+    told = environ.get("SSH_CONNECTION", "")
+    for _ in range(_LONGEST_ANCESTRY):
+        session = _parse_session(told)
+        if session:
+            return session
+        pid = parent(pid, root)
+        if pid <= 1:
+            return None
+        told = _variable(root / "proc" / str(pid) / "environ", b"SSH_CONNECTION=")
+    return None
+
+
+def ssh_connection() -> str:
+    """Our SSH session as $SSH_CONNECTION would have it (sudo drops that); "" where there is none."""
+    session = ssh_session(os.environ)
+    return f"{session.peer} 0 {session.server} {session.port}" if session else ""
+
+
+def _parse_session(told: str) -> SshSession | None:
+    fields = told.split()
+    if len(fields) != 4 or not fields[3].isdigit():
+        return None
+    try:
+        peer, server = (_plain(field) for field in (fields[0], fields[2]))
+    except (AddrFormatError, ValueError):
+        return None
+    return SshSession(peer, server, int(fields[3]))
+
+
+def _plain(address: str) -> str:
+    ip = IPAddress(address.partition("%")[0])
+    return str(ip.ipv4() if ip.version == 6 and ip.is_ipv4_mapped() else ip)
+
+
+def _variable(path: Path, start: bytes) -> str:
+    try:
+        variables = path.read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return next((v[len(start) :].decode(errors="replace") for v in variables if v.startswith(start)), "")
+
+
+def carries(session: SshSession | None, nic: Nic, way_back: str) -> bool:
+    """Whether a session comes in on a NIC: its address there, or `way_back`, the NIC that leads to its peer."""
+    if session is None:
+        return False
+    here = any(str(address.network.ip) == session.server for address in nic.addresses)
+    return here or (way_back != "" and way_back == nic.name)

@@ -1,0 +1,167 @@
+"""The machine as it is now: NICs, routes, listeners, who manages them, whose firewall is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from wizard.host import commands
+from wizard.host.facts.listeners import read_listeners
+from wizard.host.facts.nics import read_nics, read_sysfs, shown_name
+from wizard.host.facts.processes import (
+    RunningProcess,
+    SshSession,
+    carries,
+    dhcp_client_nics,
+    read_processes,
+    ssh_session,
+)
+from wizard.host.facts.resolver import nameservers_in
+from wizard.host.facts.routes import read_routes
+from wizard.host.files import blocked
+from wizard.host.net import firewalls, managers
+from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
+from wizard.plan import paths
+from wizard.plan.addresses import nics_of_default_routes
+from wizard.plan.machine import Facts, Nic, Route, Suggestion
+from wizard.plan.text import clean
+from wizard.plan.tools import NEEDED
+
+
+def read_facts(
+    environ: Mapping[str, str] | None = None,
+    applied_cluster: str = "",
+    our_pids: frozenset[int] = frozenset(),
+    *,
+    root: Path = Path("/"),
+) -> Facts:
+    """What is known of this machine; without root less is. Changes nothing and never raises.
+
+    `environ` is searched for the SSH session (default: our own environment, then that of our parents).
+    `applied_cluster` and `our_pids` are passed on: an applied plan's NIC and processes. `root` is where
+    /sys, /proc, /etc and /run are looked for.
+    """
+    processes = read_processes(root)
+    routes = read_routes()
+    session = ssh_session(os.environ if environ is None else environ, root)
+    nics = _judged(read_nics(root), routes, processes, session, root)
+    active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
+    return Facts(
+        nics=nics,
+        routes=routes,
+        listeners=read_listeners(root),
+        network_managers=managers.active(processes, root),
+        firewalls=active_firewalls,
+        missing_tools=_missing_tools(active_firewalls),
+        ssh_port=session.port if session else None,
+        host_name=clean(platform.node(), 64),
+        system=_system(root),
+        applied_cluster=applied_cluster,
+        our_pids=our_pids,
+        interfaces=read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE, root),
+        interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
+        blocked=tuple((path, why) for path in paths.WRITTEN if (why := blocked(path))),
+        nameservers=read_nameservers(root),
+        ssh_peer=session.peer if session else "",
+    )
+
+
+def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
+    """The addresses in resolv.conf; where they are those of systemd-resolved, the ones that it asks."""
+    for path in ("etc/resolv.conf", "run/systemd/resolve/resolv.conf"):
+        found = tuple(nameservers_in(read_sysfs(root / path)))
+        if any(not address.startswith("127.") for address in found):
+            return found
+    return ()
+
+
+def _judged(
+    nics: tuple[Nic, ...],
+    routes: tuple[Route, ...],
+    processes: tuple[RunningProcess, ...],
+    session: SshSession | None,
+    root: Path,
+) -> tuple[Nic, ...]:
+    """The NICs with what only routes and processes can say of them."""
+    default = nics_of_default_routes(routes)
+    clients = dhcp_client_nics(processes, [nic.name for nic in nics])
+    way_back = _nic_towards(session.peer) if session else ""
+    # The host's end of a container's cable has no address, and the container's leads over it.
+    hosts = {
+        r.nic for r in routes if not r.gateway and r.destination.prefixlen == (32, 128)[r.destination.version == 6]
+    }
+    nics = tuple(
+        replace(nic, kind="container") if nic.kind == "veth" and nic.name in hosts and not _has_ipv4(nic) else nic
+        for nic in nics
+    )
+    return tuple(
+        replace(
+            nic,
+            default_route=nic.name in default,
+            dhcp_client=nic.name in clients
+            or managers.holds_lease(nic.index, root)
+            or any(address.dynamic and address.network.version == 4 for address in nic.addresses),
+            carries_ssh=carries(session, nic, way_back),
+        )
+        for nic in nics
+    )
+
+
+def _has_ipv4(nic: Nic) -> bool:
+    return any(address.network.version == 4 for address in nic.addresses)
+
+
+def _nic_towards(address: str) -> str:
+    """The NIC that packets to an address leave by, "" where there is none."""
+    try:
+        told = json.loads(commands.run("ip", "-j", "route", "get", address, timeout=5), strict=False)
+        return shown_name(str(told[0]["dev"]))
+    except (commands.CommandFailed, ValueError, KeyError, IndexError):
+        return ""
+
+
+def _missing_tools(firewalls: tuple[str, ...]) -> tuple[str, ...]:
+    needed = [*NEEDED, *(["iptables"] if "iptables" in firewalls else [])]
+    return tuple(tool for tool in needed if commands.find(tool) is None)
+
+
+def _system(root: Path) -> str:
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        for line in read_sysfs(root / path).splitlines():
+            key, _, value = line.partition("=")
+            if key == "PRETTY_NAME":
+                return clean(value.strip("\"'"), 80)
+    return ""
+
+
+def detect_rows(facts: Facts) -> list[dict[str, Any]]:
+    """The NICs in the shape of `detect --json`."""
+    from wizard.plan.draft.suggest import suggest
+
+    suggested = {suggestion.nic: suggestion for suggestion in suggest(facts)}
+    return [_detect_row(nic, suggested.get(nic.name)) for nic in facts.nics]
+
+
+def _detect_row(nic: Nic, suggestion: Suggestion | None) -> dict[str, Any]:
+    return {
+        "name": nic.name,
+        "mac": nic.mac,
+        "permanent_mac": nic.permanent_mac,
+        "kind": nic.kind,
+        "driver": nic.driver,
+        "vendor": nic.vendor,
+        "up": nic.up,
+        "carrier": nic.carrier,
+        "speed_mbps": nic.speed_mbps,
+        "addresses": [str(address.network) for address in nic.addresses],
+        "default_route": nic.default_route,
+        "dhcp_client": nic.dhcp_client,
+        "carries_ssh": nic.carries_ssh,
+        "suggestion": suggestion.role if suggestion else None,
+        "reasons": list(suggestion.reasons) if suggestion else [],
+    }

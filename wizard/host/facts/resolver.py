@@ -1,0 +1,87 @@
+"""The DNS servers of this machine's own resolver, from resolv.conf."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from wizard.host.files import read_text
+from wizard.plan.names import nameserver_words, upstream_servers
+from wizard.plan.text import clean
+
+RESOLV_CONF = "/etc/resolv.conf"
+# Where a resolver on this machine (systemd-resolved, NetworkManager's dnsmasq) keeps whom it asks itself: with that
+# change its answers change, though resolv.conf names the same stub.
+_BEHIND_A_STUB = (
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/NetworkManager/resolv.conf",
+    "/run/resolvconf/resolv.conf",
+)
+_MOST_BYTES = 65536
+
+Stamp = tuple[tuple[int, int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResolver:
+    """The servers our name server may ask, and if there are none, why."""
+
+    servers: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def nameservers_in(resolv_conf: str) -> list[str]:
+    """The servers that the text of a resolv.conf names, in its order, fit to be shown."""
+    return [clean(word, 60) for word in nameserver_words(resolv_conf)]
+
+
+def nameservers() -> list[str]:
+    """The servers that this machine's resolv.conf names, fit to be shown; [] where it cannot be read."""
+    return nameservers_in(read_text(RESOLV_CONF) or "")
+
+
+def stamp() -> Stamp:
+    """Changes whenever the resolver does; cheap enough to compare every second."""
+    return tuple(_stamp(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))
+
+
+def _stamp(path: str) -> tuple[int, int, int, int] | None:
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def read_resolver(gateway: str) -> SystemResolver:
+    """The resolver's servers without `gateway`, our own address (dotted), which must not ask itself. Never raises."""
+    try:
+        fd = os.open(RESOLV_CONF, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return SystemResolver(reason=f"{RESOLV_CONF} {_why_missing()}")
+    except OSError as error:
+        return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return SystemResolver(reason=f"{RESOLV_CONF} is no plain file")
+        text = os.read(fd, _MOST_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
+    finally:
+        os.close(fd)
+    servers = upstream_servers(text, gateway)
+    if servers:
+        return SystemResolver(servers)
+    alone = " but this gateway itself" if "nameserver" in text and gateway in text else ""
+    return SystemResolver(reason=f"{RESOLV_CONF} names no DNS server{alone}")
+
+
+def _why_missing() -> str:
+    try:
+        target = os.readlink(RESOLV_CONF)
+    except OSError:
+        return "does not exist"
+    return f"leads to {clean(target, 100)}, which does not exist"

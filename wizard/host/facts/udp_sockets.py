@@ -1,0 +1,92 @@
+"""UDP sockets: the NIC and address each is bound to, and its owner. Over netlink (sock_diag)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wizard.host.net import netlink
+
+_BY_FAMILY = 20
+_QUESTION = struct.Struct("=BBBBI48x")
+# family, state, timer, retransmissions; ports; addresses; index and cookie; expiry, queues, user, inode
+_ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
+_ALL_STATES = 0xFFFFFFFF
+_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class UdpSocket:
+    """`index`: the NIC it is bound to, 0 for none. `address`: four bytes, zero for any."""
+
+    index: int
+    address: bytes
+    inode: int
+
+
+def on_port(port: int) -> list[UdpSocket]:
+    """The IPv4 sockets on this UDP port, of all processes. Raises OSError."""
+    port_bytes = struct.pack("!H", port)
+    return [UdpSocket(index, address, inode) for local, address, index, inode in _udp_sockets() if local == port_bytes]
+
+
+def bound_indexes(pid: int, port: int) -> list[int]:
+    """The NIC that each IPv4 socket of a process on this UDP port is bound to, by index and sorted; 0 for no NIC.
+
+    Raises OSError.
+    """
+    theirs = on_port(port)
+    if not theirs:
+        return []
+    owned = inodes_of(pid)
+    return sorted(each.index for each in theirs if each.inode in owned)
+
+
+def bound_names(pid: int, port: int) -> list[str]:
+    """As `bound_indexes`, by name: "" for no NIC, the index of a NIC that has just gone."""
+    return [_name(index) for index in bound_indexes(pid, port)]
+
+
+def _name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index) if index else ""
+    except OSError:
+        return str(index)
+
+
+def others_at(pid: int, address: str, port: int) -> set[int]:
+    """The inodes of other processes' sockets at exactly this address and port, where the last one bound gets it all.
+
+    Raises OSError.
+    """
+    here = socket.inet_aton(address)
+    found = {each.inode for each in on_port(port) if each.address == here}
+    return found - inodes_of(pid) if found else found
+
+
+def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
+    question = _QUESTION.pack(socket.AF_INET, socket.IPPROTO_UDP, 0, 0, _ALL_STATES)
+    for _, body in netlink.request(netlink.SOCK_DIAG, _BY_FAMILY, netlink.DUMP, question, _TIMEOUT_S):
+        found = _ANSWER.unpack_from(body)
+        yield found[4], found[6][:4], found[8], found[14]
+
+
+def inodes_of(pid: int) -> set[int]:
+    """The inodes of the sockets that a process has open; empty if it has ended. Raises OSError."""
+    found: set[int] = set()
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return found
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(descriptor)
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            found.add(int(target[8:-1]))
+    return found

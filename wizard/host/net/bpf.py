@@ -1,0 +1,148 @@
+"""Filters that the kernel runs on the frames for a packet socket (classic BPF), and attaching them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from array import array
+from collections.abc import Sequence
+
+Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, value; as struct sock_filter has them."""
+
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
+# x becomes the length of the IPv4 header at that place; a byte or half-word is loaded from x plus that place.
+_HEADER_LENGTH, _HALF_AT_X, _BYTE_AT_X = 0xB1, 0x48, 0x50
+_JUMP_IF, _JUMP_SET, _RETURN = 0x15, 0x45, 0x06
+_PACKET_TYPE = 0xFFFFF004
+_ATTACH_FILTER = 26
+LARGEST = 1 << 16
+"""No frame is longer, in bytes."""
+
+
+def attach(packet_socket: socket.socket, program: Sequence[Instruction]) -> None:
+    """Have the kernel pass to a socket only what the program lets pass. Raises OSError."""
+    code = array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
+    described = struct.pack("@HP", len(program), code.buffer_info()[0])
+    packet_socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
+
+
+def udp_to_port(port: int) -> tuple[Instruction, ...]:
+    """Lets pass IPv4 UDP to `port` (of fragments the first, which tells the port) and what still has a VLAN tag.
+
+    The kernel takes the outermost tag off before it filters, so such frames are rare.
+    """
+    return (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_IF, 10, 0, 0x8100),
+        (_JUMP_IF, 9, 0, 0x88A8),
+        (_JUMP_IF, 8, 0, 0x9100),
+        (_JUMP_IF, 0, 8, 0x0800),
+        (_LOAD_BYTE, 0, 0, 23),
+        (_JUMP_IF, 0, 6, 17),
+        (_LOAD_HALF, 0, 0, 20),
+        (_JUMP_SET, 4, 0, 0x1FFF),
+        (_HEADER_LENGTH, 0, 0, 14),
+        (_HALF_AT_X, 0, 0, 16),
+        (_JUMP_IF, 0, 1, port),
+        (_RETURN, 0, 0, LARGEST),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def ether_type(number: int) -> tuple[Instruction, ...]:
+    """Lets pass frames of one EtherType."""
+    return ((_LOAD_HALF, 0, 0, 12), (_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, LARGEST), (_RETURN, 0, 0, 0))
+
+
+def udp_fragments() -> tuple[Instruction, ...]:
+    """Lets pass every fragment of IPv4 UDP, the first ones too: only the whole tells the port."""
+    return (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_IF, 0, 5, 0x0800),
+        (_LOAD_BYTE, 0, 0, 23),
+        (_JUMP_IF, 0, 3, 17),
+        (_LOAD_HALF, 0, 0, 20),
+        (_JUMP_SET, 0, 1, 0x3FFF),
+        (_RETURN, 0, 0, LARGEST),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def ipv6_routers() -> tuple[Instruction, ...]:
+    """Lets pass router advertisements, and UDP from a DHCPv6 server's port."""
+    return (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_IF, 0, 8, 0x86DD),
+        (_LOAD_BYTE, 0, 0, 20),
+        (_JUMP_IF, 0, 2, 58),
+        (_LOAD_BYTE, 0, 0, 54),
+        (_JUMP_IF, 3, 4, 134),
+        (_JUMP_IF, 0, 3, 17),
+        (_LOAD_HALF, 0, 0, 54),
+        (_JUMP_IF, 0, 1, 547),
+        (_RETURN, 0, 0, LARGEST),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def arp_from(ip: bytes) -> tuple[Instruction, ...]:
+    """Lets pass ARP whose sender says that it has this address."""
+    return (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_IF, 0, 3, 0x0806),
+        (_LOAD_WORD, 0, 0, 28),
+        (_JUMP_IF, 0, 1, int.from_bytes(ip, "big")),
+        (_RETURN, 0, 0, LARGEST),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def any_of(first: Sequence[Instruction], *others: Sequence[Instruction]) -> tuple[Instruction, ...]:
+    """Lets pass what one of these filters does; each ends in the instruction that refuses."""
+    # All jumps are relative: those to a refusal that is no longer there land at the beginning of the next filter.
+    return (*first[:-1], *any_of(*others)) if others else tuple(first)
+
+
+# Label, code, value, and the labels to go on at if true and if false ("": the next step).
+_Step = tuple[str, int, int, str, str]
+_OUR_TALK: tuple[_Step, ...] = (
+    ("", _LOAD_HALF, 12, "", ""),
+    ("", _JUMP_IF, 0x0806, "yes", ""),
+    ("", _JUMP_IF, 0x0800, "", "no"),
+    ("", _LOAD_BYTE, 23, "", ""),
+    ("", _JUMP_IF, 1, "yes", ""),
+    ("", _JUMP_IF, 17, "udp", ""),
+    ("", _JUMP_IF, 6, "", "no"),
+    # Of TCP what begins a connection or breaks it off.
+    ("", _HEADER_LENGTH, 14, "", ""),
+    ("", _BYTE_AT_X, 14 + 13, "", ""),
+    ("", _JUMP_SET, 0x06, "yes", "no"),
+    # Of UDP what servers of DNS and DHCP say.
+    ("udp", _HEADER_LENGTH, 14, "", ""),
+    ("", _HALF_AT_X, 14, "", ""),
+    ("", _JUMP_IF, 67, "yes", ""),
+    ("", _JUMP_IF, 53, "yes", "no"),
+    ("yes", _RETURN, LARGEST, "", ""),
+    ("no", _RETURN, 0, "", ""),
+)
+_LEAVING: tuple[_Step, ...] = (
+    ("", _LOAD_WORD, _PACKET_TYPE, "", ""),
+    ("", _JUMP_IF, socket.PACKET_OUTGOING, "", "no"),
+)
+
+
+def our_talk(*, only_leaving: bool) -> tuple[Instruction, ...]:
+    """Lets pass untagged ARP, ICMP, the begin and the breaking off of TCP, and what servers of DNS and DHCP say.
+
+    `only_leaving`: nothing that comes in.
+    """
+    return _assembled((*_LEAVING, *_OUR_TALK) if only_leaving else _OUR_TALK)
+
+
+def _assembled(steps: Sequence[_Step]) -> tuple[Instruction, ...]:
+    places = {label: at for at, (label, *_) in enumerate(steps) if label}
+    return tuple(
+        (code, places[yes] - at - 1 if yes else 0, places[no] - at - 1 if no else 0, value)
+        for at, (_, code, value, yes, no) in enumerate(steps)
+    )

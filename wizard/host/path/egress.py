@@ -1,0 +1,46 @@
+"""Captures what leaves by a NIC, after every packet filter: what this machine really sends."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import Self
+
+from wizard.host.net.bpf import LARGEST, our_talk
+from wizard.host.net.packet_socket import ALL_PROTOCOLS, packet_socket
+
+
+class EgressCapture:
+    """Use as a context manager. `both_ways`: incoming frames too. Raises NeedsRoot, or OSError without such a NIC."""
+
+    def __init__(self, nic: str, *, both_ways: bool = False) -> None:
+        program = our_talk(only_leaving=not both_ways)
+        self._socket = packet_socket(program, "hearing what leaves needs root (CAP_NET_RAW)")
+        try:
+            self._socket.setblocking(False)
+            self._socket.bind((nic, ALL_PROTOCOLS))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def next(self) -> tuple[bytes, bool] | None:
+        """The next frame that waits, and whether it leaves; None if none waits.
+
+        Raises OSError if the NIC is down or gone.
+        """
+        try:
+            frame, address = self._socket.recvfrom(LARGEST)
+        except BlockingIOError:
+            return None
+        return frame, address[2] == socket.PACKET_OUTGOING

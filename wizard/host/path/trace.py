@@ -1,0 +1,177 @@
+"""Who drops what a node says or is told: the kernel's own account of the way of a packet that is ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wizard.host import commands
+from wizard.host.net import firewalls
+from wizard.host.path.injection import Injector
+from wizard.host.path.probe import DNS_PORT, NodePath, PathTest, dotted, run_tests
+from wizard.plan.text import clean
+
+TABLE = "ciao_trace"
+_OURS = "ciao_gateway"
+_UNMASKED = (_OURS, "traces")
+"""Our chain that lets no address of the cluster's into the office."""
+_BREAKS_OFF = "tcp flags == rst "
+"""An attempt's end, which may be dropped for other reasons than its beginning, or because of it."""
+_LONGEST_S = 2.5
+_ATTEMPT_S = (0.3,)
+_LONGEST_RULE = 160
+_LINE = re.compile(r"^trace id (?P<id>\S+) (?P<family>\S+) (?P<table>\S+) (?P<chain>\S+) (?P<rest>.*)$")
+_RULE = re.compile(r"^rule (?P<rule>.*) \(verdict drop\)\s*$")
+_POLICY = re.compile(r"^policy drop\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedPacket:
+    """The chain that dropped a packet; `rule` is "" where it was its policy. `packet` is how nft tells of it."""
+
+    family: str
+    table: str
+    chain: str
+    rule: str
+    packet: str
+
+    def words(self) -> str:
+        if (self.table, self.chain) == _UNMASKED:
+            return "NAT does not work: it would leave with the node's own address, and is held back"
+        whose = f"{self.family} {self.table} {self.chain}"
+        how = f"by its rule '{clean(self.rule, _LONGEST_RULE)}'" if self.rule else "by its policy"
+        return f"the nftables chain {whose} drops it {how}"
+
+    def remedy(self, nic: str) -> str:
+        if (self.table, self.chain) == _UNMASKED:
+            return "See who handles it before us: sudo nft list ruleset, hook postrouting."
+        if self.table == _OURS:
+            return "Run 'ciao-wizard apply' to load the rules again."
+        if remedy := firewalls.remedy(self.table, nic):
+            return remedy
+        chain = f"{self.family} {self.table} {self.chain}"
+        if self.family == "arp":
+            return f"See what it is for: sudo nft list chain {chain}"
+        found = re.search(r'\b(iif|oif) "', self.packet)
+        side = "oifname" if found is None or (found[1] == "oif" and "iif " not in self.packet) else "iifname"
+        return f'Let {nic} in there: sudo nft insert rule {chain} {side} "{nic}" accept'
+
+
+def dropped_in(lines: Sequence[str]) -> list[DroppedPacket]:
+    """What of a trace was dropped, in order. A packet's line comes before what is done with it."""
+    packets: dict[str, str] = {}
+    found = []
+    for line in lines:
+        told = _LINE.match(line.strip())
+        if told is None:
+            continue
+        rest = told["rest"]
+        if told["table"] == TABLE and not rest.startswith("packet: "):
+            continue
+        if rest.startswith("packet: "):
+            # Later lines of it have what NAT made of it; by the first it is known.
+            packets.setdefault(told["id"], f"{rest} ")
+            continue
+        rule = _RULE.match(rest)
+        if rule is not None or _POLICY.match(rest):
+            packet = packets.get(told["id"], "")
+            if _BREAKS_OFF in packet:
+                continue
+            found.append(
+                DroppedPacket(told["family"], told["table"], told["chain"], rule["rule"] if rule else "", packet)
+            )
+    return found
+
+
+def monitor_command(nft: str) -> list[str]:
+    """`nft monitor trace`, which ends with whoever started it, also where that one is killed."""
+    return ["setpriv", "--pdeathsig=KILL", "--", nft, "monitor", "trace"]
+
+
+def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
+    """Try these parts of a path once more and see who drops them; by the part's name. Raises OSError, CommandFailed.
+
+    `uid`: the user that our dnsmasq runs as.
+    """
+    path = commands.find("nft")
+    if path is None:
+        return {}
+    remove_stray()
+    commands.run("nft", "-f", "-", stdin=_rules(road, uid))
+    try:
+        with subprocess.Popen(
+            monitor_command(path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=commands.environment(),
+            cwd="/",
+        ) as monitor:
+            try:
+                return _follow(monitor, parts, road, injector)
+            finally:
+                monitor.kill()
+    finally:
+        remove_stray()
+
+
+def _follow(
+    monitor: subprocess.Popen[bytes], parts: Sequence[PathTest], road: NodePath, injector: Injector
+) -> dict[str, DroppedPacket]:
+    fd = monitor.stdout.fileno() if monitor.stdout is not None else -1
+    os.set_blocking(fd, False)
+    deadline = time.monotonic() + _LONGEST_S
+    text, found = "", dict[str, DroppedPacket]()
+    while time.monotonic() < deadline and len(found) < len(parts):
+        run_tests(parts, road, injector, _ATTEMPT_S)
+        while select.select([fd], [], [], 0.05)[0]:
+            data = os.read(fd, 1 << 16)
+            if not data:
+                return found
+            text += data.decode("utf-8", "replace")
+        for dropped in dropped_in(text.split("\n")[:-1]):
+            for part in parts:
+                if any(mark in dropped.packet for mark in part.marks()):
+                    found.setdefault(part.found().name, dropped)
+    return found
+
+
+def _rules(road: NodePath, uid: int) -> str:
+    macs = f"{{ {road.own_mac.hex(':')}, {road.office_mac.hex(':')} }}"
+    beyond = f"ip saddr {dotted(road.beyond)} tcp sport {DNS_PORT} meta nftrace set 1" if road.beyond else ""
+    asks = f"meta skuid {uid} udp dport {DNS_PORT} meta nftrace set 1" if uid else ""
+    return f"""
+table inet {TABLE} {{
+    chain comes {{
+        type filter hook prerouting priority -350; policy accept;
+        ether saddr {macs} meta nftrace set 1
+        {beyond}
+    }}
+    chain leaves {{
+        type filter hook output priority -350; policy accept;
+        ip daddr {{ {dotted(road.own)}, 255.255.255.255 }} udp sport {{ {DNS_PORT}, 67 }} meta nftrace set 1
+        {asks}
+    }}
+}}
+table arp {TABLE} {{
+    chain comes {{
+        type filter hook input priority -350; policy accept;
+        arp saddr ether {road.own_mac.hex(":")} meta nftrace set 1
+    }}
+    chain leaves {{
+        type filter hook output priority -350; policy accept;
+        arp daddr ether {road.own_mac.hex(":")} meta nftrace set 1
+    }}
+}}
+"""
+
+
+def remove_stray() -> None:
+    """Take away the tables that only ask the kernel to tell; one that was killed leaves them."""
+    for family in ("inet", "arp"):
+        commands.works("nft", "delete", "table", family, TABLE)

@@ -1,0 +1,58 @@
+"""The lease board of the plan in force: lease file, neighbours and dnsmasq's log, joined."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from datetime import datetime
+
+from wizard.host.facts.reader import read_facts
+from wizard.host.files import read_text
+from wizard.host.net.neighbours import read_neighbours
+from wizard.host.plan_in_force import Unreadable, running_plan
+from wizard.monitor.dnsmasq_log import ignored_in, reasons_in
+from wizard.monitor.instances import GATEWAY_BLANK, GatewayContext, is_plain_user
+from wizard.monitor.lease_file import LeaseFile
+from wizard.monitor.lease_rows import LeaseRow, make_rows
+from wizard.plan import paths
+from wizard.plan.export.formats import corporate_side
+from wizard.plan.fields import format_mac
+from wizard.plan.lease_parser import Lease
+
+_LOG_TAIL = 500_000
+
+
+def read_gateway_context() -> GatewayContext:
+    """What this machine, where it is a gateway, knows that leads to instances; all blank where it is none."""
+    plan = running_plan(Unreadable.RAISE)
+    if plan is None:
+        return GatewayContext()
+    is_node = {format_mac(node.mac) for node in plan.nodes}
+    vms = tuple(row for row in read_rows() if row.kind == "vm" and row.ip and row.mac not in is_node)
+    around = corporate_side(plan, read_facts())
+    user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name
+    jump = f"{user}@{around.address}" if around.address and is_plain_user(user) else GATEWAY_BLANK
+    return GatewayContext(
+        tuple(Lease(row.expires, row.mac, row.ip, row.hostname) for row in vms), plan.network.domain, jump
+    )
+
+
+def read_rows(file: LeaseFile | None = None) -> tuple[LeaseRow, ...]:
+    """Every node of the plan, every VM and stranger seen; () where nothing is applied.
+
+    `file` is kept between calls by who watches, so that a torn read never loses the last good view.
+    """
+    plan = running_plan(Unreadable.RAISE)
+    if plan is None:
+        return ()
+    leases = (file or LeaseFile(paths.LEASES)).read()
+    log = (read_text(paths.DNSMASQ_LOG) or "")[-_LOG_TAIL:]
+    now = datetime.now().astimezone()
+    return make_rows(
+        plan,
+        leases,
+        now=now,
+        neighbours=read_neighbours(plan.interfaces.cluster),
+        ignored=ignored_in(log, now=now),
+        reasons=reasons_in(log),
+    )
