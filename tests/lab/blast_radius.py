@@ -37,7 +37,7 @@ ASKING = macs(10, "02:00:00:05")
 RENEWING = {"00:aa:00:00:06:01": "10.77.0.150", "02:00:00:00:06:02": "192.168.0.70"}
 FORCE = """
 import sys, threading
-from wizard.host.net import nft_armed_set as armed; from wizard.host.dhcp import dnsmasq
+from wizard.host.net import nft_armed_set; from wizard.host.dhcp import dnsmasq
 from wizard.host.net import gateway_rules
 from wizard.host.net import link
 from wizard.deploy.guard.rules_watch import SCRIPT
@@ -48,7 +48,7 @@ index = link.read_link(sys.argv[1]).index
 threading.Thread(target=lambda: (sys.stdin.read(), child.kill()), daemon=True).start()
 while child.poll() is None:
     try:
-        armed.arm(index)
+        nft_armed_set.arm(index)
     except Exception:
         pass
     threading.Event().wait(0.2)

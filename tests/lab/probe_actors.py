@@ -96,8 +96,8 @@ def ear(nic: str, plan: str, wait: float) -> None:
     say("ready")
     until, heard = time.monotonic() + wait, ("", "")
     while time.monotonic() < until and not heard[0]:
-        select.select(listening.taps(), [], [], 0.2)
-        heard = listening.hear()
+        select.select(listening.sockets(), [], [], 0.2)
+        heard = listening.poll()
     say(json.dumps({"heard": heard, "node": listening.node_heard}))
 
 

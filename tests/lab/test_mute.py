@@ -43,9 +43,9 @@ def test_a_cable_in_the_office_is_not_answered(world: Laboratory, hindrance: Hin
 LOOSE = """
 import subprocess, time
 from wizard.host import processes
-from wizard.host.muter import MuterClient as Muter
+from wizard.host.muter import MuterClient
 
-muter, child = Muter(lambda: None), subprocess.Popen(["sleep", "1000"])
+muter, child = MuterClient(lambda: None), subprocess.Popen(["sleep", "1000"])
 try:
     muter.start()
     muter.look_after(child)

@@ -85,7 +85,7 @@ for _ in range(40):
     time.sleep(0.5)
 look = services.traffic(("eth0", "eth1"))
 forms = [one.form for one in services.hand_overs()]
-print(seen.status.state, seen.crowd.count, seen.rows[0].reachable, seen.address, seen.router)
+print(seen.status.state, seen.nodes.count, seen.rows[0].reachable, seen.address, seen.router)
 print(sorted(look.nics), len(forms))
 """
 

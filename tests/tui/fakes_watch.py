@@ -53,8 +53,8 @@ class FakeWatch:
             gone = [row for which, row in self._before.items() if which not in now]
             self._before = now
             numbers = {row.mac: n for n, row in enumerate(self._machine.board) if row.kind == "node"}
-            self._index.take(changed, gone, numbers)
-            shown, counts = self._index.shown(wanted), self._index.counts.copy()
+            self._index.update(changed, gone, numbers)
+            shown, counts = self._index.query(wanted), self._index.counts.copy()
             machine = self._machine
             if len(self._events) != len(machine.happenings):
                 self._events = tuple(machine.happenings)

@@ -30,7 +30,7 @@ class EventWriter:
             except OSError:
                 continue
 
-    def tell(self, **event: Any) -> None:
+    def write(self, **event: Any) -> None:
         """Append one event, an ApplyEvent without its time."""
         line = (json.dumps({"at": timestamp(), **event}) + "\n").encode()
         for fd in list(self._fds):
@@ -40,10 +40,10 @@ class EventWriter:
                 self._fds.remove(fd)
 
     def step(self, step: str, state: str, detail: str = "", **more: Any) -> None:
-        self.tell(step=step, state=state, detail=clean(detail, 2000), **more)
+        self.write(step=step, state=state, detail=clean(detail, 2000), **more)
 
     def result(self, result: str, reason: str = "", **more: Any) -> None:
-        self.tell(result=result, reason=clean(reason, 4000), **more)
+        self.write(result=result, reason=clean(reason, 4000), **more)
 
 
 def read_events(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[ApplyEvent | None]:

@@ -125,13 +125,13 @@ class Journal:
             if not self.reserve.exists():
                 _keep_aside(self.reserve)
         except OSError as error:
-            self.discard()
+            self.remove_draft()
             raise self._unwritable(error) from error
         self.append(record)
 
     def _create(self, line: bytes) -> None:
         """The directory comes to be with its first record in it: one without a journal has lost it."""
-        self.discard()
+        self.remove_draft()
         self._draft.mkdir(mode=0o700, parents=True)
         self._draft.chmod(0o700)
         _keep_aside(self._draft / self.reserve.name)
@@ -149,7 +149,7 @@ class Journal:
     def _draft(self) -> Path:
         return self.root.with_name(f".{self.root.name}.new")
 
-    def discard(self) -> None:
+    def remove_draft(self) -> None:
         """Remove what a death in the very beginning may have left."""
         shutil.rmtree(self._draft, ignore_errors=True)
 
@@ -208,14 +208,14 @@ class Journal:
             with contextlib.suppress(OSError):
                 self.images.prune(reading.first_images())
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Remove the journal and everything it kept: the last act of a way back that left nothing behind."""
-        self.discard()
+        self.remove_draft()
         if self.root.is_dir():
             # Gone at once: a directory without its journal would be one that has lost it.
             self.root.rename(self._draft)
             sync_directory(self.root.parent)
-        self.discard()
+        self.remove_draft()
 
 
 def _line(record: Record) -> bytes:

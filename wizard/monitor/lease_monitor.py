@@ -173,7 +173,7 @@ class LeaseMonitor:
         if table is None:
             return set()
         for lease in removed:
-            dirty |= {lease.mac, *table.concerned(lease.ip)}
+            dirty |= {lease.mac, *table.affected_macs(lease.ip)}
             table.remove(lease)
             if lease.expires is not None:
                 self._ends.get(_minute(lease.expires), set()).discard(lease)
@@ -181,15 +181,15 @@ class LeaseMonitor:
                 self._presence.forget([lease.ip])
         for lease in added:
             table.add(lease, now)
-            dirty |= {lease.mac, *table.concerned(lease.ip)}
+            dirty |= {lease.mac, *table.affected_macs(lease.ip)}
             if lease.expires is not None and lease.expires > now:
                 self._ends.setdefault(_minute(lease.expires), set()).add(lease)
             if self._presence is not None:
                 self._presence.follow([lease.ip])
-                self._presence.hurry([lease.ip])
+                self._presence.probe_now([lease.ip])
         for lease in self._ended(now):
-            dirty |= {lease.mac, *table.concerned(lease.ip)}
-            table.end(lease)
+            dirty |= {lease.mac, *table.affected_macs(lease.ip)}
+            table.expire(lease)
         return dirty
 
     def _ended(self, now: datetime) -> Iterator[Lease]:
@@ -234,14 +234,14 @@ class LeaseMonitor:
             ips |= self._alarmed
         for ip in ips:
             neighbour = self._wire.get(ip, Neighbour())
-            here = presence.here(ip)
+            here = presence.is_reachable(ip)
             if here is not None:
                 neighbour = Neighbour(presence.mac(ip) or neighbour.mac, "reachable" if here else "failed")
             self._merged[ip] = neighbour
             if ip not in self._wire and here is None:
                 del self._merged[ip]
         table.neighbours = self._merged
-        return set().union(*(table.concerned(ip) for ip in ips))
+        return set().union(*(table.affected_macs(ip) for ip in ips))
 
     def _redo(self, dirty: set[str], now: datetime) -> LeaseUpdate:
         """Make the rows of these machines anew."""
@@ -298,7 +298,7 @@ class LeaseMonitor:
             if len(claimants) > 1:
                 alarms.append("one-address")
                 reason = f"two machines say that {row.ip} is theirs: {', '.join(claimants)}"
-            elif presence.doubled(row.ip) == row.mac:
+            elif presence.duplicate_mac(row.ip) == row.mac:
                 alarms.append("one-mac")
                 reason = f"two machines with the MAC {row.mac} answer at {row.ip}: one is a clone of the other"
         if row.ip:

@@ -147,13 +147,13 @@ class LeaseTable:
         if self.holders.get(lease.ip) == lease:
             del self.holders[lease.ip]
 
-    def end(self, lease: Lease) -> None:
+    def expire(self, lease: Lease) -> None:
         """The lease's time is over, and it is in the file still."""
         if lease in self.current.get(lease.mac, []):
             self.remove(lease)
             self.ended[lease.mac] = lease
 
-    def concerned(self, ip: str) -> set[str]:
+    def affected_macs(self, ip: str) -> set[str]:
         """The MACs whose rows may change with what happens at an address."""
         owner = self.reserved.get(ip)
         holder = self.holders.get(ip)

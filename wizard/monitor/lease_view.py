@@ -69,7 +69,7 @@ class LeaseView(Sequence[LeaseRow]):
     def __iter__(self) -> Iterator[LeaseRow]:
         return (row for _, row in (reversed(self._placed) if self._down else self._placed))
 
-    def place_of(self, which: RowId) -> int | None:
+    def index_of(self, which: RowId) -> int | None:
         """Where a row stands; None where it does not, or is just moving."""
         row = self._rows.get(which)
         if row is None:
@@ -96,7 +96,7 @@ class LeaseIndex:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def take(
+    def update(
         self, changed: Iterable[LeaseRow], gone: Iterable[LeaseRow] = (), numbers: dict[str, int] | None = None
     ) -> None:
         """Rows that are new or different, and rows that are no more. `numbers`: the nodes' places by MAC."""
@@ -114,7 +114,7 @@ class LeaseIndex:
         if bulk or changed or gone:
             self._shown = None
 
-    def shown(self, wanted: LeaseQuery | None = None) -> LeaseView:
+    def query(self, wanted: LeaseQuery | None = None) -> LeaseView:
         """A view that stays as it is; the very same one where nothing has changed since."""
         if wanted is not None and wanted != self._wanted:
             self._wanted, self._words = wanted, wanted.text.lower().split()

@@ -45,8 +45,8 @@ class LeaseWatch:
             gc.disable()
             try:
                 view = self._monitor.look()
-                self._index.take(view.fresh, view.gone, self._monitor.numbers)
-                shown = self._index.shown(wanted)
+                self._index.update(view.fresh, view.gone, self._monitor.numbers)
+                shown = self._index.query(wanted)
             finally:
                 gc.enable()
             if len(view.fresh) > MANY or (len(self._index) > MANY and wanted != self._wanted):

@@ -37,10 +37,10 @@ class Overview:
     rows: tuple[LeaseRow, ...] = ()
     address: str = ""
     router: str = ""
-    crowd: NodeSummary = field(init=False)
+    nodes: NodeSummary = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "crowd", summarize_nodes(self.rows))
+        object.__setattr__(self, "nodes", summarize_nodes(self.rows))
 
 
 class RowReader:

@@ -64,7 +64,7 @@ class Reachability:
                 self._asked[ip] = _Asked(now)
                 heapq.heappush(self._queue, (now, ip))
 
-    def hurry(self, ips: Iterable[str]) -> None:
+    def probe_now(self, ips: Iterable[str]) -> None:
         """Ask these at once: something has happened there."""
         now = self._clock()
         for ip in ips:
@@ -98,7 +98,7 @@ class Reachability:
             heapq.heappush(self._queue, (asked.due, ip))
         return changed
 
-    def here(self, ip: str) -> bool | None:
+    def is_reachable(self, ip: str) -> bool | None:
         """Whether somebody is at an address; None where nobody can know (yet)."""
         asked = self._asked.get(ip)
         return None if asked is None else asked.here
@@ -124,7 +124,7 @@ class Reachability:
             return ()
         return tuple(sorted(mac for mac, at in asked.macs if at >= since))
 
-    def doubled(self, ip: str) -> str:
+    def duplicate_mac(self, ip: str) -> str:
         """The MAC that answers for an address twice, time and again: two machines have it; "" where none does."""
         asked = self._asked.get(ip)
         since = self._clock() - MEMORY_S

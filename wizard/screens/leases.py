@@ -172,7 +172,7 @@ class LeasesPage(Page):
         table.display = board is not None
         if board is not None:
             table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
-            place = board.shown.place_of(self._held) if self._held is not None else None
+            place = board.shown.index_of(self._held) if self._held is not None else None
             table.show(board.shown, place)
             self.query_one(EventsBox).tell(board.events, self.size.width)
             self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))

@@ -55,13 +55,13 @@ def picture(
     left = corporate + 3 + gateway
     right = width - left - _LINKS
     rows = max(height - 3, _LEAST_NODES)
-    cluster = _cluster_lines(seen.crowd, plan.network.cidr.prefixlen, rows, right - 4)
+    cluster = _cluster_lines(seen.nodes, plan.network.cidr.prefixlen, rows, right - 4)
     sides = _left_lines(seen, plan, (corporate, gateway), rates, left, height - 1)
     box = _box(cluster, right)
     title = _beside([("company network", corporate + 3), (f"gateway {clean(host, 16)}".rstrip(), gateway)])
     title = Text.assemble(_fit(title, left), " switch ", (f"cluster {plan.network.cidr}", "bold"))
-    if width >= 100 and seen.crowd.count:
-        title.append(f" · {seen.crowd.here} of {plural(seen.crowd.count, 'node')} here")
+    if width >= 100 and seen.nodes.count:
+        title.append(f" · {seen.nodes.here} of {plural(seen.nodes.count, 'node')} here")
     lines = [title]
     for number in range(max(len(sides), len(box))):
         line = sides[number] if number < len(sides) else Text()

@@ -57,7 +57,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_the_second_is_refused_and_told_who_is_at_it(run_dir: Path) -> None:
-    holder = elsewhere("held = lock.Lock('ciao-wizard apply')", run_dir)
+    holder = elsewhere("held = lock.ChangeLock('ciao-wizard apply')", run_dir)
     try:
         with pytest.raises(WizardError, match=rf"ciao-wizard apply \(process {holder.pid}\)"):
             ChangeLock("ciao-wizard reset")
@@ -85,7 +85,7 @@ def test_of_twenty_one_gets_it(run_dir: Path) -> None:
 
 
 def test_whoever_comes_while_something_is_taken_back_waits_for_it(run_dir: Path) -> None:
-    holder = elsewhere("held = lock.Lock('ciao-wizard rollback')", run_dir)
+    holder = elsewhere("held = lock.ChangeLock('ciao-wizard rollback')", run_dir)
     threading.Timer(0.3, end, (holder,)).start()
     begun = time.monotonic()
     ChangeLock("ciao-wizard apply")
@@ -93,7 +93,9 @@ def test_whoever_comes_while_something_is_taken_back_waits_for_it(run_dir: Path)
 
 
 def test_no_child_keeps_it(run_dir: Path) -> None:
-    holder = elsewhere("held = lock.Lock('x'); import subprocess; subprocess.Popen(['sleep', '5'], stdout=2)", run_dir)
+    holder = elsewhere(
+        "held = lock.ChangeLock('x'); import subprocess; subprocess.Popen(['sleep', '5'], stdout=2)", run_dir
+    )
     end(holder)
     ChangeLock("ciao-wizard apply")
 
@@ -138,7 +140,7 @@ def marked(run_dir: Path) -> Iterator[BusyMarker]:
 
 
 def test_a_command_of_a_dead_run_is_waited_for(run_dir: Path) -> None:
-    code = "lock.Mark(); from wizard.host import commands; import threading\n"
+    code = "lock.BusyMarker(); from wizard.host import commands; import threading\n"
     code += "threading.Thread(target=commands.run, args=('sh', '-c', 'sleep 0.7; : >' + paths.RUN + '/late')).start()\n"
     dead = elsewhere(code + "time.sleep(0.2)", run_dir)
     end(dead)
@@ -149,7 +151,7 @@ def test_a_command_of_a_dead_run_is_waited_for(run_dir: Path) -> None:
 
 
 def test_what_was_started_to_stay_is_not_waited_for(run_dir: Path) -> None:
-    code = "lock.Mark(); from wizard.host import commands\n"
+    code = "lock.BusyMarker(); from wizard.host import commands\n"
     code += "commands.detach(['sleep', '3'], paths.RUN + '/log')"
     end(elsewhere(code, run_dir))
     begun = time.monotonic()
@@ -196,7 +198,7 @@ import signal
 from wizard.plan import paths
 paths.RUN = {run!r}
 from wizard.deploy.apply import lock
-mark = lock.Mark()
+mark = lock.BusyMarker()
 print("ready", flush=True)
 signal.pause()
 """
@@ -279,7 +281,7 @@ class Waiting:
 
         class Run:
             me = myself()
-            write_work = staticmethod(lambda **more: self.work.update(more))
+            publish = staticmethod(lambda **more: self.work.update(more))
 
         self.run: Any = Run()
 

@@ -249,7 +249,7 @@ for _ in range(100):
     journal.append({"t": "reverting", "why": "x" * 100})
 journal.append({"t": "reverted"})
 say(journal.read().last.phase, journal.reserve.exists())
-journal.forget()
+journal.remove()
 say(os.listdir(DISK) == ["ballast"])
 """
     assert on_tiny_disk(script) == "reverted False\nTrue\n"
@@ -287,8 +287,8 @@ def test_forgetting_leaves_nothing_and_may_be_cut_off(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     journal.images.capture(str(tmp_path / "file"))
     journal.images.root.joinpath("other").write_text("half")
-    journal.forget()
-    journal.forget()
+    journal.remove()
+    journal.remove()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
 
 

@@ -121,7 +121,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuses(*argv: str, **_: Any) -> str:
         raise CommandFailed(argv, 1, "")
 
-    for name in ("stop", "clear", "start", "reload", "strays", "wait_until_taken_up"):
+    for name in ("stop", "remove_runtime_files", "start", "reload", "stray_servers", "wait_until_loaded"):
         monkeypatch.setattr(f"wizard.deploy.guard.control.{name}", lambda *_: 0)
     monkeypatch.setattr("wizard.host.net.gateway_rules.script", lambda *_: "")
     monkeypatch.setattr("wizard.host.net.gateway_rules.remove_everything", lambda: ([], []))
@@ -142,7 +142,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(installed_files, "leftovers", list)
-    monkeypatch.setattr(reverter, "await_orphans", lambda: None)
+    monkeypatch.setattr(reverter, "wait_for_orphans", lambda: None)
     for name in ("_remove_by_name", "_leave_nothing"):
         monkeypatch.setattr(reverter.Reverter, name, lambda *_: [])
 

@@ -14,8 +14,7 @@ from wizard.deploy.apply.steps import trial
 from wizard.deploy.apply.steps.trial import ProveWires
 from wizard.deploy.guard import proof
 from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
-from wizard.host.dhcp.probe import ProbeOutcome as Heard
-from wizard.host.dhcp.probe import ProbeResult
+from wizard.host.dhcp.probe import ProbeOutcome, ProbeResult
 from wizard.host.net.frames import NOBODY
 from wizard.host.net.link import Link
 from wizard.plan.file.read import load_plan
@@ -23,7 +22,7 @@ from wizard.plan.model import Interfaces, Plan
 
 PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MOVED = replace(PLAN, network=replace(PLAN.network, gateway=IPAddress("192.168.0.201")))
-SILENT = ProbeResult("eth1", Heard.SILENCE, 12.0)
+SILENT = ProbeResult("eth1", ProbeOutcome.SILENCE, 12.0)
 BOTH = CablingProbe(replace(SILENT, nic="eth0"), SILENT, False, CablingPattern.CORPORATE_WITHOUT_DHCP)
 ELSEWHERE = replace(PLAN, interfaces=Interfaces(PLAN.interfaces.corporate, "eth7"))
 
@@ -37,8 +36,8 @@ def test_only_an_address_that_is_on_the_nic_asks(
     monkeypatch: pytest.MonkeyPatch, previous: Plan | None, sender: bytes
 ) -> None:
     asked: list[bytes] = []
-    ear = SimpleNamespace(ask_for_nodes=asked.append, close=lambda: None, hear=lambda: ("", ""), node_heard=False)
-    monkeypatch.setattr(trial, "Ear", lambda *_: ear)
+    ear = SimpleNamespace(probe_nodes=asked.append, close=lambda: None, poll=lambda: ("", ""), node_heard=False)
+    monkeypatch.setattr(trial, "LinkListener", lambda *_: ear)
     monkeypatch.setattr(trial, "read_link", lambda nic: Link(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
     monkeypatch.setattr(proof, "probe_both_wires", lambda *_, **__: BOTH)
     job: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)

@@ -101,7 +101,7 @@ def test_once_something_was_changed_it_is_started_without_a_pause(bench: Bench) 
     bench.look()
     bench.refuses = False
     assert not bench.look()
-    bench.supervised.forgive()
+    bench.supervised.reset_backoff()
     assert bench.look()
     assert bench.supervised.trouble == ""
     bench.ends(after=0.0)

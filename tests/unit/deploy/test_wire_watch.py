@@ -18,8 +18,7 @@ from wizard.deploy.guard.link_listener import nodes_by_mac
 from wizard.deploy.guard.preconditions import GuardVerdict
 from wizard.deploy.guard.wire_watch import PROBE_EVERY_S, PROOF_VALID_S, WireWatch
 from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
-from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeResult
-from wizard.host.dhcp.probe import ProbeOutcome as Heard
+from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeOutcome, ProbeResult
 from wizard.host.net import rtnetlink
 from wizard.host.net.link import Link
 from wizard.plan import paths
@@ -29,16 +28,16 @@ from wizard.plan.model import Interfaces
 
 PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 SERVER = DhcpServerSeen("10.77.0.1", "10.77.0.1", "00:aa:00:00:00:01", "10.77.0.50", 0.1)
-HEARD = ProbeResult("eth0", Heard.ANSWER, 0.1, (SERVER,))
-SILENT = ProbeResult("eth1", Heard.SILENCE, 12.0)
+HEARD = ProbeResult("eth0", ProbeOutcome.ANSWER, 0.1, (SERVER,))
+SILENT = ProbeResult("eth1", ProbeOutcome.SILENCE, 12.0)
 AS_IT_SHOULD_BE = CablingProbe(HEARD, SILENT, False, CablingPattern.AS_IT_SHOULD_BE)
 SWAPPED = CablingProbe(
-    ProbeResult("eth0", Heard.SILENCE, 12.0),
-    ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,)),
+    ProbeResult("eth0", ProbeOutcome.SILENCE, 12.0),
+    ProbeResult("eth1", ProbeOutcome.ANSWER, 0.1, (SERVER,)),
     False,
     CablingPattern.SWAPPED,
 )
-COULD_NOT = CablingProbe(HEARD, ProbeResult("eth1", Heard.UNKNOWN, 1.0), None, CablingPattern.COULD_NOT_TELL)
+COULD_NOT = CablingProbe(HEARD, ProbeResult("eth1", ProbeOutcome.UNKNOWN, 1.0), None, CablingPattern.COULD_NOT_TELL)
 
 
 class Deaf:
@@ -48,28 +47,28 @@ class Deaf:
         self.nodes = told[3] if told else {}
         self.gateway = told[4].packed if told else b""
         self.heard = ("", "")
-        self.node_heard = self.may_defend = self.twin = False
+        self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
 
     def is_behind(self, *_: Link) -> bool:
         return True
 
-    def mark(self) -> None:
+    def send_mark(self) -> None:
         return
 
-    def ask_for_nodes(self, _sender: bytes) -> None:
+    def probe_nodes(self, _sender: bytes) -> None:
         return
 
-    def ask_for_addresses(self) -> None:
+    def probe_addresses(self) -> None:
         return
 
     def address_is_over(self) -> bool:
         return self.address.is_over(time.monotonic())
 
-    def holders(self) -> list[tuple[bytes, bytes, bytes]]:
+    def address_conflicts(self) -> list[tuple[bytes, bytes, bytes]]:
         return []
 
-    def hear(self) -> tuple[str, str]:
+    def poll(self) -> tuple[str, str]:
         return self.heard
 
     def close(self) -> None:
@@ -94,7 +93,7 @@ class World:
     @property
     def ear(self) -> Deaf:
         """What the watch listens with now."""
-        ear: object = self.watch.ear
+        ear: object = self.watch.listener
         assert isinstance(ear, Deaf)
         return ear
 
@@ -102,13 +101,13 @@ class World:
         self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
 
     def judge(self) -> GuardVerdict:
-        return self.watch.judge(corporate_has_lease=True)
+        return self.watch.evaluate(corporate_has_lease=True)
 
     def settled(self) -> GuardVerdict:
         """The verdict once the question under way is answered."""
         self.judge()
-        if self.watch.asking is not None:
-            self.watch.asking.join(5)
+        if self.watch.probe_thread is not None:
+            self.watch.probe_thread.join(5)
         return self.judge()
 
 
@@ -119,7 +118,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     there = World()
     for module in (proof, wire_watch):
         monkeypatch.setattr(module, "read_link", there.links.get)
-    monkeypatch.setattr(wire_watch, "Ear", Deaf)
+    monkeypatch.setattr(wire_watch, "LinkListener", Deaf)
     monkeypatch.setattr(wire_watch, "desktop_notice", lambda *_: 0)
     monkeypatch.setattr(runtime_state, "boottime", lambda: there.now)
     monkeypatch.setattr(time, "monotonic", lambda: there.now)
@@ -135,7 +134,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
     monkeypatch.setattr(proof, "probe_both_wires", look)
     monkeypatch.setattr(wire_watch, "probe", probe)
-    there.watch.take_up(PLAN)
+    there.watch.reload(PLAN)
     yield there
     there.watch.end()
 
@@ -154,10 +153,10 @@ def test_a_server_on_the_cluster_wire_trips_in_its_own_words(world: World) -> No
     assert "10.77.0.1" in verdict.reason
 
 
-NOTHING = ProbeResult("eth0", Heard.SILENCE, 12.0)
+NOTHING = ProbeResult("eth0", ProbeOutcome.SILENCE, 12.0)
 WITHOUT_DHCP = CablingProbe(NOTHING, SILENT, False, CablingPattern.CORPORATE_WITHOUT_DHCP)
 UNPLUGGED = CablingProbe(
-    ProbeResult("eth0", Heard.UNKNOWN, 0.0, cause=Cause.NO_CARRIER), SILENT, None, CablingPattern.NO_CARRIER
+    ProbeResult("eth0", ProbeOutcome.UNKNOWN, 0.0, cause=Cause.NO_CARRIER), SILENT, None, CablingPattern.NO_CARRIER
 )
 
 
@@ -247,8 +246,8 @@ def test_an_asking_that_was_overtaken_is_ended_and_asked_anew(world: World) -> N
     world.flap("eth1")
     world.judge()
     world.both = lambda _stop: AS_IT_SHOULD_BE
-    assert world.watch.asking is not None
-    world.watch.asking.join(5)
+    assert world.watch.probe_thread is not None
+    world.watch.probe_thread.join(5)
     assert not world.judge().ok
     assert world.settled().ok
 
@@ -276,7 +275,7 @@ def test_it_is_asked_again_every_so_often_and_goes_on_meanwhile(world: World) ->
     assert world.settled().ok
     assert world.asked == 2
     world.now += PROBE_EVERY_S + 1
-    world.again = lambda _stop: ProbeResult("eth1", Heard.ANSWER, 0.1, (SERVER,))
+    world.again = lambda _stop: ProbeResult("eth1", ProbeOutcome.ANSWER, 0.1, (SERVER,))
     verdict = world.settled()
     assert verdict.tripped
     assert "10.77.0.1" in verdict.reason
@@ -285,7 +284,7 @@ def test_it_is_asked_again_every_so_often_and_goes_on_meanwhile(world: World) ->
 def test_a_wire_that_cannot_be_asked_any_longer_is_not_served_for_ever(world: World) -> None:
     assert world.settled().ok
     world.again = lambda _stop: ProbeResult(
-        "eth1", Heard.UNKNOWN, 12.0, cause=Cause.NOT_HEARD, reason="frames were lost"
+        "eth1", ProbeOutcome.UNKNOWN, 12.0, cause=Cause.NOT_HEARD, reason="frames were lost"
     )
     world.both = lambda _stop: COULD_NOT
     begun = world.now
@@ -306,9 +305,9 @@ def test_what_is_heard_trips_at_once(world: World) -> None:
 def test_while_another_machine_has_the_gateways_address_nothing_is_served(world: World) -> None:
     assert world.settled().ok
     ear = world.ear
-    ear.address.claimed("00:1b:21:00:00:66", world.now, may_defend=True)
+    ear.address.note_claim("00:1b:21:00:00:66", world.now, may_defend=True)
     assert world.judge().ok
-    ear.address.claimed("00:1b:21:00:00:66", world.now + 2, may_defend=True)
+    ear.address.note_claim("00:1b:21:00:00:66", world.now + 2, may_defend=True)
     verdict = world.judge()
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, "address-conflict", False)
     assert "00:1b:21:00:00:66, Intel Corporate" in verdict.reason
@@ -319,7 +318,7 @@ def test_while_another_machine_has_the_gateways_address_nothing_is_served(world:
 
 
 def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(world: World) -> None:
-    taken = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ADDRESS_TAKEN, reason="it is another machine's")
+    taken = replace(SILENT, verdict=ProbeOutcome.UNKNOWN, cause=Cause.ADDRESS_TAKEN, reason="it is another machine's")
     world.both = lambda _stop: CablingProbe(HEARD, taken, False, CablingPattern.ADDRESS_TAKEN)
     verdict = world.settled()
     assert (verdict.ok, verdict.tripped) == (False, False)
@@ -332,14 +331,14 @@ def test_another_machine_with_the_address_is_no_danger_and_may_go_by_itself(worl
 def test_a_gateway_that_was_there_first_is_left_the_address_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[tuple[str, ...]] = []
     monkeypatch.setattr(rtnetlink, "delete_address", lambda *what: left.append(what))
-    other = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
+    other = replace(SILENT, verdict=ProbeOutcome.UNKNOWN, cause=Cause.ANOTHER_GATEWAY, holder="00:1b:21:00:00:66")
     world.both = lambda _stop: CablingProbe(HEARD, other, False, CablingPattern.ANOTHER_GATEWAY)
     verdict = world.settled()
     assert (verdict.code, verdict.tripped) == ("another-gateway", True)
     world.watch.trip(verdict)
     assert left == [("eth1", "192.168.0.200/24")]
     later = WireWatch(lambda: None)
-    later.take_up(PLAN)
+    later.reload(PLAN)
     assert later.tripped() == verdict
     assert len(left) == 2, "a boot has raised it again"
     monkeypatch.setattr(runtime_state, "running_engine", lambda: {"kind": "apply"})
@@ -354,12 +353,17 @@ def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, p
     else:
         world.judge()
     ear = world.ear
-    ear.heard, ear.twin = ("foreign-dhcp", "192.168.0.200 (00:1b:21:00:00:66) answered a client there"), True
+    ear.heard, ear.same_gateway_heard = (
+        ("foreign-dhcp", "192.168.0.200 (00:1b:21:00:00:66) answered a client there"),
+        True,
+    )
     assert world.judge().code == code
 
 
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
-    router = replace(SILENT, verdict=Heard.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there")
+    router = replace(
+        SILENT, verdict=ProbeOutcome.UNKNOWN, cause=Cause.ROUTER, reason="the IPv6 router fe80::1 is there"
+    )
     world.both = lambda _stop: CablingProbe(HEARD, router, False, CablingPattern.ROUTER_ON_CLUSTER_WIRE)
     verdict = world.settled()
     assert (verdict.tripped, verdict.code) == (True, "foreign-router")
@@ -383,7 +387,7 @@ def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> Non
 
 def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.settled().ok
-    monkeypatch.setattr(Deaf, "hear", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
+    monkeypatch.setattr(Deaf, "poll", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
     assert world.judge().code == "deaf"
     monkeypatch.undo()
 
@@ -398,7 +402,7 @@ def test_a_trip_outlives_the_process_and_no_old_proof_ends_it(world: World) -> N
     trip(world)
     world.now += 1
     later = WireWatch(lambda: None)
-    later.take_up(PLAN)
+    later.reload(PLAN)
     assert later.tripped() == GuardVerdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
 
 
@@ -413,13 +417,13 @@ def test_an_answer_that_was_under_way_when_it_tripped_does_not_end_the_trip(worl
     world.again = late
     world.now += PROBE_EVERY_S + 1
     world.judge()
-    asking = world.watch.asking
+    asking = world.watch.probe_thread
     assert asking is not None
     trip(world)
     world.now += 1
     go.set()
     asking.join(5)
-    world.watch.take_up(PLAN)
+    world.watch.reload(PLAN)
     assert world.watch.tripped() is not None
     assert not proof.holds("eth1")
 
@@ -431,12 +435,12 @@ def test_only_a_proof_that_is_newer_and_still_holds_ends_it(world: World) -> Non
     assert seen is not None
     proof.write(seen)
     world.flap("eth1")
-    world.watch.take_up(PLAN)
+    world.watch.reload(PLAN)
     assert world.watch.tripped() is not None
     seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
-    world.watch.take_up(PLAN)
+    world.watch.reload(PLAN)
     assert world.watch.tripped() is None
     assert world.settled().ok
 
@@ -452,12 +456,12 @@ def test_a_trip_outlives_a_reboot_until_a_fresh_proof(
     monkeypatch.setattr(paths, "LIVE", str(tmp_path / "the next run" / "live"))
     monkeypatch.setattr("wizard.deploy.guard.trip_record.boot_id", lambda: "the next boot")
     later = WireWatch(lambda: None)
-    later.take_up(PLAN)
+    later.reload(PLAN)
     assert later.tripped() == GuardVerdict(False, "foreign-dhcp", "somebody else answers", tripped=True)
     seen = proof.read_stamp("eth1")
     assert seen is not None
     proof.write(seen)
-    later.take_up(PLAN)
+    later.reload(PLAN)
     assert later.tripped() is None
     assert not list(kept.iterdir())
 
@@ -479,28 +483,28 @@ def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
 
     world.both = answers
     world.judge()
-    old = world.watch.asking
+    old = world.watch.probe_thread
     assert old is not None
     world.both = lambda _stop: AS_IT_SHOULD_BE
-    world.watch.take_up(replace(PLAN, interfaces=Interfaces(corporate="eth1", cluster="eth0")))
+    world.watch.reload(replace(PLAN, interfaces=Interfaces(corporate="eth1", cluster="eth0")))
     old.join(5)
     assert world.settled().ok
 
 
 def test_the_ear_listens_for_the_nodes_of_the_plan_that_was_taken_up_last(world: World) -> None:
     world.both = lambda _stop: UNPLUGGED
-    world.watch.judge(corporate_has_lease=False)
-    first = world.watch.ear
+    world.watch.evaluate(corporate_has_lease=False)
+    first = world.watch.listener
     assert first is not None
     assert first.nodes == nodes_by_mac(PLAN)
     first.node_heard = True
     other = replace(PLAN, nodes=PLAN.nodes[:1])
-    world.watch.take_up(other)
-    world.watch.judge(corporate_has_lease=False)
-    assert world.watch.ear is not None
-    assert world.watch.ear.nodes == nodes_by_mac(other)
-    assert not world.watch.ear.node_heard
-    world.watch.take_up(other)
-    same = world.watch.ear
-    world.watch.judge(corporate_has_lease=False)
-    assert world.watch.ear is same
+    world.watch.reload(other)
+    world.watch.evaluate(corporate_has_lease=False)
+    assert world.watch.listener is not None
+    assert world.watch.listener.nodes == nodes_by_mac(other)
+    assert not world.watch.listener.node_heard
+    world.watch.reload(other)
+    same = world.watch.listener
+    world.watch.evaluate(corporate_has_lease=False)
+    assert world.watch.listener is same

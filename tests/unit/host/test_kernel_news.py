@@ -8,8 +8,8 @@ from tests.needs import unavailable
 
 SCRIPT = """
 from pathlib import Path
-from wizard.host.net.netlink_events import NetlinkEvents as KernelNews, NetlinkChange as News
-news = KernelNews()
+from wizard.host.net.netlink_events import NetlinkEvents
+news = NetlinkEvents()
 switches = Path("/proc/sys/net/ipv4")
 for path, value in (("ip_forward", "1"), ("conf/lo/forwarding", "0"), ("conf/lo/rp_filter", "1"), ("ip_forward", "0")):
     (switches / path).write_text(value)

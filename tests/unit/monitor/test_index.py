@@ -37,21 +37,21 @@ def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down
     wanted = LeaseQuery(order, down, text)
     slow = LeaseIndex()
     there: dict[tuple[str, str], LeaseRow] = {}
-    slow.shown(wanted)
+    slow.query(wanted)
     for _ in range(60):
         one = made(chance.randrange(12), chance)
         if row_id(one) in there and chance.random() < 0.3:
-            slow.take([], [there.pop(row_id(one))])
+            slow.update([], [there.pop(row_id(one))])
         else:
             there[row_id(one)] = one
-            slow.take([one])
+            slow.update([one])
     quick = LeaseIndex()
-    quick.take(there.values())
-    assert list(slow.shown()) == list(quick.shown(wanted))
+    quick.update(there.values())
+    assert list(slow.query()) == list(quick.query(wanted))
     assert {which: n for which, n in slow.counts.items() if n} == dict(quick.counts)
-    for place, each in enumerate(slow.shown()):
-        assert slow.shown()[place] == each
-        assert slow.shown().place_of(row_id(each)) == place
+    for place, each in enumerate(slow.query()):
+        assert slow.query()[place] == each
+        assert slow.query().index_of(row_id(each)) == place
 
 
 def test_in_the_plan_s_order_nodes_stand_first_and_as_in_the_plan(tmp_path: Path) -> None:
@@ -59,31 +59,31 @@ def test_in_the_plan_s_order_nodes_stand_first_and_as_in_the_plan(tmp_path: Path
     world.leases((STRANGER, "192.168.0.99"), (CNCI, "192.168.0.65"), (COMPUTE, "192.168.0.104"))
     view = world.monitor.look()
     index = LeaseIndex()
-    index.take(view.fresh, view.gone, world.monitor.numbers)
-    assert [each.mac for each in index.shown()] == [each.mac for each in world.monitor.rows]
-    assert [each.mac for each in index.shown()][:2] == [CONTROLLER, COMPUTE]
+    index.update(view.fresh, view.gone, world.monitor.numbers)
+    assert [each.mac for each in index.query()] == [each.mac for each in world.monitor.rows]
+    assert [each.mac for each in index.query()][:2] == [CONTROLLER, COMPUTE]
 
 
 def test_what_was_shown_stays_as_it_was() -> None:
     index = LeaseIndex()
     one = row(CONTROLLER, "10.0.0.1", name="one")
-    index.take([one])
-    before = index.shown()
-    assert index.shown() is before
-    index.take([replace(one, name="two")])
+    index.update([one])
+    before = index.query()
+    assert index.query() is before
+    index.update([replace(one, name="two")])
     assert [each.name for each in before] == ["one"]
-    assert [each.name for each in index.shown()] == ["two"]
-    assert before.place_of(("nobody", "")) is None
+    assert [each.name for each in index.query()] == ["two"]
+    assert before.index_of(("nobody", "")) is None
 
 
 def test_many_at_once_and_many_gone() -> None:
     chance = random.Random(3)  # noqa: S311
     many = [made(number, chance) for number in range(BULK + 50)]
     index = LeaseIndex()
-    index.take(many)
-    assert len(index.shown()) == len(many)
-    index.take([], many[10:])
-    assert len(index.shown(LeaseQuery("MAC"))) == 10
+    index.update(many)
+    assert len(index.query()) == len(many)
+    index.update([], many[10:])
+    assert len(index.query(LeaseQuery("MAC"))) == 10
     assert sum(index.counts[kind] for kind in ("node", "vm", "stranger")) == 10
 
 
@@ -106,10 +106,10 @@ def test_the_lease_table_and_the_command_line_order_rows_alike(tmp_path: Path) -
     index = LeaseIndex()
 
     view = world.monitor.look()
-    index.take(view.fresh, view.gone, world.monitor.numbers)
+    index.update(view.fresh, view.gone, world.monitor.numbers)
 
     # Of a node's leases the right one comes first.
-    assert [(one.mac, one.ip) for one in index.shown()] == [
+    assert [(one.mac, one.ip) for one in index.query()] == [
         (CONTROLLER, "192.168.0.101"),
         (COMPUTE, "192.168.0.104"),
         (COMPUTE, "192.168.0.10"),
@@ -117,4 +117,4 @@ def test_the_lease_table_and_the_command_line_order_rows_alike(tmp_path: Path) -
         (CNCI, "192.168.0.80"),
         (STRANGER, "192.168.0.90"),
     ]
-    assert list(index.shown()) == list(world.monitor.rows)
+    assert list(index.query()) == list(world.monitor.rows)

@@ -132,7 +132,7 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
         def close(self) -> None:
             self.closed = True
 
-    monkeypatch.setattr(overview, "Monitor", Counting)
+    monkeypatch.setattr(overview, "LeaseMonitor", Counting)
     monkeypatch.setattr(overview, "ANSWERS_WITHIN_S", 0)
     watch = RowReader()
     assert watch.rows()[0].name == "node2"

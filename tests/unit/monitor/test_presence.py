@@ -37,15 +37,15 @@ def asking() -> Asking:
 def test_nothing_is_known_before_an_answer_could_be_there(asking: Asking) -> None:
     asking.presence.look()
     assert asking.wire.asked == [HERE]
-    assert asking.presence.here(HERE) is None
-    assert asking.presence.here("192.168.0.9") is None
+    assert asking.presence.is_reachable(HERE) is None
+    assert asking.presence.is_reachable("192.168.0.9") is None
 
 
 def test_silence_is_believed_after_a_second_question(asking: Asking) -> None:
     asking.wait(1.5)
-    assert asking.presence.here(HERE) is None
+    assert asking.presence.is_reachable(HERE) is None
     asking.wait(1)
-    assert asking.presence.here(HERE) is False
+    assert asking.presence.is_reachable(HERE) is False
     assert asking.wire.asked == [HERE, HERE]
 
 
@@ -56,14 +56,14 @@ def test_one_lost_answer_is_no_absence(asking: Asking) -> None:
     asking.wait(PERIOD_S)
     asking.wire.there[HERE] = [A]
     asking.wait(3)
-    assert asking.presence.here(HERE) is True
+    assert asking.presence.is_reachable(HERE) is True
 
 
 def test_whoever_is_overheard_is_there(asking: Asking) -> None:
     asking.wait(3)
     asking.wire.answers.append(ProbeAnswer(HERE, True, A, reply=False))
     assert asking.presence.look() == {HERE}
-    assert asking.presence.here(HERE) is True
+    assert asking.presence.is_reachable(HERE) is True
     assert asking.presence.mac(HERE) == A
 
 
@@ -71,7 +71,7 @@ def test_hurrying_asks_at_once(asking: Asking) -> None:
     asking.wire.there[HERE] = [A]
     asking.wait(1)
     asked = len(asking.wire.asked)
-    asking.presence.hurry([HERE, "192.168.0.9"])
+    asking.presence.probe_now([HERE, "192.168.0.9"])
     asking.presence.look()
     assert len(asking.wire.asked) == asked + 1
 
@@ -82,7 +82,7 @@ def test_who_is_forgotten_is_asked_no_more(asking: Asking) -> None:
     asked = len(asking.wire.asked)
     asking.wait(30)
     assert len(asking.wire.asked) == asked
-    assert asking.presence.here(HERE) is None
+    assert asking.presence.is_reachable(HERE) is None
 
 
 @pytest.mark.parametrize("step", [0.5, 1.1, 3.0])
@@ -92,7 +92,7 @@ def test_what_others_on_this_machine_ask_makes_no_clone(asking: Asking, step: fl
     for _ in range(40):
         asking.wire.answers += [ProbeAnswer(HERE, None), ProbeAnswer(HERE, True, A)]
         asking.wait(step)
-    assert asking.presence.doubled(HERE) == ""
+    assert asking.presence.duplicate_mac(HERE) == ""
 
 
 def test_a_clone_is_found_beside_such_others(asking: Asking) -> None:
@@ -100,7 +100,7 @@ def test_a_clone_is_found_beside_such_others(asking: Asking) -> None:
     for _ in range(5):
         asking.wire.answers += [ProbeAnswer(HERE, None), ProbeAnswer(HERE, True, A), ProbeAnswer(HERE, True, A)]
         asking.wait(4)
-    assert asking.presence.doubled(HERE) == A
+    assert asking.presence.duplicate_mac(HERE) == A
 
 
 def test_an_answer_that_came_twice_once_is_no_clone(asking: Asking) -> None:
@@ -108,7 +108,7 @@ def test_an_answer_that_came_twice_once_is_no_clone(asking: Asking) -> None:
     asking.presence.look()
     asking.wire.there[HERE] = [A]
     asking.wait(20)
-    assert asking.presence.doubled(HERE) == ""
+    assert asking.presence.duplicate_mac(HERE) == ""
 
 
 def test_claimants_are_two_only_while_both_are(asking: Asking) -> None:

@@ -83,7 +83,7 @@ class Engine:
 
     def run(self) -> int:
         """Bring the order about. 0 kept, 1 anything else; the last event says which, and why."""
-        return EngineSession("apply", self.teller, self.order.events, source=self.order.source).carry_out(self._attempt)
+        return EngineSession("apply", self.teller, self.order.events, source=self.order.source).run(self._attempt)
 
     def _attempt(self, run: EngineSession) -> None:
         try:
@@ -94,7 +94,7 @@ class Engine:
             self._revert(run, full_message(error), "failed")
         # Not where a mistake of ours ends this: then it is the worker who takes everything back.
         if self.worker is not None:
-            self.worker.let_go()
+            self.worker.release()
 
     def _locked(self, run: EngineSession) -> None:
         if not self._settle_earlier(run):
@@ -109,7 +109,7 @@ class Engine:
             run.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=told)
             return
         job = make_context(plan, self.order.plan_text, facts, self.journal)
-        trial, persist = steps.trial(job), steps.persist(job)
+        trial, persist = steps.trial_steps(job), steps.persist_steps(job)
         self.teller.step("check", "done", _counted(len(found)), steps=_coming(trial, persist), findings=told)
         if not any(s.needed() for s in (*trial, *persist)):
             self._nothing_to_do(run, job)
@@ -158,7 +158,7 @@ class Engine:
     def _try(self, run: EngineSession, job: ApplyContext, trial: Sequence[Step]) -> bool:
         """Take the trial's steps in a worker; False when they were taken back."""
         self.worker = Worker(run.lock, lambda gone: self._take_trial(job, trial, gone), self.order.events)
-        result = self.worker.word(lambda: runtime_state.read_decision(run.me) == "revert")
+        result = self.worker.wait_for_outcome(lambda: runtime_state.read_decision(run.me) == "revert")
         if result is not None and result.outcome is TrialOutcome.HOLDS:
             return True
         if runtime_state.read_decision(run.me) == "revert":
@@ -207,7 +207,7 @@ class Engine:
         failpoints.hit("kept")
         self.teller.step("keep", "done", "kept")
         # Looked at again: somebody may have changed a file during the trial.
-        for step in steps.persist(job):
+        for step in steps.persist_steps(job):
             take_step(step, self.journal, self.teller)
         self.journal.append({"t": "applied", "at": timestamp(), "files": installed_files.digests()})
         # From here on there is nothing to go back to.
@@ -224,7 +224,7 @@ class Engine:
             return None if agreed else "taken back on request"
         seconds = self.order.confirm_within
         deadline = runtime_state.boottime() + seconds
-        run.write_work(deadline=deadline, seconds=seconds)
+        run.publish(deadline=deadline, seconds=seconds)
         self.teller.step("keep", "running", f"going back by itself in {seconds:g} s", remaining_s=seconds)
         failpoints.hit("waiting")
         while (answer := runtime_state.read_decision(run.me)) is None:
@@ -248,12 +248,12 @@ class Engine:
     def _have_a_second(self, run: EngineSession) -> None:
         """There is always a second process that would take everything back."""
         if self.worker is not None and not self.worker.alive():
-            self.worker.let_go()
+            self.worker.release()
             self.worker = Worker(run.lock, lambda _gone: TrialResult(TrialOutcome.HOLDS), self.order.events)
 
     def _revert(self, run: EngineSession, why: str, result: str) -> None:
         if self.worker is not None:
-            self.worker.end()
+            self.worker.kill()
         problems = Reverter(self.journal, self.teller).revert(why)
         if problems:
             run.end("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")

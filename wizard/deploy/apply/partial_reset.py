@@ -102,4 +102,4 @@ def reset_part(part: str, events: tuple[str, ...]) -> int:
         teller.step(part, "done", detail)
         run.end("kept", f"{part}: done")
 
-    return EngineSession("renew", teller, events).carry_out(work)
+    return EngineSession("renew", teller, events).run(work)

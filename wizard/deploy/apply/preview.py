@@ -34,7 +34,7 @@ def preview_steps(plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
     """The steps of an apply of `plan` here, in order. Changes nothing. Raises WizardError where it could not begin."""
     facts = read_facts(applied_cluster=engine.applied_cluster(), our_pids=runtime_state.own_pids())
     job = engine.make_context(plan, plan_text, facts, Journal())
-    listed = [*((step, True) for step in steps.trial(job)), *((step, False) for step in steps.persist(job))]
+    listed = [*((step, True) for step in steps.trial_steps(job)), *((step, False) for step in steps.persist_steps(job))]
     return tuple(StepPreview(step.name, tuple(step.preview()), trial, _needed(step)) for step, trial in listed)
 
 

@@ -30,4 +30,4 @@ def _way_back(kind: str, events: tuple[str, ...], act: Callable[[Reverter], list
         else:
             run.end("rolled-back", done)
 
-    return EngineSession(kind, teller, events).carry_out(work)
+    return EngineSession(kind, teller, events).run(work)

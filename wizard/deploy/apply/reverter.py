@@ -236,7 +236,7 @@ class Reverter:
         shutil.rmtree(paths.LIVE, ignore_errors=True)
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()
-        self.journal.forget()
+        self.journal.remove()
 
 
 def _serves_on(image: Record) -> bool:

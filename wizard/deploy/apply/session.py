@@ -43,7 +43,7 @@ class EngineSession:
         """How it ends. Told last, once there is nothing left to do."""
         self.outcome = {"result": result, "reason": reason, **more}
 
-    def carry_out(self, work: Callable[[EngineSession], None]) -> int:
+    def run(self, work: Callable[[EngineSession], None]) -> int:
         """Do the work alone on this machine: 0 where it ends as "kept", or "rolled-back" where that was asked for.
 
         A person's mistake is told as "refused". Where it dies by a mistake of ours, everything is left as it is
@@ -62,7 +62,7 @@ class EngineSession:
             self.me = _myself()
             runtime_state.forget_decisions()
             mark = BusyMarker()
-            self.write_work()
+            self.publish()
             work(self)
         except (WizardError, OSError) as error:
             self.end("failed" if self.kind in GOING_BACK else "refused", full_message(error))
@@ -75,7 +75,7 @@ class EngineSession:
         self.teller.result(**self.outcome)
         return 0 if self.outcome["result"] == ("rolled-back" if self.kind in GOING_BACK else "kept") else 1
 
-    def write_work(self, **more: Any) -> None:
+    def publish(self, **more: Any) -> None:
         """Tell everyone what is under way."""
         about = {"process": self.me.as_json(), "kind": self.kind, "since": timestamp(), "events": self.events}
         runtime_state.write_json(runtime_state.ENGINE_STATE, {**about, **self.about, **more})
@@ -103,7 +103,7 @@ def clean_up(lock: ChangeLock, events: Sequence[str]) -> None:
     runtime_state.remove_orphaned_events([] if nothing_left else events)
     if not nothing_left:
         return
-    Journal().discard()
+    Journal().remove_draft()
     needed = ("lock", "events-", "order-")
     for entry in Path(paths.RUN).iterdir():
         if not entry.name.startswith(needed):

@@ -69,14 +69,14 @@ class Worker:
         os.close(said_write)
         os.set_blocking(self._said, False)
 
-    def word(self, give_up: Callable[[], bool]) -> TrialResult | None:
+    def wait_for_outcome(self, give_up: Callable[[], bool]) -> TrialResult | None:
         """Wait for the task's result; None where the worker died, or was ended because of `give_up`."""
         while not give_up():
             try:
                 return TrialResult.decode(os.read(self._said, _LONGEST_RESULT))
             except BlockingIOError:
                 time.sleep(_POLL_S)
-        self.end()
+        self.kill()
         return None
 
     def alive(self) -> bool:
@@ -86,7 +86,7 @@ class Worker:
         except ChildProcessError:
             return False
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """It is no longer needed: have it end by itself. May be called again, also once it is dead."""
         if self._gone < 0:
             return
@@ -94,7 +94,7 @@ class Worker:
             os.write(self._gone, b".")
         self._collect()
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """End it now. What it had begun may run on for a moment: see lock.await_orphans."""
         if self._gone < 0:
             return

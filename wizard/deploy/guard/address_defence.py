@@ -19,7 +19,7 @@ class AddressDefence:
         self._claimed_at = 0.0
         self._looked_at = 0.0
 
-    def claimed(self, mac: str, now: float, may_defend: bool) -> bool:
+    def note_claim(self, mac: str, now: float, may_defend: bool) -> bool:
         """Note that another machine says that it has the address; whether to say now that it is ours.
 
         Where it is not proven that this is our wire, the other one may be right: nothing is defended there.
@@ -42,7 +42,7 @@ class AddressDefence:
         self.given_up, self.rival, self._defended_at = False, "", None
         return True
 
-    def wants_to_look(self, now: float) -> bool:
+    def probe_is_due(self, now: float) -> bool:
         """Whether to ask now who has the address: after a claim, until the wire has been quiet for long enough."""
         if not self.rival or now - self._looked_at < LOOK_EVERY_S or now - self._claimed_at < LOOK_EVERY_S:
             return False

@@ -71,33 +71,33 @@ class Guard:
     """One run of the guard."""
 
     def __init__(self) -> None:
-        self.child = DhcpServer(lambda process: self.muter.loosen(process, self.looked_on))
-        self.names = NameServer()
-        self.rules = RulesWatch(self.child.stop)
+        self.dhcp_server = DhcpServer(lambda process: self.muter.loosen(process, self.inspected_sequence))
+        self.name_server = NameServer()
+        self.rules = RulesWatch(self.dhcp_server.stop)
         self.returning = NicReturn()
         self.plan: Plan | None = None
         self.identity: dict[str, dict[str, str]] = {}
         self.digest = ""
-        self.taken_up = 0.0
-        self.told: GuardState = {}
-        self.untold = ""
+        self.loaded_at = 0.0
+        self.published: GuardState = {}
+        self.publish_error = ""
         self.verdict = GuardVerdict(False, "starting", "starting")
         self.armed_on: proof.WireStamp | None = None
         self.armed_at = 0.0
         self.foreign, self.foreign_at = "", 0.0
         self.nics: dict[str, Nic] = {}
-        self.standing = self.verdict
-        self.looked_at = 0.0
-        self.look_wanted = True
-        self.looked_on: int | None = None
-        self.doubts: dict[str, float] = {}
+        self.inspected = self.verdict
+        self.inspected_at = 0.0
+        self.inspection_wanted = True
+        self.inspected_sequence: int | None = None
+        self.grace_since: dict[str, float] = {}
         self.reload_wanted = False
         self.end_wanted = False
         self.wake, self._waker = socket.socketpair()
         for end in (self.wake, self._waker):
             end.setblocking(False)
         self.wire = WireWatch(self._wake)
-        self.path = PathProber()
+        self.path_prober = PathProber()
         self.muter = MuterClient(self._wake)
         self.news = NetlinkEvents()
 
@@ -113,19 +113,19 @@ class Guard:
             gateway_rules.disarm()
             for stray in control.stray_servers():
                 processes.stop(stray, paths.LIVE)
-            self.take_up()
-            self.path.start()
+            self.reload()
+            self.path_prober.start()
             while not self.end_wanted:
                 self.tick()
                 self.wait()
         finally:
             # In this order: what rests is ended without a chance to write down its leases.
-            self.child.stop()
-            self.hush()
-            self.names.stop()
+            self.dhcp_server.stop()
+            self.mute()
+            self.name_server.stop()
             self.muter.end()
             self.wire.end()
-            self.path.end()
+            self.path_prober.end()
             self.news.close()
             runtime_state.remove(runtime_state.GUARD_STATE)
 
@@ -141,10 +141,10 @@ class Guard:
 
     def wait(self) -> None:
         """Until something may have changed, or it is time to look again. What mutes at once does so here."""
-        timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.flooded() else _WAIT_S
-        if self.look_wanted:
+        timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.is_throttled() else _WAIT_S
+        if self.inspection_wanted:
             timeout = min(timeout, _LOOK_NO_SOONER_S)
-        watched: list[Any] = [*self.news.sockets(), self.wake, *self.wire.taps()]
+        watched: list[Any] = [*self.news.sockets(), self.wake, *self.wire.sockets()]
         select.select(watched, [], [], timeout)
         with contextlib.suppress(OSError):
             self.wake.recv(65536)
@@ -152,28 +152,28 @@ class Guard:
         if heard & NetlinkChange.LINKS and self.armed_on is not None:
             now = proof.read_stamp(self.armed_on.nic)
             if not self.armed_on.same_wire(now) or not proof.has_carrier(self.armed_on.nic):
-                self.hush()
-        if self.muter.sequence != self.looked_on:
+                self.mute()
+        if self.muter.sequence != self.inspected_sequence:
             # Where it was armed, this is news of the very NIC.
-            self.looked_at = self.looked_at if self.armed_on is None else 0.0
-            self.hush()
-            self.look_wanted = True
+            self.inspected_at = self.inspected_at if self.armed_on is None else 0.0
+            self.mute()
+            self.inspection_wanted = True
         if heard & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
-            self.look_wanted = True
+            self.inspection_wanted = True
         if heard & NetlinkChange.RULES:
             self.rules.changed()
-            self.look_wanted = True
+            self.inspection_wanted = True
 
     # Configuration
 
-    def take_up(self) -> None:
+    def reload(self) -> None:
         """Take up the live files; at boot there are none yet, and those under /etc are copied."""
         # The one that is written last.
         if not Path(paths.LIVE_INTERFACES).exists():
             restore_runtime_files()
-        self.taken_up = runtime_state.boottime()
+        self.loaded_at = runtime_state.boottime()
         self.digest = control.configuration_fingerprint()
-        self.plan, self.look_wanted = None, True
+        self.plan, self.inspection_wanted = None, True
         running = read_plan_in_force(RUNNING)
         if running is None:
             raise WizardError(f"{paths.LIVE_PLAN} is missing", "Run 'ciao-wizard apply -c PLAN'.")
@@ -183,94 +183,94 @@ class Guard:
         except tomllib.TOMLDecodeError:
             self.identity = {}
         if self.armed_on is not None and self.armed_on.nic != plan.interfaces.cluster:
-            self.hush()
-        self.rules.take_up()
-        self.child.take_up()
-        self.names.take_up(plan)
-        self.wire.take_up(plan)
+            self.mute()
+        self.rules.reload()
+        self.dhcp_server.reload()
+        self.name_server.reload(plan)
+        self.wire.reload(plan)
         self.plan = plan
 
     def tick(self) -> None:
         """One look at everything; arms or mutes accordingly."""
         try:
-            self.mind_the_muter()
-            self.mind_the_engine()
+            self.supervise_muter()
+            self.supervise_engine()
             if self.reload_wanted:
                 self.reload_wanted = False
-                self.take_up()
-            verdict = self.give_grace(self.judge())
+                self.reload()
+            verdict = self.apply_grace(self.evaluate())
         except (WizardError, OSError) as error:
-            self.look_wanted = True
+            self.inspection_wanted = True
             verdict = GuardVerdict(False, "could-not-look", f"something failed: {error}")
         self.verdict = verdict
         if not verdict.ok:
-            self.hush(rest=verdict.code not in _NEEDS_IT_RUNNING)
-        self.names.tend(self.identity, self.nics)
+            self.mute(rest=verdict.code not in _NEEDS_IT_RUNNING)
+        self.name_server.supervise(self.identity, self.nics)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
-                self.child.stop()
+                self.dhcp_server.stop()
             if verdict.tripped:
                 self.wire.trip(verdict)
-            self.tell("armed" if verdict.ok else "tripped" if verdict.tripped else "muted", verdict)
-            self.untold = ""
+            self.publish("armed" if verdict.ok else "tripped" if verdict.tripped else "muted", verdict)
+            self.publish_error = ""
         except (WizardError, OSError) as error:
-            if str(error) != self.untold:
+            if str(error) != self.publish_error:
                 log.warning("this cannot be told to others: %s", error)
-            self.untold = str(error)
-        dnsmasq.trim_log(self.child.identity)
+            self.publish_error = str(error)
+        dnsmasq.trim_log(self.dhcp_server.identity)
         trim_own_log()
 
-    def judge(self) -> GuardVerdict:
+    def evaluate(self) -> GuardVerdict:
         """Everything that must hold for a DHCP answer to leave; arms when it does. Raises WizardError, OSError."""
         if self.plan is None:
             return GuardVerdict(False, "no-plan", "no plan is taken up")
         tripped = self.wire.tripped()
         if tripped is not None:
             return tripped
-        if self.look_is_due():
-            self.standing = self.look(self.plan)
-        if not self.standing.ok and self.standing.code != "no-carrier":
-            return self.standing
-        foreign = self.look_at_the_set()
+        if self.inspection_is_due():
+            self.inspected = self.inspect(self.plan)
+        if not self.inspected.ok and self.inspected.code != "no-carrier":
+            return self.inspected
+        foreign = self.check_armed_set()
         if foreign:
             return GuardVerdict(False, "foreign-armed", foreign)
         cluster = self.nics[self.plan.interfaces.cluster]
         corporate = self.nics.get(self.plan.interfaces.corporate)
         # dnsmasq may run before there is a wire, and before that is proven: the kernel mutes it.
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
-        verdict = self.child.ensure(self.rules.uid, others)
-        if self.child.process is not None:
-            self.muter.look_after(self.child.process)
+        verdict = self.dhcp_server.ensure(self.rules.uid, others)
+        if self.dhcp_server.process is not None:
+            self.muter.look_after(self.dhcp_server.process)
         if verdict.ok:
-            verdict = self.standing
+            verdict = self.inspected
         if verdict.ok:
-            verdict = self.wire.judge(corporate is not None and corporate.leased)
+            verdict = self.wire.evaluate(corporate is not None and corporate.leased)
             if verdict.tripped:
                 # Heard behind another NIC by now, perhaps: then it is that which has to be said.
-                self.standing = self.look(self.plan)
-                verdict = self.standing if self.standing.grace else verdict
+                self.inspected = self.inspect(self.plan)
+                verdict = self.inspected if self.inspected.grace else verdict
         if verdict.ok and self.armed_on is not None and not self.armed_on.same_wire(proof.read_stamp(cluster.name)):
             # Nothing may run on to bind anew while the set is not known to be empty.
             verdict = GuardVerdict(False, "changing", f"{cluster.name} is changing")
         if verdict.ok:
-            verdict = self.child.answers_only_at(cluster.index, cluster.name)
+            verdict = self.dhcp_server.answers_only_at(cluster.index, cluster.name)
         return self.arm(cluster) if verdict.ok else verdict
 
-    def look_is_due(self) -> bool:
-        gone = time.monotonic() - self.looked_at
+    def inspection_is_due(self) -> bool:
+        gone = time.monotonic() - self.inspected_at
         # Somebody who starts fifty containers makes a storm of news.
-        if self.look_wanted or self.rules.due():
+        if self.inspection_wanted or self.rules.due():
             return gone > _LOOK_NO_SOONER_S
-        return gone > (LOOK_EVERY_S if self.standing.ok else LOOK_WHEN_MUTE_EVERY_S)
+        return gone > (LOOK_EVERY_S if self.inspected.ok else LOOK_WHEN_MUTE_EVERY_S)
 
-    def look(self, plan: Plan) -> GuardVerdict:
+    def inspect(self, plan: Plan) -> GuardVerdict:
         """Who this NIC is, whether our rules stand, and whether the NIC is as it should be."""
-        self.look_wanted, self.looked_at = False, time.monotonic()
+        self.inspection_wanted, self.inspected_at = False, time.monotonic()
         # What is seen from here on is younger than every event up to this one.
-        self.looked_on = self.muter.sequence
+        self.inspected_sequence = self.muter.sequence
         if self.news.drain() & NetlinkChange.RULES:
             self.rules.changed()
-        self.standing = GuardVerdict(False, "could-not-look", "could not look at this machine")
+        self.inspected = GuardVerdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(
             _index(before, nic) != _index(self.nics, nic)
@@ -279,41 +279,43 @@ class Guard:
             # A NIC that came does not forward yet.
             self.rules.changed()
         verdict = check_identity(plan, self.identity, self.nics)
-        if verdict.ok or self.child.running():
+        if verdict.ok or self.dhcp_server.running():
             # Also while its NIC is away: nothing runs that only rules keep mute, and they are gone.
-            guarded = self.rules.hold()
+            guarded = self.rules.enforce()
             verdict = guarded if verdict.ok else verdict
         else:
             # Nothing here needs them now; later they are looked at anew.
             self.rules.changed()
         if verdict.ok:
             verdict = check_nic(plan, self.nics, nics_of_default_routes(read_routes()))
-            self.returning.mind(plan, self.nics[plan.interfaces.cluster], verdict)
+            self.returning.restore_address(plan, self.nics[plan.interfaces.cluster], verdict)
         return verdict
 
     def arm(self, cluster: Nic) -> GuardVerdict:
         """Let our answers out, if this is still the wire that was proven at this very moment."""
         now = proof.read_stamp(cluster.name)
         if now is None or now.index != cluster.index or not proof.holds(cluster.name):
-            self.look_wanted = True
+            self.inspection_wanted = True
             return GuardVerdict(False, "changing", f"{cluster.name} is changing")
         if self.armed_on is None or time.monotonic() - self.armed_at > GRANT_EVERY_S:
             # Noted before: where it fails half-way, it is to be muted again.
             self.armed_on = now
-            if self.child.process is None or not self.muter.grant(self.child.process, now, self.looked_on):
-                self.look_wanted = True
-                if self.looked_on is None:
+            if self.dhcp_server.process is None or not self.muter.grant(
+                self.dhcp_server.process, now, self.inspected_sequence
+            ):
+                self.inspection_wanted = True
+                if self.inspected_sequence is None:
                     return GuardVerdict(False, "starting", "the process that mutes DHCP is starting")
-                busy = self.muter.sequence == self.looked_on
+                busy = self.muter.sequence == self.inspected_sequence
                 return GuardVerdict(
                     False, "changing", "the packet filter is busy" if busy else f"{cluster.name} is changing"
                 )
             self.armed_at = time.monotonic()
             # It is the muter alone who lets it go on.
-            self.child.resting = False
+            self.dhcp_server.suspended = False
         return HOLDS
 
-    def look_at_the_set(self) -> str:
+    def check_armed_set(self) -> str:
         """Who is in the set that should not be, in words; that stands for a while. Raises WizardError."""
         own = self.armed_on.index if self.armed_on is not None else None
         strangers = [
@@ -326,27 +328,27 @@ class Guard:
                 f"somebody else put {which} into the packet filter's set {nft_armed_set.SET}; it was taken out"
             )
             self.foreign_at = time.monotonic()
-            self.hush()
+            self.mute()
             gateway_rules.disarm()
         elif time.monotonic() - self.foreign_at > _FOREIGN_TOLD_S:
             self.foreign = ""
         return self.foreign
 
-    def give_grace(self, verdict: GuardVerdict) -> GuardVerdict:
+    def apply_grace(self, verdict: GuardVerdict) -> GuardVerdict:
         """What may pass by itself mutes at once, and trips only when it stays."""
         now = time.monotonic()
-        self.doubts = {verdict.code: self.doubts.get(verdict.code, now)} if verdict.grace else {}
-        if verdict.grace and now - self.doubts[verdict.code] < verdict.grace:
+        self.grace_since = {verdict.code: self.grace_since.get(verdict.code, now)} if verdict.grace else {}
+        if verdict.grace and now - self.grace_since[verdict.code] < verdict.grace:
             return GuardVerdict(False, verdict.code, verdict.reason)
         return verdict
 
-    def hush(self, rest: bool = True) -> None:
+    def mute(self, rest: bool = True) -> None:
         """Mute our DHCP at once: dnsmasq rests, and the kernel lets nothing of it out."""
         if rest:
-            self.child.rest()
+            self.dhcp_server.suspend()
         if self.armed_on is None:
             return
-        if not self.muter.revoke(halt=rest and self.child.resting):
+        if not self.muter.revoke(halt=rest and self.dhcp_server.suspended):
             try:
                 gateway_rules.disarm()
             except WizardError as error:
@@ -355,51 +357,53 @@ class Guard:
                 return
         self.armed_on = None
 
-    def mind_the_muter(self) -> None:
+    def supervise_muter(self) -> None:
         """Have one run. Where one ended or hangs, dnsmasq is started anew too. Raises OSError."""
         if not self.muter.lost:
             return
         if self.muter.process is not None:
             log.warning("the process that mutes DHCP ended or hangs; starting another")
-        self.child.rest()
+        self.dhcp_server.suspend()
         self.muter.end()
-        self.child.stop()
-        self.hush()
+        self.dhcp_server.stop()
+        self.mute()
         self.muter.start()
-        self.look_wanted = True
+        self.inspection_wanted = True
 
     # Telling
 
-    def tell(self, mode: Literal["armed", "muted", "tripped"], verdict: GuardVerdict) -> None:
+    def publish(self, mode: Literal["armed", "muted", "tripped"], verdict: GuardVerdict) -> None:
         """Say what is so, where others look, whenever it changes."""
-        names = self.names.told()
+        names = self.name_server.state()
         told: GuardState = {
             "mode": mode,
             "code": verdict.code,
             "reason": verdict.reason,
             "digest": self.digest,
             "program": control.program_fingerprint(),
-            "taken_up": self.taken_up,
+            "taken_up": self.loaded_at,
             "nic": self.plan.interfaces.cluster if self.plan else "",
-            "dnsmasq": process_record(self.child.identity),
+            "dnsmasq": process_record(self.dhcp_server.identity),
             "dns": names["dns"],
             "dns_reason": names["dns_reason"],
             "resolver": names["resolver"],
             "conflicts": self.wire.conflicts(),
         }
-        if told == {k: self.told.get(k) for k in told}:
+        if told == {k: self.published.get(k) for k in told}:
             return
-        since = self.told.get("since")
-        if (mode, verdict.reason) != (self.told.get("mode"), self.told.get("reason")):
+        since = self.published.get("since")
+        if (mode, verdict.reason) != (self.published.get("mode"), self.published.get("reason")):
             log.info("%s%s", mode, f": {verdict.reason}" if verdict.reason else "")
             since = datetime.now().astimezone().isoformat(timespec="seconds")
         now = told.copy()
         now["since"], now["process"] = since, process_record(processes.identify(os.getpid()))
         runtime_state.write_json(runtime_state.GUARD_STATE, now)
-        self.told = now
-        self.path.stands(GuardSnapshot(self.plan, self.digest, mode, verdict.reason, self.rules.uid, now["process"]))
+        self.published = now
+        self.path_prober.guard_changed(
+            GuardSnapshot(self.plan, self.digest, mode, verdict.reason, self.rules.uid, now["process"])
+        )
 
-    def mind_the_engine(self) -> None:
+    def supervise_engine(self) -> None:
         """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has
         slept past its deadline, is killed: its second process takes it back."""
         work = runtime_state.read_engine_state()

@@ -36,11 +36,11 @@ class DhcpServer(SupervisedProcess):
         self.loosen = loosen
         self.conf_text = ""
         self.wrong_since: float | None = None
-        self.resting = False
+        self.suspended = False
 
-    def take_up(self) -> None:
+    def reload(self) -> None:
         """Bring it to the live files: reservations by a signal, options by its end; `ensure` starts it again."""
-        self.forgive()
+        self.reset_backoff()
         conf = read_text(dnsmasq.CONF) or ""
         clashes = dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or "")
         if self.running() and conf == self.conf_text and not clashes:
@@ -69,7 +69,7 @@ class DhcpServer(SupervisedProcess):
             self.wrong_since = None
             return HOLDS
         # Only when it runs can it bind anew.
-        self.go_on()
+        self.resume()
         now = time.monotonic()
         since = self.wrong_since = self.wrong_since or now
         if not bound and now - since < _START_S:
@@ -83,28 +83,28 @@ class DhcpServer(SupervisedProcess):
             False, "dhcp-socket", f"dnsmasq's DHCP socket is bound to {seen}, not to {nic} (number {index}) alone"
         )
 
-    def rest(self) -> None:
+    def suspend(self) -> None:
         """Have it do nothing at all until `go_on`: where somebody takes our rules away meanwhile, nothing gets out.
 
         Not before it has its sockets. Never raises.
         """
-        if self.resting or self.process is None or not self.running():
+        if self.suspended or self.process is None or not self.running():
             return
         with contextlib.suppress(OSError):
             if bound_indexes(self.process.pid, DHCP_PORT):
                 self.process.send_signal(signal.SIGSTOP)
-                self.resting = True
+                self.suspended = True
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Have it run on, though it may not answer yet, where whoever is to decide that lets it."""
         if self.process is not None and self.running() and self.loosen(self.process):
-            self.resting = False
+            self.suspended = False
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         # What rests is not woken to end: it would answer what it has not heard yet.
-        rests = self.resting or processes.stopped(self.identity)
+        rests = self.suspended or processes.stopped(self.identity)
         (process.kill if rests else process.terminate)()
 
     def _collect(self) -> str:
-        self.resting = False
+        self.suspended = False
         return super()._collect()

@@ -63,7 +63,7 @@ class LinkListener:
         # Whether the wire is proven to be ours, and so the address on it.
         self.may_defend = False
         # Whether the server that was heard bears the gateway's own address: the same plan, served by another laptop.
-        self.twin = False
+        self.same_gateway_heard = False
         self._announced = False
         self._asking = itertools.cycle(nodes.items())
         self._owners = {ip.packed: mac for mac, ip in nodes.items()}
@@ -110,11 +110,11 @@ class LinkListener:
         """Whether it is these very NICs that it listens behind."""
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
 
-    def taps(self) -> list[PacketSocket]:
+    def sockets(self) -> list[PacketSocket]:
         """What to select on now: none that is flooded, for a moment."""
         return [tap for tap in self._urgent() if not self._at_rest(tap)]
 
-    def rests(self) -> bool:
+    def is_throttled(self) -> bool:
         return any(self._at_rest(tap) for tap in self._urgent())
 
     def _urgent(self) -> list[PacketSocket]:
@@ -126,7 +126,7 @@ class LinkListener:
     def _at_rest(self, tap: PacketSocket) -> bool:
         return time.monotonic() < self._rests.get(tap, 0.0)
 
-    def hear(self) -> tuple[str, str]:
+    def poll(self) -> tuple[str, str]:
         """What came in since the last time: a code such as "foreign-dhcp" or "one-wire", and it in words; or ("", "").
 
         Raises OSError where a NIC is gone.
@@ -160,7 +160,7 @@ class LinkListener:
             self._rests[tap] = time.monotonic() + _REST_S
         return ""
 
-    def mark(self) -> None:
+    def send_mark(self) -> None:
         """Send the mark, once in a while. Raises OSError."""
         now = time.monotonic()
         if self.marks is None or now - self.marked < MARK_EVERY_S:
@@ -172,7 +172,7 @@ class LinkListener:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
 
-    def ask_for_nodes(self, sender: bytes) -> None:
+    def probe_nodes(self, sender: bytes) -> None:
         """Ask the next few of the plan's nodes for a sign of life, once in a while, until one was heard.
 
         Each is asked at its own MAC, so that nobody else learns anything. `sender` is the gateway's address where
@@ -186,7 +186,7 @@ class LinkListener:
             with contextlib.suppress(OSError):
                 self.answers.send(arp_request(self.cluster.mac, sender, address.packed, mac))
 
-    def ask_for_addresses(self) -> None:
+    def probe_addresses(self) -> None:
         """On our own wire: ask everybody who has the plan's addresses, a few at a time; say again that ours is ours.
 
         Only where the gateway's address is on this NIC: it is the sender's.
@@ -200,7 +200,7 @@ class LinkListener:
             if self._announce_again and now >= self._announce_again:
                 self._announce_again = 0.0
                 self._announce()
-            if self.address.wants_to_look(now):
+            if self.address.probe_is_due(now):
                 self.answers.send(arp_request(self.cluster.mac, NOBODY, self.gateway))
             if not self.may_defend or now - self.asked < ASK_EVERY_S:
                 return
@@ -212,7 +212,7 @@ class LinkListener:
                 self._looking_since = now
                 self.answers.send(arp_request(self.cluster.mac, self.gateway, address))
 
-    def holders(self) -> list[tuple[bytes, bytes, bytes]]:
+    def address_conflicts(self) -> list[tuple[bytes, bytes, bytes]]:
         """(address, node's MAC, MAC of the other machine that has it) of each address that is not its node's alone."""
         # Whoever still has it answers within two rounds of asking.
         heard_since = time.monotonic() - 2 * (_ADDRESSES_EVERY_S + ASK_EVERY_S * len(self.nodes) / _ADDRESSES_AT_ONCE)
@@ -232,7 +232,9 @@ class LinkListener:
         if reply is None or not reply.decides:
             return ""
         offer = reply.offer
-        self.twin = self.gateway != NOBODY and offer.server_id == str(IPAddress(int.from_bytes(self.gateway, "big")))
+        self.same_gateway_heard = self.gateway != NOBODY and offer.server_id == str(
+            IPAddress(int.from_bytes(self.gateway, "big"))
+        )
         mac = f"{offer.source_mac}, which is this NIC's own" if frame[6:12] == self.cluster.mac else offer.source_mac
         relayed = f", through relay {offer.relay}," if offer.relay else ""
         return f"{offer.server_id or offer.source_ip} ({mac}){relayed} answered a client there"
@@ -258,7 +260,7 @@ class LinkListener:
         if said is None or tagged or said.mac == self.cluster.mac or said.ip != self.gateway:
             return ""
         now = time.monotonic()
-        if self.address.claimed(said.mac.hex(":"), now, self.may_defend):
+        if self.address.note_claim(said.mac.hex(":"), now, self.may_defend):
             self._announce_again = now + 2 * ASK_EVERY_S
             with contextlib.suppress(OSError):
                 self._announce()

@@ -59,16 +59,16 @@ class NameServer(SupervisedProcess):
         self.beside: set[int] = set()
         self.guarded_at = 0.0
 
-    def take_up(self, plan: Plan) -> None:
+    def reload(self, plan: Plan) -> None:
         """Go by the live files as they are now; `tend` brings it there: names by a signal, options by its end."""
-        self.forgive()
+        self.reset_backoff()
         self.plan, self.seen, self.leases_seen = plan, None, None
         self.uid = gateway_rules.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
         files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
         self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
         self.looked_at = 0.0
 
-    def tend(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
+    def supervise(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
         """Have it run, and know what there is to know. Never raises. `nics` as they were last looked at."""
         plan, uid = self.plan, self.uid
         if plan is None or uid is None:
@@ -109,10 +109,10 @@ class NameServer(SupervisedProcess):
             if beside - self.beside:
                 log.warning("another DNS server has come to %s; starting ours again, so that it is asked", gateway)
                 self.stop()
-                self.forgive()
+                self.reset_backoff()
             self.beside = beside
 
-    def told(self) -> NameServerState:
+    def state(self) -> NameServerState:
         """What the guard tells of it."""
         return {
             "dns": process_record(self.identity),

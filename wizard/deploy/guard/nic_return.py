@@ -27,7 +27,7 @@ class NicReturn:
         self.at_home: int | None = None
         self.seen: tuple[int, float] | None = None
 
-    def mind(self, plan: Plan, nic: Nic, verdict: GuardVerdict) -> None:
+    def restore_address(self, plan: Plan, nic: Nic, verdict: GuardVerdict) -> None:
         """`verdict` is what the gates say of the NIC as it is. Raises WizardError where it cannot be raised."""
         net = plan.network
         has_it = any(str(a.network.ip) == str(net.gateway) for a in nic.addresses)

@@ -88,7 +88,7 @@ class PathProber(threading.Thread):
 
     # For the guard
 
-    def stands(self, stand: GuardSnapshot) -> None:
+    def guard_changed(self, stand: GuardSnapshot) -> None:
         """Take note of what the guard says now; what changed is walked at once."""
         with self._lock:
             if stand == self._stand:

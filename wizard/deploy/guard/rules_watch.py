@@ -35,7 +35,7 @@ class RulesWatch:
         self.postponed = False
         self.begun = False
 
-    def take_up(self) -> None:
+    def reload(self) -> None:
         """Go by the live nat.sh as it is now."""
         script = read_text(SCRIPT) or ""
         if script != self.script:
@@ -50,7 +50,7 @@ class RulesWatch:
         """Whether `hold` has put something off that it can do now."""
         return self.postponed and time.monotonic() - self.loaded_at > _LOAD_NO_SOONER_S
 
-    def hold(self) -> GuardVerdict:
+    def enforce(self) -> GuardVerdict:
         """Whether they stand; loads them where they do not. Raises WizardError where that cannot be seen or done."""
         every = LOOK_EVERY_S if self.guarded else _LOAD_NO_SOONER_S
         if not self.is_news and not self.due() and time.monotonic() - self.looked_at < every:

@@ -36,7 +36,7 @@ class SupervisedProcess:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def forgive(self) -> None:
+    def reset_backoff(self) -> None:
         """Start it without a pause: something was changed that may have been the matter."""
         self.again_at = self.pause = 0.0
         self.trouble = ""

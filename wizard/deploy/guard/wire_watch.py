@@ -20,8 +20,7 @@ from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict
 from wizard.deploy.shapes import AddressConflict
 from wizard.host.dhcp import cabling
 from wizard.host.dhcp.local_servers import LocalDhcpServers
-from wizard.host.dhcp.probe import Cause, ProbeResult, probe
-from wizard.host.dhcp.probe import ProbeOutcome as Heard
+from wizard.host.dhcp.probe import Cause, ProbeOutcome, ProbeResult, probe
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_text, questions_for
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import rtnetlink
@@ -77,9 +76,9 @@ class WireWatch:
         self.wake = wake
         self.plan: Plan | None = None
         self.ours: set[IPAddress] = set()
-        self.asking: ProbeThread | None = None
-        self.ear: LinkListener | None = None
-        self.ear_on: proof.WireStamp | None = None
+        self.probe_thread: ProbeThread | None = None
+        self.listener: LinkListener | None = None
+        self.listener_stamp: proof.WireStamp | None = None
         self.unproven = ""
         self.tried_at = 0.0
         self.tried_on: Stamps = (None, None)
@@ -90,18 +89,18 @@ class WireWatch:
 
     # What the guard asks
 
-    def take_up(self, plan: Plan) -> None:
+    def reload(self, plan: Plan) -> None:
         """Watch for this plan. A fresh proof, newer than a trip, ends the trip."""
         if self.plan is None or (self.plan.interfaces, self.plan.network.cidr) != (plan.interfaces, plan.network.cidr):
             # What is still asked and heard was for other NICs.
             self._rest()
             self.unproven, self.tried_at = "", 0.0
-        if self.ear is not None and (
-            self.ear.nodes != nodes_by_mac(plan) or self.ear.gateway != plan.network.gateway.packed
+        if self.listener is not None and (
+            self.listener.nodes != nodes_by_mac(plan) or self.listener.gateway != plan.network.gateway.packed
         ):
             # Heard was perhaps one that is no longer in the plan.
-            self.ear.close()
-            self.ear = None
+            self.listener.close()
+            self.listener = None
         self.plan, self.questions = plan, questions_for(plan)
         self.ours.add(plan.network.gateway)
         proven = proof.proven_at(plan.interfaces.cluster)
@@ -144,14 +143,14 @@ class WireWatch:
         except OSError as error:
             log.warning("%s could not be taken off %s: %s", address, plan.interfaces.cluster, error)
 
-    def taps(self) -> list[PacketSocket]:
+    def sockets(self) -> list[PacketSocket]:
         """What to select on, so that the ear is heard at once."""
-        return self.ear.taps() if self.ear is not None else []
+        return self.listener.sockets() if self.listener is not None else []
 
-    def flooded(self) -> bool:
-        return self.ear is not None and self.ear.rests()
+    def is_throttled(self) -> bool:
+        return self.listener is not None and self.listener.is_throttled()
 
-    def judge(self, corporate_has_lease: bool) -> GuardVerdict:
+    def evaluate(self, corporate_has_lease: bool) -> GuardVerdict:
         """Whether the wire is proven and listened to; where it is not, a proof is under way when this returns."""
         if self.plan is None:
             return GuardVerdict(False, "unproven", "nothing is proven yet")
@@ -163,8 +162,8 @@ class WireWatch:
         proven = proof.proven_at(cluster)
         age = runtime_state.boottime() - proven if proven is not None else PROOF_VALID_S
         if age >= PROOF_VALID_S:
-            if self.ear is not None:
-                self.ear.ask_for_nodes(self.plan.network.gateway.packed)
+            if self.listener is not None:
+                self.listener.probe_nodes(self.plan.network.gateway.packed)
             self._ask(lambda cancel: self._both_wires(cancel, corporate_has_lease))
             return GuardVerdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
         self.unproven = ""
@@ -175,14 +174,16 @@ class WireWatch:
     def conflicts(self) -> list[AddressConflict]:
         """Who has an address of the plan's beside the machine that it is for: `{ip, mac, name}` of each, for others to
         read. `name` is the node's, or "gateway"."""
-        if self.plan is None or self.ear is None:
+        if self.plan is None or self.listener is None:
             return []
         found: list[AddressConflict] = [
             {"ip": address_text(ip), "mac": mac.hex(":"), "name": self.questions.clients.get(node, "")}
-            for ip, node, mac in self.ear.holders()
+            for ip, node, mac in self.listener.address_conflicts()
         ]
-        if self.ear.address.given_up:
-            found.insert(0, {"ip": str(self.plan.network.gateway), "mac": self.ear.address.rival, "name": "gateway"})
+        if self.listener.address.given_up:
+            found.insert(
+                0, {"ip": str(self.plan.network.gateway), "mac": self.listener.address.rival, "name": "gateway"}
+            )
         now = {(each["ip"], each["mac"]) for each in found}
         for each in found:
             if (each["ip"], each["mac"]) not in self.warned:
@@ -191,15 +192,15 @@ class WireWatch:
         return found
 
     def _rest(self) -> None:
-        if self.asking is not None:
-            self.asking.cancel.set()
-        self.asking = None
-        if self.ear is not None:
-            self.ear.close()
-        self.ear = None
+        if self.probe_thread is not None:
+            self.probe_thread.cancel.set()
+        self.probe_thread = None
+        if self.listener is not None:
+            self.listener.close()
+        self.listener = None
 
     def end(self) -> None:
-        asking = self.asking
+        asking = self.probe_thread
         self._rest()
         if asking is not None:
             asking.join(2)
@@ -209,16 +210,16 @@ class WireWatch:
     def _ask(self, work: Callable[[threading.Event], ProbeReport]) -> None:
         """Have the wires asked, one question at a time; again after a while, or when a cable was touched."""
         now = self._stamps()
-        if self.asking is not None:
-            if not _same(now, self.asking.before):
+        if self.probe_thread is not None:
+            if not _same(now, self.probe_thread.before):
                 # What it hears no longer matters; the next question waits for its end.
-                self.asking.cancel.set()
+                self.probe_thread.cancel.set()
             return
         if time.monotonic() - self.tried_at < _TRY_AGAIN_S and _same(now, self.tried_on):
             return
         self.tried_at, self.tried_on = time.monotonic(), now
-        self.asking = ProbeThread(work, now, self.wake)
-        self.asking.start()
+        self.probe_thread = ProbeThread(work, now, self.wake)
+        self.probe_thread.start()
 
     def _both_wires(self, cancel: threading.Event, corporate_has_lease: bool) -> ProbeReport:
         """As long as a link that just came up may need."""
@@ -240,10 +241,10 @@ class WireWatch:
 
     def _collect(self) -> GuardVerdict:
         """What an asking that is done brought back. A proof only where nobody has touched the cable meanwhile."""
-        asking = self.asking
+        asking = self.probe_thread
         if asking is None or not asking.done:
             return HOLDS
-        self.asking = None
+        self.probe_thread = None
         self.tried_at = time.monotonic()
         outcome, before = asking.outcome, asking.before[1]
         if outcome is None:
@@ -278,11 +279,11 @@ class WireWatch:
             return False, GuardVerdict(False, code, refused.message, tripped=True)
         corporate = proof.read_stamp(seen.corporate.nic)
         mac = corporate.mac if corporate is not None else ""
-        if seen.corporate.verdict is Heard.ANSWER or seen.corporate_has_lease:
+        if seen.corporate.verdict is ProbeOutcome.ANSWER or seen.corporate_has_lease:
             corporate_dhcp_history.note_answer(mac)
-        node_heard = self.ear is not None and self.ear.node_heard
+        node_heard = self.listener is not None and self.listener.node_heard
         proven = proof.is_proven(seen, node_heard=node_heard, answered_before=corporate_dhcp_history.has_answered(mac))
-        silent = seen.cluster.verdict is Heard.SILENCE
+        silent = seen.cluster.verdict is ProbeOutcome.SILENCE
         self.unproven = (
             proof.missing_control_message(seen) if silent and not proven else cabling.explain(seen).in_a_line
         )
@@ -300,25 +301,27 @@ class WireWatch:
         if corporate is not None and not corporate.up:
             corporate = None
         now = proof.read_stamp(cluster.name)
-        if self.ear is not None and not (self.ear.is_behind(cluster, corporate) and _same_one(now, self.ear_on)):
+        if self.listener is not None and not (
+            self.listener.is_behind(cluster, corporate) and _same_one(now, self.listener_stamp)
+        ):
             # Nor behind another cable: what waits to be heard came over the former one.
-            self.ear.close()
-            self.ear = None
+            self.listener.close()
+            self.listener = None
         try:
-            if self.ear is None:
-                self.ear, self.ear_on = self._new_ear(cluster, corporate), now
-            self.ear.may_defend = proof.holds(cluster.name)
-            self.ear.mark()
-            code, heard = self.ear.hear()
-            self.ear.ask_for_addresses()
+            if self.listener is None:
+                self.listener, self.listener_stamp = self._new_ear(cluster, corporate), now
+            self.listener.may_defend = proof.holds(cluster.name)
+            self.listener.send_mark()
+            code, heard = self.listener.poll()
+            self.listener.probe_addresses()
         except (WizardError, OSError) as error:
-            if self.ear is not None:
-                self.ear.close()
-            self.ear = None
+            if self.listener is not None:
+                self.listener.close()
+            self.listener = None
             return GuardVerdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
         if not code:
             return HOLDS
-        if self.ear.twin and not self.ear.may_defend:
+        if self.listener.same_gateway_heard and not self.listener.may_defend:
             code, heard = ANOTHER_GATEWAY, f"{heard}: another gateway with this plan's address"
         return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True)
 
@@ -329,14 +332,14 @@ class WireWatch:
 
     def _address_holds(self) -> GuardVerdict:
         """Nobody else has the gateway's address: nodes would send to one of the two."""
-        if self.plan is None or self.ear is None:
+        if self.plan is None or self.listener is None:
             return HOLDS
-        if self.ear.address_is_over():
+        if self.listener.address_is_over():
             log.info("nobody else claims %s any more", self.plan.network.gateway)
-        if not self.ear.address.given_up:
+        if not self.listener.address.given_up:
             return HOLDS
         reason = (
-            f"{self.plan.network.gateway}, the gateway's address, is also at {named_mac(self.ear.address.rival)} "
+            f"{self.plan.network.gateway}, the gateway's address, is also at {named_mac(self.listener.address.rival)} "
             f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; this goes on by "
             "itself once it is gone"
         )
@@ -355,14 +358,14 @@ class WireWatch:
 
 
 def _judge_one(result: ProbeResult) -> tuple[bool, GuardVerdict]:
-    if result.verdict is Heard.ANSWER:
+    if result.verdict is ProbeOutcome.ANSWER:
         reason = _foreign(result.nic, result.servers[0].in_words())
         return False, GuardVerdict(False, "foreign-dhcp", reason, tripped=True)
     if result.cause is Cause.ROUTER:
         return False, GuardVerdict(False, "foreign-router", _foreign(result.nic, result.reason), tripped=True)
-    if result.verdict is not Heard.SILENCE:
+    if result.verdict is not ProbeOutcome.SILENCE:
         log.warning("the wire could not be asked again: %s", result.reason)
-    return result.verdict is Heard.SILENCE, HOLDS
+    return result.verdict is ProbeOutcome.SILENCE, HOLDS
 
 
 def _same(now: Stamps, then: Stamps) -> bool:

@@ -42,7 +42,7 @@ UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": un
 _TRIAL = ("wires", "rules", "address", "gateway")
 
 
-def trial(job: ApplyContext) -> list[Step]:
+def trial_steps(job: ApplyContext) -> list[Step]:
     """The steps that make it work, touching nothing that outlives a reboot; in order."""
     steps: list[Step] = [ProveWires(job), LoadRules(job)]
     if job.previous is not None and job.previous.interfaces.cluster != job.plan.interfaces.cluster:
@@ -50,7 +50,7 @@ def trial(job: ApplyContext) -> list[Step]:
     return [*steps, SetClusterAddress(job), StartGuard(job)]
 
 
-def persist(job: ApplyContext) -> list[Step]:
+def persist_steps(job: ApplyContext) -> list[Step]:
     """The steps that make it last, once it was kept; the interfaces file last."""
     files = [InstallFile(job, f) for f in job.files if f.path != paths.INTERFACES_FILE]
     others = main_files(job)

@@ -96,7 +96,7 @@ class ProveWires:
                 stack.callback(ear.close)
                 # The new address is on no NIC yet; the former one is, where it was for this NIC.
                 ours = [plan.network.gateway.packed for plan in plans[1:] if plan.interfaces.cluster == self.cluster]
-                ear.ask_for_nodes(ours[0] if ours else NOBODY)
+                ear.probe_nodes(ours[0] if ours else NOBODY)
             seen = proof.probe_both_wires(
                 self.corporate,
                 self.cluster,
@@ -105,7 +105,7 @@ class ProveWires:
                 progress=self.tell,
                 questions=questions_for(self.job.plan),
             )
-            _, told = ear.hear() if ear is not None else ("", "")
+            _, told = ear.poll() if ear is not None else ("", "")
             return seen, told, ear is not None and ear.node_heard
 
 
