@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
-    from wizard.services import Services
+    from wizard.services.protocols import Services
 
 _STEP_PAGES = {
     "interfaces": "InterfacesPage",
@@ -62,7 +62,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
     TITLE = "ciao-wizard"
     CSS_PATH = "app.tcss"
-    TOLD = ("host", "facts", "looked_at", "status", "progress", "overview", "traffic", "happened", "hand_overs")
+    TOLD = ("host", "facts", "looked_at", "status", "progress", "overview", "traffic", "happened", "exported_files")
     HORIZONTAL_BREAKPOINTS = HORIZONTAL_BREAKPOINTS
     VERTICAL_BREAKPOINTS = VERTICAL_BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -110,7 +110,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
     def _load_services(self) -> None:
         if not hasattr(self, "services"):
-            from wizard.services import HostServices
+            from wizard.services.host import HostServices
 
             self.services = HostServices()
 
@@ -143,7 +143,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
         if found.status.state == "pending":
             self.answer_for_draft()
             self._show(screens.ApplyPage(self.services.now))
-            self.change(self.services.pending_run)
+            self.change(self.services.pending_change)
             return
         if found.status.state in ("absent", "interrupted"):
             self.welcome()

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from wizard.host.traffic import Look, Traffic
     from wizard.monitor.events import Event
     from wizard.monitor.overview import Overview
-    from wizard.services import Services
-    from wizard.services_gateway import HandOver
-    from wizard.services_watch import Watch
+    from wizard.services.protocols import ExportedFile, LeaseFeed, Services
 
 MOST_EVENTS = 200
 
@@ -39,12 +37,12 @@ class GatewayPages(SpeakingApp):
     overview: reactive[Overview | None] = reactive(None)
     traffic: reactive[Traffic | None] = reactive(None)
     happened: reactive[tuple[Event, ...]] = reactive(())
-    hand_overs: reactive[tuple[HandOver, ...] | None] = reactive(None)
+    exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 
     _looking: bool = False
     _last: Overview | None = None
     _blind: str = ""
-    _watch: Watch | None
+    _watch: LeaseFeed | None
     """The lease monitor, where one is open: what it knows already is shown here too."""
     _counting: bool = False
 
@@ -62,8 +60,9 @@ class GatewayPages(SpeakingApp):
             self.look_at_gateway()
             return screens.DashboardPage()
         if name == "export":
-            self.hand_overs = None
-            self.ask("export", self.services.hand_overs, partial(setattr, self, "hand_overs"), self._no_hand_overs)
+            self.exported_files = None
+            take = partial(setattr, self, "exported_files")
+            self.ask("export", self.services.exported_files, take, self._no_exported_files)
             return screens.ExportPage()
         if name == "reset":
             self.progress = Progress()
@@ -141,8 +140,8 @@ class GatewayPages(SpeakingApp):
 
     # Export
 
-    def _no_hand_overs(self, error: WizardError) -> None:
-        self.hand_overs = ()
+    def _no_exported_files(self, error: WizardError) -> None:
+        self.exported_files = ()
         self.complain(error)
 
     def on_export_page_save_asked(self, message: screens.ExportPage.SaveAsked) -> None:
@@ -159,7 +158,7 @@ class GatewayPages(SpeakingApp):
         if page is not None:
             # What the last save came to is not what this one does.
             page.tell("")
-        save = partial(self.services.save_plan, path, text, over)
+        save = partial(self.services.save_file, path, text, over)
         # A group of its own: the end of one must not hide the end of another.
         self.ask(f"save {path}", save, partial(self._file_saved, path), partial(self._not_saved, page, path, text))
 
@@ -168,7 +167,7 @@ class GatewayPages(SpeakingApp):
         self.notify(f"Saved as {clean(written, 300)}.", markup=False)
 
     def _not_saved(self, page: Page | None, path: str, text: str, error: WizardError) -> None:
-        from wizard.services_gateway import FileThere
+        from wizard.services.protocols import FileThere
 
         self._being_saved.discard(path)
         if not isinstance(error, FileThere):
@@ -203,7 +202,7 @@ class GatewayPages(SpeakingApp):
         return "rolled-back" if status.state == "absent" else "failed"
 
 
-def _look(services: Services, watch: Watch | None, before: Overview | None) -> tuple[Overview, tuple[Event, ...]]:
+def _look(services: Services, watch: LeaseFeed | None, before: Overview | None) -> tuple[Overview, tuple[Event, ...]]:
     from wizard.monitor.index import Wanted
     from wizard.monitor.overview import news
 

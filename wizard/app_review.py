@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wizard.deploy.preview import Coming
     from wizard.deploy.status import Status
     from wizard.plan.machine import Facts
-    from wizard.services import Run, Services
+    from wizard.services.protocols import ChangeProcess, Services
 
 
 class ReviewPages(SpeakingApp):
@@ -68,7 +68,7 @@ class ReviewPages(SpeakingApp):
         def cannot(error: WizardError) -> None:
             page.no_commands = f"{error.message} {error.remedy}".strip()
 
-        self.ask("coming", partial(self.services.coming, plan, self._plan_text), come, cannot)
+        self.ask("coming", partial(self.services.preview_steps, plan, self._plan_text), come, cannot)
 
     def on_apply_page_opened(self, message: screens.ApplyPage.Opened) -> None:
         message.page.coming = self._to_come
@@ -92,7 +92,7 @@ class ReviewPages(SpeakingApp):
             return
         self._show(screens.ApplyPage(self.services.now))
 
-        def start() -> Run:
+        def start() -> ChangeProcess:
             self._before = self.services.status()
             return self.services.start_apply(self._plan_text)
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from wizard.plan.machine import Facts
     from wizard.plan.model import Plan
     from wizard.plan.welcome import Greeting
-    from wizard.services import Services
-    from wizard.services_setup import Pulse, WiresSaid
+    from wizard.services.protocols import CablingReport, NicActivity, Services
     from wizard.widgets.drafting import LeftOver
 
 # Where we may not ask the wires the answer is there at once.
@@ -45,7 +44,7 @@ class SetupPages(SpeakingApp):
         """The NICs have been looked at, of one watch, which its event ends."""
 
         watch: threading.Event
-        pulse: Pulse
+        pulse: NicActivity
 
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
@@ -183,7 +182,7 @@ class SetupPages(SpeakingApp):
         self._nics_stop.set()
         stop = self._nics_stop = threading.Event()
 
-        def tell(pulse: Pulse) -> None:
+        def tell(pulse: NicActivity) -> None:
             self.post_message(self.Pulsed(stop, pulse))
 
         self.ask("nics", partial(self.services.watch_nics, stop, tell), lambda _: None)
@@ -204,14 +203,14 @@ class SetupPages(SpeakingApp):
         if self._wires_timer is not None:
             self._wires_timer.stop()
         self._wires_timer = self.set_timer(SIGN_AFTER_S, self._asking_wires)
-        look = partial(self.services.look_at_wires, corporate, cluster, stop)
+        look = partial(self.services.probe_cabling, corporate, cluster, stop)
         self.ask("wires", look, self._wires_told, self._no_wires)
 
     def _asking_wires(self) -> None:
         if isinstance(self._page, screens.InterfacesPage):
             self._page.asking = True
 
-    def _wires_told(self, said: WiresSaid | None) -> None:
+    def _wires_told(self, said: CablingReport | None) -> None:
         if self._wires_timer is not None:
             self._wires_timer.stop()
         if isinstance(self._page, screens.InterfacesPage):
@@ -219,9 +218,9 @@ class SetupPages(SpeakingApp):
             self._page.hear(said)
 
     def _no_wires(self, error: WizardError) -> None:
-        from wizard.services_setup import WiresSaid
+        from wizard.services.protocols import CablingReport
 
-        self._wires_told(WiresSaid(False, "The wires could not be asked", error.message, error.remedy))
+        self._wires_told(CablingReport(False, "The wires could not be asked", error.message, error.remedy))
 
     # The NICs
 

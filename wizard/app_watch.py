@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from wizard.monitor.watching import Board
     from wizard.plan.adopt import Offer
     from wizard.screens.adopt_dialog import AdoptDialog
-    from wizard.services import Run
-    from wizard.services_watch import Watch
+    from wizard.services.protocols import ChangeProcess, LeaseFeed
 
 EVERY_S = 0.25
 AWAY_S = 1.0
@@ -40,7 +39,7 @@ class WatchPages(SpeakingApp):
     does, is known when somebody comes back, and what happened meanwhile is told with its time.
     """
 
-    _watch: Watch | None = None
+    _watch: LeaseFeed | None = None
     _watching: bool = False
     _next_look: Timer | None = None
     _next_forwards: Timer | None = None
@@ -85,7 +84,7 @@ class WatchPages(SpeakingApp):
     def _look_once(self, wanted: Wanted) -> tuple[Wanted, Board, str]:
         watch = self._watch
         if watch is None:
-            watch = self._watch = self.services.watch()
+            watch = self._watch = self.services.open_leases()
         return wanted, watch.look(wanted), self.services.held_back()
 
     def _looked_on(self, found: tuple[Wanted, Board, str]) -> None:
@@ -179,7 +178,7 @@ class WatchPages(SpeakingApp):
     def _adopt(self, name: str, text: str, ip: str) -> None:
         from wizard.screens.leases import Adoption
 
-        def start() -> Run:
+        def start() -> ChangeProcess:
             self._plan_text, self._before = text, self.services.status()
             return self.services.start_adopt(text)
 

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from wizard.app import WizardApp
 from wizard.screens.leases import LeasesPage
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 from wizard.widgets.page import Page
 
 PATIENCE_S = 40.0

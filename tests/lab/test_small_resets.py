@@ -76,7 +76,7 @@ def test_leases_are_not_forgotten_unasked(applied: Laboratory) -> None:
 
 OVERVIEW = """
 import time
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 services = HostServices()
 for _ in range(40):
     seen = services.overview()
@@ -84,7 +84,7 @@ for _ in range(40):
         break
     time.sleep(0.5)
 look = services.traffic(("eth0", "eth1"))
-forms = [one.form for one in services.hand_overs()]
+forms = [one.form for one in services.exported_files()]
 print(seen.status.state, seen.crowd.count, seen.rows[0].reachable, seen.address, seen.router)
 print(sorted(look.nics), len(forms))
 """

@@ -12,7 +12,7 @@ from wizard.plan.addresses import assign
 from wizard.plan.export import FORMATS, Surroundings, export
 from wizard.plan.export_about import ABOUT
 from wizard.plan.planfile import load
-from wizard.services_gateway import HandOver
+from wizard.services.protocols import ExportedFile
 
 if TYPE_CHECKING:
     from wizard.monitor.leases import Row
@@ -54,12 +54,12 @@ class FakeGateway:
             self.seconds, {nic: Counters(self.amount * (n + 1), self.amount // 4) for n, nic in enumerate(nics)}
         )
 
-    def hand_overs(self) -> tuple[HandOver, ...]:
+    def exported_files(self) -> tuple[ExportedFile, ...]:
         plan = self._plan()
         if plan is None:
             return ()
         around = Surroundings("10.77.0.98")
-        return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
+        return tuple(ExportedFile(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
     def start_renew(self, part: str) -> Any:
         self.did.append(f"renew {part}")

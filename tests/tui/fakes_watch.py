@@ -86,7 +86,7 @@ class FakeWatchServices:
 
         def now(self) -> datetime: ...
 
-    def watch(self) -> FakeWatch:
+    def open_leases(self) -> FakeWatch:
         self.watches.append(FakeWatch(self))
         return self.watches[-1]
 

@@ -16,11 +16,11 @@ from tests.tui.test_welcome import TROUBLED, troubled
 from wizard.deploy.verify import Check
 from wizard.host.listening import Heard
 from wizard.plan.machine import Address, Facts, Listener, Nic
-from wizard.services import WiresSaid
+from wizard.services.protocols import CablingReport
 from wizard.widgets.hearing import HearingPanel
 from wizard.widgets.page import StepPage
 
-AS_IT_SHOULD_BE = WiresSaid(
+AS_IT_SHOULD_BE = CablingReport(
     True,
     "As it should be",
     "A DHCP server answers on the corporate wire, eth0:\n  10.77.0.1 offered 10.77.0.98 after 0.1 s\n"

@@ -18,7 +18,7 @@ from wizard.monitor.events import Event
 from wizard.monitor.forwards import ForwardHealth
 from wizard.monitor.instances import Reading
 from wizard.plan.machine import Listener, Nic
-from wizard.services import WiresSaid
+from wizard.services.protocols import CablingReport
 
 HOSTILE = {
     "closing markup": "[/foo]",
@@ -55,7 +55,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
     machine = replace(FACTS, nics=(FACTS.nics[0], first, *FACTS.nics[2:], *bad), host_name=ALL)
     services = FakeServices(
         machine=machine,
-        wires=WiresSaid(False, ALL, ALL, ALL),
+        wires=CablingReport(False, ALL, ALL, ALL),
         differing=(Change(f"/etc/{ALL}", None, ALL, f"--- /dev/null\n+++ x\n+{ALL}\n"),),
     )
     services.vendors = lambda macs: dict.fromkeys(macs, ALL)  # type: ignore[method-assign]

@@ -17,13 +17,12 @@ from wizard.host.nic_watch import NicNews, What
 from wizard.host.traffic import Rate
 from wizard.plan.machine import Facts, Nic
 from wizard.screens import stop
-from wizard.services import WiresSaid
-from wizard.services_setup import Pulse
+from wizard.services.protocols import CablingReport, NicActivity
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
 
 ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
-FINE = WiresSaid(
+FINE = CablingReport(
     True,
     "As it should be",
     f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
@@ -31,7 +30,7 @@ FINE = WiresSaid(
     "",
     answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
 )
-SWAPPED = WiresSaid(
+SWAPPED = CablingReport(
     False,
     "STOP: the two NICs look swapped",
     f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
@@ -58,8 +57,8 @@ def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop, "UNSEEN_S", 0)
 
 
-def news(what: What, name: str, was: str = "") -> Pulse:
-    return Pulse((NicNews(what, name, was),), RATES)
+def news(what: What, name: str, was: str = "") -> NicActivity:
+    return NicActivity((NicNews(what, name, was),), RATES)
 
 
 async def watched(driver: Driver) -> FakeServices:
@@ -77,7 +76,7 @@ async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.Monk
     async with start(FakeServices(wires=FINE, machine=replace(FACTS, nics=nics)), size=size) as driver:
         services = await watched(driver)
         await driver.says("As it should be")
-        services.tell(Pulse((), RATES))
+        services.tell(NicActivity((), RATES))
         await driver.says("1.2 Mb/s" if size[0] == 80 else "1.4 Mb/s")
         await shoot(driver, f"interfaces-busy-{shape}")
         assert faults(driver) == []
@@ -117,9 +116,9 @@ async def test_what_each_wire_answered_stands_in_its_row(start: Start) -> None:
 async def test_traffic_moves_without_a_key(start: Start) -> None:
     async with start(size=(120, 40)) as driver:
         services = await watched(driver)
-        services.tell(Pulse((), RATES))
+        services.tell(NicActivity((), RATES))
         await driver.says("1.4 Mb/s", "300 b/s")
-        services.tell(Pulse((), {"eth0": (*RATES["eth0"], Rate(90e6, 10e6))}))
+        services.tell(NicActivity((), {"eth0": (*RATES["eth0"], Rate(90e6, 10e6))}))
         await driver.says("100 Mb/s", "90 Mb/s")
 
 
@@ -238,7 +237,7 @@ async def test_a_foreign_server_on_the_clusters_wire_cannot_be_waved_through(sta
 
 async def test_swapped_nics_are_exchanged_with_one_key(start: Start) -> None:
     class Wired(FakeServices):
-        def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
             return SWAPPED if cluster == "eth1" else FINE
 
     async with start(Wired()) as driver:

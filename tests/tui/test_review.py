@@ -37,7 +37,7 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
 
 async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
     class Without(FakeServices):
-        def coming(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
+        def preview_steps(self, plan: Plan, plan_text: str) -> tuple[Coming, ...]:
             raise WizardError("no network manager that ciao-wizard can work with", "sudo apt install ifupdown")
 
     async with start(Without()) as driver:

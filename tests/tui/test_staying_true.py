@@ -39,7 +39,7 @@ class Halting(FakeServices):
         self.free.wait(PATIENCE_S)
         return super().overview(rows)
 
-    def watch(self) -> FakeWatch:
+    def open_leases(self) -> FakeWatch:
         self.watches.append(HaltingWatch(self))
         return self.watches[-1]
 

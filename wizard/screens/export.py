@@ -21,7 +21,7 @@ from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
-    from wizard.services_gateway import HandOver
+    from wizard.services.protocols import ExportedFile
 
 MOST_LINES = 400
 
@@ -58,7 +58,7 @@ class ExportPage(Page):
         path: str
         text: str
 
-    hand_overs: reactive[tuple[HandOver, ...] | None] = reactive(None)
+    exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
         yield Working("Putting it into words…", id="working")
@@ -68,16 +68,16 @@ class ExportPage(Page):
     def on_mount(self) -> None:
         self.query_one("#formats").focus()
 
-    def watch_hand_overs(self) -> None:
+    def watch_exported_files(self) -> None:
         self.redraw()
 
     @property
-    def current(self) -> HandOver | None:
+    def current(self) -> ExportedFile | None:
         key = self.query_one("#formats", KeyedTable).current
-        return next((one for one in self.hand_overs or () if one.form == key), None)
+        return next((one for one in self.exported_files or () if one.form == key), None)
 
     def draw(self) -> None:
-        found = self.hand_overs
+        found = self.exported_files
         self.query_one("#working").display = found is None
         for part in ("#formats", "#preview"):
             self.query_one(part).display = bool(found)
@@ -105,7 +105,7 @@ class ExportPage(Page):
         self.query_one("#text", Words).update(text)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("save", "copy") and not self.hand_overs:
+        if action in ("save", "copy") and not self.exported_files:
             return None
         return super().check_action(action, parameters)
 

@@ -31,7 +31,7 @@ from wizard.widgets.working import Working
 if TYPE_CHECKING:
     from wizard.host.nic_watch import NicNews
     from wizard.host.traffic import Rate
-    from wizard.services_setup import Pulse, WiresSaid
+    from wizard.services.protocols import CablingReport, NicActivity
 
 _NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
 _IN_FORCE = "The wires are not asked from here while the gateway is in force; an apply asks them."
@@ -88,7 +88,7 @@ class InterfacesPage(StepPage):
         corporate: str
         cluster: str
 
-    wires: reactive[WiresSaid | None] = reactive(None)
+    wires: reactive[CablingReport | None] = reactive(None)
     asking: reactive[bool] = reactive(False)
     identifying: reactive[bool] = reactive(False)
     pending: bool = False
@@ -237,7 +237,7 @@ class InterfacesPage(StepPage):
             said = [*wires.text.splitlines(), wires.remedy]
             panel.update(Text("\n").join(plain(line, limit=600) for line in said if line))
 
-    def hear(self, said: WiresSaid | None) -> None:
+    def hear(self, said: CablingReport | None) -> None:
         """What the wires have answered. Who waited goes on by a key: one pressed too late would be the next page's."""
         waiting, self._waiting, self.pending = self._waiting, False, False
         self.may_ask = said is not None
@@ -261,7 +261,7 @@ class InterfacesPage(StepPage):
         else:
             self.tell("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
 
-    def _halt(self, said: WiresSaid) -> None:
+    def _halt(self, said: CablingReport) -> None:
         corporate = (self.facts or Facts()).nic(self.draft.corporate)
         routed = corporate.name if corporate is not None and corporate.default_route else ""
         self.app.push_screen(StopDialog(said, routed), self._after_halt)
@@ -272,7 +272,7 @@ class InterfacesPage(StepPage):
         elif answer == "again":
             self.action_look_again()
 
-    def feel(self, pulse: Pulse) -> None:
+    def feel(self, pulse: NicActivity) -> None:
         """What has happened to the NICs, and what goes through them."""
         self._rates = pulse.rates
         for news in pulse.news:

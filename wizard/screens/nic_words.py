@@ -16,7 +16,7 @@ from wizard.widgets.sparkline import sparkline
 
 if TYPE_CHECKING:
     from wizard.host.traffic import Rate
-    from wizard.services_setup import WiresSaid
+    from wizard.services.protocols import CablingReport
 
 Columns = tuple[tuple[str, int], ...]
 
@@ -192,7 +192,7 @@ def said_here(remedy: str, fine: bool) -> str:
     return _HERE.get(remedy, remedy)
 
 
-def titled(wires: WiresSaid) -> Text:
+def titled(wires: CablingReport) -> Text:
     sign = "✓ " if wires.fine else "✗ " if wires.stop else "! "
     return Text(sign).append_text(plain(wires.title))
 

@@ -71,7 +71,7 @@ class SaveDialog(Dialog[str | None]):
 
     def _home(self, owner: str) -> Path:
         """The home that "~" or "~user" stands for: looked up once, which may take a while. Raises WizardError."""
-        from wizard.services_nodes import home_expanded
+        from wizard.services.host_files import home_expanded
 
         if owner not in self._homes:
             try:

@@ -17,7 +17,7 @@ from wizard.widgets.page import plain
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
-    from wizard.services import WiresSaid
+    from wizard.services.protocols import CablingReport
 
 # It comes unasked: a key of its first moment was meant for the page below.
 UNSEEN_S = 0.5
@@ -48,7 +48,7 @@ class StopDialog(Dialog[str]):
     StopDialog #dialog-body VerticalScroll { height: auto; max-height: 14; }
     """
 
-    def __init__(self, said: WiresSaid, routed: str = "") -> None:
+    def __init__(self, said: CablingReport, routed: str = "") -> None:
         """`routed`: the NIC chosen for the company, where this machine's default route leads over it."""
         super().__init__()
         self.title = said.title

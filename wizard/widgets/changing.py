@@ -17,7 +17,7 @@ from wizard.widgets.asking import AskingApp
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
-    from wizard.services import Run, Services
+    from wizard.services.protocols import ChangeProcess, Services
 
 FOLLOW_EVERY_S = 0.2
 # How long a change may say nothing, its process gone, before we look for ourselves.
@@ -34,7 +34,7 @@ class ChangingApp(AskingApp):
     services: Services
     progress: reactive[Progress] = reactive(Progress())
 
-    _run_followed: Run | None = None
+    _run_followed: ChangeProcess | None = None
     _follower: Timer | None = None
     _silent: int = 0
 
@@ -72,7 +72,7 @@ class ChangingApp(AskingApp):
         else:
             self.change_refused(WizardError("Nothing was changed: it needs root.", "Try again, or start it as root."))
 
-    def change(self, start: Callable[[], Run]) -> None:
+    def change(self, start: Callable[[], ChangeProcess]) -> None:
         """Start a change, or join one, and follow it to its end."""
         if self.changing:
             self.change_refused(WizardError("A change is under way already.", "Wait for its end."))
@@ -83,7 +83,7 @@ class ChangingApp(AskingApp):
     def _could_not_start(self, error: WizardError) -> None:
         self.progress = Progress(result="refused", reason=f"{error.message} {error.remedy}".strip())
 
-    def _started(self, run: Run) -> None:
+    def _started(self, run: ChangeProcess) -> None:
         self._run_followed = run
         self.progress = replace(self.progress, log=run.log())
         self._silent = 0

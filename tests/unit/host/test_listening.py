@@ -14,7 +14,7 @@ from wizard.host.dhcp_packet import build_discover, parse_request
 from wizard.host.listening import Heard, heard_from, heard_in
 from wizard.host.presence import arp_request
 from wizard.plan.findings import WizardError
-from wizard.services_nodes import listen_by
+from wizard.services.host_listening import listen_by
 
 MAC = bytes.fromhex("c03fd567a201")
 DISCOVER = build_discover(MAC, 7, 0, "nuc-05")

@@ -1,25 +1,18 @@
-"""What the pages of a gateway in force ask of the machine, and the small resets that they start."""
+"""A person's files: read where they are named, and never written over unasked."""
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from wizard.host.files import write_atomic
 from wizard.plan.findings import WizardError
+from wizard.plan.machine_lists import decode, is_text
 from wizard.plan.text import clean
-from wizard.services_nodes import home_expanded
+from wizard.services.protocols import FileThere
 
-if TYPE_CHECKING:
-    from wizard.deploy.status import Status
-    from wizard.host.traffic import Look
-    from wizard.monitor.leases import Row
-    from wizard.monitor.overview import Overview, RowsWatch
-    from wizard.services import Run
-
+LARGEST_LIST = 8 << 20
 # File systems end at 255 bytes, and a file that is replaced has another name beside it for a moment.
 _LONGEST_NAME = 240
 # The kernel takes its last number for nobody's.
@@ -27,93 +20,33 @@ _NO_ID = (1 << 32) - 1
 _LONGEST_ID = len(str(_NO_ID))
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """The plan in one of the formats of `export`: `text` is whole, `file` a name that suits it."""
+class HostFiles:
+    """Remembers what it wrote in this run."""
 
-    form: str
-    file: str
-    about: str
-    text: str
+    def __init__(self) -> None:
+        self._saved: dict[Path, str] = {}
 
-
-class FileThere(WizardError):
-    """There is a file at `path` that the wizard has not written in this run."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is there already.", "Choose another name.")
-        self.path = path
-
-
-class GatewayServices(Protocol):
-    """Calls may block and raise WizardError."""
-
-    def overview(self, rows: tuple[Row, ...] | None = None) -> Overview:
-        """`rows` are those of a lease monitor that is open already; without them one of its own is asked."""
-        ...
-
-    def traffic(self, nics: tuple[str, ...]) -> Look: ...
-    def hand_overs(self) -> tuple[HandOver, ...]:
-        """The plan in force in every format; () where there is none."""
-        ...
-
-    def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
-        """Write a file; its full path. Over one that others wrote only if `over`: else FileThere."""
-        ...
-
-    def start_renew(self, part: str) -> Run:
-        """Bring one part of what is in force about anew: "rules", "nodes", "dhcp" or "leases"."""
-        ...
-
-
-class _Machine(Protocol):
-    _rows_watch: RowsWatch | None
-    _saved: dict[Path, str]
-
-    def status(self) -> Status: ...
-    def start_change(self, *words: str) -> Run: ...
-
-
-class HostGateway:
-    """The real machine; the services it is part of have the rest."""
-
-    _rows_watch: RowsWatch | None = None
-
-    def overview(self: _Machine, rows: tuple[Row, ...] | None = None) -> Overview:
-        from wizard.deploy.engine import plan_running
-        from wizard.monitor.overview import RowsWatch, read_overview
-        from wizard.plan.addresses import SubnetFull, assign
-
-        plan = plan_running()
+    def read_list(self, path: str) -> str:
+        place = home_expanded(path)
         try:
-            plan = assign(plan) if plan is not None else None
-        except SubnetFull:
-            # Applied it cannot have been; what is there is shown all the same.
-            pass
-        if rows is None:
-            self._rows_watch = self._rows_watch or RowsWatch()
-            rows = self._rows_watch.rows()
-        return read_overview(self.status(), plan, rows)
+            # Not Path.open(): that waits for somebody to write to a pipe, and may make a terminal ours.
+            fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise WizardError(f"{clean(path)} is no file.", "Write the path of a file of text.")
+            with os.fdopen(fd, "rb") as handle:
+                raw = handle.read(LARGEST_LIST + 1)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "that is no file name"
+            raise WizardError(f"{clean(path)} cannot be read: {why}.", "Write the path of a file of text.") from error
+        text = decode(raw)
+        if len(raw) > LARGEST_LIST or not is_text(text):
+            what = "larger than 8 MiB" if len(raw) > LARGEST_LIST else "no text"
+            raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine a line.")
+        return text
 
-    def traffic(self, nics: tuple[str, ...]) -> Look:
-        from wizard.host.traffic import read_traffic
-
-        return read_traffic(nics)
-
-    def hand_overs(self) -> tuple[HandOver, ...]:
-        from wizard.deploy.engine import plan_running
-        from wizard.host.facts import read_facts
-        from wizard.plan.export import FORMATS, export, surroundings
-        from wizard.plan.export_about import ABOUT
-
-        plan = plan_running()
-        if plan is None:
-            return ()
-        around = surroundings(plan, read_facts())
-        return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
-
-    def save_plan(self: _Machine, path: str, plan_text: str, over: bool = False) -> str:
-        target, content = _place(path), _encoded(path, plan_text)
+    def save(self, path: str, text: str, over: bool = False) -> str:
+        target, content = _place(path), _encoded(path, text)
         try:
             # What we wrote ourselves and nobody has changed since is ours to write again.
             _write(target, content, over or (target in self._saved and _holds(target, self._saved[target].encode())))
@@ -123,11 +56,17 @@ class HostGateway:
             raise WizardError(f"{target} is there already, and is no plain file.", "Choose another name.") from None
         except OSError as error:
             raise WizardError(f"{target} cannot be written: {error.strerror}.", "Choose another place.") from error
-        self._saved[target] = plan_text
+        self._saved[target] = text
         return str(target)
 
-    def start_renew(self: _Machine, part: str) -> Run:
-        return self.start_change("reset", "--only", part, "--yes")
+
+def home_expanded(path: str) -> Path:
+    """The path with `~` and `~user` replaced. Raises WizardError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        owner = clean(path.partition("/")[0], 80)
+        raise WizardError(f"{owner} is nobody's home here.", "Write the whole path, from / on.") from None
 
 
 def _place(path: str) -> Path:

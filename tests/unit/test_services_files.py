@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from wizard.plan.findings import WizardError
-from wizard.services import HostServices
-from wizard.services_nodes import LARGEST_LIST, HostNodes
+from wizard.services.host import HostServices
+from wizard.services.host_files import LARGEST_LIST, HostFiles
 
 PATIENCE_S = 10
 
@@ -21,7 +21,7 @@ def refusal(path: str) -> WizardError:
 
     def read() -> None:
         try:
-            HostNodes().read_list(path)
+            HostFiles().read_list(path)
         except WizardError as error:
             refused.append(error)
 
@@ -37,8 +37,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "nodes.csv"
     path.write_bytes(b"\xef\xbb\xbfname,mac\n")
     (tmp_path / "link").symlink_to(path)
-    assert HostNodes().read_list(str(path)) == "name,mac\n"
-    assert HostNodes().read_list(str(tmp_path / "link")) == "name,mac\n"
+    assert HostFiles().read_list(str(path)) == "name,mac\n"
+    assert HostFiles().read_list(str(tmp_path / "link")) == "name,mac\n"
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
@@ -69,4 +69,4 @@ def test_a_home_that_nobody_has_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert "~nosuch" in refusal("~nosuch/nodes.csv").message
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with pytest.raises(WizardError, match="~nosuch"):
-        HostServices().save_plan("~nosuch/ciao.toml", "version = 1\n")
+        HostServices().save_file("~nosuch/ciao.toml", "version = 1\n")
