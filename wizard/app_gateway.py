@@ -12,7 +12,7 @@ from textual.reactive import reactive, var
 from wizard import screens
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
-from wizard.progress import Progress
+from wizard.services.progress import Progress
 from wizard.widgets.aging import is_old
 from wizard.widgets.modal import Question
 from wizard.widgets.page import Page

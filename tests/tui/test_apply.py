@@ -11,7 +11,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
 from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
-from wizard.progress import StepState
+from wizard.services.progress import StepState
 from wizard.widgets import changing
 from wizard.widgets.steps import step_name
 

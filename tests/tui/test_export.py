@@ -9,7 +9,7 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FakeServices
 from tests.tui.layout import faults
-from wizard.cli import EXPORTS
+from wizard.cli.parser import EXPORTS
 from wizard.plan.findings import WizardError
 
 

@@ -15,10 +15,10 @@ from tests.waiting import wait_for
 from wizard.cli import main
 from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
-from wizard.progress import Progress, follow
 from wizard.services import host_changes as module
 from wizard.services.host import HostServices
 from wizard.services.host_changes import HostChangeProcess
+from wizard.services.progress import Progress, follow
 from wizard.services.protocols import ChangeProcess, FileThere
 
 

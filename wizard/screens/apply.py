@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button
 
-from wizard.progress import Progress, step_words
+from wizard.services.progress import Progress, step_words
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import EventsView, StepsView
 from wizard.widgets.words import Words

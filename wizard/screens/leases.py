@@ -19,7 +19,7 @@ from textual.widgets import Input
 from wizard.monitor.index import ORDERS, Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
-from wizard.progress import Progress
+from wizard.services.progress import Progress
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.big_table import BigTable
 from wizard.widgets.entry import Entry

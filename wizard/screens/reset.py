@@ -14,8 +14,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
-from wizard.progress import Progress
 from wizard.screens.reset_kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
+from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import StepsView

@@ -19,8 +19,8 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
-from wizard.progress import step_words
 from wizard.screens.save_dialog import SaveDialog
+from wizard.services.progress import step_words
 from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
 from wizard.widgets.finding_list import FindingList

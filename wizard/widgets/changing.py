@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 
 from wizard.plan.findings import WizardError
-from wizard.progress import Progress, follow
+from wizard.services.progress import Progress, follow
 from wizard.widgets.asking import AskingApp
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wizard.cli_show import read_bytes, read_plan, unreadable
-from wizard.console import complain, finding_lines, flush_out, has_error, out, out_json, say, table
+from wizard.cli.console import complain, finding_lines, flush_out, has_error, out, out_json, say, table
+from wizard.cli.plans import read_bytes, read_plan, unreadable
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 

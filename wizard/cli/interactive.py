@@ -12,7 +12,7 @@ def wizard(args: argparse.Namespace) -> int:
     """The TUI."""
     text, source = None, ""
     if args.config is not None:
-        from wizard.cli_show import read_plan, read_plan_text
+        from wizard.cli.plans import read_plan, read_plan_text
 
         # On a terminal the screen comes first, and what the text says is read behind it.
         text, source = read_plan_text(args.config) if _terminal() else read_plan(args.config)[1:]
@@ -25,7 +25,7 @@ def wizard(args: argparse.Namespace) -> int:
 
     status, parting = run(text, source)
     if parting:
-        from wizard.console import say
+        from wizard.cli.console import say
 
         say(parting)
     return status

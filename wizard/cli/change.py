@@ -11,13 +11,13 @@ import sys
 import time
 from typing import Any
 
-from wizard.cli_show import nothing_applied, read_plan
-from wizard.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
+from wizard.cli.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
+from wizard.cli.plans import nothing_applied, read_plan
 from wizard.deploy import front, state
 from wizard.host.facts_processes import ssh_connection
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
-from wizard.progress import step_words
+from wizard.services.progress import step_words
 
 Event = dict[str, Any]
 
