@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
@@ -24,6 +25,7 @@ from wizard.app_watch import WatchPages
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
+from wizard.screens import messages
 from wizard.widgets.aging import is_old
 from wizard.widgets.changing import SIGHT_LOST
 from wizard.widgets.escape import QuickEscapeDriver
@@ -246,19 +248,23 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
         self.begin_draft(Draft.from_plan(plan), plan, paths.PLAN_IN_FORCE)
         self._go("interfaces" if name == "edit" else "review")
 
-    def on_page_edited(self, message: Page.Edited) -> None:
+    @on(Page.Edited)
+    def _take_edited_draft(self, message: Page.Edited) -> None:
         self.draft = message.draft
 
-    def on_page_next(self, message: Page.Next) -> None:
+    @on(Page.Next)
+    def _go_to_next_step(self, message: Page.Next) -> None:
         # A page that has been left may still have something to say.
         if self._page is not None and message.step == self._page.STEP:
             self.draft = message.draft
             self._go(STEPS[STEPS.index(message.step) + 1])
 
-    def on_page_go(self, message: Page.Go) -> None:
+    @on(Page.Go)
+    def _go_to_page(self, message: Page.Go) -> None:
         self._go(message.page, message.field)
 
-    def on_page_back(self) -> None:
+    @on(Page.Back)
+    def _go_back(self) -> None:
         page = self._page
         if isinstance(page, screens.ResetPage) and self.progress.result and page.part not in page.PARTS:
             self._begin()
@@ -273,7 +279,8 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
         elif page is not None and page.STEP in STEPS[1:]:
             self._go(STEPS[STEPS.index(page.STEP) - 1])
 
-    def on_page_look_again(self) -> None:
+    @on(Page.LookAgain)
+    def _look_again(self) -> None:
         page = self._page
         if isinstance(page, screens.StartPage):
             self.look_around()
@@ -294,7 +301,8 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
 
     # Changes
 
-    def on_reset_page_asked(self, message: screens.ResetPage.Asked) -> None:
+    @on(messages.ResetAsked)
+    def _reset_everything(self, message: messages.ResetAsked) -> None:
         start = partial(self.services.start_reset, message.forget_leases)
         self.when_privileged(partial(self.change, start))
 
@@ -368,7 +376,7 @@ class WizardApp(SetupPages, NodesPages, ReviewPages, GatewayPages, WatchPages, T
                 yield SystemCommand("Leave", "Leave the wizard; what was typed is kept", self.action_quit)
             else:
                 yield command
-        yield SystemCommand("Look again", "Read this machine anew", self.on_page_look_again)
+        yield SystemCommand("Look again", "Read this machine anew", self._look_again)
         if not self.changing:
             yield SystemCommand("Welcome", "What this machine is, and what is in the way", partial(self._go, "welcome"))
         if self._in_force and not self.changing:

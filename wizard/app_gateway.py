@@ -7,11 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from textual import on
 from textual.reactive import reactive, var
 
 from wizard import screens
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
+from wizard.screens import messages
 from wizard.services.progress import Progress
 from wizard.widgets.aging import is_old
 from wizard.widgets.modal import Question
@@ -107,7 +109,8 @@ class GatewayPages(SpeakingApp):
         if isinstance(self._page, screens.DashboardPage | screens.ResetPage):
             self.complain(error)
 
-    def on_dashboard_page_traffic_wanted(self) -> None:
+    @on(messages.TrafficWanted)
+    def count_traffic(self) -> None:
         plan = self.overview.plan if self.overview is not None else None
         if plan is None or self._counting:
             return
@@ -144,7 +147,8 @@ class GatewayPages(SpeakingApp):
         self.exported_files = ()
         self.complain(error)
 
-    def on_export_page_save_asked(self, message: screens.ExportPage.SaveAsked) -> None:
+    @on(messages.ExportSaveAsked)
+    def _save_export(self, message: messages.ExportSaveAsked) -> None:
         self.save_file(message.path, message.text)
 
     def save_file(self, path: str, text: str, over: bool = False) -> None:
@@ -190,7 +194,8 @@ class GatewayPages(SpeakingApp):
 
     # Small resets
 
-    def on_reset_page_renew_asked(self, message: screens.ResetPage.RenewAsked) -> None:
+    @on(messages.RenewAsked)
+    def _renew_part(self, message: messages.RenewAsked) -> None:
         self.when_privileged(partial(self.change, partial(self.services.start_renew, message.part)))
 
     def reset_outcome(self, status: Status) -> str:

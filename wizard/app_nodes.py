@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from textual import on
 from textual.message import Message
 
 from wizard import screens
+from wizard.screens import messages
+from wizard.widgets.page import StepPage
 from wizard.widgets.speaking import SpeakingApp
 
 if TYPE_CHECKING:
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
     from wizard.host.listening import Heard
     from wizard.plan.findings import WizardError
     from wizard.plan.judge import Judgement
-    from wizard.screens.node_dialogs import PasteDialog
-    from wizard.widgets.page import StepPage
 
 # A thread that computes hands over to the screen's this often; Python's own 5 ms add up to a wait at the keys.
 _SWITCH_S = 0.001
@@ -40,7 +41,8 @@ class NodesPages(SpeakingApp):
         super().__init__(ansi_color=ansi_color)
         sys.setswitchinterval(_SWITCH_S)
 
-    def on_step_page_judge_wanted(self, message: StepPage.JudgeWanted) -> None:
+    @on(StepPage.JudgeWanted)
+    def _judge_draft(self, message: StepPage.JudgeWanted) -> None:
         def judge() -> Judgement:
             from wizard.plan.judge import judgement
 
@@ -48,11 +50,12 @@ class NodesPages(SpeakingApp):
 
         self.ask("judge", judge, message.page.take_judgement)
 
-    def on_nodes_page_listen_wanted(self, message: screens.NodesPage.ListenWanted) -> None:
+    @on(messages.ListenWanted)
+    def _listen_privileged(self, message: messages.ListenWanted) -> None:
         # root hears at once; everybody else is asked for the password outside the screen first.
         self.when_privileged(partial(self._listen, message))
 
-    def _listen(self, message: screens.NodesPage.ListenWanted) -> None:
+    def _listen(self, message: messages.ListenWanted) -> None:
         page, stop = message.page, message.until
 
         def tell(machines: tuple[Heard, ...]) -> None:
@@ -63,20 +66,24 @@ class NodesPages(SpeakingApp):
 
         self.ask("listen", partial(self.services.listen, message.nic, stop, tell), lambda _: None, deaf)
 
-    def on_nodes_pages_heard_told(self, message: HeardTold) -> None:
+    @on(HeardTold)
+    def _show_heard(self, message: HeardTold) -> None:
         if message.page is self._page:
             message.page.hear(message.machines, message.until)
 
-    def on_paste_dialog_file_wanted(self, message: PasteDialog.FileWanted) -> None:
+    @on(messages.ListFileWanted)
+    def _read_list_file(self, message: messages.ListFileWanted) -> None:
         dialog = message.dialog
         self.ask("list", partial(self.services.read_list, message.path), dialog.opened, dialog.refused)
 
-    def on_paste_dialog_read_wanted(self, message: PasteDialog.ReadWanted) -> None:
+    @on(messages.ListReadWanted)
+    def _read_list(self, message: messages.ListReadWanted) -> None:
         self.ask("lines", message.read, partial(message.dialog.take, message.text))
 
     # Vendors
 
-    def on_nodes_page_vendors_wanted(self, message: screens.NodesPage.VendorsWanted) -> None:
+    @on(messages.VendorsWanted)
+    def _look_up_vendors(self, message: messages.VendorsWanted) -> None:
         self.ask("vendors", lambda: self.services.vendors(message.macs), self._vendors_told)
 
     def _vendors_told(self, vendors: dict[str, str]) -> None:

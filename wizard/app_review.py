@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from textual import on
 from textual.reactive import reactive
 
 from wizard import screens
 from wizard.plan.findings import WizardError
+from wizard.screens import messages
 from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
@@ -56,7 +58,8 @@ class ReviewPages(SpeakingApp):
     def _compared(self, page: screens.ReviewPage, found: tuple[str, Any]) -> None:
         self._plan_text, page.changes = found
 
-    def on_review_page_commands_wanted(self, message: screens.ReviewPage.CommandsWanted) -> None:
+    @on(messages.CommandsWanted)
+    def _preview_commands(self, message: messages.CommandsWanted) -> None:
         page, plan = message.page, self.draft.to_plan()
         self._to_come = ()
         if isinstance(plan, tuple):
@@ -70,10 +73,12 @@ class ReviewPages(SpeakingApp):
 
         self.ask("coming", partial(self.services.preview_steps, plan, self._plan_text), come, cannot)
 
-    def on_apply_page_opened(self, message: screens.ApplyPage.Opened) -> None:
+    @on(messages.ApplyOpened)
+    def _show_commands_to_come(self, message: messages.ApplyOpened) -> None:
         message.page.coming = self._to_come
 
-    def on_review_page_save_asked(self, message: screens.ReviewPage.SaveAsked) -> None:
+    @on(messages.PlanSaveAsked)
+    def _save_plan(self, message: messages.PlanSaveAsked) -> None:
         from wizard.plan import planfile
         from wizard.plan.model import Plan
 
@@ -83,7 +88,8 @@ class ReviewPages(SpeakingApp):
             return
         self.save_file(message.path, planfile.dump(plan, self._original))
 
-    def on_review_page_apply_asked(self) -> None:
+    @on(messages.ApplyAsked)
+    def _apply_privileged(self) -> None:
         self.when_privileged(self._apply)
 
     def _apply(self) -> None:
@@ -98,7 +104,8 @@ class ReviewPages(SpeakingApp):
 
         self.change(start)
 
-    def on_apply_page_answered(self, message: screens.ApplyPage.Answered) -> None:
+    @on(messages.TrialAnswered)
+    def _answer_trial(self, message: messages.TrialAnswered) -> None:
         answer = self.services.confirm if message.keep else self.services.rollback
         self.ask("answer", answer, lambda _: None, self._not_answered)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from textual import on
 from textual.message import Message
 from textual.reactive import reactive
 from textual.timer import Timer
 
 from wizard import screens
 from wizard.plan.findings import WizardError
+from wizard.screens import messages
 from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
@@ -150,7 +152,8 @@ class SetupPages(SpeakingApp):
         if isinstance(self._page, screens.StartPage):
             self._page.trouble = error
 
-    def on_start_page_chosen(self, message: screens.StartPage.Chosen) -> None:
+    @on(messages.WayChosen)
+    def _take_way(self, message: messages.WayChosen) -> None:
         if message.way == "recover":
             self.when_privileged(self._recover)
             return
@@ -187,7 +190,8 @@ class SetupPages(SpeakingApp):
 
         self.ask("nics", partial(self.services.watch_nics, stop, tell), lambda _: None)
 
-    def on_interfaces_page_chosen(self, message: screens.InterfacesPage.Chosen) -> None:
+    @on(messages.RolesChosen)
+    def _look_at_chosen_wires(self, message: messages.RolesChosen) -> None:
         self._look_at_wires(message.corporate, message.cluster)
 
     def _look_at_wires(self, corporate: str, cluster: str) -> None:
@@ -224,7 +228,8 @@ class SetupPages(SpeakingApp):
 
     # The NICs
 
-    def on_setup_pages_pulsed(self, message: Pulsed) -> None:
+    @on(Pulsed)
+    def _follow_nics(self, message: Pulsed) -> None:
         page = self._page
         if message.watch.is_set() or not isinstance(page, screens.InterfacesPage):
             return

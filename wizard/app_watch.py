@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from textual import on
 from textual.timer import Timer
 
 from wizard import screens
 from wizard.plan.findings import WizardError
+from wizard.screens import messages
 from wizard.widgets.page import Page
 from wizard.widgets.speaking import SpeakingApp
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from wizard.monitor.leases import Row
     from wizard.monitor.watching import Board
     from wizard.plan.adopt import Offer
-    from wizard.screens.adopt_dialog import AdoptDialog
     from wizard.services.protocols import ChangeProcess, LeaseFeed
 
 EVERY_S = 0.25
@@ -112,10 +113,12 @@ class WatchPages(SpeakingApp):
         if watch is not None:
             self.ask("watch", watch.close, lambda _: None)
 
-    def on_leases_page_wants(self) -> None:
+    @on(messages.RowsWanted)
+    def _look_for_rows(self) -> None:
         self._look_on()
 
-    def on_leases_page_forwards_wanted(self) -> None:
+    @on(messages.ForwardsWanted)
+    def _ask_forwards_now(self) -> None:
         self._ask_forwards()
 
     def _ask_forwards(self) -> None:
@@ -136,7 +139,8 @@ class WatchPages(SpeakingApp):
 
     # Adopting
 
-    def on_leases_page_adopt_asked(self, message: screens.LeasesPage.AdoptAsked) -> None:
+    @on(messages.AdoptAsked)
+    def _offer_adoption(self, message: messages.AdoptAsked) -> None:
         row = message.row
         if self.changing:
             self.notify("A change is under way already.", severity="warning", markup=False)
@@ -156,7 +160,8 @@ class WatchPages(SpeakingApp):
             known = ", ".join(part for part in (row.vendor, row.hostname and f'calls itself "{row.hostname}"') if part)
             self.push_screen(AdoptDialog(found, f"{row.mac}{f' ({known})' if known else ''}"))
 
-    def on_adopt_dialog_wanted(self, message: AdoptDialog.Wanted) -> None:
+    @on(messages.AdoptionWanted)
+    def _grow_plan(self, message: messages.AdoptionWanted) -> None:
         # The plan may have changed under the dialog: it is read once more.
         mac = message.dialog.mac
 
@@ -168,7 +173,7 @@ class WatchPages(SpeakingApp):
 
         self.ask("adopt", grow, partial(self._grown, message), message.dialog.refuse)
 
-    def _grown(self, message: AdoptDialog.Wanted, found: tuple[str, str]) -> None:
+    def _grown(self, message: messages.AdoptionWanted, found: tuple[str, str]) -> None:
         if self.screen is not message.dialog:
             # It was left, or something lies over it: nobody waits for this any more.
             return
@@ -201,7 +206,8 @@ class WatchPages(SpeakingApp):
         was, self._adopting = self._adopting, False
         return was
 
-    def on_leases_page_release_asked(self, message: screens.LeasesPage.ReleaseAsked) -> None:
+    @on(messages.ReleaseAsked)
+    def _release_lease(self, message: messages.ReleaseAsked) -> None:
         row = message.row
         self.ask("release", partial(self.services.release, row.mac, row.ip), partial(self._released, row.ip))
 
@@ -224,7 +230,8 @@ class WatchPages(SpeakingApp):
         if isinstance(self._page, screens.InstancesPage):
             self._page.offer(tuple(vm.ip for vm in known.vms))
 
-    def on_instances_page_asked(self, message: screens.InstancesPage.Asked) -> None:
+    @on(messages.InstancesAsked)
+    def _read_instances(self, message: messages.InstancesAsked) -> None:
         page = self._page
         if not isinstance(page, screens.InstancesPage):
             return

@@ -278,5 +278,5 @@ async def dashboard_at_rest(driver: Driver) -> None:
     for number in range(40):
         driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
         seen = driver.services.seconds
-        driver.app.on_dashboard_page_traffic_wanted()
+        driver.app.count_traffic()
         await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)

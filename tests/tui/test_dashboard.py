@@ -89,7 +89,7 @@ async def at_rest(driver: Driver) -> None:
     await driver.says("company network")
     for _ in range(2):
         seen = driver.services.seconds
-        driver.app.on_dashboard_page_traffic_wanted()
+        driver.app.count_traffic()
         await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)
     await driver.says("b/s")
 
@@ -194,7 +194,7 @@ async def test_traffic_is_told_for_both_nics(start: Start, sample: str) -> None:
         ]
         # A NIC that is gone has no rate, and not an old one.
         driver.services.bytes_a_second = -10_000_000
-        driver.app.on_dashboard_page_traffic_wanted()
+        driver.app.count_traffic()
         await driver.until(lambda: "b/s" not in driver.text())
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
 from wizard.plan.adopt import Offer
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Role
+from wizard.screens import messages
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import plain, plain_lines
@@ -38,15 +38,6 @@ class AdoptDialog(Dialog[None]):
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-adopt-name Input"
 
-    @dataclass
-    class Wanted(Message):
-        """To be adopted so. `role`: one or several, with commas between."""
-
-        dialog: AdoptDialog
-        name: str
-        role: str
-        ip: str
-
     def __init__(self, offer: Offer, about: str) -> None:
         super().__init__()
         self.mac = offer.mac
@@ -65,18 +56,20 @@ class AdoptDialog(Dialog[None]):
         yield Field("adopt.ip", "Address", self._offer.ip, "the next free one", "will be reserved")
         yield Words(id="dialog-findings")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_accept()
 
-    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+    @on(Tick.Submitted)
+    def _accept_on_tick(self, event: Tick.Submitted) -> None:
         event.stop()
         self.action_accept()
 
     def action_accept(self) -> None:
         roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
         self.query_one("#dialog-findings", Words).update("")
-        self.post_message(self.Wanted(self, self._typed("name"), ", ".join(roles), self._typed("ip")))
+        self.post_message(messages.AdoptionWanted(self, self._typed("name"), ", ".join(roles), self._typed("ip")))
 
     def refuse(self, error: WizardError) -> None:
         if self.is_mounted:

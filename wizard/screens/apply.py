@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button
 
+from wizard.screens import messages
 from wizard.services.progress import Progress, step_words
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.steps import EventsView, StepsView
@@ -55,18 +55,6 @@ class ApplyPage(Page):
         LEAVE,
     ]
 
-    @dataclass
-    class Answered(Message):
-        """Keep it, or go back."""
-
-        keep: bool
-
-    @dataclass
-    class Opened(Message):
-        """What will be run, if somebody knows? The answer goes into `coming`."""
-
-        page: ApplyPage
-
     progress: reactive[Progress] = reactive(Progress())
     coming: reactive[tuple[Coming, ...]] = reactive(())
     answer: reactive[bool | None] = reactive(None)
@@ -95,7 +83,7 @@ class ApplyPage(Page):
         for button, label in (("#yes", "[ Keep ]"), ("#no", "[ Go back ]")):
             self.query_one(button, Button).label = Text(label)
         self.set_interval(0.5, self.draw_clock)
-        self.post_message(self.Opened(self))
+        self.post_message(messages.ApplyOpened(self))
 
     def watch_progress(self, old: Progress, new: Progress) -> None:
         self.redraw()
@@ -169,7 +157,8 @@ class ApplyPage(Page):
             return bool(self.progress.result)
         return super().check_action(action, parameters)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    @on(Button.Pressed)
+    def _answer_with_button(self, event: Button.Pressed) -> None:
         event.stop()
         if event.button.id == "yes" and monotonic() - self._asked_at < UNSEEN_S:
             # Meant for what stood there before: nobody has looked yet.
@@ -181,7 +170,7 @@ class ApplyPage(Page):
     def action_answer(self, keep: bool) -> None:
         if self.progress.asking and self.answer is None:
             self.answer = keep
-            self.post_message(self.Answered(keep))
+            self.post_message(messages.TrialAnswered(keep))
 
 
 def end_lines(progress: Progress) -> list[Text]:

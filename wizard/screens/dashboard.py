@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive, var
 from textual.widget import Widget
 from textual.widgets import Button
 
+from wizard.screens import messages
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.gateway import checks_text, drift_text, events_text, strangers_text
 from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
@@ -101,9 +102,6 @@ class DashboardPage(Page):
     DashboardPage #events { margin-top: 1; }
     """
 
-    class TrafficWanted(Message):
-        """Count the bytes once more."""
-
     looked_at: var[float] = var(0.0)
     old: reactive[bool] = reactive(False)
     """Whether the next look has been waited for so long that what the last one saw may no longer be so."""
@@ -130,7 +128,7 @@ class DashboardPage(Page):
 
     def _tick(self) -> None:
         self.old = is_old(self.looked_at)
-        self.post_message(self.TrafficWanted())
+        self.post_message(messages.TrafficWanted())
 
     def watch_looked_at(self) -> None:
         self.old = is_old(self.looked_at)
@@ -224,7 +222,8 @@ class DashboardPage(Page):
         self.query_one("#todo", Words).update(Text(todo))
         self.query_one("#on", Button).label = Text(button)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    @on(Button.Pressed)
+    def _go_on(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_on()
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import DataTable
 
+from wizard.screens import messages
 from wizard.screens.save_dialog import SaveDialog
 from wizard.widgets.page import SHOWN_BACK, Page, plain, plural
 from wizard.widgets.table import KeyedTable
@@ -51,13 +51,6 @@ class ExportPage(Page):
     ExportPage #preview Words { height: auto; }
     """
 
-    @dataclass
-    class SaveAsked(Message):
-        """Write `text` to a file."""
-
-        path: str
-        text: str
-
     exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
@@ -88,7 +81,8 @@ class ExportPage(Page):
         self._draw_preview()
         self.refresh_bindings()
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+    @on(DataTable.RowHighlighted)
+    def _show_format(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self.query_one("#preview", VerticalScroll).scroll_home(animate=False)
         self.tell("")
@@ -127,7 +121,7 @@ class ExportPage(Page):
 
     def _save(self, path: str | None, text: str) -> None:
         if path:
-            self.post_message(self.SaveAsked(path, text))
+            self.post_message(messages.ExportSaveAsked(path, text))
 
 
 def _line(line: str) -> Text:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
@@ -67,7 +68,8 @@ class ForwardDialog(Dialog[ForwardText | None]):
         yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company")
         yield Words(id="dialog-findings")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_accept()
 
@@ -133,11 +135,13 @@ class PresetDialog(Dialog[tuple[Offer, ...] | None]):
         self.query_one(LongTable).show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
         self._tell()
 
-    def on_long_table_moved(self, event: LongTable.Moved) -> None:
+    @on(LongTable.Moved)
+    def _tell_of_preset(self, event: LongTable.Moved) -> None:
         event.stop()
         self._tell()
 
-    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+    @on(LongTable.Chosen)
+    def _accept_preset(self, event: LongTable.Chosen) -> None:
         event.stop()
         self.action_accept()
 

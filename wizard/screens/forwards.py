@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
@@ -86,7 +87,8 @@ class ForwardsPage(HintingPage):
     def point_at(self, field: str) -> None:
         self.query_one("#forwards", LongTable).point_at(field.removeprefix("forwards[").partition("]")[0])
 
-    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+    @on(LongTable.Chosen)
+    def _change_chosen(self, event: LongTable.Chosen) -> None:
         event.stop()
         self.action_change()
 

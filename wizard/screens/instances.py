@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
 from wizard.plan.text import clean
+from wizard.screens import messages
 from wizard.widgets.big_table import BigTable, Column
 from wizard.widgets.field import Field
 from wizard.widgets.page import Page, plain, plural
@@ -76,13 +77,6 @@ class InstancesPage(Page):
         Binding("escape", "back", "leases"),
     ]
 
-    @dataclass
-    class Asked(Message):
-        """Read these."""
-
-        cncis: tuple[str, ...]
-        user: str
-
     def __init__(self) -> None:
         super().__init__()
         self._lines: dict[int, list[Line]] = {}
@@ -123,14 +117,16 @@ class InstancesPage(Page):
             field.query_one(Input).placeholder = f"all {len(cncis)} VMs with a lease here"
             self.tell(f"{len(cncis)} VMs with a lease here. enter asks them all, or type those that you mean.")
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed)
+    def _untell_of_typed(self, event: Input.Changed) -> None:
         """What was told of the field as it was is told no more."""
         if event.value != " ".join(self._offered) and not self._asking:
             self.tell("")
 
     # Asking
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _ask_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_ask()
 
@@ -148,7 +144,7 @@ class InstancesPage(Page):
         self._lines = {place: [Line(cnci)] for place, cnci in enumerate(cncis)}
         self._asking = True
         self.tell(f"Asking {plural(len(cncis), 'CNCI')}…")
-        self.post_message(self.Asked(cncis, self._field("user").value.strip() or USER))
+        self.post_message(messages.InstancesAsked(cncis, self._field("user").value.strip() or USER))
         self.redraw()
         self.table.focus()
 
@@ -191,7 +187,8 @@ class InstancesPage(Page):
         table.show(rows, _place(rows, held))
         self._draw_ways()
 
-    def on_big_table_moved(self, message: BigTable.Moved) -> None:
+    @on(BigTable.Moved)
+    def _follow_cursor(self, message: BigTable.Moved) -> None:
         message.stop()
         if message.by_hand and not self._asking:
             self.tell("")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import DataTable
@@ -19,7 +19,7 @@ from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
 from wizard.plan.rules_nics import CABLE_KINDS, kind_words
 from wizard.plan.suggest import suggest
-from wizard.screens import nic_words
+from wizard.screens import messages, nic_words
 from wizard.screens.nic_words import NARROW, WIDE, Known
 from wizard.screens.stop import StopDialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
@@ -80,13 +80,6 @@ class InterfacesPage(StepPage):
     InterfacesPage #asking, InterfacesPage #hint { height: auto; max-height: 2; padding: 0 1; margin: 0; }
     InterfacesPage.-tall #asking, InterfacesPage.-tall #hint { margin-top: 1; }
     """
-
-    @dataclass
-    class Chosen(Message):
-        """The roles have changed."""
-
-        corporate: str
-        cluster: str
 
     wires: reactive[CablingReport | None] = reactive(None)
     asking: reactive[bool] = reactive(False)
@@ -357,7 +350,8 @@ class InterfacesPage(StepPage):
         else:
             super().leave()
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+    @on(DataTable.RowHighlighted)
+    def _show_nic(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         current = self.query_one("#nics", KeyedTable).current
         if self._tied and self._tied not in (current, _OF_WIRES, _OF_ERRORS):
@@ -365,7 +359,8 @@ class InterfacesPage(StepPage):
             self._untie(self._tied)
         self.draw_nic()
 
-    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+    @on(DataTable.RowSelected)
+    def _confirm_on_enter(self, event: DataTable.RowSelected) -> None:
         event.stop()
         self.action_confirm()
 
@@ -412,4 +407,4 @@ class InterfacesPage(StepPage):
         self._waiting = False
         self._asked_at = monotonic()
         self.edit(draft)
-        self.post_message(self.Chosen(draft.corporate, draft.cluster))
+        self.post_message(messages.RolesChosen(draft.corporate, draft.cluster))

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
@@ -19,6 +19,7 @@ from textual.widgets import Input
 from wizard.monitor.index import ORDERS, Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
+from wizard.screens import messages
 from wizard.services.progress import Progress
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.big_table import BigTable
@@ -99,23 +100,6 @@ class LeasesPage(Page):
 
     held_back: reactive[str] = reactive("")
     """Why nobody gets an address at this moment, "" where everybody of the plan does."""
-
-    @dataclass
-    class Wants(Message):
-        """Other rows, or in another order."""
-
-        wanted: Wanted
-
-    class ForwardsWanted(Message):
-        """Ask them now."""
-
-    @dataclass
-    class AdoptAsked(Message):
-        row: Row
-
-    @dataclass
-    class ReleaseAsked(Message):
-        row: Row
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -239,7 +223,8 @@ class LeasesPage(Page):
             self.table.refresh()
             self._draw_row()
 
-    def on_big_table_moved(self, message: BigTable.Moved) -> None:
+    @on(BigTable.Moved)
+    def _follow_cursor(self, message: BigTable.Moved) -> None:
         message.stop()
         row = self.row
         if row is not None:
@@ -254,10 +239,12 @@ class LeasesPage(Page):
     def action_find(self) -> None:
         self.query_one(FindLine).open()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed)
+    def _find(self, event: Input.Changed) -> None:
         self._want(replace(self.wanted, text=event.value.strip()))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _end_find(self, event: Input.Submitted) -> None:
         event.stop()
         self.table.focus()
 
@@ -280,7 +267,7 @@ class LeasesPage(Page):
     def _want(self, wanted: Wanted) -> None:
         if wanted != self.wanted:
             self.wanted = wanted
-            self.post_message(self.Wants(wanted))
+            self.post_message(messages.RowsWanted(wanted))
 
     def action_panel(self) -> None:
         self._panel = PANELS[(PANELS.index(self._panel) + 1) % len(PANELS)]
@@ -288,7 +275,7 @@ class LeasesPage(Page):
 
     def action_look_again(self) -> None:
         self.health = None
-        self.post_message(self.ForwardsWanted())
+        self.post_message(messages.ForwardsWanted())
 
     def action_instances(self) -> None:
         self.post_message(Page.Go("instances"))
@@ -323,7 +310,7 @@ class LeasesPage(Page):
         elif row.alarms:
             self.tell("Not this one: see below what is wrong with it.", "warning")
         else:
-            self.post_message(self.AdoptAsked(row))
+            self.post_message(messages.AdoptAsked(row))
 
     def action_release(self) -> None:
         row = self.row
@@ -334,7 +321,7 @@ class LeasesPage(Page):
 
         def answered(sure: bool | None) -> None:
             if sure:
-                self.post_message(self.ReleaseAsked(row))
+                self.post_message(messages.ReleaseAsked(row))
 
         self.app.push_screen(question, answered)
 

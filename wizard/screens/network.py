@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from netaddr import IPAddress, IPNetwork
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
@@ -131,7 +132,8 @@ class NetworkPage(StepPage):
             if widget.key == _SAME_FIELD.get(field, field):
                 widget.point()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed)
+    def _take_typed(self, event: Input.Changed) -> None:
         event.stop()
         self._take(self._typed())
 
@@ -146,24 +148,28 @@ class NetworkPage(StepPage):
             self._checking.stop()
         self._checking = self.set_timer(CHECK_AFTER_S, self.redraw)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _settle_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self._settle(event.input)
         self.focus_next()
 
-    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+    @on(Tick.Submitted)
+    def _go_on_from_tick(self, event: Tick.Submitted) -> None:
         """The last of the page."""
         event.stop()
         self.action_next()
 
-    def on_input_blurred(self, event: Input.Blurred) -> None:
+    @on(Input.Blurred)
+    def _settle_left_field(self, event: Input.Blurred) -> None:
         event.stop()
         if self._moved_by not in (None, event.input):
             # It was said while somebody was in the next field.
             self.tell("")
         self._settle(event.input)
 
-    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+    @on(Checkbox.Changed)
+    def _take_ticks(self, event: Checkbox.Changed) -> None:
         event.stop()
         self.edit(self._typed())
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Checkbox, Input, TextArea
 
 from wizard.plan.draft import Draft, NodeText
 from wizard.plan.findings import WizardError
 from wizard.plan.judge import check_node
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, read_lines
+from wizard.screens import messages
 from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable
@@ -70,15 +70,18 @@ class NodeDialog(Dialog[NodeText | None]):
         yield Field("node.ip", "Address", self._node.ip, self._given, "blank: one is given")
         yield Words(id="dialog-findings")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_accept()
 
-    def on_tick_submitted(self, event: Tick.Submitted) -> None:
+    @on(Tick.Submitted)
+    def _accept_on_tick(self, event: Tick.Submitted) -> None:
         event.stop()
         self.action_accept()
 
-    def on_checkbox_changed(self) -> None:
+    @on(Checkbox.Changed)
+    def _suggest_name(self) -> None:
         self.query_one("#field-node-name Input", Input).placeholder = self._free_name(self._roles())
 
     def action_accept(self) -> None:
@@ -145,21 +148,6 @@ class PasteDialog(Dialog[Reading | None]):
     )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
-    @dataclass
-    class FileWanted(Message):
-        """Read a file; the answer goes to `opened` or `refused`."""
-
-        dialog: PasteDialog
-        path: str
-
-    @dataclass
-    class ReadWanted(Message):
-        """What do so many lines say? The answer goes to `take`."""
-
-        dialog: PasteDialog
-        text: str
-        read: Callable[[], Reading]
-
     def __init__(self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "") -> None:
         """`nodes` are those that there are already."""
         super().__init__()
@@ -185,13 +173,15 @@ class PasteDialog(Dialog[Reading | None]):
     def on_mount(self) -> None:
         self._read()
 
-    def on_text_area_changed(self) -> None:
+    @on(TextArea.Changed)
+    def _read_typed(self) -> None:
         self._read()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _open_file(self, event: Input.Submitted) -> None:
         event.stop()
         if path := event.value.strip():
-            self.post_message(self.FileWanted(self, path))
+            self.post_message(messages.ListFileWanted(self, path))
 
     def action_file(self) -> None:
         self.query_one(Field).point()
@@ -222,7 +212,7 @@ class PasteDialog(Dialog[Reading | None]):
 
     def _have_read(self) -> None:
         text = self.query_one("#lines", Lines).text
-        self.post_message(self.ReadWanted(self, text, partial(read_lines, text, self._taken, self._known)))
+        self.post_message(messages.ListReadWanted(self, text, partial(read_lines, text, self._taken, self._known)))
 
     def take(self, text: str, reading: Reading) -> None:
         """What `text` says, unless it is another one by now."""
@@ -250,7 +240,8 @@ class PasteDialog(Dialog[Reading | None]):
         line = self._reading.not_understood[number]
         return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
 
-    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+    @on(LongTable.Chosen)
+    def _mend_chosen(self, event: LongTable.Chosen) -> None:
         event.stop()
         self.action_mend()
 

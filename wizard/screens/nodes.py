@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
@@ -19,6 +19,7 @@ from wizard.plan.judge import Judgement, check_node, same_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, likely_role, merged
+from wizard.screens import messages
 from wizard.screens.node_dialogs import NodeDialog, PasteDialog
 from wizard.widgets.hearing import HearingPanel, name_from
 from wizard.widgets.hinting import HintingPage
@@ -67,20 +68,6 @@ class NodesPage(HintingPage):
         LOOK_AGAIN,
         Binding("ctrl+z", "undo", "undo", show=False),
     ]
-
-    @dataclass
-    class VendorsWanted(Message):
-        """Whose are these MACs? The answer goes into `vendors`."""
-
-        macs: tuple[str, ...]
-
-    @dataclass
-    class ListenWanted(Message):
-        """Hear who asks behind `nic` until `until` is set. The answers go to `hear`, the end to `deaf`."""
-
-        page: NodesPage
-        nic: str
-        until: threading.Event
 
     vendors: reactive[dict[str, str]] = reactive(dict)
 
@@ -180,7 +167,7 @@ class NodesPage(HintingPage):
             self._wanted |= new
 
     def _ask_vendors(self) -> None:
-        self.post_message(self.VendorsWanted(tuple(sorted(self._wanted))))
+        self.post_message(messages.VendorsWanted(tuple(sorted(self._wanted))))
         self._wanted.clear()
 
     def point_at(self, field: str) -> None:
@@ -188,14 +175,16 @@ class NodesPage(HintingPage):
         if number is not None and number < len(self._keys):
             self.query_one("#nodes", LongTable).point_at(self._keys[number])
 
-    def on_long_table_chosen(self, event: LongTable.Chosen) -> None:
+    @on(LongTable.Chosen)
+    def _change_or_adopt(self, event: LongTable.Chosen) -> None:
         event.stop()
         if event.table.id == "nodes":
             self.action_change()
         else:
             self.action_adopt()
 
-    def on_long_table_moved(self, event: LongTable.Moved) -> None:
+    @on(LongTable.Moved)
+    def _follow_cursor(self, event: LongTable.Moved) -> None:
         event.stop()
         if event.table.id == "heard":
             # What the keys would do with it.
@@ -297,7 +286,7 @@ class NodesPage(HintingPage):
         else:
             self.tell("")
             self._stop, self._idle = threading.Event(), True
-            self.post_message(self.ListenWanted(self, self.draft.cluster, self._stop))
+            self.post_message(messages.ListenWanted(self, self.draft.cluster, self._stop))
 
     def _end_listening(self) -> None:
         if self._stop is not None:

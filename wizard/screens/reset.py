@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
+from wizard.screens import messages
 from wizard.screens.reset_kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
@@ -59,18 +59,6 @@ class ResetPage(Page):
     ResetPage #about Words { height: auto; }
     """
 
-    @dataclass
-    class Asked(Message):
-        """Undo everything."""
-
-        forget_leases: bool
-
-    @dataclass
-    class RenewAsked(Message):
-        """Bring one part about anew."""
-
-        part: str
-
     progress: reactive[Progress] = reactive(Progress())
     overview: reactive[Overview | None] = reactive(None)
     running: reactive[bool] = reactive(False)
@@ -106,7 +94,8 @@ class ResetPage(Page):
     def watch_running(self) -> None:
         self.redraw()
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+    @on(DataTable.RowHighlighted)
+    def _show_kind(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self.query_one("#about", VerticalScroll).scroll_home(animate=False)
         self.redraw()
@@ -121,7 +110,8 @@ class ResetPage(Page):
     def _forgets(self) -> bool:
         return self.kind.key == "everything" and self.query_one("#forget", Tick).value
 
-    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+    @on(Checkbox.Changed)
+    def _show_what_is_lost(self, event: Checkbox.Changed) -> None:
         event.stop()
         self.redraw()
 
@@ -192,7 +182,7 @@ class ResetPage(Page):
             return
         self.part = kind.key
         self.running = True
-        self.post_message(self.RenewAsked(kind.key) if kind.small else self.Asked(forget))
+        self.post_message(messages.RenewAsked(kind.key) if kind.small else messages.ResetAsked(forget))
 
 
 def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:

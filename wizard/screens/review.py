@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
@@ -19,6 +18,7 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
+from wizard.screens import messages
 from wizard.screens.save_dialog import SaveDialog
 from wizard.services.progress import step_words
 from wizard.widgets.diff import DiffView, LinesView
@@ -65,21 +65,6 @@ class ReviewPage(Page):
         LOOK_AGAIN,
     ]
 
-    class ApplyAsked(Message):
-        """Do it."""
-
-    @dataclass
-    class SaveAsked(Message):
-        """Write the plan to a file."""
-
-        path: str
-
-    @dataclass
-    class CommandsWanted(Message):
-        """What will be run? The answer goes into `coming`, a trouble with it into `no_commands`."""
-
-        page: ReviewPage
-
     changes: reactive[tuple[Change, ...] | None] = reactive(None)
     coming: reactive[tuple[Coming, ...] | None] = reactive(None)
     no_commands: reactive[str] = reactive("")
@@ -121,7 +106,7 @@ class ReviewPage(Page):
     def watch_changes(self) -> None:
         self.redraw()
         if self.changes is not None:
-            self.post_message(self.CommandsWanted(self))
+            self.post_message(messages.CommandsWanted(self))
 
     def watch_coming(self) -> None:
         if self.drawable:
@@ -202,11 +187,11 @@ class ReviewPage(Page):
         if dangers:
             self.app.push_screen(WordDialog(dangers, self.draft), self._worded)
         else:
-            self.post_message(self.ApplyAsked())
+            self.post_message(messages.ApplyAsked())
 
     def _worded(self, sure: bool | None) -> None:
         if sure:
-            self.post_message(self.ApplyAsked())
+            self.post_message(messages.ApplyAsked())
 
     def action_commands(self) -> None:
         self.commands_shown = not self.commands_shown
@@ -224,12 +209,13 @@ class ReviewPage(Page):
 
     def _save_to(self, path: str | None) -> None:
         if path:
-            self.post_message(self.SaveAsked(path))
+            self.post_message(messages.PlanSaveAsked(path))
 
     def action_mend(self) -> None:
         self._lead_to(self.query_one("#said", OptionList).highlighted)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    @on(OptionList.OptionSelected)
+    def _lead_to_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self._lead_to(event.option_index)
 
@@ -289,7 +275,8 @@ class WordDialog(Dialog[bool]):
         yield Entry()
         yield Words(id="dialog-findings")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    @on(Input.Submitted)
+    def _check_word(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value.strip() == self._draft.cluster.strip():
             self.dismiss(True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
@@ -48,7 +49,8 @@ class SaveDialog(Dialog[str | None]):
     def on_mount(self) -> None:
         self._say_where(self._file)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed)
+    def _follow_typing(self, event: Input.Changed) -> None:
         event.stop()
         self._say_where(event.value)
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.table import Table
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from wizard.plan.findings import WizardError
+from wizard.screens import messages
 from wizard.widgets.page import LEAVE, ROOMY, Page, plain
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
@@ -74,12 +73,6 @@ class StartPage(Page):
     StartPage #found { height: 1fr; padding: 0 1; }
     StartPage #found Words { height: auto; margin-bottom: 1; }
     """
-
-    @dataclass
-    class Chosen(Message):
-        """The way on: "begin", "resume", "afresh", "recover", "anyway", or the name of a page."""
-
-        way: str
 
     greeting: reactive[Greeting | None] = reactive(None)
     busy: reactive[str] = reactive("")
@@ -154,7 +147,7 @@ class StartPage(Page):
         if way in ("dashboard", "edit", "reset"):
             self.post_message(Page.Go(way))
         else:
-            self.post_message(self.Chosen("begin" if way == "anyway" else way))
+            self.post_message(messages.WayChosen("begin" if way == "anyway" else way))
 
 
 def _table(lines: Sequence[Line], nics: Sequence[Nic] = (), more: int = 0) -> Table:

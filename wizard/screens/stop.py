@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
@@ -75,7 +76,8 @@ class StopDialog(Dialog[str]):
             return False
         return super().check_action(action, parameters)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    @on(Button.Pressed)
+    def _answer_with_button(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_answer(str(event.button.id))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+from textual import on
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
@@ -113,11 +114,13 @@ class AskingApp(OrderedKeysApp):
         """Whatever answer is still to come in this group, nobody waits for it any more."""
         self._asked[group] = self._asked.get(group, 0) + 1
 
-    def on_asking_app_told(self, message: Told) -> None:
+    @on(Told)
+    def _deliver(self, message: Told) -> None:
         if self._asked.get(message.group) == message.number:
             message.then(message.value)
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+    @on(Worker.StateChanged)
+    def _report_defect(self, event: Worker.StateChanged) -> None:
         """A defect of ours in a thread must not look like a wait without end."""
         if event.state is WorkerState.ERROR:
             error = event.worker.error

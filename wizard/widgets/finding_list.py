@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
+from textual import on
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -32,7 +33,8 @@ class FindingList(OptionList):
     def on_resize(self) -> None:
         self._fit()
 
-    def on_option_list_option_highlighted(self) -> None:
+    @on(OptionList.OptionHighlighted)
+    def _fit_to_highlighted(self) -> None:
         self._fit()
 
     def fit(self, rows: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -68,7 +69,8 @@ class Question(Dialog[bool]):
     def on_mount(self) -> None:
         self.query_one("#yes" if self._prefer else "#no", Button).focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
+    @on(Button.Pressed)
+    def _answer_with_button(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(event.button.id == "yes")
 
