@@ -13,7 +13,7 @@ from collections.abc import Callable
 from textual.pilot import Pilot
 
 from wizard.app import WizardApp
-from wizard.screens.leases import LeasesPage
+from wizard.screens.leases.screen import LeasesPage
 from wizard.services.host import HostServices
 from wizard.widgets.page import Page
 
@@ -31,18 +31,18 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> bool:
 async def main(mac: str, keys: list[str], words: str) -> int:
     app = WizardApp(HostServices())
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: app._page is not None and app._page.TITLE == "Dashboard")
-        app.post_message(Page.Go("leases"))
+        await until(pilot, lambda: app.page is not None and app.page.TITLE == "Dashboard")
+        app.post_message(Page.PageRequested("leases"))
 
         def page() -> LeasesPage:
-            assert isinstance(app._page, LeasesPage)
-            return app._page
+            assert isinstance(app.page, LeasesPage)
+            return app.page
 
         def place() -> int | None:
             board = page().board
             return next((n for n, row in enumerate(board.shown) if row.mac == mac), None) if board else None
 
-        await until(pilot, lambda: isinstance(app._page, LeasesPage) and place() is not None)
+        await until(pilot, lambda: isinstance(app.page, LeasesPage) and place() is not None)
         found = place()
         if found is None:
             sys.stdout.write("it is not on the board\n")

@@ -13,7 +13,9 @@ from textual.pilot import Pilot
 
 from tests.tui.fakes import FakeServices
 from wizard.app import WizardApp
-from wizard.screens.start import StartPage
+from wizard.screens.dashboard.controller import DashboardController
+from wizard.screens.leases.controller import LeasesController
+from wizard.screens.welcome.screen import WelcomePage
 from wizard.widgets.page import Page
 
 PATIENCE_S = 10
@@ -54,14 +56,26 @@ class Driver:
             await self.press("enter")
             await self.until(lambda: on(title), f"the page {title}")
 
+    @property
+    def dashboard(self) -> DashboardController:
+        found = self.app.controller("dashboard")
+        assert isinstance(found, DashboardController)
+        return found
+
+    @property
+    def leases(self) -> LeasesController:
+        found = self.app.controller("leases")
+        assert isinstance(found, LeasesController)
+        return found
+
     def welcomed(self) -> bool:
-        page = self.app._page
-        return isinstance(page, StartPage) and page.greeting is not None and not page.busy
+        page = self.app.page
+        return isinstance(page, WelcomePage) and page.greeting is not None and not page.busy
 
     async def jump(self, title: str) -> None:
         """To a page of the set-up without walking there."""
         await self.until(lambda: self.app.facts is not None)
-        self.app.post_message(Page.Go(title.lower()))
+        self.app.post_message(Page.PageRequested(title.lower()))
         await self.page(title)
         if title == "Review":
             await self.says(" 1/")
@@ -82,7 +96,7 @@ class Driver:
 
     def toasts(self) -> str:
         """What the status line of the page says."""
-        return self.app._page._line.plain if self.app._page is not None else ""
+        return self.app.page._line.plain if self.app.page is not None else ""
 
 
 Start = Callable[..., AbstractAsyncContextManager[Driver]]

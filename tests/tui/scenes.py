@@ -17,7 +17,7 @@ from wizard.deploy.verify import Check
 from wizard.host.listening import Heard
 from wizard.plan.machine import Address, Facts, Listener, Nic
 from wizard.services.protocols import CablingReport
-from wizard.widgets.hearing import HearingPanel
+from wizard.widgets.discovery import DiscoveryPanel
 from wizard.widgets.page import StepPage
 
 AS_IT_SHOULD_BE = CablingReport(
@@ -124,7 +124,7 @@ async def scene_first_pages_of_many(studio: Studio) -> None:
         await studio.shoot(driver, "welcome-many")
         for title in ("Interfaces", "Network"):
             await driver.jump(title)
-            page = driver.app._page
+            page = driver.app.page
             assert isinstance(page, StepPage)
             await driver.until(lambda page=page: page.judged, "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many")
@@ -143,7 +143,7 @@ async def scene_set_up_of_many(studio: Studio) -> None:
     async with studio.start(FakeServices(machine=many_nics(), wires=AS_IT_SHOULD_BE), plan) as driver:
         for title in ("Nodes", "Forwards", "Review"):
             await driver.jump(title)
-            page = driver.app._page
+            page = driver.app.page
             assert isinstance(page, StepPage) or title == "Review"
             await driver.until(lambda page=page: not isinstance(page, StepPage) or page.judged, "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
@@ -178,7 +178,7 @@ async def scene_heard_and_offered(studio: Studio) -> None:
         await driver.jump("Nodes")
         await driver.press("f5")
         await driver.says("nobody heard yet")
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: 0.0
+        driver.app.screen.query_one(DiscoveryPanel)._clock = lambda: 0.0
         driver.services.ask(heard)
         await driver.says("22 machines heard", "nuc-05")
         await studio.shoot(driver, "nodes-listening")
@@ -248,7 +248,7 @@ async def scene_troubled_gateway(studio: Studio) -> None:
     services = FakeServices(state=drifted, in_force=studio.sample, board=BOARD)
     async with studio.start(services, None) as driver:
         await dashboard_at_rest(driver)
-        driver.app.happened = HAPPENED
+        driver.app.state = replace(driver.app.state, happened=HAPPENED)
         await studio.shoot(driver, "dashboard-tripped")
         await driver.press("r")
         await driver.page("Reset")
@@ -278,5 +278,5 @@ async def dashboard_at_rest(driver: Driver) -> None:
     for number in range(40):
         driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
         seen = driver.services.seconds
-        driver.app.count_traffic()
-        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.app._counting)
+        driver.dashboard.count_traffic()
+        await driver.until(lambda seen=seen: driver.services.seconds > seen and not driver.dashboard.counting)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices
+from wizard.app.drafts import SAVE_AFTER_S
 from wizard.deploy.changes import Change
 from wizard.plan.draft import Draft, ForwardText, NodeText, dump, field_name, first_draft, load, moved_along
 from wizard.plan.judge import check_forward, check_node, judge
 from wizard.plan.model import Plan
 from wizard.plan.nodelines import read_lines
 from wizard.plan.planfile import load as load_plan
-from wizard.screens.review import ReviewPage
-from wizard.widgets.drafting import SAVE_AFTER_S
+from wizard.screens.review.screen import ReviewPage
 from wizard.widgets.page import Page
 
 TEXTS = st.text(max_size=40)
@@ -238,7 +238,7 @@ async def test_what_was_typed_is_there_at_the_next_start(start: Start) -> None:
 async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        name = driver.app._draft_name
+        name = driver.app.drafts.name
     services = FakeServices(drafts={name: dump(replace(draft, domain="other.lan"))})
     async with start(services) as driver:
         await driver.says("Go on where you left off?")
@@ -261,7 +261,7 @@ async def test_nothing_typed_leaves_nothing_to_offer(start: Start) -> None:
 async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: Draft) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        name = driver.app._draft_name
+        name = driver.app.drafts.name
     left = {name: dump(replace(draft, domain="other.lan"))}
     services = FakeServices(drafts=dict(left))
     async with start(services) as driver:
@@ -304,9 +304,9 @@ async def test_an_answer_that_comes_after_its_page_was_left_hurts_nobody(start: 
 
     async with start(Slow()) as driver:
         await driver.until(lambda: driver.app.facts is not None)
-        driver.app.post_message(Page.Go("review"))
+        driver.app.post_message(Page.PageRequested("review"))
         await driver.page("Review")
-        review = driver.app._page
+        review = driver.app.page
         await driver.until(asked.is_set)
         told.set()
         # The answer is on its way while the page goes.

@@ -12,7 +12,7 @@ from wizard.plan.draft import NodeText
 from wizard.plan.fields import parse_node_name
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.widgets.hearing import HearingPanel
+from wizard.widgets.discovery import DiscoveryPanel
 
 NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
 KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")
@@ -114,7 +114,7 @@ async def test_taking_goes_on_with_the_next_of_those_heard(start: Start) -> None
         # Whoever waited for them is among them; each one taken leads to the next, and round to those before.
         await driver.press("down", "a")
         await driver.says("rack1 is in the plan as controller")
-        panel = driver.app.screen.query_one(HearingPanel)
+        panel = driver.app.screen.query_one(DiscoveryPanel)
         assert driver.app.focused.id == "heard"
         assert panel.chosen == machines[2]
         await driver.press("a")
@@ -219,7 +219,7 @@ async def test_seconds_go_by_while_listening(start: Start) -> None:
     async with start() as driver:
         await listening(driver)
         now = [100.0]
-        driver.app.screen.query_one(HearingPanel)._clock = lambda: now[0]
+        driver.app.screen.query_one(DiscoveryPanel)._clock = lambda: now[0]
         driver.services.ask((NUC,))
         await driver.says("0 s ago")
         now[0] += 42

@@ -91,7 +91,7 @@ async def test_on_the_pages_of_what_is_in_force(start: Start) -> None:
     services = FakeServices(state=state, board=tuple(board), in_force="")
     async with start(services) as driver:
         await driver.page("Dashboard")
-        await driver.until(lambda: driver.app.status is not None)
+        await driver.until(lambda: driver.app.state.status is not None)
         for _ in range(6):
             assert_harmless(driver)
             await driver.press("pagedown")
@@ -215,7 +215,7 @@ async def test_of_what_happened_and_is_forwarded(start: Start, sample: str) -> N
     )  # fmt: skip
     async with start(services) as driver:
         await driver.page("Dashboard")
-        driver.app.happened = tuple(services.happenings)
+        driver.app.state = replace(driver.app.state, happened=tuple(services.happenings))
         await in_both_sizes(driver)
         await driver.press("l")
         await driver.page("Leases")

@@ -14,7 +14,7 @@ from tests.tui.fakes import APPLIED, FOUR_ROWS, FakeServices, row
 from tests.tui.fakes_watch import instance
 from tests.tui.layout import faults
 from wizard.monitor.instances import Reading
-from wizard.screens.instances import InstancesPage
+from wizard.screens.instances.screen import InstancesPage
 from wizard.widgets.page import Page
 
 CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
@@ -49,12 +49,12 @@ def services(sample: str, second: Reading = CHANGED, **fields: object) -> FakeSe
 
 async def opened(driver: Driver) -> InstancesPage:
     await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
+    driver.app.post_message(Page.PageRequested("leases"))
     await driver.page("Leases")
     await driver.press("i")
     await driver.page("Instances")
     await driver.says("2 VMs with a lease here")
-    page = driver.app._page
+    page = driver.app.page
     assert isinstance(page, InstancesPage)
     return page
 
@@ -130,7 +130,7 @@ async def test_more_vms_than_the_field_holds_are_asked_by_an_empty_field(start: 
     there = FakeServices(state=APPLIED, in_force=sample, board=(*FOUR_ROWS, *many), cncis=cncis)
     async with start(there, plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("instances"))
+        driver.app.post_message(Page.PageRequested("instances"))
         await driver.says("all 75 VMs with a lease here", "75 VMs with a lease here. enter asks them all")
         assert faults(driver) == []
         await driver.press(*"192.168.0.7")

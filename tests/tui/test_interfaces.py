@@ -12,11 +12,11 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.fakes_setup import nobody
 from tests.tui.layout import faults
-from wizard import app_setup
 from wizard.host.nic_watch import NicNews, What
 from wizard.host.traffic import Rate
 from wizard.plan.machine import Facts, Nic
-from wizard.screens import stop
+from wizard.screens.interfaces import controller
+from wizard.screens.interfaces import dialogs as stop
 from wizard.services.protocols import CablingReport, NicActivity
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
@@ -206,7 +206,7 @@ async def test_a_moved_cable_has_the_wires_asked_anew(start: Start) -> None:
 async def test_what_the_wires_said_before_a_cable_moved_is_not_left_standing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_setup, "SETTLE_S", 3600)
+    monkeypatch.setattr(controller, "SETTLE_S", 3600)
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
         await driver.says("As it should be")
@@ -315,7 +315,7 @@ async def test_the_watch_ends_with_the_app_however_it_ends(start: Start) -> None
 
 
 def test_an_empty_machine_is_no_defect() -> None:
-    assert app_setup.felt(Facts(), (NicNews(What.WENT, "eth0"),)) == Facts()
+    assert controller.with_news(Facts(), (NicNews(What.WENT, "eth0"),)) == Facts()
 
 
 async def test_enter_goes_on_and_never_changes_a_role(start: Start) -> None:

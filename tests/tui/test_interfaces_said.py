@@ -15,7 +15,7 @@ from tests.tui.layout import faults
 from tests.tui.test_interfaces import FINE, SWAPPED, USB, news, seen_at_once, watched
 from wizard.host.nic_watch import What
 from wizard.plan.machine import Address, Nic, Suggestion
-from wizard.screens import stop
+from wizard.screens.interfaces import dialogs as stop
 from wizard.screens.nic_words import about
 from wizard.services.protocols import CablingReport
 

@@ -17,7 +17,7 @@ from tests.tui.fakes_watch import happening
 from wizard.monitor.leases import Row
 from wizard.plan.findings import WizardError
 from wizard.plan.planfile import load
-from wizard.screens.leases import LeasesPage
+from wizard.screens.leases.screen import LeasesPage
 from wizard.widgets.page import Page
 
 CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
@@ -84,14 +84,14 @@ def starter(start: Start, sample: str):  # type: ignore[no-untyped-def]
 
 
 def shown(driver: Driver) -> LeasesPage:
-    page = driver.app._page
+    page = driver.app.page
     assert isinstance(page, LeasesPage)
     return page
 
 
 async def opened(driver: Driver) -> LeasesPage:
     await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
+    driver.app.post_message(Page.PageRequested("leases"))
     await driver.page("Leases")
     await driver.until(lambda: shown(driver).board is not None, "the first look")
     return shown(driver)
@@ -334,7 +334,7 @@ async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases) -> 
 async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases) -> None:  # type: ignore[no-untyped-def]
     async with leases(blind=WizardError("the plan cannot be read", "Mend it.")) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("leases"))
+        driver.app.post_message(Page.PageRequested("leases"))
         await driver.says("the plan cannot be read Mend it.")
         assert "Cannot look:" in driver.text()
         driver.services.blind = None

@@ -15,7 +15,7 @@ from tests.tui import scenes
 from tests.tui.camera import NO_COLOUR, Camera
 from tests.tui.driver import Start
 from tests.tui.layout import faults
-from wizard.screens import dashboard
+from wizard.screens.dashboard import screen as dashboard
 from wizard.widgets.page import Page
 
 LOOKS = ["colour", NO_COLOUR]
@@ -62,7 +62,7 @@ async def test_what_is_wrong_with_a_screen_is_told(start: Start, spoil: Callable
     async with start() as driver:
         await driver.jump("Network")
         assert faults(driver) == []
-        assert driver.app._page is not None
-        spoil(driver.app._page)
+        assert driver.app.page is not None
+        spoil(driver.app.page)
         await driver.pilot.pause()
         assert told in "\n".join(faults(driver))

@@ -48,7 +48,7 @@ async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
 
 async def review_with(driver: Driver, **changed: object) -> None:
     await driver.until(lambda: driver.app.facts is not None)
-    driver.app.draft = replace(driver.app.draft, **changed)  # type: ignore[arg-type]
+    driver.app.drafts.draft = replace(driver.app.draft, **changed)  # type: ignore[arg-type]
     await driver.jump("Review")
 
 
@@ -132,7 +132,7 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
     steps = [{"name": name, "title": name} for name in ("check", "wires:eth1", "rules", "address:eth1", "gateway")]
     async with start() as driver:
         await driver.jump("Review")
-        await driver.until(lambda: driver.app._to_come)
+        await driver.until(lambda: driver.app.drafts.prepared and driver.app.drafts.prepared.steps)
         await driver.press("ctrl+a")
         await driver.page("Apply")
         await driver.until(lambda: driver.app.changing)

@@ -14,7 +14,7 @@ from tests.lab.terminal import Terminal
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FakeServices
 from wizard.plan.findings import WizardError
-from wizard.screens.save_dialog import SaveDialog
+from wizard.widgets.save_dialog import SaveDialog
 
 IS_THERE = "Not saved: /root/ciao.toml is there already."
 

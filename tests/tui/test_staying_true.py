@@ -21,7 +21,8 @@ from wizard.monitor.overview import Overview
 from wizard.monitor.watching import Board
 from wizard.plan.draft import Draft, dump
 from wizard.plan.planfile import load
-from wizard.screens import dashboard, leases
+from wizard.screens.dashboard import screen as dashboard
+from wizard.screens.leases import screen as leases
 from wizard.widgets import aging
 from wizard.widgets.page import Page
 
@@ -63,7 +64,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def on(driver: Driver, title: str) -> None:
-    driver.app.post_message(Page.Go(title.lower()))
+    driver.app.post_message(Page.PageRequested(title.lower()))
     await driver.page(title)
 
 
@@ -74,8 +75,8 @@ async def test_a_page_that_was_left_is_kept_by_nobody(start: Start, sample: str)
         for _ in range(20):
             for title in ("Leases", "Export", "Reset", "Dashboard"):
                 await on(driver, title)
-                assert driver.app._page is not None
-                shown.append(weakref.ref(driver.app._page))
+                assert driver.app.page is not None
+                shown.append(weakref.ref(driver.app.page))
         await driver.app.workers.wait_for_complete()
         gc.collect()
         alive = [type(page).__name__ for each in shown if (page := each()) is not None]
@@ -118,9 +119,9 @@ async def test_a_look_that_hangs_leaves_nothing_healthy(
 
 async def at_a_halt(driver: Driver) -> datetime:
     """Wait until a look is under way that does not come back; when the last one came."""
-    await driver.until(lambda: driver.app._looking, "a look that hangs")
-    assert driver.app.overview is not None
-    return driver.app.overview.at.astimezone()
+    await driver.until(lambda: driver.app.gateway.looking, "a look that hangs")
+    assert driver.app.state.overview is not None
+    return driver.app.state.overview.at.astimezone()
 
 
 async def test_a_gateway_that_was_never_looked_at_in_whole_is_not_healthy_for_ever(
@@ -150,7 +151,7 @@ async def test_leases_of_which_nothing_more_is_heard_say_of_when_they_are(
         at = f"{services.now().astimezone():%H:%M:%S}"
         services.free.clear()
         try:
-            await driver.until(lambda: driver.app._watching, "a look that hangs")
+            await driver.until(lambda: driver.leases.looking, "a look that hangs")
             monkeypatch.setattr(aging, "STALE_S", -1.0)
             await driver.says(f"! As of {at}; still looking", f"as of {at}: 4 of 4 nodes", "controller")
             monkeypatch.undo()
@@ -181,7 +182,7 @@ async def test_a_page_that_is_being_left_draws_no_more(start: Start, sample: str
         await driver.page("Dashboard")
         await on(driver, title)
         await driver.says("controller")
-        page = driver.app._page
+        page = driver.app.page
         assert isinstance(page, dashboard.DashboardPage | leases.LeasesPage)
         drawn: list[bool] = []
 
@@ -210,7 +211,7 @@ async def typed(driver: Driver, services: FakeServices) -> str:
     await driver.jump("Network")
     await driver.press("end", "x")
     await driver.until(lambda: services.drafts, "the draft on disk")
-    return driver.app._draft_name
+    return driver.app.drafts.name
 
 
 async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) -> None:
@@ -219,7 +220,7 @@ async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) ->
         theirs = {await typed(driver, services): dump(Draft(domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("backspace")
-        await driver.until(lambda: driver.app._save_timer is None and driver.app.draft == driver.app.begun_with)
+        await driver.until(lambda: not driver.app.drafts.saving and not driver.app.drafts.changed)
         assert services.drafts == theirs
         assert driver.app.parting() == ""
 
@@ -229,9 +230,9 @@ async def test_an_apply_leaves_anothers_draft_and_takes_its_own(start: Start, an
     services = FakeServices()
     async with start(services) as driver:
         await driver.page("Interfaces")
-        driver.app.draft = replace(driver.app.draft, domain="mine.lan")
+        driver.app.drafts.draft = replace(driver.app.draft, domain="mine.lan")
         await driver.until(lambda: services.drafts, "the draft on disk")
-        theirs = {driver.app._draft_name: dump(Draft(domain="theirs.lan"))} if another else {}
+        theirs = {driver.app.drafts.name: dump(Draft(domain="theirs.lan"))} if another else {}
         services.drafts.update(theirs)
         await driver.jump("Review")
         await driver.press("ctrl+a")

@@ -14,16 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wizard"
-SCREENS = {
-    "wizard.app",
-    "wizard.app_gateway",
-    "wizard.app_nodes",
-    "wizard.app_review",
-    "wizard.app_setup",
-    "wizard.app_watch",
-    "wizard.screens",
-    "wizard.widgets",
-}
+SCREENS = {"wizard.app", "wizard.screens", "wizard.widgets"}
 """What draws, and so may load Textual."""
 
 SLOW = {"netaddr", "jinja2", "psutil", "sh", "tomlkit", "yaml"}
@@ -98,12 +89,13 @@ def test_the_screens_do_load_textual() -> None:
 
 def test_the_first_screen_waits_for_nothing_that_it_does_not_show() -> None:
     code = (
-        "import sys, wizard.cli, wizard.cli.interactive, wizard.app; from wizard.screens import StartPage; "
+        "import sys, wizard.cli, wizard.cli.interactive, wizard.app; from wizard.screens import WelcomePage; "
         "late = [m for m in sys.modules if m.startswith('wizard.') and m.split('.')[1] in "
         "('deploy', 'host', 'monitor', 'lab', 'services')]; "
         "late = [m for m in late if m not in ('wizard.services', 'wizard.services.progress')]; "
-        "pages = [m for m in sys.modules if m.startswith('wizard.screens.')]; "
-        "assert not late, late; assert pages == ['wizard.screens.messages', 'wizard.screens.start'], pages; "
+        "pages = {m.split('.')[2] for m in sys.modules if m.startswith('wizard.screens.')}; "
+        "assert not late, late; assert pages == {'controller', 'welcome'}, pages; "
+        "assert 'wizard.screens.welcome.controller' not in sys.modules; "
         "assert 'wizard.plan.draft' not in sys.modules"
     )
     assert not set(SLOW) & loaded_by(code)

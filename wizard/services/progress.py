@@ -21,6 +21,11 @@ _WORDS = {
     "service": "start at boot",
     "recover": "earlier run",
 }
+SIGHT_LOST = {
+    "kept": "Kept. What it said last was not heard here; the dashboard says how it is.",
+    "rolled-back": "Nothing is applied here any more, but I lost sight of it on the way.",
+}
+"""The reason of a result that nobody saw come."""
 LONGEST_DETAIL = 400
 LONGEST_TEXT = 2000
 
