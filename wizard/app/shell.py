@@ -12,6 +12,7 @@ from textual.timer import Timer
 
 from wizard.app.calls import BackgroundCalls
 from wizard.plan.findings import WizardError
+from wizard.screens import style_of
 from wizard.widgets.keys import OrderedKeysApp
 from wizard.widgets.modal import Dialog, Help
 from wizard.widgets.page import Page
@@ -50,6 +51,12 @@ class PageShell(OrderedKeysApp):
     def take_page(self, name: str, page: Page) -> Page:
         """`page`, which is to be shown now, as the one that is kept in step."""
         self._page, self._page_name = page, name
+        style = style_of(name)
+        if not self.stylesheet.has_source(str(style)):
+            # Not by the page's CSS_PATH: that has every rule of the app parsed again. At once: rules that are parsed
+            # while widgets are being measured leave them too narrow.
+            self.stylesheet.read(style)
+            self.stylesheet.parse()
         page.set_reactive(Page.state, self._state)
         return page
 

@@ -1,12 +1,13 @@
 """One screen a folder: `screen` has the page, `messages` what it asks of its `controller`, which asks the services.
 
-The pages are had from here (`screens.NodesPage`) and loaded when they are first asked for, as their controllers are, so
-that the first of them is on the terminal before the others are read from the disk.
+Beside them lie its dialogs and its style. The pages are had from here (`screens.NodesPage`) and loaded when they are
+first asked for, as their controllers are, so that the first of them is on the terminal before the others are read.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ __all__ = [
 
 PAGES = tuple(page.removesuffix("Page").lower() for page in __all__)
 """Their names, as the app and its messages call them."""
+
+
+def style_of(name: str) -> Path:
+    """The file with the style of the page of that name, and of its dialogs."""
+    return Path(__file__).parent / name / "style.tcss"
 
 
 def load_controller(name: str) -> type[Controller]:

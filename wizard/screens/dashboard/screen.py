@@ -93,14 +93,6 @@ class DashboardPage(Page):
         Binding("a", "on", "apply again", show=False),
         LOOK_AGAIN,
     ]
-    DEFAULT_CSS = """
-    DashboardPage #status { padding: 0 0 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
-    DashboardPage #alarm { height: auto; border: heavy $error; padding: 0 1; display: none; }
-    DashboardPage #alarm Words { height: auto; }
-    DashboardPage #below { height: auto; margin-top: 1; }
-    DashboardPage #below > Words { height: auto; }
-    DashboardPage #events { margin-top: 1; }
-    """
 
     old: reactive[bool] = reactive(False)
     """Whether the next look has been waited for so long that what the last one saw may no longer be so."""

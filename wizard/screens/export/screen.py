@@ -45,11 +45,6 @@ class ExportPage(Page):
         Binding("pageup", "scroll(-1)", "scroll back", show=False, priority=True),
         SHOWN_BACK,
     ]
-    DEFAULT_CSS = """
-    ExportPage #formats { height: auto; margin: 0 1; }
-    ExportPage #preview { height: 1fr; padding: 0 1; border-top: solid $primary; scrollbar-size-vertical: 1; }
-    ExportPage #preview Words { height: auto; }
-    """
 
     exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 

@@ -99,14 +99,6 @@ class ForwardDialog(Dialog[ForwardText | None]):
 class PresetDialog(Dialog[tuple[Offer, ...] | None]):
     """Gives back what the chosen preset offers, or None."""
 
-    # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
-    CSS: ClassVar[str] = """
-    PresetDialog #dialog, PresetDialog #dialog-body { max-height: 100%; }
-    PresetDialog #presets { max-height: 7; background: $surface; }
-    PresetDialog #offered { height: auto; margin-top: 1; padding: 0 1; max-height: 10; }
-    PresetDialog.-tall #offered { max-height: 20; }
-    PresetDialog #adds { height: 1; padding: 0 1; text-style: bold; }
-    """
     TITLE: ClassVar[str | None] = "Ports that come in sets"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "accept", "add these"),

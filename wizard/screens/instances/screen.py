@@ -64,10 +64,6 @@ class InstancesPage(Page):
         "A changed host key: find out why before you go on. Nothing is read from such a machine."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-instances-cncis Input"
-    DEFAULT_CSS = """
-    InstancesPage #instances { margin-top: 1; }
-    InstancesPage #ways { height: auto; max-height: 8; border: round $primary; padding: 0 1; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "ask", "ask"),
         Binding("c", "copy(2)", "copy ssh"),

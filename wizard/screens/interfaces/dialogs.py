@@ -44,10 +44,6 @@ class StopDialog(Dialog[str]):
     ]
     # Enter, which may have been meant for the page, changes no role.
     AUTO_FOCUS: ClassVar[str | None] = "#again"
-    CSS = """
-    StopDialog #dialog { border: heavy $error; }
-    StopDialog #dialog-body VerticalScroll { height: auto; max-height: 14; }
-    """
 
     def __init__(self, said: CablingReport, routed: str = "") -> None:
         """`routed`: the NIC chosen for the company, where this machine's default route leads over it."""

@@ -71,16 +71,6 @@ class InterfacesPage(StepPage):
         BACK,
         LOOK_AGAIN,
     ]
-    CSS = """
-    InterfacesPage #nics { overflow-x: hidden; scrollbar-size-vertical: 1; }
-    InterfacesPage #nic, InterfacesPage #wires { margin: 0; }
-    InterfacesPage.-tall #nic, InterfacesPage.-tall #wires { margin: 1 0 0 0; }
-    InterfacesPage.-halt #wires { border: heavy $error; }
-    InterfacesPage #wiring { height: auto; padding: 0 1; margin-bottom: 1; }
-    InterfacesPage #findings { max-height: 15; }
-    InterfacesPage #asking, InterfacesPage #hint { height: auto; max-height: 2; padding: 0 1; margin: 0; }
-    InterfacesPage.-tall #asking, InterfacesPage.-tall #hint { margin-top: 1; }
-    """
 
     wires: reactive[CablingReport | None] = reactive(None)
     asking: reactive[bool] = reactive(False)

@@ -64,16 +64,6 @@ class LeasesPage(Page):
         "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
-    DEFAULT_CSS = """
-    LeasesPage #find { height: 1; padding: 0 1; display: none; }
-    LeasesPage #find Entry { width: 1fr; }
-    LeasesPage #find .label { width: auto; margin-right: 1; text-style: bold; }
-    LeasesPage #find Words { width: auto; margin-left: 1; }
-    LeasesPage #panels { height: auto; }
-    LeasesPage .panel { height: auto; width: 1fr; border: round $primary; margin: 0; padding: 0 1; max-height: 8; }
-    LeasesPage.-wide.-tall #panels { layout: horizontal; }
-    LeasesPage.-wide.-tall .panel { min-height: 7; max-height: 9; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "find", key_display="/"),
         Binding("a", "adopt", "adopt"),

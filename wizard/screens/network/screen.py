@@ -52,12 +52,6 @@ class NetworkPage(StepPage):
         "With the box ticked, machines that are not in the plan and are no VM get no address here. "
         "f4 puts in another subnet that is free on this machine."
     )
-    CSS = """
-    NetworkPage #picture { padding: 0 1; }
-    NetworkPage #picture.-past { text-style: dim; }
-    NetworkPage.-tall #picture { margin-top: 2; }
-    NetworkPage #busy { height: auto; padding: 0 1; margin-top: 2; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4", "another", "another subnet"),
         NEXT,

@@ -117,19 +117,6 @@ class NodeDialog(Dialog[NodeText | None]):
 class PasteDialog(Dialog[Reading | None]):
     """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
 
-    # Not DEFAULT_CSS, which gives way to what the app says of all dialogs.
-    CSS: ClassVar[str] = """
-    PasteDialog #dialog { max-height: 100%; height: 21; }
-    PasteDialog.-tall #dialog { height: 34; }
-    PasteDialog.-wide #dialog { width: 100; }
-    PasteDialog #dialog-body { height: 1fr; max-height: 100%; }
-    PasteDialog #many { height: auto; max-height: 2; padding: 0 1; }
-    PasteDialog #lines { height: 1fr; }
-    PasteDialog #understood { height: auto; max-height: 2; padding: 0 1; }
-    PasteDialog #reasons { max-height: 6; background: $surface; }
-    PasteDialog.-tall #reasons { max-height: 11; }
-    PasteDialog .field { margin-top: 1; }
-    """
     TITLE: ClassVar[str | None] = "Many nodes at once"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "add these"),

@@ -54,11 +54,6 @@ class ResetPage(Page):
         SHOWN_BACK,
         LEAVE,
     ]
-    DEFAULT_CSS = """
-    ResetPage #kinds { height: auto; margin: 0 1; }
-    ResetPage #about { height: 1fr; border-top: solid $primary; padding: 0 1; margin-top: 1; }
-    ResetPage #about Words { height: auto; }
-    """
 
     running: reactive[bool] = reactive(False)
     part: str = ""

@@ -39,9 +39,6 @@ _NOTHING = "Nothing has been changed yet. This is all that will be."
 
 
 class ReviewPage(Page):
-    DEFAULT_CSS = """
-    ReviewPage #commands { height: 1fr; padding: 0 1; }
-    """
     TITLE = "Review"
     STEP = "review"
     QUESTION = _NOTHING
@@ -245,10 +242,6 @@ class ReviewPage(Page):
 class WordDialog(Dialog[bool]):
     """Has the name of the cluster NIC typed where a warning may mean that it is the wrong one; whether it was."""
 
-    CSS = """
-    WordDialog #dialog-body #dangers { height: auto; max-height: 9; }
-    WordDialog Entry { width: 20; margin: 1 0 0 0; }
-    """
     TITLE: ClassVar[str | None] = "Before this is applied"
     HELP = (
         "A warning that may mean the wrong NIC, or machines of others that would be answered, is not waved through. "

@@ -69,10 +69,6 @@ class WelcomePage(Page):
         Binding("ctrl+r", "look_again", "look again"),
         LEAVE,
     ]
-    DEFAULT_CSS = """
-    WelcomePage #found { height: 1fr; padding: 0 1; }
-    WelcomePage #found Words { height: auto; margin-bottom: 1; }
-    """
 
     greeting: reactive[Greeting | None] = reactive(None)
     busy: reactive[str] = reactive("")
