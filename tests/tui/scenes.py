@@ -16,8 +16,8 @@ from tests.tui.test_welcome import TROUBLED, troubled
 from wizard.deploy.verify import Check
 from wizard.host.listening import Heard
 from wizard.plan.machine import Address, Facts, Listener, Nic
+from wizard.screens.nodes.discovery import DiscoveryPanel
 from wizard.services.protocols import CablingReport
-from wizard.widgets.discovery import DiscoveryPanel
 from wizard.widgets.page import StepPage
 
 AS_IT_SHOULD_BE = CablingReport(

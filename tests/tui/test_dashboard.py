@@ -20,7 +20,7 @@ from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
 from wizard.plan.planfile import load
 from wizard.screens.dashboard import screen as dashboard
-from wizard.widgets.topology import picture
+from wizard.screens.dashboard.topology import picture
 
 SIZES = [(80, 24), (120, 40)]
 BOARD = (

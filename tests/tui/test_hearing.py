@@ -12,7 +12,7 @@ from wizard.plan.draft import NodeText
 from wizard.plan.fields import parse_node_name
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.widgets.discovery import DiscoveryPanel
+from wizard.screens.nodes.discovery import DiscoveryPanel
 
 NUC = Heard("c0:3f:d5:67:a2:01", "nuc-05")
 KNOWN = Heard("b8:ae:ed:7b:51:50", "whatever")

@@ -16,7 +16,7 @@ from tests.tui.layout import faults
 from tests.tui.test_hearing import KNOWN, NUC, listening, names
 from wizard.host.listening import Heard
 from wizard.plan.draft import NodeText
-from wizard.widgets.discovery import DiscoveryPanel
+from wizard.screens.nodes.discovery import DiscoveryPanel
 from wizard.widgets.longtable import LongTable
 
 

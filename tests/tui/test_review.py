@@ -15,7 +15,7 @@ from wizard.deploy.preview import Coming
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address
 from wizard.plan.model import Plan
-from wizard.widgets.diff import DiffView
+from wizard.screens.review.diff import DiffView
 
 TWICE = "auto eth1\niface eth1 inet static\n    address 192.168.0.200/24\n"
 

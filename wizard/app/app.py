@@ -20,6 +20,7 @@ from wizard import screens
 from wizard.app.calls import CallFinished
 from wizard.app.changes import ChangeFollower
 from wizard.app.drafts import DraftAutosave
+from wizard.app.escape import QuickEscapeDriver
 from wizard.app.gateway import GatewayWatcher
 from wizard.app.saving import FileSaver
 from wizard.app.shell import PageShell
@@ -27,7 +28,6 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.widgets.aging import is_old
-from wizard.widgets.escape import QuickEscapeDriver
 from wizard.widgets.modal import Question
 from wizard.widgets.page import HORIZONTAL_BREAKPOINTS, STEPS, VERTICAL_BREAKPOINTS, Page, PageMessage, is_too_small
 

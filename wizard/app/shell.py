@@ -11,9 +11,9 @@ from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 
 from wizard.app.calls import BackgroundCalls
+from wizard.app.keys import OrderedKeysApp
 from wizard.plan.findings import WizardError
 from wizard.screens import style_of
-from wizard.widgets.keys import OrderedKeysApp
 from wizard.widgets.modal import Dialog, Help
 from wizard.widgets.page import Page
 from wizard.widgets.synced import SyncedState

@@ -15,11 +15,11 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from wizard.screens.dashboard import messages
+from wizard.screens.dashboard.texts import checks_text, drift_text, events_text, strangers_text
+from wizard.screens.dashboard.topology import Topology
 from wizard.widgets.aging import clock, is_old
-from wizard.widgets.gateway import checks_text, drift_text, events_text, strangers_text
 from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
 from wizard.widgets.synced import SyncedState
-from wizard.widgets.topology import Topology
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 

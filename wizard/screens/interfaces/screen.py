@@ -22,10 +22,10 @@ from wizard.plan.suggest import suggest
 from wizard.screens import nic_words
 from wizard.screens.interfaces import messages
 from wizard.screens.interfaces.dialogs import StopDialog
+from wizard.screens.interfaces.wiring import wiring
 from wizard.screens.nic_words import NARROW, WIDE, Known
 from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
 from wizard.widgets.table import KeyedTable
-from wizard.widgets.wiring import wiring
 from wizard.widgets.words import Words
 from wizard.widgets.working import Working
 

@@ -20,12 +20,12 @@ from wizard.monitor.index import ORDERS, Wanted
 from wizard.monitor.leases import Row
 from wizard.monitor.live import row_id
 from wizard.screens.leases import messages
+from wizard.screens.leases.events_box import EventsBox
+from wizard.screens.leases.forward_health import ForwardHealthPanel
+from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.big_table import BigTable
 from wizard.widgets.entry import Entry
-from wizard.widgets.events_box import EventsBox
-from wizard.widgets.forward_health import ForwardHealthPanel
-from wizard.widgets.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.modal import Question
 from wizard.widgets.page import ROOMY, Page, plain, plural
 from wizard.widgets.synced import SyncedState

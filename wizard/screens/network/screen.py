@@ -20,9 +20,9 @@ from wizard.plan.fields import parse_network, refusal
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Answer, Plan
+from wizard.screens.network.subnet import Subnet, picture, reaching_into, roomy_picture, short
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain, plural
-from wizard.widgets.subnet import Subnet, picture, reaching_into, roomy_picture, short
 from wizard.widgets.tick import Tick
 from wizard.widgets.words import Words
 

@@ -20,7 +20,7 @@ from wizard.plan.model import Role
 from wizard.plan.nodelines import Reading, free_name, likely_role, merged
 from wizard.screens.nodes import messages
 from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
-from wizard.widgets.discovery import DiscoveryPanel, name_from
+from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
 from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural

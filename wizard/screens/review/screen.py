@@ -19,10 +19,10 @@ from wizard.plan.judge import DANGEROUS, judge
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
 from wizard.screens.review import messages
+from wizard.screens.review.diff import DiffView, LinesView
+from wizard.screens.review.finding_list import FindingList
 from wizard.services.progress import step_words
-from wizard.widgets.diff import DiffView, LinesView
 from wizard.widgets.entry import Entry
-from wizard.widgets.finding_list import FindingList
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
 from wizard.widgets.save_dialog import SaveDialog
