@@ -10,6 +10,7 @@ from textual.app import SuspendNotSupported
 from textual.timer import Timer
 
 from wizard.plan.findings import WizardError
+from wizard.screens.controller import change_under_way
 from wizard.services.progress import SIGHT_LOST, Progress, follow
 
 if TYPE_CHECKING:
@@ -144,7 +145,3 @@ class ChangeFollower:
         self._any_ended()
         if change is not None and change.ended is not None:
             change.ended()
-
-
-def change_under_way() -> WizardError:
-    return WizardError("A change is under way already.", "Wait for its end.")

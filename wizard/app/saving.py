@@ -31,7 +31,7 @@ class FileSaver:
         self._under_way.add(path)
         page = self._shell.page
         # What the last save came to is not what this one does.
-        self._shell.show_status("")
+        self._shell.set_status("")
         save = partial(self._shell.services.save_file, path, text, over)
         # A group of its own: the end of one must not hide the end of another.
         self._shell.calls.call(
@@ -40,7 +40,7 @@ class FileSaver:
 
     def _saved(self, path: str, written: str) -> None:
         self._under_way.discard(path)
-        self._shell.show_status(f"Saved as {clean(written, 300)}.")
+        self._shell.set_status(f"Saved as {clean(written, 300)}.")
 
     def _not_saved(self, page: Page | None, path: str, text: str, error: WizardError) -> None:
         from wizard.services.protocols import FileThere
@@ -59,7 +59,7 @@ class FileSaver:
             if over:
                 self.save(path, text, over=True)
             else:
-                self._shell.show_status(f"Not saved: {clean(str(error.path), 200)} is as it was.")
+                self._shell.set_status(f"Not saved: {clean(str(error.path), 200)} is as it was.")
 
         told = f"{clean(str(error.path), 300)} is there already. What is in it now would be lost."
         question = Question("Write over it?", told, "[ y  Write over it ]", "[ n  Leave it as it is ]")

@@ -94,18 +94,18 @@ class PageShell(OrderedKeysApp):
     ) -> None:
         """Into the status line of the page: a toast would cover what it speaks of."""
         if self._page is not None:
-            self._page.tell(message, severity)
+            self._page.set_status(message, severity)
         else:
             super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
-    def show_status(self, message: str, severity: str = "information") -> None:
+    def set_status(self, message: str, severity: str = "information") -> None:
         if self._page is not None:
-            self._page.tell(message, severity)
+            self._page.set_status(message, severity)
 
     def clear_status(self, message: str) -> None:
         """Take away what is no longer so, unless something else stands there by now."""
         if self._page is not None:
-            self._page.untell(message)
+            self._page.clear_status(message)
 
     def show_error(self, error: WizardError) -> None:
         self.notify(f"{error.message} {error.remedy}".strip(), severity="error", timeout=10, markup=False)

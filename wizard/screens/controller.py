@@ -87,3 +87,7 @@ class StepController(Controller):
 def words_of(error: WizardError) -> str:
     """What is wrong and what to do, in one line."""
     return f"{error.message} {error.remedy}".strip()
+
+
+def change_under_way() -> WizardError:
+    return WizardError("A change is under way already.", "Wait for its end.")

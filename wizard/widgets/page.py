@@ -212,17 +212,17 @@ class Page(FocusKept[None]):
             self.draw()
             self.draw_line()
 
-    def tell(self, message: str, severity: str = "information") -> None:
+    def set_status(self, message: str, severity: str = "information") -> None:
         """Say something in the status line, in the place of what stood there; "" takes it away."""
         sign = {"error": "✗ ", "warning": "! "}.get(severity, "") if message else ""
         self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
         if self.drawable:
             self.draw_line()
 
-    def untell(self, message: str) -> None:
+    def clear_status(self, message: str) -> None:
         """What was told is no longer so: take it away, unless something else stands there by now."""
         if message and self._line.plain.endswith(clean(message, 600)):
-            self.tell("")
+            self.set_status("")
 
     def draw_line(self) -> None:
         line = self.query_one("#line", Words)
@@ -247,9 +247,9 @@ class Page(FocusKept[None]):
         marks = [f"[{i + 1}]" if i == here else str(i + 1) for i in range(len(STEPS))]
         return Text("·".join(marks))
 
-    def say(self, question: str) -> None:
+    def set_prompt(self, prompt: str) -> None:
         """Another line of what is wanted."""
-        self.query_one("#question", Words).update(Text(question))
+        self.query_one("#question", Words).update(Text(prompt))
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
@@ -322,7 +322,7 @@ class StepPage(Page):
         if draft != self.draft:
             self.draft = draft
             self._next_waits = False
-            self.tell("")
+            self.set_status("")
             self.post_message(self.Edited(draft))
             self.redraw()
 
@@ -355,7 +355,7 @@ class StepPage(Page):
             self.redraw()
             if self._next_waits:
                 self._next_waits = False
-                self.tell("")
+                self.set_status("")
                 self.action_next()
 
     def findings(self) -> tuple[Finding, ...]:
@@ -379,7 +379,7 @@ class StepPage(Page):
         errors = self.errors()
         if not self.judged:
             self._next_waits = True
-            self.tell("Looking everything through; going on as soon as that is done.")
+            self.set_status("Looking everything through; going on as soon as that is done.")
             return
         from wizard.plan.draft import UNREADABLE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wizard.plan.findings import WizardError
 from wizard.screens.apply import messages
 from wizard.screens.apply.screen import ApplyPage
-from wizard.screens.controller import Controller, handles
+from wizard.screens.controller import Controller, change_under_way, handles
 from wizard.screens.plan_change import PlanChange, outcome_of
 from wizard.services.progress import SIGHT_LOST
 
@@ -18,7 +18,7 @@ class ApplyController(Controller):
 
     def open(self) -> ApplyPage | None:
         if self.shell.changes.under_way:
-            self.shell.show_error(WizardError("A change is under way already.", "Wait for its end."))
+            self.shell.show_error(change_under_way())
             return None
         prepared = self.shell.drafts.prepared
         return ApplyPage(self.shell.services.now, prepared.steps if prepared is not None else ())
@@ -50,4 +50,4 @@ class ApplyController(Controller):
         if self.page is not None:
             self.shell.go("leases")
             if progress.reason in SIGHT_LOST.values():
-                self.shell.show_status(progress.reason, "warning")
+                self.shell.set_status(progress.reason, "warning")

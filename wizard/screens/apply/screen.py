@@ -122,10 +122,10 @@ class ApplyPage(Page):
         end = self.query_one("#end", Words)
         end.display = bool(progress.result)
         if progress.result:
-            self.say(_ENDS.get(progress.result, ("", progress.result))[1])
+            self.set_prompt(_ENDS.get(progress.result, ("", progress.result))[1])
             end.update(Text("\n").join(end_lines(progress)))
         elif progress.asking:
-            self.say("Every part is in place and verified. Look around, then answer.")
+            self.set_prompt("Every part is in place and verified. Look around, then answer.")
         self.draw_clock()
         self.refresh_bindings()
 
@@ -163,9 +163,9 @@ class ApplyPage(Page):
         event.stop()
         if event.button.id == "yes" and monotonic() - self._asked_at < UNSEEN_S:
             # Meant for what stood there before: nobody has looked yet.
-            self.tell("Look around first; then Enter or k keeps it.")
+            self.set_status("Look around first; then Enter or k keeps it.")
             return
-        self.tell("")
+        self.set_status("")
         self.action_answer(event.button.id == "yes")
 
     def action_answer(self, keep: bool) -> None:

@@ -168,9 +168,9 @@ class DashboardPage(Page):
             self.query_one(part).display = seen is not None
         self._draw_alarm(seen)
         if seen is None:
-            self.say(self.QUESTION)
+            self.set_prompt(self.QUESTION)
             return
-        self.say(self._said(seen))
+        self.set_prompt(self._said(seen))
         tall = self.size.height >= ROOMY
         for part, text in (
             ("checks", checks_text(seen.status, self.size.width - 2, tall)),

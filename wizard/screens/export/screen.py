@@ -70,7 +70,7 @@ class ExportPage(Page):
         for part in ("#formats", "#preview"):
             self.query_one(part).display = bool(found)
         if found is not None and not found:
-            self.say("There is no plan in force that could be handed over.")
+            self.set_prompt("There is no plan in force that could be handed over.")
         table = self.query_one("#formats", KeyedTable)
         table.sync([(one.form, (Text(one.form), Text(one.about))) for one in found or ()])
         self._draw_preview()
@@ -80,7 +80,7 @@ class ExportPage(Page):
     def _show_format(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self.query_one("#preview", VerticalScroll).scroll_home(animate=False)
-        self.tell("")
+        self.set_status("")
         self._draw_preview()
 
     def _draw_preview(self) -> None:

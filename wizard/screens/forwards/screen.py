@@ -115,7 +115,7 @@ class ForwardsPage(HintingPage):
 
     def action_undo(self) -> None:
         if not self._before:
-            self.hint("There is nothing to undo on this page.")
+            self.set_hint("There is nothing to undo on this page.")
             return
         was, forwards = self.draft.forwards, self._before.pop()
         self.edit(replace(self.draft, forwards=forwards))

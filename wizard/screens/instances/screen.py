@@ -104,20 +104,20 @@ class InstancesPage(Page):
         self._offered = tuple(cncis)
         text = " ".join(cncis)
         if not cncis:
-            self.tell("No VM has a lease here now. Type the CNCIs, with blanks between.")
+            self.set_status("No VM has a lease here now. Type the CNCIs, with blanks between.")
         elif not self._crowd:
             field.value = text
-            self.tell(f"{plural(len(cncis), 'VM')} with a lease here. enter asks.")
+            self.set_status(f"{plural(len(cncis), 'VM')} with a lease here. enter asks.")
         else:
             # A line of so many addresses nobody can read, let alone edit.
             field.query_one(Input).placeholder = f"all {len(cncis)} VMs with a lease here"
-            self.tell(f"{len(cncis)} VMs with a lease here. enter asks them all, or type those that you mean.")
+            self.set_status(f"{len(cncis)} VMs with a lease here. enter asks them all, or type those that you mean.")
 
     @on(Input.Changed)
     def _untell_of_typed(self, event: Input.Changed) -> None:
         """What was told of the field as it was is told no more."""
         if event.value != " ".join(self._offered) and not self._asking:
-            self.tell("")
+            self.set_status("")
 
     # Asking
 
@@ -134,12 +134,12 @@ class InstancesPage(Page):
     def action_ask(self) -> None:
         cncis = tuple(dict.fromkeys(self._field("cncis").value.replace(",", " ").split())) or self._crowd
         if not cncis:
-            self.tell("Type at least one CNCI: its name or its address.", "warning")
+            self.set_status("Type at least one CNCI: its name or its address.", "warning")
             self._field("cncis").point()
             return
         self._lines = {place: [Line(cnci)] for place, cnci in enumerate(cncis)}
         self._asking = True
-        self.tell(f"Asking {plural(len(cncis), 'CNCI')}…")
+        self.set_status(f"Asking {plural(len(cncis), 'CNCI')}…")
         self.post_message(messages.InstancesRequested(cncis, self._field("user").value.strip() or USER))
         self.redraw()
         self.table.focus()
@@ -150,7 +150,7 @@ class InstancesPage(Page):
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci
         self._lines[place] = [Line(cnci, reading), *(Line(cnci, reading, one) for one in reading.instances)]
         told = sum(lines[0].reading is not None for lines in self._lines.values())
-        self.tell(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
+        self.set_status(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
         self.redraw()
 
     def finish(self, _: object = None) -> None:
@@ -159,12 +159,12 @@ class InstancesPage(Page):
         count = sum(len(reading.instances) for reading in readings if reading is not None)
         failed = sum(reading is None or reading.failed for reading in readings)
         told = f"{plural(count, 'instance')} behind {plural(len(readings) - failed, 'CNCI')}"
-        self.tell(f"{told}; {failed} could not be read: see there." if failed else f"{told}.")
+        self.set_status(f"{told}; {failed} could not be read: see there." if failed else f"{told}.")
 
     def refuse(self, error: Exception) -> None:
         self._asking = False
         self._lines = {}
-        self.tell(f"{getattr(error, 'message', error)} {getattr(error, 'remedy', '')}", "error")
+        self.set_status(f"{getattr(error, 'message', error)} {getattr(error, 'remedy', '')}", "error")
         self._field("cncis").point()
         self.redraw()
 
@@ -187,7 +187,7 @@ class InstancesPage(Page):
     def _follow_cursor(self, message: BigTable.Moved) -> None:
         message.stop()
         if message.by_hand and not self._asking:
-            self.tell("")
+            self.set_status("")
         self._draw_ways()
 
     def _draw_ways(self) -> None:
@@ -216,13 +216,13 @@ class InstancesPage(Page):
     def action_copy(self, way: int) -> None:
         line = self.table.current if self._lines else None
         if line is None or line.instance is None:
-            self.tell("Bring the cursor to an instance; there is nothing to copy here.", "warning")
+            self.set_status("Bring the cursor to an instance; there is nothing to copy here.", "warning")
             return
         ways = line.instance.ways
         text = (ways.direct, ways.gateway, ways.corporate)[way - 1]
         place = ("a shell on the CNCI", "a shell on this gateway", "the corporate side")[way - 1]
         self.app.copy_to_clipboard(text)
-        self.tell(f"Copied for {place}: {text}")
+        self.set_status(f"Copied for {place}: {text}")
 
     def _field(self, key: str) -> Field:
         return self.query_one(f"#field-instances-{key}", Field)

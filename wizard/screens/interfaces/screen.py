@@ -101,14 +101,14 @@ class InterfacesPage(StepPage):
         yield Words(id="wires")
         yield Words(id="hint")
 
-    def tell(self, message: str, severity: str = "information", tied: str = "") -> None:
-        super().tell(message, severity)
+    def set_status(self, message: str, severity: str = "information", tied: str = "") -> None:
+        super().set_status(message, severity)
         self._tied = tied
 
     def _untie(self, *tied: str) -> None:
         """What the status line says of these is no longer true."""
         if self._tied in tied:
-            self.tell("")
+            self.set_status("")
 
     def watch_asking(self) -> None:
         self._asked_at = monotonic()
@@ -245,9 +245,9 @@ class InterfacesPage(StepPage):
             self.post_message(self.StepDone(self.STEP, self.draft))
         elif self._objections() != self._told_all:
             # Nobody who pressed ctrl+n before can have meant this.
-            self.tell("See what the wires say before you go on.", "warning", _OF_WIRES)
+            self.set_status("See what the wires say before you go on.", "warning", _OF_WIRES)
         else:
-            self.tell("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
+            self.set_status("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
 
     def _halt(self, said: CablingReport) -> None:
         corporate = (self.facts or Facts()).nic(self.draft.corporate)
@@ -271,11 +271,11 @@ class InterfacesPage(StepPage):
         name = news.name
         if news.what == "came" or (news.what == "renamed" and news.was == self._newcomer):
             self._newcomer = name
-            self.tell(f"{name} was plugged in.")
+            self.set_status(f"{name} was plugged in.")
         elif news.what == "went":
             self._marks.pop(name, None)
             lost = " It was chosen: choose another, or plug it in again." if name in self._chosen() else ""
-            self.tell(f"{name} is gone: it was unplugged.{lost}", "warning")
+            self.set_status(f"{name} is gone: it was unplugged.{lost}", "warning")
         elif news.of_cable:
             self._notice(name, str(news.what))
 
@@ -285,19 +285,19 @@ class InterfacesPage(StepPage):
         self._marks = {name: _FELT[what]}
         self.query_one("#nics", KeyedTable).point_at(name)
         if what == "pulled":
-            self.tell(f"{name} noticed: its cable is out. Put it back.")
+            self.set_status(f"{name} noticed: its cable is out. Put it back.")
         else:
             self.identifying = False
             role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
             then = f"{role} already: space changes that" if role else "space gives it its role"
-            self.tell(f"{name} is the one. {then}, f3 tries another.", tied=name)
+            self.set_status(f"{name} is the one. {then}, f3 tries another.", tied=name)
 
     def facts_changed(self) -> None:
         super().facts_changed()
         facts = self.facts
         if self._newcomer and self._ready and facts is not None and facts.nic(self._newcomer) is not None:
             self.query_one("#nics", KeyedTable).point_at(self._newcomer)
-            self.tell(f"{self._newcomer} was plugged in. space gives it a role.", tied=self._newcomer)
+            self.set_status(f"{self._newcomer} was plugged in. space gives it a role.", tied=self._newcomer)
             self._newcomer = ""
 
     def action_identify(self) -> None:
@@ -307,9 +307,9 @@ class InterfacesPage(StepPage):
         blind = [n.name for n in (self.facts or Facts()).nics if n.kind in CABLE_KINDS and not n.up and n.usable_name]
         if self.identifying and blind:
             up = f"sudo ip link set {blind[0]} up"
-            self.tell(f"Off, and so notices nothing: {', '.join(blind)}. `{up}` switches it on.", "warning")
+            self.set_status(f"Off, and so notices nothing: {', '.join(blind)}. `{up}` switches it on.", "warning")
         else:
-            self.tell("")
+            self.set_status("")
         self.redraw()
 
     def action_back(self) -> None:
@@ -341,7 +341,7 @@ class InterfacesPage(StepPage):
             self.redraw()
         elif not self.pending and self._objections() not in (self.errors(), self._told_all):
             self._told_all = self._objections()
-            self.tell("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
+            self.set_status("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
         else:
             super().leave()
 
@@ -364,11 +364,11 @@ class InterfacesPage(StepPage):
         if self.unseen or self._waiting:
             return
         if not all(self._chosen()):
-            self.tell("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
+            self.set_status("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
         elif self.wires is not None and self.wires.stop:
             self._halt(self.wires)
         elif self._objections():
-            self.tell(
+            self.set_status(
                 "Not yet: see what is marked. space changes a role; ctrl+n goes on regardless.", "warning", _OF_ERRORS
             )
         else:
@@ -381,17 +381,19 @@ class InterfacesPage(StepPage):
         if nic is None or self.unseen:
             return
         if not nic.usable_name:
-            self.tell("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
+            self.set_status("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
             return
         possible = nic_words.roles_of(nic)
         if not possible:
-            self.tell(f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error", nic.name)
+            self.set_status(
+                f"{nic.name} is {kind_words(nic)}: no cable can be in it, so it has no role.", "error", nic.name
+            )
             return
         corporate, cluster = nic_words.turned(nic, *self._chosen())
         self._take(replace(self.draft, corporate=corporate, cluster=cluster))
         if nic.name == corporate and "cluster" not in possible:
             said = f"{nic.name} is {kind_words(nic)}: it can lead to the company, not to the cluster's switch."
-            self.tell(said, tied=nic.name)
+            self.set_status(said, tied=nic.name)
 
     def action_swap(self) -> None:
         self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))

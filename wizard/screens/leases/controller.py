@@ -133,7 +133,7 @@ class LeasesController(Controller):
     def offer(self, message: messages.AdoptRequested) -> None:
         row, services = message.row, self.shell.services
         if self.shell.changes.under_way:
-            self.shell.show_status("A change is under way already.", "warning")
+            self.shell.set_status("A change is under way already.", "warning")
             return
 
         def look() -> Offer:
@@ -187,12 +187,12 @@ class LeasesController(Controller):
 
     def _released(self, ip: str, heeded: bool) -> None:
         if heeded:
-            self.shell.show_status(f"dnsmasq has forgotten the lease of {ip}.")
+            self.shell.set_status(f"dnsmasq has forgotten the lease of {ip}.")
         else:
             text = (
                 f"dnsmasq has not let go of {ip}: it may just have been renewed. Does the dashboard say that it runs?"
             )
-            self.shell.show_status(text, "error")
+            self.shell.set_status(text, "error")
 
 
 def reserved(plan_text: str, mac: str) -> str:

@@ -134,9 +134,9 @@ class LeasesPage(Page):
         self.redraw()
 
     def watch_blind(self, before: str) -> None:
-        self.untell(before)
+        self.clear_status(before)
         if len(self.blind) > _LONGEST_WHY:
-            self.tell(self.blind, "error")
+            self.set_status(self.blind, "error")
         self.redraw()
 
     def watch_health(self) -> None:
@@ -165,7 +165,7 @@ class LeasesPage(Page):
             table.show(board.shown, place)
             self.query_one(EventsBox).tell(board.events, self.size.width)
             self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
-        self.say(self._question())
+        self.set_prompt(self._question())
         self._draw_panels()
 
     def _question(self) -> str:
@@ -220,7 +220,7 @@ class LeasesPage(Page):
             self._held = row_id(row)
         if message.by_hand and self.adopting is None:
             # What was said was said of another machine.
-            self.tell("")
+            self.set_status("")
         self._draw_row()
 
     # Looking for somebody
@@ -248,7 +248,7 @@ class LeasesPage(Page):
     def action_sort(self) -> None:
         order = ORDERS[(ORDERS.index(self.wanted.order) + 1) % len(ORDERS)]
         self._want(replace(self.wanted, order=order))
-        self.tell("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
+        self.set_status("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
 
     def action_turn(self) -> None:
         self._want(replace(self.wanted, descending=not self.wanted.descending))
@@ -281,7 +281,7 @@ class LeasesPage(Page):
     def action_copy_address(self) -> None:
         row = self.row
         if row is None:
-            self.tell("There is nothing to copy.", "warning")
+            self.set_status("There is nothing to copy.", "warning")
         elif _has_address(row):
             self._copy(row.ip)
         else:
@@ -289,22 +289,22 @@ class LeasesPage(Page):
 
     def _copy(self, text: str, more: str = "") -> None:
         self.app.copy_to_clipboard(text)
-        self.tell(f"Copied: {text}{more}")
+        self.set_status(f"Copied: {text}{more}")
 
     def action_adopt(self) -> None:
         row = self.row
         if row is None or row.kind == "node":
             called = row.name if row is not None else "Nobody"
-            self.tell(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
+            self.set_status(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
         elif row.alarms:
-            self.tell("Not this one: see below what is wrong with it.", "warning")
+            self.set_status("Not this one: see below what is wrong with it.", "warning")
         else:
             self.post_message(messages.AdoptRequested(row))
 
     def action_release(self) -> None:
         row = self.row
         if row is None or row.state not in ("leased", "wrong-address"):
-            self.tell("There is no lease to release.", "warning")
+            self.set_status("There is no lease to release.", "warning")
             return
         question = Question(f"Release {row.ip}?", _release_text(row), "[ y  Release ]", "[ n  Keep it ]")
 
@@ -322,13 +322,13 @@ class LeasesPage(Page):
         who, progress = self.adopting, now.progress
         if progress.result == "kept":
             self.adopting = None
-            self.tell(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
+            self.set_status(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
         elif progress.result:
             self.adopting = None
-            self.tell(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
+            self.set_status(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
         else:
             at = next((step.title for step in progress.steps if step.state == "running"), "")
-            self.tell(f"{who.name} becomes a node… {at}")
+            self.set_status(f"{who.name} becomes a node… {at}")
 
 
 def _subtitle(panel: Widget, text: str) -> None:

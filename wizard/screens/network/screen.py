@@ -136,7 +136,7 @@ class NetworkPage(StepPage):
         if draft == self.draft:
             return
         self.draft = draft
-        self.tell("")
+        self.set_status("")
         self.post_message(self.Edited(draft))
         if self._checking is not None:
             self._checking.stop()
@@ -159,7 +159,7 @@ class NetworkPage(StepPage):
         event.stop()
         if self._moved_by not in (None, event.input):
             # It was said while somebody was in the next field.
-            self.tell("")
+            self.set_status("")
         self._settle(event.input)
 
     @on(Checkbox.Changed)
@@ -199,8 +199,8 @@ class NetworkPage(StepPage):
             answer=(Answer.KNOWN if self.query_one("#known", Tick).value else Answer.EVERYONE).value,
         )
 
-    def tell(self, message: str, severity: str = "information") -> None:
-        super().tell(message, severity)
+    def set_status(self, message: str, severity: str = "information") -> None:
+        super().set_status(message, severity)
         self._moved_by = None
 
     def _settle(self, field: Input | None = None) -> None:
@@ -218,7 +218,7 @@ class NetworkPage(StepPage):
         self.edit(moved)
         self.redraw()
         if moved != draft:
-            self.tell(_moved_words(self._first, moved))
+            self.set_status(_moved_words(self._first, moved))
             self._moved_by = field
 
     def _field(self, key: str) -> Field:

@@ -214,7 +214,7 @@ class NodesPage(HintingPage):
             heard = self.query_one("#hearing", DiscoveryPanel).chosen
             number = self._number_of(heard.mac) if heard is not None else None
             if number is None:
-                self.hint("That machine is not in the plan. tab goes to the nodes that are.")
+                self.set_hint("That machine is not in the plan. tab goes to the nodes that are.")
         if number is not None:
             name = plain(self.draft.nodes[number].name, limit=40).plain
             nodes, keys = list(self.draft.nodes), list(self._keys)
@@ -224,7 +224,7 @@ class NodesPage(HintingPage):
 
     def action_undo(self) -> None:
         if not self._before:
-            self.hint("There is nothing to undo on this page.")
+            self.set_hint("There is nothing to undo on this page.")
             return
         was = dict(zip(self._keys, self.draft.nodes, strict=True))
         nodes, keys = self._before.pop()
@@ -283,7 +283,7 @@ class NodesPage(HintingPage):
         elif not self.draft.cluster:
             self.notify("Choose the cluster's NIC first, on the Interfaces screen.", severity="error", markup=False)
         else:
-            self.tell("")
+            self.set_status("")
             self._stop, self._idle = threading.Event(), True
             self.post_message(messages.ListenRequested(self, self.draft.cluster, self._stop))
 
@@ -325,12 +325,12 @@ class NodesPage(HintingPage):
     def action_adopt(self) -> None:
         heard = self.query_one("#hearing", DiscoveryPanel).chosen
         if heard is None:
-            self.hint("Nobody has been heard yet.")
+            self.set_hint("Nobody has been heard yet.")
             return
         known = self._number_of(heard.mac)
         if known is not None:
             name = plain(self.draft.nodes[known].name, limit=40).plain
-            self.hint(f"That is {name}, which is in the plan already.")
+            self.set_hint(f"That is {name}, which is in the plan already.")
             return
         role, names = self._role_next(), self._names()
         name = name_from(heard.host_name, names.__contains__) or free_name(role, names)

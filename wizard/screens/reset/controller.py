@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wizard.plan.findings import WizardError
-from wizard.screens.controller import Controller, handles
+from wizard.screens.controller import Controller, change_under_way, handles
 from wizard.screens.reset import messages
 from wizard.screens.reset.screen import ResetPage
 from wizard.services.progress import Progress
@@ -28,7 +28,7 @@ class ResetController(Controller):
     def open(self) -> ResetPage | None:
         if self.shell.changes.under_way:
             # It would show the other change's end as its own.
-            self.shell.show_error(WizardError("A change is under way already.", "Wait for its end."))
+            self.shell.show_error(change_under_way())
             return None
         self.shell.state = replace(self.shell.state, progress=Progress())
         self.shell.gateway.look()

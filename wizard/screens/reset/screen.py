@@ -88,7 +88,7 @@ class ResetPage(Page):
         if before.overview != now.overview:
             if now.overview is not None and self._unseen_told:
                 self._unseen_told = False
-                self.tell("")
+                self.set_status("")
             self.redraw()
         elif before.progress != now.progress:
             self.redraw()
@@ -144,13 +144,13 @@ class ResetPage(Page):
                 Text.assemble(("✓ " if good else "✗ ", "bold")).append_text(plain_lines(self.progress.reason or result))
             )
             if small:
-                self.say("Done." if good else "This did not work. The rest of the gateway is as it was.")
+                self.set_prompt("Done." if good else "This did not work. The rest of the gateway is as it was.")
             else:
-                self.say("Done. This machine is as it was." if good else "Not everything could be given back.")
+                self.set_prompt("Done. This machine is as it was." if good else "Not everything could be given back.")
         elif self.running:
-            self.say("Working…" if small else "Giving everything back…")
+            self.set_prompt("Working…" if small else "Giving everything back…")
         else:
-            self.say(_QUESTION)
+            self.set_prompt(_QUESTION)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "do":
@@ -172,7 +172,9 @@ class ResetPage(Page):
             return
         if self.overview is None and not self._unseen_told:
             self._unseen_told = True
-            self.tell("What others changed since is not known yet. Enter once more goes on all the same.", "warning")
+            self.set_status(
+                "What others changed since is not known yet. Enter once more goes on all the same.", "warning"
+            )
             return
         forget = self._forgets
         lost = lost_by(kind.key, self.overview)

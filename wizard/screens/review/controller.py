@@ -69,7 +69,7 @@ class ReviewController(Controller):
         if isinstance(plan, Plan):
             self.shell.saver.save(message.path, planfile.dump(plan, self.shell.drafts.original))
         else:
-            self.shell.show_status("This is no plan yet: see what is marked ✗.", "error")
+            self.shell.set_status("This is no plan yet: see what is marked ✗.", "error")
 
     @handles(messages.ApplyRequested)
     def apply(self, _message: messages.ApplyRequested) -> None:

@@ -97,7 +97,7 @@ class ReviewPage(Page):
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
         if self.blocked:
-            self.say("This plan cannot be applied yet: see what is marked ✗.")
+            self.set_prompt("This plan cannot be applied yet: see what is marked ✗.")
         self.query_one("#said" if self.blocked else "#diff").focus()
 
     def watch_changes(self) -> None:
@@ -178,7 +178,7 @@ class ReviewPage(Page):
             said = self.query_one("#said", OptionList)
             said.highlighted = 0
             said.focus()
-            self.tell(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
+            self.set_status(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
             return
         dangers = [finding for finding in self._findings if finding.code in DANGEROUS]
         if dangers:

@@ -108,7 +108,7 @@ class WelcomePage(Page):
             said.update(Text.assemble(("✗ ", "bold")).append_text(plain(text, limit=900)))
         if greeting is not None:
             question = _SAYS.get(greeting.state, _QUESTION)
-            self.say("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
+            self.set_prompt("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
             for name, lines in (("machine", greeting.machine), ("needs", greeting.needs), ("earlier", greeting.found)):
                 listed = nics if name == "machine" else ()
                 self.query_one(f"#{name}", Words).update(_table(lines, listed, len(greeting.nics) - len(nics)))
