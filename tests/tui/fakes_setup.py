@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wizard.plan.welcome import INSTALLERS
-from wizard.services.protocols import NicActivity, Surroundings
+from wizard.services.protocols import HostEnvironment, NicActivity
 
-DEBIAN = Surroundings(installer=INSTALLERS["apt-get"])
+DEBIAN = HostEnvironment(installer=INSTALLERS["apt-get"])
 
 
 def nobody(pulse: NicActivity) -> None:
@@ -20,10 +20,10 @@ def nobody(pulse: NicActivity) -> None:
 class FakeSetup:
     """`tell` is whoever watches the NICs now."""
 
-    around: Surroundings = DEBIAN
+    around: HostEnvironment = DEBIAN
     tell: Callable[[NicActivity], None] = field(default=nobody)
 
-    def surroundings(self) -> Surroundings:
+    def environment(self) -> HostEnvironment:
         return self.around
 
     def watch_nics(self, stop: threading.Event, tell: Callable[[NicActivity], None]) -> None:

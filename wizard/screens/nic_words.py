@@ -51,7 +51,7 @@ _LEAST_BPS = 50_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class NicNotes:
     """What is known of the NICs besides the facts, by name."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Known:
     rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
 
 
-def cells(nic: Nic, known: Known, wide: bool) -> tuple[Text, ...]:
+def cells(nic: Nic, known: NicNotes, wide: bool) -> tuple[Text, ...]:
     """A row of the table, as NARROW or WIDE has it."""
     role = known.roles.get(nic.name, "")
     addresses = [str(address.network) for address in nic.addresses if address.network.version == 4]

@@ -125,7 +125,7 @@ class Drafts(Protocol):
         ...
 
 
-class Gateway(Protocol):
+class WatchedGateway(Protocol):
     """What is known of the gateway in force."""
 
     lease_feed: LeaseFeed | None
@@ -164,7 +164,7 @@ class Shell(Protocol):
     @property
     def drafts(self) -> Drafts: ...
     @property
-    def gateway(self) -> Gateway: ...
+    def gateway(self) -> WatchedGateway: ...
     @property
     def saver(self) -> Saver: ...
     @property

@@ -16,7 +16,7 @@ from wizard.services.host_drafts import HostDrafts
 from wizard.services.host_files import HostFiles
 from wizard.services.host_gateway import HostGateway
 from wizard.services.host_leases import HostLeases
-from wizard.services.protocols import Surroundings
+from wizard.services.protocols import HostEnvironment
 
 if TYPE_CHECKING:
     from wizard.deploy.changes import Change
@@ -58,13 +58,13 @@ class HostServices:
 
         return read_facts(applied_cluster=applied_cluster(), our_pids=state.our_pids())
 
-    def surroundings(self) -> Surroundings:
+    def environment(self) -> HostEnvironment:
         from wizard.host import commands
         from wizard.plan.welcome import INSTALLERS, NEEDED
 
         missing = tuple(tool for tool in NEEDED if commands.find(tool) is None)
         installer = next((INSTALLERS[name] for name in INSTALLERS if commands.find(name)), None)
-        return Surroundings(missing, installer, os.geteuid() == 0)
+        return HostEnvironment(missing, installer, os.geteuid() == 0)
 
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
         from wizard.host.vendors import vendor_of

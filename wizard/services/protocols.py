@@ -54,7 +54,7 @@ class CablingReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostEnvironment:
     """What the facts do not have: programs that are missing, who installs them here, and whether we are root."""
 
     missing: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class MachineServices(Protocol):
         ...
 
     def facts(self) -> Facts: ...
-    def surroundings(self) -> Surroundings: ...
+    def environment(self) -> HostEnvironment: ...
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]: ...
 
 

@@ -41,7 +41,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class InstanceLine:
     """One row: a CNCI (with what it said, None while it is asked), or an instance behind it."""
 
     cnci: str
@@ -75,14 +75,14 @@ class InstancesPage(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: dict[int, list[Line]] = {}
+        self._lines: dict[int, list[InstanceLine]] = {}
         self._asking = False
         self._offered: tuple[str, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         yield Field("instances.cncis", "CNCIs", "", "for example cloud-admin@192.168.0.65 192.168.0.66")
         yield Field("instances.user", "Login", USER, USER, "your user on the instances")
-        yield BigTable[Line](_columns(0), self._cells, id="instances")
+        yield BigTable[InstanceLine](_columns(0), self._cells, id="instances")
         yield Words(id="ways")
 
     def on_mount(self) -> None:
@@ -93,7 +93,7 @@ class InstancesPage(Page):
         self.query_one("#ways").display = False
 
     @property
-    def table(self) -> BigTable[Line]:
+    def table(self) -> BigTable[InstanceLine]:
         return self.query_one("#instances", BigTable)
 
     def offer(self, cncis: Sequence[str]) -> None:
@@ -137,7 +137,7 @@ class InstancesPage(Page):
             self.set_status("Type at least one CNCI: its name or its address.", "warning")
             self._field("cncis").point()
             return
-        self._lines = {place: [Line(cnci)] for place, cnci in enumerate(cncis)}
+        self._lines = {place: [InstanceLine(cnci)] for place, cnci in enumerate(cncis)}
         self._asking = True
         self.set_status(f"Asking {plural(len(cncis), 'CNCI')}…")
         self.post_message(messages.InstancesRequested(cncis, self._field("user").value.strip() or USER))
@@ -148,7 +148,10 @@ class InstancesPage(Page):
         """What one of them said, as it comes."""
         place, reading = found
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci
-        self._lines[place] = [Line(cnci, reading), *(Line(cnci, reading, one) for one in reading.instances)]
+        self._lines[place] = [
+            InstanceLine(cnci, reading),
+            *(InstanceLine(cnci, reading, one) for one in reading.instances),
+        ]
         told = sum(lines[0].reading is not None for lines in self._lines.values())
         self.set_status(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
         self.redraw()
@@ -198,7 +201,7 @@ class InstancesPage(Page):
             panel.border_title = _called(line)
             panel.update(_said(line))
 
-    def _cells(self, line: Line) -> Sequence[Text]:
+    def _cells(self, line: InstanceLine) -> Sequence[Text]:
         one, reading = line.instance, line.reading
         if one is None:
             state = _STATES.get(reading.state if reading else "", "✗ not read")
@@ -236,7 +239,7 @@ def _columns(width: int) -> tuple[Column, ...]:
     return tuple(map(Column, heads, widths))
 
 
-def _place(rows: Sequence[Line], held: Line | None) -> int | None:
+def _place(rows: Sequence[InstanceLine], held: InstanceLine | None) -> int | None:
     """Where a line is by now, by what it stands for."""
     if held is None:
         return None
@@ -244,7 +247,7 @@ def _place(rows: Sequence[Line], held: Line | None) -> int | None:
     return next((n for n, row in enumerate(rows) if (row.cnci, row.instance.ip if row.instance else "") == which), None)
 
 
-def _called(line: Line) -> Text:
+def _called(line: InstanceLine) -> Text:
     one = line.instance
     if one is None:
         return Text("this CNCI")
@@ -252,7 +255,7 @@ def _called(line: Line) -> Text:
     return plain(f"ways onto {one.ip}{name}", limit=70)
 
 
-def _said(line: Line) -> Text:
+def _said(line: InstanceLine) -> Text:
     one, reading = line.instance, line.reading
     if reading is None:
         return Text("It is being asked. The others are not waiting for it.")

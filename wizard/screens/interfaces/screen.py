@@ -23,7 +23,7 @@ from wizard.screens import nic_words
 from wizard.screens.interfaces import messages
 from wizard.screens.interfaces.dialogs import StopDialog
 from wizard.screens.interfaces.wiring import wiring
-from wizard.screens.nic_words import NARROW, WIDE, Known
+from wizard.screens.nic_words import NARROW, WIDE, NicNotes
 from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.words import Words
@@ -182,12 +182,12 @@ class InterfacesPage(StepPage):
         if here is not None:
             table.point_at(here)
 
-    def _known(self) -> Known:
+    def _known(self) -> NicNotes:
         roles = {self.draft.corporate: "corporate", self.draft.cluster: "cluster"}
         answers = dict(self.wires.answers) if self.wires is not None else {}
         if self.asking:
             answers = dict.fromkeys(roles, "asking…")
-        return Known(roles, answers, self._marks, self._rates)
+        return NicNotes(roles, answers, self._marks, self._rates)
 
     def _turning(self) -> bool:
         return self.asking or self._waiting or self.identifying

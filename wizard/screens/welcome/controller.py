@@ -69,7 +69,7 @@ class WelcomeController(Controller):
 
         # Not known where the gateway was looked at last, and could not be.
         status = known or self.shell.services.status()
-        around = self.shell.services.surroundings()
+        around = self.shell.services.environment()
         tools = {*facts.missing_tools, *around.missing}
         found = list(welcome.earlier(status.state, status.healthy, status.drift, status.reason))
         plan, source = self._beginning(status)
