@@ -29,11 +29,11 @@ def handles(kind: type[_Message]) -> Callable[[Callable[[Any, _Message], None]],
 class Controller:
     """One for each screen: made when its page is first shown, and kept for as long as the app runs."""
 
-    handlers: ClassVar[dict[type[PageMessage], str]] = {}
-    """The names of the methods that carry out each kind of message."""
+    handlers: ClassVar[dict[type[PageMessage], Callable[[Any, Any], None]]] = {}
+    """The method that carries out each kind of message."""
 
     def __init_subclass__(cls) -> None:
-        found = {getattr(method, _MARK): name for name, method in vars(cls).items() if hasattr(method, _MARK)}
+        found = {getattr(method, _MARK): method for method in vars(cls).values() if hasattr(method, _MARK)}
         cls.handlers = {**cls.handlers, **found}
 
     def __init__(self, shell: Shell) -> None:
@@ -65,7 +65,7 @@ class Controller:
 
     def handle(self, message: PageMessage) -> None:
         """Raises KeyError for a message that no method is marked for."""
-        getattr(self, self.handlers[type(message)])(message)
+        self.handlers[type(message)](self, message)
 
 
 class StepController(Controller):

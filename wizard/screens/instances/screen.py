@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.screens.instances import messages
 from wizard.widgets.big_table import BigTable, Column
@@ -156,7 +157,7 @@ class InstancesPage(Page):
         self.set_status(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
         self.redraw()
 
-    def finish(self, _: object = None) -> None:
+    def finish(self) -> None:
         self._asking = False
         readings = [lines[0].reading for lines in self._lines.values()]
         count = sum(len(reading.instances) for reading in readings if reading is not None)
@@ -164,10 +165,10 @@ class InstancesPage(Page):
         told = f"{plural(count, 'instance')} behind {plural(len(readings) - failed, 'CNCI')}"
         self.set_status(f"{told}; {failed} could not be read: see there." if failed else f"{told}.")
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: WizardError) -> None:
         self._asking = False
         self._lines = {}
-        self.set_status(f"{getattr(error, 'message', error)} {getattr(error, 'remedy', '')}", "error")
+        self.set_status(f"{error.message} {error.remedy}", "error")
         self._field("cncis").point()
         self.redraw()
 

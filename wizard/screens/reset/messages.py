@@ -16,6 +16,6 @@ class ResetRequested(PageMessage):
 
 @dataclass
 class RenewRequested(PageMessage):
-    """Bring one part about anew."""
+    """Restart one part: "rules", "nodes", "dhcp" or "leases"."""
 
     part: str
