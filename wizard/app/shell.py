@@ -53,10 +53,8 @@ class PageShell(OrderedKeysApp):
         self._page, self._page_name = page, name
         style = style_of(name)
         if not self.stylesheet.has_source(str(style)):
-            # Not by the page's CSS_PATH: that has every rule of the app parsed again. At once: rules that are parsed
-            # while widgets are being measured leave them too narrow.
+            # Not by the page's CSS_PATH: that has every rule of the app parsed again.
             self.stylesheet.read(style)
-            self.stylesheet.parse()
         page.set_reactive(Page.state, self._state)
         return page
 
