@@ -13,9 +13,9 @@ from collections.abc import Callable
 from textual.pilot import Pilot
 
 from wizard.app import WizardApp
-from wizard.screens.dashboard import DashboardPage
-from wizard.screens.leases import LeasesPage
-from wizard.services import HostServices
+from wizard.screens.dashboard.screen import DashboardPage
+from wizard.screens.leases.screen import LeasesPage
+from wizard.services.host import HostServices
 from wizard.widgets.page import Page
 
 PATIENCE_S = 40.0
@@ -33,7 +33,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
     app = WizardApp(HostServices())
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, DashboardPage))
-        app.post_message(Page.Go("leases"))
+        app.post_message(Page.PageRequested("leases"))
 
         def page() -> LeasesPage:
             (found,) = [screen for screen in app.screen_stack if isinstance(screen, LeasesPage)]

@@ -18,7 +18,7 @@ PATIENCE_S = 20
 # Tells of every pulse in a line of JSON, until its input ends.
 WATCHER = """
 import json, sys, threading
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 
 def tell(pulse):
     rates = {nic: [r[-1].received, r[-1].sent] for nic, r in pulse.rates.items() if r}

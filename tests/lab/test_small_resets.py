@@ -76,7 +76,7 @@ def test_leases_are_not_forgotten_unasked(applied: Laboratory) -> None:
 
 OVERVIEW = """
 import time
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 services = HostServices()
 for _ in range(40):
     seen = services.overview()

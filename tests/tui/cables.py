@@ -10,12 +10,11 @@ from tests.tui.fakes_setup import nobody
 from wizard.host.facts.nic_watch import NicChange, NicEvent
 from wizard.host.net.traffic import Rate
 from wizard.plan.machine import Nic
-from wizard.screens import stop
-from wizard.services import WiresSaid
-from wizard.services_setup import Pulse
+from wizard.screens.interfaces import dialogs as stop
+from wizard.services.protocols import CablingReport, NicActivity
 
 ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
-FINE = WiresSaid(
+FINE = CablingReport(
     True,
     "As it should be",
     f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
@@ -23,7 +22,7 @@ FINE = WiresSaid(
     "",
     answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
 )
-SWAPPED = WiresSaid(
+SWAPPED = CablingReport(
     False,
     "STOP: the two NICs look swapped",
     f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
@@ -49,8 +48,8 @@ def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop, "UNSEEN_S", 0)
 
 
-def news(what: NicChange, name: str, was: str = "") -> Pulse:
-    return Pulse((NicEvent(what, name, was),), RATES)
+def news(what: NicChange, name: str, was: str = "") -> NicActivity:
+    return NicActivity((NicEvent(what, name, was),), RATES)
 
 
 async def watched(driver: Driver) -> FakeServices:

@@ -14,7 +14,9 @@ from textual.pilot import Pilot
 
 from tests.tui.fakes import FakeServices
 from wizard.app import WizardApp
-from wizard.screens.start import StartPage
+from wizard.screens.dashboard.controller import DashboardController
+from wizard.screens.leases.controller import LeasesController
+from wizard.screens.welcome.screen import WelcomePage
 from wizard.widgets.page import Page
 
 PATIENCE_S = 10
@@ -60,14 +62,26 @@ class Driver:
             await self.press("enter")
             await self.until(lambda: on(title), f"the page {title}")
 
+    @property
+    def dashboard(self) -> DashboardController:
+        found = self.app.controller("dashboard")
+        assert isinstance(found, DashboardController)
+        return found
+
+    @property
+    def leases(self) -> LeasesController:
+        found = self.app.controller("leases")
+        assert isinstance(found, LeasesController)
+        return found
+
     def welcomed(self) -> bool:
         page = self.shown
-        return isinstance(page, StartPage) and page.greeting is not None and not page.busy
+        return isinstance(page, WelcomePage) and page.greeting is not None and not page.busy
 
     async def jump(self, title: str) -> None:
         """To a page of the set-up without walking there."""
         await self.until(lambda: self.app.facts is not None)
-        self.app.post_message(Page.Go(title.lower()))
+        self.app.post_message(Page.PageRequested(title.lower()))
         await self.page(title)
         if title == "Review":
             await self.says(" 1/")

@@ -22,12 +22,10 @@ from wizard.plan.checks import OK, Check
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Facts, Nic, Route
 from wizard.plan.model import Plan
-from wizard.services import WiresSaid
-from wizard.services_gateway import FileThere
+from wizard.services.protocols import CablingReport, FileThere
 
 if TYPE_CHECKING:
-    from wizard.services import Run, Services
-    from wizard.services_watch import Watch
+    from wizard.services.protocols import ChangeProcess, LeaseFeed, Services
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 
@@ -177,7 +175,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     in_force: str | None = None
     board: tuple[LeaseRow, ...] = FOUR_ROWS
     change: FakeRun = field(default_factory=FakeRun)
-    wires: WiresSaid | None = None
+    wires: CablingReport | None = None
     differing: tuple[FileChange, ...] | None = None
     privileged: bool = True
     drafts: dict[str, str] = field(default_factory=dict)
@@ -222,7 +220,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def vendors(self, macs: tuple[str, ...]) -> dict[str, str]:
         return {mac: "Elitegroup" if mac.startswith("b8:ae:ed") else "" for mac in macs}
 
-    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+    def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
         return self.wires
 
     def may_change(self) -> bool:
@@ -240,7 +238,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
         self.did.append("reset, leases too" if forget_leases else "reset")
         return self.change
 
-    def pending_run(self) -> FakeRun:
+    def pending_change(self) -> FakeRun:
         return self.change
 
     def confirm(self) -> None:
@@ -264,7 +262,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def forget_draft(self, name: str) -> None:
         self.drafts.pop(name, None)
 
-    def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
+    def save_file(self, path: str, plan_text: str, over: bool = False) -> str:
         if path in self.files and not over:
             raise FileThere(Path("/root") / path)
         self.did.append(f"save {path}{' over another' if over else ''}")
@@ -280,5 +278,5 @@ def new_file(path: str, text: str) -> FileChange:
 if TYPE_CHECKING:
     # A method that is renamed on one side alone, or takes or gives something else there, is an error here.
     _services: Services = FakeServices()
-    _run: Run = FakeRun()
-    _watch: Watch = FakeWatch(FakeServices())
+    _run: ChangeProcess = FakeRun()
+    _watch: LeaseFeed = FakeWatch(FakeServices())

@@ -12,13 +12,13 @@ from wizard.plan.addresses import assign
 from wizard.plan.export.about import ABOUT
 from wizard.plan.export.formats import FORMATS, CorporateSide, export
 from wizard.plan.file.read import load_plan
-from wizard.services_gateway import HandOver
+from wizard.services.protocols import ExportedFile
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.monitor.lease_rows import LeaseRow
     from wizard.plan.model import Plan
-    from wizard.services import Run
+    from wizard.services.protocols import ChangeProcess
 
 LOOKED = datetime(2026, 3, 2, 14, 0, 23, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ class FakeGateway:
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
-        change: Run
+        change: ChangeProcess
 
         def status(self) -> Status: ...
         def rows(self) -> tuple[LeaseRow, ...]: ...
@@ -56,13 +56,13 @@ class FakeGateway:
             self.seconds, {nic: Counters(self.amount * (n + 1), self.amount // 4) for n, nic in enumerate(nics)}
         )
 
-    def hand_overs(self) -> tuple[HandOver, ...]:
+    def exported_files(self) -> tuple[ExportedFile, ...]:
         plan = self._plan()
         if plan is None:
             return ()
         around = CorporateSide("10.77.0.98")
-        return tuple(HandOver(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
+        return tuple(ExportedFile(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
 
-    def start_renew(self, part: str) -> Run:
+    def start_renew(self, part: str) -> ChangeProcess:
         self.did.append(f"renew {part}")
         return self.change

@@ -57,5 +57,5 @@ class FakeNodes:
             raise WizardError(f"{path} cannot be read: No such file or directory.", "Write another path.")
         return self.lists[path]
 
-    def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+    def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
         return self.to_come

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wizard.plan.welcome import INSTALLERS
-from wizard.services_setup import Pulse, Surroundings
+from wizard.services.protocols import HostEnvironment, NicActivity
 
-DEBIAN = Surroundings(installer=INSTALLERS["apt-get"])
+DEBIAN = HostEnvironment(installer=INSTALLERS["apt-get"])
 
 
-def nobody(pulse: Pulse) -> None:
+def nobody(pulse: NicActivity) -> None:
     """Nobody watches."""
 
 
@@ -20,12 +20,12 @@ def nobody(pulse: Pulse) -> None:
 class FakeSetup:
     """`tell` is whoever watches the NICs now."""
 
-    around: Surroundings = DEBIAN
-    tell: Callable[[Pulse], None] = field(default=nobody)
+    around: HostEnvironment = DEBIAN
+    tell: Callable[[NicActivity], None] = field(default=nobody)
 
-    def surroundings(self) -> Surroundings:
+    def environment(self) -> HostEnvironment:
         return self.around
 
-    def watch_nics(self, stop: threading.Event, tell: Callable[[Pulse], None]) -> None:
+    def watch_nics(self, stop: threading.Event, tell: Callable[[NicActivity], None]) -> None:
         # A real watch goes on until it is stopped; here the test speaks.
         self.tell = tell

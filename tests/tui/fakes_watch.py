@@ -22,7 +22,7 @@ from wizard.plan.lease_parser import Lease
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wizard.services import Run
+    from wizard.services.protocols import ChangeProcess
 
 HEALTH = (
     ForwardCheck(8889, "tcp", "controller", 8889, True, True, "answers"),
@@ -83,13 +83,13 @@ class FakeWatchServices:
     if TYPE_CHECKING:
         did: list[str]
         in_force: str | None
-        change: Run
+        change: ChangeProcess
         board: tuple[LeaseRow, ...]
         applied_text: str
 
         def now(self) -> datetime: ...
 
-    def watch(self) -> FakeWatch:
+    def open_leases(self) -> FakeWatch:
         self.watches.append(FakeWatch(self))
         return self.watches[-1]
 
@@ -103,7 +103,7 @@ class FakeWatchServices:
         load_plan(self.in_force, "the plan in force")
         return self.in_force
 
-    def start_adopt(self, plan_text: str) -> Run:
+    def start_adopt(self, plan_text: str) -> ChangeProcess:
         self.did.append("adopt")
         self.applied_text = plan_text
         return self.change

@@ -9,6 +9,7 @@ from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, row
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.machine_events import MachineEvent
 from wizard.plan.checks import FAILED, OK, Check
+from wizard.screens.dashboard.messages import TrafficRequested
 
 BOARD = (
     *FOUR_ROWS[:3],
@@ -70,9 +71,9 @@ def thousand() -> tuple[LeaseRow, ...]:
 
 async def count_traffic(driver: Driver) -> None:
     """Have the bytes counted once more, and shown."""
-    seen, before = driver.services.seconds, driver.app.traffic
-    driver.app.count_traffic()
-    await driver.until(lambda: driver.services.seconds > seen and driver.app.traffic is not before, "the bytes")
+    seen, dashboard = driver.services.seconds, driver.dashboard
+    dashboard.count_traffic(TrafficRequested())
+    await driver.until(lambda: driver.services.seconds > seen and not dashboard.counting, "the bytes")
 
 
 async def at_rest(driver: Driver) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FOUR_ROWS, NOW, FakeServices, row
 from wizard.monitor.lease_rows import LeaseRow
-from wizard.screens.leases import LeasesPage
+from wizard.screens.leases.screen import LeasesPage
 from wizard.widgets.page import Page
 
 CNCI = row(65, "", "", kind="vm", hostname="cnci-7", mac="02:16:3e:00:00:01", ip="192.168.0.65", vendor="")
@@ -73,7 +73,7 @@ def shown(driver: Driver) -> LeasesPage:
 
 async def opened(driver: Driver) -> LeasesPage:
     await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
+    driver.app.post_message(Page.PageRequested("leases"))
     await driver.page("Leases")
     await driver.until(lambda: shown(driver).board is not None, "the first look")
     return shown(driver)

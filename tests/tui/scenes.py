@@ -17,11 +17,11 @@ from tests.tui.troubles import TROUBLED, troubled
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Address, Facts, Listener, Nic
-from wizard.services import WiresSaid
-from wizard.widgets.hearing import HearingPanel
+from wizard.screens.nodes.discovery import DiscoveryPanel
+from wizard.services.protocols import CablingReport
 from wizard.widgets.page import StepPage
 
-AS_IT_SHOULD_BE = WiresSaid(
+AS_IT_SHOULD_BE = CablingReport(
     True,
     "As it should be",
     "A DHCP server answers on the corporate wire, eth0:\n  10.77.0.1 offered 10.77.0.98 after 0.1 s\n"
@@ -180,7 +180,7 @@ async def scene_heard_and_offered(studio: Studio) -> None:
         await driver.jump("Nodes")
         await driver.press("f5")
         await driver.says("nobody heard yet")
-        driver.app.screen.query_one(HearingPanel).clock = lambda: 0.0
+        driver.app.screen.query_one(DiscoveryPanel).clock = lambda: 0.0
         driver.services.ask(heard)
         await driver.says("22 machines heard", "nuc-05")
         await studio.shoot(driver, "nodes-listening")
@@ -254,7 +254,7 @@ async def scene_troubled_gateway(studio: Studio) -> None:
     services = FakeServices(state=drifted, in_force=studio.sample, board=BOARD)
     async with studio.start(services, None) as driver:
         await dashboard_at_rest(driver)
-        driver.app.happened = HAPPENED
+        driver.app.state = replace(driver.app.state, happened=HAPPENED)
         await studio.shoot(driver, "dashboard-tripped")
         await driver.press("r")
         await driver.page("Reset")

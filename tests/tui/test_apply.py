@@ -9,10 +9,10 @@ import pytest
 
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, STEPS, FakeRun, FakeServices, asks, event, steps_done
+from wizard.app import changes
 from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
-from wizard.progress import StepState
-from wizard.widgets import changing
+from wizard.services.progress import StepState
 from wizard.widgets.steps import step_name
 
 PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
@@ -116,7 +116,7 @@ async def test_a_refusal_names_its_reason(start: Start) -> None:
 
 
 async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start() as driver:
         change = await begin(driver)
         change.stderr = "sudo: unable to resolve host gw01"
@@ -126,7 +126,7 @@ async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start, monke
 
 
 async def test_what_it_wrote_before_it_died_keeps_its_lines(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start() as driver:
         change = await begin(driver)
         change.stderr = "first line\nsecond line"
@@ -137,7 +137,7 @@ async def test_what_it_wrote_before_it_died_keeps_its_lines(start: Start, monkey
 
 async def test_kept_unseen_goes_on_and_forgets_the_draft(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else answered, and the file went silent."""
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start() as driver:
         await driver.jump("Network")
         await driver.press("tab", "tab", "tab", "tab", "end", "x")
@@ -153,7 +153,7 @@ async def test_kept_unseen_goes_on_and_forgets_the_draft(start: Start, monkeypat
 
 
 async def test_dying_over_an_older_plan_is_not_kept(start: Start, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
         await driver.press("a")
@@ -195,7 +195,7 @@ async def test_the_dashboard_tells_nothing_stale_after_an_apply(start: Start) ->
 
 async def test_a_change_is_followed_when_its_process_is_gone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The front dies; the detached engine goes on writing."""
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start() as driver:
         change = await begin(driver)
         driver.services.state = PENDING
@@ -315,7 +315,7 @@ async def test_an_enter_that_was_pressed_before_the_question_stood_there_is_no_a
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start() as driver:
-        monkeypatch.setattr("wizard.screens.apply.UNSEEN_S", 3600)
+        monkeypatch.setattr("wizard.screens.apply.screen.UNSEEN_S", 3600)
         change = await begin(driver)
         change.fed += [*steps_done(), asks()]
         await driver.says("Keep it?")
@@ -324,6 +324,6 @@ async def test_an_enter_that_was_pressed_before_the_question_stood_there_is_no_a
         assert "confirm" not in driver.services.did
         # Textual's buttons take no second press while they show the first.
         await driver.until(lambda: not driver.app.screen.query("Button.-active"))
-        monkeypatch.setattr("wizard.screens.apply.UNSEEN_S", 0)
+        monkeypatch.setattr("wizard.screens.apply.screen.UNSEEN_S", 0)
         await driver.press("enter")
         await driver.until(lambda: "confirm" in driver.services.did)

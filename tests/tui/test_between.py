@@ -106,7 +106,7 @@ async def test_what_was_typed_is_not_dropped_by_editing_once_more(start: Start, 
         await driver.jump("Network")
         await driver.press("end", "ctrl+u", *"10.9.0.0/24", "tab")
         await driver.until(lambda: driver.app.draft.cidr == "10.9.0.0/24")
-        driver.app.post_message(Page.Go("dashboard"))
+        driver.app.post_message(Page.PageRequested("dashboard"))
         await driver.page("Dashboard")
         await driver.press("e")
         await driver.says("Go on with what you typed?")
@@ -126,7 +126,7 @@ async def test_what_was_typed_is_not_dropped_where_the_plan_in_force_has_changed
         await driver.until(lambda: driver.app.draft.cidr == "10.9.0.0/24")
         # As an adoption does, or a colleague.
         services.in_force = sample.replace("ciao.lan", "lab.lan")
-        driver.app.post_message(Page.Go("dashboard"))
+        driver.app.post_message(Page.PageRequested("dashboard"))
         await driver.page("Dashboard")
         await driver.press("e")
         await driver.says("Go on with what you typed?", "another plan than the one in force now")

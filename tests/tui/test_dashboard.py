@@ -20,8 +20,9 @@ from wizard.monitor.overview import Overview
 from wizard.plan.addresses import assign
 from wizard.plan.checks import FAILED, UNTRIED, Check
 from wizard.plan.file.read import load_plan
-from wizard.screens import dashboard
-from wizard.widgets.topology import picture
+from wizard.screens.dashboard import screen as dashboard
+from wizard.screens.dashboard.messages import TrafficRequested
+from wizard.screens.dashboard.topology import picture
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -126,7 +127,7 @@ async def test_traffic_is_told_for_both_nics(start: Start, sample: str) -> None:
         ]
         # A NIC that is gone has no rate, and not an old one.
         driver.services.bytes_a_second = -10_000_000
-        driver.app.count_traffic()
+        driver.dashboard.count_traffic(TrafficRequested())
         await driver.until(lambda: "b/s" not in driver.text())
 
 
@@ -225,11 +226,11 @@ async def test_a_look_from_before_a_change_is_not_believed_after_it(start: Start
         await at_rest(driver)
         await driver.press("ctrl+r")
         await driver.until(lambda: services.looks == 2)
-        driver.app.forget_overview()
+        driver.app.gateway.forget()
         services.held.set()
         await driver.app.workers.wait_for_complete()
         await driver.pilot.pause()
-        assert driver.app.overview is None
+        assert driver.app.state.overview is None
         await driver.says("Looking…")
         await driver.press("ctrl+r")
         await driver.says("company network")
@@ -262,7 +263,8 @@ async def test_hostile_text_is_shown_harmlessly(start: Start, sample: str) -> No
     async with start(FakeServices(state=state, in_force=sample, board=tuple(board)), plan=None) as driver:
         await driver.page("Dashboard")
         await driver.says("company network")
-        driver.app.happened = tuple(MachineEvent(NOW, evil, evil, evil, evil, evil) for evil in HOSTILE.values())
+        happened = tuple(MachineEvent(NOW, evil, evil, evil, evil, evil) for evil in HOSTILE.values())
+        driver.app.state = replace(driver.app.state, happened=happened)
         for _ in range(5):
             assert_harmless(driver)
             await driver.press("pagedown")

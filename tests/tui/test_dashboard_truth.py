@@ -15,7 +15,7 @@ from wizard.deploy.status import Status
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
 from wizard.plan.findings import WizardError
-from wizard.screens import dashboard
+from wizard.screens.dashboard import screen as dashboard
 from wizard.widgets import aging
 
 

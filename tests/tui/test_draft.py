@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tui.driver import Start
 from tests.tui.fakes import APPLIED, FACTS, FakeServices
+from wizard.app.drafts import SAVE_AFTER_S
 from wizard.deploy.file_changes import FileChange
 from wizard.plan.draft.check import check_forward, check_node, draft_findings
 from wizard.plan.draft.model import (
@@ -28,8 +29,7 @@ from wizard.plan.draft.model import (
 from wizard.plan.draft.node_list import read_nodes
 from wizard.plan.file.read import load_plan
 from wizard.plan.model import Plan
-from wizard.screens.review import ReviewPage
-from wizard.widgets.drafting import SAVE_AFTER_S
+from wizard.screens.review.screen import ReviewPage
 from wizard.widgets.page import Page
 
 TEXTS = st.text(max_size=40)
@@ -254,7 +254,7 @@ async def draft_name(start: Start) -> str:
     services = FakeServices()
     async with start(services) as driver:
         await driver.page("Interfaces")
-        driver.app.draft = replace(driver.app.draft, domain="other.lan")
+        driver.app.drafts.draft = replace(driver.app.draft, domain="other.lan")
         await driver.until(lambda: services.drafts, "the draft")
     (name,) = services.drafts
     return name
@@ -325,7 +325,7 @@ async def test_an_answer_that_comes_after_its_page_was_left_hurts_nobody(start: 
 
     async with start(Slow()) as driver:
         await driver.until(lambda: driver.app.facts is not None)
-        driver.app.post_message(Page.Go("review"))
+        driver.app.post_message(Page.PageRequested("review"))
         await driver.page("Review")
         review = driver.shown
         await driver.until(asked.is_set)

@@ -14,7 +14,7 @@ from textual.events import Key
 from textual.message import Message
 
 from wizard.app import WizardApp
-from wizard.widgets.escape import DELAY_S, QuickEscapeDriver, over_network
+from wizard.app.escape import DELAY_S, QuickEscapeDriver, over_network
 
 
 class Reader(QuickEscapeDriver):
@@ -36,7 +36,7 @@ class Reader(QuickEscapeDriver):
 def test_no_wait_of_the_reader_is_longer_than_an_escape_may_take(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, key: str
 ) -> None:
-    monkeypatch.setattr("wizard.widgets.escape.over_network", lambda: False)
+    monkeypatch.setattr("wizard.app.escape.over_network", lambda: False)
     waits: list[float | None] = []
     real = selectors.SelectSelector.select
 

@@ -10,7 +10,7 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FakeServices
 from tests.tui.layout import faults
-from wizard.cli import EXPORTS
+from wizard.cli.parser import EXPORTS
 from wizard.plan.findings import WizardError
 
 
@@ -32,7 +32,7 @@ async def test_nothing_is_cut_off(start: Start, sample: str, size: tuple[int, in
 
 async def test_every_format_is_there_with_what_it_says(start: Start, sample: str) -> None:
     services = FakeServices(state=APPLIED, in_force=sample)
-    texts = {one.form: one.text for one in services.hand_overs()}
+    texts = {one.form: one.text for one in services.exported_files()}
     async with start(services, plan=None, size=(120, 40)) as driver:
         await to_export(driver)
         for number, form in enumerate(EXPORTS):
@@ -67,7 +67,7 @@ async def test_saving_asks_for_a_name_and_says_where(start: Start, sample: str) 
 
 async def test_what_cannot_be_saved_is_told(start: Start, sample: str) -> None:
     class Full(FakeServices):
-        def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
+        def save_file(self, path: str, plan_text: str, over: bool = False) -> str:
             raise WizardError(f"{path} cannot be written: No space left on device.", "Choose another place.")
 
     async with start(Full(state=APPLIED, in_force=sample), plan=None) as driver:
@@ -101,7 +101,7 @@ async def test_copying_takes_the_whole_text(start: Start, sample: str) -> None:
         await to_export(driver)
         await driver.press("down", "c")
         await driver.says("k3s-ansible: copied")
-        assert driver.app.clipboard == services.hand_overs()[1].text
+        assert driver.app.clipboard == services.exported_files()[1].text
 
 
 async def test_without_a_plan_there_is_nothing_to_hand_over(start: Start) -> None:

@@ -14,7 +14,7 @@ from wizard.plan.draft.model import NodeText
 from wizard.plan.fields import parse_node_name
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.widgets.hearing import HearingPanel
+from wizard.screens.nodes.discovery import DiscoveryPanel
 
 SETTLED = DiscoveredMachine("c0:3f:d5:67:a2:07", ip="192.168.0.7")
 
@@ -113,7 +113,7 @@ async def test_taking_goes_on_with_the_next_of_those_heard(start: Start) -> None
         # Whoever waited for them is among them; each one taken leads to the next, and round to those before.
         await driver.press("down", "a")
         await driver.says("rack1 is in the plan as controller")
-        panel = driver.app.screen.query_one(HearingPanel)
+        panel = driver.app.screen.query_one(DiscoveryPanel)
         assert focused(driver) == "heard"
         assert panel.chosen == machines[2]
         await driver.press("a")
@@ -223,7 +223,7 @@ async def test_seconds_go_by_while_listening(start: Start) -> None:
     async with start() as driver:
         await listening(driver)
         now = [100.0]
-        driver.app.screen.query_one(HearingPanel).clock = lambda: now[0]
+        driver.app.screen.query_one(DiscoveryPanel).clock = lambda: now[0]
         driver.services.ask((NUC,))
         await driver.says("0 s ago")
         now[0] += 42

@@ -19,7 +19,7 @@ from wizard.monitor.instances import CnciReading
 from wizard.monitor.machine_events import MachineEvent
 from wizard.plan.checks import FAILED, Check
 from wizard.plan.machine import Listener, Nic
-from wizard.services import WiresSaid
+from wizard.services.protocols import CablingReport
 
 
 async def test_on_the_pages_of_the_set_up(start: Start) -> None:
@@ -31,7 +31,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
     machine = replace(FACTS, nics=(FACTS.nics[0], first, *FACTS.nics[2:], *bad), host_name=ALL)
     services = FakeServices(
         machine=machine,
-        wires=WiresSaid(False, ALL, ALL, ALL),
+        wires=CablingReport(False, ALL, ALL, ALL),
         differing=(FileChange(f"/etc/{ALL}", None, ALL, f"--- /dev/null\n+++ x\n+{ALL}\n"),),
     )
     services.vendors = lambda macs: dict.fromkeys(macs, ALL)  # type: ignore[method-assign]
@@ -67,7 +67,7 @@ async def test_on_the_pages_of_what_is_in_force(start: Start) -> None:
     services = FakeServices(state=state, board=tuple(board), in_force="")
     async with start(services) as driver:
         await driver.page("Dashboard")
-        await driver.until(lambda: driver.app.status is not None)
+        await driver.until(lambda: driver.app.state.status is not None)
         for _ in range(6):
             assert_harmless(driver)
             await driver.press("pagedown")
@@ -193,7 +193,7 @@ async def test_of_what_happened_and_is_forwarded(start: Start, sample: str) -> N
     )  # fmt: skip
     async with start(services) as driver:
         await driver.page("Dashboard")
-        driver.app.happened = tuple(services.happenings)
+        driver.app.state = replace(driver.app.state, happened=tuple(services.happenings))
         await in_both_sizes(driver)
         await driver.press("l")
         await driver.page("Leases")

@@ -119,7 +119,7 @@ async def test_more_vms_than_the_field_holds_are_asked_by_an_empty_field(start: 
     there = FakeServices(state=APPLIED, in_force=sample, board=(*FOUR_ROWS, *many), cncis=cncis)
     async with start(there, plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("instances"))
+        driver.app.post_message(Page.PageRequested("instances"))
         await driver.says("all 75 VMs with a lease here", "75 VMs with a lease here. enter asks them all")
         assert faults(driver) == []
         await driver.press(*"192.168.0.7")

@@ -13,12 +13,11 @@ from tests.tui.conftest import Shoot
 from tests.tui.driver import Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
-from wizard import app_setup
 from wizard.host.facts.nic_watch import NicChange, NicEvent
 from wizard.host.net.traffic import Rate
 from wizard.plan.machine import Facts
-from wizard.services import WiresSaid
-from wizard.services_setup import Pulse
+from wizard.screens.interfaces import controller
+from wizard.services.protocols import CablingReport, NicActivity
 from wizard.widgets.table import KeyedTable
 from wizard.widgets.working import Working
 
@@ -30,13 +29,13 @@ async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.Monk
     # A sign that turns makes two pictures of one screen.
     monkeypatch.setattr(Working, "step", lambda _: None)
     # What is told at once is pictured; once the machine is read again, this one's cable is in.
-    monkeypatch.setattr(app_setup, "SETTLE_S", 3600)
+    monkeypatch.setattr(controller, "SETTLE_S", 3600)
     shape = f"{size[0]}x{size[1]}"
     nics = (FACTS.nics[0], replace(FACTS.nics[1], carries_ssh=True), *FACTS.nics[2:])
     async with start(FakeServices(wires=FINE, machine=replace(FACTS, nics=nics)), size=size) as driver:
         services = await watched(driver)
         await driver.says("As it should be")
-        services.tell(Pulse((), RATES))
+        services.tell(NicActivity((), RATES))
         await driver.says("1.2 Mb/s" if size[0] == 80 else "1.4 Mb/s")
         await shoot(driver, f"interfaces-busy-{shape}")
         assert faults(driver) == []
@@ -75,9 +74,9 @@ async def test_what_each_wire_answered_stands_in_its_row(start: Start) -> None:
 async def test_traffic_moves_without_a_key(start: Start) -> None:
     async with start(size=(120, 40)) as driver:
         services = await watched(driver)
-        services.tell(Pulse((), RATES))
+        services.tell(NicActivity((), RATES))
         await driver.says("1.4 Mb/s", "300 b/s")
-        services.tell(Pulse((), {"eth0": (*RATES["eth0"], Rate(90e6, 10e6))}))
+        services.tell(NicActivity((), {"eth0": (*RATES["eth0"], Rate(90e6, 10e6))}))
         await driver.says("100 Mb/s", "90 Mb/s")
 
 
@@ -165,7 +164,7 @@ async def test_a_moved_cable_has_the_wires_asked_anew(start: Start) -> None:
 async def test_what_the_wires_said_before_a_cable_moved_is_not_left_standing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_setup, "SETTLE_S", 3600)
+    monkeypatch.setattr(controller, "SETTLE_S", 3600)
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
         await driver.says("As it should be")
@@ -196,7 +195,7 @@ async def test_a_foreign_server_on_the_clusters_wire_cannot_be_waved_through(sta
 
 async def test_swapped_nics_are_exchanged_with_one_key(start: Start) -> None:
     class Wired(FakeServices):
-        def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
             return SWAPPED if cluster == "eth1" else FINE
 
     async with start(Wired()) as driver:
@@ -274,7 +273,7 @@ async def test_the_watch_ends_with_the_app_however_it_ends(start: Start) -> None
 
 
 def test_an_empty_machine_is_no_defect() -> None:
-    assert app_setup.felt(Facts(), (NicEvent(NicChange.WENT, "eth0"),)) == Facts()
+    assert controller.with_news(Facts(), (NicEvent(NicChange.WENT, "eth0"),)) == Facts()
 
 
 async def test_enter_goes_on_and_never_changes_a_role(start: Start) -> None:

@@ -16,9 +16,9 @@ from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
 from wizard.host.facts.nic_watch import NicChange
 from wizard.plan.machine import Address, Nic, Suggestion
-from wizard.screens import stop
+from wizard.screens.interfaces import dialogs as stop
 from wizard.screens.nic_words import about
-from wizard.services import WiresSaid
+from wizard.services.protocols import CablingReport
 
 
 def test_a_word_that_is_driver_and_kind_is_said_once() -> None:
@@ -100,7 +100,7 @@ LEASED = replace(
 
 
 @pytest.mark.parametrize("said", [None, FINE])
-async def test_remedies_are_read_whole_on_the_smallest_terminal(start: Start, said: WiresSaid | None) -> None:
+async def test_remedies_are_read_whole_on_the_smallest_terminal(start: Start, said: CablingReport | None) -> None:
     routes = tuple(replace(route, nic=LEASED.name) for route in FACTS.routes)
     machine = replace(FACTS, nics=(FACTS.nics[1], LEASED, *FACTS.nics[3:]), routes=routes)
     plan = (ROOT / "examples" / "ciao.toml").read_text().replace('"eth1"', f'"{LEASED.name}"')
@@ -118,7 +118,7 @@ async def test_remedies_are_read_whole_on_the_smallest_terminal(start: Start, sa
 
 async def test_cables_that_changed_places_are_told_from_nics_that_were_mixed_up(start: Start) -> None:
     class Wired(FakeServices):
-        def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+        def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
             return SWAPPED if cluster == "eth1" else FINE
 
     async with start(Wired()) as driver:

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.events import Key
 from textual.widgets import Input
 
-from wizard.widgets import keys
-from wizard.widgets.keys import OrderedKeysApp
+from wizard.app import keys
+from wizard.app.keys import OrderedKeysApp
 
 
 class SlowInput(Input):

@@ -270,7 +270,7 @@ async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases: Sta
 async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases: Start) -> None:
     async with leases(blind=WizardError("the plan cannot be read", "Mend it.")) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("leases"))
+        driver.app.post_message(Page.PageRequested("leases"))
         await driver.says("the plan cannot be read Mend it.")
         assert "Cannot look:" in driver.text()
         driver.services.blind = None

@@ -12,7 +12,7 @@ from tests.tui.fakes_watch import HEALTH, happening
 from tests.tui.layout import faults
 from tests.tui.lease_rows import EVERY_KIND, opened, starter
 from wizard.plan.findings import WizardError
-from wizard.widgets.forward_health import ForwardHealthPanel
+from wizard.screens.leases.forward_health import ForwardHealthPanel
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from tests.tui.layout import faults
 from wizard.plan.machine import Nic, Route
-from wizard.widgets.subnet import Subnet, picture, roomy_picture, short
+from wizard.screens.network.subnet import Subnet, picture, roomy_picture, short
 
 VPN = replace(
     FACTS,

@@ -18,7 +18,7 @@ from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.layout import faults
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText
-from wizard.widgets.hearing import HearingPanel
+from wizard.screens.nodes.discovery import DiscoveryPanel
 from wizard.widgets.longtable import LongTable
 
 
@@ -166,7 +166,7 @@ def many(count: int) -> tuple[NodeText, ...]:
 async def at_thousands(driver: Driver) -> None:
     await driver.until(lambda: driver.app.facts is not None)
     wide = {"cidr": "10.64.0.0/16", "gateway": "10.64.0.200", "pool": "10.64.192.0/18"}
-    driver.app.draft = replace(driver.app.draft, nodes=many(9998), forwards=(), **wide)
+    driver.app.drafts.draft = replace(driver.app.draft, nodes=many(9998), forwards=(), **wide)
     await driver.jump("Nodes")
     await driver.says("(10.64.0.1)")
 
@@ -247,7 +247,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
     shape = f"{size[0]}x{size[1]}"
     async with start(size=size) as driver:
         await listening(driver)
-        driver.app.screen.query_one(HearingPanel).clock = lambda: 0.0
+        driver.app.screen.query_one(DiscoveryPanel).clock = lambda: 0.0
         driver.services.ask((NUC, KNOWN, DiscoveredMachine("52:54:00:00:00:07", "")))
         await driver.says("3 machines heard", "nuc-05", "Elitegroup")
         await shoot(driver, f"nodes-listening-{shape}")

@@ -88,7 +88,7 @@ async def test_a_defect_in_a_thread_is_no_endless_wait(start: Start) -> None:
 
     async with start(Defective()) as driver:
         await driver.until(lambda: driver.app.facts is not None)
-        driver.app.post_message(Page.Go("review"))
+        driver.app.post_message(Page.PageRequested("review"))
         await driver.says("KeyError", "a defect of the wizard")
         await driver.press("ctrl+a")
         assert driver.services.did == []
@@ -128,7 +128,7 @@ async def test_no_key_acts_on_a_page_that_is_not_shown(start: Start, name: str, 
     services = FakeServices(state=APPLIED, in_force=sample) if name in ("dashboard", "reset") else None
     async with start(services, plan=None if services else sample) as driver:
         await driver.until(lambda: driver.app.facts is not None)
-        driver.app.post_message(Page.Go(name))
+        driver.app.post_message(Page.PageRequested(name))
         await driver.until(lambda: type(driver.shown).__name__.lower().startswith(name.replace("welcome", "start")))
         await driver.until(lambda: driver.shown is not None and not driver.shown.unseen)
         draft, page, focused = driver.app.draft, driver.app.screen, driver.app.focused
@@ -183,7 +183,7 @@ IN_FORCE = ["dashboard", "leases", "instances", "reset", "export"]
 async def test_the_help_of_every_page_is_seen_whole(start: Start, name: str) -> None:
     async with start() as driver:
         await driver.until(lambda: driver.app.facts is not None)
-        driver.app.post_message(Page.Go(name))
+        driver.app.post_message(Page.PageRequested(name))
         await driver.until(lambda: type(driver.shown).__name__.lower().startswith(name.replace("welcome", "start")))
         await driver.press("f1")
         await driver.says("Help: ", "leave")

@@ -15,7 +15,7 @@ from tests.tui import scenes
 from tests.tui.camera import NO_COLOUR, Camera
 from tests.tui.driver import Start
 from tests.tui.layout import faults
-from wizard.screens import dashboard
+from wizard.screens.dashboard import screen as dashboard
 from wizard.widgets.page import Page
 
 LOOKS = ["colour", NO_COLOUR]
@@ -55,7 +55,7 @@ async def test_every_screen_in_every_look(
         (lambda page: page.query_one("#picture").styles.__setattr__("min_width", 100), "cut off at the side"),
         (lambda page: page.query_one("#question").styles.__setattr__("offset", (0, 3)), "overlap"),
         (lambda page: page.query_one("#picture").styles.__setattr__("max_height", 1), "lines and room for 1"),
-        (lambda page: page.say("Which netwo…"), "cut off with …"),
+        (lambda page: page.set_prompt("Which netwo…"), "cut off with …"),
     ],
 )
 async def test_what_is_wrong_with_a_screen_is_told(start: Start, spoil: Callable[[Page], None], told: str) -> None:

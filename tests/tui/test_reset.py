@@ -10,10 +10,10 @@ import pytest
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
 from tests.tui.layout import faults
+from wizard.app import changes
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
-from wizard.screens.reset_kinds import KINDS, lost_by, whose_leases
-from wizard.widgets import changing
+from wizard.screens.reset.kinds import KINDS, lost_by, whose_leases
 
 DRIFT = (
     "/etc/ciao-wizard/nat.sh was changed",
@@ -104,7 +104,7 @@ async def test_a_small_reset_that_is_refused_says_why(start: Start, sample: str)
 async def test_a_small_reset_that_dies_unseen_is_no_success(
     start: Start, sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changing, "PATIENCE_TICKS", 2)
+    monkeypatch.setattr(changes, "PATIENCE_TICKS", 2)
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await to_reset(driver)
         await driver.press("enter", "y")

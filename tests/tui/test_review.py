@@ -16,8 +16,8 @@ from wizard.deploy.file_changes import FileChange
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address
 from wizard.plan.model import Plan
-from wizard.screens.review import ReviewPage
-from wizard.widgets.diff import DiffView
+from wizard.screens.review.diff import DiffView
+from wizard.screens.review.screen import ReviewPage
 
 TWICE = "auto eth1\niface eth1 inet static\n    address 192.168.0.200/24\n"
 
@@ -39,7 +39,7 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
 
 async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
     class Without(FakeServices):
-        def coming(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+        def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
             raise WizardError("no network manager that ciao-wizard can work with", "sudo apt install ifupdown")
 
     async with start(Without()) as driver:
@@ -50,7 +50,7 @@ async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
 
 async def review_with(driver: Driver, **changed: Any) -> None:
     await driver.until(lambda: driver.app.facts is not None)
-    driver.app.draft = replace(driver.app.draft, **changed)
+    driver.app.drafts.draft = replace(driver.app.draft, **changed)
     await driver.jump("Review")
 
 

@@ -14,7 +14,7 @@ from tests.lab.terminal import Terminal
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import APPLIED, FakeServices
 from wizard.plan.findings import WizardError
-from wizard.screens.save_dialog import SaveDialog
+from wizard.widgets.save_dialog import SaveDialog
 
 IS_THERE = "Not saved: /root/ciao.toml is there already."
 
@@ -26,12 +26,12 @@ class Slow(FakeServices):
     gate: threading.Event = field(default_factory=threading.Event)
     kept_waiting: tuple[str, ...] = ("ciao.toml", "full", "slow")
 
-    def save_plan(self, path: str, plan_text: str, over: bool = False) -> str:
+    def save_file(self, path: str, plan_text: str, over: bool = False) -> str:
         if path in self.kept_waiting:
             assert self.gate.wait(10)
         if path == "full":
             raise WizardError("full cannot be written: No space left on device.", "Choose another place.")
-        return super().save_plan(path, plan_text, over)
+        return super().save_file(path, plan_text, over)
 
 
 async def save_from_review(driver: Driver, file: str = "") -> None:
@@ -168,18 +168,18 @@ PROGRAM = """
 import sys, threading, time
 from pathlib import Path
 from tests.tui.fakes import FakeServices
-import wizard.services
+import wizard.services.host
 
 class Services(FakeServices):
     def facts(self):
         {facts}
         return super().facts()
 
-    def save_plan(self, path, text, over=False):
+    def save_file(self, path, text, over=False):
         {save}
         return path
 
-wizard.services.HostServices = Services
+wizard.services.host.HostServices = Services
 from wizard.app import run
 print("ended", run(Path("examples/ciao.toml").read_text(), "ciao.toml"))
 """

@@ -13,13 +13,14 @@ import pytest
 
 from tests.unit.tiny_disk import on_tiny_disk
 from tests.waiting import wait_for
-from wizard import services as module
 from wizard.cli import main
 from wizard.deploy.status import Status
 from wizard.plan.findings import WizardError
-from wizard.progress import Progress, follow
-from wizard.services import HostRun, HostServices, Run
-from wizard.services_gateway import FileThere
+from wizard.services import host_changes as module
+from wizard.services.host import HostServices
+from wizard.services.host_changes import HostChangeProcess
+from wizard.services.progress import Progress, follow
+from wizard.services.protocols import ChangeProcess, FileThere
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostServices:
 
 def test_a_line_is_given_once_and_only_whole(tmp_path: Path) -> None:
     events = tmp_path / "events"
-    run = HostRun(events, tmp_path / "output")
+    run = HostChangeProcess(events, tmp_path / "output")
     assert run.lines() == []
     events.write_text('{"a": 1}\n{"b"')
     assert run.lines() == ['{"a": 1}']
@@ -68,13 +69,13 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyt
 
 def test_a_plan_is_saved_and_never_over_another(host: HostServices, tmp_path: Path) -> None:
     path = tmp_path / "ciao.toml"
-    host.save_plan(str(path), "version = 1\n")
+    host.save_file(str(path), "version = 1\n")
     assert path.read_text() == "version = 1\n"
     with pytest.raises(WizardError, match="is there already"):
-        HostServices().save_plan(str(path), "version = 2\n")
+        HostServices().save_file(str(path), "version = 2\n")
     assert path.read_text() == "version = 1\n"
     with pytest.raises(WizardError, match="cannot be written"):
-        host.save_plan(str(tmp_path / "nowhere" / "x.toml"), "")
+        host.save_file(str(tmp_path / "nowhere" / "x.toml"), "")
 
 
 SCRIPT = """
@@ -115,7 +116,7 @@ def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, mo
     first = host.start_apply("one")
     wait_for(lambda: not first.alive())
     monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", "pass"])
-    second: Run = host.start_apply("two")
+    second: ChangeProcess = host.start_apply("two")
     wait_for(lambda: not second.alive())
     assert second.lines() == []
 
@@ -148,12 +149,12 @@ def test_what_an_old_run_left_is_tidied(host: HostServices, tmp_path: Path, monk
 
 def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServices, tmp_path: Path) -> None:
     path = tmp_path / "ciao.toml"
-    assert host.save_plan(str(path), "version = 1\n") == str(path)
-    host.save_plan(str(path), "version = 2\n")
+    assert host.save_file(str(path), "version = 1\n") == str(path)
+    host.save_file(str(path), "version = 2\n")
     assert path.read_text() == "version = 2\n"
     path.write_text("mine\n")
     with pytest.raises(WizardError, match="is there already"):
-        host.save_plan(str(path), "version = 3\n")
+        host.save_file(str(path), "version = 3\n")
     assert path.read_text() == "mine\n"
 
 
@@ -178,29 +179,29 @@ def test_over_a_file_of_others_it_writes_only_where_that_was_said(host: HostServ
     path.write_text("mine\n")
     path.chmod(0o640)
     with pytest.raises(FileThere) as raised:
-        host.save_plan(str(path), "new\n")
+        host.save_file(str(path), "new\n")
     assert raised.value.path == path
-    assert host.save_plan(str(path), "new\n", over=True) == str(path)
+    assert host.save_file(str(path), "new\n", over=True) == str(path)
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o640)
     link = tmp_path / "link"
     link.symlink_to(path)
     with pytest.raises(WizardError, match="no plain file"):
-        host.save_plan(str(link), "newer\n")
+        host.save_file(str(link), "newer\n")
     with pytest.raises(WizardError, match="no plain file"):
-        host.save_plan(str(link), "newer\n", over=True)
+        host.save_file(str(link), "newer\n", over=True)
     with pytest.raises(WizardError, match="no plain file"):
-        host.save_plan(str(tmp_path), "newer\n")
+        host.save_file(str(tmp_path), "newer\n")
     assert path.read_text() == "new\n"
 
 
 def test_a_full_disk_keeps_what_was_to_be_written_over() -> None:
     script = """
 from wizard.plan.findings import WizardError
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 open(f"{DISK}/mine.ini", "w").write("mine")
 fill()
 try:
-    HostServices().save_plan(f"{DISK}/mine.ini", "new " * 3000, over=True)
+    HostServices().save_file(f"{DISK}/mine.ini", "new " * 3000, over=True)
 except WizardError as error:
     say(error.message)
 say(open(f"{DISK}/mine.ini").read(), sorted(os.listdir(DISK)))
@@ -216,12 +217,12 @@ def test_what_sudo_saves_is_the_persons(host: HostServices, tmp_path: Path, monk
     monkeypatch.setenv("SUDO_UID", "1234")
     monkeypatch.setenv("SUDO_GID", "2345")
     path = tmp_path / "inventory.ini"
-    host.save_plan(str(path), "new\n")
+    host.save_file(str(path), "new\n")
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
     # Whose it is already, it stays.
     other = tmp_path / "other.ini"
     other.write_text("root's\n")
-    host.save_plan(str(other), "new\n", over=True)
+    host.save_file(str(other), "new\n", over=True)
     assert other.stat().st_uid == 0
 
 
@@ -237,17 +238,17 @@ def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Pa
     other.write_text("one\n")
     changes: list[Callable[[], object]] = [lambda: os.mkfifo(path), lambda: path.symlink_to(other), path.mkdir]
     for change in changes:
-        host.save_plan(str(path), "one\n")
+        host.save_file(str(path), "one\n")
         path.unlink()
         change()
         # A pipe that nobody writes to must not be waited for.
         with pytest.raises(WizardError, match="no plain file"):
-            host.save_plan(str(path), "two\n")
+            host.save_file(str(path), "two\n")
         assert other.read_text() == "one\n"
         path.rmdir() if path.is_dir() else path.unlink()
-    assert host.save_plan(str(path), "three\n") == str(path)
+    assert host.save_file(str(path), "three\n") == str(path)
     path.unlink()
-    assert host.save_plan(str(path), "four\n") == str(path)
+    assert host.save_file(str(path), "four\n") == str(path)
     assert path.read_text() == "four\n"
 
 
@@ -270,7 +271,7 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WizardError, match=said) as raised:
-        host.save_plan(name, text, over)
+        host.save_file(name, text, over)
     assert raised.value.remedy
     assert list(tmp_path.iterdir()) == []
 
@@ -278,17 +279,17 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(
 def test_the_longest_name_is_saved_again(host: HostServices, tmp_path: Path) -> None:
     path = tmp_path / ("é" * 120)
     for text in ("one", "two"):
-        host.save_plan(str(path), text)
+        host.save_file(str(path), text)
     assert path.read_text() == "two"
 
 
 def test_a_full_disk_is_left_without_half_a_file() -> None:
     script = """
 from wizard.plan.findings import WizardError
-from wizard.services import HostServices
+from wizard.services.host import HostServices
 fill()
 try:
-    HostServices().save_plan(f"{DISK}/new.ini", "new " * 3000)
+    HostServices().save_file(f"{DISK}/new.ini", "new " * 3000)
 except WizardError as error:
     say(error.message)
 say(sorted(os.listdir(DISK)))
@@ -306,7 +307,7 @@ def test_a_file_in_a_directory_that_is_gone_is_refused(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with pytest.raises(WizardError, match="is gone"):
-        host.save_plan("ciao.toml", "x")
+        host.save_file("ciao.toml", "x")
 
 
 @pytest.mark.parametrize("number", ["²", "-1", "99999999999999", str((1 << 32) - 1), "9" * 5000, "me", ""])
@@ -316,7 +317,7 @@ def test_whoever_sudo_does_not_name_gets_the_file_of_the_caller(
     monkeypatch.setenv("SUDO_UID", number)
     monkeypatch.setenv("SUDO_GID", "1")
     path = tmp_path / "ciao.toml"
-    host.save_plan(str(path), "x")
+    host.save_file(str(path), "x")
     assert (path.read_text(), path.stat().st_uid, path.stat().st_gid) == ("x", os.geteuid(), os.getegid())
 
 

@@ -22,7 +22,8 @@ from wizard.monitor.lease_watch import LeaseSnapshot
 from wizard.monitor.overview import Overview
 from wizard.plan.draft.model import Draft, dump_draft
 from wizard.plan.file.read import load_plan
-from wizard.screens import dashboard, leases
+from wizard.screens.dashboard import screen as dashboard
+from wizard.screens.leases import screen as leases
 from wizard.widgets import aging
 from wizard.widgets.page import Page
 
@@ -47,7 +48,7 @@ class Halting(FakeServices):
         self.pass_gate()
         return super().overview(rows)
 
-    def watch(self) -> FakeWatch:
+    def open_leases(self) -> FakeWatch:
         self.watches.append(HaltingWatch(self))
         return self.watches[-1]
 
@@ -71,7 +72,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def on(driver: Driver, title: str) -> None:
-    driver.app.post_message(Page.Go(title.lower()))
+    driver.app.post_message(Page.PageRequested(title.lower()))
     await driver.page(title)
 
 
@@ -128,8 +129,8 @@ async def at_a_halt(driver: Driver) -> datetime:
     """Wait until a look is under way that does not come back; when the last one came."""
     assert isinstance(driver.services, Halting)
     await driver.until(driver.services.halted.is_set, "a look that hangs")
-    assert driver.app.overview is not None
-    return driver.app.overview.at.astimezone()
+    assert driver.app.state.overview is not None
+    return driver.app.state.overview.at.astimezone()
 
 
 async def test_a_gateway_that_was_never_looked_at_in_whole_is_not_healthy_for_ever(
@@ -231,7 +232,7 @@ async def test_taking_back_what_was_typed_leaves_anothers_draft(start: Start) ->
         theirs = {await typed(driver, services): dump_draft(Draft(domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("backspace")
-        await driver.until(lambda: not driver.app.is_saving and driver.app.draft == driver.app.begun_with)
+        await driver.until(lambda: not driver.app.drafts.saving and not driver.app.drafts.changed)
         assert services.drafts == theirs
         assert driver.app.parting() == ""
 
@@ -241,7 +242,7 @@ async def test_an_apply_leaves_anothers_draft_and_takes_its_own(start: Start, an
     services = FakeServices()
     async with start(services) as driver:
         await driver.page("Interfaces")
-        driver.app.draft = replace(driver.app.draft, domain="mine.lan")
+        driver.app.drafts.draft = replace(driver.app.draft, domain="mine.lan")
         await driver.until(lambda: services.drafts, "the draft on disk")
         (name,) = services.drafts
         theirs = {name: dump_draft(Draft(domain="theirs.lan"))} if another else {}

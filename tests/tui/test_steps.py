@@ -12,7 +12,7 @@ from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Nic
-from wizard.services import WiresSaid
+from wizard.services.protocols import CablingReport
 
 
 async def retype(driver: Driver, text: str) -> None:
@@ -244,17 +244,17 @@ async def test_the_plan_is_saved_where_it_is_told(start: Start) -> None:
 class SlowWires(FakeServices):
     """Wires that answer when the test says so."""
 
-    def __init__(self, wires: WiresSaid | None = None) -> None:
+    def __init__(self, wires: CablingReport | None = None) -> None:
         super().__init__(wires=wires)
         self.answering = threading.Event()
 
-    def look_at_wires(self, corporate: str, cluster: str, stop: threading.Event) -> WiresSaid | None:
+    def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
         self.answering.wait(20)
         return self.wires
 
 
-AS_IT_SHOULD_BE = WiresSaid(True, "As it should be", "", "")
-STOP = WiresSaid(False, "STOP: the two NICs look swapped", "A server answers on eth1.", "Exchange the two cables.")
+AS_IT_SHOULD_BE = CablingReport(True, "As it should be", "", "")
+STOP = CablingReport(False, "STOP: the two NICs look swapped", "A server answers on eth1.", "Exchange the two cables.")
 
 
 async def test_next_waits_for_the_wires_and_says_when_they_have_answered(start: Start) -> None:

@@ -84,7 +84,7 @@ async def test_what_is_in_force_can_be_welcomed_too(start: Start, sample: str) -
     state = replace(APPLIED, healthy=False, drift=("/etc/ciao-wizard/nat.sh was changed", "another"))
     async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("welcome"))
+        driver.app.post_message(Page.PageRequested("welcome"))
         await driver.says("running, and something is wrong", "nat.sh was changed (and 1 more)", "enter dashboard")
         await driver.press("enter")
         await driver.page("Dashboard")
@@ -94,7 +94,7 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
     state = replace(APPLIED, state="tripped", healthy=False, reason="10.77.0.1 answered DHCP on eth1")
     async with start(FakeServices(state=state, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("welcome"))
+        driver.app.post_message(Page.PageRequested("welcome"))
         await driver.says("the guard has stopped the gateway: 10.77.0.1 answered DHCP on eth1")
 
 
@@ -166,11 +166,11 @@ async def test_the_plan_in_force_is_named_before_one_that_was_given(start: Start
     services = FakeServices(state=APPLIED, in_force=smaller)
     async with start(services) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("welcome"))
+        driver.app.post_message(Page.PageRequested("welcome"))
         await driver.says("· Plan /etc/ciao-wizard/gateway.toml: 3 nodes")
     async with start(FakeServices(state=APPLIED, in_force="no plan at all")) as driver:
         await driver.page("Dashboard")
-        driver.app.post_message(Page.Go("welcome"))
+        driver.app.post_message(Page.PageRequested("welcome"))
         await driver.says("running and healthy")
         assert "Plan " not in driver.text()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tests.tui.driver import Driver
-from wizard.screens.instances import InstancesPage
+from wizard.screens.instances.screen import InstancesPage
 from wizard.widgets.page import Page
 
 
 async def opened(driver: Driver) -> InstancesPage:
     await driver.page("Dashboard")
-    driver.app.post_message(Page.Go("leases"))
+    driver.app.post_message(Page.PageRequested("leases"))
     await driver.page("Leases")
     await driver.press("i")
     await driver.page("Instances")

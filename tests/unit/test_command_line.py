@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from wizard import VERSION
-from wizard.cli import parser
+from wizard.cli.parser import HANDLERS, WIZARD, load_handler
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "ciao.toml"
-COMMANDS = sorted(next(iter(a.choices for a in parser()._actions if a.choices and "apply" in a.choices)) or ())
+COMMANDS = sorted(HANDLERS)
 
 
 def ciao_wizard(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -37,6 +37,11 @@ def ciao_wizard(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str
 def test_the_contracts_commands_are_there() -> None:
     contract = "detect probe check render diff apply confirm rollback reset status leases instances export import lab"
     assert set(contract.split()) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [WIZARD, *HANDLERS.values()])
+def test_every_handler_is_there(name: str) -> None:
+    assert callable(load_handler(name))
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from wizard import console
+from wizard.cli import console
 
 
 class Terminal(io.StringIO):

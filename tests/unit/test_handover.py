@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wizard.cli_handover import write_out
+from wizard.cli.handover import write_out
 from wizard.plan.findings import WizardError
 
 

@@ -122,7 +122,7 @@ def test_installed_command_has_the_sample(built: Built) -> None:
     found = run(
         built.bin / "python",
         "-c",
-        "from wizard.cli_wizard import sample_plan; print(sample_plan().read_text())",
+        "from wizard.cli.interactive import sample_plan; print(sample_plan().read_text())",
     )
     assert found == SAMPLE.read_text() + "\n"
 

@@ -16,7 +16,7 @@ from wizard.widgets.sparkline import sparkline
 
 if TYPE_CHECKING:
     from wizard.host.net.traffic import Rate
-    from wizard.services_setup import WiresSaid
+    from wizard.services.protocols import CablingReport
 
 Columns = tuple[tuple[str, int], ...]
 
@@ -51,7 +51,7 @@ _LEAST_BPS = 50_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class NicNotes:
     """What is known of the NICs besides the facts, by name."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Known:
     rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
 
 
-def cells(nic: Nic, known: Known, wide: bool) -> tuple[Text, ...]:
+def cells(nic: Nic, known: NicNotes, wide: bool) -> tuple[Text, ...]:
     """A row of the table, as NARROW or WIDE has it."""
     role = known.roles.get(nic.name, "")
     addresses = [str(address.network) for address in nic.addresses if address.network.version == 4]
@@ -192,7 +192,7 @@ def said_here(remedy: str, fine: bool) -> str:
     return _HERE.get(remedy, remedy)
 
 
-def titled(wires: WiresSaid) -> Text:
+def titled(wires: CablingReport) -> Text:
     sign = "✓ " if wires.fine else "✗ " if wires.stop else "! "
     return Text(sign).append_text(plain(wires.title))
 

@@ -10,15 +10,15 @@ class HintingPage(StepPage):
 
     _hinted = False
 
-    def tell(self, message: str, severity: str = "information") -> None:
+    def set_status(self, message: str, severity: str = "information") -> None:
         self._hinted = False
-        super().tell(message, severity)
+        super().set_status(message, severity)
 
-    def hint(self, message: str) -> None:
+    def set_hint(self, message: str) -> None:
         """Say in the status line why a key did nothing, until the next key."""
-        self.tell(message)
+        self.set_status(message)
         self._hinted = True
 
     def on_key(self) -> None:
         if self._hinted:
-            self.tell("")
+            self.set_status("")

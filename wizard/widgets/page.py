@@ -19,8 +19,9 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from wizard.plan.findings import Finding, Severity
+from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
+from wizard.widgets.synced import SyncedState
 from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from wizard.plan.machine import Facts
 
 Result = TypeVar("Result")
+
+
+class PageMessage(Message):
+    """What a page or one of its dialogs asks of its controller."""
+
 
 # A terminal of 80×24 less the status line of tmux or screen.
 
@@ -118,20 +124,20 @@ class Page(FocusKept[None]):
         draft: Draft
 
     @dataclass
-    class Next(Message):
+    class StepDone(Message):
         """This step is done."""
 
         step: str
         draft: Draft
 
-    class Back(Message):
+    class BackRequested(Message):
         """To the page before."""
 
-    class LookAgain(Message):
+    class RefreshRequested(Message):
         """Read the machine anew."""
 
     @dataclass
-    class Go(Message):
+    class PageRequested(Message):
         """To another page, by name; `field` is what to point at there."""
 
         page: str
@@ -145,7 +151,9 @@ class Page(FocusKept[None]):
     """So many findings find room in full under this page's body, on the smallest terminal too."""
     AUTO_FOCUS: ClassVar[str | None] = "#body *"
 
-    host: reactive[str] = reactive("")
+    # What is drawn from it is drawn anew by `state_changed` alone.
+    state: reactive[SyncedState] = reactive(SyncedState(), repaint=False)
+    """What the app knows by now: it is set before the page is shown, and for as long as it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,8 +189,16 @@ class Page(FocusKept[None]):
     def on_resize(self) -> None:
         self.redraw()
 
-    def watch_host(self) -> None:
-        self.redraw()
+    def watch_state(self, before: SyncedState, now: SyncedState) -> None:
+        if before.host != now.host:
+            self.redraw()
+        self.state_changed(before, now)
+
+    def state_changed(self, before: SyncedState, now: SyncedState) -> None:
+        """Draw what has changed of what the page shows of it."""
+
+    def cannot_look(self, error: WizardError) -> None:
+        """The machine could not be looked at as the app began."""
 
     @property
     def drawable(self) -> bool:
@@ -196,17 +212,17 @@ class Page(FocusKept[None]):
             self.draw()
             self.draw_line()
 
-    def tell(self, message: str, severity: str = "information") -> None:
+    def set_status(self, message: str, severity: str = "information") -> None:
         """Say something in the status line, in the place of what stood there; "" takes it away."""
         sign = {"error": "✗ ", "warning": "! "}.get(severity, "") if message else ""
         self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
         if self.drawable:
             self.draw_line()
 
-    def untell(self, message: str) -> None:
+    def clear_status(self, message: str) -> None:
         """What was told is no longer so: take it away, unless something else stands there by now."""
         if message and self._line.plain.endswith(clean(message, 600)):
-            self.tell("")
+            self.set_status("")
 
     @property
     def line_text(self) -> str:
@@ -225,7 +241,7 @@ class Page(FocusKept[None]):
         width = max(self.size.width - 2, 20)
         left = Text.assemble(("ciao-wizard", "bold"), " ─ ", (self.TITLE or "", "bold"), " ")
         right = self.head_right()
-        right.append(f"  {clean(self.host, 16)}" if self.host else "")
+        right.append(f"  {clean(self.state.host, 16)}" if self.state.host else "")
         line = "─" * max(width - left.cell_len - right.cell_len - 1, 1)
         self.query_one("#head", Words).update(Text.assemble(left, (line, "dim"), " ", right))
 
@@ -236,9 +252,9 @@ class Page(FocusKept[None]):
         marks = [f"[{i + 1}]" if i == here else str(i + 1) for i in range(len(STEPS))]
         return Text("·".join(marks))
 
-    def say(self, question: str) -> None:
+    def set_prompt(self, prompt: str) -> None:
         """Another line of what is wanted."""
-        self.query_one("#question", Words).update(Text(question))
+        self.query_one("#question", Words).update(Text(prompt))
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
@@ -259,17 +275,17 @@ class Page(FocusKept[None]):
         panel.display = bool(lines)
 
     def action_back(self) -> None:
-        self.post_message(self.Back())
+        self.post_message(self.BackRequested())
 
     def action_look_again(self) -> None:
-        self.post_message(self.LookAgain())
+        self.post_message(self.RefreshRequested())
 
 
 class StepPage(Page):
     """A page that edits the draft. It holds a working copy, so that no answer of the app can undo a key press."""
 
     @dataclass
-    class JudgeWanted(Message):
+    class CheckRequested(PageMessage):
         """What is there to say of `draft`? The answer goes to `take_judgement`."""
 
         page: StepPage
@@ -279,9 +295,7 @@ class StepPage(Page):
     FIELDS: ClassVar[str] = ""
     """The findings of this page are those whose field begins so."""
 
-    facts: reactive[Facts | None] = reactive(None)
-
-    def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
+    def __init__(self, draft: Draft, field: str = "") -> None:
         super().__init__()
         self.draft = draft
         self.pointed = field
@@ -289,13 +303,20 @@ class StepPage(Page):
         self._judgement: DraftCheck | None = None
         self._judging: Timer | None = None
         self._next_waits = False
-        self.set_reactive(StepPage.facts, facts)
+
+    @property
+    def facts(self) -> Facts | None:
+        return self.state.facts
 
     def on_mount(self) -> None:
         if self.pointed:
             self.call_after_refresh(self.point_at, self.pointed)
 
-    def watch_facts(self) -> None:
+    def state_changed(self, before: SyncedState, now: SyncedState) -> None:
+        if before.facts != now.facts:
+            self.facts_changed()
+
+    def facts_changed(self) -> None:
         self.redraw()
 
     def draw(self) -> None:
@@ -306,7 +327,7 @@ class StepPage(Page):
         if draft != self.draft:
             self.draft = draft
             self._next_waits = False
-            self.tell("")
+            self.set_status("")
             self.post_message(self.Edited(draft))
             self.redraw()
 
@@ -330,7 +351,7 @@ class StepPage(Page):
         return self._judgement
 
     def _have_judged(self) -> None:
-        self.post_message(self.JudgeWanted(self, self.draft, self.facts))
+        self.post_message(self.CheckRequested(self, self.draft, self.facts))
 
     def take_judgement(self, found: DraftCheck) -> None:
         """What there is to say of this page's draft, unless it has changed meanwhile."""
@@ -339,7 +360,7 @@ class StepPage(Page):
             self.redraw()
             if self._next_waits:
                 self._next_waits = False
-                self.tell("")
+                self.set_status("")
                 self.action_next()
 
     def findings(self) -> tuple[Finding, ...]:
@@ -363,7 +384,7 @@ class StepPage(Page):
         errors = self.errors()
         if not self.judged:
             self._next_waits = True
-            self.tell("Looking everything through; going on as soon as that is done.")
+            self.set_status("Looking everything through; going on as soon as that is done.")
             return
         from wizard.plan.draft.model import UNREADABLE
 
@@ -383,7 +404,7 @@ class StepPage(Page):
 
     def leave(self) -> None:
         """Nothing more is in the way of the next page."""
-        self.post_message(self.Next(self.STEP, self.draft))
+        self.post_message(self.StepDone(self.STEP, self.draft))
 
 
 def finding_text(finding: Finding, name: str) -> Text:

@@ -14,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import RichLog
 
 from wizard.plan.text import clean
-from wizard.progress import Progress, StepState, step_words
+from wizard.services.progress import Progress, StepState, step_words
 from wizard.widgets.words import Words
 
 _SIGNS = {"waiting": "·", "running": "▶", "done": "✓", "skipped": "–", "failed": "✗", "undone": "↩"}

@@ -17,6 +17,8 @@ class Tick(Checkbox, inherit_bindings=False):
     class Submitted(Message):
         """Enter was pressed on it."""
 
+    # As wide as each of its states: it may be measured before it is first drawn.
+    BUTTON_INNER: str = "[ ]"
     BUTTON_LEFT: str = ""
     BUTTON_RIGHT: str = ""
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,7 +14,7 @@ from wizard.host.dhcp.discovery import DiscoveredMachine, machines_from_json, ma
 from wizard.host.dhcp.packet import build_discover, parse_request
 from wizard.host.net.frames import arp_request
 from wizard.plan.findings import WizardError
-from wizard.services_nodes import listen_by
+from wizard.services.host_listening import listen_by
 
 MAC = bytes.fromhex("c03fd567a201")
 DISCOVER = build_discover(MAC, 7, 0, "nuc-05")

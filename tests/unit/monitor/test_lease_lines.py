@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.monitor.rows import row
-from wizard.cli_show import lease_lines
+from wizard.cli.inspect import lease_lines
 
 BOARD = (
     row("b8:ae:ed:7b:51:01", "192.168.0.101", name="controller", role="controller"),

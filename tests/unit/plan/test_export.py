@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from tests.needs import need
-from wizard.cli import EXPORTS
+from wizard.cli.parser import EXPORTS
 from wizard.plan.addresses import TENANTS, assign, overlap
 from wizard.plan.draft.node_list import read_nodes
 from wizard.plan.export.about import ABOUT

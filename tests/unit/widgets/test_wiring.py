@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from wizard.plan.machine import Nic
-from wizard.widgets.wiring import wiring
+from wizard.screens.interfaces.wiring import wiring
 
 ETH0 = Nic("eth0", 2, "ethernet", up=True, carrier=True)
 USB = Nic("enx00e04c680f12", 3, "ethernet", up=True, carrier=True)

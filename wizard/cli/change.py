@@ -1,0 +1,300 @@
+"""The commands that change the machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from wizard.cli.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
+from wizard.cli.plans import nothing_applied, read_plan
+from wizard.deploy import runtime_state
+from wizard.deploy.apply import client
+from wizard.deploy.shapes import ApplyEvent as Event
+from wizard.deploy.shapes import EngineRequest
+from wizard.host.facts.processes import ssh_connection
+from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.text import clean
+from wizard.services.progress import step_words
+
+_SIGNS = {"running": "▸", "done": "✓", "skipped": "·", "failed": "✗", "undone": "↩"}
+
+
+def _need_root(what: str) -> None:
+    if os.geteuid() != 0:
+        error = WizardError(f"{what} needs root", f"Run it again with sudo: sudo {' '.join(sys.argv)}")
+        error.status = 4
+        raise error
+
+
+def apply(args: argparse.Namespace) -> int:
+    _, text, source = read_plan(args.config)
+    _need_root("apply")
+    _settle_pending(args.yes)
+    order: EngineRequest = {
+        "plan_text": text,
+        "source": source,
+        "confirm_within": args.confirm_within,
+        "keep": args.yes,
+        # The engine is no child of ours any more; it could not find the session that must not be cut.
+        "ssh_connection": ssh_connection(),
+    }
+    return _begin("apply", order, args.events, ask=not args.yes)
+
+
+def _begin(verb: str, order: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
+    """Start the engine and attend to it. `events` "-" has them on stdout."""
+    to_stdout = events == "-"
+    following = client.start_engine(verb, order, None if to_stdout else events)
+    return _attend(following, ask=ask, wanted=wanted, to_stdout=to_stdout)
+
+
+def confirm(_args: argparse.Namespace) -> int:
+    return _answer("keep")
+
+
+def rollback(_args: argparse.Namespace) -> int:
+    _need_root("rollback")
+    from wizard.deploy.installed_files import installed_state
+
+    work = runtime_state.running_engine()
+    cut_off = work is None and (installed_state() == "interrupted" or client.engine_was_killed())
+    if cut_off or (work is not None and work.get("kind") == "rollback"):
+        # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
+        say("An earlier run was cut off; taking it back.")
+        return _begin("recover", {}, None, wanted="rolled-back")
+    return _answer("revert")
+
+
+def _answer(word: str) -> int:
+    _need_root("confirm" if word == "keep" else "rollback")
+    following = client.answer_pending(word)
+    if following is None:
+        error = WizardError("no apply waits for an answer", "'ciao-wizard status' says what is applied.")
+        error.status = 3
+        raise error
+    return _attend(following, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
+
+
+def reset(args: argparse.Namespace) -> int:
+    _need_root("reset")
+    from wizard.deploy.installed_files import KEPT_BY_RESET, installed_state
+    from wizard.deploy.status import read_status
+
+    if args.only is not None:
+        return _renew(args)
+    _settle_pending(args.yes)
+    if installed_state() == "absent" and not client.engine_was_killed():
+        raise nothing_applied()
+    try:
+        drift = read_status().drift
+    except WizardError as error:
+        # It may be for want of a program, which is no reason to keep what is applied.
+        drift = ()
+        say(f"What was changed since it was applied is not known: {clean(error.message, 300)}")
+    for line in drift:
+        fate = "" if line.endswith(KEPT_BY_RESET) else ", and lost by a reset"
+        say(f"Changed since it was applied{fate}: {clean(line, 300)}")
+    if not args.yes:
+        leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
+        if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
+            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+    order: EngineRequest = {"forget_leases": args.forget_leases}
+    return _begin("reset", order, args.events, wanted="rolled-back")
+
+
+def _renew(args: argparse.Namespace) -> int:
+    """One part of what is applied, anew."""
+    from wizard.deploy.apply.partial_reset import edits_lost_by
+    from wizard.deploy.installed_files import installed_state
+
+    if installed_state() == "absent":
+        raise nothing_applied()
+    if client.pending_apply() is not None:
+        raise WizardError(
+            "an earlier apply waits for its answer",
+            "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
+        )
+    lost = edits_lost_by(args.only)
+    for line in lost:
+        say(f"Changed since it was applied, and lost by this: {clean(line, 300)}")
+    if args.only == "leases":
+        for line in _leases_to_forget():
+            say(line)
+    question = "Forget them? [y/N] " if args.only == "leases" else "Do it all the same? [y/N] "
+    if (lost or args.only == "leases") and not args.yes and not _ask(question, "y"):
+        raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+    return _begin("renew", {"part": args.only}, args.events)
+
+
+def _leases_to_forget() -> list[str]:
+    """Whose leases these are, and what it means for them."""
+    from wizard.host.files import read_text
+    from wizard.plan import paths
+    from wizard.plan.lease_parser import parse_leases
+
+    leases, _ = parse_leases(read_text(paths.LEASES) or "")
+    lines = [clean(f"  {lease.ip:15}  {lease.mac}  {lease.hostname}", 200) for lease in leases]
+    return [
+        f"{len(leases)} leases are forgotten{':' if leases else '.'}",
+        *lines,
+        "Whoever holds one keeps the address until half its time is over, and asks again then. Reserved addresses "
+        "stay whose they are; a dynamic one may go to somebody else before that: dnsmasq looks first whether it is "
+        "in use.",
+    ]
+
+
+def _ask(question: str, yes: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    _forget_typed_ahead()
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() == yes
+
+
+def _settle_pending(unasked: bool) -> None:
+    """An apply that waits for its answer never blocks the next run: it is taken back first, or refused."""
+    work = runtime_state.running_engine()
+    if work is None:
+        return
+    if work.get("kind") == "rollback":
+        # What a killed run left is being taken back; the engine waits for the end of that.
+        return
+    if work.get("deadline") is None:
+        raise WizardError(
+            f"another change is under way since {work.get('since')}", "Wait for it to end: 'ciao-wizard status'."
+        )
+    if not unasked and not _ask("An earlier apply waits for its answer. Take it back and go on? [y/N] ", "y"):
+        raise WizardError(
+            "an earlier apply waits for its answer",
+            "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
+        )
+    say("Taking back the apply that waits for its answer.")
+    following = client.answer_pending("revert")
+    if following is not None:
+        _attend(following, ask=False, wanted="rolled-back", from_now=True)
+    deadline = time.monotonic() + 30
+    while runtime_state.running_engine() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _attend(
+    following: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
+) -> int:
+    """Follow the engine and tell a person; 0 when it ends as wanted."""
+    waiting_until: float | None = None
+    skipping = from_now
+    try:
+        for event in following:
+            if event is None:
+                skipping = False
+                if waiting_until is not None and ask:
+                    _listen()
+                continue
+            if to_stdout:
+                try:
+                    out(json.dumps(event))
+                    flush_out()
+                except (OutputLost, BrokenPipeError) as error:
+                    # What was begun goes on, and whoever waits for its end is to hear the truth of it.
+                    to_stdout = False
+                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: nobody reads it"))
+            if skipping and "result" not in event:
+                continue
+            if "result" in event:
+                return _tell_result(event, wanted)
+            if event.get("step") != "keep":
+                _tell(event)
+            elif event.get("state") == "running":
+                seconds = float(event.get("remaining_s", 0))
+                waiting_until = time.monotonic() + seconds
+                _tell_waiting(seconds, ask)
+            else:
+                waiting_until = None
+    except KeyboardInterrupt:
+        say("Left. What was begun goes on without this terminal: 'ciao-wizard status' says how far it is.")
+        raise
+    raise WizardError(
+        "the engine was killed before it was done",
+        "'ciao-wizard status' says how far it came; 'ciao-wizard rollback' takes it back.",
+    )
+
+
+_CHECK_SIGNS = {True: "done", False: "failed", None: "skipped"}
+
+
+def _tell(event: Event) -> None:
+    for finding in event.get("findings") or []:
+        if event.get("state") != "failed" and finding.get("severity") != "note":
+            for line in finding_lines([_finding(finding)], sys.stderr):
+                say(line)
+    sign = _SIGNS.get(str(event.get("state")), " ")
+    colour = {"done": "good", "failed": "error", "undone": "warning"}.get(str(event.get("state")), "faint")
+    if event.get("state") == "running":
+        return
+    seconds = f"  {event['seconds']:.2f} s" if isinstance(event.get("seconds"), int | float) else ""
+    text = f"{clean(step_words(str(event.get('step', ''))), 80):18} {clean(str(event.get('detail', '')), 500)}{seconds}"
+    say(f"{coloured(sign, colour, sys.stderr)} {text}")
+    if event.get("step") == "verify":
+        for check in event.get("checks") or []:
+            mark = _SIGNS[_CHECK_SIGNS.get(check.get("ok"), "skipped")]
+            say(f"    {mark} {check.get('name', ''):14} {clean(str(check.get('detail', '')), 300)}")
+
+
+def _tell_result(event: Event, wanted: str) -> int:
+    result, reason = str(event["result"]), clean(str(event.get("reason", "")), 4000)
+    if result == wanted:
+        say(f"{coloured(_SIGNS['done'], 'good', sys.stderr)} {reason}")
+        return 0
+    found = [_finding(f) for f in event.get("findings") or []]
+    if found:
+        for line in finding_lines(found, sys.stderr):
+            say(line)
+        say("Nothing was changed.")
+        return 1
+    say(f"{coloured(result, 'error', sys.stderr)}: {reason}")
+    return 1
+
+
+def _finding(data: dict[str, Any]) -> Finding:
+    return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
+
+
+def _forget_typed_ahead() -> None:
+    """What was typed before a question was there does not answer it."""
+    import termios
+
+    with contextlib.suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
+def _tell_waiting(seconds: float, ask: bool) -> None:
+    if ask and sys.stdin.isatty():
+        _forget_typed_ahead()
+        say(f"Keep it? [y/N] Without an answer it goes back by itself in {seconds:g} s.")
+    else:
+        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")
+
+
+def _listen() -> None:
+    """One look at the keyboard while the engine waits."""
+    if not sys.stdin.isatty():
+        return
+    ready, _, _ = select.select([sys.stdin], [], [], 0)
+    if not ready:
+        return
+    try:
+        line = sys.stdin.readline()
+    except OSError:
+        # The terminal is gone; the deadline answers.
+        return
+    if line == "":
+        return
+    # As everywhere: what is no yes is a no. An Enter by habit must not keep what nobody has looked at.
+    runtime_state.record_decision("keep" if line.strip().lower() in ("y", "yes") else "revert")

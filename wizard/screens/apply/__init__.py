@@ -1,0 +1,1 @@
+"""A change under way, and the question whether to keep it."""

@@ -1,0 +1,14 @@
+"""What the apply page asks of its controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wizard.widgets.page import PageMessage
+
+
+@dataclass
+class TrialAnswered(PageMessage):
+    """Keep it, or go back."""
+
+    keep: bool

@@ -1,0 +1,1 @@
+"""What is in force here, and whether it works."""

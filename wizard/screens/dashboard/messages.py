@@ -1,0 +1,9 @@
+"""What the dashboard page asks of its controller."""
+
+from __future__ import annotations
+
+from wizard.widgets.page import PageMessage
+
+
+class TrafficRequested(PageMessage):
+    """Count the bytes once more."""

@@ -1,0 +1,1 @@
+"""The plan as other tools read it."""

@@ -1,0 +1,1 @@
+"""Which ports of the gateway lead to which node."""

@@ -1,0 +1,179 @@
+"""One forward in a form; the ports of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Input
+
+from wizard.plan.draft.check import check_forward
+from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.presets import PRESETS, PresetForward, preset_forwards
+from wizard.plan.findings import Finding
+from wizard.plan.machine import Facts
+from wizard.widgets.field import Field, field_id
+from wizard.widgets.longtable import Column, LongTable
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import finding_text, plain
+from wizard.widgets.words import Words
+
+_KEYS = ("port", "to", "to_port", "protocol", "from")
+_NAMES = {
+    "forward.port": "Port",
+    "forward.to": "To",
+    "forward.to_port": "Its port",
+    "forward.protocol": "Protocol",
+    "forward.from": "Who may",
+}
+_WHAT = 30
+_PRESETS = (Column("the ports of", 12), Column("which are", 50, 1))
+
+
+class ForwardDialog(Dialog[ForwardText | None]):
+    """Gives back the forward as typed, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "accept", "ok"),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        "Port: of this machine, as the company network sees it. To: a node by name, or an address in the cluster's "
+        "subnet. Its port: where it leads there.\n\n"
+        "Who may: networks with commas between, such as 10.0.0.0/8; blank lets the whole company network in."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
+
+    def __init__(self, title: str, draft: Draft, number: int, forward: ForwardText, facts: Facts | None) -> None:
+        """`number` is the place in `draft` that the forward has or will have."""
+        super().__init__()
+        self._facts = facts
+        self._told: tuple[Finding, ...] = ()
+        self._draft = draft
+        self._number = number
+        self.title = title
+        self._forward = forward
+
+    def body(self) -> Iterable[Widget]:
+        forward = self._forward
+        yield Field("forward.port", "Port", forward.port, "", "of this machine, as 8889")
+        yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
+        yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
+        yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
+        yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company")
+        yield Words(id="dialog-findings")
+
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Refused while a text is no value of its field; what the machine has against it is said once before."""
+        value = [self.query_one("#" + field_id(f"forward.{key}"), Field).value.strip() for key in _KEYS]
+        forward = ForwardText(value[0], value[1], value[2], value[3] or "tcp", value[4])
+        refused = check_forward(forward, "forward", self._draft, self._number)
+        problems = refused or check_forward(forward, "forward", self._draft, self._number, self._facts)
+        wrong = {problem.field for problem in problems}
+        for field in self.query(Field):
+            field.mark(field.key in wrong)
+        lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
+        if problems and not refused:
+            lines.append(Text("  ctrl+n again keeps it all the same; it must be mended before an apply.", "bold"))
+        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
+        if problems and (refused or problems != self._told):
+            self._told = problems
+            self.query_one("#" + field_id(problems[0].field), Field).point()
+        else:
+            self.dismiss(forward)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
+    """Gives back what the chosen preset offers, or None."""
+
+    TITLE: ClassVar[str | None] = "Ports that come in sets"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "accept", "add these"),
+        Binding("ctrl+n", "accept", "add these", show=False),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        "Each set has the ports by which people reach that cloud or cluster. They lead to the first controller node. "
+        "+ is added. = is in the plan already, and leads where the arrow says; it stays so. ✗ cannot be, for the "
+        "reason below it; f2 then leads to it from another port of this machine."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#presets"
+
+    def __init__(self, draft: Draft, facts: Facts | None) -> None:
+        super().__init__()
+        self._offers = [preset_forwards(preset, draft, facts) for preset in PRESETS]
+
+    def body(self) -> Iterable[Widget]:
+        yield LongTable(_PRESETS, id="presets")
+        with VerticalScroll(id="offered"):
+            yield Words(id="ports")
+        yield Words(id="adds")
+
+    def on_mount(self) -> None:
+        names = [preset.name for preset in PRESETS]
+        self.query_one(LongTable).show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
+        self._tell()
+
+    @on(LongTable.Moved)
+    def _tell_of_preset(self, event: LongTable.Moved) -> None:
+        event.stop()
+        self._tell()
+
+    @on(LongTable.Chosen)
+    def _accept_preset(self, event: LongTable.Chosen) -> None:
+        event.stop()
+        self.action_accept()
+
+    def _tell(self) -> None:
+        found = self._chosen
+        self.query_one("#ports", Words).update(Text("\n").join(_offered(found)))
+        self.query_one("#adds", Words).update(_adds(found))
+
+    @property
+    def _chosen(self) -> tuple[PresetForward, ...]:
+        return self._offers[self.query_one(LongTable).cursor]
+
+    def action_accept(self) -> None:
+        self.dismiss(self._chosen)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
+    """Port by port: whether it would be added, its number, what it is, where it leads; below it what is against it."""
+    lines = []
+    for offer in found:
+        sign = "= " if offer.there else "✗ " if offer.against else "+ "
+        line = Text.assemble((sign, "bold"), f"{offer.port.port:<6} {offer.port.what}")
+        if offer.there or not offer.against:
+            line.append(" " * max(_WHAT - len(offer.port.what), 0) + " → ").append_text(plain(offer.to, limit=22))
+        lines.append(line)
+        if offer.against and not offer.there:
+            lines.append(Text(" " * 9).append_text(plain(offer.against, limit=160)))
+    return lines
+
+
+def _adds(found: tuple[PresetForward, ...]) -> str:
+    """What Enter would do, in a line."""
+    there = sum(offer.there for offer in found)
+    against = sum(bool(offer.against) and not offer.there for offer in found)
+    if not there and not against:
+        return f"Enter adds all {len(found)}."
+    told = [f"Enter adds {len(found) - there - against or 'none'} of {len(found)}"]
+    told += [f"{there} in the plan already (=)"] if there else []
+    told += [f"{against} cannot be (✗)"] if against else []
+    return "; ".join(told) + "."

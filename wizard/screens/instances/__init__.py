@@ -1,0 +1,1 @@
+"""The instances behind CNCIs, and the ways onto each."""

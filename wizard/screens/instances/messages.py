@@ -1,0 +1,15 @@
+"""What the instances page asks of its controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wizard.widgets.page import PageMessage
+
+
+@dataclass
+class InstancesRequested(PageMessage):
+    """Read these."""
+
+    cncis: tuple[str, ...]
+    user: str

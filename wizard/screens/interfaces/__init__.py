@@ -1,0 +1,1 @@
+"""Which NIC leads where."""

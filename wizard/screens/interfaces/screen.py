@@ -1,0 +1,407 @@
+"""Which NIC leads where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import DataTable
+
+from wizard.plan.draft.model import Draft
+from wizard.plan.draft.suggest import suggest
+from wizard.plan.findings import Finding
+from wizard.plan.machine import Facts
+from wizard.plan.rules.nics import CABLE_KINDS, kind_label
+from wizard.screens import nic_words
+from wizard.screens.interfaces import messages
+from wizard.screens.interfaces.dialogs import StopDialog
+from wizard.screens.interfaces.wiring import wiring
+from wizard.screens.nic_words import NARROW, WIDE, NicNotes
+from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
+from wizard.widgets.table import KeyedTable
+from wizard.widgets.words import Words
+from wizard.widgets.working import Working
+
+if TYPE_CHECKING:
+    from wizard.host.facts.nic_watch import NicEvent
+    from wizard.host.net.traffic import Rate
+    from wizard.services.protocols import CablingReport, NicActivity
+
+_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
+_IN_FORCE = "The wires are not asked from here while the gateway is in force; an apply asks them."
+_UNASKED = "The wires themselves are asked when you apply. Started as root, the wizard asks them here."
+_LONELY = "A gateway needs two cables. Plug a USB adapter in: it appears here by itself."
+_SOCKETS = 2
+_FELT = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out and in"}
+# Rows of a terminal where the hint finds room beside all that the wires say.
+_ROOM_FOR_HINTS = 28
+_ROOM_FOR_DRAWING = 38
+_LEAST_TABLE = 4
+_OF_WIRES, _OF_ERRORS = "\0wires", "\0errors"
+
+
+class InterfacesPage(StepPage):
+    TITLE = "Interfaces"
+    STEP = "interfaces"
+    FIELDS = "interfaces"
+    # Nothing but this page has their remedies.
+    FEW_FINDINGS = MOST_FINDINGS
+    QUESTION = "Which NIC leads to the company network, and which to the cluster switch?"
+    HELP = (
+        "One NIC leads to the company network and keeps its address. The other leads to the switch of your cluster: "
+        "there, and only there, this machine will hand out addresses.\n\n"
+        "space gives the NIC under the cursor the role that is free, or the next one; where another NIC has it, the "
+        "two change places. enter changes nothing: it goes on once both networks look right. f3, then a cable out and "
+        "in again: the NIC that notices has the cursor. What is plugged in appears by itself.\n\n"
+        "Once both are chosen, both wires are asked whether a DHCP server answers there."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "choose", "change role"),
+        Binding("f3", "identify", "identify"),
+        Binding("f4", "swap", "swap"),
+        NEXT,
+        Binding("enter", "confirm", "go on", show=False),
+        BACK,
+        LOOK_AGAIN,
+    ]
+
+    wires: reactive[CablingReport | None] = reactive(None)
+    asking: reactive[bool] = reactive(False)
+    identifying: reactive[bool] = reactive(False)
+    pending: bool = False
+    """Whether an answer of the wires is still to come. `asking` follows, where that takes a while."""
+    may_ask: bool = True
+    """Whether the wires are asked at all, from here."""
+    _waiting: bool = False
+    _tied: str = ""
+    """What the status line speaks of: a NIC by its name, or one of the _OF below. Once that is past, so is the line."""
+    _told_all: tuple[object, ...] = ()
+    _asked_at: float = 0.0
+    _wide: bool = False
+    _room: int = 0
+    _newcomer: str = ""
+
+    def __init__(self, draft: Draft, field: str = "") -> None:
+        super().__init__(draft, field)
+        self._marks: dict[str, str] = {}
+        self._rates: Mapping[str, tuple[Rate, ...]] = {}
+
+    def body(self) -> Iterable[Widget]:
+        yield Words(id="wiring")
+        yield KeyedTable(NARROW, id="nics")
+        yield Words(id="nic")
+        yield Working(nic_words.ASKING, id="asking")
+        yield Words(id="wires")
+        yield Words(id="hint")
+
+    def set_status(self, message: str, severity: str = "information", tied: str = "") -> None:
+        super().set_status(message, severity)
+        self._tied = tied
+
+    def _untie(self, *tied: str) -> None:
+        """What the status line says of these is no longer true."""
+        if self._tied in tied:
+            self.set_status("")
+
+    def watch_asking(self) -> None:
+        self._asked_at = monotonic()
+        self._untie(_OF_WIRES)
+        self.redraw()
+
+    def watch_wires(self) -> None:
+        self._untie(_OF_WIRES)
+        self.redraw()
+
+    def watch_identifying(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        super().draw()
+        if not self.errors():
+            self._untie(_OF_ERRORS)
+        self._draw_table()
+        self.draw_nic()
+        self.draw_wires()
+        self._draw_hint()
+        self.call_after_refresh(self._fit)
+
+    def _draw_hint(self) -> None:
+        hint, wires = self.query_one("#hint", Words), self.wires
+        sockets = sum(nic.kind in CABLE_KINDS for nic in (self.facts or Facts()).nics)
+        if sockets < _SOCKETS and not all(self._chosen()):
+            hint.update(_LONELY)
+            hint.display = not self._turning()
+            return
+        if wires is not None and self._crowded():
+            hint.update(nic_words.titled(wires))
+        else:
+            unasked = _IN_FORCE if self.facts is not None and self.facts.applied_cluster else _UNASKED
+            hint.update(_NOT_SURE if self.may_ask or wires is not None else unasked)
+        roomy = self.size.height >= _ROOM_FOR_HINTS or wires is None or self._crowded()
+        hint.display = roomy and not self._turning() and (wires is not None or not self.errors())
+
+    def _crowded(self) -> bool:
+        """Whether what is refused needs the room of all that is not."""
+        return self.size.height < ROOMY and bool(self.findings())
+
+    def _fit(self) -> None:
+        """The table gets the rows that all the others leave."""
+        if not self.is_attached:
+            return
+        body, table = self.query_one("#body"), self.query_one("#nics", KeyedTable)
+        others = (widget for widget in body.children if widget is not table and widget.display)
+        taken = sum(widget.outer_size.height + widget.styles.margin.height for widget in others)
+        room = max(body.size.height - taken, _LEAST_TABLE)
+        if room != self._room:
+            self._room = room
+            table.styles.max_height = room
+
+    def _draw_table(self) -> None:
+        table = self.query_one("#nics", KeyedTable)
+        wide = self.size.width >= nic_words.WIDE_FROM
+        if wide != self._wide:
+            self._wide, here = wide, table.current
+            table.clear(columns=True)
+            for number, (heading, width) in enumerate(WIDE if wide else NARROW):
+                table.add_column(Text(heading), width=width, key=str(number))
+        else:
+            here = None
+        facts, known = self.facts or Facts(), self._known()
+        nics = sorted(facts.nics, key=nic_words.table_order)
+        self.query_one("#wiring").display = wide and self.size.height >= _ROOM_FOR_DRAWING
+        corporate, cluster = map(facts.nic, self._chosen())
+        self.query_one("#wiring", Words).update(wiring(corporate, cluster, known.answers))
+        table.sync([(nic.name, nic_words.cells(nic, known, wide)) for nic in nics])
+        if here is not None:
+            table.point_at(here)
+
+    def _known(self) -> NicNotes:
+        roles = {self.draft.corporate: "corporate", self.draft.cluster: "cluster"}
+        answers = dict(self.wires.answers) if self.wires is not None else {}
+        if self.asking:
+            answers = dict.fromkeys(roles, "asking…")
+        return NicNotes(roles, answers, self._marks, self._rates)
+
+    def _turning(self) -> bool:
+        return self.asking or self._waiting or self.identifying
+
+    def findings(self) -> tuple[Finding, ...]:
+        """In the words of this very page."""
+        fine = self.wires is not None and self.wires.fine
+        return tuple(replace(each, remedy=nic_words.said_here(each.remedy, fine)) for each in super().findings())
+
+    def draw_nic(self) -> None:
+        facts = self.facts or Facts()
+        current = self.query_one("#nics", KeyedTable).current
+        nic = facts.nic(current) if current else None
+        panel = self.query_one("#nic", Words)
+        panel.display = nic is not None and not (self.size.height < ROOMY and bool(self.errors()))
+        if nic is not None:
+            panel.border_title = plain(nic.name, limit=40)
+            suggestion = next((s for s in suggest(facts) if s.nic == nic.name), None)
+            panel.update(nic_words.about(nic, suggestion, self._rates.get(nic.name, ())))
+
+    def draw_wires(self) -> None:
+        turning = self.query_one("#asking", Working)
+        turning.display = self._turning()
+        turning.say(nic_words.patience(self.identifying, self._waiting, int(monotonic() - self._asked_at)))
+        panel = self.query_one("#wires", Words)
+        wires = self.wires
+        panel.display = wires is not None and not self.asking and not self._crowded()
+        self.set_class(wires is not None and wires.stop, "-halt")
+        if wires is not None:
+            panel.border_title = nic_words.titled(wires)
+            said = [*wires.text.splitlines(), wires.remedy]
+            panel.update(Text("\n").join(plain(line, limit=600) for line in said if line))
+
+    def await_report(self) -> None:
+        """The networks are being asked."""
+        self.pending = True
+
+    def take_report(self, said: CablingReport | None) -> None:
+        """What the wires have answered. Who waited goes on by a key: one pressed too late would be the next page's."""
+        waiting, self._waiting, self.pending = self._waiting, False, False
+        self.may_ask = said is not None
+        self.wires = said
+        self.redraw()
+        if isinstance(self.app.screen, StopDialog):
+            # What it says is no longer true, or is said anew.
+            self.app.screen.dismiss("")
+        if said is not None and said.stop and not self.identifying:
+            # Where cables are being pulled it is no time for a dialog; what is said stands below the table.
+            self._halt(said)
+            return
+        if not waiting:
+            return
+        if said is None:
+            # They are asked from elsewhere: that is known at once.
+            self.post_message(self.StepDone(self.STEP, self.draft))
+        elif self._objections() != self._told_all:
+            # Nobody who pressed ctrl+n before can have meant this.
+            self.set_status("See what the wires say before you go on.", "warning", _OF_WIRES)
+        else:
+            self.set_status("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
+
+    def _halt(self, said: CablingReport) -> None:
+        corporate = (self.facts or Facts()).nic(self.draft.corporate)
+        routed = corporate.name if corporate is not None and corporate.default_route else ""
+        self.app.push_screen(StopDialog(said, routed), self._after_halt)
+
+    def _after_halt(self, answer: str | None) -> None:
+        if answer == "swap":
+            self.action_swap()
+        elif answer == "again":
+            self.action_look_again()
+
+    def take_activity(self, activity: NicActivity) -> None:
+        """What has happened to the NICs, and what goes through them."""
+        self._rates = activity.rates
+        for news in activity.news:
+            self._felt(news)
+        self.redraw()
+
+    def _felt(self, news: NicEvent) -> None:
+        name = news.name
+        if news.what == "came" or (news.what == "renamed" and news.was == self._newcomer):
+            self._newcomer = name
+            self.set_status(f"{name} was plugged in.")
+        elif news.what == "went":
+            self._marks.pop(name, None)
+            lost = " It was chosen: choose another, or plug it in again." if name in self._chosen() else ""
+            self.set_status(f"{name} is gone: it was unplugged.{lost}", "warning")
+        elif news.of_cable:
+            self._notice(name, str(news.what))
+
+    def _notice(self, name: str, what: str) -> None:
+        if not self.identifying:
+            return
+        self._marks = {name: _FELT[what]}
+        self.query_one("#nics", KeyedTable).point_at(name)
+        if what == "pulled":
+            self.set_status(f"{name} noticed: its cable is out. Put it back.")
+        else:
+            self.identifying = False
+            role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
+            then = f"{role} already: space changes that" if role else "space gives it its role"
+            self.set_status(f"{name} is the one. {then}, f3 tries another.", tied=name)
+
+    def facts_changed(self) -> None:
+        super().facts_changed()
+        facts = self.facts
+        if self._newcomer and self._ready and facts is not None and facts.nic(self._newcomer) is not None:
+            self.query_one("#nics", KeyedTable).point_at(self._newcomer)
+            self.set_status(f"{self._newcomer} was plugged in. space gives it a role.", tied=self._newcomer)
+            self._newcomer = ""
+
+    def action_identify(self) -> None:
+        """Have a person pull a cable, and see which NIC notices."""
+        self.identifying = not self.identifying
+        self._marks = {}
+        blind = [n.name for n in (self.facts or Facts()).nics if n.kind in CABLE_KINDS and not n.up and n.usable_name]
+        if self.identifying and blind:
+            up = f"sudo ip link set {blind[0]} up"
+            self.set_status(f"Off, and so notices nothing: {', '.join(blind)}. `{up}` switches it on.", "warning")
+        else:
+            self.set_status("")
+        self.redraw()
+
+    def action_back(self) -> None:
+        if self.identifying:
+            self.action_identify()
+        else:
+            super().action_back()
+
+    def _chosen(self) -> tuple[str, str]:
+        return self.draft.corporate, self.draft.cluster
+
+    def _objections(self) -> tuple[object, ...]:
+        wires = self.wires
+        return (*self.errors(), *([wires] if wires is not None and not wires.fine else []))
+
+    def action_next(self) -> None:
+        super().action_next()
+        if self._line and not self._tied and self.errors():
+            self._tied = _OF_ERRORS
+
+    def leave(self) -> None:
+        """Waits for the wires once, and says once what they object to."""
+        if not self.pending and self.wires is not None and self.wires.stop:
+            # Whoever goes on all the same is the accident that this page is for.
+            self._halt(self.wires)
+        elif self.pending and not self._waiting:
+            self._waiting = True
+            self._told_all = self._objections()
+            self.redraw()
+        elif not self.pending and self._objections() not in (self.errors(), self._told_all):
+            self._told_all = self._objections()
+            self.set_status("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
+        else:
+            super().leave()
+
+    @on(DataTable.RowHighlighted)
+    def _show_nic(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        current = self.query_one("#nics", KeyedTable).current
+        if self._tied and self._tied not in (current, _OF_WIRES, _OF_ERRORS):
+            # It spoke of the NIC that had the cursor.
+            self._untie(self._tied)
+        self.draw_nic()
+
+    @on(DataTable.RowSelected)
+    def _confirm_on_enter(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        self.action_confirm()
+
+    def action_confirm(self) -> None:
+        """Go on with the roles as they are. Unlike ctrl+n it never goes over what speaks against them."""
+        if self.unseen or self._waiting:
+            return
+        if not all(self._chosen()):
+            self.set_status("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
+        elif self.wires is not None and self.wires.stop:
+            self._halt(self.wires)
+        elif self._objections():
+            self.set_status(
+                "Not yet: see what is marked. space changes a role; ctrl+n goes on regardless.", "warning", _OF_ERRORS
+            )
+        else:
+            self.action_next()
+
+    def action_choose(self) -> None:
+        """Turn the role of the NIC under the cursor on by one."""
+        current = self.query_one("#nics", KeyedTable).current
+        nic = (self.facts or Facts()).nic(current) if current else None
+        if nic is None or self.unseen:
+            return
+        if not nic.usable_name:
+            self.set_status("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
+            return
+        possible = nic_words.roles_of(nic)
+        if not possible:
+            self.set_status(
+                f"{nic.name} is {kind_label(nic)}: no cable can be in it, so it has no role.", "error", nic.name
+            )
+            return
+        corporate, cluster = nic_words.turned(nic, *self._chosen())
+        self._take(replace(self.draft, corporate=corporate, cluster=cluster))
+        if nic.name == corporate and "cluster" not in possible:
+            said = f"{nic.name} is {kind_label(nic)}: it can lead to the company, not to the cluster's switch."
+            self.set_status(said, tied=nic.name)
+
+    def action_swap(self) -> None:
+        self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))
+
+    def _take(self, draft: Draft) -> None:
+        self.wires = None
+        self._marks = {}
+        self._waiting = False
+        self._asked_at = monotonic()
+        self.edit(draft)
+        self.post_message(messages.RolesChosen(draft.corporate, draft.cluster))

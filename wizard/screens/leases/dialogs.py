@@ -1,0 +1,83 @@
+"""A stranger is asked about before it becomes a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input
+
+from wizard.plan.draft.adopt import AdoptionProposal
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Role
+from wizard.screens.leases import messages
+from wizard.widgets.field import Field, field_id
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import plain, plain_lines
+from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
+
+
+class AdoptDialog(Dialog[None]):
+    """Says with `Wanted` what was typed, and stays until it is dismissed; `refuse` tells what is wrong with it."""
+
+    TITLE: ClassVar[str | None] = "Adopt as a node"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "accept", "adopt"),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        "The machine becomes a node of the plan in force: its MAC gets the name and the reserved address below, and "
+        "dnsmasq reads that without a restart; nobody on the cluster notices. It has the address when it asks next: "
+        "at its next start, or half-way through the lease that it has.\n\n"
+        "Space ticks a role; a node may have several. An address left blank is the next free one."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#field-adopt-name Input"
+
+    def __init__(self, offer: AdoptionProposal, about: str) -> None:
+        super().__init__()
+        self.mac = offer.mac
+        self._offer = offer
+        self._about = about
+
+    def body(self) -> Iterable[Widget]:
+        yield Words(plain(self._about, limit=300))
+        yield Words()
+        with Horizontal(classes="field"):
+            yield Words("Roles", classes="label")
+            yield Words(" ", classes="sign")
+            for role in Role:
+                yield Tick(role.value, role.value == self._offer.role, id=f"role-{role.value}")
+        yield Field("adopt.name", "Name", self._offer.name)
+        yield Field("adopt.ip", "Address", self._offer.ip, "the next free one", "will be reserved")
+        yield Words(id="dialog-findings")
+
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    @on(Tick.Submitted)
+    def _accept_on_tick(self, event: Tick.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
+        self.query_one("#dialog-findings", Words).update("")
+        self.post_message(messages.AdoptionConfirmed(self, self._typed("name"), ", ".join(roles), self._typed("ip")))
+
+    def refuse(self, error: WizardError) -> None:
+        if self.is_mounted:
+            text = plain_lines(f"✗ {error.message}\n{error.remedy}")
+            self.query_one("#dialog-findings", Words).update(text)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def _typed(self, key: str) -> str:
+        return self.query_one("#" + field_id(f"adopt.{key}"), Field).value.strip()

@@ -1,0 +1,44 @@
+"""What the leases page asks of its controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wizard.widgets.page import PageMessage
+
+if TYPE_CHECKING:
+    from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.lease_view import LeaseQuery
+    from wizard.screens.leases.dialogs import AdoptDialog
+
+
+@dataclass
+class RowsRequested(PageMessage):
+    """Other leases, or in another order."""
+
+    wanted: LeaseQuery
+
+
+class ForwardsRequested(PageMessage):
+    """Ask the forwards now."""
+
+
+@dataclass
+class AdoptRequested(PageMessage):
+    row: LeaseRow
+
+
+@dataclass
+class AdoptionConfirmed(PageMessage):
+    """To be adopted so. `role`: one or several, with commas between."""
+
+    dialog: AdoptDialog
+    name: str
+    role: str
+    ip: str
+
+
+@dataclass
+class ReleaseRequested(PageMessage):
+    row: LeaseRow

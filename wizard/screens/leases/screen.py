@@ -1,0 +1,376 @@
+"""Who has which address, who is missing, who is a stranger; and what happens while one looks on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
+
+from wizard.monitor.lease_monitor import row_id
+from wizard.monitor.lease_rows import LeaseRow
+from wizard.monitor.lease_view import ORDERS, LeaseQuery
+from wizard.screens.leases import messages
+from wizard.screens.leases.events_box import EventsBox
+from wizard.screens.leases.forward_health import ForwardHealthPanel
+from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
+from wizard.widgets.aging import clock, is_old
+from wizard.widgets.big_table import BigTable
+from wizard.widgets.entry import Entry
+from wizard.widgets.modal import Question
+from wizard.widgets.page import ROOMY, Page, plain, plural
+from wizard.widgets.synced import SyncedState
+from wizard.widgets.words import Words
+from wizard.widgets.working import Working
+
+if TYPE_CHECKING:
+    from wizard.monitor.forward_checks import ForwardCheck
+    from wizard.monitor.lease_watch import LeaseSnapshot
+
+TICK_S = 1.0
+PANELS = ("machine", "happened", "health")
+_NEXT_PANEL = {"happened": "forwards", "health": "this machine"}
+_LONGEST_WHY = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A stranger that is just becoming a node."""
+
+    name: str
+    ip: str
+
+
+class LeasesPage(Page):
+    TITLE = "Leases"
+    QUESTION = "Who has which address. It looks again by itself, four times a second."
+    HELP = (
+        "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
+        "● here: it answered a moment ago. ● static: it answers at its own address without a lease. ○ silent: it has "
+        "its lease and does not answer. ○ missing: neither. ✗ wrong: another address than its own, and below the "
+        "table why. ! something that should never be: two machines with one MAC or at one address, or a tenant's MAC "
+        "on this wire.\n"
+        "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
+        "a reserves a stranger's address, and dnsmasq reads that without a restart. What c and C copy is in the "
+        "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#leases"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "find", key_display="/"),
+        Binding("a", "adopt", "adopt"),
+        Binding("c", "copy", "copy ssh"),
+        Binding("escape", "back", "dashboard"),
+        Binding("i", "instances", "instances", show=False),
+        Binding("C", "copy_address", "copy the address", show=False),
+        Binding("s", "sort", "sort by the next column", show=False),
+        Binding("S", "turn", "turn the order round", show=False),
+        Binding("x", "release", "release the lease", show=False),
+        Binding("e", "panel", "machine, events, forwards", show=False),
+        Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
+    ]
+
+    # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
+    board: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
+    health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)
+    blind: reactive[str] = reactive("")
+    """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
+
+    old: reactive[bool] = reactive(False)
+    """Whether the next board has been waited for so long that this one may no longer be so."""
+
+    held_back: reactive[str] = reactive("")
+    """Why nobody gets an address at this moment, "" where everybody of the plan does."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._now = now
+        self.wanted = LeaseQuery()
+        self.adopting: Adoption | None = None
+        self._panel = PANELS[0]
+        self._held: tuple[str, str] | None = None
+        self._as_of: datetime | None = None
+        self._told_at = 0.0
+
+    def body(self) -> Iterable[Widget]:
+        yield Working("Reading the leases…", id="working")
+        yield FindLine(id="find")
+        yield BigTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
+        with Container(id="panels"):
+            yield Words(id="machine", classes="panel")
+            yield ForwardHealthPanel(id="health", classes="panel")
+        yield EventsBox(id="happened")
+
+    def on_mount(self) -> None:
+        self.query_one("#machine").border_title = "this machine"
+        self.set_interval(TICK_S, self.tick)
+
+    @property
+    def table(self) -> BigTable[LeaseRow]:
+        return self.query_one("#leases", BigTable)
+
+    @property
+    def row(self) -> LeaseRow | None:
+        """The row with the cursor."""
+        return self.table.current
+
+    # Drawing
+
+    def watch_board(self) -> None:
+        self._as_of = self._now() if self.board is not None else None
+        self._told_at = time.monotonic()
+        self.old = False
+        self.redraw()
+
+    def watch_old(self) -> None:
+        self.redraw()
+
+    def watch_blind(self, before: str) -> None:
+        self.clear_status(before)
+        if len(self.blind) > _LONGEST_WHY:
+            self.set_status(self.blind, "error")
+        self.redraw()
+
+    def watch_health(self) -> None:
+        self.redraw()
+
+    def head_right(self) -> Text:
+        if self.board is None or (not len(self.board.shown) and not self.board.counts):
+            return Text()
+        counts = self.board.counts
+        told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
+        old = self._as_of if self.old or self.blind else None
+        if old is None:
+            told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
+        if counts["alarm"]:
+            told.append(plural(counts["alarm"], "alarm"))
+        return Text((f"as of {clock(old)}: " if old is not None else "") + " · ".join(told))
+
+    def draw(self) -> None:
+        board = self.board
+        self.query_one("#working").display = board is None
+        table = self.table
+        table.display = board is not None
+        if board is not None:
+            table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
+            place = board.shown.index_of(self._held) if self._held is not None else None
+            table.show(board.shown, place)
+            self.query_one(EventsBox).tell(board.events, self.size.width)
+            self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
+        self.set_prompt(self._question())
+        self._draw_panels()
+
+    def _question(self) -> str:
+        board = self.board
+        if self.blind:
+            at = f"As of {clock(self._as_of)}; cannot look since" if self._as_of else "Cannot look"
+            return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
+        if board is None:
+            return self.QUESTION
+        if self.old and self._as_of is not None:
+            return f"! As of {clock(self._as_of)}; still looking. What is below may no longer be so."
+        if not board.applied:
+            return "Nothing is applied here any more."
+        if board.problem:
+            return f"What was read last; now {plain(board.problem, limit=120)}."
+        return f"! {plain(self.held_back, limit=150)}" if self.held_back else self.QUESTION
+
+    def _draw_panels(self) -> None:
+        tall = self.size.height >= ROOMY
+        ready = self.board is not None
+        keys = ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
+        _subtitle(self.query_one("#machine"), " · ".join(keys))
+        for name in PANELS:
+            self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
+        health = self.query_one(ForwardHealthPanel)
+        health.health, health.most = self.health, 7 if tall and self.size.width >= WIDE else 6
+        for name in ("happened", "health"):
+            _subtitle(self.query_one(f"#{name}"), "" if tall else f"e {_NEXT_PANEL[name]}")
+        self._draw_row()
+
+    def _draw_row(self) -> None:
+        row = self.row if self.board is not None else None
+        said = details(row, self._now()) if row is not None else Text("No such row.")
+        self.query_one("#machine", Words).update(said)
+
+    def _cells(self, row: LeaseRow) -> Sequence[Text]:
+        # Not by the page's width: in the middle of a resize the table has its old columns still.
+        return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
+
+    def tick(self) -> None:
+        """Leases run out while nothing else changes, and what nobody tells anew grows old."""
+        self.old = self.board is not None and is_old(self._told_at)
+        if self.drawable:
+            self.table.refresh()
+            self._draw_row()
+
+    @on(BigTable.Moved)
+    def _follow_cursor(self, message: BigTable.Moved) -> None:
+        message.stop()
+        row = self.row
+        if row is not None:
+            self._held = row_id(row)
+        if message.by_hand and self.adopting is None:
+            # What was said was said of another machine.
+            self.set_status("")
+        self._draw_row()
+
+    # Looking for somebody
+
+    def action_find(self) -> None:
+        self.query_one(FindLine).open()
+
+    @on(Input.Changed)
+    def _find(self, event: Input.Changed) -> None:
+        self._want(replace(self.wanted, text=event.value.strip()))
+
+    @on(Input.Submitted)
+    def _end_find(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.table.focus()
+
+    def action_back(self) -> None:
+        line = self.query_one(FindLine)
+        if line.display:
+            line.close()
+            self.table.focus()
+        else:
+            super().action_back()
+
+    def action_sort(self) -> None:
+        order = ORDERS[(ORDERS.index(self.wanted.order) + 1) % len(ORDERS)]
+        self._want(replace(self.wanted, order=order))
+        self.set_status("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
+
+    def action_turn(self) -> None:
+        self._want(replace(self.wanted, descending=not self.wanted.descending))
+
+    def _want(self, wanted: LeaseQuery) -> None:
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self.post_message(messages.RowsRequested(wanted))
+
+    def action_panel(self) -> None:
+        self._panel = PANELS[(PANELS.index(self._panel) + 1) % len(PANELS)]
+        self.redraw()
+
+    def action_look_again(self) -> None:
+        self.health = None
+        self.post_message(messages.ForwardsRequested())
+
+    def action_instances(self) -> None:
+        self.post_message(Page.PageRequested("instances"))
+
+    # Doing something about a machine
+
+    def action_copy(self) -> None:
+        row = self.row
+        if row is None or not _has_address(row):
+            self.action_copy_address()
+            return
+        self._copy(f"ssh {row.ip}", ", for a shell on this gateway")
+
+    def action_copy_address(self) -> None:
+        row = self.row
+        if row is None:
+            self.set_status("There is nothing to copy.", "warning")
+        elif _has_address(row):
+            self._copy(row.ip)
+        else:
+            self._copy(row.mac, ": it has no address")
+
+    def _copy(self, text: str, more: str = "") -> None:
+        self.app.copy_to_clipboard(text)
+        self.set_status(f"Copied: {text}{more}")
+
+    def action_adopt(self) -> None:
+        row = self.row
+        if row is None or row.kind == "node":
+            called = row.name if row is not None else "Nobody"
+            self.set_status(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
+        elif row.alarms:
+            self.set_status("Not this one: see below what is wrong with it.", "warning")
+        else:
+            self.post_message(messages.AdoptRequested(row))
+
+    def action_release(self) -> None:
+        row = self.row
+        if row is None or row.state not in ("leased", "wrong-address"):
+            self.set_status("There is no lease to release.", "warning")
+            return
+        question = Question(f"Release {row.ip}?", _release_text(row), "[ y  Release ]", "[ n  Keep it ]")
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self.post_message(messages.ReleaseRequested(row))
+
+        self.app.push_screen(question, answered)
+
+    # An adoption under way
+
+    def state_changed(self, before: SyncedState, now: SyncedState) -> None:
+        if self.adopting is None or before.progress == now.progress:
+            return
+        who, progress = self.adopting, now.progress
+        if progress.result == "kept":
+            self.adopting = None
+            self.set_status(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
+        elif progress.result:
+            self.adopting = None
+            self.set_status(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
+        else:
+            at = next((step.title for step in progress.steps if step.state == "running"), "")
+            self.set_status(f"{who.name} becomes a node… {at}")
+
+
+def _subtitle(panel: Widget, text: str) -> None:
+    """Each setting draws the panel anew, also with what it says already."""
+    if panel.border_subtitle != text:
+        panel.border_subtitle = text
+
+
+class FindLine(Widget):
+    """What is looked for, and how much of it there is."""
+
+    DEFAULT_CSS = "FindLine { layout: horizontal; }"
+
+    def compose(self) -> Iterable[Widget]:
+        yield Words("find", classes="label")
+        yield Entry(placeholder="words that must all be in a row")
+        yield Words(id="found")
+
+    def open(self) -> None:
+        self.display = True
+        self.query_one(Entry).focus()
+
+    def close(self) -> None:
+        self.query_one(Entry).value = ""
+        self.display = False
+
+    def tell(self, shown: int, total: int) -> None:
+        self.query_one("#found", Words).update(f"{shown:,} of {total:,} · esc: all")
+
+
+def _has_address(row: LeaseRow) -> bool:
+    return bool(row.ip) and row.state in ("leased", "wrong-address")
+
+
+def _release_text(row: LeaseRow) -> str:
+    name = plain(row.name or row.hostname or row.mac, limit=63).plain
+    kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
+    said = [
+        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}",
+        f"{name} itself learns nothing of that: it goes on using {row.ip} until it asks again. Release what is gone "
+        "for good, or what you restart now.",
+    ]
+    if row.reachable:
+        said.append(f"! It answers at {row.ip} at this moment.")
+    return "\n\n".join([*said, "y releases it. Enter, n and esc change nothing."])

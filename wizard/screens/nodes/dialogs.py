@@ -1,0 +1,257 @@
+"""One node in a form; many nodes from pasted lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, TextArea
+
+from wizard.plan.draft.check import check_node
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_nodes
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Role
+from wizard.screens.nodes import messages
+from wizard.widgets.entry import Lines
+from wizard.widgets.field import Field, field_id
+from wizard.widgets.longtable import Column, LongTable
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import finding_text, plain
+from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
+
+QUICK_LINES = 200
+READ_AFTER_S = 0.15
+_REASONS = (Column("line", 7), Column("why it is not understood (Enter goes there)", 44, 1))
+_NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
+
+
+class NodeDialog(Dialog[NodeText | None]):
+    """Gives back the node as typed, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "accept", "ok"),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        "A node is known by the MAC of its NIC on the cluster's switch: it is on the machine's label, or in its "
+        "boot menu. Space ticks a role; a node may have several.\n\n"
+        "A name or an address left blank is chosen by the wizard."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
+
+    def __init__(self, title: str, draft: Draft, number: int, node: NodeText, given: str = "") -> None:
+        """`number` is the place in `draft` that the node has or will have; `given` its address while it names none."""
+        super().__init__()
+        self._given = given
+        self.title = title
+        self._draft = draft
+        self._number = number
+        self._node = node
+        self._taken = frozenset(other.name for i, other in enumerate(draft.nodes) if i != number)
+
+    def body(self) -> Iterable[Widget]:
+        held = {role.strip() for role in self._node.role.split(",")}
+        with Horizontal(classes="field"):
+            yield Words("Roles", classes="label")
+            yield Words(" ", classes="sign")
+            for role in Role:
+                yield Tick(role.value, role.value in held, id=f"role-{role.value}")
+        yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
+        yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
+        yield Field("node.ip", "Address", self._node.ip, self._given, "blank: one is given")
+        yield Words(id="dialog-findings")
+
+    @on(Input.Submitted)
+    def _accept_on_enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    @on(Tick.Submitted)
+    def _accept_on_tick(self, event: Tick.Submitted) -> None:
+        event.stop()
+        self.action_accept()
+
+    @on(Checkbox.Changed)
+    def _suggest_name(self) -> None:
+        self.query_one("#field-node-name Input", Input).placeholder = self._free_name(self._roles())
+
+    def action_accept(self) -> None:
+        """Refused while a text is no value of its field."""
+        name = self._typed("name") or self._free_name(self._roles())
+        node = NodeText(self._roles(), name, self._typed("mac"), self._typed("ip"))
+        problems = check_node(node, "node", self._draft, self._number)
+        wrong = {problem.field for problem in problems}
+        for field in self.query(Field):
+            field.mark(field.key in wrong)
+        lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
+        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
+        if not problems:
+            self.dismiss(node)
+        elif problems[0].field in _NAMES and problems[0].field != "node.role":
+            self.query_one("#" + field_id(problems[0].field), Field).point()
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def _typed(self, key: str) -> str:
+        return self.query_one("#" + field_id(f"node.{key}"), Field).value.strip()
+
+    def _roles(self) -> str:
+        ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
+        return ", ".join(ticked)
+
+    def _free_name(self, roles: str | None = None) -> str:
+        role = (self._node.role if roles is None else roles).split(",")[0]
+        return free_node_name(role or Role.COMPUTE.value, self._taken)
+
+
+class PasteDialog(Dialog[ImportedNodes | None]):
+    """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
+
+    TITLE: ClassVar[str | None] = "Many nodes at once"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "accept", "add these"),
+        Binding("f3", "file", "open a file"),
+        Binding("enter", "mend", "go to that line", show=False),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        "One node a line: its MAC, and as you have them its name, its role and its address, in any order, with "
+        "blanks, commas, semicolons or tabs between. Lists as programs write them will do: a spreadsheet, "
+        "reservations or leases of dnsmasq, ISC dhcpd, Kea or OpenWrt, an Ansible inventory, the output of arp, "
+        "ip neigh or nmap. Under a line of headings the columns say what is what.\n\n"
+        "f3 goes to the path of a file, Enter there puts its lines below those that are here.\n\n"
+        "A line whose MAC is in the plan already changes that node. ctrl+n adds what was understood. The other "
+        "lines stay here, each with the reason: tab goes to the reasons, Enter there to the line."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#lines"
+
+    def __init__(self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "") -> None:
+        """`nodes` are those that there are already."""
+        super().__init__()
+        self._taken = frozenset(node.name for node in nodes)
+        self._known = {node.mac: node for node in nodes}
+        self._lines = lines
+        self._reasons = reasons
+        self._reading = ImportedNodes((), ())
+        self._read_text = ""
+        self._reader: Timer | None = None
+        self._accepting = False
+
+    def body(self) -> Iterable[Widget]:
+        asked = "One node a line: its MAC, and as you have them its name, role and address, in any order."
+        yield Words(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
+        lines = Lines(self._lines, id="lines")
+        lines.show_line_numbers = True
+        yield lines
+        yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
+        yield Words(id="understood")
+        yield LongTable(_REASONS, id="reasons")
+
+    def on_mount(self) -> None:
+        self._read()
+
+    @on(TextArea.Changed)
+    def _read_typed(self) -> None:
+        self._read()
+
+    @on(Input.Submitted)
+    def _open_file(self, event: Input.Submitted) -> None:
+        event.stop()
+        if path := event.value.strip():
+            self.post_message(messages.FileRequested(self, path))
+
+    def action_file(self) -> None:
+        self.query_one(Field).point()
+
+    def opened(self, text: str) -> None:
+        """The lines of a file, below those that are here."""
+        lines = self.query_one("#lines", Lines)
+        held = lines.text.rstrip("\n")
+        lines.load_text(f"{held}\n{text}" if held else text)
+        self.query_one(Field).value = ""
+        self.query_one(Field).mark(False)
+        lines.focus()
+
+    def refused(self, error: WizardError) -> None:
+        self.query_one(Field).mark(True)
+        told = Text.assemble(("✗ ", "bold")).append_text(plain(f"{error.message} {error.remedy}"))
+        self.query_one("#understood", Words).update(told)
+
+    def _read(self) -> None:
+        """Of thousands of lines once nobody has typed for a moment, and off the keys' way."""
+        lines = self.query_one("#lines", Lines)
+        if self._reader is not None:
+            self._reader.stop()
+        if lines.document.line_count <= QUICK_LINES:
+            self.take(lines.text, read_nodes(lines.text, self._taken, self._known))
+        else:
+            self._reader = self.set_timer(READ_AFTER_S, self._have_read)
+
+    def _have_read(self) -> None:
+        text = self.query_one("#lines", Lines).text
+        self.post_message(messages.ParseRequested(self, text, partial(read_nodes, text, self._taken, self._known)))
+
+    def take(self, text: str, reading: ImportedNodes) -> None:
+        """What `text` says, unless it is another one by now."""
+        if self.query_one("#lines", Lines).text != text:
+            return
+        self._read_text, self._reading = text, reading
+        self._tell(reading)
+        if self._accepting:
+            self._accepting = False
+            self.action_accept()
+
+    def _tell(self, reading: ImportedNodes) -> None:
+        text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
+        if reading.not_understood:
+            text.append(f", {len(reading.not_understood)} not", "bold")
+        if reading.nodes:
+            last = reading.nodes[-1]
+            text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
+        self.query_one("#understood", Words).update(text)
+        reasons = self.query_one("#reasons", LongTable)
+        reasons.show([str(line.number) for line in reading.not_understood], self._reason)
+        reasons.display = bool(reading.not_understood)
+
+    def _reason(self, number: int) -> tuple[Text, ...]:
+        line = self._reading.not_understood[number]
+        return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
+
+    @on(LongTable.Chosen)
+    def _mend_chosen(self, event: LongTable.Chosen) -> None:
+        event.stop()
+        self.action_mend()
+
+    def action_mend(self) -> None:
+        """From a reason to the line that it is about."""
+        number = self.query_one("#reasons", LongTable).current
+        if number is not None:
+            lines = self.query_one("#lines", Lines)
+            lines.move_cursor(lines.document.end if int(number) > lines.document.line_count else (int(number) - 1, 0))
+            lines.focus()
+
+    def action_accept(self) -> None:
+        if self.query_one("#lines", Lines).text != self._read_text:
+            self._accepting = True
+            self.query_one("#understood", Words).update(Text("Reading…", "bold"))
+            return
+        reading = self._reading
+        if reading.nodes or not reading.not_understood:
+            self.dismiss(reading)
+        else:
+            told = "None of these lines says a node yet; Enter goes to the line."
+            self.query_one("#understood", Words).update(Text.assemble(("✗ ", "bold"), told))
+            self.query_one("#reasons", LongTable).focus()
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)

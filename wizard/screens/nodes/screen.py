@@ -1,0 +1,390 @@
+"""The machines of the cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from wizard.plan.draft.check import DraftCheck, check_node, normal_mac
+from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.node_list import ImportedNodes, follow_renames, free_node_name, merge_nodes, suggest_role
+from wizard.plan.findings import Finding, Severity
+from wizard.plan.model import Role
+from wizard.screens.nodes import messages
+from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
+from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
+from wizard.widgets.hinting import HintingPage
+from wizard.widgets.longtable import Column, LongTable
+from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
+from wizard.widgets.words import Words
+
+if TYPE_CHECKING:
+    from wizard.host.dhcp.discovery import DiscoveredMachine
+
+COLUMNS = (
+    Column("role", 12, 1),
+    Column("name", 13, 2),
+    Column("MAC", 17),
+    Column("vendor", 10, 3),
+    Column("address", 15),
+)
+MOST_UNDONE = 100
+_ROLES = tuple(role.value for role in Role)
+
+
+class NodesPage(HintingPage):
+    TITLE = "Nodes"
+    STEP = "nodes"
+    FIELDS = "nodes"
+    QUESTION = "Your machines: one controller, at least one network and one compute node."
+    HELP = (
+        "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the address that "
+        "stands here; those without are given the lowest that are free, in their order (shown in brackets).\n\n"
+        "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
+        "file. What was not understood stays there with the reason.\n\n"
+        "f5 listens on the cluster's wire, and sends nothing: machines show up when they start and ask for an address, "
+        "or have one and look for somebody. One that is idle says nothing: restart it. a takes the one with the cursor "
+        "into the plan, with the address that it has, r changes the role that it will have; tab goes between the lists."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "change", "change", show=False),
+        Binding("f2", "add", "add"),
+        Binding("delete", "remove", "remove", show=False),
+        Binding("f4", "paste", "paste or import"),
+        Binding("f5", "listen", "listen"),
+        Binding("a", "adopt", "adopt", show=False),
+        Binding("r", "other_role", "role of the next one adopted", show=False),
+        NEXT,
+        BACK,
+        LOOK_AGAIN,
+        Binding("ctrl+z", "undo", "undo", show=False),
+    ]
+
+    vendors: reactive[dict[str, str]] = reactive(dict)
+
+    def __init__(self, draft: Draft, field: str = "") -> None:
+        super().__init__(draft, field)
+        # Rows are known by a number of their own: everything in a row may change, and twice be the same.
+        self._keys = [str(number) for number in range(len(draft.nodes))]
+        self._next_key = len(self._keys)
+        # An empty list is a beginning, not a mistake, until somebody wants to go on with it or was sent here for it.
+        self._begun = bool(field)
+        self._before: list[tuple[tuple[NodeText, ...], list[str]]] = []
+        self._asked: set[str] = set()
+        self._wanted: set[str] = set()
+        self._shown: DraftCheck | None = None
+        self._given: dict[str, str] = {}
+        self._wrong: frozenset[str] = frozenset()
+        self._stop: threading.Event | None = None
+        self._hearing = False
+        self._idle = False
+        self._role = ""
+
+    def body(self) -> Iterable[Widget]:
+        yield LongTable(COLUMNS, id="nodes")
+        yield Words("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
+        yield DiscoveryPanel(id="hearing")
+
+    def on_unmount(self) -> None:
+        self._end_listening()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Before anything was typed there is nothing wrong yet."""
+        return super().findings() if self.draft.nodes or self._begun else ()
+
+    def action_next(self) -> None:
+        self._begun = True
+        self.redraw()
+        super().action_next()
+
+    def watch_vendors(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        # While machines come up the room is theirs; what is no mistake can be read before and after.
+        crowded = self._hearing and self.size.height < ROOMY
+        self.show_findings(self.errors() if crowded else self.findings(), self.draft)
+        self.query_one("#empty").display = not self.draft.nodes and not self._hearing
+        self._take_up()
+        table = self.query_one("#nodes", LongTable)
+        table.show(self._keys, self._row)
+        # Beside the other list it takes what that leaves; a share alone would leave nothing to it.
+        table.styles.height = "1fr" if self._hearing else None
+        table.styles.max_height = len(self._keys) + 1 if self._hearing else None
+        panel = self.query_one("#hearing", DiscoveryPanel)
+        if self._at_heard() and not self._hearing:
+            self.query_one("#nodes", LongTable).focus()
+        panel.display = self._hearing
+        if self._hearing:
+            known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
+            heard = panel.chosen
+            if heard is not None and heard.mac in known:
+                keys = "del takes it out of the plan · f5 stops"
+            else:
+                keys = f"a takes it as {self._role_next()} · r another role · f5 stops"
+            panel.show(self.draft.cluster, known, self.vendors, keys)
+            self._want(panel.macs)
+
+    def _take_up(self) -> None:
+        """What was found of the nodes, by the keys of their rows: it stays true of a row while others come and go."""
+        known = self.judgement()
+        if known is None or known is self._shown or known.draft is not self.draft:
+            return
+        self._shown = known
+        self._given = dict(zip(self._keys, known.node_addresses, strict=True))
+        numbers = {_number(f.field) for f in known.findings if f.severity is Severity.ERROR}
+        self._wrong = frozenset(self._keys[n] for n in numbers if n is not None and n < len(self._keys))
+
+    def _row(self, number: int) -> tuple[Text, ...]:
+        node, key = self.draft.nodes[number], self._keys[number]
+        mac = normal_mac(node.mac)
+        self._want((mac,))
+        address = node.ip or (f"({given})" if (given := self._given.get(key, "")) else "–")
+        return (
+            Text.assemble(("✗ " if key in self._wrong else "", "bold")).append_text(plain(node.role, limit=24)),
+            plain(node.name, limit=63),
+            plain(mac, limit=17),
+            plain(self.vendors.get(mac, ""), limit=60),
+            plain(address, limit=20),
+        )
+
+    def _want(self, macs: Iterable[str]) -> None:
+        """Ask for the vendors of those in sight."""
+        new = set(macs) - self._asked
+        if new:
+            self._asked |= new
+            if not self._wanted:
+                self.call_after_refresh(self._ask_vendors)
+            self._wanted |= new
+
+    def _ask_vendors(self) -> None:
+        self.post_message(messages.VendorsRequested(tuple(sorted(self._wanted))))
+        self._wanted.clear()
+
+    def point_at(self, field: str) -> None:
+        number = _number(field)
+        if number is not None and number < len(self._keys):
+            self.query_one("#nodes", LongTable).point_at(self._keys[number])
+
+    @on(LongTable.Chosen)
+    def _change_or_adopt(self, event: LongTable.Chosen) -> None:
+        event.stop()
+        if event.table.id == "nodes":
+            self.action_change()
+        else:
+            self.action_adopt()
+
+    @on(LongTable.Moved)
+    def _follow_cursor(self, event: LongTable.Moved) -> None:
+        event.stop()
+        if event.table.id == "heard":
+            # What the keys would do with it.
+            self.redraw()
+
+    # One node
+
+    def action_add(self) -> None:
+        new = NodeText(suggest_role(self.draft.nodes))
+        dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
+        self.app.push_screen(dialog, self._added)
+
+    def action_change(self) -> None:
+        if self._at_heard():
+            self.action_adopt()
+            return
+        number = self._current()
+        if number is None:
+            self.action_add()
+            return
+        node = self.draft.nodes[number]
+        dialog = NodeDialog("This node", self.draft, number, node, self._given.get(self._keys[number], ""))
+        self.app.push_screen(dialog, lambda new: self._changed(number, new))
+
+    def action_remove(self) -> None:
+        number = self._current()
+        if self._at_heard():
+            heard = self.query_one("#hearing", DiscoveryPanel).chosen
+            number = self._number_of(heard.mac) if heard is not None else None
+            if number is None:
+                self.set_hint("That machine is not in the plan. tab goes to the nodes that are.")
+        if number is not None:
+            name = plain(self.draft.nodes[number].name, limit=40).plain
+            nodes, keys = list(self.draft.nodes), list(self._keys)
+            del nodes[number], keys[number]
+            self._set(nodes, keys)
+            self.notify(f"{name or 'The node'} is out of the plan. ctrl+z brings it back.", markup=False)
+
+    def action_undo(self) -> None:
+        if not self._before:
+            self.set_hint("There is nothing to undo on this page.")
+            return
+        was = dict(zip(self._keys, self.draft.nodes, strict=True))
+        nodes, keys = self._before.pop()
+        self._show(nodes, keys)
+        back = next((key for key, node in zip(keys, nodes, strict=True) if was.get(key) != node), None)
+        if back is not None:
+            self.query_one("#nodes", LongTable).point_at(back)
+
+    def _added(self, node: NodeText | None) -> None:
+        if node is not None:
+            self._append([node])
+
+    def _changed(self, number: int, node: NodeText | None) -> None:
+        if node is not None and node != self.draft.nodes[number]:
+            nodes = list(self.draft.nodes)
+            nodes[number] = node
+            self._set(nodes, self._keys)
+
+    # Many
+
+    def action_paste(self, lines: str = "", reasons: str = "") -> None:
+        self.app.push_screen(PasteDialog(self.draft.nodes, lines, reasons), self._pasted)
+
+    def _pasted(self, reading: ImportedNodes | None) -> None:
+        if reading is None:
+            return
+        told = ""
+        if reading.nodes:
+            told = self._merge(reading)
+            self.notify(told, markup=False)
+        if reading.not_understood:
+            count = len(reading.not_understood)
+            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} not understood:".strip()
+            self.action_paste(reading.rest, were)
+
+    def _merge(self, reading: ImportedNodes) -> str:
+        """Take the nodes of a reading; in words what became of the list."""
+        result = merge_nodes(self.draft.nodes, reading)
+        fresh = [str(self._next_key + number) for number in range(result.new)]
+        self._next_key += result.new
+        if result.new or result.changed:
+            self._set(result.nodes, [*self._keys, *fresh])
+        if fresh:
+            self.query_one("#nodes", LongTable).point_at(fresh[-1])
+        told = [f"{plural(result.new, 'node')} added"] if result.new or not (result.changed or result.same) else []
+        told += [f"{result.changed} changed"] if result.changed else []
+        told += [f"{result.same} there already"] if result.same else []
+        return f"{', '.join(told)}."
+
+    # Listening
+
+    def action_listen(self) -> None:
+        if self._stop is not None:
+            self._end_listening()
+            self.redraw()
+        elif not self.draft.cluster:
+            self.notify("Choose the cluster's NIC first, on the Interfaces screen.", severity="error", markup=False)
+        else:
+            self.set_status("")
+            self._stop, self._idle = threading.Event(), True
+            self.post_message(messages.ListenRequested(self, self.draft.cluster, self._stop))
+
+    def _end_listening(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+        self._stop, self._hearing = None, False
+
+    def on_key(self) -> None:
+        self._idle = False
+
+    def add_machines(self, machines: tuple[DiscoveredMachine, ...], stop: threading.Event) -> None:
+        """These have spoken just now, or none yet, for the one who listens until `stop`."""
+        if stop is self._stop:
+            self._hearing = True
+            panel = self.query_one("#hearing", DiscoveryPanel)
+            panel.add_machines(machines)
+            self.redraw()
+            if machines and self._idle:
+                # Whoever waits for them wants to take them. Nobody's keys are turned from where they went.
+                panel.query_one(LongTable).focus()
+                panel.go_on()
+
+    def _at_heard(self) -> bool:
+        return self.focused is not None and self.focused.id == "heard"
+
+    def discovery_stopped(self, why: str, stop: threading.Event) -> None:
+        """Listening has ended by itself."""
+        if stop is self._stop:
+            self._end_listening()
+            self.redraw()
+            self.notify(why, severity="error", markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("adopt", "other_role"):
+            return self._hearing
+        return super().check_action(action, parameters)
+
+    def action_adopt(self) -> None:
+        heard = self.query_one("#hearing", DiscoveryPanel).chosen
+        if heard is None:
+            self.set_hint("Nobody has been heard yet.")
+            return
+        known = self._number_of(heard.mac)
+        if known is not None:
+            name = plain(self.draft.nodes[known].name, limit=40).plain
+            self.set_hint(f"That is {name}, which is in the plan already.")
+            return
+        role, names = self._role_next(), self._names()
+        name = name_from(heard.host_name, names.__contains__) or free_node_name(role, names)
+        node = NodeText(role, name, heard.mac, heard.ip)
+        if heard.ip and check_node(node, "node", self.draft, len(self.draft.nodes)):
+            # Of another network, or somebody else's in the plan.
+            node = replace(node, ip="")
+        self._role, self._idle = "", True
+        self._append([node])
+        self.query_one("#hearing", DiscoveryPanel).go_on()
+        keeps = f" and keeps {node.ip}" if node.ip else ""
+        self.notify(f"{name} is in the plan as {role}{keeps}; ctrl+z takes it out again.", markup=False)
+
+    def action_other_role(self) -> None:
+        self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]
+        self.redraw()
+
+    def _role_next(self) -> str:
+        """The role that `a` would give to the machine with the cursor."""
+        heard = self.query_one("#hearing", DiscoveryPanel).chosen if self._hearing else None
+        return self._role or suggest_role(self.draft.nodes, heard.host_name if heard is not None else "")
+
+    # The list
+
+    def _append(self, new: Sequence[NodeText]) -> None:
+        keys = [str(self._next_key + number) for number in range(len(new))]
+        self._next_key += len(new)
+        self._set([*self.draft.nodes, *new], [*self._keys, *keys])
+        self.query_one("#nodes", LongTable).point_at(keys[-1])
+
+    def _set(self, nodes: Sequence[NodeText], keys: list[str]) -> None:
+        self._before.append((self.draft.nodes, self._keys))
+        del self._before[:-MOST_UNDONE]
+        self._show(tuple(nodes), keys)
+
+    def _show(self, nodes: tuple[NodeText, ...], keys: list[str]) -> None:
+        was = dict(zip(self._keys, self.draft.nodes, strict=True))
+        names = {was[key].name: node.name for key, node in zip(keys, nodes, strict=True) if key in was}
+        names = {old: new for old, new in names.items() if old != new}
+        self._keys = list(keys)
+        self.edit(replace(self.draft, nodes=nodes, forwards=follow_renames(self.draft.forwards, names)))
+
+    def _current(self) -> int | None:
+        key = self.query_one("#nodes", LongTable).current
+        return self._keys.index(key) if key in self._keys else None
+
+    def _number_of(self, mac: str) -> int | None:
+        return next((number for number, node in enumerate(self.draft.nodes) if normal_mac(node.mac) == mac), None)
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(node.name for node in self.draft.nodes)
+
+
+def _number(field: str) -> int | None:
+    """Which node a finding is about."""
+    number = field.removeprefix("nodes[").partition("]")[0]
+    return int(number) if number.isdecimal() else None

@@ -1,0 +1,1 @@
+"""Restart a part, apply the plan once more, or undo everything."""

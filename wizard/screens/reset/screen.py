@@ -1,0 +1,217 @@
+"""Bringing a part of the gateway about anew, applying the plan once more, or giving everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Checkbox, DataTable
+
+from wizard.screens.reset import messages
+from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
+from wizard.services.progress import Progress
+from wizard.widgets.modal import Question
+from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
+from wizard.widgets.steps import StepsView
+from wizard.widgets.synced import SyncedState
+from wizard.widgets.table import KeyedTable
+from wizard.widgets.tick import Tick
+from wizard.widgets.words import Words
+
+if TYPE_CHECKING:
+    from wizard.monitor.overview import Overview
+
+_FORGET = "f  forget the leases too: dynamic addresses may then change"
+_STAY = "Change nothing"
+_QUESTION = "Bring something about anew, or give everything back?"
+
+
+class ResetPage(Page):
+    TITLE = "Reset"
+    QUESTION = _QUESTION
+    HELP = (
+        "From the gentlest to the last. Below each stands exactly what it changes, what it leaves alone, and what "
+        "somebody changed by hand that would be lost by it. Enter does what the cursor stands on, after asking; "
+        "y then does it, and Enter or n leaves everything as it is.\n\n"
+        "The first four bring about anew what is in force, and undo nothing. The plan once more goes by the review "
+        "and a trial, like any apply. Only the last undoes: then this machine is as it was before the first apply, "
+        "and the plan in force is gone too. To have it again, save it first (dashboard e, then f6 in the review). "
+        "The leases outlive that, so that an apply another day gives everybody his address again; f has them forgotten."
+    )
+    PARTS = frozenset(kind.key for kind in KINDS if kind.small)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "do", "do it"),
+        Binding("ctrl+a", "do", "do it", show=False),
+        Binding("f", "forget", "forget leases"),
+        Binding("pagedown", "scroll(1)", "scroll", show=False, priority=True),
+        Binding("pageup", "scroll(-1)", "scroll back", show=False, priority=True),
+        SHOWN_BACK,
+        LEAVE,
+    ]
+
+    running: reactive[bool] = reactive(False)
+    part: str = ""
+    """The kind that is or was carried out, by its key."""
+    _unseen_told: bool = False
+
+    def body(self) -> Iterable[Widget]:
+        yield KeyedTable((("what", 30), ("meanwhile", 42)), id="kinds")
+        with VerticalScroll(id="about", can_focus=False):
+            # Never with the focus: Enter does what the cursor of the table stands on, always.
+            forget = Tick(_FORGET, id="forget")
+            forget.can_focus = False
+            yield forget
+            yield Words(id="what")
+        yield StepsView(id="steps")
+        yield Words(id="end")
+
+    def on_mount(self) -> None:
+        table = self.query_one("#kinds", KeyedTable)
+        table.sync([(kind.key, (Text(kind.title), Text(kind.meanwhile))) for kind in KINDS])
+        table.focus()
+
+    @property
+    def progress(self) -> Progress:
+        return self.state.progress
+
+    @property
+    def overview(self) -> Overview | None:
+        return self.state.overview
+
+    def state_changed(self, before: SyncedState, now: SyncedState) -> None:
+        if before.overview != now.overview:
+            if now.overview is not None and self._unseen_told:
+                self._unseen_told = False
+                self.set_status("")
+            self.redraw()
+        elif before.progress != now.progress:
+            self.redraw()
+
+    def watch_running(self) -> None:
+        self.redraw()
+
+    @on(DataTable.RowHighlighted)
+    def _show_kind(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self.query_one("#about", VerticalScroll).scroll_home(animate=False)
+        self.redraw()
+
+    @property
+    def kind(self) -> Kind:
+        """What the cursor stands on."""
+        current = self.query_one("#kinds", KeyedTable).current
+        return next((kind for kind in KINDS if kind.key == current), KINDS[0])
+
+    @property
+    def _forgets(self) -> bool:
+        return self.kind.key == "everything" and self.query_one("#forget", Tick).value
+
+    @on(Checkbox.Changed)
+    def _show_what_is_lost(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        self.redraw()
+
+    def action_forget(self) -> None:
+        self.query_one("#forget", Tick).toggle()
+
+    def draw(self) -> None:
+        begun = self.running or bool(self.progress.result)
+        self.query_one("#kinds").display = self.query_one("#about").display = not begun
+        kind = self.kind
+        self.query_one("#forget").display = kind.key == "everything"
+        self.query_one("#what", Words).update(_about(kind, self.overview, self._forgets))
+        steps = self.query_one("#steps", StepsView)
+        steps.display = begun
+        if begun:
+            steps.show(self.progress)
+        self._draw_end()
+        self.refresh_bindings()
+
+    def _draw_end(self) -> None:
+        result = self.progress.result
+        end = self.query_one("#end", Words)
+        end.display = bool(result)
+        small = self.part in self.PARTS
+        if result:
+            good = result == ("kept" if small else "rolled-back")
+            end.update(
+                Text.assemble(("✓ " if good else "✗ ", "bold")).append_text(plain_lines(self.progress.reason or result))
+            )
+            if small:
+                self.set_prompt("Done." if good else "This did not work. The rest of the gateway is as it was.")
+            else:
+                self.set_prompt("Done. This machine is as it was." if good else "Not everything could be given back.")
+        elif self.running:
+            self.set_prompt("Working…" if small else "Giving everything back…")
+        else:
+            self.set_prompt(_QUESTION)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "do":
+            return not self.running and not self.progress.result
+        if action == "forget":
+            return self._ready and not self.running and not self.progress.result and self.kind.key == "everything"
+        if action == "back":
+            return not self.running or bool(self.progress.result)
+        return super().check_action(action, parameters)
+
+    def action_scroll(self, pages: int) -> None:
+        about = self.query_one("#about", VerticalScroll)
+        about.scroll_relative(y=pages * max(about.size.height - 1, 1), animate=False)
+
+    def action_do(self) -> None:
+        kind = self.kind
+        if kind.key == "again":
+            self.post_message(Page.PageRequested("again"))
+            return
+        if self.overview is None and not self._unseen_told:
+            self._unseen_told = True
+            self.set_status(
+                "What others changed since is not known yet. Enter once more goes on all the same.", "warning"
+            )
+            return
+        forget = self._forgets
+        lost = lost_by(kind.key, self.overview)
+        question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
+        self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
+
+    def _answered(self, yes: bool, kind: Kind, forget: bool) -> None:
+        if not yes:
+            return
+        self.part = kind.key
+        self.running = True
+        self.post_message(messages.RenewRequested(kind.key) if kind.small else messages.ResetRequested(forget))
+
+
+def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
+    parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
+    if kind.key == "leases" and seen is not None:
+        parts.append(("Whose they are", whose_leases(seen.rows)))
+    parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
+    lost = lost_by(kind.key, seen)
+    if lost:
+        # What cannot be had again comes before what stays.
+        parts.insert(1, ("! Changed by hand since, and lost by this", lost))
+    text = Text()
+    for word, lines in parts:
+        text.append(f"{word}\n", "bold")
+        for line in lines:
+            text.append("  · ").append_text(plain(line, limit=200)).append("\n")
+    text.rstrip()
+    return text
+
+
+def _warning(kind: Kind, lost: Sequence[str], forget: bool) -> str:
+    leases = "" if kind.key != "everything" else " Its leases are forgotten." if forget else " Its leases are kept."
+    said = [kind.warning + leases]
+    if lost:
+        more = f"\n… and {len(lost) - 4} more." if len(lost) > 4 else ""
+        said.append("Changed by hand since, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
+    said.append("y does it. Enter, n and esc change nothing.")
+    return "\n\n".join(said)

@@ -1,0 +1,1 @@
+"""All that will be changed, before it is."""

@@ -1,0 +1,308 @@
+"""All that will be changed, before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, OptionList
+
+from wizard.plan.draft.check import DANGEROUS, DraftCheck, draft_findings
+from wizard.plan.draft.model import UNREADABLE, Draft, field_label
+from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.machine import Facts
+from wizard.plan.text import clean
+from wizard.screens.review import messages
+from wizard.screens.review.diff import DiffView, LinesView
+from wizard.screens.review.finding_list import FindingList
+from wizard.services.progress import step_words
+from wizard.widgets.entry import Entry
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
+from wizard.widgets.save_dialog import SaveDialog
+from wizard.widgets.words import Words
+from wizard.widgets.working import Working
+
+if TYPE_CHECKING:
+    from wizard.deploy.apply.preview import StepPreview
+    from wizard.deploy.file_changes import FileChange
+
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+MOST_ROWS = 8
+_NOTHING = "Nothing has been changed yet. This is all that will be."
+
+
+class ReviewPage(Page):
+    TITLE = "Review"
+    STEP = "review"
+    QUESTION = _NOTHING
+    HELP = (
+        "Above: what there is to say of the plan. ✗ must be mended before anything is applied; ! is worth a look; "
+        "· is good to know. Enter leads to the field.\n"
+        "Below: every file as it will differ from what is there now; + comes, - goes. f7 shows what will be run "
+        "instead, step by step, and f7 again the files.\n\n"
+        "ctrl+a starts a trial: the changes are made and tested, and you are asked whether to keep them. Without "
+        "an answer within two minutes everything goes back by itself. Where a warning may mean the wrong NIC, its "
+        "name is to be typed first."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "file(-1)", "file", key_display="◂ ▸"),
+        Binding("right", "file(1)", "next file", show=False),
+        Binding("f6", "save", "save plan"),
+        Binding("f7", "commands", "commands"),
+        Binding("ctrl+a", "apply", "apply"),
+        Binding("enter", "mend", "mend", show=False),
+        BACK,
+        LOOK_AGAIN,
+    ]
+
+    changes: reactive[tuple[FileChange, ...] | None] = reactive(None)
+    coming: reactive[tuple[StepPreview, ...] | None] = reactive(None)
+    no_commands: reactive[str] = reactive("")
+    commands_shown: reactive[bool] = reactive(False)
+    trouble: reactive[WizardError | None] = reactive(None)
+
+    def __init__(self, draft: Draft, facts: Facts | None, known: DraftCheck | None = None) -> None:
+        super().__init__()
+        self.draft = draft
+        findings = known.findings if known and known.is_of(draft, facts) else draft_findings(draft, facts)
+        self._findings = sorted(findings, key=lambda finding: _RANK[finding.severity])
+        self._file = 0
+        self._diff: str | None = None
+
+    @property
+    def blocked(self) -> bool:
+        return any(finding.severity is Severity.ERROR for finding in self._findings)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the draft is a plan at all; only then can it be compared."""
+        return not any(finding.code == UNREADABLE for finding in self._findings)
+
+    def body(self) -> Iterable[Widget]:
+        yield Words(_summary(self._findings), id="summary")
+        yield FindingList(
+            [finding_text(each, field_label(self.draft, each.field)) for each in self._findings], id="said"
+        )
+        yield Working("Comparing with what is on this machine…", id="comparing")
+        yield Words(id="files")
+        yield DiffView(id="diff")
+        yield LinesView(id="commands")
+
+    def on_mount(self) -> None:
+        self.query_one("#said").display = bool(self._findings)
+        if self.blocked:
+            self.set_prompt("This plan cannot be applied yet: see what is marked ✗.")
+        self.query_one("#said" if self.blocked else "#diff").focus()
+
+    def watch_changes(self) -> None:
+        self.redraw()
+        if self.changes is not None:
+            self.post_message(messages.StepsRequested(self))
+
+    def watch_coming(self) -> None:
+        if self.drawable:
+            self.query_one("#commands", LinesView).show_lines(coming_lines(self.coming or ()))
+        self.redraw()
+
+    def watch_no_commands(self) -> None:
+        self.redraw()
+
+    def watch_commands_shown(self) -> None:
+        self.redraw()
+
+    def watch_trouble(self) -> None:
+        self.redraw()
+
+    def draw(self) -> None:
+        changed = self._changed()
+        comparing = self.readable and self.changes is None and self.trouble is None
+        self.query_one("#comparing").display = comparing
+        files = self.query_one("#files", Words)
+        view, commands = self.query_one("#diff", DiffView), self.query_one("#commands", LinesView)
+        files.display = self.readable and not comparing
+        view.display = files.display and not self.commands_shown
+        commands.display = files.display and self.commands_shown
+        if self.trouble is not None:
+            files.update(
+                Text.assemble(("✗ ", "bold")).append_text(plain(f"{self.trouble.message} {self.trouble.remedy}"))
+            )
+            self._show_diff("")
+        elif self.commands_shown:
+            files.update(self._commands_head())
+        elif self.changes is not None and not changed:
+            files.update(Text("Every file is as the plan wants it."))
+            self._show_diff("")
+        elif changed:
+            self._file %= len(changed)
+            files.update(self._tabs(changed))
+            self._show_diff(changed[self._file].diff)
+        self.query_one("#said", FindingList).fit(MOST_ROWS if self.size.height < ROOMY else 2 * MOST_ROWS)
+        self.refresh_bindings()
+
+    def _show_diff(self, diff: str) -> None:
+        # Its place in it is kept while it stays the same.
+        if diff != self._diff:
+            self._diff = diff
+            self.query_one("#diff", DiffView).show(diff)
+
+    def _commands_head(self) -> Text:
+        if self.no_commands:
+            return Text.assemble(("✗ ", "bold")).append_text(plain(self.no_commands))
+        if self.coming is None:
+            return Text("Looking what is to be run…")
+        return Text.assemble((f"{len(self.coming)} steps, in this order", "bold"), "  ($ is a command, run as root)")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "apply" and not self.blocked and self.changes is None:
+            return None
+        if action == "file" and (self.commands_shown or len(self._changed()) < 2):
+            return None
+        if action == "commands" and not self.readable:
+            return None
+        return super().check_action(action, parameters)
+
+    def action_file(self, step: int) -> None:
+        self._file += step
+        self.draw()
+
+    def action_apply(self) -> None:
+        errors = sum(finding.severity is Severity.ERROR for finding in self._findings)
+        if errors:
+            # The errors come first in the list.
+            said = self.query_one("#said", OptionList)
+            said.highlighted = 0
+            said.focus()
+            self.set_status(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
+            return
+        dangers = [finding for finding in self._findings if finding.code in DANGEROUS]
+        if dangers:
+            self.app.push_screen(WordDialog(dangers, self.draft), self._worded)
+        else:
+            self.post_message(messages.ApplyRequested())
+
+    def _worded(self, sure: bool | None) -> None:
+        if sure:
+            self.post_message(messages.ApplyRequested())
+
+    def action_commands(self) -> None:
+        self.commands_shown = not self.commands_shown
+        self.query_one("#commands" if self.commands_shown else "#diff").focus()
+
+    def action_back(self) -> None:
+        if self.commands_shown:
+            self.action_commands()
+        else:
+            super().action_back()
+
+    def action_save(self) -> None:
+        about = "The plan as a file, for `ciao-wizard apply -c FILE` on another day."
+        self.app.push_screen(SaveDialog("Save the plan", "ciao.toml", about), self._save_to)
+
+    def _save_to(self, path: str | None) -> None:
+        if path:
+            self.post_message(messages.PlanSaveRequested(path))
+
+    def action_mend(self) -> None:
+        self._lead_to(self.query_one("#said", OptionList).highlighted)
+
+    @on(OptionList.OptionSelected)
+    def _lead_to_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._lead_to(event.option_index)
+
+    def _lead_to(self, number: int | None) -> None:
+        if number is None:
+            return
+        field = self._findings[number].field
+        step = next((step for step in STEPS if field.startswith(step)), None)
+        if step is None:
+            self.notify("This is for the machine, not for the plan: see what it says.", markup=False)
+        else:
+            self.post_message(Page.PageRequested(step, field))
+
+    def _changed(self) -> list[FileChange]:
+        return [change for change in self.changes or () if change.diff]
+
+    def _tabs(self, changed: list[FileChange]) -> Text:
+        """The files in a row, the shown one in brackets; those that do not fit are counted."""
+        text = Text(f"{self._file + 1}/{len(changed)} ")
+        here = changed[self._file]
+        what = "new" if here.before is None else "removed" if here.after is None else "changed"
+        text.append_text(plain(here.path, "bold", limit=60))
+        text.append(f"  ({what})", "dim")
+        return text
+
+
+class WordDialog(Dialog[bool]):
+    """Has the name of the cluster NIC typed where a warning may mean that it is the wrong one; whether it was."""
+
+    TITLE: ClassVar[str | None] = "Before this is applied"
+    HELP = (
+        "A warning that may mean the wrong NIC, or machines of others that would be answered, is not waved through. "
+        "Whoever has read it types the name of the NIC that is to serve."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "cancel"),
+        Binding("up", "scroll(-1)", "scroll", show=False),
+        Binding("down", "scroll(1)", "scroll", show=False),
+    ]
+    AUTO_FOCUS: ClassVar[str | None] = "Input"
+
+    def __init__(self, dangers: Sequence[Finding], draft: Draft) -> None:
+        super().__init__()
+        self._dangers = dangers
+        self._draft = draft
+
+    def body(self) -> Iterable[Widget]:
+        lines = [finding_text(danger, field_label(self._draft, danger.field)) for danger in self._dangers]
+        with VerticalScroll(id="dangers", can_focus=False):
+            yield Words(Text("\n").join(lines))
+        asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"
+        yield Words(Text(f"\n{asked}", "bold"))
+        yield Entry()
+        yield Words(id="dialog-findings")
+
+    @on(Input.Submitted)
+    def _check_word(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip() == self._draft.cluster.strip():
+            self.dismiss(True)
+        elif event.value.strip():
+            said = f"That is not {self._draft.cluster}. Escape goes back and changes nothing."
+            self.query_one("#dialog-findings", Words).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#dangers", VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def action_cancel(self) -> None:
+        self.dismiss(False)
+
+
+def _summary(findings: list[Finding]) -> Text:
+    counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
+    words = [plural(count, severity.value) for severity, count in counts if count]
+    return Text(", ".join(words) or "Nothing speaks against this plan.", "bold")
+
+
+def coming_lines(coming: Sequence[StepPreview]) -> list[Text]:
+    """The steps in words, and under each what it does; the trial first."""
+    lines: list[Text] = []
+    for trial, head in ((True, "The trial: gone with a reboot, and undone unless it is kept"), (False, "Once kept")):
+        steps = [step for step in coming if step.trial is trial]
+        if not steps:
+            continue
+        lines += [*([Text()] if lines else []), Text(head, "bold underline")]
+        for step in steps:
+            lines.append(plain(step_words(step.name), "bold", limit=200))
+            if step.needed is False:
+                lines.append(Text("    nothing: it is so already", "dim"))
+            else:
+                lines += [plain(f"    {line}", limit=1000) for line in step.lines]
+    return lines

@@ -1,0 +1,92 @@
+"""Where to save a text: asked before, and once more where a file is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Input
+
+from wizard.plan.findings import WizardError
+from wizard.widgets.entry import Entry
+from wizard.widgets.modal import Dialog
+from wizard.widgets.page import plain
+from wizard.widgets.words import Words
+
+
+class SaveDialog(Dialog[str | None]):
+    """Asks where to; gives back a path, or None. `file` is what it offers, `about` what the file is good for."""
+
+    HELP = (
+        "Enter saves. A name alone goes into the directory in which the wizard was started; ~ is the home of whoever "
+        "it runs as. Where such a file is there already you are asked first, unless the wizard wrote it itself in this "
+        "run. What it saves under sudo is yours, not root's."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Before the field's own enter, which the footer does not show.
+        Binding("enter", "save", "save", priority=True),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    AUTO_FOCUS: ClassVar[str | None] = "Input"
+
+    def __init__(self, title: str, file: str, about: str = "") -> None:
+        super().__init__()
+        self.title = title
+        self._file = file
+        self._about = about
+        self._homes: dict[str, Path | WizardError] = {}
+
+    def body(self) -> Iterable[Widget]:
+        if self._about:
+            yield Words(self._about)
+        yield Entry(self._file)
+        yield Words(id="where")
+
+    def on_mount(self) -> None:
+        self._say_where(self._file)
+
+    @on(Input.Changed)
+    def _follow_typing(self, event: Input.Changed) -> None:
+        event.stop()
+        self._say_where(event.value)
+
+    def _say_where(self, file: str) -> None:
+        self.query_one("#where", Words).update(plain(self._where(file.strip()), limit=400))
+
+    def _where(self, file: str) -> str:
+        home, _, rest = file.partition("/") if file.startswith("~") else ("", "", file)
+        if home and not rest:
+            return f"Which file in {home}?"
+        if not rest:
+            return "Which name?"
+        try:
+            place = (self._home(home) / rest.lstrip("/")) if home else Path(rest)
+            return f"This will be {place.absolute()}"
+        except WizardError as error:
+            return f"✗ {error.message} {error.remedy}"
+        except FileNotFoundError:
+            return "✗ The directory in which the wizard was started is gone. Write the whole path, from / on."
+
+    def _home(self, owner: str) -> Path:
+        """The home that "~" or "~user" stands for: looked up once, which may take a while. Raises WizardError."""
+        from wizard.services.host_files import home_expanded
+
+        if owner not in self._homes:
+            try:
+                self._homes[owner] = home_expanded(owner)
+            except WizardError as error:
+                self._homes[owner] = error
+        found = self._homes[owner]
+        if isinstance(found, WizardError):
+            raise found
+        return found
+
+    def action_save(self) -> None:
+        self.dismiss(self.query_one(Entry).value.strip() or None)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
