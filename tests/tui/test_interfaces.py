@@ -18,8 +18,8 @@ from wizard.host.net.traffic import Rate
 from wizard.plan.machine import Facts
 from wizard.screens.interfaces import controller
 from wizard.services.protocols import CablingReport, NicActivity
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.table import KeyedTable
-from wizard.widgets.working import Working
 
 IN_SWITCH = replace(SWAPPED, title="STOP: this would answer the company's DHCP", swap_helps=False)
 
@@ -27,7 +27,7 @@ IN_SWITCH = replace(SWAPPED, title="STOP: this would answer the company's DHCP",
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
     # A sign that turns makes two pictures of one screen.
-    monkeypatch.setattr(Working, "step", lambda _: None)
+    monkeypatch.setattr(Spinner, "step", lambda _: None)
     # What is told at once is pictured; once the machine is read again, this one's cable is in.
     monkeypatch.setattr(controller, "SETTLE_S", 3600)
     shape = f"{size[0]}x{size[1]}"

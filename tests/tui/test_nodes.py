@@ -12,9 +12,9 @@ from textual.events import Paste
 from textual.widgets import TextArea
 
 from tests.tui.conftest import Shoot
+from tests.tui.discovered import KNOWN, NUC, listening, names
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
-from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.layout import faults
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText

@@ -6,8 +6,8 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from wizard.widgets.entry import Entry
-from wizard.widgets.words import Words
+from wizard.widgets.inputs import SafeInput
+from wizard.widgets.plain_text import PlainText
 
 
 class Field(Horizontal):
@@ -17,12 +17,12 @@ class Field(Horizontal):
         super().__init__(id=field_id(key), classes="field")
         self.key = key
         self._label = label
-        self._input = Entry(value, placeholder)
-        self._hint = Words(Text(hint), classes="hint")
+        self._input = SafeInput(value, placeholder)
+        self._hint = PlainText(Text(hint), classes="hint")
 
     def compose(self) -> ComposeResult:
-        yield Words(self._label, classes="label")
-        yield Words(" ", classes="sign")
+        yield PlainText(self._label, classes="label")
+        yield PlainText(" ", classes="sign")
         yield self._input
         yield self._hint
 
@@ -42,7 +42,7 @@ class Field(Horizontal):
         """Show or take away the sign that this field is refused."""
         self._input.set_class(wrong, "-invalid")
         if self.is_mounted:
-            self.query_one(".sign", Words).update(Text("✗" if wrong else " ", "bold"))
+            self.query_one(".sign", PlainText).update(Text("✗" if wrong else " ", "bold"))
 
     def point(self) -> None:
         self._input.focus()

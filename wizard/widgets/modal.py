@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Footer
 
 from wizard.widgets.page import FocusKept, TooSmall
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 Answer = TypeVar("Answer")
 
@@ -61,7 +61,7 @@ class Question(Dialog[bool]):
         self._prefer = prefer
 
     def body(self) -> Iterable[Widget]:
-        yield Words(Text(self._text))
+        yield PlainText(Text(self._text))
         with Horizontal(classes="buttons"):
             yield Button(Text(self._labels[0]), id="yes", compact=True)
             yield Button(Text(self._labels[1]), id="no", compact=True)
@@ -94,8 +94,8 @@ class Help(Dialog[None]):
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll():
-            yield Words(Text(self._text))
-            yield Words(_in_columns(self._keys), classes="keys")
+            yield PlainText(Text(self._text))
+            yield PlainText(_in_columns(self._keys), classes="keys")
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -21,8 +21,8 @@ from textual.widgets import Footer
 
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.text import clean
+from wizard.widgets.plain_text import PlainText
 from wizard.widgets.synced import SyncedState
-from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     # Loaded once there is a draft: the first screen does not wait for them.
@@ -83,7 +83,7 @@ def is_too_small(size: Size) -> bool:
     return size.width < LEAST_SIZE[0] or size.height < LEAST_SIZE[1]
 
 
-class TooSmall(Words):
+class TooSmall(PlainText):
     """Stands alone on the screen where the terminal is too small for a page."""
 
     def __init__(self) -> None:
@@ -164,12 +164,12 @@ class Page(FocusKept[None]):
     def compose(self) -> ComposeResult:
         yield TooSmall()
         with Vertical(id="page"):
-            yield Words(id="head")
-            yield Words(self.QUESTION, id="question")
+            yield PlainText(id="head")
+            yield PlainText(self.QUESTION, id="question")
             with Vertical(id="body"):
                 yield from self.body()
-            yield Words(id="findings")
-            yield Words(id="line")
+            yield PlainText(id="findings")
+            yield PlainText(id="line")
             yield Footer(show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
@@ -230,7 +230,7 @@ class Page(FocusKept[None]):
         return self._line.plain
 
     def draw_line(self) -> None:
-        line = self.query_one("#line", Words)
+        line = self.query_one("#line", PlainText)
         line.update(self._line)
         line.display = bool(self._line)
 
@@ -243,7 +243,7 @@ class Page(FocusKept[None]):
         right = self.head_right()
         right.append(f"  {clean(self.state.host, 16)}" if self.state.host else "")
         line = "─" * max(width - left.cell_len - right.cell_len - 1, 1)
-        self.query_one("#head", Words).update(Text.assemble(left, (line, "dim"), " ", right))
+        self.query_one("#head", PlainText).update(Text.assemble(left, (line, "dim"), " ", right))
 
     def head_right(self) -> Text:
         if self.STEP not in STEPS:
@@ -254,7 +254,7 @@ class Page(FocusKept[None]):
 
     def set_prompt(self, prompt: str) -> None:
         """Another line of what is wanted."""
-        self.query_one("#question", Words).update(Text(prompt))
+        self.query_one("#question", PlainText).update(Text(prompt))
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
         """Put findings under the body."""
@@ -270,7 +270,7 @@ class Page(FocusKept[None]):
             lines.append(line)
         if len(findings) > MOST_FINDINGS:
             lines.append(Text(f"  … and {len(findings) - MOST_FINDINGS} more"))
-        panel = self.query_one("#findings", Words)
+        panel = self.query_one("#findings", PlainText)
         panel.update(Text("\n").join(lines))
         panel.display = bool(lines)
 

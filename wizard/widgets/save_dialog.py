@@ -12,10 +12,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wizard.plan.findings import WizardError
-from wizard.widgets.entry import Entry
+from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import plain
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 
 class SaveDialog(Dialog[str | None]):
@@ -42,9 +42,9 @@ class SaveDialog(Dialog[str | None]):
 
     def body(self) -> Iterable[Widget]:
         if self._about:
-            yield Words(self._about)
-        yield Entry(self._file)
-        yield Words(id="where")
+            yield PlainText(self._about)
+        yield SafeInput(self._file)
+        yield PlainText(id="where")
 
     def on_mount(self) -> None:
         self._say_where(self._file)
@@ -55,7 +55,7 @@ class SaveDialog(Dialog[str | None]):
         self._say_where(event.value)
 
     def _say_where(self, file: str) -> None:
-        self.query_one("#where", Words).update(plain(self._where(file.strip()), limit=400))
+        self.query_one("#where", PlainText).update(plain(self._where(file.strip()), limit=400))
 
     def _where(self, file: str) -> str:
         home, _, rest = file.partition("/") if file.startswith("~") else ("", "", file)
@@ -86,7 +86,7 @@ class SaveDialog(Dialog[str | None]):
         return found
 
     def action_save(self) -> None:
-        self.dismiss(self.query_one(Entry).value.strip() or None)
+        self.dismiss(self.query_one(SafeInput).value.strip() or None)
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -15,7 +15,7 @@ from textual.widgets import RichLog
 
 from wizard.plan.text import clean
 from wizard.services.progress import Progress, StepState, step_words
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 _SIGNS = {"waiting": "·", "running": "▶", "done": "✓", "skipped": "–", "failed": "✗", "undone": "↩"}
 _LEAST_NAME, _NARROW_NAME, _MOST_NAME = 10, 26, 34
@@ -38,10 +38,10 @@ class StepsView(VerticalScroll, can_focus=False):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._text = Words()
+        self._text = PlainText()
         self._shown: tuple[Progress, datetime | None, Mapping[str, Sequence[str]]] | None = None
 
-    def compose(self) -> Iterable[Words]:
+    def compose(self) -> Iterable[PlainText]:
         yield self._text
 
     def on_resize(self) -> None:

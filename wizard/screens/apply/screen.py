@@ -18,10 +18,10 @@ from textual.widgets import Button
 from wizard.screens.apply import messages
 from wizard.services.progress import Progress, step_words
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.steps import EventsView, StepsView
 from wizard.widgets.synced import SyncedState
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.deploy.apply.preview import StepPreview
@@ -72,15 +72,15 @@ class ApplyPage(Page):
     def body(self) -> Iterable[Widget]:
         yield StepsView(id="steps")
         yield EventsView(id="log")
-        yield Working("Starting…", id="working")
+        yield Spinner("Starting…", id="working")
         with Vertical(id="keep"):
             with Horizontal(classes="buttons"):
-                yield Words("Keep it?", classes="label")
+                yield PlainText("Keep it?", classes="label")
                 yield Button("[ Keep ]", id="yes", compact=True)
                 yield Button("[ Go back ]", id="no", compact=True)
-                yield Words(id="left")
-            yield Words(id="bar")
-        yield Words(id="end")
+                yield PlainText(id="left")
+            yield PlainText(id="bar")
+        yield PlainText(id="end")
 
     _asked_at: float = 0.0
 
@@ -119,7 +119,7 @@ class ApplyPage(Page):
         log.follow(progress, self._runs)
         self.query_one("#working").display = not progress.steps and not progress.result and not progress.asking
         self.query_one("#keep").display = progress.asking
-        end = self.query_one("#end", Words)
+        end = self.query_one("#end", PlainText)
         end.display = bool(progress.result)
         if progress.result:
             self.set_prompt(_ENDS.get(progress.result, ("", progress.result))[1])
@@ -137,8 +137,8 @@ class ApplyPage(Page):
             return
         for button in self.query("#keep Button").results(Button):
             button.disabled = self.answer is not None
-        left = self.query_one("#left", Words)
-        bar = self.query_one("#bar", Words)
+        left = self.query_one("#left", PlainText)
+        bar = self.query_one("#bar", PlainText)
         if self.answer is not None:
             left.update("keeping…" if self.answer else "going back…")
             bar.update("")

@@ -19,9 +19,9 @@ from wizard.screens.dashboard.texts import checks_text, drift_text, events_text,
 from wizard.screens.dashboard.topology import Topology
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.synced import SyncedState
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
@@ -113,15 +113,15 @@ class DashboardPage(Page):
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="status"):
-            yield Working("Looking…", id="working")
+            yield Spinner("Looking…", id="working")
             with Vertical(id="alarm"):
-                yield Words(id="why")
-                yield Words(id="todo")
+                yield PlainText(id="why")
+                yield PlainText(id="todo")
                 yield Button(Text(), id="on", compact=True)
             yield Topology(id="topology")
             with Vertical(id="below"):
                 for part in ("checks", "drift", "strangers", "events"):
-                    yield Words(id=part)
+                    yield PlainText(id=part)
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.action_look_again)
@@ -178,7 +178,7 @@ class DashboardPage(Page):
             ("strangers", strangers_text(seen.rows)),
             ("events", events_text(self.state.happened, _since(seen.status), seen.at, 8 if tall else 2)),
         ):
-            widget = self.query_one(f"#{part}", Words)
+            widget = self.query_one(f"#{part}", PlainText)
             widget.display = bool(text)
             widget.update(text)
         # There is as much room as the rest leaves, once that is laid out.
@@ -214,8 +214,8 @@ class DashboardPage(Page):
             return
         title, todo, button, _ = told
         alarm.border_title = Text(f" {title} ")
-        self.query_one("#why", Words).update(plain(seen.status.reason, "bold", limit=300))
-        self.query_one("#todo", Words).update(Text(todo))
+        self.query_one("#why", PlainText).update(plain(seen.status.reason, "bold", limit=300))
+        self.query_one("#todo", PlainText).update(Text(todo))
         self.query_one("#on", Button).label = Text(button)
 
     @on(Button.Pressed)

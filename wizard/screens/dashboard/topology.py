@@ -14,8 +14,8 @@ from wizard.monitor.node_summary import UNSEEN as GONE
 from wizard.plan.model import Protocol
 from wizard.plan.text import clean
 from wizard.widgets.page import plural
+from wizard.widgets.plain_text import PlainText
 from wizard.widgets.sparkline import sparkline
-from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
@@ -36,7 +36,7 @@ _BRIEF = {"wrong address": "wrong IP", "asked, ignored": "ignored", **{a.note: a
 _ANSWERS = {"answers": UP, "waiting": UNSEEN}
 
 
-class Topology(Words):
+class Topology(PlainText):
     """Draws into as much room as it is given."""
 
     DEFAULT_CSS = "Topology { height: auto; text-wrap: nowrap; }"

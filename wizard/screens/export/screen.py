@@ -15,10 +15,10 @@ from textual.widgets import DataTable
 
 from wizard.screens.export import messages
 from wizard.widgets.page import SHOWN_BACK, Page, plain, plural
+from wizard.widgets.plain_text import PlainText
 from wizard.widgets.save_dialog import SaveDialog
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.table import KeyedTable
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.services.protocols import ExportedFile
@@ -49,9 +49,9 @@ class ExportPage(Page):
     exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
-        yield Working("Putting it into words…", id="working")
+        yield Spinner("Putting it into words…", id="working")
         yield KeyedTable((("format", 15), ("what it is for", 57)), id="formats")
-        yield VerticalScroll(Words(id="text"), id="preview", can_focus=False)
+        yield VerticalScroll(PlainText(id="text"), id="preview", can_focus=False)
 
     def on_mount(self) -> None:
         self.query_one("#formats").focus()
@@ -91,7 +91,7 @@ class ExportPage(Page):
         text = Text("\n").join(_line(line) for line in lines[:MOST_LINES])
         if len(lines) > MOST_LINES:
             text.append(f"\n… and {plural(len(lines) - MOST_LINES, 'line')} more", "bold")
-        self.query_one("#text", Words).update(text)
+        self.query_one("#text", PlainText).update(text)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("save", "copy") and not self.exported_files:

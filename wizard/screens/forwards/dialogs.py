@@ -21,7 +21,7 @@ from wizard.widgets.field import Field, field_id
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 _KEYS = ("port", "to", "to_port", "protocol", "from")
 _NAMES = {
@@ -66,7 +66,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
         yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company")
-        yield Words(id="dialog-findings")
+        yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
     def _accept_on_enter(self, event: Input.Submitted) -> None:
@@ -85,7 +85,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
         if problems and not refused:
             lines.append(Text("  ctrl+n again keeps it all the same; it must be mended before an apply.", "bold"))
-        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
+        self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
         if problems and (refused or problems != self._told):
             self._told = problems
             self.query_one("#" + field_id(problems[0].field), Field).point()
@@ -119,8 +119,8 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
     def body(self) -> Iterable[Widget]:
         yield LongTable(_PRESETS, id="presets")
         with VerticalScroll(id="offered"):
-            yield Words(id="ports")
-        yield Words(id="adds")
+            yield PlainText(id="ports")
+        yield PlainText(id="adds")
 
     def on_mount(self) -> None:
         names = [preset.name for preset in PRESETS]
@@ -139,8 +139,8 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
 
     def _tell(self) -> None:
         found = self._chosen
-        self.query_one("#ports", Words).update(Text("\n").join(_offered(found)))
-        self.query_one("#adds", Words).update(_adds(found))
+        self.query_one("#ports", PlainText).update(Text("\n").join(_offered(found)))
+        self.query_one("#adds", PlainText).update(_adds(found))
 
     @property
     def _chosen(self) -> tuple[PresetForward, ...]:

@@ -19,7 +19,7 @@ from wizard.screens.forwards.dialogs import ForwardDialog, PresetDialog
 from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, plain, plural
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 COLUMNS = (
     Column("port", 11),
@@ -60,7 +60,9 @@ class ForwardsPage(HintingPage):
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="forwards")
-        yield Words("None yet: f4 has the ports of ciao, OpenStack, k3s, Proxmox and Talos; f2 adds one.", id="empty")
+        yield PlainText(
+            "None yet: f4 has the ports of ciao, OpenStack, k3s, Proxmox and Talos; f2 adds one.", id="empty"
+        )
 
     def draw(self) -> None:
         super().draw()

@@ -18,7 +18,7 @@ from wizard.screens.instances import messages
 from wizard.widgets.big_table import BigTable, Column
 from wizard.widgets.field import Field
 from wizard.widgets.page import Page, plain, plural
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
     from wizard.monitor.instances import CnciReading, Instance
@@ -84,7 +84,7 @@ class InstancesPage(Page):
         yield Field("instances.cncis", "CNCIs", "", "for example cloud-admin@192.168.0.65 192.168.0.66")
         yield Field("instances.user", "Login", USER, USER, "your user on the instances")
         yield BigTable[InstanceLine](_columns(0), self._cells, id="instances")
-        yield Words(id="ways")
+        yield PlainText(id="ways")
 
     def on_mount(self) -> None:
         cncis = self._field("cncis")
@@ -196,7 +196,7 @@ class InstancesPage(Page):
 
     def _draw_ways(self) -> None:
         line = self.table.current if self._lines else None
-        panel = self.query_one("#ways", Words)
+        panel = self.query_one("#ways", PlainText)
         panel.display = line is not None
         if line is not None:
             panel.border_title = _called(line)

@@ -15,7 +15,7 @@ from textual.widgets import Button
 
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import plain
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
     from wizard.services.protocols import CablingReport
@@ -60,7 +60,7 @@ class StopDialog(Dialog[str]):
             cables = f"This machine's default route leads over {self._routed}: more likely the cables changed places."
             lines.append(plain(cables))
         with VerticalScroll(can_focus=False):
-            yield Words(Text("\n").join([*lines, Text(), plain(said.remedy, "bold", limit=600)]))
+            yield PlainText(Text("\n").join([*lines, Text(), plain(said.remedy, "bold", limit=600)]))
         with Horizontal(classes="buttons"):
             if said.swap_helps:
                 yield Button(Text("[ Swap them ]"), id="swap", compact=True)

@@ -25,9 +25,9 @@ from wizard.screens.interfaces.dialogs import StopDialog
 from wizard.screens.interfaces.wiring import wiring
 from wizard.screens.nic_words import NARROW, WIDE, NicNotes
 from wizard.widgets.page import BACK, LOOK_AGAIN, MOST_FINDINGS, NEXT, ROOMY, StepPage, plain
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.table import KeyedTable
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.host.facts.nic_watch import NicEvent
@@ -94,12 +94,12 @@ class InterfacesPage(StepPage):
         self._rates: Mapping[str, tuple[Rate, ...]] = {}
 
     def body(self) -> Iterable[Widget]:
-        yield Words(id="wiring")
+        yield PlainText(id="wiring")
         yield KeyedTable(NARROW, id="nics")
-        yield Words(id="nic")
-        yield Working(nic_words.ASKING, id="asking")
-        yield Words(id="wires")
-        yield Words(id="hint")
+        yield PlainText(id="nic")
+        yield Spinner(nic_words.ASKING, id="asking")
+        yield PlainText(id="wires")
+        yield PlainText(id="hint")
 
     def set_status(self, message: str, severity: str = "information", tied: str = "") -> None:
         super().set_status(message, severity)
@@ -133,7 +133,7 @@ class InterfacesPage(StepPage):
         self.call_after_refresh(self._fit)
 
     def _draw_hint(self) -> None:
-        hint, wires = self.query_one("#hint", Words), self.wires
+        hint, wires = self.query_one("#hint", PlainText), self.wires
         sockets = sum(nic.kind in CABLE_KINDS for nic in (self.facts or Facts()).nics)
         if sockets < _SOCKETS and not all(self._chosen()):
             hint.update(_LONELY)
@@ -177,7 +177,7 @@ class InterfacesPage(StepPage):
         nics = sorted(facts.nics, key=nic_words.table_order)
         self.query_one("#wiring").display = wide and self.size.height >= _ROOM_FOR_DRAWING
         corporate, cluster = map(facts.nic, self._chosen())
-        self.query_one("#wiring", Words).update(wiring(corporate, cluster, known.answers))
+        self.query_one("#wiring", PlainText).update(wiring(corporate, cluster, known.answers))
         table.sync([(nic.name, nic_words.cells(nic, known, wide)) for nic in nics])
         if here is not None:
             table.point_at(here)
@@ -201,7 +201,7 @@ class InterfacesPage(StepPage):
         facts = self.facts or Facts()
         current = self.query_one("#nics", KeyedTable).current
         nic = facts.nic(current) if current else None
-        panel = self.query_one("#nic", Words)
+        panel = self.query_one("#nic", PlainText)
         panel.display = nic is not None and not (self.size.height < ROOMY and bool(self.errors()))
         if nic is not None:
             panel.border_title = plain(nic.name, limit=40)
@@ -209,10 +209,10 @@ class InterfacesPage(StepPage):
             panel.update(nic_words.about(nic, suggestion, self._rates.get(nic.name, ())))
 
     def draw_wires(self) -> None:
-        turning = self.query_one("#asking", Working)
+        turning = self.query_one("#asking", Spinner)
         turning.display = self._turning()
         turning.say(nic_words.patience(self.identifying, self._waiting, int(monotonic() - self._asked_at)))
-        panel = self.query_one("#wires", Words)
+        panel = self.query_one("#wires", PlainText)
         wires = self.wires
         panel.display = wires is not None and not self.asking and not self._crowded()
         self.set_class(wires is not None and wires.stop, "-halt")

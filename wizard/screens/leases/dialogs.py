@@ -18,8 +18,8 @@ from wizard.screens.leases import messages
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import plain, plain_lines
-from wizard.widgets.tick import Tick
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.sign_checkbox import SignCheckbox
 
 
 class AdoptDialog(Dialog[None]):
@@ -45,36 +45,36 @@ class AdoptDialog(Dialog[None]):
         self._about = about
 
     def body(self) -> Iterable[Widget]:
-        yield Words(plain(self._about, limit=300))
-        yield Words()
+        yield PlainText(plain(self._about, limit=300))
+        yield PlainText()
         with Horizontal(classes="field"):
-            yield Words("Roles", classes="label")
-            yield Words(" ", classes="sign")
+            yield PlainText("Roles", classes="label")
+            yield PlainText(" ", classes="sign")
             for role in Role:
-                yield Tick(role.value, role.value == self._offer.role, id=f"role-{role.value}")
+                yield SignCheckbox(role.value, role.value == self._offer.role, id=f"role-{role.value}")
         yield Field("adopt.name", "Name", self._offer.name)
         yield Field("adopt.ip", "Address", self._offer.ip, "the next free one", "will be reserved")
-        yield Words(id="dialog-findings")
+        yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
     def _accept_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_accept()
 
-    @on(Tick.Submitted)
-    def _accept_on_tick(self, event: Tick.Submitted) -> None:
+    @on(SignCheckbox.Submitted)
+    def _accept_on_tick(self, event: SignCheckbox.Submitted) -> None:
         event.stop()
         self.action_accept()
 
     def action_accept(self) -> None:
-        roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
-        self.query_one("#dialog-findings", Words).update("")
+        roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", SignCheckbox).value]
+        self.query_one("#dialog-findings", PlainText).update("")
         self.post_message(messages.AdoptionConfirmed(self, self._typed("name"), ", ".join(roles), self._typed("ip")))
 
     def refuse(self, error: WizardError) -> None:
         if self.is_mounted:
             text = plain_lines(f"✗ {error.message}\n{error.remedy}")
-            self.query_one("#dialog-findings", Words).update(text)
+            self.query_one("#dialog-findings", PlainText).update(text)
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.reactive import reactive
 
 from wizard.plan.text import clean
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
     from wizard.monitor.forward_checks import ForwardCheck
@@ -20,7 +20,7 @@ _INDENT = 16
 _WELL = "answers"
 
 
-class ForwardHealthPanel(Words):
+class ForwardHealthPanel(PlainText):
     """`health` is None until it has been asked for the first time. What fails comes first, and is never cut."""
 
     health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)

@@ -25,12 +25,12 @@ from wizard.screens.leases.forward_health import ForwardHealthPanel
 from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.big_table import BigTable
-from wizard.widgets.entry import Entry
+from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Question
 from wizard.widgets.page import ROOMY, Page, plain, plural
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 from wizard.widgets.synced import SyncedState
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
 
 if TYPE_CHECKING:
     from wizard.monitor.forward_checks import ForwardCheck
@@ -101,11 +101,11 @@ class LeasesPage(Page):
         self._told_at = 0.0
 
     def body(self) -> Iterable[Widget]:
-        yield Working("Reading the leases…", id="working")
+        yield Spinner("Reading the leases…", id="working")
         yield FindLine(id="find")
         yield BigTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
         with Container(id="panels"):
-            yield Words(id="machine", classes="panel")
+            yield PlainText(id="machine", classes="panel")
             yield ForwardHealthPanel(id="health", classes="panel")
         yield EventsBox(id="happened")
 
@@ -199,7 +199,7 @@ class LeasesPage(Page):
     def _draw_row(self) -> None:
         row = self.row if self.board is not None else None
         said = details(row, self._now()) if row is not None else Text("No such row.")
-        self.query_one("#machine", Words).update(said)
+        self.query_one("#machine", PlainText).update(said)
 
     def _cells(self, row: LeaseRow) -> Sequence[Text]:
         # Not by the page's width: in the middle of a resize the table has its old columns still.
@@ -343,20 +343,20 @@ class FindLine(Widget):
     DEFAULT_CSS = "FindLine { layout: horizontal; }"
 
     def compose(self) -> Iterable[Widget]:
-        yield Words("find", classes="label")
-        yield Entry(placeholder="words that must all be in a row")
-        yield Words(id="found")
+        yield PlainText("find", classes="label")
+        yield SafeInput(placeholder="words that must all be in a row")
+        yield PlainText(id="found")
 
     def open(self) -> None:
         self.display = True
-        self.query_one(Entry).focus()
+        self.query_one(SafeInput).focus()
 
     def close(self) -> None:
-        self.query_one(Entry).value = ""
+        self.query_one(SafeInput).value = ""
         self.display = False
 
     def tell(self, shown: int, total: int) -> None:
-        self.query_one("#found", Words).update(f"{shown:,} of {total:,} · esc: all")
+        self.query_one("#found", PlainText).update(f"{shown:,} of {total:,} · esc: all")
 
 
 def _has_address(row: LeaseRow) -> bool:

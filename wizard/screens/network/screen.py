@@ -23,8 +23,8 @@ from wizard.plan.model import AnswerPolicy, Plan
 from wizard.screens.network.subnet import Subnet, picture, reaching_into, roomy_picture, short
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain, plural
-from wizard.widgets.tick import Tick
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.sign_checkbox import SignCheckbox
 
 CHECK_AFTER_S = 0.15
 MOST_BUSY = 8
@@ -76,13 +76,13 @@ class NetworkPage(StepPage):
         yield Field("network.dhcp_slice", "Slice", draft.pool)
         yield Field("network.lease_time", "Lease time", draft.lease_time)
         yield Field("network.domain", "Domain", draft.domain)
-        yield Tick(
+        yield SignCheckbox(
             f"answer only the nodes of this plan and VMs ({draft.vm_macs})",
             draft.answer == AnswerPolicy.KNOWN.value,
             id="known",
         )
-        yield Words(id="picture")
-        yield Words(id="busy")
+        yield PlainText(id="picture")
+        yield PlainText(id="busy")
 
     def _meant(self) -> Draft:
         """What the draft becomes once the field is left: what lies in the subnet moves along with it."""
@@ -150,8 +150,8 @@ class NetworkPage(StepPage):
         self._settle(event.input)
         self.focus_next()
 
-    @on(Tick.Submitted)
-    def _go_on_from_tick(self, event: Tick.Submitted) -> None:
+    @on(SignCheckbox.Submitted)
+    def _go_on_from_tick(self, event: SignCheckbox.Submitted) -> None:
         """The last of the page."""
         event.stop()
         self.action_next()
@@ -198,7 +198,9 @@ class NetworkPage(StepPage):
             pool=self._field("network.dhcp_slice").value,
             lease_time=self._field("network.lease_time").value,
             domain=self._field("network.domain").value,
-            answer=(AnswerPolicy.KNOWN if self.query_one("#known", Tick).value else AnswerPolicy.EVERYONE).value,
+            answer=(
+                AnswerPolicy.KNOWN if self.query_one("#known", SignCheckbox).value else AnswerPolicy.EVERYONE
+            ).value,
         )
 
     def set_status(self, message: str, severity: str = "information") -> None:
@@ -242,7 +244,7 @@ class NetworkPage(StepPage):
         here = f"this machine, on {draft.cluster}" if gateway_fine and draft.cluster else ""
         self._hint("network.gateway", here if draft.gateway == self.draft.gateway else f"→ {draft.gateway}")
         self._hint("network.domain", "" if "network.domain" in bad else f"controller.{draft.domain.strip()}")
-        shown = self.query_one("#picture", Words)
+        shown = self.query_one("#picture", PlainText)
         # Between two networks the one before stays, so that nothing jumps while somebody types.
         shown.set_class(not isinstance(plan, Plan), "-past")
         if not isinstance(plan, Plan):
@@ -276,7 +278,7 @@ class NetworkPage(StepPage):
 
     def _draw_busy(self, busy: list[addresses.Busy]) -> None:
         """Where there is room: what the subnet must not meet."""
-        panel = self.query_one("#busy", Words)
+        panel = self.query_one("#busy", PlainText)
         panel.display = bool(busy) and self.size.height >= ROOMY
         most = MOST_BUSY if self.size.height >= HIGH else MOST_BUSY // 2
         lines = [f"  {each.what}" for each in busy[:most]]

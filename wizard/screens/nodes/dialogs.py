@@ -20,13 +20,13 @@ from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_node
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Role
 from wizard.screens.nodes import messages
-from wizard.widgets.entry import Lines
 from wizard.widgets.field import Field, field_id
+from wizard.widgets.inputs import SafeTextArea
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
-from wizard.widgets.tick import Tick
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.sign_checkbox import SignCheckbox
 
 QUICK_LINES = 200
 READ_AFTER_S = 0.15
@@ -61,22 +61,22 @@ class NodeDialog(Dialog[NodeText | None]):
     def body(self) -> Iterable[Widget]:
         held = {role.strip() for role in self._node.role.split(",")}
         with Horizontal(classes="field"):
-            yield Words("Roles", classes="label")
-            yield Words(" ", classes="sign")
+            yield PlainText("Roles", classes="label")
+            yield PlainText(" ", classes="sign")
             for role in Role:
-                yield Tick(role.value, role.value in held, id=f"role-{role.value}")
+                yield SignCheckbox(role.value, role.value in held, id=f"role-{role.value}")
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
         yield Field("node.ip", "Address", self._node.ip, self._given, "blank: one is given")
-        yield Words(id="dialog-findings")
+        yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
     def _accept_on_enter(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_accept()
 
-    @on(Tick.Submitted)
-    def _accept_on_tick(self, event: Tick.Submitted) -> None:
+    @on(SignCheckbox.Submitted)
+    def _accept_on_tick(self, event: SignCheckbox.Submitted) -> None:
         event.stop()
         self.action_accept()
 
@@ -93,7 +93,7 @@ class NodeDialog(Dialog[NodeText | None]):
         for field in self.query(Field):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
-        self.query_one("#dialog-findings", Words).update(Text("\n").join(lines))
+        self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
         if not problems:
             self.dismiss(node)
         elif problems[0].field in _NAMES and problems[0].field != "node.role":
@@ -106,7 +106,7 @@ class NodeDialog(Dialog[NodeText | None]):
         return self.query_one("#" + field_id(f"node.{key}"), Field).value.strip()
 
     def _roles(self) -> str:
-        ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", Tick).value]
+        ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", SignCheckbox).value]
         return ", ".join(ticked)
 
     def _free_name(self, roles: str | None = None) -> str:
@@ -149,12 +149,12 @@ class PasteDialog(Dialog[ImportedNodes | None]):
 
     def body(self) -> Iterable[Widget]:
         asked = "One node a line: its MAC, and as you have them its name, role and address, in any order."
-        yield Words(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
-        lines = Lines(self._lines, id="lines")
+        yield PlainText(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
+        lines = SafeTextArea(self._lines, id="lines")
         lines.show_line_numbers = True
         yield lines
         yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
-        yield Words(id="understood")
+        yield PlainText(id="understood")
         yield LongTable(_REASONS, id="reasons")
 
     def on_mount(self) -> None:
@@ -175,7 +175,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
 
     def opened(self, text: str) -> None:
         """The lines of a file, below those that are here."""
-        lines = self.query_one("#lines", Lines)
+        lines = self.query_one("#lines", SafeTextArea)
         held = lines.text.rstrip("\n")
         lines.load_text(f"{held}\n{text}" if held else text)
         self.query_one(Field).value = ""
@@ -185,11 +185,11 @@ class PasteDialog(Dialog[ImportedNodes | None]):
     def refused(self, error: WizardError) -> None:
         self.query_one(Field).mark(True)
         told = Text.assemble(("✗ ", "bold")).append_text(plain(f"{error.message} {error.remedy}"))
-        self.query_one("#understood", Words).update(told)
+        self.query_one("#understood", PlainText).update(told)
 
     def _read(self) -> None:
         """Of thousands of lines once nobody has typed for a moment, and off the keys' way."""
-        lines = self.query_one("#lines", Lines)
+        lines = self.query_one("#lines", SafeTextArea)
         if self._reader is not None:
             self._reader.stop()
         if lines.document.line_count <= QUICK_LINES:
@@ -198,12 +198,12 @@ class PasteDialog(Dialog[ImportedNodes | None]):
             self._reader = self.set_timer(READ_AFTER_S, self._have_read)
 
     def _have_read(self) -> None:
-        text = self.query_one("#lines", Lines).text
+        text = self.query_one("#lines", SafeTextArea).text
         self.post_message(messages.ParseRequested(self, text, partial(read_nodes, text, self._taken, self._known)))
 
     def take(self, text: str, reading: ImportedNodes) -> None:
         """What `text` says, unless it is another one by now."""
-        if self.query_one("#lines", Lines).text != text:
+        if self.query_one("#lines", SafeTextArea).text != text:
             return
         self._read_text, self._reading = text, reading
         self._tell(reading)
@@ -218,7 +218,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         if reading.nodes:
             last = reading.nodes[-1]
             text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
-        self.query_one("#understood", Words).update(text)
+        self.query_one("#understood", PlainText).update(text)
         reasons = self.query_one("#reasons", LongTable)
         reasons.show([str(line.number) for line in reading.not_understood], self._reason)
         reasons.display = bool(reading.not_understood)
@@ -236,21 +236,21 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         """From a reason to the line that it is about."""
         number = self.query_one("#reasons", LongTable).current
         if number is not None:
-            lines = self.query_one("#lines", Lines)
+            lines = self.query_one("#lines", SafeTextArea)
             lines.move_cursor(lines.document.end if int(number) > lines.document.line_count else (int(number) - 1, 0))
             lines.focus()
 
     def action_accept(self) -> None:
-        if self.query_one("#lines", Lines).text != self._read_text:
+        if self.query_one("#lines", SafeTextArea).text != self._read_text:
             self._accepting = True
-            self.query_one("#understood", Words).update(Text("Reading…", "bold"))
+            self.query_one("#understood", PlainText).update(Text("Reading…", "bold"))
             return
         reading = self._reading
         if reading.nodes or not reading.not_understood:
             self.dismiss(reading)
         else:
             told = "None of these lines says a node yet; Enter goes to the line."
-            self.query_one("#understood", Words).update(Text.assemble(("✗ ", "bold"), told))
+            self.query_one("#understood", PlainText).update(Text.assemble(("✗ ", "bold"), told))
             self.query_one("#reasons", LongTable).focus()
 
     def action_cancel(self) -> None:

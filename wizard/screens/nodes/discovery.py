@@ -15,8 +15,8 @@ from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.text import clean
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import plural
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -44,8 +44,8 @@ class DiscoveryPanel(Vertical):
     SCOPED_CSS = False
     DEFAULT_CSS = """
     DiscoveryPanel { height: auto; max-height: 9; border: round $primary; margin-top: 1; display: none; }
-    DiscoveryPanel Words { padding: 0 1; height: 1; }
-    DiscoveryPanel Working { padding: 0 1; height: 1; }
+    DiscoveryPanel PlainText { padding: 0 1; height: 1; }
+    DiscoveryPanel Spinner { padding: 0 1; height: 1; }
     DiscoveryPanel LongTable { max-height: 5; }
     .-tall DiscoveryPanel { max-height: 16; }
     .-tall DiscoveryPanel LongTable { max-height: 12; }
@@ -59,9 +59,9 @@ class DiscoveryPanel(Vertical):
         self.vendors: Mapping[str, str] = {}
 
     def compose(self) -> Iterable[Widget]:
-        yield Working("Switch the machines on. One that runs shows once it speaks: restart it.", id="hearing-none")
+        yield Spinner("Switch the machines on. One that runs shows once it speaks: restart it.", id="hearing-none")
         yield LongTable(_COLUMNS, id="heard")
-        yield Words(id="hearing-keys")
+        yield PlainText(id="hearing-keys")
 
     def on_mount(self) -> None:
         self.set_interval(1, self._tick)
@@ -102,7 +102,7 @@ class DiscoveryPanel(Vertical):
         table = self.query_one(LongTable)
         table.display = bool(count)
         table.show(tuple(self._machines), self._cells)
-        self.query_one("#hearing-keys", Words).update(Text(adopts))
+        self.query_one("#hearing-keys", PlainText).update(Text(adopts))
         if not table.has_focus:
             self.go_on()
 

@@ -24,7 +24,7 @@ from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
 from wizard.widgets.hinting import HintingPage
 from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -90,7 +90,7 @@ class NodesPage(HintingPage):
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="nodes")
-        yield Words("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
+        yield PlainText("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
         yield DiscoveryPanel(id="hearing")
 
     def on_unmount(self) -> None:

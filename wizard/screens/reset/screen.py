@@ -18,11 +18,11 @@ from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.sign_checkbox import SignCheckbox
 from wizard.widgets.steps import StepsView
 from wizard.widgets.synced import SyncedState
 from wizard.widgets.table import KeyedTable
-from wizard.widgets.tick import Tick
-from wizard.widgets.words import Words
 
 if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
@@ -64,12 +64,12 @@ class ResetPage(Page):
         yield KeyedTable((("what", 30), ("meanwhile", 42)), id="kinds")
         with VerticalScroll(id="about", can_focus=False):
             # Never with the focus: Enter does what the cursor of the table stands on, always.
-            forget = Tick(_FORGET, id="forget")
+            forget = SignCheckbox(_FORGET, id="forget")
             forget.can_focus = False
             yield forget
-            yield Words(id="what")
+            yield PlainText(id="what")
         yield StepsView(id="steps")
-        yield Words(id="end")
+        yield PlainText(id="end")
 
     def on_mount(self) -> None:
         table = self.query_one("#kinds", KeyedTable)
@@ -110,7 +110,7 @@ class ResetPage(Page):
 
     @property
     def _forgets(self) -> bool:
-        return self.kind.key == "everything" and self.query_one("#forget", Tick).value
+        return self.kind.key == "everything" and self.query_one("#forget", SignCheckbox).value
 
     @on(Checkbox.Changed)
     def _show_what_is_lost(self, event: Checkbox.Changed) -> None:
@@ -118,14 +118,14 @@ class ResetPage(Page):
         self.redraw()
 
     def action_forget(self) -> None:
-        self.query_one("#forget", Tick).toggle()
+        self.query_one("#forget", SignCheckbox).toggle()
 
     def draw(self) -> None:
         begun = self.running or bool(self.progress.result)
         self.query_one("#kinds").display = self.query_one("#about").display = not begun
         kind = self.kind
         self.query_one("#forget").display = kind.key == "everything"
-        self.query_one("#what", Words).update(_about(kind, self.overview, self._forgets))
+        self.query_one("#what", PlainText).update(_about(kind, self.overview, self._forgets))
         steps = self.query_one("#steps", StepsView)
         steps.display = begun
         if begun:
@@ -135,7 +135,7 @@ class ResetPage(Page):
 
     def _draw_end(self) -> None:
         result = self.progress.result
-        end = self.query_one("#end", Words)
+        end = self.query_one("#end", PlainText)
         end.display = bool(result)
         small = self.part in self.PARTS
         if result:

@@ -22,12 +22,12 @@ from wizard.screens.review import messages
 from wizard.screens.review.diff import DiffView, LinesView
 from wizard.screens.review.finding_list import FindingList
 from wizard.services.progress import step_words
-from wizard.widgets.entry import Entry
+from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import BACK, LOOK_AGAIN, ROOMY, STEPS, Page, finding_text, plain, plural
+from wizard.widgets.plain_text import PlainText
 from wizard.widgets.save_dialog import SaveDialog
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
+from wizard.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
     from wizard.deploy.apply.preview import StepPreview
@@ -86,12 +86,12 @@ class ReviewPage(Page):
         return not any(finding.code == UNREADABLE for finding in self._findings)
 
     def body(self) -> Iterable[Widget]:
-        yield Words(_summary(self._findings), id="summary")
+        yield PlainText(_summary(self._findings), id="summary")
         yield FindingList(
             [finding_text(each, field_label(self.draft, each.field)) for each in self._findings], id="said"
         )
-        yield Working("Comparing with what is on this machine…", id="comparing")
-        yield Words(id="files")
+        yield Spinner("Comparing with what is on this machine…", id="comparing")
+        yield PlainText(id="files")
         yield DiffView(id="diff")
         yield LinesView(id="commands")
 
@@ -124,7 +124,7 @@ class ReviewPage(Page):
         changed = self._changed()
         comparing = self.readable and self.changes is None and self.trouble is None
         self.query_one("#comparing").display = comparing
-        files = self.query_one("#files", Words)
+        files = self.query_one("#files", PlainText)
         view, commands = self.query_one("#diff", DiffView), self.query_one("#commands", LinesView)
         files.display = self.readable and not comparing
         view.display = files.display and not self.commands_shown
@@ -263,11 +263,11 @@ class WordDialog(Dialog[bool]):
     def body(self) -> Iterable[Widget]:
         lines = [finding_text(danger, field_label(self._draft, danger.field)) for danger in self._dangers]
         with VerticalScroll(id="dangers", can_focus=False):
-            yield Words(Text("\n").join(lines))
+            yield PlainText(Text("\n").join(lines))
         asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"
-        yield Words(Text(f"\n{asked}", "bold"))
-        yield Entry()
-        yield Words(id="dialog-findings")
+        yield PlainText(Text(f"\n{asked}", "bold"))
+        yield SafeInput()
+        yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
     def _check_word(self, event: Input.Submitted) -> None:
@@ -276,7 +276,7 @@ class WordDialog(Dialog[bool]):
             self.dismiss(True)
         elif event.value.strip():
             said = f"That is not {self._draft.cluster}. Escape goes back and changes nothing."
-            self.query_one("#dialog-findings", Words).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
+            self.query_one("#dialog-findings", PlainText).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
 
     def action_scroll(self, lines: int) -> None:
         self.query_one("#dangers", VerticalScroll).scroll_relative(y=lines, animate=False)

@@ -15,8 +15,8 @@ from textual.widget import Widget
 from wizard.plan.findings import WizardError
 from wizard.screens.welcome import messages
 from wizard.widgets.page import LEAVE, ROOMY, Page, plain
-from wizard.widgets.words import Words
-from wizard.widgets.working import Working
+from wizard.widgets.plain_text import PlainText
+from wizard.widgets.spinner import Spinner
 
 if TYPE_CHECKING:
     from wizard.plan.machine import Nic
@@ -76,13 +76,13 @@ class WelcomePage(Page):
     trouble: reactive[WizardError | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
-        yield Working("Looking at this machine…", id="working")
-        yield Words(id="trouble")
+        yield Spinner("Looking at this machine…", id="working")
+        yield PlainText(id="trouble")
         with VerticalScroll(id="found"):
-            yield Words(id="machine")
-            yield Words(id="needs")
-            yield Words(id="earlier")
-            yield Words(_PICTURE, id="picture")
+            yield PlainText(id="machine")
+            yield PlainText(id="needs")
+            yield PlainText(id="earlier")
+            yield PlainText(_PICTURE, id="picture")
 
     def cannot_look(self, error: WizardError) -> None:
         self.trouble = error
@@ -97,11 +97,11 @@ class WelcomePage(Page):
         self.redraw()
 
     def draw(self) -> None:
-        greeting, working = self.greeting, self.query_one("#working", Working)
+        greeting, working = self.greeting, self.query_one("#working", Spinner)
         nics = self._nics()
         working.display = bool(self.busy) or (self.trouble is None and greeting is None)
         working.say(self.busy or "Looking at this machine…")
-        said = self.query_one("#trouble", Words)
+        said = self.query_one("#trouble", PlainText)
         said.display = self.trouble is not None
         if self.trouble is not None:
             text = f"{self.trouble.message} {self.trouble.remedy}"
@@ -111,7 +111,7 @@ class WelcomePage(Page):
             self.set_prompt("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
             for name, lines in (("machine", greeting.machine), ("needs", greeting.needs), ("earlier", greeting.found)):
                 listed = nics if name == "machine" else ()
-                self.query_one(f"#{name}", Words).update(_table(lines, listed, len(greeting.nics) - len(nics)))
+                self.query_one(f"#{name}", PlainText).update(_table(lines, listed, len(greeting.nics) - len(nics)))
         # The last row is for how many more there are.
         self.query_one("#picture").display = self._room() - len(nics) - 1 > _PICTURE.count("\n")
         self.refresh_bindings()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.text import Text
 from textual.reactive import reactive
 
-from wizard.widgets.words import Words
+from wizard.widgets.plain_text import PlainText
 
 _SIGNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _EVERY_S = 0.1
 
 
-class Working(Words):
+class Spinner(PlainText):
     """A turning sign and what is being waited for. It turns while it is displayed."""
 
     turn: reactive[int] = reactive(0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from tests.tui.discovered import KNOWN, NUC, listening, names
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FakeServices
-from tests.tui.heard import KNOWN, NUC, listening, names
 from tests.tui.hostile import ALL, HOSTILE, assert_harmless
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText

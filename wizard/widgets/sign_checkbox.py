@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widgets import Checkbox
 
 
-class Tick(Checkbox, inherit_bindings=False):
+class SignCheckbox(Checkbox, inherit_bindings=False):
     """A Checkbox whose state is a sign: Textual's own tells on from off by colour alone. Space ticks; Enter goes on, as
     in a field."""
 

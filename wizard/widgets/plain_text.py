@@ -1,4 +1,4 @@
-"""Words on a page."""
+"""Text without markup, for texts from anywhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from textual.visual import VisualType
 from textual.widgets import Static
 
 
-class Words(Static):
+class PlainText(Static):
     """Takes no markup, and lays the page out anew only where it says something else than before."""
 
     def __init__(self, content: Text | str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002

@@ -11,7 +11,7 @@ LONGEST_VALUE = 1000
 LONGEST_PASTE = 2_000_000
 
 
-class Entry(Input):
+class SafeInput(Input):
     """One line, one row high."""
 
     def __init__(self, value: str = "", placeholder: str = "") -> None:
@@ -21,7 +21,7 @@ class Entry(Input):
         return clean(value, LONGEST_VALUE)
 
 
-class Lines(TextArea):
+class SafeTextArea(TextArea):
     """Many lines."""
 
     def __init__(self, text: str, id: str | None = None) -> None:  # noqa: A002
