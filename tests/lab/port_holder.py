@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from wizard.lab.control import Laboratory
 
 PLAIN = "import socket, sys; s = socket.socket(type=socket.{kind}); {more}; s.bind(('{address}', {port})); "
+PLAIN += "s.type == socket.SOCK_STREAM and s.listen(); print('ready', flush=True); sys.stdin.read()"
 
 
 @contextmanager

@@ -32,8 +32,11 @@ def saying(lab: Laboratory, *frames: bytes, times: int = 0) -> Iterator[None]:
     """The rogue on the cluster's switch says these."""
     told = json.dumps({"nic": "eth0", "frames": [frame.hex() for frame in frames], "times": times})
     argv = [sys.executable, str(HERE / "probe_actors.py"), "say_often", told]
-    process = lab.popen(argv, netns="rogue", stdin=subprocess.DEVNULL)
+    process = lab.popen(argv, netns="rogue", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
+        # What a guard hears of this it hears in the two seconds of a probe.
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
         yield
     finally:
         process.kill()

@@ -122,7 +122,7 @@ BREAKS = [
         " cp /etc/resolv.conf /run/ciao-lab/resolv; echo nameserver 192.168.0.9 >>/etc/resolv.conf",
         "ip addr del 192.168.0.57/24 dev eth0; ip link del vpn0; cat /run/ciao-lab/resolv >/etc/resolv.conf",
         ["subnet-overlap", "nameserver-in-subnet"],
-        ["192.168.0.57/24 of eth0", "over vpn0", "asks 192.168.0.9"],
+        ["192.168.0.57/24 of eth0", "over vpn0", "DNS server 192.168.0.9"],
     ),
     Break(
         "a VPN takes the world by halves, a rule takes a node",

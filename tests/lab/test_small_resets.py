@@ -84,7 +84,7 @@ for _ in range(40):
         break
     time.sleep(0.5)
 look = services.traffic(("eth0", "eth1"))
-forms = [one.form for one in services.hand_overs()]
+forms = [one.form for one in services.exported_files()]
 print(seen.status.state, seen.nodes.count, seen.rows[0].reachable, seen.address, seen.router)
 print(sorted(look.nics), len(forms))
 """
