@@ -64,7 +64,7 @@ def named(driver: Driver) -> list[str]:
     """The first column, from top to bottom."""
     page = shown(driver)
     assert page.board is not None
-    return [row.name or row.hostname for row in page.board.shown]
+    return [row.name or row.hostname for row in page.board.rows]
 
 
 async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:

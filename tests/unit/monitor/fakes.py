@@ -95,7 +95,7 @@ class World:
         while self.clock < end:
             self.clock += step
             self.now += timedelta(seconds=step)
-            self.monitor.look()
+            self.monitor.poll()
 
     def row(self, mac: str) -> LeaseRow:
         (row,) = [row for row in self.monitor.rows if row.mac == mac]

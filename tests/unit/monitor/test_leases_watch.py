@@ -90,7 +90,7 @@ def test_what_lasts_is_believed(path: Path, lasting: str, left: list[str]) -> No
 
     assert macs(file) == left
     assert not file.changed()
-    assert bool(file.strange) == bool(file.problem) == bool(lasting)
+    assert bool(file.unparsed) == bool(file.problem) == bool(lasting)
 
 
 def test_a_file_that_goes_is_missed_at_once_and_believed_gone_later(path: Path) -> None:

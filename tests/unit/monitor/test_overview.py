@@ -125,7 +125,7 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
         def rows(self) -> tuple[LeaseRow, ...]:
             return (row(self.looks),)
 
-        def look(self) -> None:
+        def poll(self) -> None:
             assert not self.closed
             self.looks += 1
 
