@@ -130,9 +130,9 @@ def test_no_text_makes_it_stumble_or_lie(text: str) -> None:
     leases, strange = parse_leases(text)
 
     assert {(lease.mac, lease.ip) for lease in leases} <= _lines(text)
-    for text in (*strange, *(lease.hostname for lease in leases), *(lease.client_id for lease in leases)):
-        assert text.isprintable()
-        assert len(text) <= 80
+    for value in (*strange, *(lease.hostname for lease in leases), *(lease.client_id for lease in leases)):
+        assert value.isprintable()
+        assert len(value) <= 80
 
 
 @given(st.binary(max_size=300))
