@@ -41,7 +41,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
 
         def place() -> int | None:
             board = page().board
-            return next((n for n, row in enumerate(board.shown) if row.mac == mac), None) if board else None
+            return next((n for n, row in enumerate(board.rows) if row.mac == mac), None) if board else None
 
         await until(pilot, lambda: isinstance(app.screen, LeasesPage) and place() is not None)
         found = place()

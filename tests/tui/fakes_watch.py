@@ -43,7 +43,7 @@ class FakeWatch:
         self.looks = 0
         self.closed = False
 
-    def look(self, wanted: LeaseQuery) -> LeaseSnapshot:
+    def poll(self, query: LeaseQuery) -> LeaseSnapshot:
         with self._lock:
             self.looks += 1
             if self._machine.blind is not None:
@@ -54,7 +54,7 @@ class FakeWatch:
             self._before = now
             numbers = {row.mac: n for n, row in enumerate(self._machine.board) if row.kind == "node"}
             self._index.update(changed, gone, numbers)
-            shown, counts = self._index.query(wanted), self._index.counts.copy()
+            shown, counts = self._index.query(query), self._index.counts.copy()
             machine = self._machine
             if len(self._events) != len(machine.happenings):
                 self._events = tuple(machine.happenings)

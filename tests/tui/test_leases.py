@@ -64,7 +64,7 @@ def named(driver: Driver) -> list[str]:
     """The first column, from top to bottom."""
     page = shown(driver)
     assert page.board is not None
-    return [row.name or row.hostname for row in page.board.shown]
+    return [row.name or row.hostname for row in page.board.rows]
 
 
 async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:
@@ -189,7 +189,7 @@ async def test_an_adoption_that_fails_says_so_on_the_page(leases: Start) -> None
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (["ctrl+u", *"compute1"], "there is a node compute1 already"),
+        (["ctrl+u", *"compute1"], "there is already a node compute1"),
         (["ctrl+u", *"not a name"], "not a name"),
         (["tab", "ctrl+u", *"192.168.0.101"], "192.168.0.101"),
         (["tab", "ctrl+u", *"10.1.2.3"], "10.1.2.3"),

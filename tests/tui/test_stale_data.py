@@ -58,9 +58,9 @@ class HaltingWatch(FakeWatch):
         super().__init__(machine)
         self._halting = machine
 
-    def look(self, wanted: LeaseQuery) -> LeaseSnapshot:
+    def poll(self, query: LeaseQuery) -> LeaseSnapshot:
         self._halting.pass_gate()
-        return super().look(wanted)
+        return super().poll(query)
 
 
 @pytest.fixture

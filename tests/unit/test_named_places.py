@@ -29,6 +29,11 @@ DOTTED = re.compile(r"(?<![\w./@-])wizard(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?")
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOPS)})/[\w.*/-]*")
 SOURCE = re.compile(r"(?<![\w.*/{}-])(?:\w+/)*\w+\.(?:py|tcss)\b(?!\.)")
 PAGE = re.compile(r"[A-Z][A-Za-z]*Page")
+FOLDER = re.compile(r"(?<![\w./~<-])(?:[a-z]\w*/)+(?![\w.*])")
+CODE = re.compile(r"`((?:[A-Za-z]\w*\.)*(?:_\w+|[A-Za-z][a-z0-9]*_\w+|[A-Z][A-Z_]{3,}|[A-Z][a-z0-9]+[A-Z]\w*))`")
+
+SIGNPOSTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+"""Documents that lead into the code by the names in it."""
 
 ELSEWHERE = {
     "wizard.invalid",  # a host name
@@ -110,6 +115,27 @@ def test_every_source_file_named_in_text_is_there() -> None:
     assert wrong(SOURCE, source_is_there) == []
 
 
+def folder_is_there(name: str) -> bool:
+    return (ROOT / name).is_dir() or any(f"/{name}" in path for path in tree())
+
+
+def code_is_there(name: str) -> bool:
+    word = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
+    return any(word.search(text) for path, text in texts().items() if not path.endswith(".md"))
+
+
+@pytest.mark.parametrize("path", SIGNPOSTS)
+def test_signposts_lead_to_what_is_there(path: str) -> None:
+    folders, names = FOLDER.findall(texts()[path]), CODE.findall(texts()[path])
+    assert [found for found in folders if not folder_is_there(found)] == []
+    assert [found for found in names if "NAME" not in found and not code_is_there(found)] == []
+
+
+def test_signposts_name_code() -> None:
+    # Else the test above would hold for nothing.
+    assert sum(len(CODE.findall(texts()[path])) for path in SIGNPOSTS) > 40
+
+
 def strings(path: str, pattern: re.Pattern[str]) -> set[str]:
     nodes = ast.walk(ast.parse(texts()[path]))
     return {
@@ -162,6 +188,8 @@ def test_every_module_that_is_started_can_be() -> None:
         ("after script/boot", PATH, path_is_there),
         ("see docs/*.rst", PATH, path_is_there),
         ("(host/commanding.py)", SOURCE, source_is_there),
+        ("what `apply/stairs/` has", FOLDER, folder_is_there),
+        ("a class of `NetworkBackends`", CODE, code_is_there),
     ],
 )
 def test_a_name_that_was_left_behind_is_found(

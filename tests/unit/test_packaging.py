@@ -97,6 +97,7 @@ def test_sdist_has_what_the_wheel_is_built_from(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "templates/nat.sh", "examples/ciao.toml"} <= names
+    assert {"ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/decisions.md"} <= names
 
 
 def test_metadata(built: Built) -> None:

@@ -104,5 +104,5 @@ def _look(
     from wizard.monitor.lease_view import LeaseQuery
     from wizard.monitor.overview import events_between
 
-    overview = services.overview(tuple(feed.look(LeaseQuery()).shown) if feed is not None else None)
+    overview = services.overview(tuple(feed.poll(LeaseQuery()).rows) if feed is not None else None)
     return overview, events_between(before, overview)

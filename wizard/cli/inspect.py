@@ -165,7 +165,7 @@ def leases(args: argparse.Namespace) -> int:
 
     monitor = LeaseMonitor()
     try:
-        if not monitor.look().applied:
+        if not monitor.poll().applied:
             raise nothing_applied()
         _settle(monitor)
         if args.watch:
@@ -185,7 +185,7 @@ def _settle(monitor: LeaseMonitor) -> None:
     until = time.monotonic() + _ANSWERS_WITHIN_S
     while time.monotonic() < until and any(row.reachable is None and row.ip for row in monitor.rows):
         time.sleep(0.02)
-        monitor.look()
+        monitor.poll()
 
 
 def _terminal_width() -> int | None:
@@ -221,7 +221,7 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
     while True:
         flush_out()
         time.sleep(_LOOK_EVERY_S)
-        view = monitor.look()
+        view = monitor.poll()
         if view.problem != problem:
             problem = view.problem
             say(clean(problem, 300) if problem else "the lease file is whole again")

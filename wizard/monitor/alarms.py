@@ -1,4 +1,4 @@
-"""The words for what should never be seen on the cluster's wire, by the slug in `Row.alarms`."""
+"""The texts of each alarm: what must never be seen on the cluster wire, by the slug in `LeaseRow.alarms`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AlarmWords:
-    """One alarm, as each view of a row names it.
+    """One alarm, as each view names it.
 
-    `note`: beside a machine in the topology picture, `brief` where that has little room. `narrow` and `wide`: in the
-    state column of the lease table. `sought`: what a search of that table finds it by. `sentence`: among the events.
+    `note`: beside a machine in the topology, `brief` where there is little room. `narrow` and `wide`: in the state
+    column of the lease table. `search_terms`: by which a search finds it there. `sentence`: the text of its event.
     """
 
     note: str
     brief: str
     narrow: str
     wide: str
-    sought: str
+    search_terms: str
     sentence: str
 
 
@@ -27,7 +27,7 @@ ALARMS = {
         brief="cloned",
         narrow="! cloned",
         wide="! two with this MAC",
-        sought="clone",
+        search_terms="clone",
         sentence="there are two machines with its MAC",
     ),
     "one-address": AlarmWords(
@@ -35,7 +35,7 @@ ALARMS = {
         brief="doubled",
         narrow="! double",
         wide="! address doubled",
-        sought="double",
+        search_terms="double",
         sentence="two machines say that this address is theirs",
     ),
     "tenant-mac": AlarmWords(
@@ -43,12 +43,12 @@ ALARMS = {
         brief="tenant",
         narrow="! tenant",
         wide="! tenant's MAC here",
-        sought="tenant leak",
+        search_terms="tenant leak",
         sentence="a tenant's MAC was seen on this wire",
     ),
 }
 
 
 def alarm_words(slug: str) -> AlarmWords:
-    """The words for an alarm; one without words of its own goes by its slug."""
+    """The texts of an alarm; its slug where it has none."""
     return ALARMS.get(slug) or AlarmWords(slug, slug, f"! {slug}", f"! {slug}", slug, slug)

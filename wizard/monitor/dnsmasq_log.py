@@ -1,4 +1,4 @@
-"""What dnsmasq's log says of machines that the lease file does not know."""
+"""dnsmasq's log: who was ignored, who was refused and why. The lease file has none of these."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wizard.plan.lease_parser import LONGEST_NAME
 from wizard.plan.text import clean
 
 MAX_CLIENTS = 70_000
-"""Machines that a log is followed for: more than any network of ours has addresses."""
+"""Clients to remember; no network of ours has as many addresses."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # With log-dhcp every line carries the transaction's number.
 _LINE = re.compile(
     r"^(?:(?P<stamp>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+) )?"
-    r"(?:\S+ )??dnsmasq-dhcp(?:\[[0-9]+\])?: (?:(?P<number>[0-9]+) )?(?P<said>.*)$"
+    r"(?:\S+ )??dnsmasq-dhcp(?:\[[0-9]+\])?: (?:(?P<transaction>[0-9]+) )?(?P<message>.*)$"
 )
 _PACKET = re.compile(
     r"^(?P<what>DHCP[A-Z]+|BOOTP)\([^)]*\) (?:(?P<ip>[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+) )?"
@@ -28,7 +28,7 @@ _PACKET = re.compile(
 _NAMED = re.compile(r"^client provides name: (?P<name>.+)$")
 _CONFIGURED = re.compile(r"^not using configured address (?P<ip>[0-9.]+) because it (?P<why>.+)$")
 
-# dnsmasq's words -> ours. {ip} is the address that was asked for.
+# dnsmasq's reason -> ours. {ip}: the address that was requested.
 _REFUSALS = {
     "static lease available": "it asked to keep {ip}, but another address is reserved for it",
     "address reserved": "it asked for {ip}, which is reserved for another machine",
@@ -46,7 +46,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class IgnoredClient:
-    """A machine that asked for an address and got no answer. `last_seen` is None where the log has no times."""
+    """A client whose requests got no answer. `last_seen` is None where the log has no times."""
 
     mac: str
     count: int = 0
@@ -55,60 +55,61 @@ class IgnoredClient:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """One line of the log. `number`: of its transaction, "" unless log-dhcp is on."""
+class _LogLine:
+    """One line of the log. `at` is None where it has no time, `transaction` "" unless log-dhcp is on."""
 
     at: datetime | None
-    number: str
-    text: str
+    transaction: str
+    message: str
 
 
 class DnsmasqLog:
-    """What a log says, fed piece by piece: who was ignored, who was refused and why, who was heard when.
+    """The state of each client, by MAC, from a log that is fed piece by piece.
 
-    All three are by MAC. `ignored`: those who have got no address since. `reasons`: without those that have
-    what they wanted by now. `heard`: first and last time that a machine asked; only lines with a time count.
+    `ignored`: clients that were ignored and have had no answer since. `reasons`: why a client did not get the address
+    that it requested or that is reserved for it, until it gets it. `request_times`: first and last request, from lines
+    with a time.
     """
 
     def __init__(self) -> None:
         self.ignored: dict[str, IgnoredClient] = {}
         self.reasons: dict[str, str] = {}
-        self.heard: dict[str, tuple[datetime, datetime]] = {}
+        self.request_times: dict[str, tuple[datetime, datetime]] = {}
         self._names: dict[str, str] = {}
         self._reserved: dict[str, str] = {}
         self._pending: re.Match[str] | None = None
-        self._walked = ""
+        self._probed_mac = ""
 
     def feed(self, text: str, now: datetime | None = None) -> None:
-        """Take whole lines. `now` gives the year that the log leaves out."""
-        for said in _lines(text, now):
-            if named := _NAMED.match(said.text):
-                self._names[said.number] = clean(named["name"], LONGEST_NAME)
-                _bound(self._names)
-            elif configured := _CONFIGURED.match(said.text):
+        """Parse whole lines. `now` gives the year, which the log leaves out."""
+        for entry in _lines(text, now):
+            if named := _NAMED.match(entry.message):
+                self._names[entry.transaction] = clean(named["name"], LONGEST_NAME)
+                _drop_oldest(self._names)
+            elif configured := _CONFIGURED.match(entry.message):
                 self._pending = configured
-            elif packet := _PACKET.match(said.text):
-                self._packet(said, packet)
+            elif packet := _PACKET.match(entry.message):
+                self._take_packet(entry, packet)
 
-    def _packet(self, said: _Said, packet: re.Match[str]) -> None:
+    def _take_packet(self, entry: _LogLine, packet: re.Match[str]) -> None:
         mac, what, rest = packet["mac"], packet["what"], (packet["rest"] or "").strip()
-        if self._is_walk(mac, what, packet["ip"]):
+        if self._is_path_probe(mac, what, packet["ip"]):
             return
-        if said.at is not None:
-            first, _ = self.heard.pop(mac, (said.at, said.at))
-            self.heard[mac] = (first, said.at)
-            _bound(self.heard)
+        if entry.at is not None:
+            first, _ = self.request_times.pop(mac, (entry.at, entry.at))
+            self.request_times[mac] = (first, entry.at)
+            _drop_oldest(self.request_times)
         if self._pending is not None:
-            # dnsmasq says whose packet it was about only in the line after.
+            # The line before names no client: it is about the one of this line.
             self._reserved[mac] = self._pending["ip"]
             self.reasons[mac] = f"{self._pending['ip']} is reserved for it, but {clean(self._pending['why'], 80)}"
             self._pending = None
         if rest == "ignored":
             before = self.ignored.pop(mac, IgnoredClient(mac))
-            name = self._names.get(said.number, "") if said.number else ""
+            name = self._names.get(entry.transaction, "") if entry.transaction else ""
             name = name or before.hostname
-            self.ignored[mac] = replace(before, count=before.count + 1, last_seen=said.at, hostname=name)
-            _bound(self.ignored)
+            self.ignored[mac] = replace(before, count=before.count + 1, last_seen=entry.at, hostname=name)
+            _drop_oldest(self.ignored)
         elif what in ("DHCPOFFER", "DHCPACK"):
             self.ignored.pop(mac, None)
         if rest in _REFUSALS and what != "DHCPACK":
@@ -116,43 +117,43 @@ class DnsmasqLog:
         elif what == "DHCPACK" and packet["ip"] == self._reserved.get(mac, packet["ip"]):
             self.reasons.pop(mac, None)
             self._reserved.pop(mac, None)
-        _bound(self.reasons)
-        _bound(self._reserved)
+        _drop_oldest(self.reasons)
+        _drop_oldest(self._reserved)
 
-    def _is_walk(self, mac: str, what: str, ip: str | None) -> bool:
-        """Whether it was the gateway itself that asked in that node's place, or is the answer to that."""
+    def _is_path_probe(self, mac: str, what: str, ip: str | None) -> bool:
+        """Whether this is the guard's path probe, sent in a node's place, or the offer to it."""
         if what == "DHCPDISCOVER":
-            self._walked = mac if ip == WALK_WISH else ""
-            if self._walked:
+            self._probed_mac = mac if ip == WALK_WISH else ""
+            if self._probed_mac:
                 self._pending = None
-        return bool(self._walked) and mac == self._walked and what in ("DHCPDISCOVER", "DHCPOFFER")
+        return bool(self._probed_mac) and mac == self._probed_mac and what in ("DHCPDISCOVER", "DHCPOFFER")
 
 
-def _bound(kept: dict[str, Any]) -> None:
-    """Forget the oldest: whoever makes up MACs is not to fill our memory."""
-    if len(kept) > MAX_CLIENTS:
-        kept.pop(next(iter(kept)))
+def _drop_oldest(entries: dict[str, Any]) -> None:
+    """Keep at most MAX_CLIENTS: made-up MACs must not fill the memory."""
+    if len(entries) > MAX_CLIENTS:
+        entries.pop(next(iter(entries)))
 
 
 def ignored_in(text: str, *, now: datetime | None = None) -> dict[str, IgnoredClient]:
-    """By MAC, who was ignored and has got no address since. `now` gives the year that the log leaves out."""
+    """`DnsmasqLog.ignored` of a whole log. `now` gives the year, which the log leaves out."""
     log = DnsmasqLog()
     log.feed(text, now)
     return log.ignored
 
 
 def reasons_in(text: str) -> dict[str, str]:
-    """By MAC, why it did not get the address it should have or wanted; without those that have it by now."""
+    """`DnsmasqLog.reasons` of a whole log."""
     log = DnsmasqLog()
     log.feed(text)
     return log.reasons
 
 
-def _lines(text: str, now: datetime | None) -> Iterator[_Said]:
+def _lines(text: str, now: datetime | None) -> Iterator[_LogLine]:
     for line in text.split("\n"):
-        told = _LINE.match(line.rstrip("\r"))
-        if told:
-            yield _Said(_time(told["stamp"], now), told["number"] or "", told["said"])
+        match = _LINE.match(line.rstrip("\r"))
+        if match:
+            yield _LogLine(_time(match["stamp"], now), match["transaction"] or "", match["message"])
 
 
 def _time(stamp: str | None, now: datetime | None) -> datetime | None:
@@ -166,7 +167,7 @@ def _time(stamp: str | None, now: datetime | None) -> datetime | None:
         month = _MONTHS.index(stamp[:3]) + 1
         hour, minute, second = (int(part) for part in stamp[7:].split(":"))
         at = datetime(now.year, month, int(stamp[4:6]), hour, minute, second, tzinfo=now.tzinfo)
-        # A December line read in January.
+        # A line of December, read in January.
         return at.replace(year=now.year - 1) if at > now + timedelta(days=1) else at
     except ValueError:
         return None

@@ -18,8 +18,8 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class ForwardCheck:
-    """One forward. `at_node` and `through_gateway`: whether a TCP connection comes about there; None where that
-    cannot be tried (UDP, or an address that is not known). `words` say it for a person."""
+    """One forward. `at_node`, `through_gateway`: whether a TCP connection succeeds there; None where it cannot be
+    tried (UDP, or an unknown address). `words`: the result as text."""
 
     port: int
     protocol: str
@@ -42,30 +42,30 @@ class ForwardCheck:
 
 
 def check_forwards(plan: Plan, corporate_address: str = "") -> tuple[ForwardCheck, ...]:
-    """One for each forward of the plan, asked from this gateway, all at once; at most 3 s.
+    """Connect to each forward of the plan from this gateway, all at once; takes at most 3 s.
 
-    `corporate_address` is the gateway's own on the corporate side, "" where unknown (see plan.export.surroundings).
+    `corporate_address` is the gateway's own on the corporate side, "" where unknown (see `plan.export.formats`).
     """
     plan = assign(plan)
     addresses = {node.name: str(node.ip) for node in plan.nodes}
-    asked = [(forward, addresses.get(forward.to, forward.to)) for forward in plan.forwards]
-    tried = [(address, forward.to_port) for forward, address in asked if forward.protocol is Protocol.TCP]
+    targets = [(forward, addresses.get(forward.to, forward.to)) for forward in plan.forwards]
+    tried = [(address, forward.to_port) for forward, address in targets if forward.protocol is Protocol.TCP]
     if corporate_address:
-        tried += [(corporate_address, forward.port) for forward, _ in asked if forward.protocol is Protocol.TCP]
+        tried += [(corporate_address, forward.port) for forward, _ in targets if forward.protocol is Protocol.TCP]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        said = dict(zip(tried, pool.map(lambda place: _refusal(*place), tried), strict=True))
+        errors = dict(zip(tried, pool.map(lambda endpoint: _connect_error(*endpoint), tried), strict=True))
     return tuple(
-        _judged(
+        _with_result(
             ForwardCheck(forward.port, str(forward.protocol), forward.to, forward.to_port, None, None, ""),
-            said.get((address, forward.to_port)) if forward.protocol is Protocol.TCP else None,
-            said.get((corporate_address, forward.port)) if forward.protocol is Protocol.TCP else None,
+            errors.get((address, forward.to_port)) if forward.protocol is Protocol.TCP else None,
+            errors.get((corporate_address, forward.port)) if forward.protocol is Protocol.TCP else None,
         )
-        for forward, address in asked
+        for forward, address in targets
     )
 
 
-def _refusal(address: str, port: int) -> str:
-    """Why no connection comes about, "" where one does."""
+def _connect_error(address: str, port: int) -> str:
+    """Why a TCP connection fails, "" where it succeeds."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as end:
         end.settimeout(PATIENCE_S)
         try:
@@ -81,8 +81,8 @@ def _refusal(address: str, port: int) -> str:
     return "no such machine on the wire" if number == errno.EHOSTUNREACH else os.strerror(number).lower()
 
 
-def _judged(blank: ForwardCheck, at_node: str | None, through: str | None) -> ForwardCheck:
-    """Where it fails: at the node, or between gateway and node."""
+def _with_result(blank: ForwardCheck, at_node: str | None, through: str | None) -> ForwardCheck:
+    """`blank` with the two errors: None where not tried, "" where it connected."""
     if at_node is None:
         words = "UDP: nobody can tell without speaking its protocol"
     elif at_node:

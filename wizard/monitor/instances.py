@@ -1,4 +1,4 @@
-"""The leases that CNCIs handed to their instances, read there; and the ways onto each instance."""
+"""The instances behind CNCIs: each CNCI's own lease files, read over ssh, and the ssh commands for each instance."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ _MOST_FED = 1 << 18
 _PINGS_AT_ONCE = 64
 _NAME = re.compile(r"dnsmasq_(?P<subnet>.*)\.leases", re.DOTALL)
 
-# What is in the files is for us to judge, not for the shell: nothing of it is expanded or run there.
-# Whoever has a login there may put a pipe, a device or a link into /tmp: only files are opened, and by a program
-# that is ended where one turns into a pipe at that very moment.
+# The files are parsed here: the shell expands and runs nothing of them. Any user there may put a pipe, a device or a
+# link into /tmp, so only plain files are opened, and by a program with a timeout, should one become a pipe meanwhile.
 SCRIPT = r"""
 mark=@MARK@
 echo "$mark now $(date +%s)"
@@ -74,10 +73,10 @@ exit 0
 
 @dataclass(frozen=True, slots=True)
 class SshCommands:
-    """Command lines that lead onto an instance: on the CNCI itself, on the gateway, and from the corporate side.
+    """The ssh command for an instance: on the CNCI itself, on the gateway, and from the corporate side.
 
-    `port` is the CNCI's port for it, None where there is none; then `why_no_port` says so, and the lines go
-    through the CNCI's own ssh.
+    `port` is the CNCI's port for it. Where that is None, `why_no_port` says why, and the commands jump through the
+    CNCI's own ssh.
     """
 
     direct: str
@@ -89,8 +88,8 @@ class SshCommands:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One lease of a CNCI's. `subnet` is ciao's id of the tenant's subnet. `state`: "leased" or "expired", by the
-    CNCI's own clock. `reachable`: by a ping from the CNCI, None where it could not tell."""
+    """One lease of a CNCI. `subnet`: ciao's id of the tenant's subnet. `state`: "leased" or "expired", by the CNCI's
+    own clock. `reachable`: by a ping from the CNCI, None where that was not possible."""
 
     mac: str
     ip: str
@@ -105,10 +104,10 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class CnciReading:
-    """What one CNCI said. `state`: "read", "no-lease-files", or why not: SshFailed's kinds and "ambiguous".
+    """The result of reading one CNCI. `state`: "read", "no-lease-files", "ambiguous", or a kind of SshFailed.
 
-    `reason` and `remedy` are for people, "" where all is well; one that was read has a reason where it said more
-    than is shown.
+    `reason` and `remedy` are for people, "" where all is well. One that was read has a reason where its output was
+    cut.
     """
 
     cnci: str
@@ -126,7 +125,7 @@ class CnciReading:
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """What this gateway knows: VMs' leases, and its own place. `jump` is how the corporate side calls it for ssh -J."""
+    """What this gateway knows: VMs' leases, its domain, and `jump`: what the corporate side gives to ssh -J."""
 
     vms: tuple[Lease, ...] = ()
     domain: str = ""
@@ -143,7 +142,7 @@ def ssh_port(ip: str) -> int | None:
 
 
 def ssh_commands(ip: str, cnci: str, login: str, user: str, jump: str) -> SshCommands:
-    """`cnci` is its address on the cluster's network, `login` what goes before that for its own ssh ("" or "user@")."""
+    """`cnci`: its address on the cluster network. `login`: "user@" for the CNCI's own ssh, or ""."""
     port = ssh_port(ip)
     direct = f"ssh {user}@{ip}"
     if port is not None:
@@ -157,7 +156,7 @@ def ssh_commands(ip: str, cnci: str, login: str, user: str, jump: str) -> SshCom
 def read_cncis(
     targets: Sequence[Target], known: GatewayContext, user: str = "demouser"
 ) -> Iterator[tuple[int, CnciReading]]:
-    """Each target's place and its reading, whoever answers first first: all are asked at the same time."""
+    """The index of each target with its reading, in the order of completion; all are read at once."""
     if not targets:
         return
     with ThreadPoolExecutor(min(len(targets), MOST_AT_ONCE)) as pool:
@@ -167,21 +166,20 @@ def read_cncis(
 
 
 def read_cnci(target: Target, known: GatewayContext, user: str = "demouser") -> CnciReading:
-    """What one CNCI says. Never raises for a CNCI that does not answer, or answers what it should not: the reading
-    says why."""
-    mark = f"ciao-{secrets.token_hex(8)}"
+    """Read one CNCI. Never raises for one that does not answer, or answers nonsense: the reading says why."""
+    marker = f"ciao-{secrets.token_hex(8)}"
     name = clean(str(target), 120)
     address = target.host
     try:
         if target.host in HERE and not target.user:
-            said = commands.run("sh", "-s", stdin=_script(mark), timeout=PATIENCE_S)
+            output = commands.run("sh", "-s", stdin=_script(marker), timeout=PATIENCE_S)
             address = _own_address()
         else:
             target, address = resolve(target, known)
-            said = ssh.run_script(target, _script(mark), PATIENCE_S)
+            output = ssh.run_script(target, _script(marker), PATIENCE_S)
         login = f"{target.user}@" if target.user else ""
         return _reading(
-            name, address, _heard(said, mark), lambda ip: ssh_commands(ip, address, login, user, known.jump)
+            name, address, _parse_answer(output, marker), lambda ip: ssh_commands(ip, address, login, user, known.jump)
         )
     except SshFailed as error:
         return CnciReading(name, clean(address, 80), error.kind, error.message, error.remedy)
@@ -192,9 +190,9 @@ def read_cnci(target: Target, known: GatewayContext, user: str = "demouser") -> 
         return CnciReading(name, clean(address, 80), "failed", why, "Look at it by hand.")
 
 
-def _script(mark: str) -> str:
+def _script(marker: str) -> str:
     numbers = {"BYTES": MOST_BYTES, "FILES": MOST_FILES, "FED": _MOST_FED, "MOST": _MOST_PINGED}
-    script = SCRIPT.replace("@MARK@", mark).replace("@ATONCE@", str(_PINGS_AT_ONCE))
+    script = SCRIPT.replace("@MARK@", marker).replace("@ATONCE@", str(_PINGS_AT_ONCE))
     for blank, number in numbers.items():
         script = script.replace(f"@{blank}@", str(number))
     return script
@@ -236,8 +234,9 @@ def _own_address() -> str:
 
 
 @dataclass(slots=True)
-class _Heard:
-    """An answer taken apart. `files`: the name and the text of each. `cut`: there was more."""
+class _Answer:
+    """A CNCI's parsed output. `files`: (name, text) each. `answers`: by address, whether a ping was answered. `cut`:
+    there was more."""
 
     now: datetime
     files: list[tuple[str, str]]
@@ -246,41 +245,41 @@ class _Heard:
     cut: bool = False
 
 
-def _heard(said: str, mark: str) -> _Heard:
-    """Whoever answers may be hostile: one pass, and never more than so much."""
+def _parse_answer(output: str, marker: str) -> _Answer:
+    """The CNCI may be hostile: one pass, and every size is bounded."""
     most = MOST_BYTES + _MOST_FED
-    heard = _Heard(datetime.now(UTC), [], {}, cut=len(said) > most)
+    answer = _Answer(datetime.now(UTC), [], {}, cut=len(output) > most)
     file: str | None = None
     text: list[str] = []
     room = MOST_LINES
-    # Not splitlines(): to Python many a control character ends a line. The mark at the end ends what has no end.
-    for raw in chain(io.StringIO(said[:most], newline="\n"), [mark]):
+    # Not splitlines(), for which many control characters end a line. The last marker ends a file without an end.
+    for raw in chain(io.StringIO(output[:most], newline="\n"), [marker]):
         line = raw.removesuffix("\n")
         marked, _, rest = line.partition(" ")
-        if marked != mark:
+        if marked != marker:
             if file is not None and room:
                 text.append(line)
                 room -= 1
             elif file is not None:
-                heard.cut |= bool(line)
+                answer.cut |= bool(line)
             continue
         word, _, value = rest.partition(" ")
         if file is not None:
-            # Without its end it was cut off somewhere, and so was perhaps its last line.
-            heard.cut |= word != "end"
-            heard.files.append((file, "\n".join(text if word == "end" else [*text[:-1], ""])))
+            # Without an end it was cut, perhaps within its last line.
+            answer.cut |= word != "end"
+            answer.files.append((file, "\n".join(text if word == "end" else [*text[:-1], ""])))
             file, text = None, []
         if word == "now":
-            heard.now = _clock(value) or heard.now
-        elif word == "file" and len(heard.files) < MOST_FILES:
+            answer.now = _clock(value) or answer.now
+        elif word == "file" and len(answer.files) < MOST_FILES:
             file = value
         elif word in ("file", "more"):
-            heard.cut = True
-        elif word in ("up", "quiet") and len(heard.answers) < MOST_LINES:
-            heard.answers[value] = word == "up"
+            answer.cut = True
+        elif word in ("up", "quiet") and len(answer.answers) < MOST_LINES:
+            answer.answers[value] = word == "up"
         elif word == "unreadable":
-            heard.unreadable = True
-    return heard
+            answer.unreadable = True
+    return answer
 
 
 def _clock(digits: str) -> datetime | None:
@@ -292,22 +291,22 @@ def _clock(digits: str) -> datetime | None:
         return None
 
 
-def _reading(name: str, address: str, heard: _Heard, ways: Callable[[str], SshCommands]) -> CnciReading:
+def _reading(name: str, address: str, answer: _Answer, ways: Callable[[str], SshCommands]) -> CnciReading:
     instances: list[Instance] = []
     subnets: list[str] = []
-    for file, text in heard.files:
+    for file, text in answer.files:
         matched = _NAME.fullmatch(file.rpartition("/")[2])
         subnet = clean(matched["subnet"] if matched else file, 80)
         subnets.append(subnet)
         leases, _ = parse_leases(text)
-        instances += [_instance(lease, subnet, heard.now, heard.answers, ways(lease.ip)) for lease in leases]
+        instances += [_instance(lease, subnet, answer.now, answer.answers, ways(lease.ip)) for lease in leases]
     instances.sort(key=lambda instance: (int(ipaddress.IPv4Address(instance.ip)), instance.subnet, instance.mac))
     address = clean(address, 80)
     if subnets:
-        why = f"{name} says more than a CNCI would: some of it is left out" if heard.cut else ""
-        remedy = "See what is in its /tmp/dnsmasq_*.leases, and whose they are." if heard.cut else ""
+        why = f"{name} says more than a CNCI would: some of it is left out" if answer.cut else ""
+        remedy = "See what is in its /tmp/dnsmasq_*.leases, and whose they are." if answer.cut else ""
         return CnciReading(name, address, "read", why, remedy, tuple(subnets), tuple(instances))
-    if heard.unreadable:
+    if answer.unreadable:
         why = "its /tmp/dnsmasq_*.leases may not be read by this user"
         remedy = f"Log in as another user of {name}."
     else:
@@ -366,12 +365,12 @@ def _instance_json(instance: Instance) -> dict[str, Any]:
 
 
 def is_plain_user(text: str) -> bool:
-    """Whether a user's name is of the sort that no shell takes for more."""
+    """Whether a user name has no character that is special to a shell."""
     return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text) is not None
 
 
 def parse_user(text: str) -> str:
-    """A user's name for the ssh lines. Raises WizardError (status 2) for what a shell would take for more."""
+    """A user name for ssh commands. Raises WizardError (status 2) where it has characters special to a shell."""
     if is_plain_user(text):
         return text
     error = WizardError(f'"{clean(text, 60)}" is not a user name', "Write letters and digits, such as demouser.")

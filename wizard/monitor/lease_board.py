@@ -1,4 +1,4 @@
-"""The lease board of the plan in force: lease file, neighbours and dnsmasq's log, joined."""
+"""One reading of the rows of the plan in force; and the context that the instances page needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOG_TAIL = 500_000
 
 
 def read_gateway_context() -> GatewayContext:
-    """What this machine, where it is a gateway, knows that leads to instances; all blank where it is none."""
+    """The context for reading CNCIs from this gateway; empty where nothing is applied."""
     plan = running_plan(Unreadable.RAISE)
     if plan is None:
         return GatewayContext()
@@ -38,9 +38,9 @@ def read_gateway_context() -> GatewayContext:
 
 
 def read_rows(file: LeaseFile | None = None) -> tuple[LeaseRow, ...]:
-    """Every node of the plan, every VM and stranger seen; () where nothing is applied.
+    """A row for every node of the plan, VM and stranger; () where nothing is applied.
 
-    `file` is kept between calls by who watches, so that a torn read never loses the last good view.
+    Who calls repeatedly keeps `file` between calls, so that a torn read never loses the last good leases.
     """
     plan = running_plan(Unreadable.RAISE)
     if plan is None:

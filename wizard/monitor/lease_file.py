@@ -1,4 +1,4 @@
-"""Reads the lease file, which dnsmasq rewrites in place, without ever showing half of it."""
+"""dnsmasq's lease file. dnsmasq rewrites it in place; half of it is never returned."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MAX_BYTES = 32 * 1024 * 1024
 # dnsmasq empties the file, then writes it in pieces: what is younger than this may be half of it.
 _FRESH_SECONDS = 0.03
 _TRIES = 10
-# What stays empty, torn or away for so long is no longer a moment within a rewrite.
+# A file that stays empty, torn or missing this long is not being rewritten.
 SETTLED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """What tells one state of a file from another; all zero where there is no file."""
+    """Identifies one state of a file; all zero where there is no file."""
 
     inode: int = 0
     size: int = 0
@@ -34,26 +34,26 @@ _NOTHING = _Stamp()
 
 
 class LeaseFile:
-    """A lease file, read as often as one likes.
+    """A lease file, for repeated reading.
 
-    `read` never raises and never forgets: where the file is empty, torn, gone, too large or not a plain
-    file, the last good view stands until that has lasted, and `problem` says what is the matter.
-    `strange` holds the lines that make no sense.
+    `read` never raises. While the file is empty, torn, gone, too large or not a plain file it returns the last good
+    leases, until that state has lasted for SETTLED_SECONDS; `problem` says what is wrong, "" where nothing is.
+    `unparsed`: the lines that are no lease.
     """
 
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = Path(path)
         self.problem = ""
-        self.strange: tuple[str, ...] = ()
+        self.unparsed: tuple[str, ...] = ()
         self._clock = clock
         self._leases: tuple[Lease, ...] = ()
         self._text = ""
         self._seen: _Stamp | None = None
-        self._doubt: tuple[_Stamp, float] | None = None
+        self._unsettled: tuple[_Stamp, float] | None = None
 
     def changed(self) -> bool:
-        """Whether `read` may have something new to say; costs one stat."""
-        if self._doubt is not None or self._seen is None:
+        """Whether `read` may return something new; costs one stat."""
+        if self._unsettled is not None or self._seen is None:
             return True
         try:
             return _stamp(self.path.lstat()) != self._seen
@@ -61,7 +61,7 @@ class LeaseFile:
             return self._seen != _NOTHING
 
     def read(self) -> tuple[Lease, ...]:
-        """The leases as of now, or the last that could be read for sure."""
+        """The leases as of now, or the last good ones."""
         try:
             text, stamp, quiet = _read_quietly(self.path)
         except FileNotFoundError:
@@ -72,17 +72,17 @@ class LeaseFile:
             return self._leases
         self.problem = _problem(text, stamp)
         if stamp == self._seen:
-            self._doubt = None
-        elif self._is_whole(text, quiet) or not self._leases or self._lasts(stamp):
-            if not self._take_difference(text):
-                self._leases, self.strange = parse_leases(text, self._known())
+            self._unsettled = None
+        elif self._is_whole(text, quiet) or not self._leases or self._has_settled(stamp):
+            if not self._parse_difference(text):
+                self._leases, self.unparsed = parse_leases(text, self._leases_by_line())
             self._text = text
             self._seen = stamp if quiet else None
-            self._doubt = None
+            self._unsettled = None
         return self._leases
 
-    def _known(self) -> dict[str, Lease]:
-        """The leases by line, made when they are wanted: to keep the lines of 65,000 would cost 13 MB."""
+    def _leases_by_line(self) -> dict[str, Lease]:
+        """Line -> lease. Built on demand: keeping it for 65,000 leases would cost 13 MB."""
         lines = self._text.split("\n")[:-1]
         if len(lines) == len(self._leases):
             return dict(zip(lines, self._leases, strict=True))
@@ -94,10 +94,10 @@ class LeaseFile:
                 lease = next(leases, None)
         return known
 
-    def _take_difference(self, text: str) -> bool:
-        """Parse only the lines that differ; False where the whole has to be parsed, and nothing was done.
+    def _parse_difference(self, text: str) -> bool:
+        """Parse only the lines that differ; False, with nothing done, where all have to be parsed.
 
-        Of 65,000 leases one is renewed: a comparison of memory is a hundred times as fast as looking at each line.
+        If one of 65,000 leases is renewed, comparing memory is a hundred times as fast as parsing each line.
         """
         old, leases = self._text, self._leases
         if not (text.endswith("\n") and leases and len(leases) == old.count("\n") and old.endswith("\n")):
@@ -110,7 +110,7 @@ class LeaseFile:
         before, after = old[start : len(old) - end], text[start : len(text) - end]
         first = old.count("\n", 0, start)
         last = len(leases) - old.count("\n", len(old) - end)
-        # Between two lines that differ there may be thousands that do not.
+        # Between two lines that differ there may be thousands that are the same.
         known = dict(zip(before.split("\n")[:-1], leases[first:last], strict=True))
         found: list[Lease] = []
         for line in after.split("\n")[:-1]:
@@ -122,15 +122,15 @@ class LeaseFile:
         return True
 
     def _is_whole(self, text: str, quiet: bool) -> bool:
-        """Whether it is sure to be more than the beginning of what is being written."""
+        """Whether the text is certainly not the beginning of a rewrite."""
         return text.endswith("\n") and (quiet or len(text) >= len(self._text))
 
-    def _lasts(self, stamp: _Stamp) -> bool:
-        """Whether the file has been in this doubtful state for long enough to be believed."""
+    def _has_settled(self, stamp: _Stamp) -> bool:
+        """Whether the file has been in this state for SETTLED_SECONDS."""
         now = self._clock()
-        if self._doubt is None or self._doubt[0] != stamp:
-            self._doubt = (stamp, now)
-        return now - self._doubt[1] >= SETTLED_SECONDS
+        if self._unsettled is None or self._unsettled[0] != stamp:
+            self._unsettled = (stamp, now)
+        return now - self._unsettled[1] >= SETTLED_SECONDS
 
 
 def _begins_line(text: str, place: int) -> bool:
@@ -138,17 +138,17 @@ def _begins_line(text: str, place: int) -> bool:
 
 
 def common_ends(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
-    """How long the common beginning of two sequences is, and the common end of what is left of both."""
+    """The lengths of the common prefix of two sequences, and of the common suffix of the rest."""
     shorter = min(len(old), len(new))
-    start = _most(shorter, lambda low, high: old[low:high] == new[low:high])
+    start = _longest(shorter, lambda low, high: old[low:high] == new[low:high])
     left, ends = shorter - start, (len(old), len(new))
-    return start, _most(
+    return start, _longest(
         left, lambda low, high: old[ends[0] - high : ends[0] - low] == new[ends[1] - high : ends[1] - low]
     )
 
 
-def _most(limit: int, alike: Callable[[int, int], bool]) -> int:
-    """The largest number up to `limit` so that all from 0 to it is alike; nothing is compared more than twice."""
+def _longest(limit: int, alike: Callable[[int, int], bool]) -> int:
+    """The largest number up to `limit` such that [0, number) is alike; nothing is compared more than twice."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
@@ -170,7 +170,7 @@ def _problem(text: str, stamp: _Stamp) -> str:
 
 
 def _read_quietly(path: Path) -> tuple[str, _Stamp, bool]:
-    """Text and stamp of a moment without a write, and whether there was none just before either.
+    """Text, stamp, and whether the file was not being written while it was read or just before.
 
     Waits a little for such a moment. Raises FileNotFoundError or _Unreadable.
     """
@@ -181,7 +181,7 @@ def _read_quietly(path: Path) -> tuple[str, _Stamp, bool]:
             break
         time.sleep(_FRESH_SECONDS / 3)
     if before != after:
-        # Old and new may be mixed within one line.
+        # Old and new text may be mixed within a line.
         raise _Unreadable(f"the lease file {path} is being written to all the time")
     return data.decode("utf-8", "replace"), after, quiet
 
@@ -193,7 +193,7 @@ def _stamp(status: os.stat_result) -> _Stamp:
 def _read_once(path: Path) -> tuple[bytes, _Stamp, _Stamp]:
     """The file's bytes, and its stamps before and after. Raises FileNotFoundError or _Unreadable."""
     try:
-        # Root reads this where others might write: no links, and no waiting for a pipe's other end.
+        # Root reads where others may write: follow no link, wait for no pipe.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENOENT:

@@ -1,4 +1,4 @@
-"""Plan x leases -> one row for everybody on the cluster's wire."""
+"""Plan × leases × neighbours × log -> a row for every machine on the cluster wire."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _NO_ADDRESS = b"\xff" * 5
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """One machine on the cluster's wire, or one that should be there.
+    """One machine on the cluster wire, or a node that is missing there.
 
     `kind`: "node", "vm", "stranger". `state`: "leased", "static" (it answers at its own address without a lease),
     "missing", "wrong-address", "ignored".
-    `ip` is the leased address; of a missing or static node the one reserved for it. `expires` is None without a
-    lease and for an infinite one. `reason` says in words what is the matter, "" where nothing is.
-    `alarms` are slugs of what should never be: "one-mac", "one-address", "tenant-mac". `first_seen` and
-    `last_seen`: when it was heard of, as far as the log and whoever watched can tell.
+    `ip` is the leased address; of a missing or static node the reserved one. `expires` is None without a lease and
+    for an infinite one. `reason`: what is wrong, as text, "" where nothing is. `alarms`: slugs, see `monitor.alarms`.
+    `first_seen`, `last_seen`: from the log and the monitor's own probes.
     """
 
     mac: str
@@ -81,8 +80,8 @@ def make_rows(
 ) -> tuple[LeaseRow, ...]:
     """The plan's nodes in their order, each with a row; then VMs, then strangers, each by address.
 
-    `now` needs a time zone. `ignored` and `reasons` are what `monitor.log` finds. Nodes without an
-    address in the plan are taken to have the one that the wizard chooses for them.
+    `now` needs a time zone. `ignored`, `reasons`: see DnsmasqLog. Nodes without an address in the plan have the one
+    that `plan.addresses.assign` gives them.
     """
     table = LeaseTable(plan)
     table.neighbours = neighbours or {}
@@ -91,18 +90,18 @@ def make_rows(
     for lease in leases:
         table.add(lease, now)
     found = [row for mac in table.macs() for row in table.rows_of(mac)]
-    return tuple(sorted(found, key=lambda row: row_key(row, table.order)))
+    return tuple(sorted(found, key=lambda row: row_key(row, table.positions)))
 
 
-def row_key(row: LeaseRow, numbers: Mapping[str, int]) -> bytes:
-    """What rows are sorted by: the nodes in the plan's order, then VMs, then strangers, each by address.
+def row_key(row: LeaseRow, positions: Mapping[str, int]) -> bytes:
+    """The sort key: nodes in the plan's order, then VMs, then strangers, each by address.
 
-    `numbers`: each node's place in the plan, by MAC. Of a node with several leases the right one comes first. One
-    piece: of 65,000 tuples the numbers alone would fill 6 MB.
+    `positions`: each node's position in the plan, by MAC. Of a node with several leases the right one comes first.
+    Bytes, because the integers of 65,000 tuples would take 6 MB.
     """
-    number = numbers.get(row.mac, 0) if row.kind == "node" else 0
+    position = positions.get(row.mac, 0) if row.kind == "node" else 0
     wrong = row.state == "wrong-address"
-    return b"%d%06d%d%b%b" % (_KINDS.index(row.kind), number, wrong, address_key(row), row.mac.encode())
+    return b"%d%06d%d%b%b" % (_KINDS.index(row.kind), position, wrong, address_key(row), row.mac.encode())
 
 
 def address_key(row: LeaseRow) -> bytes:
@@ -111,14 +110,15 @@ def address_key(row: LeaseRow) -> bytes:
 
 
 class LeaseTable:
-    """The plan, joined with leases that come and go; tells the rows of one machine at a time.
+    """The plan joined with leases that come and go; makes the rows of one machine at a time.
 
-    `neighbours` by address, `ignored` and `reasons` by MAC may be replaced at any time.
+    `neighbours` (by address), `ignored` and `reasons` (by MAC) may be replaced at any time. `current`: leases by MAC.
+    `holders`: the lease by address. `ended`: the last expired lease by MAC.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.nodes = {format_mac(node.mac): node for node in _assigned(plan).nodes}
-        self.order = {mac: number for number, mac in enumerate(self.nodes)}
+        self.nodes = {format_mac(node.mac): node for node in _with_addresses(plan).nodes}
+        self.positions = {mac: number for number, mac in enumerate(self.nodes)}
         self.reserved = {str(node.ip): mac for mac, node in self.nodes.items() if node.ip is not None}
         self.is_vm = _vm_matcher(plan.network.vm_macs)
         self.neighbours: Mapping[str, Neighbour] = {}
@@ -136,7 +136,7 @@ class LeaseTable:
         self.holders[lease.ip] = lease
 
     def remove(self, lease: Lease) -> None:
-        """Forget a lease that was added; nothing where it was not."""
+        """Remove a lease, if it is there."""
         held = self.current.get(lease.mac, [])
         if lease in held:
             held.remove(lease)
@@ -148,25 +148,25 @@ class LeaseTable:
             del self.holders[lease.ip]
 
     def expire(self, lease: Lease) -> None:
-        """The lease's time is over, and it is in the file still."""
+        """Move a lease to `ended`: it has expired, and is still in the file."""
         if lease in self.current.get(lease.mac, []):
             self.remove(lease)
             self.ended[lease.mac] = lease
 
     def affected_macs(self, ip: str) -> set[str]:
-        """The MACs whose rows may change with what happens at an address."""
+        """The MACs whose rows depend on an address."""
         owner = self.reserved.get(ip)
         holder = self.holders.get(ip)
         return {mac for mac in (owner, holder.mac if holder else None) if mac is not None}
 
     def macs(self) -> Iterator[str]:
-        """Everybody who has a row."""
+        """The MAC of everyone who has a row."""
         yield from self.nodes
         yield from (mac for mac in self.current if mac not in self.nodes)
         yield from (mac for mac in self.ignored if mac not in self.current and mac not in self.nodes)
 
     def rows_of(self, mac: str) -> list[LeaseRow]:
-        """A node's rows, at least one; of others one for each lease, or for having been ignored; or none."""
+        """A node's rows, at least one; of others one for each lease, else one if it was ignored, else none."""
         node = self.nodes.get(mac)
         if node is not None:
             return list(self._node_rows(mac, node))
@@ -176,44 +176,44 @@ class LeaseTable:
 
     def _node_rows(self, mac: str, node: Node) -> Iterator[LeaseRow]:
         held = self.current.get(mac, [])
-        wanted = "" if node.ip is None else str(node.ip)
-        right = next((lease for lease in held if lease.ip == wanted or not wanted), None)
+        reserved_ip = "" if node.ip is None else str(node.ip)
+        right = next((lease for lease in held if lease.ip == reserved_ip or not reserved_ip), None)
         if right is not None:
             yield self._row(right, "node", "leased", node)
         for number, lease in enumerate(lease for lease in held if lease is not right):
             if right is not None or number:
-                why = "a second lease of this MAC: two machines share it, or one asks under two client ids"
+                reason = "a second lease of this MAC: two machines share it, or one asks under two client ids"
             else:
-                why = self._why_wrong(mac, wanted)
-            yield self._row(lease, "node", "wrong-address", node, why)
+                reason = self._why_wrong(mac, reserved_ip)
+            yield self._row(lease, "node", "wrong-address", node, reason)
         if held:
             return
         seen = self.ignored.get(mac)
-        if self._answers(mac, wanted):
-            # It has the address by its own configuration, or the lease was forgotten: it is where it should be.
-            yield self._row(Lease(None, mac, wanted), "node", "static", node)
+        if self._answers(mac, reserved_ip):
+            # By its own configuration, or its lease was forgotten: it is where it should be.
+            yield self._row(Lease(None, mac, reserved_ip), "node", "static", node)
             return
-        nothing = Lease(None, mac, wanted, seen.hostname if seen else "")
+        nothing = Lease(None, mac, reserved_ip, seen.hostname if seen else "")
         if seen is not None:
-            why = "asked for an address and was ignored: dnsmasq does not know it as a node yet"
-            yield self._row(nothing, "node", "ignored", node, why)
+            reason = "asked for an address and was ignored: dnsmasq does not know it as a node yet"
+            yield self._row(nothing, "node", "ignored", node, reason)
         else:
-            yield self._row(nothing, "node", "missing", node, self._why_missing(mac, wanted))
+            yield self._row(nothing, "node", "missing", node, self._why_missing(mac, reserved_ip))
 
-    def _why_wrong(self, mac: str, wanted: str) -> str:
-        holder = self.holders.get(wanted)
+    def _why_wrong(self, mac: str, reserved_ip: str) -> str:
+        holder = self.holders.get(reserved_ip)
         if holder is not None:
-            return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
-        return self.reasons.get(mac) or f"{wanted} is reserved for it; it gets that when it asks again"
+            return f"{reserved_ip} is reserved for it, but is leased to {_label(holder)}"
+        return self.reasons.get(mac) or f"{reserved_ip} is reserved for it; it gets that when it asks again"
 
-    def _answers(self, mac: str, wanted: str) -> bool:
-        neighbour = self.neighbours.get(wanted)
+    def _answers(self, mac: str, reserved_ip: str) -> bool:
+        neighbour = self.neighbours.get(reserved_ip)
         return neighbour is not None and bool(neighbour.reachable) and neighbour.mac == mac
 
-    def _why_missing(self, mac: str, wanted: str) -> str:
-        holder = self.holders.get(wanted)
+    def _why_missing(self, mac: str, reserved_ip: str) -> str:
+        holder = self.holders.get(reserved_ip)
         if holder is not None:
-            return f"{wanted} is reserved for it, but is leased to {_called(holder)}"
+            return f"{reserved_ip} is reserved for it, but is leased to {_label(holder)}"
         if mac in self.reasons:
             return self.reasons[mac]
         ended = self.ended.get(mac)
@@ -223,18 +223,18 @@ class LeaseTable:
 
     def _other_row(self, lease: Lease) -> LeaseRow:
         kind = "vm" if self.is_vm(lease.mac) else "stranger"
-        why = _tenant_leak(lease.mac)
-        if not why and lease.ip in self.reserved:
-            why = f"holds {lease.ip}, which is reserved for {self.nodes[self.reserved[lease.ip]].name}"
-        return self._row(lease, kind, "leased", None, why)
+        reason = _tenant_mac_reason(lease.mac)
+        if not reason and lease.ip in self.reserved:
+            reason = f"holds {lease.ip}, which is reserved for {self.nodes[self.reserved[lease.ip]].name}"
+        return self._row(lease, kind, "leased", None, reason)
 
     def _ignored_row(self, seen: IgnoredClient) -> LeaseRow:
         kind = "vm" if self.is_vm(seen.mac) else "stranger"
         times = "once" if seen.count == 1 else f"{seen.count} times"
         last = f", last at {seen.last_seen.astimezone():%Y-%m-%d %H:%M}" if seen.last_seen else ""
         asked = f"asked for an address {times}{last} and was ignored: it is not in the plan"
-        why = _tenant_leak(seen.mac) or asked
-        return self._row(Lease(None, seen.mac, "", seen.hostname), kind, "ignored", None, why)
+        reason = _tenant_mac_reason(seen.mac) or asked
+        return self._row(Lease(None, seen.mac, "", seen.hostname), kind, "ignored", None, reason)
 
     def _row(self, lease: Lease, kind: str, state: str, node: Node | None, reason: str = "") -> LeaseRow:
         neighbour = self.neighbours.get(lease.ip) if lease.ip else None
@@ -242,7 +242,7 @@ class LeaseTable:
         if neighbour is not None and neighbour.mac in ("", lease.mac):
             reachable = neighbour.reachable
         elif neighbour is not None and neighbour.reachable and not reason:
-            # Who answers there is somebody else, so that nothing is known of this one.
+            # Somebody else answers there: nothing is known of this machine.
             reason = f"another machine answers at {lease.ip}: {neighbour.mac}"
         return LeaseRow(
             mac=lease.mac,
@@ -256,11 +256,11 @@ class LeaseTable:
             reachable=reachable,
             vendor=vendor_of(lease.mac),
             reason=reason,
-            alarms=("tenant-mac",) if _tenant_leak(lease.mac) else (),
+            alarms=("tenant-mac",) if _tenant_mac_reason(lease.mac) else (),
         )
 
 
-def _assigned(plan: Plan) -> Plan:
+def _with_addresses(plan: Plan) -> Plan:
     try:
         return assign(plan)
     except SubnetFull:
@@ -272,13 +272,13 @@ def _vm_matcher(patterns: Iterable[str]) -> Callable[[str], object]:
     return re.compile(octets or r"(?!)").fullmatch
 
 
-def _tenant_leak(mac: str) -> str:
-    """Words for a MAC that ciao gives to tenants' instances (02:00 and the address), "" for others."""
+def _tenant_mac_reason(mac: str) -> str:
+    """What is wrong with a MAC that ciao gives to tenants' instances (02:00 and the address); "" for others."""
     if not mac.startswith(_TENANT) or len(mac) != 17:
         return ""
     ip = ".".join(str(int(octet, 16)) for octet in mac.split(":")[2:])
     return f"the MAC of the tenant instance {ip}, which should never be seen on this wire"
 
 
-def _called(lease: Lease) -> str:
+def _label(lease: Lease) -> str:
     return f"{lease.mac} ({lease.hostname})" if lease.hostname else lease.mac

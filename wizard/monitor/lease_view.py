@@ -1,7 +1,7 @@
-"""The rows of a lease board in the order and the choice that somebody wants to see, kept up row by row.
+"""Lease rows sorted, filtered and counted, kept up row by row.
 
-One row that changes costs two searches in a sorted list, whether there are a hundred rows or 65,000. Only another
-order or another filter looks at each.
+A changed row costs two searches in a sorted list, with a hundred rows or with 65,000. Only another order or another
+filter visits every row.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from wizard.monitor.lease_monitor import row_id
 from wizard.monitor.lease_rows import LeaseRow, address_key, row_key
 
 ORDERS = ("plan", "name", "role", "address", "MAC", "left", "state")
-"""By what rows can be sorted; "plan": the plan's nodes in their order, then VMs, then strangers."""
-BULK = 500
+"""The sort orders; "plan": nodes in the plan's order, then VMs, then strangers. "left": by expiry."""
+MANY_ROWS = 500
+"""From this many changed rows on, sorting everything is cheaper than inserting each."""
 
-_EVER = 1e18
+_NEVER_EXPIRES = 1e18
 _LAST = "\U0010ffff"
 _WORDS = {"wrong-address": "wrong address", "vm": "vm cnci"}
 
 RowId = tuple[str, str]
-Placed = tuple[Any, LeaseRow]
+KeyedRow = tuple[Any, LeaseRow]
 _key = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseQuery:
-    """What somebody wants to see. `text`: words that a row must contain, all of them; "" shows every row."""
+    """The rows to return. `text`: words, all of which a row must contain; "" for every row."""
 
     order: str = "plan"
     descending: bool = False
@@ -40,130 +41,130 @@ class LeaseQuery:
 
 
 class LeaseView(Sequence[LeaseRow]):
-    """The rows as wanted at one moment. Another thread may make the next one meanwhile."""
+    """The rows of a query at one moment. Another thread may build the next one meanwhile."""
 
     def __init__(
         self,
-        placed: Sequence[Placed] = (),
+        keyed_rows: Sequence[KeyedRow] = (),
         rows: Mapping[RowId, LeaseRow] | None = None,
-        keys: Callable[[LeaseRow], Any] = row_id,
-        down: bool = False,
+        sort_key: Callable[[LeaseRow], Any] = row_id,
+        descending: bool = False,
     ) -> None:
-        self._placed = placed
+        self._sorted = keyed_rows
         self._rows = rows or {}
-        self._keys = keys
-        self._down = down
+        self._sort_key = sort_key
+        self._descending = descending
 
     def __len__(self) -> int:
-        return len(self._placed)
+        return len(self._sorted)
 
     @overload
-    def __getitem__(self, place: int) -> LeaseRow: ...
+    def __getitem__(self, index: int) -> LeaseRow: ...
     @overload
-    def __getitem__(self, place: slice) -> list[LeaseRow]: ...
-    def __getitem__(self, place: int | slice) -> LeaseRow | list[LeaseRow]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        return self._placed[~place if self._down else place][1]
+    def __getitem__(self, index: slice) -> list[LeaseRow]: ...
+    def __getitem__(self, index: int | slice) -> LeaseRow | list[LeaseRow]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        return self._sorted[~index if self._descending else index][1]
 
     def __iter__(self) -> Iterator[LeaseRow]:
-        return (row for _, row in (reversed(self._placed) if self._down else self._placed))
+        return (row for _, row in (reversed(self._sorted) if self._descending else self._sorted))
 
     def index_of(self, which: RowId) -> int | None:
-        """Where a row stands; None where it does not, or is just moving."""
+        """The index of a row; None where it is not in the view, or is just moving."""
         row = self._rows.get(which)
         if row is None:
             return None
-        place = bisect_left(self._placed, self._keys(row), key=_key)
-        if place == len(self._placed) or row_id(self._placed[place][1]) != which:
+        index = bisect_left(self._sorted, self._sort_key(row), key=_key)
+        if index == len(self._sorted) or row_id(self._sorted[index][1]) != which:
             return None
-        return len(self._placed) - 1 - place if self._down else place
+        return len(self._sorted) - 1 - index if self._descending else index
 
 
 class LeaseIndex:
-    """Feed it what changed with `take`; `shown` tells the rows as wanted."""
+    """All rows. `update` it with what has changed; `query` returns a view."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        """How many rows: by kind, "node leased" and the like, "alarm"."""
+        """Rows by kind ("node"), by kind and state ("node leased"), and with an alarm ("alarm")."""
         self._rows: dict[RowId, LeaseRow] = {}
-        self._numbers: dict[str, int] = {}
-        self._wanted = LeaseQuery()
-        self._words: list[str] = []
-        self._placed: list[Placed] = []
-        self._shown: LeaseView | None = None
+        self._positions: dict[str, int] = {}
+        self._query = LeaseQuery()
+        self._terms: list[str] = []
+        self._sorted: list[KeyedRow] = []
+        self._view: LeaseView | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def update(
-        self, changed: Iterable[LeaseRow], gone: Iterable[LeaseRow] = (), numbers: dict[str, int] | None = None
+        self, changed: Iterable[LeaseRow], gone: Iterable[LeaseRow] = (), positions: dict[str, int] | None = None
     ) -> None:
-        """Rows that are new or different, and rows that are no more. `numbers`: the nodes' places by MAC."""
+        """Add or replace the `changed` rows, remove the `gone`. `positions`: see LeaseMonitor.positions."""
         changed, gone = list(changed), list(gone)
-        anew = numbers is not None and numbers != self._numbers
-        if numbers is not None and anew:
-            self._numbers = dict(numbers)
-        bulk = anew or len(changed) + len(gone) > BULK
+        reordered = positions is not None and positions != self._positions
+        if positions is not None and reordered:
+            self._positions = dict(positions)
+        bulk = reordered or len(changed) + len(gone) > MANY_ROWS
         for row in gone:
-            self._drop(row_id(row), bulk)
+            self._remove(row_id(row), bulk)
         for row in changed:
-            self._put(row, bulk)
+            self._insert(row, bulk)
         if bulk:
-            self._arrange()
+            self._sort()
         if bulk or changed or gone:
-            self._shown = None
+            self._view = None
 
-    def query(self, wanted: LeaseQuery | None = None) -> LeaseView:
-        """A view that stays as it is; the very same one where nothing has changed since."""
-        if wanted is not None and wanted != self._wanted:
-            self._wanted, self._words = wanted, wanted.text.lower().split()
-            self._arrange()
-            self._shown = None
-        if self._shown is None:
-            self._shown = LeaseView(self._placed.copy(), self._rows, self._keys(), self._wanted.descending)
-        return self._shown
+    def query(self, query: LeaseQuery | None = None) -> LeaseView:
+        """An immutable view; the same object where nothing has changed since. None: the query of before."""
+        if query is not None and query != self._query:
+            self._query, self._terms = query, query.text.lower().split()
+            self._sort()
+            self._view = None
+        if self._view is None:
+            self._view = LeaseView(self._sorted.copy(), self._rows, self._sort_key(), self._query.descending)
+        return self._view
 
-    def _keys(self) -> Callable[[LeaseRow], Any]:
-        """What the rows are sorted by now; of two rows no two keys are equal."""
-        numbers = self._numbers
+    def _sort_key(self) -> Callable[[LeaseRow], Any]:
+        """The key of the present order; no two rows have the same."""
+        positions = self._positions
 
         def base(row: LeaseRow) -> bytes:
-            return row_key(row, numbers)
+            return row_key(row, positions)
 
-        first = _FIRST.get(self._wanted.order)
+        first = _ORDER_KEYS.get(self._query.order)
         return base if first is None else lambda row: (first(row), base(row))
 
-    def _arrange(self) -> None:
-        keys, words = self._keys(), self._words
+    def _sort(self) -> None:
+        sort_key, terms = self._sort_key(), self._terms
         rows: Iterable[LeaseRow] = self._rows.values()
-        if words:
-            # The texts of 65,000 rows are not worth keeping: making them takes a fifth of a second.
-            rows = [row for row in self._rows.values() if contains(row, words)]
-        # Let the old order go before there is a new one.
-        self._placed, self._shown = [], None
-        self._placed = [(keys(row), row) for row in rows]
-        self._placed.sort(key=_key)
+        if terms:
+            # Not kept: building the texts of 65,000 rows takes a fifth of a second.
+            rows = [row for row in self._rows.values() if contains(row, terms)]
+        # Free the old list before building the new one.
+        self._sorted, self._view = [], None
+        self._sorted = [(sort_key(row), row) for row in rows]
+        self._sorted.sort(key=_key)
 
-    def _drop(self, which: RowId, bulk: bool) -> None:
+    def _remove(self, which: RowId, bulk: bool) -> None:
         old = self._rows.pop(which, None)
         if old is None:
             return
-        self.counts.subtract(tags(old))
-        if not bulk and contains(old, self._words):
-            del self._placed[bisect_left(self._placed, self._keys()(old), key=_key)]
+        self.counts.subtract(count_keys(old))
+        if not bulk and contains(old, self._terms):
+            del self._sorted[bisect_left(self._sorted, self._sort_key()(old), key=_key)]
 
-    def _put(self, row: LeaseRow, bulk: bool) -> None:
+    def _insert(self, row: LeaseRow, bulk: bool) -> None:
         which = row_id(row)
-        self._drop(which, bulk)
+        self._remove(which, bulk)
         self._rows[which] = row
-        self.counts.update(tags(row))
-        if not bulk and contains(row, self._words):
-            insort(self._placed, (self._keys()(row), row), key=_key)
+        self.counts.update(count_keys(row))
+        if not bulk and contains(row, self._terms):
+            insort(self._sorted, (self._sort_key()(row), row), key=_key)
 
 
-def tags(row: LeaseRow) -> Iterator[str]:
-    """What a row counts as."""
+def count_keys(row: LeaseRow) -> Iterator[str]:
+    """The keys of `LeaseIndex.counts` under which a row counts."""
     yield row.kind
     yield f"{row.kind} {row.state}"
     if row.alarms:
@@ -171,23 +172,29 @@ def tags(row: LeaseRow) -> Iterator[str]:
 
 
 def contains(row: LeaseRow, words: Sequence[str]) -> bool:
-    """Whether all of the words, in lower case, are somewhere in the row."""
+    """Whether all of the words, in lower case, are in the row's search text."""
     if not words:
         return True
-    text = text_of(row)
+    text = search_text(row)
     return all(word in text for word in words)
 
 
-def text_of(row: LeaseRow) -> str:
-    """All of a row that a search looks at."""
+def search_text(row: LeaseRow) -> str:
+    """The text of a row that a search looks at."""
     here = {True: "here", False: "silent", None: ""}[row.reachable]
     words = [row.name, row.hostname, row.role, _WORDS.get(row.kind, row.kind), row.ip, row.mac, row.vendor]
-    words += [_WORDS.get(row.state, row.state), here, *(alarm_words(alarm).sought for alarm in row.alarms)]
+    words += [_WORDS.get(row.state, row.state), here, *(alarm_words(alarm).search_terms for alarm in row.alarms)]
     return " ".join(word for word in words if word).lower()
 
 
+def _expiry_key(row: LeaseRow) -> float:
+    if row.expires:
+        return row.expires.timestamp()
+    return _NEVER_EXPIRES if row.state == "leased" else 2 * _NEVER_EXPIRES
+
+
 def _state_key(row: LeaseRow) -> int:
-    """What needs a person first."""
+    """Rows that need a person come first."""
     if row.alarms:
         return 0
     if row.state in ("leased", "static"):
@@ -195,12 +202,12 @@ def _state_key(row: LeaseRow) -> int:
     return {"wrong-address": 1, "missing": 2}.get(row.state, 3)
 
 
-_FIRST: dict[str, Callable[[LeaseRow], Any]] = {
+_ORDER_KEYS: dict[str, Callable[[LeaseRow], Any]] = {
     # One object each, not a tuple: 65,000 of those are 5 MB.
     "name": lambda row: (row.name or row.hostname or _LAST).lower(),
     "role": lambda row: row.role or _LAST + row.kind,
     "address": address_key,
     "MAC": lambda row: row.mac,
-    "left": lambda row: row.expires.timestamp() if row.expires else _EVER if row.state == "leased" else 2 * _EVER,
+    "left": _expiry_key,
     "state": _state_key,
 }

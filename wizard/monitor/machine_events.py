@@ -1,4 +1,4 @@
-"""What happened to a machine between two looks, as plain records."""
+"""What happened to a machine between two polls, as plain records."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from wizard.monitor.alarms import alarm_words
 from wizard.monitor.lease_rows import LeaseRow
 
-_HOLDING = ("leased", "wrong-address")
+_WITH_LEASE = ("leased", "wrong-address")
 
 
 @dataclass(frozen=True, slots=True)
 class MachineEvent:
-    """`kind`: "came", "left", "moved", "refused" or "alarm". `name` is what the machine is called, "" if nothing.
+    """`kind`: "came", "left", "moved", "refused" or "alarm". `name`: the machine's name, "" where it has none.
 
-    `words` say it for a person, without who and when; all of it is fit to be shown.
+    `words`: what happened, as text, without who and when. All texts are clean.
     """
 
     at: datetime
@@ -39,14 +39,14 @@ class MachineEvent:
 
 
 def events_of(before: Sequence[LeaseRow], after: Sequence[LeaseRow], at: datetime) -> list[MachineEvent]:
-    """The events that lie between two states of one machine's rows."""
+    """The events between two states of one machine's rows."""
     rows = after or before
     if not rows:
         return []
     mac, name = rows[0].mac, rows[0].name or rows[0].hostname
     found: list[tuple[str, str, str]] = []
-    had = {row.ip: row for row in before if row.state in _HOLDING}
-    has = {row.ip: row for row in after if row.state in _HOLDING}
+    had = {row.ip: row for row in before if row.state in _WITH_LEASE}
+    has = {row.ip: row for row in after if row.state in _WITH_LEASE}
     new, lost = sorted(has.keys() - had.keys()), sorted(had.keys() - has.keys())
     for old_ip, new_ip in zip(lost, new, strict=False):
         found.append(("moved", new_ip, f"moved from {old_ip} to {new_ip}"))

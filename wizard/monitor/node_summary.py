@@ -1,4 +1,4 @@
-"""The nodes and VMs on the cluster's wire, summed up once: drawing thousands costs no more than drawing a few."""
+"""Nodes and VMs summed up, so that drawing thousands costs no more than drawing a few."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NOTES = {"missing": "missing", "wrong-address": "wrong address", "ignored": "as
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """One node in words that are fit to be shown. `state`: it answers ("here"), has its lease and has not spoken
-    lately ("leased"), is not seen ("unseen"), or is not as it should be ("wrong")."""
+    """One node as clean text. `state`: "here" (it answers), "leased" (it has its lease, and was not heard lately),
+    "unseen", or "wrong" (an alarm, or the wrong address)."""
 
     state: str
     name: str
@@ -31,8 +31,8 @@ class NodeEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodeSummary:
-    """The nodes: how many there are and how many are there, in all and by role; the first of them, and the first of
-    those that are not as they should be, by name; then the VMs."""
+    """Nodes: `count` in the plan, `here` of them present, both also by role in `roles` (role, present, count). `first`
+    and `trouble`: at most MAX_NAMED nodes, and of those in trouble, of whom there are `troubled`. Then the VMs."""
 
     count: int = 0
     here: int = 0
@@ -45,7 +45,7 @@ class NodeSummary:
 
 
 def summarize_nodes(rows: Iterable[LeaseRow]) -> NodeSummary:
-    """Each node counts once, whatever number of rows it has; one with an alarm counts as that."""
+    """Each node counts once, however many rows it has; a row with an alarm goes before its others."""
     nodes: dict[str, LeaseRow] = {}
     vms: list[LeaseRow] = []
     for row in rows:
@@ -79,7 +79,7 @@ def state_of(row: LeaseRow) -> str:
 
 def node_entry(row: LeaseRow) -> NodeEntry:
     if row.alarms:
-        # The picture has the short word; what it means stands below.
+        # The topology has the short text; the events say what it means.
         note = alarm_words(row.alarms[0]).note
     elif row.state == "leased":
         note = {True: "", None: "leased", False: "silent"}[row.reachable]

@@ -1,4 +1,4 @@
-"""What is in force and who is there, at one moment; and what happened between two such moments."""
+"""Status, plan and rows at one moment; and the events between two such moments."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from wizard.plan.model import Plan
 
 ANSWERS_WITHIN_S = 0.1
-_LOUD = {"tripped": "stopped: ", "interrupted": "cut off: ", "pending": "", "applied": "", "absent": ""}
+_STATE_PREFIXES = {"tripped": "stopped: ", "interrupted": "cut off: ", "pending": "", "applied": "", "absent": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One look. `plan` has an address for every node, and is None where none is in force or none can be read.
+    """One moment. `plan` has an address for every node; None where none is in force or readable.
 
-    `address` is the gateway's own on the corporate side and `router` its way on from there, "" where unknown.
+    `address`: the gateway's own on the corporate side; `router`: its default gateway there; "" where unknown.
     """
 
     at: datetime
@@ -44,30 +44,30 @@ class Overview:
 
 
 class RowReader:
-    """The rows of the lease monitor, asked for now and then by whoever has time for one look only."""
+    """The rows of a lease monitor, for callers that read them now and then. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._monitor: LeaseMonitor | None = None
-        self._looked = 0.0
+        self._polled_at = 0.0
 
     def rows(self) -> tuple[LeaseRow, ...]:
-        """Every machine with whether it answers; takes a moment. Raises WizardError where there is no plan to read."""
+        """Every machine, and whether it answers. Blocks for ANSWERS_WITHIN_S. Raises PlanUnreadable."""
         with self._lock:
-            if self._monitor is not None and time.monotonic() - self._looked > STALE_S:
-                # What was answered since then would count as answered now.
+            if self._monitor is not None and time.monotonic() - self._polled_at > STALE_S:
+                # Its old answers would count as answers of now.
                 self._monitor.close()
                 self._monitor = None
             self._monitor = self._monitor or LeaseMonitor()
-            self._monitor.look()
+            self._monitor.poll()
             time.sleep(ANSWERS_WITHIN_S)
-            self._monitor.look()
-            self._looked = time.monotonic()
+            self._monitor.poll()
+            self._polled_at = time.monotonic()
             return self._monitor.rows
 
 
 def corporate_side(corporate: str, nics: Iterable[Nic], routes: Iterable[Route]) -> tuple[str, str]:
-    """The gateway's address on the corporate NIC and its default router there; "" for what there is not."""
+    """The gateway's address on the corporate NIC, and its default gateway there; "" where there is none."""
     from wizard.plan.addresses import default_routes
 
     nic = next((n for n in nics if n.name == corporate), None)
@@ -77,7 +77,7 @@ def corporate_side(corporate: str, nics: Iterable[Nic], routes: Iterable[Route])
 
 
 def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...]) -> Overview:
-    """What was read already, with what this machine knows of its corporate side."""
+    """An overview of what was read already, and of the corporate side as it is now."""
     from wizard.host.facts.nics import read_nics
     from wizard.host.facts.routes import read_routes
 
@@ -86,39 +86,42 @@ def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...])
 
 
 def events_between(before: Overview | None, after: Overview) -> tuple[MachineEvent, ...]:
-    """What happened between two looks: machines that came and went, and parts of the gateway that failed or work.
+    """The events between two overviews: machines that came and went, parts of the gateway that failed or work again.
 
-    Of the first look there is no news: nobody comes just because we begin to look.
+    () for the first overview, and across a change of plan.
     """
     if before is None or before.plan != after.plan:
         return ()
-    return (*_of_the_gateway(before.status, after.status, after.at), *_of_machines(before.rows, after.rows, after.at))
+    return (
+        *_gateway_events(before.status, after.status, after.at),
+        *_machine_events(before.rows, after.rows, after.at),
+    )
 
 
-def _of_the_gateway(before: Status, after: Status, at: datetime) -> list[MachineEvent]:
+def _gateway_events(before: Status, after: Status, at: datetime) -> list[MachineEvent]:
     found = []
     if before.state != after.state:
-        words = f"{_LOUD.get(after.state, '')}{after.reason or after.state}"
+        words = f"{_STATE_PREFIXES.get(after.state, '')}{after.reason or after.state}"
         found.append(MachineEvent(at, "state", "", "", "gateway", words))
-    held = {check.name: check.ok for check in before.checks}
+    earlier = {check.name: check.ok for check in before.checks}
     for check in after.checks:
-        if check.ok is False and held.get(check.name) is True:
+        if check.ok is False and earlier.get(check.name) is True:
             found.append(MachineEvent(at, "failed", "", "", check.name, check.detail))
-        elif check.ok is True and held.get(check.name) is False:
+        elif check.ok is True and earlier.get(check.name) is False:
             found.append(MachineEvent(at, "mended", "", "", check.name, f"works again: {check.detail}"))
     found += [MachineEvent(at, "drift", "", "", "", line) for line in after.drift if line not in before.drift]
     return found
 
 
-def _of_machines(before: tuple[LeaseRow, ...], after: tuple[LeaseRow, ...], at: datetime) -> list[MachineEvent]:
+def _machine_events(before: tuple[LeaseRow, ...], after: tuple[LeaseRow, ...], at: datetime) -> list[MachineEvent]:
     if before == after:
         return []
     old, new = _by_mac(before), _by_mac(after)
     found: list[MachineEvent] = []
     for mac in dict.fromkeys((*old, *new)):
-        had, has = old.get(mac, []), new.get(mac, [])
-        if had != has:
-            found += events_of(had, has, at)
+        old_rows, new_rows = old.get(mac, []), new.get(mac, [])
+        if old_rows != new_rows:
+            found += events_of(old_rows, new_rows, at)
     return found
 
 

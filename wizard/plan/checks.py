@@ -44,7 +44,7 @@ class Check:
 
     @property
     def ok(self) -> bool | None:
-        """True, or False where it failed and that counts; None where nothing can be said."""
+        """True, or False where it failed and that counts; None where that is not known."""
         if self.outcome is Outcome.FAILED:
             return False if self.blocks else None
         return True if self.outcome is Outcome.OK else None
@@ -54,7 +54,7 @@ class Check:
 
 
 def from_record(record: object) -> Check:
-    """A check as `as_json` told it; an `ok` of None was untried. Raises TypeError, KeyError where it is none."""
+    """The check of an `as_json` record; an `ok` of None was not tried. Raises TypeError, KeyError for anything else."""
     if not isinstance(record, dict):
         raise TypeError
     name, ok, detail, remedy = (record[key] for key in ("name", "ok", "detail", "remedy"))

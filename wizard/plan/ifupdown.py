@@ -266,9 +266,9 @@ def _sets_up(command: str, nic: str) -> bool:
         program = words[0].rpartition("/")[2]
         rest = [word for word in words[1:] if not word.startswith("-")]
         if program == "ip":
-            told = " ".join(rest)
+            command = " ".join(rest)
             link = bool(rest) and rest[0] in ("l", "link")
-            if (link and _SET_UP.search(told)) or (rest and _ADDRESS_OF_IP.fullmatch(rest[0])):
+            if (link and _SET_UP.search(command)) or (rest and _ADDRESS_OF_IP.fullmatch(rest[0])):
                 return True
         elif program == "ifconfig":
             if [word for word in rest if word not in (nic, "up", "promisc", "mtu") and not word.isdigit()]:

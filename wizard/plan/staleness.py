@@ -1,4 +1,4 @@
-"""How old an answer may be and still be told as what is so now."""
+"""How old an answer may be and still be shown as current."""
 
 from __future__ import annotations
 

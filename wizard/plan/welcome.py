@@ -115,14 +115,14 @@ def port_conflict_lines(facts: Facts) -> tuple[WelcomeLine, ...]:
 
 def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
     beside: dict[str, list[str]] = {}
-    told: set[tuple[int, str, int | None]] = set()
+    listed: set[tuple[int, str, int | None]] = set()
     for listener in facts.listeners:
         key = (listener.port, listener.process, listener.pid)
         wanted = listener.port == 53 or (listener.port == 67 and listener.protocol == "udp")
-        if not wanted or key in told or listener.pid in facts.our_pids:
+        if not wanted or key in listed or listener.pid in facts.our_pids:
             continue
         if listener.address in WILDCARDS and not listener.nic:
-            told.add(key)
+            listed.add(key)
             yield _rival(listener)
         elif not (facts.applied_cluster and listener.nic in ("", facts.applied_cluster) and not listener.process):
             where = f"{listener.address}{f'%{listener.nic}' if listener.nic else ''}"
@@ -169,8 +169,8 @@ def earlier_run_lines(state: str, healthy: bool, drift: Sequence[str], reason: s
     if state == "absent":
         lines.append(WelcomeLine("✓", "Earlier run", "nothing is applied here"))
     elif state == "applied":
-        said = "the gateway is running and healthy" if healthy else "the gateway is running, and something is wrong"
-        lines.append(WelcomeLine("✓" if healthy else "✗", "Earlier run", said))
+        text = "the gateway is running and healthy" if healthy else "the gateway is running, and something is wrong"
+        lines.append(WelcomeLine("✓" if healthy else "✗", "Earlier run", text))
     elif state == "tripped":
         lines.append(
             WelcomeLine("✗", "Earlier run", f"the guard has stopped the gateway: {reason or 'see the dashboard'}")

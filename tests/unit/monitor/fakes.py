@@ -85,9 +85,9 @@ class World:
         self._stamp += 1
         os.utime(self.lease_path, (self._stamp, self._stamp))
 
-    def log(self, *said: str) -> None:
+    def log(self, *messages: str) -> None:
         with self.log_path.open("a") as handle:
-            handle.writelines(f"{self.now:%b %e %H:%M:%S} dnsmasq-dhcp[43]: {line}\n" for line in said)
+            handle.writelines(f"{self.now:%b %e %H:%M:%S} dnsmasq-dhcp[43]: {line}\n" for line in messages)
 
     def wait(self, seconds: float, step: float = 0.25) -> None:
         """Look on for so long."""
@@ -95,7 +95,7 @@ class World:
         while self.clock < end:
             self.clock += step
             self.now += timedelta(seconds=step)
-            self.monitor.look()
+            self.monitor.poll()
 
     def row(self, mac: str) -> LeaseRow:
         (row,) = [row for row in self.monitor.rows if row.mac == mac]

@@ -101,7 +101,7 @@ def test_no_target_is_an_option_or_code(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "kind"),
+    ("stderr", "code", "kind"),
     [
         (CHANGED, 255, "changed-host-key"),
         ("Host key verification failed.", 255, "unknown-host-key"),
@@ -120,9 +120,9 @@ def test_no_target_is_an_option_or_code(text: str) -> None:
         ("", 255, "failed"),
     ],
 )
-def test_what_ssh_says_in_our_words(monkeypatch: pytest.MonkeyPatch, said: str, code: int | None, kind: str) -> None:
+def test_what_ssh_says_in_our_words(monkeypatch: pytest.MonkeyPatch, stderr: str, code: int | None, kind: str) -> None:
     def run(*argv: str, **_: object) -> str:
-        raise commands.CommandFailed(argv, code, said, "no end after 30 s" if code is None else "")
+        raise commands.CommandFailed(argv, code, stderr, "no end after 30 s" if code is None else "")
 
     monkeypatch.setattr(commands, "run", run)
     with pytest.raises(SshFailed) as failed:
@@ -186,9 +186,9 @@ def test_a_shell_that_greets_and_files_that_pretend(monkeypatch: pytest.MonkeyPa
         "2000 02:00:ac:10:00:03 172.16.0.3 vm2 *\n\nMARK end\nMARK quiet 172.16.0.2\nMARK up 172.16.0.3\n",
     )
     ((_, reading),) = read_cncis([Target("cnci", "u")], GatewayContext())
-    told = reading_json(reading)
-    assert told["subnets"] == ["net"]
-    assert [(one["ip"], one["reachable"], one["state"]) for one in told["instances"]] == [
+    record = reading_json(reading)
+    assert record["subnets"] == ["net"]
+    assert [(one["ip"], one["reachable"], one["state"]) for one in record["instances"]] == [
         ("172.16.0.2", False, "leased"),
         ("172.16.0.3", True, "leased"),
     ]

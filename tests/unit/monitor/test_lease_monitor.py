@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> World:
 
 def test_the_first_look_shows_all_and_nobody_comes_by_that(world: World) -> None:
     world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
-    view = world.monitor.look()
+    view = world.monitor.poll()
 
     assert view.applied
     assert [(row.mac, row.state) for row in world.monitor.rows] == [
@@ -54,14 +54,14 @@ def test_nothing_new_is_nothing_changed(world: World) -> None:
     for _ in range(100):
         world.clock += 0.25
         world.now += timedelta(seconds=0.25)
-        view = world.monitor.look()
+        view = world.monitor.poll()
         assert (view.changed, view.gone, view.events) == ((), (), ())
 
 
 def test_a_node_that_boots_is_shown_at_the_next_look(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     world.leases((CONTROLLER, HOME))
-    view = world.monitor.look()
+    view = world.monitor.poll()
 
     assert [(row.mac, row.state) for row in view.changed] == [(CONTROLLER, "leased")]
     (event,) = view.events
@@ -94,7 +94,7 @@ def test_hundreds_are_not_asked_in_a_burst(world: World) -> None:
     world.leases(
         *[(f"02:22:00:00:{n >> 8:02x}:{n & 255:02x}", f"192.168.{4 + (n >> 8)}.{n & 255}") for n in range(2000)]
     )
-    world.monitor.look()
+    world.monitor.poll()
     counts = []
     for _ in range(40):
         before = len(world.wire.asked)
@@ -105,7 +105,7 @@ def test_hundreds_are_not_asked_in_a_burst(world: World) -> None:
 
 
 def test_first_and_last_seen(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     world.wait(5)
     world.leases((CONTROLLER, HOME))
     world.wire.there[HOME] = [CONTROLLER]
@@ -136,16 +136,16 @@ def test_first_seen_is_taken_from_the_log_where_it_goes_further_back(world: Worl
 
 def test_moved_left_and_ended(world: World) -> None:
     world.leases((CNCI, "192.168.0.65"), (STRANGER, "192.168.0.66"))
-    world.monitor.look()
+    world.monitor.poll()
     world.leases((CNCI, "192.168.0.70"), (STRANGER, "192.168.0.66"))
-    view = world.monitor.look()
+    view = world.monitor.poll()
     assert [(e.kind, e.words) for e in view.events] == [("moved", "moved from 192.168.0.65 to 192.168.0.70")]
     assert [row.ip for row in view.gone] == ["192.168.0.65"]
     world.leases((STRANGER, "192.168.0.66"))
-    assert [(e.kind, e.mac) for e in world.monitor.look().events] == [("left", CNCI)]
+    assert [(e.kind, e.mac) for e in world.monitor.poll().events] == [("left", CNCI)]
     # No line of the file changes when a lease's time is over.
     world.now += timedelta(hours=12)
-    view = world.monitor.look()
+    view = world.monitor.poll()
     assert [(e.kind, e.mac) for e in view.events] == [("left", STRANGER)]
     assert [row.mac for row in world.monitor.rows] == [CONTROLLER, COMPUTE]
 
@@ -153,15 +153,15 @@ def test_moved_left_and_ended(world: World) -> None:
 def test_a_clock_that_was_ahead_and_is_set_back_brings_leases_back(world: World) -> None:
     world.leases((CNCI, "192.168.0.65"))
     world.now += timedelta(days=2)
-    world.monitor.look()
+    world.monitor.poll()
     assert CNCI not in [row.mac for row in world.monitor.rows]
     world.now -= timedelta(days=2)
-    world.monitor.look()
+    world.monitor.poll()
     assert world.row(CNCI).state == "leased"
 
 
 def test_a_stranger_that_is_ignored_is_told_once(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     for _ in range(5):
         world.log(f"DHCPDISCOVER(eth1) {STRANGER} ignored")
         world.wait(1)
@@ -174,23 +174,23 @@ def test_a_stranger_that_is_ignored_is_told_once(world: World) -> None:
 
 
 def test_a_log_that_was_started_anew_is_read_on(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     world.log(f"DHCPDISCOVER(eth1) {STRANGER} ignored")
-    world.monitor.look()
+    world.monitor.poll()
     world.log_path.rename(world.log_path.with_suffix(".1"))
     world.log(f"DHCPDISCOVER(eth1) {CNCI} ignored")
-    world.monitor.look()
+    world.monitor.poll()
     assert {STRANGER, CNCI} <= {row.mac for row in world.monitor.rows}
 
 
 def test_a_line_of_the_log_that_is_being_written_is_waited_for(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     with world.log_path.open("a") as handle:
         handle.write(f"Nov 22 12:00:00 dnsmasq-dhcp[43]: DHCPDISCOVER(eth1) {STRANGER} ")
         handle.flush()
-        world.monitor.look()
+        world.monitor.poll()
         handle.write("ignored\n")
-    world.monitor.look()
+    world.monitor.poll()
     assert world.row(STRANGER).state == "ignored"
 
 
@@ -234,16 +234,16 @@ def test_an_address_that_passes_to_another_machine_is_no_conflict(world: World) 
 def test_a_nodes_mac_at_a_second_address(world: World) -> None:
     world.leases((CONTROLLER, HOME))
     world.neighbours = {"192.168.0.77": Neighbour(CONTROLLER, "reachable")}
-    world.monitor.look()
+    world.monitor.poll()
     row = world.row(CONTROLLER)
     assert row.alarms == ("one-mac",)
     assert "192.168.0.77" in row.reason
 
 
 def test_a_tenants_mac_is_a_leak_and_says_whose(world: World) -> None:
-    world.monitor.look()
+    world.monitor.poll()
     world.leases((TENANT, "192.168.0.65"))
-    view = world.monitor.look()
+    view = world.monitor.poll()
     assert world.row(TENANT).alarms == ("tenant-mac",)
     assert "172.16.0.2" in world.row(TENANT).reason
     assert ("alarm", TENANT) in [(e.kind, e.mac) for e in view.events]
@@ -269,21 +269,21 @@ def test_where_silence_means_nothing_nobody_is_called_gone_who_never_answered(wo
 
 def test_torn_and_empty_moments_lose_nothing(world: World) -> None:
     world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
-    world.monitor.look()
+    world.monitor.poll()
     for text in ("", "1", "1763"):
         world.lease_path.write_text(text)
-        view = world.monitor.look()
+        view = world.monitor.poll()
         assert (view.events, view.gone) == ((), ())
         assert {row.mac for row in world.monitor.rows} == {CONTROLLER, COMPUTE, CNCI}
 
 
 def test_an_adopted_stranger_becomes_a_node_while_we_look_on(world: World) -> None:
     world.leases((STRANGER, "192.168.0.66"))
-    world.monitor.look()
+    world.monitor.poll()
     assert world.row(STRANGER).kind == "stranger"
     node = Node("compute2", (Role.COMPUTE,), EUI(STRANGER), IPAddress("192.168.0.105"))
     world.plan = replace(PLAN, nodes=(*PLAN.nodes, node))
-    view = world.monitor.look()
+    view = world.monitor.poll()
     row = world.row(STRANGER)
     assert (row.kind, row.name, row.state) == ("node", "compute2", "wrong-address")
     assert row in view.changed
@@ -291,12 +291,12 @@ def test_an_adopted_stranger_becomes_a_node_while_we_look_on(world: World) -> No
 
 def test_nothing_applied_and_then_something(tmp_path: Path) -> None:
     world = World(tmp_path, None)
-    assert not world.monitor.look().applied
+    assert not world.monitor.poll().applied
     world.plan = PLAN
-    assert world.monitor.look().applied
+    assert world.monitor.poll().applied
     assert len(world.monitor.rows) == 2
     world.plan = None
-    view = world.monitor.look()
+    view = world.monitor.poll()
     assert not view.applied
     assert len(view.gone) == 2
 
@@ -320,10 +320,10 @@ def test_what_is_kept_from_look_to_look_is_what_a_fresh_look_finds(
         world.leases(*file)
         world.clock += 1 + number
         world.now += timedelta(seconds=7)
-        world.monitor.look()
+        world.monitor.poll()
         # What is empty may be half written, and is believed only after a while.
         world.clock += SETTLED_SECONDS
-        world.monitor.look()
+        world.monitor.poll()
         held, _ = parse_leases(world.lease_path.read_text())
         # Two leases of one address: whose it is depends on who came last, which a file cannot say.
         if len({lease.ip for lease in held}) < len(held):
@@ -390,7 +390,7 @@ def cost_of_one(tmp: Path, count: int, tries: int = 60) -> float:
     tmp.mkdir()
     world = World(tmp)
     world.leases(*many(count))
-    world.monitor.look()
+    world.monitor.poll()
     held = {lease.mac: lease for lease in parse_leases(world.lease_path.read_text())[0]}
     chance, costs = random.Random(2), []  # noqa: S311
     for number in range(tries):

@@ -12,7 +12,7 @@ from tests.unit.monitor.fakes import CNCI, COMPUTE, CONTROLLER, STRANGER, World
 from tests.unit.monitor.rows import row
 from wizard.monitor.lease_monitor import row_id
 from wizard.monitor.lease_rows import LeaseRow
-from wizard.monitor.lease_view import BULK, ORDERS, LeaseIndex, LeaseQuery, contains
+from wizard.monitor.lease_view import MANY_ROWS, ORDERS, LeaseIndex, LeaseQuery, contains
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -57,9 +57,9 @@ def test_row_by_row_comes_to_the_same_as_all_at_once(seed: int, order: str, down
 def test_in_the_plan_s_order_nodes_stand_first_and_as_in_the_plan(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.leases((STRANGER, "192.168.0.99"), (CNCI, "192.168.0.65"), (COMPUTE, "192.168.0.104"))
-    view = world.monitor.look()
+    view = world.monitor.poll()
     index = LeaseIndex()
-    index.update(view.fresh, view.gone, world.monitor.numbers)
+    index.update(view.rebuilt, view.gone, world.monitor.positions)
     assert [each.mac for each in index.query()] == [each.mac for each in world.monitor.rows]
     assert [each.mac for each in index.query()][:2] == [CONTROLLER, COMPUTE]
 
@@ -78,7 +78,7 @@ def test_what_was_shown_stays_as_it_was() -> None:
 
 def test_many_at_once_and_many_gone() -> None:
     chance = random.Random(3)  # noqa: S311
-    many = [made(number, chance) for number in range(BULK + 50)]
+    many = [made(number, chance) for number in range(MANY_ROWS + 50)]
     index = LeaseIndex()
     index.update(many)
     assert len(index.query()) == len(many)
@@ -105,8 +105,8 @@ def test_the_lease_table_and_the_command_line_order_rows_alike(tmp_path: Path) -
     )
     index = LeaseIndex()
 
-    view = world.monitor.look()
-    index.update(view.fresh, view.gone, world.monitor.numbers)
+    view = world.monitor.poll()
+    index.update(view.rebuilt, view.gone, world.monitor.positions)
 
     # Of a node's leases the right one comes first.
     assert [(one.mac, one.ip) for one in index.query()] == [

@@ -35,15 +35,15 @@ def watch_of(world: World) -> LeaseWatch:
 def test_a_look_shows_all_and_the_next_one_what_happened(world: World) -> None:
     world.leases((CONTROLLER, HOME))
     watch = watch_of(world)
-    first = watch.look(LeaseQuery())
-    assert (first.applied, len(first.shown), first.events) == (True, 2, ())
+    first = watch.poll(LeaseQuery())
+    assert (first.applied, len(first.rows), first.events) == (True, 2, ())
     assert (first.counts["node"], first.counts["node leased"], first.counts["vm"]) == (2, 1, 0)
     world.leases((CONTROLLER, HOME), (CNCI, "192.168.0.65"))
-    second = watch.look(LeaseQuery("plan", False, "vm"))
-    assert [row.mac for row in second.shown] == [CNCI]
+    second = watch.poll(LeaseQuery("plan", False, "vm"))
+    assert [row.mac for row in second.rows] == [CNCI]
     assert [(event.kind, event.mac) for event in second.events] == [("came", CNCI)]
     # What was told before stays.
-    assert watch.look(LeaseQuery()).events == second.events
+    assert watch.poll(LeaseQuery()).events == second.events
     watch.close()
 
 
@@ -55,7 +55,7 @@ def test_when_it_was_seen_last_moves_on_in_the_rows_too(world: World) -> None:
     for _ in range(100):
         world.clock += 0.25
         world.now = world.now.fromtimestamp(world.now.timestamp() + 0.25, world.now.tzinfo)
-        seen.append(watch.look(LeaseQuery()).shown[0].last_seen)
+        seen.append(watch.poll(LeaseQuery()).rows[0].last_seen)
     assert seen[-1] is not None
     assert (world.now - seen[-1]).total_seconds() < 8
     assert len(set(seen)) > 2
@@ -64,10 +64,10 @@ def test_when_it_was_seen_last_moves_on_in_the_rows_too(world: World) -> None:
 def test_nothing_applied_any_more_leaves_no_rows(world: World) -> None:
     world.leases((CONTROLLER, HOME))
     watch = watch_of(world)
-    watch.look(LeaseQuery())
+    watch.poll(LeaseQuery())
     world.plan = None
-    board = watch.look(LeaseQuery())
-    assert (board.applied, len(board.shown), +board.counts) == (False, 0, {})
+    board = watch.poll(LeaseQuery())
+    assert (board.applied, len(board.rows), +board.counts) == (False, 0, {})
 
 
 def test_two_that_are_renewed_far_apart_are_two(world: World) -> None:
@@ -82,20 +82,20 @@ def test_two_that_are_renewed_far_apart_are_two(world: World) -> None:
         world.leases(*lines)
 
     write()
-    world.monitor.look()
+    world.monitor.poll()
     world.wait(1)
     ends[3] += 7
     ends[1990] += 7
     write()
     touched: set[str] = set()
-    change = world.monitor.change
+    apply_leases = world.monitor.apply_leases
 
     def noted(removed: Any, added: Any, now: Any) -> set[str]:
         touched.update(lease.mac for lease in (*removed, *added))
-        return change(removed, added, now)
+        return apply_leases(removed, added, now)
 
-    world.monitor.change = noted  # type: ignore[method-assign]
-    world.monitor.look()
+    world.monitor.apply_leases = noted  # type: ignore[method-assign]
+    world.monitor.poll()
     assert touched == {macs[3], macs[1990]}
     assert world.row(macs[3]).expires == datetime.fromtimestamp(2_000_000_007, UTC)
     assert world.monitor.leases == parse_leases(world.lease_path.read_text())[0]

@@ -148,9 +148,9 @@ def test_what_the_gateway_asks_in_a_nodes_place_is_no_sign_of_that_node() -> Non
     )
     log = DnsmasqLog()
     log.feed(walked)
-    assert log.heard == {}
+    assert log.request_times == {}
     log.feed(walked + walked.replace(" 127.0.67.68", "") + walked)
-    assert list(log.heard) == ["b8:ae:ed:7b:51:50"]
+    assert list(log.request_times) == ["b8:ae:ed:7b:51:50"]
     ignored = "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:51:50 ignored\n"
     log.feed(ignored)
     assert log.ignored == {}

@@ -104,7 +104,7 @@ def test_host_names_cannot_steer_a_terminal(name: str, shown: str) -> None:
     assert strange == ()
 
 
-# A byte stream of "never a lie": every lease that is told stands in the file, whole.
+# A byte stream of "never a lie": every lease that is returned stands in the file, whole.
 def _lines(text: str) -> set[tuple[str, str]]:
     found = set()
     for line in text.split("\n"):
@@ -130,9 +130,9 @@ def test_no_text_makes_it_stumble_or_lie(text: str) -> None:
     leases, strange = parse_leases(text)
 
     assert {(lease.mac, lease.ip) for lease in leases} <= _lines(text)
-    for told in (*strange, *(lease.hostname for lease in leases), *(lease.client_id for lease in leases)):
-        assert told.isprintable()
-        assert len(told) <= 80
+    for value in (*strange, *(lease.hostname for lease in leases), *(lease.client_id for lease in leases)):
+        assert value.isprintable()
+        assert len(value) <= 80
 
 
 @given(st.binary(max_size=300))

@@ -36,9 +36,9 @@ def lease(mac: str, ip: str, hostname: str = "", expires: datetime | None = LATE
 
 def by_mac(*leases: Lease, plan: Plan = PLAN, **more: Any) -> dict[str, LeaseRow]:
     found = make_rows(plan, leases, now=NOW, **more)
-    told = {row.mac: row for row in found}
-    assert len(told) == len(found)
-    return told
+    rows_by_mac = {row.mac: row for row in found}
+    assert len(rows_by_mac) == len(found)
+    return rows_by_mac
 
 
 def test_every_node_has_a_row_in_the_plans_order_leased_or_not() -> None:
@@ -197,9 +197,9 @@ def test_who_does_not_answer_at_its_own_address_is_missing(there: Neighbour) -> 
 
 
 def test_json_has_the_keys_that_were_promised() -> None:
-    told = row_json(by_mac(lease(CONTROLLER, "192.168.0.101", "controller"))[CONTROLLER])
+    record = row_json(by_mac(lease(CONTROLLER, "192.168.0.101", "controller"))[CONTROLLER])
 
-    assert told == {
+    assert record == {
         "mac": CONTROLLER,
         "ip": "192.168.0.101",
         "hostname": "controller",

@@ -90,7 +90,7 @@ def test_what_lasts_is_believed(path: Path, lasting: str, left: list[str]) -> No
 
     assert macs(file) == left
     assert not file.changed()
-    assert bool(file.strange) == bool(file.problem) == bool(lasting)
+    assert bool(file.unparsed) == bool(file.problem) == bool(lasting)
 
 
 def test_a_file_that_goes_is_missed_at_once_and_believed_gone_later(path: Path) -> None:
@@ -130,7 +130,7 @@ def _large(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "problem"),
     [
         (lambda path: path.mkdir(), "not a plain file"),
         (os.mkfifo, "not a plain file"),
@@ -138,7 +138,7 @@ def _large(path: Path) -> None:
         (_large, "larger than"),
     ],
 )
-def test_what_is_no_lease_file_is_not_read(path: Path, make: Callable[[Path], None], said: str) -> None:
+def test_what_is_no_lease_file_is_not_read(path: Path, make: Callable[[Path], None], problem: str) -> None:
     write(path, ONE)
     file = LeaseFile(path)
     file.read()
@@ -146,7 +146,7 @@ def test_what_is_no_lease_file_is_not_read(path: Path, make: Callable[[Path], No
     make(path)
 
     assert macs(file) == ["50"]
-    assert said in file.problem
+    assert problem in file.problem
     assert file.changed()
 
 

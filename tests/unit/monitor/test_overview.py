@@ -46,12 +46,12 @@ def test_news_of_machines_and_of_the_gateway() -> None:
     broken = replace(FINE, checks=(Check("rules", FAILED, "not loaded"),), drift=("nat.sh was changed",))
     before = Overview(AT, FINE, rows=(row(1), row(2)))
     after = Overview(AT, broken, rows=(row(1, reachable=False), row(2), row(3, kind="vm", name="", hostname="cnci")))
-    told = [(event.kind, event.name, event.words) for event in events_between(before, after)]
-    assert ("failed", "rules", "not loaded") in told
-    assert ("drift", "", "nat.sh was changed") in told
-    assert ("left", "node1", "answers at 192.168.0.1 no longer") in told
-    assert ("came", "cnci", "came and has 192.168.0.3") in told
-    assert len(told) == 4
+    events = [(event.kind, event.name, event.words) for event in events_between(before, after)]
+    assert ("failed", "rules", "not loaded") in events
+    assert ("drift", "", "nat.sh was changed") in events
+    assert ("left", "node1", "answers at 192.168.0.1 no longer") in events
+    assert ("came", "cnci", "came and has 192.168.0.3") in events
+    assert len(events) == 4
     assert [event.kind for event in events_between(after, replace_rows(before))] == ["mended", "came", "left"]
 
 
@@ -61,8 +61,8 @@ def replace_rows(seen: Overview) -> Overview:
 
 def test_a_trip_is_news() -> None:
     tripped = replace(FINE, state="tripped", reason="a foreign server answers")
-    (told,) = events_between(Overview(AT, FINE), Overview(AT, tripped))
-    assert (told.name, told.words) == ("gateway", "stopped: a foreign server answers")
+    (event,) = events_between(Overview(AT, FINE), Overview(AT, tripped))
+    assert (event.name, event.words) == ("gateway", "stopped: a foreign server answers")
 
 
 def test_a_check_that_could_not_be_made_is_no_news() -> None:
@@ -125,7 +125,7 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
         def rows(self) -> tuple[LeaseRow, ...]:
             return (row(self.looks),)
 
-        def look(self) -> None:
+        def poll(self) -> None:
             assert not self.closed
             self.looks += 1
 

@@ -25,7 +25,7 @@ class Asking:
         end = self.now + seconds
         while self.now < end:
             self.now += 0.25
-            changed |= self.presence.look()
+            changed |= self.presence.poll()
         return changed
 
 
@@ -35,7 +35,7 @@ def asking() -> Asking:
 
 
 def test_nothing_is_known_before_an_answer_could_be_there(asking: Asking) -> None:
-    asking.presence.look()
+    asking.presence.poll()
     assert asking.wire.asked == [HERE]
     assert asking.presence.is_reachable(HERE) is None
     assert asking.presence.is_reachable("192.168.0.9") is None
@@ -62,7 +62,7 @@ def test_one_lost_answer_is_no_absence(asking: Asking) -> None:
 def test_whoever_is_overheard_is_there(asking: Asking) -> None:
     asking.wait(3)
     asking.wire.answers.append(ProbeAnswer(HERE, True, A, reply=False))
-    assert asking.presence.look() == {HERE}
+    assert asking.presence.poll() == {HERE}
     assert asking.presence.is_reachable(HERE) is True
     assert asking.presence.mac(HERE) == A
 
@@ -72,7 +72,7 @@ def test_hurrying_asks_at_once(asking: Asking) -> None:
     asking.wait(1)
     asked = len(asking.wire.asked)
     asking.presence.probe_now([HERE, "192.168.0.9"])
-    asking.presence.look()
+    asking.presence.poll()
     assert len(asking.wire.asked) == asked + 1
 
 
@@ -105,7 +105,7 @@ def test_a_clone_is_found_beside_such_others(asking: Asking) -> None:
 
 def test_an_answer_that_came_twice_once_is_no_clone(asking: Asking) -> None:
     asking.wire.there[HERE] = [A, A]
-    asking.presence.look()
+    asking.presence.poll()
     asking.wire.there[HERE] = [A]
     asking.wait(20)
     assert asking.presence.duplicate_mac(HERE) == ""
@@ -123,7 +123,7 @@ def test_claimants_are_two_only_while_both_are(asking: Asking) -> None:
 def test_a_flood_of_made_up_macs_is_bounded(asking: Asking) -> None:
     for n in range(5000):
         asking.wire.answers.append(ProbeAnswer(HERE, True, f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", reply=False))
-    asking.presence.look()
+    asking.presence.poll()
     assert len(asking.presence.claimants(HERE)) < 20
 
 

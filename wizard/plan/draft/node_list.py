@@ -104,11 +104,11 @@ def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
     """The role for one more node: the one in its host name, else one that no node has, else compute."""
     held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
     missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)
-    told = [role for role in Role if role.value in host_name.lower()]
+    roles = [role for role in Role if role.value in host_name.lower()]
     # ciao has one controller.
-    if len(told) != 1 or (told[0] is Role.CONTROLLER and missing is not Role.CONTROLLER):
+    if len(roles) != 1 or (roles[0] is Role.CONTROLLER and missing is not Role.CONTROLLER):
         return missing.value
-    return told[0].value
+    return roles[0].value
 
 
 def _names(role: str) -> Iterable[str]:
@@ -126,8 +126,8 @@ def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[s
         if old is not None:
             node = NodeText(node.role or old.role, node.name or old.name, node.mac, node.ip or old.ip)
         if not node.role:
-            told = next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
-            node = replace(node, role=told)
+            role = next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
+            node = replace(node, role=role)
         if not node.name:
             role = node.role.split(",")[0]
             fresh = free.setdefault(role, iter(_names(role)))

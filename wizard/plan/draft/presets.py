@@ -130,15 +130,15 @@ def preset_forwards(preset: Preset, draft: Draft, facts: Facts | None) -> tuple[
 def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None) -> dict[str, str]:
     """Port -> why it cannot be forwarded."""
     texts = tuple(forwards)
-    said: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     alone = Draft(draft.corporate, draft.cluster, draft.cidr, draft.gateway, draft.pool, forwards=texts)
     for finding in draft_findings(alone, facts):
         number, _, field = finding.field.removeprefix("forwards[").partition("].")
         if finding.severity is Severity.ERROR and field == "port" and number.isdecimal():
             # The dialog shows the port beside it, the page the consequences.
             who, listens, _ = finding.message.partition(LISTENS)
-            said.setdefault(texts[int(number)].port, f"{who} listens on it" if listens else finding.message)
-    return said
+            reasons.setdefault(texts[int(number)].port, f"{who} listens on it" if listens else finding.message)
+    return reasons
 
 
 def first_node_name(draft: Draft, role: Role) -> str:

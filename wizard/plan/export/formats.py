@@ -243,4 +243,4 @@ FORMATS: dict[str, Callable[[Plan, CorporateSide], str]] = {
     "csv": _csv,
     "corporate-hosts": _corporate_hosts,
 }
-"""By name. The command line's list of names must be the same, see cli.EXPORTS."""
+"""By name. The command line's list of names must be the same, see `EXPORTS` in wizard.cli.parser."""

@@ -31,13 +31,13 @@ class PlanUnreadable(WizardError):
         self.source = source
         self.problems = tuple(problems)
         name = printable(source, 300)
-        told = [str(problem) for problem in self.problems[:MOST_TOLD]]
+        lines = [str(problem) for problem in self.problems[:MOST_TOLD]]
         if len(self.problems) == 1:
-            message = f"{name}: {told[0]}"
+            message = f"{name}: {lines[0]}"
         else:
-            more = len(self.problems) - len(told)
-            told += [f"… and {more} more."] if more else []
-            message = "\n  ".join([f"{name}: {len(self.problems)} things in it cannot be read.", *told])
+            more = len(self.problems) - len(lines)
+            lines += [f"… and {more} more."] if more else []
+            message = "\n  ".join([f"{name}: {len(self.problems)} things in it cannot be read.", *lines])
         super().__init__(message)
 
 

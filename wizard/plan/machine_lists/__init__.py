@@ -1,7 +1,7 @@
 """Machines from whatever lists people have: tables, leases, reservations, inventories, neighbour tables.
 
 bytes -> text            decode
-text -> rows             reader: which format a line is in, asked anew for each
+text -> rows             reader: which format a line is in, decided for each line
     tables                   below a line of headings
     blocks                   several lines: dhcpd, uci, nmap
     program_lines            one line of a known program

@@ -94,8 +94,8 @@ def _without_repeats(machines: list[ListedMachine]) -> tuple[list[ListedMachine]
             clash = next((key for key in keys if key in first), None)
             if clash is not None:
                 called = {"mac": "MAC", "name": "name", "ip": "address"}[clash[0]]
-                told = f"{called} {clash[1]} is on line {first[clash].line} already"
-                machine = replace(machine, problem=told, contradicts=True)
+                problem = f"{called} {clash[1]} is on line {first[clash].line} already"
+                machine = replace(machine, problem=problem, contradicts=True)
             for key in keys:
                 first.setdefault(key, machine)
         found.append(machine)

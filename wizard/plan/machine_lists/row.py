@@ -116,7 +116,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         roles = role_set(row.role, none=True)
     except FieldError as error:
         problem = problem or wrong("role", error)
-    told = bool(roles)
+    has_roles = bool(roles)
     if not roles and values["name"]:
         roles = {role for role in Role if values["name"].startswith(role.value)}
     if row.observed and row.mac == "" and not values["name"]:
@@ -133,7 +133,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         problem,
         row.text,
         row.no_mac_reason,
-        told,
+        has_roles,
     )
 
 
@@ -186,10 +186,10 @@ def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") ->
     if name and address and not ip_text(address) and not re.fullmatch(r"[0-9./:]+", address):
         # Ansible's ansible_host may be a name.
         address = ""
-    told = " ".join(
+    text = " ".join(
         word for word in (fields.get("mac", ""), fields.get("ip", ""), name, fields.get("role", "")) if word
     )
-    row = Row(line, told, name, fields.get("role", "") or role, macs[0] if macs else "", address, listed=True)
+    row = Row(line, text, name, fields.get("role", "") or role, macs[0] if macs else "", address, listed=True)
     if len(macs) > 1:
         row.problem = more_than_one("MAC", macs)
     return row

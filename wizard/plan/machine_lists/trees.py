@@ -52,8 +52,8 @@ def looks_like(text: str) -> str:
         return ""
     if sum(1 for line in lines if _YAML_NEVER.match(line)) * 2 >= len(lines):
         return ""
-    told = sum(1 for line in lines if _YAML_KEY.match(line) or line.lstrip().startswith("- ") or line[:3] == "---")
-    return "YAML" if told * 10 >= len(lines) * 9 else ""
+    matching = sum(1 for line in lines if _YAML_KEY.match(line) or line.lstrip().startswith("- ") or line[:3] == "---")
+    return "YAML" if matching * 10 >= len(lines) * 9 else ""
 
 
 def read_tree(text: str, notation: str) -> list[Row]:
@@ -73,7 +73,7 @@ class _Place(NamedTuple):
     """A part of a tree, and what is known from its place.
 
     `name` is its key where that names a host, `line` that key's, `role` that of the groups above it. `among_machines`:
-    it is one of a list of machines, so that a name is enough to be told.
+    it is one of a list of machines, so that a name is enough to be reported.
     """
 
     held: Any

@@ -35,13 +35,13 @@ def read_xml(text: str) -> list[Row]:
 
     def end(tag: str) -> None:
         _, line, own = stack.pop()
-        told = "".join(words).strip()
+        text = "".join(words).strip()
         words.clear()
         fields = fields_of(own.items())
         if "mac" in fields or (tag in ("host", "staticmap") and "name" in fields and "ip" in fields):
             rows.append(row_of(fields, line))
-        elif told and stack:
-            stack[-1][2].setdefault(tag, told)
+        elif text and stack:
+            stack[-1][2].setdefault(tag, text)
 
     def refuse(*_: object) -> None:
         raise NotATree(parser.CurrentLineNumber, "entities of its own")

@@ -41,11 +41,11 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 
 def _own(name: str, own: Sequence[Claim]) -> Finding:
-    told = "; ".join(f"{claim.line.place} {claim.what}" for claim in own)
+    lines = "; ".join(f"{claim.line.place} {claim.what}" for claim in own)
     written = _CLOUD_INIT if any("cloud-init" in claim.line.file for claim in own) else ""
     return warning(
         "nic-configured-elsewhere",
         _FIELD,
-        f"Others configure {name} at boot: {told}.",
+        f"Others configure {name} at boot: {lines}.",
         f"Nothing to do: an apply comments these lines out, and a reset brings them back.{written}",
     )

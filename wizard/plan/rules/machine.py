@@ -84,12 +84,12 @@ def _rivals(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 
 def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    told: set[tuple[int, str]] = set()
+    reported: set[tuple[int, str]] = set()
     for listener in facts.listeners:
         port = listener.port
-        if not _holds(listener, plan, facts) or (port, listener.process) in told:
+        if not _holds(listener, plan, facts) or (port, listener.process) in reported:
             continue
-        told.add((port, listener.process))
+        reported.add((port, listener.process))
         pid = f" (process {listener.pid})" if listener.pid is not None else ""
         who = f"{shown(listener.process)}{pid}" if listener.process else "Another program"
         where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"

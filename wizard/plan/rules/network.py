@@ -107,12 +107,12 @@ def _range(network: Network) -> Iterator[Finding]:
     cidr = network.cidr
     field = "network.dhcp_slice" if network.dhcp_range is None else "network.dhcp_range"
     first, last = dynamic_range(network)
-    said = f"The DHCP range {first} to {last}"
+    subject = f"The DHCP range {first} to {last}"
     hosts = f"between {cidr[1]} and {cidr[-2]}"
     if network.dhcp_slice is not None and network.dhcp_range is not None:
         yield error("range-twice", field, "dhcp_slice and dhcp_range both set the DHCP range.", "Keep one.")
     if first > last and network.dhcp_range is not None:
-        yield error("range-reversed", field, f"{said} runs backwards.", "Write the lower address first.")
+        yield error("range-reversed", field, f"{subject} runs backwards.", "Write the lower address first.")
         return
     if first > last:
         yield error(
@@ -127,7 +127,7 @@ def _range(network: Network) -> Iterator[Finding]:
         yield error(
             "range-outside",
             field,
-            f"The DHCP range {whole} is not within {cidr}." if whole else f"{said} is not within {cidr}.",
+            f"The DHCP range {whole} is not within {cidr}." if whole else f"{subject} is not within {cidr}.",
             f"Use addresses {hosts}.",
         )
         return
@@ -135,14 +135,14 @@ def _range(network: Network) -> Iterator[Finding]:
         yield error(
             "range-outside",
             field,
-            f"{said} includes the network's own address or its broadcast address.",
+            f"{subject} includes the network's own address or its broadcast address.",
             f"Use addresses {hosts}.",
         )
     if first <= network.gateway <= last:
         yield error(
             "range-holds-gateway",
             field,
-            f"{said} includes the gateway's own address {network.gateway}.",
+            f"{subject} includes the gateway's own address {network.gateway}.",
             "Move the range, or the gateway.",
         )
 

@@ -78,7 +78,7 @@ class LeasesController(Controller):
         feed = self.shell.gateway.lease_feed
         if feed is None:
             feed = self.shell.gateway.lease_feed = self.shell.services.open_leases()
-        return wanted, feed.look(wanted), self.shell.services.held_back()
+        return wanted, feed.poll(wanted), self.shell.services.held_back()
 
     def _looked(self, found: tuple[LeaseQuery, LeaseSnapshot, str]) -> None:
         wanted, board, held_back = found

@@ -143,7 +143,7 @@ class LeasesPage(Page):
         self.redraw()
 
     def head_right(self) -> Text:
-        if self.board is None or (not len(self.board.shown) and not self.board.counts):
+        if self.board is None or (not len(self.board.rows) and not self.board.counts):
             return Text()
         counts = self.board.counts
         told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
@@ -161,10 +161,10 @@ class LeasesPage(Page):
         table.display = board is not None
         if board is not None:
             table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
-            place = board.shown.index_of(self._held) if self._held is not None else None
-            table.show(board.shown, place)
+            place = board.rows.index_of(self._held) if self._held is not None else None
+            table.show(board.rows, place)
             self.query_one(EventsBox).tell(board.events, self.size.width)
-            self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
+            self.query_one(FindLine).tell(len(board.rows), sum(board.counts[k] for k in ("node", "vm", "stranger")))
         self.set_prompt(self._question())
         self._draw_panels()
 
