@@ -327,12 +327,12 @@ class Guard:
         Returns the reason for people, for a few seconds after the fact; "" where all is well. Raises WizardError.
         """
         own = self.armed_on.index if self.armed_on is not None else None
-        strangers = [
+        foreign = [
             e for e in nft_armed_set.elements() if e.index != own or e.left is None or e.left > nft_armed_set.LEASE_S
         ]
-        if strangers:
+        if foreign:
             names = {nic.index: nic.name for nic in self.nics.values()}
-            which = ", ".join(sorted({f"NIC number {e.index} ({names.get(e.index, 'unknown')})" for e in strangers}))
+            which = ", ".join(sorted({f"NIC number {e.index} ({names.get(e.index, 'unknown')})" for e in foreign}))
             self.foreign = (
                 f"somebody else put {which} into the packet filter's set {nft_armed_set.SET}; it was taken out"
             )
