@@ -385,7 +385,7 @@ def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> Non
     assert "dhcpd (process 77)" in verdict.reason
 
 
-def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_listener_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.settled().ok
     monkeypatch.setattr(FakeListener, "poll", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
     assert world.evaluate().code == "deaf"
@@ -491,7 +491,7 @@ def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
     assert world.settled().ok
 
 
-def test_the_ear_listens_for_the_nodes_of_the_plan_that_was_taken_up_last(world: World) -> None:
+def test_the_listener_knows_the_nodes_of_the_plan_that_was_loaded_last(world: World) -> None:
     world.both = lambda _stop: UNPLUGGED
     world.watch.evaluate(corporate_has_lease=False)
     first = world.watch.listener
