@@ -302,7 +302,7 @@ def take_step(step: Step, journal: Journal, events: EventWriter) -> None:
     events.step(step.name, "running", step.title)
     begun = time.monotonic()
     if isinstance(step, ProveWires):
-        step.tell = lambda seconds: events.step(step.name, "running", step.title, seconds=round(seconds, 1))
+        step.report_progress = lambda seconds: events.step(step.name, "running", step.title, seconds=round(seconds, 1))
     failpoints.hit(f"before:{step.name}")
     try:
         journal.append({"t": "before", "step": step.name, "image": step.capture()})
