@@ -172,9 +172,9 @@ def _forward_paths(
             untried.append(Check(f"path-in-{forward.port}", UNTRIED, "not tried: nobody is known whom it is open to"))
         else:
             known = neighbours.get(to)
-            heard = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
+            reachable = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
             ends = (socket.inet_aton(to), forward.to_port, socket.inet_aton(source))
-            found.append(ForwardPath(forward.port, forward.to, *ends, neighbour_known=heard))
+            found.append(ForwardPath(forward.port, forward.to, *ends, neighbour_known=reachable))
     if len(found) <= MAX_FORWARDS_PER_PROBE:
         return found
     start = turn * MAX_FORWARDS_PER_PROBE % len(found)

@@ -225,8 +225,8 @@ class PathProber(threading.Thread):
         if not any(each.ok is False for each in found):
             # On a failure the same node and forwards are probed again.
             self._turn += 1
-        order = [each.name for each in found]
-        return (*found, *(each for each in untried if each.name not in order))
+        names = [each.name for each in found]
+        return (*found, *(each for each in untried if each.name not in names))
 
     def _forget_causes(self, found: tuple[Check, ...]) -> list[PathFault]:
         """Forget the causes of faults that are over; returns the faults whose cause has not been traced."""

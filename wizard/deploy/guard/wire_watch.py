@@ -260,9 +260,9 @@ class WireWatch:
             self.unproven = f"the wire could not be asked: {thread.error}"
             return HOLDS
         # A frame that the listener has received by now outweighs the probe's silence.
-        heard = self._listen()
-        if not heard.ok:
-            return heard
+        listening = self._listen()
+        if not listening.ok:
+            return listening
         silent, verdict = (
             self._evaluate_both(outcome) if isinstance(outcome, cabling.CablingProbe) else _evaluate_one(outcome)
         )

@@ -166,8 +166,8 @@ class LoadRules:
         write_file(self.file)
         output = gateway_rules.load(self.file.path)
         count = len(self.context.plan.forwards)
-        told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
-        return "; ".join(filter(None, [told, output.strip()]))
+        detail = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
+        return "; ".join(filter(None, [detail, output.strip()]))
 
 
 def undo_rules(image: Record, journal: Journal) -> str:
