@@ -129,7 +129,9 @@ def _socket(plan: Plan) -> Check:
     try:
         bound = bound_names(process.pid, SERVER_PORT)
     except OSError as error:
-        return Check("dhcp-socket", FAILED, f"the kernel does not tell of sockets: {error.strerror}", REAPPLY_HINT)
+        return Check(
+            "dhcp-socket", FAILED, f"the kernel's list of sockets cannot be read: {error.strerror}", REAPPLY_HINT
+        )
     if bound == [cluster]:
         return Check("dhcp-socket", OK, f"one, bound to {cluster}")
     seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
@@ -179,7 +181,7 @@ def check_path(since: float | None, in_force: bool = True) -> list[Check]:
         # The check "guard" reports that.
         return []
     remedy = f"Its log is {control.SERVE_LOG}. {REAPPLY_HINT}"
-    return [Check("path", FAILED, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
+    return [Check("path", FAILED, "the guard has not probed a node's path lately", remedy)]
 
 
 def check_conflicts() -> list[Check]:
@@ -191,7 +193,7 @@ def check_conflicts() -> list[Check]:
             FAILED,
             f"{clean(str(each.get('ip')), 40)}, the address of {clean(str(each.get('name')), 64)}, is also at "
             f"{clean(str(each.get('mac')), 40)}",
-            "Find that machine on the cluster's wire, and give it another address.",
+            "Find that machine in the cluster's network and give it another address.",
         )
         for each in conflicts
         if isinstance(each, dict)
@@ -212,7 +214,7 @@ def _armed() -> Check:
             FAILED,
             f"armed; {misrouted} DHCP answers of ours were held back that would have left by another NIC",
             f"Look at who made dnsmasq answer there ({paths.DNSMASQ_LOG}); 'sudo nft reset counters table inet "
-            "ciao_gateway' starts the count anew.",
+            "ciao_gateway' resets the count.",
         )
     muted = counted.get("muted", 0)
     # Answers dropped while the wire is being proven are by design.
@@ -255,14 +257,14 @@ def _cables(plan: Plan) -> list[Check]:
     corporate, cluster = nics.get(plan.interfaces.corporate), nics.get(plan.interfaces.cluster)
     found = []
     if cluster is not None and not cluster.carrier:
-        detail = f"{cluster.name} has no link: nobody in the cluster is reached"
+        detail = f"{cluster.name} has no link: the cluster is unreachable"
         found.append(Check("cable", FAILED, detail, "Look at its cable and the switch; the guard goes on by itself."))
     # Without a default route over it, a missing corporate cable is no fault: the laptop is travelling.
     has_default_route = any(
         route.nic == plan.interfaces.corporate and route.destination.prefixlen == 0 for route in read_routes()
     )
     if corporate is not None and has_default_route and not corporate.carrier:
-        detail = f"{corporate.name} has no link: there is no way out"
+        detail = f"{corporate.name} has no link: the company's network is unreachable"
         found.append(Check("way-out", FAILED, detail, "Look at the corporate cable."))
     return found
 

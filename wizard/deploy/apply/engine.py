@@ -199,7 +199,7 @@ class Engine:
         return TrialResult(TrialOutcome.HOLDS)
 
     def _verify(self, context: ApplyContext) -> None:
-        self.events.step("verify", "running", "is it as it should be?")
+        self.events.step("verify", "running", "checking the result")
         checks = verify.run_checks(context.plan, since=runtime_state.boottime())
         failed = [c for c in checks if c.ok is False]
         records = [c.as_json() for c in checks]
@@ -297,7 +297,7 @@ def _step_titles(trial: Sequence[Step], persist: Sequence[Step]) -> list[StepTit
 def take_step(step: Step, journal: Journal, events: EventWriter) -> None:
     """Take one step; its pre-image goes to the journal first. Raises WizardError, OSError."""
     if not step.needed():
-        events.step(step.name, "skipped", "as it should be already")
+        events.step(step.name, "skipped", "no change needed")
         return
     events.step(step.name, "running", step.title)
     begun = time.monotonic()

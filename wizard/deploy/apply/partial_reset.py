@@ -61,8 +61,8 @@ def _rules() -> str:
     gateway_rules.load(script.path)
     left = gateway_rules.changes(script.path)
     if left:
-        raise WizardError("; ".join(left), "Look at who changes the rules meanwhile.")
-    return "; ".join(changed) or "loaded again; they were as they should be"
+        raise WizardError("; ".join(left), "Find the program that changes the rules at the same time.")
+    return "; ".join(changed) or "loaded again; nothing had been changed"
 
 
 def _nodes() -> str:
@@ -74,7 +74,7 @@ def _nodes() -> str:
 def _dhcp() -> str:
     control.stop()
     failpoints.hit("renew")
-    return f"dnsmasq and its guard started anew, the leases kept: {control.wait_until_armed(control.start())}"
+    return f"dnsmasq and its guard restarted, the leases kept: {control.wait_until_armed(control.start())}"
 
 
 def _leases() -> str:

@@ -108,7 +108,7 @@ class Reverter:
         for step, image in images:
             failpoints.hit(f"undo:{step}")
             if step == "rules" and (gateway_lives or (not after_boot and _cannot_stop_gateway(image))):
-                problems.append("rules: left, for they keep mute what could not be ended")
+                problems.append("rules: left in place, as they block the DHCP of a dnsmasq that could not be ended")
                 self.events.step(step, "failed", problems[-1].removeprefix("rules: "))
                 continue
             try:
@@ -222,7 +222,7 @@ class Reverter:
         try:
             control.wait_until_loaded(control.start())
         except (WizardError, OSError) as error:
-            return [f"what is kept does not run again: {error}"]
+            return [f"the gateway that was kept does not start again: {error}"]
         return []
 
     def _restart_after_boot(self) -> list[str]:
@@ -233,7 +233,7 @@ class Reverter:
             if nic and not applied_backend().is_configured(nic):
                 cluster_backend().bring_up(nic, paths.INTERFACES_FILE)
         except (WizardError, OSError) as error:
-            return [f"the address does not come back: {error}"]
+            return [f"the gateway's address cannot be restored: {error}"]
         return self._ensure_guard()
 
     def _remove_all_files(self) -> None:

@@ -174,7 +174,7 @@ def wait_until_loaded(since: float, patience: float = _PATIENCE_S) -> None:
     # Fingerprinted in each turn: a starting guard may just be copying the live files from /etc.
     while not _has_loaded(runtime_state.running_guard(), configuration_fingerprint(), since):
         if time.monotonic() > deadline:
-            raise WizardError("the guard does not take up its configuration", _last_words())
+            raise WizardError("the guard does not load its configuration", _last_words())
         time.sleep(0.05)
 
 

@@ -221,7 +221,7 @@ class Guard:
             self.publish_error = ""
         except (WizardError, OSError) as error:
             if str(error) != self.publish_error:
-                log.warning("this cannot be told to others: %s", error)
+                log.warning("the guard's state cannot be published: %s", error)
             self.publish_error = str(error)
         dnsmasq.trim_log(self.dhcp_server.identity)
         trim_own_log()
@@ -229,7 +229,7 @@ class Guard:
     def evaluate(self) -> GuardVerdict:
         """Check every precondition in order; arm when all hold. Raises WizardError, OSError."""
         if self.plan is None:
-            return GuardVerdict(False, "no-plan", "no plan is taken up")
+            return GuardVerdict(False, "no-plan", "no plan is loaded")
         tripped = self.wire.tripped()
         if tripped is not None:
             return tripped

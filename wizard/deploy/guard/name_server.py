@@ -156,7 +156,7 @@ class NameServer(SupervisedProcess):
                 return False
         self.lost_since = None
         if found != self.resolver or self.resolver_stamp is None:
-            log.info("names of others are asked of: %s", ", ".join(found.servers) or f"nobody ({found.reason})")
+            log.info("other names are resolved by: %s", ", ".join(found.servers) or f"no server ({found.reason})")
         self._write(paths.DNS_SERVERS, names.servers_file(found.servers))
         self.resolver_stamp, self.resolver = stamp, found
         return True

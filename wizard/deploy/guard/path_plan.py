@@ -67,7 +67,7 @@ def build_path(
     address = _address_of(nics.get(plan.interfaces.corporate))
     beyond = _outside_target(plan, routes) if corporate is not None else ""
     if corporate is not None and not beyond:
-        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no way out"))
+        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no default route"))
     forwards = []
     if corporate is not None and address:
         forwards = _forward_paths(plan, turn, address, _gateway(plan, routes), neighbours, untried)
@@ -169,7 +169,9 @@ def _forward_paths(
             why = "not tried: a datagram would reach the node's service"
             untried.append(Check(f"path-in-{forward.port}-udp", UNTRIED, why))
         elif not source:
-            untried.append(Check(f"path-in-{forward.port}", UNTRIED, "not tried: nobody is known whom it is open to"))
+            untried.append(
+                Check(f"path-in-{forward.port}", UNTRIED, "not tried: no address that it is open to is known")
+            )
         else:
             known = neighbours.get(to)
             reachable = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")

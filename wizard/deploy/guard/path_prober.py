@@ -127,7 +127,7 @@ class PathProber(threading.Thread):
                 try:
                     self._probe_once()
                 except (WizardError, OSError) as error:
-                    log.warning("a node's path could not be walked: %s", error)
+                    log.warning("a node's path could not be probed: %s", error)
                 self._wait(netlink, requests, begun)
         finally:
             self._close_injector()
@@ -215,7 +215,7 @@ class PathProber(threading.Thread):
         try:
             injector = self._injector_for(path)
         except CannotInject as error:
-            return (Check("path", FAILED, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
+            return (Check("path", FAILED, f"a node's path cannot be probed: {error.message}", error.remedy), *untried)
         found = [*walk(path, injector), *path_plan.check_routes(plan, path, self._turn)]
         if not armed:
             found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {snapshot.reason}"))
@@ -244,7 +244,7 @@ class PathProber(threading.Thread):
             parts = path_tests_named(path, [name for name, _ in faults])
             traced = who_drops(parts, path, injector, snapshot.uid) if parts else {}
         except (WizardError, OSError) as error:
-            log.info("who drops it could not be seen: %s", error)
+            log.info("what drops it could not be traced: %s", error)
         for fault in faults:
             self._causes[fault] = traced.get(fault[0])
 
@@ -325,7 +325,7 @@ def failed_rules(plan: Plan, facts: Facts) -> list[Check]:
 def _untraced_remedy() -> str:
     """The remedy where the kernel's trace names no rule."""
     if (read_text("/proc/net/ip_tables_names") or "").strip():
-        return "No chain of nftables drops it; iptables-legacy tells nobody what it does: sudo iptables-legacy-save."
+        return "No chain of nftables drops it; iptables-legacy cannot be traced, see 'sudo iptables-legacy-save'."
     return f"No chain of nftables drops it. Look at {control.SERVE_LOG} and {paths.DNSMASQ_LOG}."
 
 

@@ -58,7 +58,7 @@ class ProbeThread(threading.Thread):
         self.work, self.before, self.wake = work, before, wake
         self.cancel = threading.Event()
         self.outcome: ProbeReport | None = None
-        self.error = "the asking broke off"
+        self.error = "the probe broke off"
         self.done = False
 
     def run(self) -> None:
@@ -172,7 +172,7 @@ class WireWatch:
             if self.listener is not None:
                 self.listener.probe_nodes(self.plan.network.gateway.packed)
             self._start_probe(lambda cancel: self._probe_both(cancel, corporate_has_lease))
-            return GuardVerdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
+            return GuardVerdict(False, "unproven", self.unproven or f"probing the wire behind {cluster} before serving")
         self.unproven = ""
         if age > PROBE_EVERY_S:
             self._start_probe(
@@ -270,7 +270,7 @@ class WireWatch:
         if silent and before is not None and before.same_wire(now):
             proof.write(before)
         elif not _same_wires(self._stamps(), thread.before):
-            self.unproven = "a cable was moved while the wire was asked; asking again"
+            self.unproven = "a cable was moved during the probe; probing again"
         return verdict
 
     def _evaluate_both(self, seen: cabling.CablingProbe) -> tuple[bool, GuardVerdict]:
@@ -326,7 +326,7 @@ class WireWatch:
             if self.listener is not None:
                 self.listener.close()
             self.listener = None
-            return GuardVerdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
+            return GuardVerdict(False, "deaf", f"the guard cannot listen on {self.plan.interfaces.cluster}: {error}")
         if not code:
             return HOLDS
         if self.listener.same_gateway_heard and not self.listener.may_defend:
@@ -343,13 +343,13 @@ class WireWatch:
         if self.plan is None or self.listener is None:
             return HOLDS
         if self.listener.address_conflict_is_over():
-            log.info("nobody else claims %s any more", self.plan.network.gateway)
+            log.info("no other machine claims %s any more", self.plan.network.gateway)
         if not self.listener.address.given_up:
             return HOLDS
         reason = (
             f"{self.plan.network.gateway}, the gateway's address, is also at {named_mac(self.listener.address.rival)} "
-            f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; this goes on by "
-            "itself once it is gone"
+            f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; DHCP "
+            "resumes by itself once it is gone"
         )
         return GuardVerdict(False, "address-conflict", reason)
 

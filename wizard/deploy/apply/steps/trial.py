@@ -247,7 +247,7 @@ class SetClusterAddress:
         backend.bring_up(self.nic, paths.LIVE_INTERFACES)
         if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
-                f"{self.nic} has not got {self.cidr} though {backend.name} said nothing of it",
+                f"{self.nic} does not have {self.cidr}, though {backend.name} reported no error",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
         ours_before = self.context.previous is not None and self.context.previous.interfaces.cluster == self.nic
@@ -347,12 +347,12 @@ class StartGuard:
         test = command_line("dnsmasq", "--test", f"--conf-file={dnsmasq.CONF}")
         lines = [*(f"writes {file.path}" for file in self.files), test]
         if runtime_state.running_guard() is not None:
-            return [*lines, "has the guard take the new configuration up"]
+            return [*lines, "has the guard load the new configuration"]
         if systemd.running():
             start = command_line("systemctl", "start", paths.SERVICE_NAME)
         else:
             start = command_line("setsid", "-f", *control.serve_command())
-        return [*lines, start, "which asks the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
+        return [*lines, start, "which probes the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
 
     def capture(self) -> Record:
         images = self.context.journal.images
