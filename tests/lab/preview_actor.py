@@ -24,10 +24,10 @@ def main() -> int:
     current = [""]
     take = engine.take_step
 
-    def noted(step: Step, journal: Journal, teller: EventWriter) -> None:
+    def noted(step: Step, journal: Journal, events: EventWriter) -> None:
         note(step.name, "")
         current[0] = step.name
-        take(step, journal, teller)
+        take(step, journal, events)
         current[0] = ""
 
     def note(step: str, line: str) -> None:

@@ -73,7 +73,7 @@ async def test_what_came_of_a_small_reset_is_told_in_full(start: Start, sample: 
         await to_reset(driver, "dhcp")
         await driver.press("enter", "y")
         await driver.until(lambda: driver.services.did)
-        words = "dnsmasq and its guard started anew, the leases kept: armed, after the wire had been silent for 12 s"
+        words = "dnsmasq and its guard restarted, the leases kept: armed, after the wire had been silent for 12 s"
         driver.services.change.fed += [event(1, step="dhcp", state="done", detail=words), event(2, result="kept")]
         await driver.says("Done.")
         assert "…" not in driver.text()

@@ -1,4 +1,7 @@
-"""What an apply tells of itself: one JSON object a line, to a file that any face can follow."""
+"""The events of an engine: one JSON object (an ApplyEvent) a line, in a file that any user interface can follow.
+
+Engine processes write them by EventWriter; `client.EventStream` and the TUI read them by `read_events`.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ def timestamp() -> str:
 
 
 class EventWriter:
-    """Appends events to every file it was given. A file that cannot be written is left out: telling is not doing."""
+    """Appends events to every given file. A file that cannot be written is left out: events do not affect an apply."""
 
     def __init__(self, *files: str) -> None:
         self._fds: list[int] = []
         for file in files:
             try:
-                # Not waiting for somebody to read a pipe.
+                # O_NONBLOCK: do not wait for the reader of a pipe.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
                 self._fds.append(os.open(file, flags, 0o644))
             except OSError:
                 continue
 
     def write(self, **event: Any) -> None:
-        """Append one event, an ApplyEvent without its time."""
+        """Append one event: the keys of an ApplyEvent without "at". Never raises OSError."""
         line = (json.dumps({"at": timestamp(), **event}) + "\n").encode()
         for fd in list(self._fds):
             try:
@@ -47,10 +50,10 @@ class EventWriter:
 
 
 def read_events(handle: BinaryIO, alive: Callable[[], bool], patience: float = 0.05) -> Iterator[ApplyEvent | None]:
-    """The events of a file as they come, ending after the one that has a result.
+    """Yield the events of a file as they are written; ends after the one with a result.
 
-    Yields None while there is nothing new, so that the caller can look at the clock or the keyboard. Ends
-    without a result when `alive()` is false and nothing more came.
+    Yields None every `patience` s while there is nothing new, so that the caller can check the clock or the keyboard.
+    Ends without a result where `alive()` is False and nothing more was written.
     """
     rest = b""
     while True:

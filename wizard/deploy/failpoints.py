@@ -21,7 +21,7 @@ def hit(name: str) -> None:
     wanted = os.environ.get(VARIABLE)
     if wanted not in (name, "list") or not Path(paths.LAB_MARKER).exists():
         return
-    with Path(paths.LAB_MARKER).with_name("moments" if wanted == "list" else "paused").open("a") as told:
-        told.write(f"{name} {os.getpid()}\n")
+    with Path(paths.LAB_MARKER).with_name("moments" if wanted == "list" else "paused").open("a") as log:
+        log.write(f"{name} {os.getpid()}\n")
     if wanted == name:
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,7 @@
-"""The files that an apply would change on this machine, as unified diffs."""
+"""The files that an apply would change on this machine, as unified diffs.
+
+For the review screen and `diff`; the engine renders its files by `render_for_this_machine` too.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from wizard.plan.render import File, render, render_identity
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file: `before` is None where there is none yet, `diff` empty where nothing changes."""
+    """One file: `before` is None where it does not exist yet, `diff` is "" where nothing changes."""
 
     path: str
     before: str | None
@@ -28,19 +31,19 @@ class FileChange:
 
 
 def render_for_this_machine(plan: Plan, plan_text: str) -> tuple[File, ...]:
-    """Every file of the plan as this machine would get it, the interfaces file last."""
+    """Every file of the plan as rendered for this machine, the interfaces file last."""
     facts = Facts(nics=read_nics())
     mac = _cluster_mac(plan.interfaces.cluster, facts)
     *files, interfaces = render(plan, plan_text, dnsmasq.user_id(), mac)
     identity = render_identity(plan, facts)
     if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
-        # A NIC that is not plugged in is still the one that was meant.
+        # Keep the recorded identity of a NIC that is not plugged in.
         identity = File(identity.path, read_text(identity.path) or identity.text)
     return (*files, identity, interfaces)
 
 
 def _cluster_mac(name: str, facts: Facts) -> str:
-    """The permanent MAC of the cluster NIC; of one that is not plugged in, as it was applied. "" where unknown."""
+    """The permanent MAC of the cluster NIC; where it is not plugged in, the recorded one. "" where unknown."""
     nic = facts.nic(name)
     if nic is not None:
         return nic.permanent_mac
@@ -52,7 +55,7 @@ def _cluster_mac(name: str, facts: Facts) -> str:
 
 
 def file_changes(plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
-    """Every file that the plan stands for, against what is there now."""
+    """Every file of the plan, and every shared file that must change, compared with what is there now."""
     found = [_change(f.path, read_text(f.path), f.text) for f in render_for_this_machine(plan, plan_text)]
     for text in interfaces_wanted(plan.interfaces.cluster):
         if text.wanted != text.now:
@@ -61,7 +64,7 @@ def file_changes(plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
 
 
 def _shown(text: str) -> str:
-    """What a file holds to the byte, as text that can be printed."""
+    """A file's text, decoded for display; undecodable bytes are replaced."""
     return main_file_bytes(text).decode("utf-8", "replace").replace("\r\n", "\n")
 
 

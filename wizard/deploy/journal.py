@@ -1,6 +1,7 @@
-"""The journal: on disk before the first change, so that whoever comes next can undo what we did.
+"""The journal, /var/lib/ciao-wizard/journal: the pre-images of every change, so that any later process can undo it.
 
-A line is a CRC-32 in hex, a space, and one JSON object. Each is synced before the change it speaks of.
+A line is a CRC-32 in hex, a space, and one JSON object (see `journal_schema`). It is synced before its change is made.
+Engine processes write it; `installed_files`, `verify` and `status` read it.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ Record = dict[str, Any]
 
 ENDED = ("applied", "reverted")
 RESERVE_BYTES = 65536
-"""Kept aside, and given up where a full disk would keep us from writing down how something is taken back."""
-_WORDS = ("begin", "before", "done", "trial", "kept", "applied", "reverting", "reverted")
+"""Disk space held in reserve, and freed where a full disk would prevent the records of an undo."""
+_KINDS = ("begin", "before", "done", "trial", "kept", "applied", "reverting", "reverted")
 
 
 @dataclass(slots=True)
 class Transaction:
-    """What the journal says of one apply or reset.
+    """The records of one apply or reset.
 
-    `steps` holds (step, pre-image) in the order they were begun, `files` what was kept: path -> SHA-256.
+    `begin`: its first record. `steps`: (step, pre-image) in the order they were begun. `files`: what was kept,
+    path -> SHA-256. `phase`: the kind of the last record that is not a step's.
     """
 
     number: int
@@ -58,8 +60,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """A journal as read. `torn`: the last line was cut by a power loss, which is harmless.
-    `damage`: what else is wrong with it, in words."""
+    """A journal as read. `torn`: a power loss cut the last line, which is harmless. `damage`: all else, for people."""
 
     transactions: tuple[Transaction, ...]
     torn: bool = False
@@ -71,7 +72,7 @@ class JournalContents:
 
     @property
     def in_force(self) -> Transaction | None:
-        """The last transaction that was kept to the end, unless a reset came to its end since."""
+        """The last transaction that was applied and not reset since, or None."""
         for transaction in reversed(self.transactions):
             if transaction.is_reset and not transaction.open:
                 return None
@@ -81,22 +82,22 @@ class JournalContents:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing waits to be taken back: what is in force is all there is."""
+        """Whether a transaction is in force and none is open."""
         return self.last is not None and not self.last.open and self.in_force is not None
 
     def first_images(self) -> list[tuple[str, Record]]:
-        """For each step ever begun and not taken back, what was there before the first of them; in order."""
+        """(step, its first pre-image) for each step ever begun and not reverted, in order."""
         seen: dict[str, Record] = {}
         for transaction in self.transactions:
             if transaction.phase == "reverted":
-                # It left things as they were, and they may have changed since.
+                # It left the machine as it was, which may have changed since.
                 continue
             for step, image in transaction.steps:
                 seen.setdefault(step, image)
         return list(seen.items())
 
     def written(self) -> dict[str, str]:
-        """What is kept, as the last apply that was kept left it: path -> SHA-256."""
+        """The kept files as the last kept apply left them: path -> SHA-256."""
         kept = self.in_force
         return kept.files if kept is not None else {}
 
@@ -108,33 +109,33 @@ class Journal:
         self.root = Path(root)
         self.path = self.root / "journal"
         self.reserve = self.root / "reserve"
-        # What lies under /run has its second names there, too: that is another disk.
+        # Pre-images are hard links where possible; those of files under /run must lie on that filesystem.
         near = Path(paths.RUN) / "before" if root == paths.STATE else None
         self.images = PreImages(self.root / "before", near)
 
     def exists(self) -> bool:
         return self.root.exists()
 
-    def begin(self, **what: Any) -> None:
-        """Begin a transaction, with room kept aside for its end. Raises WizardError when it cannot be written."""
-        record = {"t": "begin", "boot": boot_id(), **what}
+    def begin(self, **fields: Any) -> None:
+        """Begin a transaction, with disk space reserved for its end. Raises WizardError where it cannot be written."""
+        record = {"t": "begin", "boot": boot_id(), **fields}
         try:
             if not self.root.exists():
                 self._create(_line(record))
                 return
             if not self.reserve.exists():
-                _keep_aside(self.reserve)
+                _write_reserve(self.reserve)
         except OSError as error:
             self.remove_draft()
             raise self._unwritable(error) from error
         self.append(record)
 
     def _create(self, line: bytes) -> None:
-        """The directory comes to be with its first record in it: one without a journal has lost it."""
+        """Create the directory with its first record in one rename: one without a journal counts as damaged."""
         self.remove_draft()
         self._draft.mkdir(mode=0o700, parents=True)
         self._draft.chmod(0o700)
-        _keep_aside(self._draft / self.reserve.name)
+        _write_reserve(self._draft / self.reserve.name)
         fd = os.open(self._draft / self.path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(fd, line)
@@ -150,11 +151,11 @@ class Journal:
         return self.root.with_name(f".{self.root.name}.new")
 
     def remove_draft(self) -> None:
-        """Remove what a death in the very beginning may have left."""
+        """Remove the leftovers of a run that was killed while it created or removed the directory."""
         shutil.rmtree(self._draft, ignore_errors=True)
 
     def append(self, record: Record) -> None:
-        """Write one record and make it last. Raises WizardError when it cannot."""
+        """Append one record and sync it to disk. Raises WizardError where that fails."""
         line = _line(record)
         try:
             make_directory(self.root, 0o700)
@@ -190,7 +191,7 @@ class Journal:
         )
 
     def read(self) -> JournalContents:
-        """All that can be trusted of the journal. Never raises for what is in it."""
+        """Read every valid record. Never raises: what is wrong is in `damage`."""
         try:
             raw = self.path.read_bytes()
         except FileNotFoundError:
@@ -201,18 +202,18 @@ class Journal:
         return parse(raw)
 
     def prune(self) -> None:
-        """Remove what was kept for going back to, and can no longer be gone back to."""
+        """Remove the pre-images that no undo needs any more."""
         reading = self.read()
         if reading.settled and not reading.damage:
-            # What cannot be removed does no harm.
+            # A leftover pre-image is harmless.
             with contextlib.suppress(OSError):
                 self.images.prune(reading.first_images())
 
     def remove(self) -> None:
-        """Remove the journal and everything it kept: the last act of a way back that left nothing behind."""
+        """Remove the journal and its pre-images: the last act of a reset. Raises OSError."""
         self.remove_draft()
         if self.root.is_dir():
-            # Gone at once: a directory without its journal would be one that has lost it.
+            # Renamed first, as a directory without a journal counts as damaged.
             self.root.rename(self._draft)
             sync_directory(self.root.parent)
         self.remove_draft()
@@ -223,10 +224,10 @@ def _line(record: Record) -> bytes:
     return f"{zlib.crc32(body.encode()):08x} {body}\n".encode()
 
 
-def _keep_aside(file: Path) -> None:
+def _write_reserve(file: Path) -> None:
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        # Zeros that are written take blocks; a hole would not.
+        # Written zeros take blocks; a hole would not.
         os.write(fd, bytes(RESERVE_BYTES))
         os.fsync(fd)
     finally:
@@ -234,7 +235,7 @@ def _keep_aside(file: Path) -> None:
 
 
 def _drop_torn_tail(fd: int) -> int:
-    """Cut off what a power loss left of a last line, so that the next one begins a line; the size then."""
+    """Cut off a torn last line, so that the next record begins a line; returns the file's size then."""
     size = os.fstat(fd).st_size
     content = os.pread(fd, size, 0)
     tail = content[content.rfind(b"\n") + 1 :]
@@ -248,7 +249,7 @@ def _drop_torn_tail(fd: int) -> int:
 
 
 def parse(raw: bytes) -> JournalContents:
-    """Records -> transactions; what does not carry its checksum is left out and said."""
+    """Parse a journal's bytes. A line without a valid checksum or shape is left out and noted in `damage`."""
     records: list[Record] = []
     damage: list[str] = []
     torn = False
@@ -280,7 +281,7 @@ def _record(line: bytes) -> Record | None:
         record = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and record.get("t") in _WORDS else None
+    return record if isinstance(record, dict) and record.get("t") in _KINDS else None
 
 
 def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> list[Transaction]:
@@ -291,7 +292,7 @@ def _transactions(records: Iterable[Mapping[str, Any]], damage: list[str]) -> li
             found.append(Transaction(len(found) + 1, dict(record)))
             continue
         if not found or not found[-1].open:
-            # Its beginning is lost, and with it perhaps more.
+            # Its "begin" is lost, and perhaps more.
             damage.append(f"the journal has no beginning for what follows transaction {len(found)}")
             found.append(Transaction(len(found) + 1, {"t": "begin"}))
         transaction = found[-1]

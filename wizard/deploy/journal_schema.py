@@ -1,4 +1,7 @@
-"""What a record of the journal must look like to be acted on; another version's may not."""
+"""Validates the journal's records before an undo acts on them: another version may have written them.
+
+Called by `journal.parse`. Kinds: begin, before (a step's pre-image), done, trial, kept, applied, reverting, reverted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _KINDS = ("absent", "file", "link", "other")
 
 
 def is_valid(record: Record) -> bool:
-    """Whether a record has all that undoing it takes, each of its type. More may stand in it."""
+    """Whether a record has every key that its undo needs, each of the right type. Further keys are allowed."""
     kind = record.get("t")
     if kind in ("before", "done") and not isinstance(record.get("step"), str):
         return False
@@ -23,13 +26,13 @@ def is_valid(record: Record) -> bool:
         check = _IMAGES.get(record["step"].partition(":")[0], is_mapping)
         return is_mapping(image) and check(image)
     if kind == "begin":
-        # What was there before us, for the verification.
+        # For verify.check_corporate.
         return may_have(record, default_routes=are_texts, nameservers=are_texts)
     return is_mapping(record.get("files", {})) and all(map(is_text, record.get("files", {}).values()))
 
 
 def _is_path_image(image: Any) -> bool:
-    """As files.PreImages makes it."""
+    """A pre-image of a path, as `files.PreImages.capture` returns it."""
     if not has(image, path=is_text, kind=lambda kind: kind in _KINDS) or not image["path"].startswith("/"):
         return False
     owner = {"mode": lambda mode: is_number(mode, 0o10000), "owner": _is_owner, "mtime_ns": is_number}

@@ -1,4 +1,9 @@
-"""What runs here of ours, told to everyone by small files under /run/ciao-wizard."""
+"""The runtime state of our processes: small files under /run/ciao-wizard, written by one process, read by all.
+
+work.json       EngineState, by the engine: readers find the change under way
+serve.json      GuardState, by the guard
+decision.PID-…  a symbolic link whose target, "keep" or "revert", answers that engine
+"""
 
 from __future__ import annotations
 
@@ -22,17 +27,17 @@ GUARD_COMMAND = "serve"
 
 
 def engine_command(*words: str) -> list[str]:
-    """The command line of an engine process: this very installation, whatever root's PATH holds."""
+    """The command line of an engine process: of this installation, whatever root's PATH has."""
     return [sys.executable, "-P", "-m", "wizard", ENGINE_COMMAND, *words]
 
 
 def boottime() -> float:
-    """Seconds since boot, suspend included; no clock change moves it."""
+    """Seconds since boot, suspend included; setting the clock does not change it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def run_directory() -> Path:
-    """The directory under /run, made where it is missing. Raises WizardError where it is not root's alone."""
+    """The directory under /run, made where it is missing. Raises WizardError where others could write to it."""
     directory = Path(paths.RUN)
     if os.geteuid() == 0:
         refuse_others_directory(directory)
@@ -61,7 +66,7 @@ def remove(name: str) -> None:
 
 
 ENGINE_STATE = "work.json"
-"""Holds a WorkState."""
+"""Holds an EngineState."""
 GUARD_STATE = "serve.json"
 """Holds a GuardState."""
 DECISION = "decision"
@@ -69,17 +74,17 @@ LOCK = f"{paths.RUN}/lock"
 
 
 def read_engine_state() -> EngineState | None:
-    """The engine that was at work last, perhaps dead by now."""
+    """The last engine's state; that process may be dead."""
     return cast(EngineState | None, read_json(ENGINE_STATE))
 
 
 def read_guard_state() -> GuardState | None:
-    """The guard that told of itself last, perhaps dead by now."""
+    """The last guard's state; that process may be dead."""
     return cast(GuardState | None, read_json(GUARD_STATE))
 
 
 def running_engine() -> EngineState | None:
-    """The engine at work now, or None. A file left by a dead one does not count."""
+    """The state of the engine that runs now, or None."""
     data = read_engine_state()
     if data is None:
         return None
@@ -88,7 +93,7 @@ def running_engine() -> EngineState | None:
 
 
 def running_guard() -> GuardState | None:
-    """The guard as it last told of itself, or None where none runs."""
+    """The state of the guard that runs now, or None."""
     data = read_guard_state()
     if data is None:
         return None
@@ -96,12 +101,12 @@ def running_guard() -> GuardState | None:
 
 
 def dnsmasq_process() -> processes.Process | None:
-    """The DHCP server."""
+    """The DHCP server's process, or None where it does not run."""
     return _server("dnsmasq")
 
 
 def dns_process() -> processes.Process | None:
-    """The name server."""
+    """The name server's process, or None where it does not run."""
     return _server("dns")
 
 
@@ -112,20 +117,20 @@ def _server(key: Literal["dnsmasq", "dns"]) -> processes.Process | None:
 
 
 def own_pids() -> frozenset[int]:
-    """Processes of an applied gateway: the guard and its servers."""
-    told = running_guard()
-    guard = processes.from_json(told.get("process")) if told else None
-    return frozenset(p.pid for p in (guard, dnsmasq_process(), dns_process()) if p)
+    """The pids of the guard and its servers."""
+    guard = running_guard()
+    process = processes.from_json(guard.get("process")) if guard else None
+    return frozenset(p.pid for p in (process, dnsmasq_process(), dns_process()) if p)
 
 
 def record_decision(answer: str, engine: processes.Process | None = None) -> bool:
-    """Answer an engine (default: the one at work), "keep" or "revert"; whether this answer was the first."""
-    at_work = running_engine()
-    engine = engine or processes.from_json(at_work.get("process") if at_work else None)
+    """Answer an engine (default: the running one), "keep" or "revert". True where this answer was the first."""
+    state = running_engine()
+    engine = engine or processes.from_json(state.get("process") if state else None)
     if engine is None:
         return False
     try:
-        # A link comes to be once or not at all: of two answers, one wins. And its text takes no room on a full disk.
+        # Creating a link is atomic: of two answers one wins. And its target needs no block on a full disk.
         os.symlink(answer, run_directory() / _decision_of(engine))
         return True
     except FileExistsError:
@@ -146,13 +151,13 @@ def forget_decisions() -> None:
 
 
 def _decision_of(engine: processes.Process) -> str:
-    # Its own, so that an answer which comes late is none to the next one.
+    # One for each engine, so that a late answer does not reach the next one.
     return f"{DECISION}.{engine.pid}-{engine.started}"
 
 
 def remove_orphaned_events(own: Collection[str] = ()) -> None:
-    """Remove events and orders that nobody reads any longer: whoever asked for them has ended."""
+    """Remove event and request files, but `own`, whose requesting process has ended."""
     for file in [*Path(paths.RUN).glob("events-*"), *Path(paths.RUN).glob("order-*")]:
-        asker = file.name.split("-")[1]
-        if str(file) not in own and asker.isdigit() and not processes.alive(processes.identify(int(asker))):
+        requester = file.name.split("-")[1]
+        if str(file) not in own and requester.isdigit() and not processes.alive(processes.identify(int(requester))):
             file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The shapes of what the processes of a gateway tell each other: state files, events and requests, all JSON.
+"""The shapes of the JSON that the processes of a gateway exchange: state files, events and requests.
 
-A reader may meet what another version wrote, so it may not rely on a key. The journal's lines: see journal_shape.
+Another version may have written a file, so no reader may rely on a key. The journal's lines: see `journal_schema`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from wizard.plan.checks import CheckRecord
 
 
 class ProcessRecord(TypedDict):
-    """A process, told apart from a later one with its number. `started`: clock ticks since boot."""
+    """Identifies a process, also after its pid was reused. `started`: clock ticks since boot. `boot`: the boot id."""
 
     pid: int
     started: int
@@ -26,7 +26,7 @@ def process_record(process: Process | None) -> ProcessRecord | None:
 
 
 class EngineState(TypedDict, total=False):
-    """work.json: the engine at work. `deadline` (boottime, s) and `seconds` are there while it waits for an answer."""
+    """work.json: the running engine. `deadline` (boottime in s) and `seconds` exist while it waits for an answer."""
 
     process: ProcessRecord
     kind: Literal["apply", "rollback", "reset", "renew"]
@@ -43,7 +43,7 @@ class ResolverState(TypedDict):
 
 
 class AddressConflict(TypedDict):
-    """An address of the plan's that the machine with `mac` has as well. `name`: its node's, or "gateway"."""
+    """An address of the plan's that the machine with `mac` uses too. `name`: the address's node, or "gateway"."""
 
     ip: str
     mac: str
@@ -51,7 +51,7 @@ class AddressConflict(TypedDict):
 
 
 class NameServerState(TypedDict, total=False):
-    """What the name server adds to the guard's state."""
+    """The name server's part of the guard's state."""
 
     dns: ProcessRecord | None
     dns_reason: str
@@ -59,7 +59,10 @@ class NameServerState(TypedDict, total=False):
 
 
 class GuardState(NameServerState, total=False):
-    """serve.json: the guard as it last told of itself. `taken_up`: boottime in s; `since`: ISO 8601."""
+    """serve.json: the guard's published state. `taken_up`: when it loaded its configuration, boottime in s.
+
+    `digest`, `program`: see the fingerprints in `guard.control`. `since`: when mode or reason last changed, ISO 8601.
+    """
 
     mode: Literal["armed", "muted", "tripped", "failed"]
     code: str
@@ -75,9 +78,9 @@ class GuardState(NameServerState, total=False):
 
 
 class PathState(TypedDict, total=False):
-    """path.json: the latest walk of a node's path; `guard`, `mode` and `digest` as in serve.json when it began.
+    """path.json: the latest path report; `guard`, `mode` and `digest` as in serve.json when the probe began.
 
-    `begun`, `ended`: boottime in s.
+    `begun`, `ended`: boottime in s. `found`, `findings`, `whole`: see `path_report.PathReport`.
     """
 
     guard: ProcessRecord | None
@@ -91,7 +94,7 @@ class PathState(TypedDict, total=False):
 
 
 class TripState(TypedDict, total=False):
-    """tripped.json: what the guard tripped on. `at`: boottime in s, of the boot with the id `boot`."""
+    """tripped.json: why the guard tripped. `at`: boottime in s, of the boot with the id `boot`; `since`: ISO 8601."""
 
     code: str
     reason: str
@@ -108,7 +111,8 @@ class StepTitle(TypedDict):
 class ApplyEvent(TypedDict, total=False):
     """A line of an events file: a step's `state`, or at the end the `result`. `at`: ISO 8601.
 
-    `findings`: see Finding.as_json. `steps`: all that is to come. `remaining_s`: until it goes back by itself.
+    `findings`: see Finding.as_json. `steps`: every step to come. `seconds`: a step's duration so far.
+    `remaining_s`: until the trial reverts by itself.
     """
 
     at: str
@@ -125,9 +129,9 @@ class ApplyEvent(TypedDict, total=False):
 
 
 class EngineRequest(TypedDict, total=False):
-    """What an engine process is started with: `apply` has the first five, `reset` and `renew` one each; all `events`.
+    """order-*.json: an engine's request. `apply` has the first five keys, `reset` and `renew` one each; all `events`.
 
-    `confirm_within`: s.
+    `confirm_within`: s. `events`: the files to write events to.
     """
 
     plan_text: str

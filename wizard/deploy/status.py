@@ -1,4 +1,4 @@
-"""What is applied here, whether it works, and what somebody changed since."""
+"""The status: what is applied here, whether it works, and the drift. Called by `status` and the dashboard's service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from wizard.plan.model import Plan
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The answer to `status`. `state`: absent, pending, applied, tripped or interrupted."""
+    """The answer to `status`. `state`: absent, pending, applied, tripped or interrupted.
+
+    `plan`: its path. `since`: ISO 8601. `drift`: a line each. `remaining_s`: until a pending apply reverts by itself.
+    """
 
     state: str
     healthy: bool
@@ -54,36 +57,36 @@ _ABSENT = Status("absent", False, None, None, (), (), "nothing is applied")
 
 
 def read_status() -> Status:
-    """Look at everything. Without root less is seen, and the checks say so."""
-    work = runtime_state.running_engine()
-    if work is not None:
-        return _pending(work)
-    now = _state_without_work()
-    if now == "interrupted":
+    """Read the whole status. Without root some checks are UNSEEN and the drift covers files only."""
+    engine = runtime_state.running_engine()
+    if engine is not None:
+        return _pending(engine)
+    state = _state_without_engine()
+    if state == "interrupted":
         kept = read_text(paths.PLAN_IN_FORCE)
         return _interrupted(paths.PLAN_IN_FORCE if kept is not None else None)
     try:
-        # What runs is what is judged, whatever somebody has made of the file since.
+        # The running plan is checked, even if somebody has changed the file since.
         applied = read_plan_in_force(called=paths.PLAN_IN_FORCE)
     except WizardError as error:
-        if now == "absent":
+        if state == "absent":
             return _ABSENT
         return Status("applied", False, paths.PLAN_IN_FORCE, _since(), (), (error.message,), error.message)
-    if now == "absent" or applied is None:
+    if state == "absent" or applied is None:
         return _ABSENT
-    found = tuple(verify.run_checks(applied.plan, in_force=True))
+    checks = tuple(verify.run_checks(applied.plan, in_force=True))
     changed = drift(applied.plan, applied.text)
-    told = runtime_state.running_guard() or GuardState()
-    if told.get("mode") == "tripped":
-        return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), found, changed, str(told.get("reason")))
-    healthy = all(c.ok is not False for c in found)
-    return Status("applied", healthy, paths.PLAN_IN_FORCE, _since(), found, changed)
+    guard = runtime_state.running_guard() or GuardState()
+    if guard.get("mode") == "tripped":
+        return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), checks, changed, str(guard.get("reason")))
+    healthy = all(c.ok is not False for c in checks)
+    return Status("applied", healthy, paths.PLAN_IN_FORCE, _since(), checks, changed)
 
 
-def _state_without_work() -> str:
+def _state_without_engine() -> str:
     if os.geteuid() == 0:
         return installed_state()
-    # The journal is for root; others see what lies open.
+    # Only root may read the journal.
     if runtime_state.read_engine_state() is not None:
         return "interrupted"
     return "applied" if Path(paths.PLAN_IN_FORCE).exists() else "absent"
@@ -97,18 +100,18 @@ _UNDER_WAY = {
 }
 
 
-def _pending(work: EngineState) -> Status:
-    deadline = work.get("deadline")
+def _pending(engine: EngineState) -> Status:
+    deadline = engine.get("deadline")
     remaining = round(max(0.0, float(deadline) - runtime_state.boottime()), 1) if deadline is not None else None
     checks: tuple[Check, ...] = ()
     if remaining is not None:
-        on_trial = read_plan_in_force(RUNNING, called=str(work.get("source", "")))
+        on_trial = read_plan_in_force(RUNNING, called=str(engine.get("source", "")))
         checks = tuple(verify.run_checks(on_trial.plan)) if on_trial is not None else ()
-    reason = _UNDER_WAY.get(str(work.get("kind")), "a change is under way")
+    reason = _UNDER_WAY.get(str(engine.get("kind")), "a change is under way")
     if remaining is not None:
         reason = f"an apply waits for an answer; it goes back by itself in {remaining:.0f} s"
     healthy = bool(checks) and all(c.ok is not False for c in checks)
-    return Status("pending", healthy, str(work.get("source")), work.get("since"), checks, (), reason, remaining)
+    return Status("pending", healthy, str(engine.get("source")), engine.get("since"), checks, (), reason, remaining)
 
 
 def _interrupted(plan: str | None) -> Status:
@@ -131,7 +134,7 @@ def _since() -> str | None:
 
 
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
-    """What no longer is as it was applied, file by file and rule by rule. Without root only the files are seen."""
+    """What differs from what was kept, a line for each file, rule and setting. Without root: files only."""
     found = []
     for file in render_for_this_machine(plan, text):
         now = read_text(file.path)

@@ -1,4 +1,7 @@
-"""Is what runs what the plan says? Asked from outside, not of the code that did it."""
+"""Verification: checks from outside that the machine is as the plan says, independent of the code that set it up.
+
+`engine` calls it in a trial, `status` (the command line and the TUI) at any time. Without root some checks are UNSEEN.
+"""
 
 from __future__ import annotations
 
@@ -30,20 +33,20 @@ from wizard.plan.model import Plan, Protocol
 from wizard.plan.text import clean
 
 _ANSWERS_WITHIN_S = 0.3
-_MUTE_FOR_NOW_S = 120
-"""How long a wire may take to be proven; a link that just came up is listened to for 35 seconds."""
-WALK_S, WISHED_WALK_S = 4.0, 15.0
-"""How long to wait for a walk of what is so now; and for one that was asked for, on a machine that is busy."""
+_MUTED_TOO_LONG_S = 120
+"""How long the guard may be muted before that counts as a fault; a fresh link is probed for 35 s."""
+REPORT_PATIENCE_S, NEW_REPORT_PATIENCE_S = 4.0, 15.0
+"""How long to wait for the present path report; and for one of a requested probe, on a busy machine."""
 REAPPLY_HINT = "Run 'ciao-wizard apply' to bring it back."
 _BY_ITSELF = "The guard goes on by itself."
-_PASSING = {
+_REMEDY_BY_CODE = {
     "address-conflict": "Give that machine another address. The guard goes on by itself, ten seconds after.",
     "second-server": f"Stop that program. {_BY_ITSELF}",
     "foreign-armed": f"Find the program that changes the table inet ciao_gateway. {_BY_ITSELF}",
     "changing": _BY_ITSELF,
     "starting": _BY_ITSELF,
 }
-"""What a mute guard waits for, by its code, and an apply would not bring about."""
+"""The remedies for codes of a muted guard that an apply would not cure."""
 
 
 def default_route_texts(routes: Iterable[Route]) -> list[str]:
@@ -52,24 +55,24 @@ def default_route_texts(routes: Iterable[Route]) -> list[str]:
 
 
 def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -> list[Check]:
-    """Every check of a plan that is applied, or on trial. `in_force`: cables, and who has a node's address, too; no
-    trial goes back for them.
+    """Every check of a plan that is in force or on trial.
 
-    `since` (state.boottime): a node's path is to be walked anew after that; else the latest walk counts.
+    `in_force`: with the checks that do not revert a trial, on cables and address conflicts. `since`
+    (runtime_state.boottime in s): require a path probe that began after that; else the latest report counts.
     """
     root = os.geteuid() == 0
-    found = [_address(plan), _forwarding(plan)]
-    found.append(_rules() if root else Check("rules", UNSEEN, "needs root to see"))
-    found += [_dnsmasq(), _guard(in_force)]
-    found += check_path(since, in_force)
-    found += check_conflicts() if in_force else []
-    found.append(_socket(plan) if root else Check("dhcp-socket", UNSEEN, "needs root to see"))
-    found.append(check_corporate())
-    found += _cables(plan) if in_force else []
-    found += _forwards(plan)
+    checks = [_address(plan), _forwarding(plan)]
+    checks.append(_rules() if root else Check("rules", UNSEEN, "needs root to see"))
+    checks += [_dnsmasq(), _guard(in_force)]
+    checks += check_path(since, in_force)
+    checks += check_conflicts() if in_force else []
+    checks.append(_socket(plan) if root else Check("dhcp-socket", UNSEEN, "needs root to see"))
+    checks.append(check_corporate())
+    checks += _cables(plan) if in_force else []
+    checks += _forwards(plan)
     if systemd.running():
-        found.append(_service())
-    return found
+        checks.append(_service())
+    return checks
 
 
 def _address(plan: Plan) -> Check:
@@ -112,8 +115,8 @@ def _rules() -> Check:
 def _dnsmasq() -> Check:
     if runtime_state.dnsmasq_process() is None:
         return Check("dnsmasq", FAILED, "not running", f"Its log is {paths.DNSMASQ_LOG}. {REAPPLY_HINT}")
-    told = runtime_state.running_guard()
-    if told is not None and told.get("digest") != control.configuration_fingerprint():
+    guard = runtime_state.running_guard()
+    if guard is not None and guard.get("digest") != control.configuration_fingerprint():
         return Check("dnsmasq", FAILED, "runs with another configuration than the plan's", REAPPLY_HINT)
     return Check("dnsmasq", OK, "runs with the plan's configuration")
 
@@ -126,7 +129,9 @@ def _socket(plan: Plan) -> Check:
     try:
         bound = bound_names(process.pid, SERVER_PORT)
     except OSError as error:
-        return Check("dhcp-socket", FAILED, f"the kernel does not tell of sockets: {error.strerror}", REAPPLY_HINT)
+        return Check(
+            "dhcp-socket", FAILED, f"the kernel's list of sockets cannot be read: {error.strerror}", REAPPLY_HINT
+        )
     if bound == [cluster]:
         return Check("dhcp-socket", OK, f"one, bound to {cluster}")
     seen = ", ".join(name or "every NIC" for name in bound) or "nothing"
@@ -134,60 +139,63 @@ def _socket(plan: Plan) -> Check:
 
 
 def _guard(in_force: bool) -> Check:
-    """Mute is no fault of a trial's where the wire has only to be proven; but who is mute serves nobody."""
-    told = runtime_state.running_guard()
-    if told is None:
+    """The guard's state. Muted until the wire is proven is OK in a trial, a fault in force."""
+    guard = runtime_state.running_guard()
+    if guard is None:
         return Check("guard", FAILED, "not running; our DHCP is mute", REAPPLY_HINT)
-    reason = str(told.get("reason"))
-    if told.get("mode") == "armed":
-        return _astray()
-    if told.get("code") not in control.MUTE_WITHOUT_FAULT:
-        return Check("guard", FAILED, reason, _PASSING.get(str(told.get("code")), REAPPLY_HINT))
-    if _seconds_since(told.get("since")) > _MUTE_FOR_NOW_S:
+    reason = str(guard.get("reason"))
+    if guard.get("mode") == "armed":
+        return _armed()
+    if guard.get("code") not in control.MUTE_WITHOUT_FAULT:
+        return Check("guard", FAILED, reason, _REMEDY_BY_CODE.get(str(guard.get("code")), REAPPLY_HINT))
+    if _seconds_since(guard.get("since")) > _MUTED_TOO_LONG_S:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
-        return Check("guard", FAILED, f"mute since {told.get('since')}: {reason}", remedy)
+        return Check("guard", FAILED, f"mute since {guard.get('since')}: {reason}", remedy)
     if in_force:
         return Check("guard", FAILED, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for up to 35 s.")
     return Check("guard", OK, f"mute for now: {reason}")
 
 
 def check_path(since: float | None, in_force: bool = True) -> list[Check]:
-    """What a node meets, as the guard walked it last; and what the rules hold against the plan by now."""
+    """The latest path report: the checks of a node's path, and the errors of the plan's rules on the machine now.
+
+    `since`, `in_force`: see `run_checks`.
+    """
     if since is not None:
         path_report.request()
-    walked = path_report.wait_for_report(WALK_S if since is None else WISHED_WALK_S, since)
-    told = runtime_state.running_guard()
-    if walked is not None:
-        why = str((told or GuardState()).get("dns_reason") or "")
-        said = (*walked.found, *walked.findings)
-        # A VPN that takes everything is no reason to refuse a gateway that serves the company's network.
+    report = path_report.wait_for_report(REPORT_PATIENCE_S if since is None else NEW_REPORT_PATIENCE_S, since)
+    guard = runtime_state.running_guard()
+    if report is not None:
+        reason = str((guard or GuardState()).get("dns_reason") or "")
+        checks = (*report.found, *report.findings)
+        # A VPN that takes all traffic does not revert a trial: the gateway still serves the company's network.
         return [
             replace(
                 f,
-                detail=f"{f.detail}: {why}" if why and _dns_fails(f) else f.detail,
+                detail=f"{f.detail}: {reason}" if reason and _dns_fails(f) else f.detail,
                 blocks=in_force or f.name != "path-world",
             )
-            for f in said
+            for f in checks
         ]
-    if told is None or told.get("mode") not in ("armed", "muted"):
-        # Its own check says so.
+    if guard is None or guard.get("mode") not in ("armed", "muted"):
+        # The check "guard" reports that.
         return []
     remedy = f"Its log is {control.SERVE_LOG}. {REAPPLY_HINT}"
-    return [Check("path", FAILED, "the guard has not walked a node's path lately: nobody knows what one meets", remedy)]
+    return [Check("path", FAILED, "the guard has not probed a node's path lately", remedy)]
 
 
 def check_conflicts() -> list[Check]:
-    """A failed check for each address of the plan's that another machine has as well."""
-    told = (runtime_state.running_guard() or GuardState()).get("conflicts") or []
+    """A failed check for each address of the plan's that another machine uses too."""
+    conflicts = (runtime_state.running_guard() or GuardState()).get("conflicts") or []
     return [
         Check(
             "address-conflict",
             FAILED,
             f"{clean(str(each.get('ip')), 40)}, the address of {clean(str(each.get('name')), 64)}, is also at "
             f"{clean(str(each.get('mac')), 40)}",
-            "Find that machine on the cluster's wire, and give it another address.",
+            "Find that machine in the cluster's network and give it another address.",
         )
-        for each in told
+        for each in conflicts
         if isinstance(each, dict)
     ]
 
@@ -196,20 +204,20 @@ def _dns_fails(found: Check) -> bool:
     return found.name == "path-dns" and found.ok is False
 
 
-def _astray() -> Check:
-    """Armed; and whether anybody made our dnsmasq answer where it should not."""
+def _armed() -> Check:
+    """The check of an armed guard: fails where the packet filter dropped answers of ours on another NIC."""
     counted = gateway_rules.counters() if os.geteuid() == 0 else {}
-    astray = counted.get("astray", 0)
-    if astray:
+    misrouted = counted.get("astray", 0)
+    if misrouted:
         return Check(
             "guard",
             FAILED,
-            f"armed; {astray} DHCP answers of ours were held back that would have left by another NIC",
+            f"armed; {misrouted} DHCP answers of ours were held back that would have left by another NIC",
             f"Look at who made dnsmasq answer there ({paths.DNSMASQ_LOG}); 'sudo nft reset counters table inet "
-            "ciao_gateway' starts the count anew.",
+            "ciao_gateway' resets the count.",
         )
     muted = counted.get("muted", 0)
-    # While the wire is being proven they are held back by design.
+    # Answers dropped while the wire is being proven are by design.
     return Check("guard", OK, f"armed; {muted} answers held back so far" if muted else "armed")
 
 
@@ -221,7 +229,7 @@ def _seconds_since(moment: object) -> float:
 
 
 def check_corporate() -> Check:
-    """The way out and the company's DNS, against what they were before this was applied."""
+    """The default route and the DNS servers, compared with those before the apply."""
     now, servers = default_route_texts(read_routes()), nameservers()
     before: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -239,25 +247,25 @@ def check_corporate() -> Check:
     if lost:
         return Check("corporate", FAILED, "; ".join(lost), "Look at the corporate cable.")
     unchanged = ", as before" if before.get("default_routes") == [] else ""
-    told = ", ".join(now) or f"no default route{unchanged}"
-    return Check("corporate", OK, f"{told}; DNS {', '.join(servers)}" if servers else told)
+    detail = ", ".join(now) or f"no default route{unchanged}"
+    return Check("corporate", OK, f"{detail}; DNS {', '.join(servers)}" if servers else detail)
 
 
 def _cables(plan: Plan) -> list[Check]:
-    """A failed check for each cable that is out; none where both are in."""
+    """A failed check for each cable that is out."""
     nics = {nic.name: nic for nic in read_nics()}
     corporate, cluster = nics.get(plan.interfaces.corporate), nics.get(plan.interfaces.cluster)
     found = []
     if cluster is not None and not cluster.carrier:
-        told = f"{cluster.name} has no link: nobody in the cluster is reached"
-        found.append(Check("cable", FAILED, told, "Look at its cable and the switch; the guard goes on by itself."))
-    # On the road nobody is missing a way out that was not there before.
-    way_out = any(
+        detail = f"{cluster.name} has no link: the cluster is unreachable"
+        found.append(Check("cable", FAILED, detail, "Look at its cable and the switch; the guard goes on by itself."))
+    # Without a default route over it, a missing corporate cable is no fault: the laptop is travelling.
+    has_default_route = any(
         route.nic == plan.interfaces.corporate and route.destination.prefixlen == 0 for route in read_routes()
     )
-    if corporate is not None and way_out and not corporate.carrier:
-        told = f"{corporate.name} has no link: there is no way out"
-        found.append(Check("way-out", FAILED, told, "Look at the corporate cable."))
+    if corporate is not None and has_default_route and not corporate.carrier:
+        detail = f"{corporate.name} has no link: the company's network is unreachable"
+        found.append(Check("way-out", FAILED, detail, "Look at the corporate cable."))
     return found
 
 
@@ -268,10 +276,10 @@ def _forwards(plan: Plan) -> list[Check]:
     found = []
     for forward in plan.forwards:
         address, port = where[forward]
-        told = "answers" if where[forward] in answers else "waiting"
+        state = "answers" if where[forward] in answers else "waiting"
         what = f"{forward.port} to {forward.to} {address}:{port}"
         if forward.protocol is Protocol.TCP:
-            found.append(Check(f"forward-{forward.port}", OK, f"{what}: {told}"))
+            found.append(Check(f"forward-{forward.port}", OK, f"{what}: {state}"))
         else:
             found.append(Check(f"forward-{forward.port}-udp", UNTRIED, f"not tried: {what}, UDP"))
     return found

@@ -143,7 +143,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(installed_files, "leftovers", list)
     monkeypatch.setattr(reverter, "wait_for_orphans", lambda: None)
-    for name in ("_remove_by_name", "_leave_nothing"):
+    for name in ("_remove_by_name", "_remove_all_files"):
         monkeypatch.setattr(reverter.Reverter, name, lambda *_: [])
 
 

@@ -24,8 +24,8 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(runtime_state, "read_json", lambda _: seen["path"])
     monkeypatch.setattr(runtime_state, "write_json", lambda _, data: seen.update(path=data))
     monkeypatch.setattr(runtime_state, "boottime", lambda: seen["now"])
-    monkeypatch.setattr(verify, "WALK_S", 0.0)
-    monkeypatch.setattr(verify, "WISHED_WALK_S", 0.0)
+    monkeypatch.setattr(verify, "REPORT_PATIENCE_S", 0.0)
+    monkeypatch.setattr(verify, "NEW_REPORT_PATIENCE_S", 0.0)
     return seen
 
 

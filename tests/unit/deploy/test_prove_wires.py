@@ -36,10 +36,10 @@ def test_only_an_address_that_is_on_the_nic_asks(
     monkeypatch: pytest.MonkeyPatch, previous: Plan | None, sender: bytes
 ) -> None:
     asked: list[bytes] = []
-    ear = SimpleNamespace(probe_nodes=asked.append, close=lambda: None, poll=lambda: ("", ""), node_heard=False)
-    monkeypatch.setattr(trial, "LinkListener", lambda *_: ear)
+    listener = SimpleNamespace(probe_nodes=asked.append, close=lambda: None, poll=lambda: ("", ""), node_heard=False)
+    monkeypatch.setattr(trial, "LinkListener", lambda *_: listener)
     monkeypatch.setattr(trial, "read_link", lambda nic: Link(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
     monkeypatch.setattr(proof, "probe_both_wires", lambda *_, **__: BOTH)
-    job: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)
-    assert ProveWires(job).look(fresh_link=False)[0] is BOTH
+    context: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)
+    assert ProveWires(context).probe_wires(fresh_link=False)[0] is BOTH
     assert asked == [sender]

@@ -103,5 +103,5 @@ def test_once_something_was_changed_it_is_started_without_a_pause(bench: Bench) 
     assert not bench.look()
     bench.supervised.reset_backoff()
     assert bench.look()
-    assert bench.supervised.trouble == ""
+    assert bench.supervised.failure == ""
     bench.ends(after=0.0)

@@ -40,12 +40,12 @@ SWAPPED = CablingProbe(
 COULD_NOT = CablingProbe(HEARD, ProbeResult("eth1", ProbeOutcome.UNKNOWN, 1.0), None, CablingPattern.COULD_NOT_TELL)
 
 
-class Deaf:
-    """An ear that hears what it is told to."""
+class FakeListener:
+    """A link listener whose `poll` returns what a test puts into `heard`."""
 
-    def __init__(self, *told: Any) -> None:
-        self.nodes = told[3] if told else {}
-        self.gateway = told[4].packed if told else b""
+    def __init__(self, *args: Any) -> None:
+        self.nodes = args[3] if args else {}
+        self.gateway = args[4].packed if args else b""
         self.heard = ("", "")
         self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
@@ -62,7 +62,7 @@ class Deaf:
     def probe_addresses(self) -> None:
         return
 
-    def address_is_over(self) -> bool:
+    def address_conflict_is_over(self) -> bool:
         return self.address.is_over(time.monotonic())
 
     def address_conflicts(self) -> list[tuple[bytes, bytes, bytes]]:
@@ -76,7 +76,7 @@ class Deaf:
 
 
 class World:
-    """Two NICs with cables, a clock, and what the wires will say when they are asked."""
+    """Two NICs with cables, a clock, and the reports that the probes return."""
 
     def __init__(self) -> None:
         self.links = {
@@ -86,29 +86,29 @@ class World:
         self.now = 1000.0
         self.both: Callable[[threading.Event], CablingProbe] = lambda _stop: AS_IT_SHOULD_BE
         self.again: Callable[[threading.Event], ProbeResult] = lambda _stop: SILENT
-        self.asked = 0
+        self.probes = 0
         self.woken = threading.Event()
         self.watch = WireWatch(self.woken.set)
 
     @property
-    def ear(self) -> Deaf:
-        """What the watch listens with now."""
-        ear: object = self.watch.listener
-        assert isinstance(ear, Deaf)
-        return ear
+    def listener(self) -> FakeListener:
+        """The listener that the watch uses now."""
+        listener: object = self.watch.listener
+        assert isinstance(listener, FakeListener)
+        return listener
 
     def flap(self, nic: str) -> None:
         self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
 
-    def judge(self) -> GuardVerdict:
+    def evaluate(self) -> GuardVerdict:
         return self.watch.evaluate(corporate_has_lease=True)
 
     def settled(self) -> GuardVerdict:
-        """The verdict once the question under way is answered."""
-        self.judge()
+        """The verdict once the probe under way has ended."""
+        self.evaluate()
         if self.watch.probe_thread is not None:
             self.watch.probe_thread.join(5)
-        return self.judge()
+        return self.evaluate()
 
 
 @pytest.fixture
@@ -118,17 +118,17 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     there = World()
     for module in (proof, wire_watch):
         monkeypatch.setattr(module, "read_link", there.links.get)
-    monkeypatch.setattr(wire_watch, "LinkListener", Deaf)
+    monkeypatch.setattr(wire_watch, "LinkListener", FakeListener)
     monkeypatch.setattr(wire_watch, "desktop_notice", lambda *_: 0)
     monkeypatch.setattr(runtime_state, "boottime", lambda: there.now)
     monkeypatch.setattr(time, "monotonic", lambda: there.now)
 
     def look(*_: object, stop: threading.Event, **__: Any) -> CablingProbe:
-        there.asked += 1
+        there.probes += 1
         return there.both(stop)
 
     def probe(*_: object, stop: threading.Event, **__: Any) -> ProbeResult:
-        there.asked += 1
+        there.probes += 1
         return there.again(stop)
 
     there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
@@ -140,7 +140,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
 
 
 def test_nothing_is_served_before_the_wire_has_been_asked(world: World) -> None:
-    first = world.judge()
+    first = world.evaluate()
     assert (first.ok, first.code) == (False, "unproven")
     assert world.settled().ok
     assert world.woken.is_set()
@@ -178,8 +178,8 @@ def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be
     world.both = lambda _stop: later
     verdict = world.settled()
     assert (verdict.ok, verdict.tripped, verdict.code) == (False, False, "unproven")
-    assert "nodes" in world.judge().reason
-    world.ear.node_heard = True
+    assert "nodes" in world.evaluate().reason
+    world.listener.node_heard = True
     world.now += 10
     assert world.settled().ok
 
@@ -187,8 +187,8 @@ def test_a_corporate_wire_that_once_answered_has_to_answer_again_or_a_node_to_be
 @pytest.mark.usefixtures("kept")
 def test_a_node_that_was_heard_over_another_cable_is_no_proof_for_this_one(world: World) -> None:
     world.both = lambda _stop: UNPLUGGED
-    world.judge()
-    world.ear.node_heard = True
+    world.evaluate()
+    world.listener.node_heard = True
     world.flap("eth1")
     assert not world.settled().ok
 
@@ -205,7 +205,7 @@ def test_could_not_tell_is_not_silence_and_is_asked_again_after_a_while(world: W
     assert (verdict.ok, verdict.tripped, verdict.code) == (False, False, "unproven")
     assert "Could not tell" in verdict.reason
     world.settled()
-    assert world.asked == 1
+    assert world.probes == 1
     world.now += 6
     world.both = lambda _stop: AS_IT_SHOULD_BE
     assert world.settled().ok
@@ -218,7 +218,7 @@ def test_after_a_failure_a_cable_that_is_touched_is_asked_at_once(world: World, 
     world.both = lambda _stop: AS_IT_SHOULD_BE
     world.flap(nic)
     assert world.settled().ok
-    assert world.asked == 2
+    assert world.probes == 2
 
 
 def test_a_silence_from_before_the_cable_was_moved_proves_nothing(world: World) -> None:
@@ -241,14 +241,14 @@ def test_an_asking_that_was_overtaken_is_ended_and_asked_anew(world: World) -> N
         return COULD_NOT
 
     world.both = patient
-    world.judge()
+    world.evaluate()
     assert begun.wait(5)
     world.flap("eth1")
-    world.judge()
+    world.evaluate()
     world.both = lambda _stop: AS_IT_SHOULD_BE
     assert world.watch.probe_thread is not None
     world.watch.probe_thread.join(5)
-    assert not world.judge().ok
+    assert not world.evaluate().ok
     assert world.settled().ok
 
 
@@ -271,9 +271,9 @@ def test_it_is_asked_again_every_so_often_and_goes_on_meanwhile(world: World) ->
     assert world.settled().ok
     world.now += PROBE_EVERY_S + 1
     assert world.settled().ok
-    assert world.asked == 2
+    assert world.probes == 2
     assert world.settled().ok
-    assert world.asked == 2
+    assert world.probes == 2
     world.now += PROBE_EVERY_S + 1
     world.again = lambda _stop: ProbeResult("eth1", ProbeOutcome.ANSWER, 0.1, (SERVER,))
     verdict = world.settled()
@@ -296,19 +296,19 @@ def test_a_wire_that_cannot_be_asked_any_longer_is_not_served_for_ever(world: Wo
 
 def test_what_is_heard_trips_at_once(world: World) -> None:
     assert world.settled().ok
-    world.ear.heard = ("foreign-dhcp", "10.9.0.1 (02:aa:bb:cc:dd:01) answered a client there")
-    verdict = world.judge()
+    world.listener.heard = ("foreign-dhcp", "10.9.0.1 (02:aa:bb:cc:dd:01) answered a client there")
+    verdict = world.evaluate()
     assert (verdict.tripped, verdict.code) == (True, "foreign-dhcp")
     assert "eth1" in verdict.reason
 
 
 def test_while_another_machine_has_the_gateways_address_nothing_is_served(world: World) -> None:
     assert world.settled().ok
-    ear = world.ear
-    ear.address.note_claim("00:1b:21:00:00:66", world.now, may_defend=True)
-    assert world.judge().ok
-    ear.address.note_claim("00:1b:21:00:00:66", world.now + 2, may_defend=True)
-    verdict = world.judge()
+    listener = world.listener
+    listener.address.note_claim("00:1b:21:00:00:66", world.now, may_defend=True)
+    assert world.evaluate().ok
+    listener.address.note_claim("00:1b:21:00:00:66", world.now + 2, may_defend=True)
+    verdict = world.evaluate()
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, "address-conflict", False)
     assert "00:1b:21:00:00:66, Intel Corporate" in verdict.reason
     assert world.watch.conflicts() == [{"ip": "192.168.0.200", "mac": "00:1b:21:00:00:66", "name": "gateway"}]
@@ -351,13 +351,13 @@ def test_a_twin_that_was_there_first_is_told_from_one_that_comes(world: World, p
     if proven:
         assert world.settled().ok
     else:
-        world.judge()
-    ear = world.ear
-    ear.heard, ear.same_gateway_heard = (
+        world.evaluate()
+    listener = world.listener
+    listener.heard, listener.same_gateway_heard = (
         ("foreign-dhcp", "192.168.0.200 (00:1b:21:00:00:66) answered a client there"),
         True,
     )
-    assert world.judge().code == code
+    assert world.evaluate().code == code
 
 
 def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) -> None:
@@ -380,15 +380,15 @@ def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) ->
 def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> None:
     assert world.settled().ok
     world.watch.servers_here.others = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
-    verdict = world.judge()
+    verdict = world.evaluate()
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, "second-server", False)
     assert "dhcpd (process 77)" in verdict.reason
 
 
-def test_without_an_ear_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_listener_nothing_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.settled().ok
-    monkeypatch.setattr(Deaf, "poll", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
-    assert world.judge().code == "deaf"
+    monkeypatch.setattr(FakeListener, "poll", lambda _self: (_ for _ in ()).throw(OSError("the NIC is gone")))
+    assert world.evaluate().code == "deaf"
     monkeypatch.undo()
 
 
@@ -416,7 +416,7 @@ def test_an_answer_that_was_under_way_when_it_tripped_does_not_end_the_trip(worl
 
     world.again = late
     world.now += PROBE_EVERY_S + 1
-    world.judge()
+    world.evaluate()
     asking = world.watch.probe_thread
     assert asking is not None
     trip(world)
@@ -482,7 +482,7 @@ def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
         return SWAPPED
 
     world.both = answers
-    world.judge()
+    world.evaluate()
     old = world.watch.probe_thread
     assert old is not None
     world.both = lambda _stop: AS_IT_SHOULD_BE
@@ -491,7 +491,7 @@ def test_what_was_asked_for_other_nics_is_forgotten(world: World) -> None:
     assert world.settled().ok
 
 
-def test_the_ear_listens_for_the_nodes_of_the_plan_that_was_taken_up_last(world: World) -> None:
+def test_the_listener_knows_the_nodes_of_the_plan_that_was_loaded_last(world: World) -> None:
     world.both = lambda _stop: UNPLUGGED
     world.watch.evaluate(corporate_has_lease=False)
     first = world.watch.listener

@@ -1,4 +1,7 @@
-"""The client of the engine: starts it detached from the terminal, and follows its events. For the command line."""
+"""The client of the engine: starts it detached from the terminal, follows its events, answers a pending apply.
+
+Runs in the process of the command line; the TUI runs that one.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,22 @@ _TAKEOVER_PATIENCE_S = 3.0
 
 
 class EventStream:
-    """The events of one engine run, which goes on without a reader. `own`: the events file was made for this reader."""
+    """The events of one engine run. The engine does not depend on a reader. `own`: the file was made for this reader.
+
+    Iterating yields ApplyEvents, and None while there is nothing new.
+    """
 
     def __init__(self, events: Path, own: bool = False) -> None:
         self.events = events
-        # Open from now on: at its end a run may leave nothing, this file included.
+        # Opened now: a run that leaves nothing removes this file too.
         self.handle = events.open("rb")
         self.own = own
         self.until = time.monotonic() + (_START_PATIENCE_S if own else 0)
 
     def alive(self) -> bool:
-        """Whether more can come: the engine lives, may still be starting, or may just be replaced by another."""
-        work = runtime_state.running_engine()
-        if work is not None and str(self.events) in work.get("events", []):
+        """Whether more events can come: the engine lives, may still be starting, or may just be replaced by another."""
+        engine = runtime_state.running_engine()
+        if engine is not None and str(self.events) in engine.get("events", []):
             self.until = time.monotonic() + _TAKEOVER_PATIENCE_S
         return time.monotonic() < self.until
 
@@ -50,30 +56,30 @@ class EventStream:
             ended = True
         finally:
             self.handle.close()
-            # Whoever leaves before the end leaves it to others, and to the engine to remove.
+            # A reader that stops early leaves the file to other readers; the engine removes it.
             if self.own and ended:
                 self.events.unlink(missing_ok=True)
                 remove_run_directory()
 
 
-def start_engine(verb: str, order: EngineRequest, extra_events: str | None = None) -> EventStream:
-    """Start `engine VERB` detached. `order` is what it is asked for, as JSON; events also go to `extra_events`.
+def start_engine(verb: str, request: EngineRequest, extra_events: str | None = None) -> EventStream:
+    """Start `engine VERB` detached, with this request. Events also go to the file `extra_events`.
 
     Raises WizardError where it cannot be started.
     """
-    mark = f"{os.getpid()}-{time.monotonic_ns()}"
-    events = Path(paths.RUN) / f"events-{mark}.jsonl"
+    run_id = f"{os.getpid()}-{time.monotonic_ns()}"
+    events = Path(paths.RUN) / f"events-{run_id}.jsonl"
     files = [str(events)]
     if extra_events is not None:
-        # The engine runs elsewhere: a path relative to here would be lost.
+        # The engine has another working directory.
         try:
             files.append(str(Path(extra_events).absolute()))
         except FileNotFoundError:
             raise WizardError("this directory is gone", "Run it from another one, or give whole paths.") from None
-    path = f"{paths.RUN}/order-{mark}.json"
+    path = f"{paths.RUN}/order-{run_id}.json"
     try:
         _touch(events)
-        write_atomic(path, json.dumps({**order, "events": files}).encode(), 0o600)
+        write_atomic(path, json.dumps({**request, "events": files}).encode(), 0o600)
     except OSError as error:
         raise WizardError(f"{events}: {error.strerror}", f"Make {paths.RUN} writable, with room on it.") from error
     _detach(runtime_state.engine_command(verb, path))
@@ -86,67 +92,67 @@ def _detach(command: list[str]) -> None:
     except CommandFailed as error:
         if error.code is not None:
             raise
-        # What starts programs apart may be gone, and what was applied must be taken back all the same.
+        # `setsid` may be missing, and a rollback must be possible even so.
         with Path(ENGINE_LOG).open("ab") as log:
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
 
 
 def _touch(file: Path) -> None:
     while True:
-        # Root's own processes read what we make there; the caller's umask may be anything.
+        # The caller's umask may be anything; the directory and the file must be readable.
         os.umask(0o022)
         try:
             runtime_state.run_directory()
             file.touch(mode=0o644)
             return
         except FileNotFoundError:
-            # The directory was taken away at this very moment, by a run that leaves nothing.
+            # A run that leaves nothing has just removed the directory.
             continue
 
 
 def take_request(path: str) -> EngineRequest:
-    """In the engine: the order, which is then no longer needed."""
+    """In the engine: read the request file and remove it. Raises OSError."""
     file = Path(path)
-    order: EngineRequest = json.loads(file.read_text())
+    request: EngineRequest = json.loads(file.read_text())
     file.unlink()
-    return order
+    return request
 
 
 def pending_apply() -> EngineState | None:
     """The apply that waits for an answer, or None."""
-    work = runtime_state.running_engine()
-    return work if work is not None and work.get("deadline") is not None else None
+    engine = runtime_state.running_engine()
+    return engine if engine is not None and engine.get("deadline") is not None else None
 
 
 def answer_pending(word: str) -> EventStream | None:
-    """Answer the pending apply, "keep" or "revert"; the rest of its events, or None where none waits.
+    """Answer the pending apply, `word` being "keep" or "revert"; returns its further events, None where none waits.
 
-    A way back that is under way already is followed to its end where that is what was asked for.
+    "revert" also follows a rollback or reset that is already running.
     """
-    work = runtime_state.running_engine()
-    if work is None:
+    engine = runtime_state.running_engine()
+    if engine is None:
         return None
-    if work.get("kind") != "apply":
-        return _following(work) if word == "revert" else None
-    if word == "keep" and work.get("deadline") is None:
+    if engine.get("kind") != "apply":
+        return _event_stream(engine) if word == "revert" else None
+    if word == "keep" and engine.get("deadline") is None:
         return None
-    following = _following(work)
-    runtime_state.record_decision(word, processes.from_json(work.get("process")))
-    return following
+    stream = _event_stream(engine)
+    runtime_state.record_decision(word, processes.from_json(engine.get("process")))
+    return stream
 
 
-def _following(work: EngineState) -> EventStream | None:
-    files = work.get("events") or [os.devnull]
+def _event_stream(engine: EngineState) -> EventStream | None:
+    files = engine.get("events") or [os.devnull]
     try:
         return EventStream(Path(str(files[0])))
     except FileNotFoundError:
-        # Whoever asked for it has heard its end already.
+        # Its reader has seen the result and removed the file.
         return None
 
 
 def engine_was_killed() -> bool:
-    """Whether an engine was killed in the middle and nobody has cleaned up after it."""
-    data = runtime_state.read_engine_state()
-    return data is not None and not processes.alive(
-        processes.from_json(data.get("process")), runtime_state.ENGINE_COMMAND
+    """Whether an engine was killed and nothing has recovered from it yet."""
+    engine = runtime_state.read_engine_state()
+    return engine is not None and not processes.alive(
+        processes.from_json(engine.get("process")), runtime_state.ENGINE_COMMAND
     )

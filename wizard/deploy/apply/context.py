@@ -1,4 +1,4 @@
-"""The context of an apply, and the protocol of its steps."""
+"""The context of an apply, and the protocol of its steps. Used by `engine`, `preview` and `steps`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ApplyContext:
-    """What an apply works with. `dhcp_uid`: the user that dnsmasq runs as. `previous`: the plan in force, if any."""
+    """The input of an apply's steps. `files`: all that the plan renders. `dhcp_uid`: the user that dnsmasq runs as.
+
+    `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease.
+    """
 
     plan: Plan
     files: tuple[File, ...]
@@ -31,7 +34,7 @@ class ApplyContext:
 
 
 class Step(Protocol):
-    """One step. `name` is its key in the journal, its part before a colon the kind of its undo."""
+    """One step. `name`: its key in the journal; the part before a colon selects its undo. `title`: for people."""
 
     name: str
     title: str
@@ -40,21 +43,21 @@ class Step(Protocol):
         """False where the machine is already as this step would make it."""
 
     def preview(self) -> list[str]:
-        """What `do` would do now, a line each: a command begins with "$ ", all else is in words. Changes nothing."""
+        """What `do` would do now, a line each: "$ COMMAND", or a phrase for people. Changes nothing."""
 
     def capture(self) -> Record:
-        """What `undo` will need, as JSON."""
+        """The pre-image that the undo works from, as JSON. Raises WizardError, OSError."""
 
     def do(self) -> str:
-        """Change the machine; what was done, in a few words. Raises WizardError."""
+        """Change the machine; returns a phrase about what was done. Raises WizardError, OSError."""
 
 
 def command_line(*argv: str) -> str:
-    """A command as a preview shows it."""
+    """A command as a preview line."""
     return f"$ {shlex.join(argv)}"
 
 
 def write_file(file: File, owner: tuple[int, int] | None = None) -> None:
-    """Put a file where it belongs, its directory too."""
+    """Write a file atomically with its mode and `owner` (uid, gid); make its directory. Raises WizardError, OSError."""
     make_directory(Path(file.path).parent)
     write_atomic(file.path, file.text.encode(), file.mode, owner)

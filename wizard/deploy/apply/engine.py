@@ -1,8 +1,10 @@
-"""The engine: brings a plan about, waits for the answer, keeps it or takes it back. Needs no terminal.
+"""The engine: applies a plan, waits for the answer, then keeps it or takes it back. Needs no terminal.
 
-Two processes stand for one change. The watchman holds the lock, waits, persists and reverts; the worker takes
-the steps. Where the worker dies the watchman reverts; where the watchman dies the worker takes its place.
-Where both die, the guard has it taken back, and failing that the next start.
+`client.start_engine` starts it as a detached process of root's; `apply.main` calls it there.
+
+Two processes carry out one apply. The watchman (this process) holds the lock, waits, persists and reverts; the worker,
+its fork, takes the trial's steps. Where the worker dies the watchman reverts; where the watchman dies the worker takes
+over and reverts. Where both die the guard starts a recovery, and failing that the next start of an engine does.
 """
 
 from __future__ import annotations
@@ -40,30 +42,33 @@ TICK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
-    """What the engine is asked for. `keep`: keep it once every verification holds, without asking."""
+    """A requested apply. `confirm_within`: s to wait for the answer. `keep`: keep without asking, once verified.
+
+    `source`: the plan's path, for messages. `event_files`: where events go. `ssh_connection`: of who asks, for rules.
+    """
 
     plan_text: str
     source: str
-    events: tuple[str, ...] = ()
+    event_files: tuple[str, ...] = ()
     confirm_within: float = 120.0
     keep: bool = False
     ssh_connection: str = ""
 
 
 def check_plan(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, tuple[Finding, ...]]:
-    """This machine, and what the rules say of a plan on it. What is already ours is not in the plan's way."""
+    """The machine's facts and the findings of the plan on it. What the plan in force set up causes no finding."""
     facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
     return facts, check(plan, facts)
 
 
 def applied_cluster() -> str:
-    """The cluster NIC of the plan that runs here, "" where none runs."""
+    """The cluster NIC of the plan in force, or ""."""
     plan = running_plan(Unreadable.SKIP)
     return plan.interfaces.cluster if plan else ""
 
 
 def make_context(plan: Plan, text: str, facts: Facts, journal: Journal) -> ApplyContext:
-    """All that an apply of this plan is to bring about on this machine."""
+    """The context of an apply of this plan on this machine: the rendered files and the plan in force."""
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and corporate.leased
     return ApplyContext(
@@ -72,220 +77,232 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal) -> Apply
 
 
 class Engine:
-    """One change, from order to end."""
+    """One apply, from the request to its end."""
 
-    def __init__(self, order: ApplyRequest) -> None:
-        self.order = order
-        self.teller = EventWriter(*order.events)
+    def __init__(self, request: ApplyRequest) -> None:
+        self.request = request
+        self.events = EventWriter(*request.event_files)
         self.journal = Journal()
         self.worker: Worker | None = None
         self.begun = False
 
     def run(self) -> int:
-        """Bring the order about. 0 kept, 1 anything else; the last event says which, and why."""
-        return EngineSession("apply", self.teller, self.order.events, source=self.order.source).run(self._attempt)
+        """Carry out the request: 0 where it was kept, else 1. The last event has the result and the reason."""
+        return EngineSession("apply", self.events, self.request.event_files, source=self.request.source).run(
+            self._attempt
+        )
 
-    def _attempt(self, run: EngineSession) -> None:
+    def _attempt(self, session: EngineSession) -> None:
         try:
-            self._locked(run)
+            self._apply_locked(session)
         except (WizardError, OSError) as error:
             if not self.begun:
                 raise
-            self._revert(run, full_message(error), "failed")
-        # Not where a mistake of ours ends this: then it is the worker who takes everything back.
+            self._revert(session, full_message(error), "failed")
+        # Not in a `finally`: where a bug ends this process the worker must take over.
         if self.worker is not None:
             self.worker.release()
 
-    def _locked(self, run: EngineSession) -> None:
-        if not self._settle_earlier(run):
+    def _apply_locked(self, session: EngineSession) -> None:
+        if not self._settle_earlier(session):
             return
         preflight.check()
-        plan = load_plan(self.order.plan_text, self.order.source)
-        facts, found = check_plan(plan, {"SSH_CONNECTION": self.order.ssh_connection})
-        told = [f.as_json() for f in found]
-        errors = [f for f in found if f.severity is Severity.ERROR]
+        plan = load_plan(self.request.plan_text, self.request.source)
+        facts, findings = check_plan(plan, {"SSH_CONNECTION": self.request.ssh_connection})
+        records = [f.as_json() for f in findings]
+        errors = [f for f in findings if f.severity is Severity.ERROR]
         if errors:
-            self.teller.step("check", "failed", f"{len(errors)} errors", findings=told)
-            run.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=told)
+            self.events.step("check", "failed", f"{len(errors)} errors", findings=records)
+            session.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=records)
             return
-        job = make_context(plan, self.order.plan_text, facts, self.journal)
-        trial, persist = steps.trial_steps(job), steps.persist_steps(job)
-        self.teller.step("check", "done", _counted(len(found)), steps=_coming(trial, persist), findings=told)
+        context = make_context(plan, self.request.plan_text, facts, self.journal)
+        trial, persist = steps.trial_steps(context), steps.persist_steps(context)
+        self.events.step(
+            "check", "done", _count_text(len(findings)), steps=_step_titles(trial, persist), findings=records
+        )
         if not any(s.needed() for s in (*trial, *persist)):
-            self._nothing_to_do(run, job)
+            self._nothing_to_do(session, context)
             return
         routes = verify.default_route_texts(facts.routes)
         before = {"default_routes": routes, "nameservers": nameservers()}
-        self.journal.begin(kind="apply", at=timestamp(), source=self.order.source, **before)
+        self.journal.begin(kind="apply", at=timestamp(), source=self.request.source, **before)
         self.begun = True
         failpoints.hit("begun")
-        if self._try(run, job, trial):
-            self._keep(run, job)
+        if self._run_trial(session, context, trial):
+            self._keep(session, context)
 
-    def _settle_earlier(self, run: EngineSession) -> bool:
-        """Take back what a killed run left unfinished, before anything new."""
+    def _settle_earlier(self, session: EngineSession) -> bool:
+        """Take back what a killed run left; False where that failed or the journal is damaged."""
         reading = read_journal(self.journal)
         if reading.settled or not (reading.damage or reading.last):
             return True
         if reading.damage:
-            run.end(
+            session.end(
                 "refused",
                 f"{'; '.join(reading.damage)}: what was there before us is no longer known for certain. "
                 "Take everything back first: 'ciao-wizard reset' removes what bears our names, and says what it "
                 "cannot prove.",
             )
             return False
-        self.teller.step("recover", "running", "an earlier run was cut off; taking it back first")
-        problems = Reverter(self.journal, self.teller).recover()
+        self.events.step("recover", "running", "an earlier run was cut off; taking it back first")
+        problems = Reverter(self.journal, self.events).recover()
         if problems:
-            self.teller.step("recover", "failed", "; ".join(problems))
-            run.end("failed", "an earlier run could not be taken back: " + "; ".join(problems))
+            self.events.step("recover", "failed", "; ".join(problems))
+            session.end("failed", "an earlier run could not be taken back: " + "; ".join(problems))
             return False
-        self.teller.step("recover", "done", "the earlier run is undone")
+        self.events.step("recover", "done", "the earlier run is undone")
         return True
 
-    def _nothing_to_do(self, run: EngineSession, job: ApplyContext) -> None:
-        checks = verify.run_checks(job.plan, since=runtime_state.boottime())
-        bad = [c for c in checks if c.ok is False]
-        if bad:
-            run.end("failed", "; ".join(f"{c.name}: {c.detail}. {c.remedy}" for c in bad))
+    def _nothing_to_do(self, session: EngineSession, context: ApplyContext) -> None:
+        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        failed = [c for c in checks if c.ok is False]
+        if failed:
+            session.end("failed", "; ".join(f"{c.name}: {c.detail}. {c.remedy}" for c in failed))
             return
-        self.teller.step("verify", "done", _held(checks), checks=[c.as_json() for c in checks])
-        run.end("kept", "nothing to do: this machine is as the plan says")
+        self.events.step("verify", "done", _held_text(checks), checks=[c.as_json() for c in checks])
+        session.end("kept", "nothing to do: this machine is as the plan says")
 
     # The trial
 
-    def _try(self, run: EngineSession, job: ApplyContext, trial: Sequence[Step]) -> bool:
-        """Take the trial's steps in a worker; False when they were taken back."""
-        self.worker = Worker(run.lock, lambda gone: self._take_trial(job, trial, gone), self.order.events)
-        result = self.worker.wait_for_outcome(lambda: runtime_state.read_decision(run.me) == "revert")
+    def _run_trial(self, session: EngineSession, context: ApplyContext, trial: Sequence[Step]) -> bool:
+        """Take the trial's steps in a worker; False where they were taken back."""
+        self.worker = Worker(
+            session.lock,
+            lambda watchman_gone: self._take_steps(context, trial, watchman_gone),
+            self.request.event_files,
+        )
+        result = self.worker.wait_for_outcome(lambda: runtime_state.read_decision(session.me) == "revert")
         if result is not None and result.outcome is TrialOutcome.HOLDS:
             return True
-        if runtime_state.read_decision(run.me) == "revert":
-            self._revert(run, "taken back on request", "rolled-back")
+        if runtime_state.read_decision(session.me) == "revert":
+            self._revert(session, "taken back on request", "rolled-back")
         else:
             why = result.reason if result is not None else ""
             refused = result is not None and result.outcome is TrialOutcome.REFUSED
-            self._revert(run, why or "the engine ended unexpectedly", "refused" if refused else "failed")
+            self._revert(session, why or "the engine ended unexpectedly", "refused" if refused else "failed")
         return False
 
-    def _take_trial(self, job: ApplyContext, trial: Sequence[Step], gone: Callable[[], bool]) -> TrialResult:
-        """Take the steps and verify them."""
+    def _take_steps(
+        self, context: ApplyContext, trial: Sequence[Step], watchman_gone: Callable[[], bool]
+    ) -> TrialResult:
+        """In the worker: take the steps and verify them."""
         try:
             for step in trial:
-                if gone():
+                if watchman_gone():
                     return TrialResult(TrialOutcome.FAILED, "the engine was killed")
-                take_step(step, self.journal, self.teller)
-            self._verify(job)
+                take_step(step, self.journal, self.events)
+            self._verify(context)
         except proof.WireRefused as error:
             return TrialResult(TrialOutcome.REFUSED, full_message(error))
         except (WizardError, OSError) as error:
             return TrialResult(TrialOutcome.FAILED, full_message(error))
         return TrialResult(TrialOutcome.HOLDS)
 
-    def _verify(self, job: ApplyContext) -> None:
-        self.teller.step("verify", "running", "is it as it should be?")
-        checks = verify.run_checks(job.plan, since=runtime_state.boottime())
-        bad = [c for c in checks if c.ok is False]
-        told = [c.as_json() for c in checks]
-        if bad:
-            why = "; ".join(f"{c.name}: {c.detail}" for c in bad)
-            self.teller.step("verify", "failed", why, checks=told)
-            raise WizardError(f"verification failed: {why}", control.with_log_excerpts(bad[0].remedy))
-        self.teller.step("verify", "done", _held(checks), checks=told)
+    def _verify(self, context: ApplyContext) -> None:
+        self.events.step("verify", "running", "checking the result")
+        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        failed = [c for c in checks if c.ok is False]
+        records = [c.as_json() for c in checks]
+        if failed:
+            why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+            self.events.step("verify", "failed", why, checks=records)
+            raise WizardError(f"verification failed: {why}", control.with_log_excerpts(failed[0].remedy))
+        self.events.step("verify", "done", _held_text(checks), checks=records)
         failpoints.hit("verified")
 
     # The answer
 
-    def _keep(self, run: EngineSession, job: ApplyContext) -> None:
-        why = self.await_answer(run)
-        why = self._gone_bad(job) if why is None else why
+    def _keep(self, session: EngineSession, context: ApplyContext) -> None:
+        why = self.await_answer(session)
+        why = self._verify_again(context) if why is None else why
         if why is not None:
-            self._revert(run, why, "rolled-back")
+            self._revert(session, why, "rolled-back")
             return
         self.journal.append({"t": "kept", "at": timestamp()})
         failpoints.hit("kept")
-        self.teller.step("keep", "done", "kept")
-        # Looked at again: somebody may have changed a file during the trial.
-        for step in steps.persist_steps(job):
-            take_step(step, self.journal, self.teller)
+        self.events.step("keep", "done", "kept")
+        # Built again: somebody may have changed a file during the trial.
+        for step in steps.persist_steps(context):
+            take_step(step, self.journal, self.events)
         self.journal.append({"t": "applied", "at": timestamp(), "files": installed_files.digests()})
-        # From here on there is nothing to go back to.
+        # From here on nothing is reverted.
         self.begun = False
         failpoints.hit("applied")
         self.journal.prune()
-        run.end("kept", "applied and kept")
+        session.end("kept", "applied and kept")
 
-    def await_answer(self, run: EngineSession) -> str | None:
-        """Wait for the answer: None to keep, else why it goes back."""
+    def await_answer(self, session: EngineSession) -> str | None:
+        """Wait for the answer: None to keep, else the reason to revert. Raises WizardError where the journal fails."""
         self.journal.append({"t": "trial", "at": timestamp()})
-        if self.order.keep:
-            agreed = runtime_state.record_decision("keep", run.me) or runtime_state.read_decision(run.me) == "keep"
+        if self.request.keep:
+            agreed = (
+                runtime_state.record_decision("keep", session.me) or runtime_state.read_decision(session.me) == "keep"
+            )
             return None if agreed else "taken back on request"
-        seconds = self.order.confirm_within
+        seconds = self.request.confirm_within
         deadline = runtime_state.boottime() + seconds
-        run.publish(deadline=deadline, seconds=seconds)
-        self.teller.step("keep", "running", f"going back by itself in {seconds:g} s", remaining_s=seconds)
+        session.publish(deadline=deadline, seconds=seconds)
+        self.events.step("keep", "running", f"going back by itself in {seconds:g} s", remaining_s=seconds)
         failpoints.hit("waiting")
-        while (answer := runtime_state.read_decision(run.me)) is None:
+        while (answer := runtime_state.read_decision(session.me)) is None:
             why = f"no answer within {seconds:g} s" if runtime_state.boottime() >= deadline else trial_health()
-            if why and runtime_state.record_decision("revert", run.me):
+            if why and runtime_state.record_decision("revert", session.me):
                 return why
-            self._have_a_second(run)
+            self._ensure_worker(session)
             time.sleep(TICK_S)
         return None if answer == "keep" else "taken back on request"
 
-    def _gone_bad(self, job: ApplyContext) -> str | None:
-        """What no longer holds by the time that it is to be kept, or None."""
-        checks = verify.run_checks(job.plan, since=runtime_state.boottime())
-        bad = [c for c in checks if c.ok is False]
-        if not bad:
+    def _verify_again(self, context: ApplyContext) -> str | None:
+        """Verify again before keeping: the reason to revert, or None."""
+        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        failed = [c for c in checks if c.ok is False]
+        if not failed:
             return None
-        why = "; ".join(f"{c.name}: {c.detail}" for c in bad)
-        self.teller.step("verify", "failed", why, checks=[c.as_json() for c in checks])
+        why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+        self.events.step("verify", "failed", why, checks=[c.as_json() for c in checks])
         return f"not kept, as it no longer holds: {why}"
 
-    def _have_a_second(self, run: EngineSession) -> None:
-        """There is always a second process that would take everything back."""
+    def _ensure_worker(self, session: EngineSession) -> None:
+        """Fork another worker where the last one died, so that a second process can always revert."""
         if self.worker is not None and not self.worker.alive():
             self.worker.release()
-            self.worker = Worker(run.lock, lambda _gone: TrialResult(TrialOutcome.HOLDS), self.order.events)
+            self.worker = Worker(session.lock, lambda _gone: TrialResult(TrialOutcome.HOLDS), self.request.event_files)
 
-    def _revert(self, run: EngineSession, why: str, result: str) -> None:
+    def _revert(self, session: EngineSession, why: str, result: str) -> None:
         if self.worker is not None:
             self.worker.kill()
-        problems = Reverter(self.journal, self.teller).revert(why)
+        problems = Reverter(self.journal, self.events).revert(why)
         if problems:
-            run.end("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
+            session.end("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
         else:
-            run.end(result, why)
+            session.end(result, why)
 
 
 def trial_health() -> str:
-    """Why a trial must not go on, or ""."""
-    told = runtime_state.running_guard()
-    if told is None:
+    """The reason to end a trial because of the guard's state, or ""."""
+    guard = runtime_state.running_guard()
+    if guard is None:
         return "the gateway ended by itself during the trial"
-    if told.get("mode") == "tripped" or told.get("code") == "nic-gone":
-        return f"the guard stopped serving during the trial: {told.get('reason')}"
+    if guard.get("mode") == "tripped" or guard.get("code") == "nic-gone":
+        return f"the guard stopped serving during the trial: {guard.get('reason')}"
     return ""
 
 
-def _coming(trial: Sequence[Step], persist: Sequence[Step]) -> list[StepTitle]:
-    """All that is to come, for whoever draws it beforehand."""
+def _step_titles(trial: Sequence[Step], persist: Sequence[Step]) -> list[StepTitle]:
+    """Every step to come, for a screen that shows them beforehand."""
     named = [("check", "check"), *((s.name, s.title) for s in trial), ("verify", "verify"), ("keep", "keep")]
     return [{"name": name, "title": title} for name, title in (*named, *((s.name, s.title) for s in persist))]
 
 
-def take_step(step: Step, journal: Journal, teller: EventWriter) -> None:
-    """Take one step: what was there goes to the journal first."""
+def take_step(step: Step, journal: Journal, events: EventWriter) -> None:
+    """Take one step; its pre-image goes to the journal first. Raises WizardError, OSError."""
     if not step.needed():
-        teller.step(step.name, "skipped", "as it should be already")
+        events.step(step.name, "skipped", "no change needed")
         return
-    teller.step(step.name, "running", step.title)
+    events.step(step.name, "running", step.title)
     begun = time.monotonic()
     if isinstance(step, ProveWires):
-        step.tell = lambda gone: teller.step(step.name, "running", step.title, seconds=round(gone, 1))
+        step.report_progress = lambda seconds: events.step(step.name, "running", step.title, seconds=round(seconds, 1))
     failpoints.hit(f"before:{step.name}")
     try:
         journal.append({"t": "before", "step": step.name, "image": step.capture()})
@@ -294,18 +311,18 @@ def take_step(step: Step, journal: Journal, teller: EventWriter) -> None:
         failpoints.hit(f"did:{step.name}")
         journal.append({"t": "done", "step": step.name})
     except (WizardError, OSError) as error:
-        teller.step(step.name, "failed", full_message(error))
+        events.step(step.name, "failed", full_message(error))
         raise
-    teller.step(step.name, "done", detail, seconds=round(time.monotonic() - begun, 3))
+    events.step(step.name, "done", detail, seconds=round(time.monotonic() - begun, 3))
     failpoints.hit(f"after:{step.name}")
 
 
-def _held(checks: Sequence[Check]) -> str:
-    """How many hold, where none fails."""
+def _held_text(checks: Sequence[Check]) -> str:
+    """A count of the checks that hold, where none fails."""
     held = sum(c.ok is True for c in checks)
     untried = f", {len(checks) - held} not tried" if held < len(checks) else ""
     return f"{held} hold{untried}"
 
 
-def _counted(found: int) -> str:
+def _count_text(found: int) -> str:
     return f"{found} finding{'' if found == 1 else 's'}, no error"

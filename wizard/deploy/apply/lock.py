@@ -1,5 +1,8 @@
-"""One change at a time: a lock that dies with its holder and that no child inherits; and a mark that every
-command inherits, so that whoever takes over can wait for those that outlive the one who ran them."""
+"""One change at a time. Used in engine processes, by `session`, `worker` and `reverter`.
+
+ChangeLock is a flock that ends with its holder and that no child inherits. BusyMarker is one that every command
+inherits, so that a process that takes over can wait for commands that outlive the one that ran them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 ROLLBACK_PURPOSE = "ciao-wizard rollback"
-"""The purpose of one who takes back what a killed run left: everybody waits for that."""
+"""The purpose of a recovery: every other run waits for its end instead of refusing."""
 LOCK_FILE = Path(LOCK)
 _PATIENCE_S = 15.0
 _LONGEST_COMMAND_S = 10.0
@@ -24,12 +27,15 @@ _POLL_S = 0.05
 
 
 class ChangeLock:
-    """The lock of this machine. Raises WizardError, naming the holder, where somebody else has it."""
+    """The lock of this machine; `purpose` names its holder to others.
+
+    Raises WizardError, naming the holder, where another process has it; waits 15 s for a recovery.
+    """
 
     def __init__(self, purpose: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
-            fd, holder = _try()
+            fd, holder = _try_lock()
             if fd is not None:
                 break
             if not holder.startswith(ROLLBACK_PURPOSE) or time.monotonic() > deadline:
@@ -43,19 +49,19 @@ class ChangeLock:
         self.fd = fd
 
     def remove(self) -> None:
-        """Take the file away, as the last thing of a run that leaves nothing. It is held to the end all the same."""
+        """Remove the file, as the last act of a run that leaves nothing. The lock is held until the process ends."""
         LOCK_FILE.unlink(missing_ok=True)
 
 
-def _try() -> tuple[int | None, str]:
-    """The lock, or None and the words of its holder."""
+def _try_lock() -> tuple[int | None, str]:
+    """(file descriptor, ""), or (None, the holder's purpose). Raises WizardError where the file cannot be opened."""
     while True:
         try:
             run_directory()
-            # For root alone: whoever may open it may also hold it.
+            # Mode 0600: whoever may open the file may also hold the lock.
             fd = os.open(LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
-            # Its directory was taken away at this very moment, by a run that leaves nothing.
+            # A run that leaves nothing has just removed the directory.
             continue
         except OSError as error:
             raise WizardError(
@@ -68,7 +74,7 @@ def _try() -> tuple[int | None, str]:
             holder = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
             os.close(fd)
             return None, holder
-        # A lock on a file that is no longer there locks nobody out.
+        # A lock on a removed file excludes nobody.
         try:
             if os.fstat(fd).st_ino == LOCK_FILE.stat().st_ino:
                 return fd, ""
@@ -78,7 +84,7 @@ def _try() -> tuple[int | None, str]:
 
 
 class BusyMarker:
-    """Held by this process and by every command it runs from now on."""
+    """A lock held by this process and by every command that it runs from now on, until `remove`."""
 
     def __init__(self) -> None:
         self.path = run_directory() / f"busy.{os.getpid()}"
@@ -86,41 +92,41 @@ class BusyMarker:
         fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         me = processes.identify(os.getpid())
         os.pwrite(self.fd, json.dumps(me.as_json() if me else None).encode(), 0)
-        self._theirs = os.dup(self.fd)
-        os.set_inheritable(self._theirs, True)
-        commands.inherit(self._theirs)
+        self._inherited_fd = os.dup(self.fd)
+        os.set_inheritable(self._inherited_fd, True)
+        commands.inherit(self._inherited_fd)
 
     def remove(self) -> None:
         commands.inherit()
         self.path.unlink(missing_ok=True)
-        os.close(self._theirs)
+        os.close(self._inherited_fd)
         os.close(self.fd)
 
 
 def wait_for_orphans(patience: float = _LONGEST_COMMAND_S) -> None:
-    """Wait for what runs that were killed had begun: what it still does would come after what is undone.
+    """Wait up to `patience` s for commands that killed runs had started: they must not act after the undo.
 
-    Only while holding the lock, so that a mark which is not our own is that of somebody who is dead, or who has
-    lost his watchman and must not go on.
+    Call it while holding the lock: any other process with a marker is then dead, or a worker without a watchman, which
+    is killed.
     """
     deadline = time.monotonic() + patience
-    for mark in Path(paths.RUN).glob("busy.*"):
-        if mark.name == f"busy.{os.getpid()}":
+    for marker in Path(paths.RUN).glob("busy.*"):
+        if marker.name == f"busy.{os.getpid()}":
             continue
         try:
-            fd = os.open(mark, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(marker, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
-            # A link, or a directory: no run of ours made it.
-            if mark.is_symlink():
-                mark.unlink()
+            # A link or a directory is not a marker of ours.
+            if marker.is_symlink():
+                marker.unlink()
             continue
         try:
             processes.send(_owner(fd), signal.SIGKILL, ENGINE_COMMAND, "apply")
-            while not _free(fd) and time.monotonic() < deadline:
+            while not _try_flock(fd) and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
         finally:
             os.close(fd)
-        mark.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
 def _owner(fd: int) -> processes.Process | None:
@@ -130,7 +136,7 @@ def _owner(fd: int) -> processes.Process | None:
         return None
 
 
-def _free(fd: int) -> bool:
+def _try_flock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,7 @@
-"""The entry point of an engine process; `front.start` writes its command line."""
+"""The entry point of an engine process, `python -m wizard engine VERB`.
+
+`client.start_engine` starts one for a person, the guard for a recovery; a worker becomes one when the watchman dies.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,29 @@ from wizard.deploy.apply.client import take_request
 from wizard.deploy.shapes import EngineRequest
 
 
-def main(words: Sequence[str]) -> int:
-    """`apply`, `reset`, `renew` or `recover` with an ORDER (the last one also without); `takeover EVENTS…`."""
+def main(argv: Sequence[str]) -> int:
+    """Run a verb: `apply`, `reset`, `renew`, `recover` with a request file (`recover` also without one), or `takeover`
+    with event files. Returns the exit status.
+    """
     os.umask(0o022)
-    verb, *rest = words
+    verb, *rest = argv
     if verb == "takeover":
         return recovery.recover(tuple(rest))
-    order = take_request(rest[0]) if rest else EngineRequest(events=[])
-    events = tuple(order["events"])
+    request = take_request(rest[0]) if rest else EngineRequest(events=[])
+    event_files = tuple(request["events"])
     if verb == "recover":
-        return recovery.recover(events)
+        return recovery.recover(event_files)
     if verb == "renew":
-        return partial_reset.reset_part(str(order["part"]), events)
+        return partial_reset.reset_part(str(request["part"]), event_files)
     if verb == "reset":
-        return recovery.reset(events, bool(order["forget_leases"]))
+        return recovery.reset(event_files, bool(request["forget_leases"]))
     return engine.Engine(
         engine.ApplyRequest(
-            plan_text=order["plan_text"],
-            source=order["source"],
-            events=events,
-            confirm_within=float(order["confirm_within"]),
-            keep=bool(order["keep"]),
-            ssh_connection=str(order["ssh_connection"]),
+            plan_text=request["plan_text"],
+            source=request["source"],
+            event_files=event_files,
+            confirm_within=float(request["confirm_within"]),
+            keep=bool(request["keep"]),
+            ssh_connection=str(request["ssh_connection"]),
         )
     ).run()

@@ -1,4 +1,7 @@
-"""Partial resets: re-apply one part of the plan in force. Nothing else is touched and nothing is undone."""
+"""Partial resets (`reset --only PART`): re-apply one part of the plan in force. Nothing else is touched or undone.
+
+`reset_part` runs in an engine process, called by `apply.main`; `edits_lost_by` in the process of the command line.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from wizard.plan.render import File, live_file
 
 
 def _running(path: str) -> File:
-    """A file as the plan that runs would have it live."""
+    """A file as the plan in force renders it, at its live path. Raises WizardError where no plan is in force."""
     running = read_plan_in_force(RUNNING)
     if running is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
@@ -30,12 +33,12 @@ def _running(path: str) -> File:
 
 
 def edits_lost_by(part: str) -> list[str]:
-    """What somebody changed by hand since, and would be lost by this small reset. Needs root.
+    """Changes made by hand that a reset of `part` would lose, a line each. Needs root.
 
-    Raises WizardError where nothing runs here.
+    Raises WizardError where no plan is in force.
     """
     if part == "rules":
-        # Of what is merely gone nothing can be lost.
+        # A missing rule is no loss; an added or changed one is.
         changed = _changed_rules(_running(paths.NAT_SCRIPT))
         return [line for line in changed if line.startswith(("added in ", "/"))]
     if part == "nodes":
@@ -46,7 +49,7 @@ def edits_lost_by(part: str) -> list[str]:
 
 def _changed_rules(script: File) -> list[str]:
     if read_text(script.path) != script.text:
-        # What that would load is not what the plan says: nothing can be compared with it.
+        # It would load other rules than the plan's: no comparison with the loaded ones.
         return [f"{script.path} was changed"]
     return gateway_rules.changes(script.path)
 
@@ -58,8 +61,8 @@ def _rules() -> str:
     gateway_rules.load(script.path)
     left = gateway_rules.changes(script.path)
     if left:
-        raise WizardError("; ".join(left), "Look at who changes the rules meanwhile.")
-    return "; ".join(changed) or "loaded again; they were as they should be"
+        raise WizardError("; ".join(left), "Find the program that changes the rules at the same time.")
+    return "; ".join(changed) or "loaded again; nothing had been changed"
 
 
 def _nodes() -> str:
@@ -71,7 +74,7 @@ def _nodes() -> str:
 def _dhcp() -> str:
     control.stop()
     failpoints.hit("renew")
-    return f"dnsmasq and its guard started anew, the leases kept: {control.wait_until_armed(control.start())}"
+    return f"dnsmasq and its guard restarted, the leases kept: {control.wait_until_armed(control.start())}"
 
 
 def _leases() -> str:
@@ -85,21 +88,21 @@ def _leases() -> str:
 PARTS: Mapping[str, Callable[[], str]] = {"rules": _rules, "nodes": _nodes, "dhcp": _dhcp, "leases": _leases}
 
 
-def reset_part(part: str, events: tuple[str, ...]) -> int:
-    """Re-apply one part of the plan in force, a key of PARTS; 0 on success."""
-    teller = EventWriter(*events)
+def reset_part(part: str, event_files: tuple[str, ...]) -> int:
+    """Re-apply one part of the plan in force, a key of PARTS; 0 where that succeeded."""
+    events = EventWriter(*event_files)
 
-    def work(run: EngineSession) -> None:
+    def task(session: EngineSession) -> None:
         reading = read_journal(Journal())
         if not reading.settled:
             raise WizardError("nothing is in force here", "'ciao-wizard status' says why.")
-        teller.step(part, "running")
+        events.step(part, "running")
         try:
             detail = PARTS[part]()
         except (WizardError, OSError) as error:
-            teller.step(part, "failed", str(error))
+            events.step(part, "failed", str(error))
             raise
-        teller.step(part, "done", detail)
-        run.end("kept", f"{part}: done")
+        events.step(part, "done", detail)
+        session.end("kept", f"{part}: done")
 
-    return EngineSession("renew", teller, events).run(work)
+    return EngineSession("renew", events, event_files).run(task)

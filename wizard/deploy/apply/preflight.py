@@ -1,4 +1,4 @@
-"""Preflight: disk space, and the ownership of the directories that an apply writes to."""
+"""Preflight: disk space, and the ownership of the directories that an apply writes to. Called by `engine`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 MIN_FREE_BYTES = 1 << 20
-"""Bytes. The files of a plan are some kilobytes; a disk this full is in trouble anyway."""
+"""A plan's files take some kilobytes; a disk with less than this is in trouble anyway."""
 
 
 def check() -> None:
@@ -45,5 +45,5 @@ def check() -> None:
 
 
 def _nearest(path: Path) -> Path:
-    """The directory of `path`, or the first of its parents that is there."""
+    """The nearest parent directory of `path` that exists."""
     return next(p for p in path.parents if p.is_dir())

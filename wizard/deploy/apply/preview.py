@@ -1,6 +1,6 @@
-"""What an apply would do on this machine, step by step, before anything is done.
+"""Previews an apply on this machine, step by step. Changes nothing; runs in the process that asks (TUI, command line).
 
-Each step previews itself; a test in the laboratory takes the steps and compares what they ran.
+Each step previews itself; a test in the laboratory takes the steps and compares the commands that they ran.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wizard.plan.model import Plan
 class StepPreview:
     """One step to come. `lines`: see Step.preview.
 
-    `trial`: it is gone with a reboot, and taken back unless it is kept. `needed` is None where only root can tell.
+    `trial`: a step of the trial, gone with a reboot. `needed`: None where only root can tell.
     """
 
     name: str
@@ -31,10 +31,13 @@ class StepPreview:
 
 
 def preview_steps(plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
-    """The steps of an apply of `plan` here, in order. Changes nothing. Raises WizardError where it could not begin."""
+    """The steps of an apply of `plan` here, in order. Raises WizardError where it could not begin."""
     facts = read_facts(applied_cluster=engine.applied_cluster(), our_pids=runtime_state.own_pids())
-    job = engine.make_context(plan, plan_text, facts, Journal())
-    listed = [*((step, True) for step in steps.trial_steps(job)), *((step, False) for step in steps.persist_steps(job))]
+    context = engine.make_context(plan, plan_text, facts, Journal())
+    listed = [
+        *((step, True) for step in steps.trial_steps(context)),
+        *((step, False) for step in steps.persist_steps(context)),
+    ]
     return tuple(StepPreview(step.name, tuple(step.preview()), trial, _needed(step)) for step, trial in listed)
 
 
@@ -44,5 +47,5 @@ def _needed(step: Step) -> bool | None:
     try:
         return step.needed()
     except (WizardError, OSError):
-        # What cannot be told now is told by the step itself.
+        # An apply reports the error when it takes the step.
         return None

@@ -1,4 +1,7 @@
-"""Recovery: take back what a killed run left, or everything."""
+"""Recovery and reset: take back what a killed run left, or everything.
+
+Called by `apply.main` in an engine process; the guard starts one after a crash, a worker becomes one.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,26 @@ from wizard.deploy.events import EventWriter
 from wizard.deploy.journal import Journal
 
 
-def recover(events: tuple[str, ...]) -> int:
-    """Take back whatever a killed run left; 0 when nothing is left of it."""
-    return _way_back("rollback", events, lambda r: r.recover(), "what a killed run had left is undone")
+def recover(event_files: tuple[str, ...]) -> int:
+    """Take back what a killed run left; 0 where nothing of it remains."""
+    return _revert_session("rollback", event_files, lambda r: r.recover(), "what a killed run had left is undone")
 
 
-def reset(events: tuple[str, ...], forget_leases: bool) -> int:
-    """Undo everything the wizard ever did here; 0 when nothing is left of it."""
-    return _way_back("reset", events, lambda r: r.reset(forget_leases), "everything is as it was before the wizard")
+def reset(event_files: tuple[str, ...], forget_leases: bool) -> int:
+    """Undo everything that the wizard ever did here; 0 where nothing of it remains."""
+    return _revert_session(
+        "reset", event_files, lambda r: r.reset(forget_leases), "everything is as it was before the wizard"
+    )
 
 
-def _way_back(kind: str, events: tuple[str, ...], act: Callable[[Reverter], list[str]], done: str) -> int:
-    teller = EventWriter(*events)
+def _revert_session(kind: str, event_files: tuple[str, ...], revert: Callable[[Reverter], list[str]], done: str) -> int:
+    events = EventWriter(*event_files)
 
-    def work(run: EngineSession) -> None:
-        problems = act(Reverter(Journal(), teller))
+    def task(session: EngineSession) -> None:
+        problems = revert(Reverter(Journal(), events))
         if problems:
-            run.end("failed", "; ".join(problems))
+            session.end("failed", "; ".join(problems))
         else:
-            run.end("rolled-back", done)
+            session.end("rolled-back", done)
 
-    return EngineSession(kind, teller, events).run(work)
+    return EngineSession(kind, events, event_files).run(task)

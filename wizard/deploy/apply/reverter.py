@@ -1,7 +1,9 @@
-"""The way back: one transaction undone, or everything that was ever done here.
+"""The reverter: undoes one transaction of the journal, or everything that was ever done here.
 
-The rules are taken back in nat.sh and in host.firewall both: the script must work where Python does not, by hand or
-at a boot without this program; and Python must work where somebody changed or removed the script.
+Called in engine processes, by `engine` after a trial and by `recovery`.
+
+Both nat.sh and `host.net.gateway_rules` remove the rules: the script must work without this program, by hand or at a
+boot; the program must work where somebody changed or removed the script.
 """
 
 from __future__ import annotations
@@ -37,20 +39,20 @@ UNPROVEN = (
 
 
 class Reverter:
-    """Undoes by the journal, tells as it goes, and goes on past an undo that fails.
+    """Undoes by the journal, writes events, and continues past an undo that fails. The caller holds the lock.
 
-    Every method may be killed at any point and run again. What they return is what could not be undone, or not
-    be proven to be. The caller holds the lock.
+    Every public method may be killed at any point and run again. Each returns its problems, for people: what could not
+    be undone, or not be proven undone.
     """
 
-    def __init__(self, journal: Journal, teller: EventWriter) -> None:
+    def __init__(self, journal: Journal, events: EventWriter) -> None:
         self.journal = journal
-        self.teller = teller
+        self.events = events
         self.unreadable = False
-        self.left: list[str] = []
+        self.leftovers: list[str] = []
 
     def revert(self, why: str, killed: bool = False) -> list[str]:
-        """Undo the transaction that is open. `killed`: by somebody else than its own engine."""
+        """Undo the open transaction. `killed`: its own engine was, and this is another process."""
         wait_for_orphans()
         reading = installed_files.read_journal(self.journal)
         last = reading.last
@@ -61,18 +63,18 @@ class Reverter:
                 return problems
             return [*problems, *self._conclude(reading, killed=killed)]
         if reading.in_force is not None:
-            return self._serve_again()
+            return self._ensure_guard()
         return self._conclude(reading)
 
     def recover(self) -> list[str]:
-        """Undo whatever a killed run left, also with a journal that is damaged."""
+        """Undo what a killed run left, also with a damaged journal."""
         last = installed_files.read_journal(self.journal).last
         if last is not None and last.is_reset and last.open:
             return self.reset(forget_leases=bool(last.begin.get("forget_leases")))
         return self.revert("cut off", killed=True)
 
     def reset(self, forget_leases: bool) -> list[str]:
-        """Undo everything the wizard ever did here."""
+        """Undo everything that the wizard ever did here."""
         wait_for_orphans()
         reading = installed_files.read_journal(self.journal)
         if reading.last is not None and not (reading.last.is_reset and reading.last.open):
@@ -85,59 +87,59 @@ class Reverter:
             return problems
         if forget_leases:
             remove(paths.LEASES)
-        # With a journal that is damaged nothing more can come of trying again: what bears our names goes all the same.
+        # With a damaged journal another attempt would do no better: remove what bears our names in any case.
         return [*problems, *self._conclude(reading, everything=True)]
 
-    # The parts of a way back
+    # The parts of an undo
 
     def _undo_transaction(self, transaction: Transaction) -> list[str]:
         if transaction.same_boot:
             return self._undo(list(reversed(transaction.steps)))
-        # The reboot has undone what the trial did, and has then raised whatever lay under /etc.
+        # The reboot has undone the trial, and then set up what lies under /etc.
         try:
-            self._take_down_what_runs()
+            self._stop_by_name()
         except (WizardError, OSError) as error:
             return [str(error)]
         return self._undo(list(reversed(transaction.steps)), after_boot=True)
 
-    def _undo(self, todo: list[tuple[str, Record]], after_boot: bool = False) -> list[str]:
+    def _undo(self, images: list[tuple[str, Record]], after_boot: bool = False) -> list[str]:
         problems: list[str] = []
-        alive = False
-        for step, image in todo:
+        gateway_lives = False
+        for step, image in images:
             failpoints.hit(f"undo:{step}")
-            if step == "rules" and (alive or (not after_boot and _serves_on(image))):
-                problems.append("rules: left, for they keep mute what could not be ended")
-                self.teller.step(step, "failed", problems[-1].removeprefix("rules: "))
+            if step == "rules" and (gateway_lives or (not after_boot and _cannot_stop_gateway(image))):
+                problems.append("rules: left in place, as they block the DHCP of a dnsmasq that could not be ended")
+                self.events.step(step, "failed", problems[-1].removeprefix("rules: "))
                 continue
             try:
                 detail = steps.undo(step, image, self.journal, after_boot)
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                # The record is none of ours, or of another version: no second try would make more of it.
+                # The record is not ours or of another version: trying again would not help.
                 self.unreadable = True
-                alive = alive or step == "gateway"
+                gateway_lives = gateway_lives or step == "gateway"
                 problems.append(f"{step}: what the journal says of it cannot be acted on ({error!r}). {UNPROVEN}")
-                self.teller.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
+                self.events.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
                 continue
             except (WizardError, OSError) as error:
                 problems.append(f"{step}: {error}")
-                alive = alive or step == "gateway"
-                self.teller.step(step, "failed", f"could not be undone: {error}")
+                gateway_lives = gateway_lives or step == "gateway"
+                self.events.step(step, "failed", f"could not be undone: {error}")
                 continue
-            self.teller.step(step, "undone", detail)
+            self.events.step(step, "undone", detail)
             failpoints.hit(f"undone:{step}")
         return problems
 
     def _conclude(self, reading: JournalContents, everything: bool = False, killed: bool = False) -> list[str]:
-        """All is undone: close the journal, and look whether it is as it is said to be.
+        """After the undo: close the journal, and check that the machine is as it says. Returns problems.
 
-        `everything`: also what is in force was undone. `killed`: the guard may have been, too.
+        `everything`: what was in force was undone too. `killed`: the guard may have been killed too.
         """
         if reading.in_force is not None and not everything:
             problems = self._close()
             if reading.last is not None and not reading.last.same_boot:
-                problems += self._bring_back()
+                problems += self._restart_after_boot()
             elif killed:
-                problems += self._serve_again()
+                problems += self._ensure_guard()
             return problems + installed_files.runtime_drift(reading.written())
         try:
             found = self._remove_by_name(dict(reading.first_images()))
@@ -145,15 +147,15 @@ class Reverter:
             return [str(error)]
         failpoints.hit("concluded")
         if reading.last is not None:
-            # Also where this cannot be written: what follows leaves nothing of the journal.
+            # A failed write does not matter: the journal is removed below.
             self._close()
-        self._leave_nothing()
-        if not found and not reading.damage and not self.left:
+        self._remove_all_files()
+        if not found and not reading.damage and not self.leftovers:
             return []
         removed = [f"removed, though the journal does not know of it: {f}" for f in found]
-        told = [*reading.damage, *removed, *self.left]
-        self.teller.step("journal", "failed", "; ".join(told))
-        return [f"{'; '.join(told)}. {UNPROVEN}"]
+        details = [*reading.damage, *removed, *self.leftovers]
+        self.events.step("journal", "failed", "; ".join(details))
+        return [f"{'; '.join(details)}. {UNPROVEN}"]
 
     def _close(self) -> list[str]:
         try:
@@ -163,18 +165,21 @@ class Reverter:
         return []
 
     def _note(self, record: Record) -> None:
-        """Write down what helps whoever comes next. What is taken back does not depend on it."""
+        """Append a record that helps a later recovery. The undo works without, so a failure is only reported."""
         try:
             if record["t"] == "begin":
                 self.journal.begin(**{k: v for k, v in record.items() if k != "t"})
             else:
                 self.journal.append(record)
         except WizardError as error:
-            self.teller.step("journal", "failed", str(error))
+            self.events.step("journal", "failed", str(error))
 
     def _remove_by_name(self, known: dict[str, Record]) -> list[str]:
-        """Take away what is ours by name and header and was not there before us; what that was."""
-        found = self._take_down_what_runs()
+        """Remove what is ours by name or header and not in `known`, the first images by step; returns what it was.
+
+        Raises WizardError, OSError.
+        """
+        found = self._stop_by_name()
         found += [str(file) for file in sorted(Path(paths.LIVE).glob("*"))]
         if (
             systemd.running()
@@ -184,12 +189,12 @@ class Reverter:
             remove(paths.SERVICE_WANTED)
             found.append(paths.SERVICE_WANTED)
         for path in installed_files.INSTALLED_FILES:
-            # Ours is never what was there before us, whatever a damaged journal says.
+            # A file with our header cannot be a pre-image, whatever a damaged journal says.
             if installed_files.is_ours(path):
                 remove(path)
                 found.append(path)
         if "gateway" not in known:
-            _give_back_leases()
+            _release_leases()
         for file in interfaces_texts(""):
             restored = interfaces_file.restored(file.now)
             if restored != file.now and f"file:{file.path}" not in known:
@@ -197,8 +202,8 @@ class Reverter:
                 found.append(f"our changes of {file.path}")
         return found
 
-    def _take_down_what_runs(self) -> list[str]:
-        """End what runs of ours and is known by its name; what that was."""
+    def _stop_by_name(self) -> list[str]:
+        """End our processes, address and rules, found by their names; returns what it was. Raises WizardError."""
         found = []
         if runtime_state.running_guard() is not None or control.stray_servers():
             control.stop()
@@ -207,31 +212,31 @@ class Reverter:
             if installed_files.is_ours(config) and applied_backend().withdraw(config):
                 found.append(f"the address that {config} gives")
         removed, problems = gateway_rules.remove_everything()
-        self.left += problems
+        self.leftovers += problems
         return [*found, *removed, *forwarding.restore()]
 
-    def _serve_again(self) -> list[str]:
-        """What is in force serves; where the guard is gone (killed, or between two lives) it is started."""
+    def _ensure_guard(self) -> list[str]:
+        """Start the guard for the plan in force where it does not run (killed, or between two lives)."""
         if runtime_state.running_guard() is not None:
             return []
         try:
             control.wait_until_loaded(control.start())
         except (WizardError, OSError) as error:
-            return [f"what is kept does not run again: {error}"]
+            return [f"the gateway that was kept does not start again: {error}"]
         return []
 
-    def _bring_back(self) -> list[str]:
-        """After a reboot: what is kept runs again, from the files under /etc."""
+    def _restart_after_boot(self) -> list[str]:
+        """After a reboot: set up the address and start the guard from the files under /etc."""
         try:
             shutil.rmtree(paths.LIVE, ignore_errors=True)
             nic = applied_backend().nic_of(paths.INTERFACES_FILE)
             if nic and not applied_backend().is_configured(nic):
                 cluster_backend().bring_up(nic, paths.INTERFACES_FILE)
         except (WizardError, OSError) as error:
-            return [f"the address does not come back: {error}"]
-        return self._serve_again()
+            return [f"the gateway's address cannot be restored: {error}"]
+        return self._ensure_guard()
 
-    def _leave_nothing(self) -> None:
+    def _remove_all_files(self) -> None:
         control.remove_runtime_files()
         shutil.rmtree(paths.LIVE, ignore_errors=True)
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
@@ -239,9 +244,11 @@ class Reverter:
         self.journal.remove()
 
 
-def _serves_on(image: Record) -> bool:
-    """Whether our dnsmasq serves and cannot be ended, where undoing the rules would leave it without a mute. What the
-    journal says of it may be lost, so that its own undo has not ended it."""
+def _cannot_stop_gateway(image: Record) -> bool:
+    """Whether our dnsmasq serves and cannot be ended, so that undoing the rules (`image`) would unblock its answers.
+
+    A damaged journal may have lost the step "gateway", whose undo would have ended it.
+    """
     if image.get("loaded") or (runtime_state.running_guard() is None and not control.stray_servers()):
         return False
     try:
@@ -251,8 +258,8 @@ def _serves_on(image: Record) -> bool:
     return False
 
 
-def _give_back_leases() -> None:
-    """The lease file is nobody's user's any more; where there is no lease in it, there was none before us."""
+def _release_leases() -> None:
+    """Give the lease file to root, as dnsmasq's user is gone; remove an empty one, which was not there before us."""
     leases = Path(paths.LEASES)
     if not leases.is_file() or leases.is_symlink() or leases.stat().st_uid != dnsmasq.user_id():
         return

@@ -1,4 +1,7 @@
-"""One engine session, whatever it was asked for: takes the lock, publishes work.json, cleans up at its end."""
+"""The frame of every engine process: takes the lock, publishes work.json, runs the task, cleans up, reports the result.
+
+Used by `engine`, `recovery` and `partial_reset`.
+"""
 
 from __future__ import annotations
 
@@ -27,57 +30,57 @@ GOING_BACK = ("rollback", "reset")
 
 
 class EngineSession:
-    """One run. `kind` is one of PURPOSES; the rest of `about` is told to whoever asks for the work."""
+    """One session. `kind`: a key of PURPOSES. `about`: more keys for work.json. `lock` and `me` exist while it runs."""
 
     lock: ChangeLock
     me: processes.Process
 
-    def __init__(self, kind: str, teller: EventWriter, events: Sequence[str], **about: Any) -> None:
+    def __init__(self, kind: str, events: EventWriter, event_files: Sequence[str], **about: Any) -> None:
         self.kind = kind
-        self.teller = teller
-        self.events = list(events)
+        self.events = events
+        self.event_files = list(event_files)
         self.about = about
         self.outcome: dict[str, Any] = {}
 
     def end(self, result: str, reason: str, **more: Any) -> None:
-        """How it ends. Told last, once there is nothing left to do."""
+        """Set the result, which `run` writes as the last event. `more`: further keys of that ApplyEvent."""
         self.outcome = {"result": result, "reason": reason, **more}
 
-    def run(self, work: Callable[[EngineSession], None]) -> int:
-        """Do the work alone on this machine: 0 where it ends as "kept", or "rolled-back" where that was asked for.
+    def run(self, task: Callable[[EngineSession], None]) -> int:
+        """Run the task under the lock; returns 0 where the result is "kept" (apply, renew) or "rolled-back" (others).
 
-        A person's mistake is told as "refused". Where it dies by a mistake of ours, everything is left as it is
-        found, for those who take back what a killed run leaves.
+        A WizardError or OSError ends it as "refused", in a rollback or reset as "failed". Any other exception is a bug
+        and passes: nothing is cleaned up, so that the worker, the guard or the next run takes over.
         """
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            # Not SIG_IGN: our commands would inherit that, and could not be ended.
+            # Not SIG_IGN: our commands would inherit it and could not be ended.
             signal.signal(number, lambda *_: None)
         try:
             self.lock = ChangeLock(PURPOSES[self.kind])
         except WizardError as error:
-            self.teller.result("refused", full_message(error))
+            self.events.result("refused", full_message(error))
             return 1
-        mark = None
+        marker = None
         try:
             self.me = _myself()
             runtime_state.forget_decisions()
-            mark = BusyMarker()
+            marker = BusyMarker()
             self.publish()
-            work(self)
+            task(self)
         except (WizardError, OSError) as error:
             self.end("failed" if self.kind in GOING_BACK else "refused", full_message(error))
-        if mark is not None:
-            mark.remove()
+        if marker is not None:
+            marker.remove()
         try:
-            clean_up(self.lock, self.events)
+            clean_up(self.lock, self.event_files)
         except OSError as error:
             self.outcome["reason"] += f" ({paths.RUN} could not be tidied up: {error})"
-        self.teller.result(**self.outcome)
+        self.events.result(**self.outcome)
         return 0 if self.outcome["result"] == ("rolled-back" if self.kind in GOING_BACK else "kept") else 1
 
     def publish(self, **more: Any) -> None:
-        """Tell everyone what is under way."""
-        about = {"process": self.me.as_json(), "kind": self.kind, "since": timestamp(), "events": self.events}
+        """Write work.json, with `more` keys. Raises WizardError, OSError."""
+        about = {"process": self.me.as_json(), "kind": self.kind, "since": timestamp(), "events": self.event_files}
         runtime_state.write_json(runtime_state.ENGINE_STATE, {**about, **self.about, **more})
 
 
@@ -89,18 +92,19 @@ def _myself() -> processes.Process:
 
 
 def full_message(error: WizardError | OSError) -> str:
+    """The message and the remedy, as sentences."""
     if isinstance(error, WizardError):
-        said = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
-        return f"{said} {error.remedy}".strip()
+        message = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
+        return f"{message} {error.remedy}".strip()
     return str(error)
 
 
-def clean_up(lock: ChangeLock, events: Sequence[str]) -> None:
-    """Remove what a run needs under /run; where nothing is applied here any more, all of it."""
+def clean_up(lock: ChangeLock, event_files: Sequence[str]) -> None:
+    """Remove a session's files under /run; where nothing is applied any more, all of ours. Raises OSError."""
     runtime_state.remove(runtime_state.ENGINE_STATE)
     runtime_state.forget_decisions()
     nothing_left = installed_state() == "absent"
-    runtime_state.remove_orphaned_events([] if nothing_left else events)
+    runtime_state.remove_orphaned_events([] if nothing_left else event_files)
     if not nothing_left:
         return
     Journal().remove_draft()
@@ -122,9 +126,9 @@ def remove_tree(entry: Path) -> None:
 
 
 def remove_run_directory() -> None:
-    """Remove the directory under /run where nothing is in it any more."""
+    """Remove the directory under /run if it is empty."""
     try:
         Path(paths.RUN).rmdir()
     except OSError:
-        # Somebody still needs it, or has removed it already.
+        # It is still in use, or already gone.
         return

@@ -1,4 +1,7 @@
-"""The engine's second process: it takes the trial's steps, then waits to take the watchman's place."""
+"""The worker: the engine's second process. It takes the trial's steps, then waits to take over from the watchman.
+
+`engine.Engine` forks it. Where the watchman dies the worker executes `engine takeover`, which reverts.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from wizard.deploy import runtime_state
 from wizard.deploy.apply.lock import BusyMarker, ChangeLock
 
 _POLL_S = 0.02
-_LONGEST_RESULT = 60_000
+_MAX_RESULT_BYTES = 60_000
 
 
 class TrialOutcome(StrEnum):
-    """What came of a trial's steps. The values are what goes through the pipe."""
+    """The outcome of a trial's steps. The values go through the pipe."""
 
     HOLDS = "y"
     FAILED = "n"
@@ -29,17 +32,17 @@ class TrialOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What a worker's task came to; `reason` is for people, "" where it holds."""
+    """The result of a worker's task. `reason`: for people, "" where it holds."""
 
     outcome: TrialOutcome
     reason: str = ""
 
     def encode(self) -> bytes:
-        return f"{self.outcome}{self.reason}".encode()[:_LONGEST_RESULT]
+        return f"{self.outcome}{self.reason}".encode()[:_MAX_RESULT_BYTES]
 
     @staticmethod
     def decode(raw: bytes) -> TrialResult | None:
-        """None for what no worker says, such as the nothing of one that died."""
+        """None for bytes that no worker sends, such as b"" of one that died."""
         text = raw.decode("utf-8", "replace")
         try:
             return TrialResult(TrialOutcome(text[:1]), text[1:])
@@ -48,55 +51,55 @@ class TrialResult:
 
 
 WorkerTask = Callable[[Callable[[], bool]], TrialResult]
-"""What a worker does. It is given a function that says whether the watchman has died."""
+"""A worker's task. Its argument returns True once the watchman has died."""
 
 
 class Worker:
-    """A forked child that does `task`, tells its result, and stays until it is let go.
+    """A forked child that runs `task`, sends its result, and waits until it is released.
 
-    Where the watchman dies it becomes the one who takes everything back.
+    Where the watchman dies it takes over and reverts. `event_files`: where that writes its events.
     """
 
-    def __init__(self, lock: ChangeLock, task: WorkerTask, events: Sequence[str]) -> None:
-        gone_read, self._gone = os.pipe()
-        self._said, said_write = os.pipe()
+    def __init__(self, lock: ChangeLock, task: WorkerTask, event_files: Sequence[str]) -> None:
+        release_read, self._release_fd = os.pipe()
+        self._result_fd, result_write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            for fd in (lock.fd, self._gone, self._said):
+            for fd in (lock.fd, self._release_fd, self._result_fd):
                 os.close(fd)
-            _live(task, gone_read, said_write, events)
-        os.close(gone_read)
-        os.close(said_write)
-        os.set_blocking(self._said, False)
+            _run_worker(task, release_read, result_write, event_files)
+        os.close(release_read)
+        os.close(result_write)
+        os.set_blocking(self._result_fd, False)
 
     def wait_for_outcome(self, give_up: Callable[[], bool]) -> TrialResult | None:
-        """Wait for the task's result; None where the worker died, or was ended because of `give_up`."""
+        """Wait for the task's result; None where the worker died, or was killed because `give_up` returned True."""
         while not give_up():
             try:
-                return TrialResult.decode(os.read(self._said, _LONGEST_RESULT))
+                return TrialResult.decode(os.read(self._result_fd, _MAX_RESULT_BYTES))
             except BlockingIOError:
                 time.sleep(_POLL_S)
         self.kill()
         return None
 
     def alive(self) -> bool:
-        """Whether it lives; where not, it is still to be waited for."""
+        """Whether it lives. Leaves a dead one to be reaped by `release` or `kill`."""
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         except ChildProcessError:
             return False
 
     def release(self) -> None:
-        """It is no longer needed: have it end by itself. May be called again, also once it is dead."""
-        if self._gone < 0:
+        """Have it end by itself, and reap it. May be called again, also once it is dead."""
+        if self._release_fd < 0:
             return
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._gone, b".")
+            os.write(self._release_fd, b".")
         self._collect()
 
     def kill(self) -> None:
-        """End it now. What it had begun may run on for a moment: see lock.await_orphans."""
-        if self._gone < 0:
+        """Kill it now, and reap it. A command that it had started may run on: see `lock.wait_for_orphans`."""
+        if self._release_fd < 0:
             return
         if self.alive():
             os.kill(self.pid, signal.SIGKILL)
@@ -105,27 +108,27 @@ class Worker:
     def _collect(self) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        os.close(self._gone)
-        os.close(self._said)
-        self._gone = -1
+        os.close(self._release_fd)
+        os.close(self._result_fd)
+        self._release_fd = -1
 
 
-def _live(task: WorkerTask, gone_read: int, said_write: int, events: Sequence[str]) -> None:
-    """The worker's whole life; never returns."""
+def _run_worker(task: WorkerTask, release_read: int, result_write: int, event_files: Sequence[str]) -> None:
+    """The worker process; never returns."""
     watchman = os.getppid()
     try:
-        mark = BusyMarker()
+        marker = BusyMarker()
         result = task(lambda: os.getppid() != watchman)
-        # Nobody reads it where the watchman died.
+        # The watchman may have died.
         with contextlib.suppress(BrokenPipeError):
-            os.write(said_write, result.encode())
-        # Nothing is read until the watchman lets go: by a word when it is done, by its death else.
-        let_go = os.read(gone_read, 1) != b""
-        mark.remove()
-        if not let_go:
-            os.execv(sys.executable, runtime_state.engine_command("takeover", *events))  # noqa: S606
+            os.write(result_write, result.encode())
+        # Blocks until the watchman writes a byte, which releases the worker, or dies, which ends the pipe.
+        released = os.read(release_read, 1) != b""
+        marker.remove()
+        if not released:
+            os.execv(sys.executable, runtime_state.engine_command("takeover", *event_files))  # noqa: S606
         os._exit(0)
     finally:
-        # Only a bug comes here: it is told in the log, and the watchman reverts.
+        # Only reached by a bug: log it; the watchman reverts.
         traceback.print_exc()
         os._exit(70)

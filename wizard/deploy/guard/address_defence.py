@@ -1,28 +1,31 @@
-"""The gateway's address on the cluster wire, guarded as RFC 5227 (2.4) has it: defended once, then given up. No I/O."""
+"""Defends the gateway's address as RFC 5227 (2.4) requires: once in ten seconds, then gives it up. No I/O.
+
+`link_listener.LinkListener` feeds it the claims that it hears, and sends what it asks for.
+"""
 
 from __future__ import annotations
 
 DEFEND_INTERVAL_S = 10.0
 QUIET_S = 10.0
-"""Without a claim for so long, the other one is gone."""
-LOOK_EVERY_S = 3.0
-_ALREADY_UNDER_WAY_S = 0.3
+"""A rival that has claimed nothing for this long is gone."""
+ARP_PROBE_EVERY_S = 3.0
+_IN_FLIGHT_S = 0.3
 
 
 class AddressDefence:
-    """What others say of one address. Times are of any one clock, in seconds."""
+    """Rival claims to one address. `now` is in s, of any one clock. `rival`: the MAC of the last claim, or ""."""
 
     def __init__(self) -> None:
         self.rival = ""
         self.given_up = False
         self._defended_at: float | None = None
         self._claimed_at = 0.0
-        self._looked_at = 0.0
+        self._probed_at = 0.0
 
     def note_claim(self, mac: str, now: float, may_defend: bool) -> bool:
-        """Note that another machine says that it has the address; whether to say now that it is ours.
+        """Record a claim of another machine; True where the address is to be announced as ours now.
 
-        Where it is not proven that this is our wire, the other one may be right: nothing is defended there.
+        Without a proof of the wire (`may_defend` is False) the other machine may be right: the address is given up.
         """
         self.rival, self._claimed_at = mac, now
         if self.given_up:
@@ -31,23 +34,23 @@ class AddressDefence:
         if may_defend and since > DEFEND_INTERVAL_S:
             self._defended_at = now
             return True
-        # What it sent before it can have heard us is no second claim.
-        self.given_up = not may_defend or since > _ALREADY_UNDER_WAY_S
+        # A frame that was sent before our announcement arrived is no second claim.
+        self.given_up = not may_defend or since > _IN_FLIGHT_S
         return False
 
     def is_over(self, now: float) -> bool:
-        """Whether an address that was given up is ours again; told once."""
+        """True once, when the rival of a given-up address is gone."""
         if not self.given_up or now - self._claimed_at <= QUIET_S:
             return False
         self.given_up, self.rival, self._defended_at = False, "", None
         return True
 
     def probe_is_due(self, now: float) -> bool:
-        """Whether to ask now who has the address: after a claim, until the wire has been quiet for long enough."""
-        if not self.rival or now - self._looked_at < LOOK_EVERY_S or now - self._claimed_at < LOOK_EVERY_S:
+        """Whether to send an ARP request for the address now: every 3 s after a claim, until the rival is gone."""
+        if not self.rival or now - self._probed_at < ARP_PROBE_EVERY_S or now - self._claimed_at < ARP_PROBE_EVERY_S:
             return False
         if not self.given_up and now - self._claimed_at > QUIET_S:
             self.rival = ""
             return False
-        self._looked_at = now
+        self._probed_at = now
         return True

@@ -1,4 +1,8 @@
-"""Starting, reloading and ending the guard, seen from the engine."""
+"""Controls the guard from outside: starts, reloads and stops it, and waits until it serves.
+
+Called in the engine's processes by the step "gateway", its undo and partial resets; the guard itself, verification and
+`status` use its fingerprints and lists of processes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ _RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
 _PATIENCE_S = 20.0
 _DYING_S = 5.0
 _START_FORKS = 3
-# Reasons to be mute that are no fault of the configuration: served as soon as they are over.
+# Codes of a muted guard that are no fault of the configuration: it serves as soon as they are over.
 MUTE_WITHOUT_FAULT = ("no-carrier", "unproven")
 
 
@@ -46,28 +50,28 @@ def service_unit() -> File:
 
 @functools.cache
 def program_fingerprint() -> str:
-    """A fingerprint of the program that this process began with, by which an upgrade is told."""
+    """SHA-256 over the program's files (path, size, mtime) as this process first saw them: it changes by an upgrade."""
     files = sorted(Path(wizard.__file__).parent.rglob("*.py"))
-    told = [f"{file} {info.st_size} {info.st_mtime_ns}" for file in files for info in (file.stat(),)]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()
+    parts = [f"{file} {info.st_size} {info.st_mtime_ns}" for file in files for info in (file.stat(),)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def start_or_reload() -> float:
-    """Start the guard, have it take up the live files, or start it anew where it runs another program than this one.
+    """Start the guard where none runs, reload it, or restart it where it runs another version of the program.
 
-    The moment (boottime) before, for the wait functions.
+    Returns the boottime (s) from before, for the wait functions. Raises WizardError.
     """
-    told = runtime_state.running_guard()
-    if told is None:
+    guard = runtime_state.running_guard()
+    if guard is None:
         return start()
-    if told.get("program") == program_fingerprint():
+    if guard.get("program") == program_fingerprint():
         return reload()
     stop()
     return start()
 
 
 def configuration_fingerprint() -> str:
-    """A fingerprint of the live configuration, by which the guard says which one it serves."""
+    """SHA-256 over the live configuration: the `digest` in serve.json says which one the guard serves."""
     files = (dnsmasq.CONF, dnsmasq.HOSTS, paths.LIVE_PLAN, paths.LIVE_IDENTITY)
     parts = [read_text(file) or "" for file in files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -80,7 +84,10 @@ def prepare_runtime(uid: int) -> None:
 
 
 def start() -> float:
-    """Start the guard: as a systemd service where systemd runs, else detached. The moment (boottime) before."""
+    """Start the guard: as a systemd service where systemd runs, else detached.
+
+    Returns the boottime (s) from before. Raises WizardError.
+    """
     moment = runtime_state.boottime()
     runtime_state.remove(runtime_state.GUARD_STATE)
     if systemd.running():
@@ -95,43 +102,43 @@ def start() -> float:
 
 
 def reload() -> float:
-    """Have the guard take up the live files: reservations at once, options by a restart of dnsmasq.
+    """Have the guard reload the live files (SIGHUP): reservations at once, options by a restart of dnsmasq.
 
-    The moment (boottime) before, for the wait functions.
+    Returns the boottime (s) from before, for the wait functions.
     """
     moment = runtime_state.boottime()
-    told = runtime_state.running_guard()
-    process = processes.from_json(told.get("process")) if told else None
+    guard = runtime_state.running_guard()
+    process = processes.from_json(guard.get("process")) if guard else None
     processes.send(process, signal.SIGHUP, runtime_state.GUARD_COMMAND)
     return moment
 
 
 def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
-    """Wait until the guard has taken up the live configuration after `since` and serves it; in words what it does.
+    """Wait until the guard has loaded the live configuration after `since` (boottime in s) and serves it.
 
-    Raises WizardError with the guard's reason where it does not come to that.
+    Returns its mode for people. Raises WizardError with the guard's reason where it trips, fails or takes too long.
     """
     wanted = configuration_fingerprint()
     deadline = time.monotonic() + patience
     reason = "the guard did not start"
     dying_since = math.inf
     while time.monotonic() < deadline:
-        told = runtime_state.running_guard()
-        if _taken_up(told, wanted, since) and told is not None:
-            reason = str(told.get("reason") or reason)
-            if told.get("mode") == "armed":
+        guard = runtime_state.running_guard()
+        if _has_loaded(guard, wanted, since) and guard is not None:
+            reason = str(guard.get("reason") or reason)
+            if guard.get("mode") == "armed":
                 return "armed"
-            if told.get("code") in MUTE_WITHOUT_FAULT:
+            if guard.get("code") in MUTE_WITHOUT_FAULT:
                 return f"mute for now: {reason}"
-            if told.get("mode") == "tripped" or told.get("code") == "nic-gone":
+            if guard.get("mode") == "tripped" or guard.get("code") == "nic-gone":
                 break
-            if told.get("code") == "dnsmasq-dies":
+            if guard.get("code") == "dnsmasq-dies":
                 dying_since = min(dying_since, time.monotonic())
             if time.monotonic() - dying_since > _DYING_S:
                 break
-        told = runtime_state.read_guard_state()
-        if told is not None and told.get("mode") == "failed":
-            reason = str(told.get("reason"))
+        guard = runtime_state.read_guard_state()
+        if guard is not None and guard.get("mode") == "failed":
+            reason = str(guard.get("reason"))
             break
         time.sleep(0.05)
     raise WizardError(f"the gateway does not serve: {reason}", _last_words())
@@ -141,13 +148,12 @@ _LOGS = {SERVE_LOG: "guard", paths.DNSMASQ_LOG: "DHCP server", paths.DNS_LOG: "n
 
 
 def _last_words() -> str:
-    said = [f"The {who} last said: {words}." for log, who in _LOGS.items() if (words := _end_of(log))]
-    return " ".join(said) or f"Its log is {SERVE_LOG}."
+    lines = [f"The {who} last said: {words}." for log, who in _LOGS.items() if (words := _end_of(log))]
+    return " ".join(lines) or f"Its log is {SERVE_LOG}."
 
 
 def with_log_excerpts(text: str) -> str:
-    """A text, and the last words of each log of ours that it names: by the time that somebody reads it a rollback may
-    have removed them."""
+    """The text, followed by the last lines of each log of ours that it names: a rollback removes those logs."""
     for log, who in _LOGS.items():
         if log in text and (words := _end_of(log)):
             text += f" The {who} last said: {words}."
@@ -158,37 +164,37 @@ def _end_of(log: str) -> str:
     return clean(dnsmasq.last_words(log), 400).rstrip(".")
 
 
-def _taken_up(told: GuardState | None, wanted: str, since: float) -> bool:
-    return told is not None and told.get("digest") == wanted and float(told.get("taken_up") or 0) >= since
+def _has_loaded(guard: GuardState | None, wanted: str, since: float) -> bool:
+    return guard is not None and guard.get("digest") == wanted and float(guard.get("taken_up") or 0) >= since
 
 
 def wait_until_loaded(since: float, patience: float = _PATIENCE_S) -> None:
-    """Wait until the guard runs on the live configuration, armed or not. Raises WizardError where it does not."""
+    """Wait until the guard has loaded the live configuration, armed or not. Raises WizardError where it does not."""
     deadline = time.monotonic() + patience
-    # At its start it may itself make the live files from the kept ones.
-    while not _taken_up(runtime_state.running_guard(), configuration_fingerprint(), since):
+    # Fingerprinted in each turn: a starting guard may just be copying the live files from /etc.
+    while not _has_loaded(runtime_state.running_guard(), configuration_fingerprint(), since):
         if time.monotonic() > deadline:
-            raise WizardError("the guard does not take up its configuration", _last_words())
+            raise WizardError("the guard does not load its configuration", _last_words())
         time.sleep(0.05)
 
 
 def stop() -> None:
-    """End the guard and our dnsmasq; their ports are free when this returns."""
-    told = runtime_state.read_guard_state() or GuardState()
+    """End the guard, the muter and our dnsmasq; their ports are free when this returns. Raises WizardError."""
+    guard = runtime_state.read_guard_state() or GuardState()
     if systemd.running():
         systemd.stop(paths.SERVICE_NAME)
     gateway_rules.disarm()
-    gone = processes.stop(processes.from_json(told.get("process")), runtime_state.GUARD_COMMAND)
-    # One that is only just starting has not told anybody yet, and changes its process as it does.
+    gone = processes.stop(processes.from_json(guard.get("process")), runtime_state.GUARD_COMMAND)
+    # A starting guard has not written serve.json yet, and forks as it starts.
     for _ in range(_START_FORKS):
-        for guard in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
-            gone = processes.stop(guard, runtime_state.GUARD_COMMAND) and gone
-    for server in (told.get("dnsmasq"), told.get("dns")):
+        for starting in _ours_by_command_line(lambda line: line[-4:] == serve_command()[-4:]):
+            gone = processes.stop(starting, runtime_state.GUARD_COMMAND) and gone
+    for server in (guard.get("dnsmasq"), guard.get("dns")):
         gone = processes.stop(processes.from_json(server), paths.LIVE) and gone
     for stray in stray_servers():
         gone = processes.stop(stray, paths.LIVE) and gone
     for muter in _ours_by_command_line(lambda line: muter_process.__name__ in line):
-        # One that was stopped itself does not see its guard go.
+        # A suspended muter does not notice that its guard has ended.
         gone = processes.stop(muter, muter_process.__name__, patience=0.2) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
@@ -198,24 +204,24 @@ def stop() -> None:
 
 
 def stray_servers() -> list[processes.Process]:
-    """dnsmasq processes that run on our configuration, whoever started them: ours by their command line."""
+    """dnsmasq processes with our configuration on their command line, whoever started them."""
     confs = {f"--conf-file={conf}" for conf in dnsmasq.CONFS}
     return _ours_by_command_line(lambda line: Path(line[0]).name == "dnsmasq" and not confs.isdisjoint(line))
 
 
 def _ours_by_command_line(is_ours: Callable[[list[str]], bool]) -> list[processes.Process]:
-    """Processes of this machine; those of a laboratory on it have the same command lines, in a world of their own."""
+    """Processes in our own namespaces whose command line `is_ours`; a laboratory's run in others."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         line = processes.command_line(int(entry.name))
-        if line and is_ours(line) and _world(entry.name) == _world("self"):
+        if line and is_ours(line) and _namespaces(entry.name) == _namespaces("self"):
             process = processes.identify(int(entry.name))
             if process is not None:
                 found.append(process)
     return found
 
 
-def _world(pid: str) -> list[str]:
+def _namespaces(pid: str) -> list[str]:
     try:
         return [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("pid", "net")]
     except OSError:
@@ -223,12 +229,12 @@ def _world(pid: str) -> list[str]:
 
 
 def remove_runtime_files() -> None:
-    """Remove what the guard keeps under /run, and its unit there."""
+    """Remove the guard's files and its unit under /run."""
     for directory in (paths.LIVE, paths.DNSMASQ_RUN):
-        # The rules and the address still need theirs; their own undo removes them.
+        # The undo of the rules, the address and the proof needs these, and removes them.
         keep = {"nat.sh", "interfaces", "proof.json"} if directory == paths.LIVE else set()
         if Path(directory).is_symlink():
-            # Where it leads nothing is ours.
+            # Nothing in the link's target is ours.
             Path(directory).unlink()
             continue
         for entry in Path(directory).glob("*"):

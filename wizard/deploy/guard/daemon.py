@@ -1,8 +1,11 @@
-"""The guard: keeps our dnsmasq as its child and lets it answer only while everything holds.
+"""The guard: runs our dnsmasq as its child and lets it answer only while every precondition holds.
 
-What lets the answers out, and stops them when a cable moves, is a process beside this one, the muter: whatever is
-waited for here, it waits for nothing. The kernel mutes by itself a moment after the muter last armed it, so death, a
-hang or a bug of either ends in silence and never in a wrong answer.
+It is a process of its own, `python -m wizard serve`: `guard.control` starts it, as a systemd service or detached, and
+reloads it by SIGHUP. Its main thread is the loop below; the path prober is a second thread.
+
+A second process, the muter, arms the packet filter and disarms it when a cable moves: the guard blocks on programs,
+locks and the disk, the muter blocks on nothing. The kernel's armed element expires within seconds, so death, a hang or
+a bug of either process ends in silence and never in a wrong answer.
 """
 
 from __future__ import annotations
@@ -54,21 +57,21 @@ log = logging.getLogger("ciao-gateway")
 log.setLevel(logging.INFO)
 
 GRANT_EVERY_S = 0.9
-"""How often the muter's grant is renewed. How often the muter renews the kernel's element is its own ARM_EVERY_S."""
-LOOK_EVERY_S, LOOK_WHEN_MUTE_EVERY_S = 10.0, 2.0
-"""Beside the kernel's news: what it does not tell of, and what takes time to come right."""
-_LOOK_NO_SOONER_S = 0.2
+"""How often the guard renews its grant to the muter. The muter renews the kernel's element every ARM_EVERY_S."""
+INSPECT_EVERY_S, INSPECT_WHEN_MUTE_EVERY_S = 10.0, 2.0
+"""Inspection interval for state that netlink does not announce; the second one while DHCP is muted."""
+_INSPECT_NO_SOONER_S = 0.2
 _WAIT_S, _SHORT_WAIT_S = 1.0, 0.05
 _ANOTHER_ENDS_S = 5.0
 _OVERSLEPT_S = 5.0
-# The kernel alone mutes it then: it is to bind to its NIC, and the wire is proven.
-_NEEDS_IT_RUNNING = ("starting", "dhcp-socket")
-_FOREIGN_TOLD_S = 5.0
+# With these codes dnsmasq must run to bind to its NIC; the packet filter alone holds its answers back.
+_MUST_RUN = ("starting", "dhcp-socket")
+_FOREIGN_SHOWN_S = 5.0
 _LOG_LIMIT = 1_000_000
 
 
 class Guard:
-    """One run of the guard."""
+    """One run of the guard: inspect, decide, arm or mute, publish serve.json, wait for events."""
 
     def __init__(self) -> None:
         self.dhcp_server = DhcpServer(lambda process: self.muter.loosen(process, self.inspected_sequence))
@@ -99,17 +102,17 @@ class Guard:
         self.wire = WireWatch(self._wake)
         self.path_prober = PathProber()
         self.muter = MuterClient(self._wake)
-        self.news = NetlinkEvents()
+        self.netlink = NetlinkEvents()
 
     # Life
 
     def run(self) -> None:
-        """Serve until told to end."""
+        """Serve until SIGTERM or SIGINT. Raises WizardError where no plan is in force."""
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         try:
-            # What a guard before us armed is not proven by us, and its dnsmasq is not ours to look after.
+            # This guard has proven nothing that an earlier guard armed, and cannot supervise its dnsmasq.
             gateway_rules.disarm()
             for stray in control.stray_servers():
                 processes.stop(stray, paths.LIVE)
@@ -119,14 +122,14 @@ class Guard:
                 self.tick()
                 self.wait()
         finally:
-            # In this order: what rests is ended without a chance to write down its leases.
+            # The server first: muting would suspend it, and a suspended one is killed before it can write its leases.
             self.dhcp_server.stop()
             self.mute()
             self.name_server.stop()
             self.muter.end()
             self.wire.end()
             self.path_prober.end()
-            self.news.close()
+            self.netlink.close()
             runtime_state.remove(runtime_state.GUARD_STATE)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -140,35 +143,38 @@ class Guard:
             self._waker.send(b"w")
 
     def wait(self) -> None:
-        """Until something may have changed, or it is time to look again. What mutes at once does so here."""
+        """Block until an event or the next tick is due; mute at once where the cluster NIC's wire changed."""
         timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.is_throttled() else _WAIT_S
         if self.inspection_wanted:
-            timeout = min(timeout, _LOOK_NO_SOONER_S)
-        watched: list[Any] = [*self.news.sockets(), self.wake, *self.wire.sockets()]
+            timeout = min(timeout, _INSPECT_NO_SOONER_S)
+        watched: list[Any] = [*self.netlink.sockets(), self.wake, *self.wire.sockets()]
         select.select(watched, [], [], timeout)
         with contextlib.suppress(OSError):
             self.wake.recv(65536)
-        heard = self.news.drain()
-        if heard & NetlinkChange.LINKS and self.armed_on is not None:
+        changes = self.netlink.drain()
+        if changes & NetlinkChange.LINKS and self.armed_on is not None:
             now = proof.read_stamp(self.armed_on.nic)
             if not self.armed_on.same_wire(now) or not proof.has_carrier(self.armed_on.nic):
                 self.mute()
         if self.muter.sequence != self.inspected_sequence:
-            # Where it was armed, this is news of the very NIC.
+            # While armed, the muter's sequence rises for events of the cluster NIC alone: inspect without delay.
             self.inspected_at = self.inspected_at if self.armed_on is None else 0.0
             self.mute()
             self.inspection_wanted = True
-        if heard & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
+        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
             self.inspection_wanted = True
-        if heard & NetlinkChange.RULES:
+        if changes & NetlinkChange.RULES:
             self.rules.changed()
             self.inspection_wanted = True
 
     # Configuration
 
     def reload(self) -> None:
-        """Take up the live files; at boot there are none yet, and those under /etc are copied."""
-        # The one that is written last.
+        """Read the live files under /run; at boot there are none, so copy the kept ones from /etc first.
+
+        Raises WizardError where no plan is in force, OSError.
+        """
+        # The interfaces file is written last: where it exists, the others do.
         if not Path(paths.LIVE_INTERFACES).exists():
             restore_runtime_files()
         self.loaded_at = runtime_state.boottime()
@@ -191,7 +197,7 @@ class Guard:
         self.plan = plan
 
     def tick(self) -> None:
-        """One look at everything; arms or mutes accordingly."""
+        """One turn of the loop: supervise, evaluate, arm or mute, publish. Never raises WizardError or OSError."""
         try:
             self.supervise_muter()
             self.supervise_engine()
@@ -204,7 +210,7 @@ class Guard:
             verdict = GuardVerdict(False, "could-not-look", f"something failed: {error}")
         self.verdict = verdict
         if not verdict.ok:
-            self.mute(rest=verdict.code not in _NEEDS_IT_RUNNING)
+            self.mute(suspend=verdict.code not in _MUST_RUN)
         self.name_server.supervise(self.identity, self.nics)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
@@ -215,15 +221,15 @@ class Guard:
             self.publish_error = ""
         except (WizardError, OSError) as error:
             if str(error) != self.publish_error:
-                log.warning("this cannot be told to others: %s", error)
+                log.warning("the guard's state cannot be published: %s", error)
             self.publish_error = str(error)
         dnsmasq.trim_log(self.dhcp_server.identity)
         trim_own_log()
 
     def evaluate(self) -> GuardVerdict:
-        """Everything that must hold for a DHCP answer to leave; arms when it does. Raises WizardError, OSError."""
+        """Check every precondition in order; arm when all hold. Raises WizardError, OSError."""
         if self.plan is None:
-            return GuardVerdict(False, "no-plan", "no plan is taken up")
+            return GuardVerdict(False, "no-plan", "no plan is loaded")
         tripped = self.wire.tripped()
         if tripped is not None:
             return tripped
@@ -236,7 +242,7 @@ class Guard:
             return GuardVerdict(False, "foreign-armed", foreign)
         cluster = self.nics[self.plan.interfaces.cluster]
         corporate = self.nics.get(self.plan.interfaces.corporate)
-        # dnsmasq may run before there is a wire, and before that is proven: the kernel mutes it.
+        # dnsmasq may run before the wire is up or proven: the packet filter holds its answers back.
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
         verdict = self.dhcp_server.ensure(self.rules.uid, others)
         if self.dhcp_server.process is not None:
@@ -246,29 +252,29 @@ class Guard:
         if verdict.ok:
             verdict = self.wire.evaluate(corporate is not None and corporate.leased)
             if verdict.tripped:
-                # Heard behind another NIC by now, perhaps: then it is that which has to be said.
+                # The NIC may have been exchanged before the frame was heard; then that is the reason to report.
                 self.inspected = self.inspect(self.plan)
                 verdict = self.inspected if self.inspected.grace else verdict
         if verdict.ok and self.armed_on is not None and not self.armed_on.same_wire(proof.read_stamp(cluster.name)):
-            # Nothing may run on to bind anew while the set is not known to be empty.
+            # dnsmasq must not resume to rebind its socket before the armed set is known to be empty.
             verdict = GuardVerdict(False, "changing", f"{cluster.name} is changing")
         if verdict.ok:
             verdict = self.dhcp_server.answers_only_at(cluster.index, cluster.name)
         return self.arm(cluster) if verdict.ok else verdict
 
     def inspection_is_due(self) -> bool:
-        gone = time.monotonic() - self.inspected_at
-        # Somebody who starts fifty containers makes a storm of news.
+        age = time.monotonic() - self.inspected_at
+        # Starting fifty containers causes a storm of netlink events.
         if self.inspection_wanted or self.rules.due():
-            return gone > _LOOK_NO_SOONER_S
-        return gone > (LOOK_EVERY_S if self.inspected.ok else LOOK_WHEN_MUTE_EVERY_S)
+            return age > _INSPECT_NO_SOONER_S
+        return age > (INSPECT_EVERY_S if self.inspected.ok else INSPECT_WHEN_MUTE_EVERY_S)
 
     def inspect(self, plan: Plan) -> GuardVerdict:
-        """Who this NIC is, whether our rules stand, and whether the NIC is as it should be."""
+        """Check the cluster NIC's identity, our rules, and the NIC's state. Raises WizardError, OSError."""
         self.inspection_wanted, self.inspected_at = False, time.monotonic()
-        # What is seen from here on is younger than every event up to this one.
+        # Read before looking: what follows is newer than every event up to this sequence.
         self.inspected_sequence = self.muter.sequence
-        if self.news.drain() & NetlinkChange.RULES:
+        if self.netlink.drain() & NetlinkChange.RULES:
             self.rules.changed()
         self.inspected = GuardVerdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
@@ -276,15 +282,15 @@ class Guard:
             _index(before, nic) != _index(self.nics, nic)
             for nic in (plan.interfaces.corporate, plan.interfaces.cluster)
         ):
-            # A NIC that came does not forward yet.
+            # Forwarding is not yet enabled on a NIC that has just appeared.
             self.rules.changed()
         verdict = check_identity(plan, self.identity, self.nics)
         if verdict.ok or self.dhcp_server.running():
-            # Also while its NIC is away: nothing runs that only rules keep mute, and they are gone.
+            # Also while the NIC is away: dnsmasq must not run unguarded.
             guarded = self.rules.enforce()
             verdict = guarded if verdict.ok else verdict
         else:
-            # Nothing here needs them now; later they are looked at anew.
+            # Nothing needs the rules now; check them again before the next use.
             self.rules.changed()
         if verdict.ok:
             verdict = check_nic(plan, self.nics, nics_of_default_routes(read_routes()))
@@ -292,13 +298,13 @@ class Guard:
         return verdict
 
     def arm(self, cluster: Nic) -> GuardVerdict:
-        """Let our answers out, if this is still the wire that was proven at this very moment."""
+        """Have the muter let our answers out, if the wire is still the proven one. Raises WizardError, OSError."""
         now = proof.read_stamp(cluster.name)
         if now is None or now.index != cluster.index or not proof.holds(cluster.name):
             self.inspection_wanted = True
             return GuardVerdict(False, "changing", f"{cluster.name} is changing")
         if self.armed_on is None or time.monotonic() - self.armed_at > GRANT_EVERY_S:
-            # Noted before: where it fails half-way, it is to be muted again.
+            # Set before the grant: a grant that fails half-way must be revoked.
             self.armed_on = now
             if self.dhcp_server.process is None or not self.muter.grant(
                 self.dhcp_server.process, now, self.inspected_sequence
@@ -311,54 +317,57 @@ class Guard:
                     False, "changing", "the packet filter is busy" if busy else f"{cluster.name} is changing"
                 )
             self.armed_at = time.monotonic()
-            # It is the muter alone who lets it go on.
+            # The muter has sent the SIGCONT.
             self.dhcp_server.suspended = False
         return HOLDS
 
     def check_armed_set(self) -> str:
-        """Who is in the set that should not be, in words; that stands for a while. Raises WizardError."""
+        """Empty the armed set where it holds an element that is not ours, or ours without an expiry.
+
+        Returns the reason for people, for a few seconds after the fact; "" where all is well. Raises WizardError.
+        """
         own = self.armed_on.index if self.armed_on is not None else None
-        strangers = [
+        foreign = [
             e for e in nft_armed_set.elements() if e.index != own or e.left is None or e.left > nft_armed_set.LEASE_S
         ]
-        if strangers:
+        if foreign:
             names = {nic.index: nic.name for nic in self.nics.values()}
-            which = ", ".join(sorted({f"NIC number {e.index} ({names.get(e.index, 'unknown')})" for e in strangers}))
+            which = ", ".join(sorted({f"NIC number {e.index} ({names.get(e.index, 'unknown')})" for e in foreign}))
             self.foreign = (
                 f"somebody else put {which} into the packet filter's set {nft_armed_set.SET}; it was taken out"
             )
             self.foreign_at = time.monotonic()
             self.mute()
             gateway_rules.disarm()
-        elif time.monotonic() - self.foreign_at > _FOREIGN_TOLD_S:
+        elif time.monotonic() - self.foreign_at > _FOREIGN_SHOWN_S:
             self.foreign = ""
         return self.foreign
 
     def apply_grace(self, verdict: GuardVerdict) -> GuardVerdict:
-        """What may pass by itself mutes at once, and trips only when it stays."""
+        """Turn a tripping verdict with `grace` into a muting one until the grace has run out."""
         now = time.monotonic()
         self.grace_since = {verdict.code: self.grace_since.get(verdict.code, now)} if verdict.grace else {}
         if verdict.grace and now - self.grace_since[verdict.code] < verdict.grace:
             return GuardVerdict(False, verdict.code, verdict.reason)
         return verdict
 
-    def mute(self, rest: bool = True) -> None:
-        """Mute our DHCP at once: dnsmasq rests, and the kernel lets nothing of it out."""
-        if rest:
+    def mute(self, suspend: bool = True) -> None:
+        """Hold our DHCP answers back at once: disarm, and (`suspend`) stop dnsmasq with SIGSTOP."""
+        if suspend:
             self.dhcp_server.suspend()
         if self.armed_on is None:
             return
-        if not self.muter.revoke(halt=rest and self.dhcp_server.suspended):
+        if not self.muter.revoke(halt=suspend and self.dhcp_server.suspended):
             try:
                 gateway_rules.disarm()
             except WizardError as error:
-                # The kernel does it by itself in a moment.
+                # The armed element expires by itself.
                 log.warning("%s", error)
                 return
         self.armed_on = None
 
     def supervise_muter(self) -> None:
-        """Have one run. Where one ended or hangs, dnsmasq is started anew too. Raises OSError."""
+        """Start the muter; where it ended or hangs, restart it and dnsmasq. Raises OSError."""
         if not self.muter.lost:
             return
         if self.muter.process is not None:
@@ -370,12 +379,12 @@ class Guard:
         self.muter.start()
         self.inspection_wanted = True
 
-    # Telling
+    # State for other processes
 
     def publish(self, mode: Literal["armed", "muted", "tripped"], verdict: GuardVerdict) -> None:
-        """Say what is so, where others look, whenever it changes."""
+        """Write serve.json when something in it changes. Raises WizardError, OSError."""
         names = self.name_server.state()
-        told: GuardState = {
+        state: GuardState = {
             "mode": mode,
             "code": verdict.code,
             "reason": verdict.reason,
@@ -389,41 +398,43 @@ class Guard:
             "resolver": names["resolver"],
             "conflicts": self.wire.conflicts(),
         }
-        if told == {k: self.published.get(k) for k in told}:
+        if state == {k: self.published.get(k) for k in state}:
             return
         since = self.published.get("since")
         if (mode, verdict.reason) != (self.published.get("mode"), self.published.get("reason")):
             log.info("%s%s", mode, f": {verdict.reason}" if verdict.reason else "")
             since = datetime.now().astimezone().isoformat(timespec="seconds")
-        now = told.copy()
-        now["since"], now["process"] = since, process_record(processes.identify(os.getpid()))
-        runtime_state.write_json(runtime_state.GUARD_STATE, now)
-        self.published = now
+        record = state.copy()
+        record["since"], record["process"] = since, process_record(processes.identify(os.getpid()))
+        runtime_state.write_json(runtime_state.GUARD_STATE, record)
+        self.published = record
         self.path_prober.guard_changed(
-            GuardSnapshot(self.plan, self.digest, mode, verdict.reason, self.rules.uid, now["process"])
+            GuardSnapshot(self.plan, self.digest, mode, verdict.reason, self.rules.uid, record["process"])
         )
 
     def supervise_engine(self) -> None:
-        """A trial whose engine was killed is nobody's: have it taken back. One that was stopped in its sleep, and has
-        slept past its deadline, is killed: its second process takes it back."""
-        work = runtime_state.read_engine_state()
-        if work is None:
+        """Start recovery where the engine of a trial was killed.
+
+        An engine that is stopped (SIGSTOP) past its deadline is killed: its worker then takes the trial back.
+        """
+        state = runtime_state.read_engine_state()
+        if state is None:
             return
-        engine = processes.from_json(work.get("process"))
+        engine = processes.from_json(state.get("process"))
         if processes.alive(engine, runtime_state.ENGINE_COMMAND):
-            overdue = runtime_state.boottime() > float(work.get("deadline") or math.inf) + _OVERSLEPT_S
+            overdue = runtime_state.boottime() > float(state.get("deadline") or math.inf) + _OVERSLEPT_S
             if overdue and processes.stopped(engine, runtime_state.ENGINE_COMMAND):
                 log.warning("the apply that started this was stopped and sleeps past its deadline; ending it")
                 processes.send(engine, signal.SIGKILL, runtime_state.ENGINE_COMMAND)
-        elif runtime_state.read_engine_state() == work:
-            # Not one that came to its end while this was looked at.
+        elif runtime_state.read_engine_state() == state:
+            # Read twice: an engine that has just ended removes the file.
             log.warning("the apply that started this was killed; taking it back")
             runtime_state.remove(runtime_state.ENGINE_STATE)
             detach(runtime_state.engine_command("recover"), control.SERVE_LOG)
 
 
 def trim_own_log() -> None:
-    """Keep the end of our log once it is large: it lies in memory, and a loose cable may talk for weeks."""
+    """Truncate our log to its end once it is large: /run is in memory, and a loose cable may log for weeks."""
     try:
         now, there = os.fstat(sys.stderr.fileno()), Path(control.SERVE_LOG).stat()
         if now.st_size > _LOG_LIMIT and (now.st_dev, now.st_ino) == (there.st_dev, there.st_ino):
@@ -431,7 +442,7 @@ def trim_own_log() -> None:
             os.ftruncate(sys.stderr.fileno(), 0)
             os.write(sys.stderr.fileno(), kept.partition(b"\n")[2])
     except (OSError, ValueError):
-        # No such log: the journal has it.
+        # Under systemd stderr goes to its journal.
         return
 
 
@@ -440,7 +451,10 @@ def _index(nics: dict[str, Nic], name: str) -> int | None:
 
 
 def take_guard_lock() -> int:
-    """A lock that ends with this process: two guards would each arm what the other mutes. Raises WizardError."""
+    """Take the lock that ends with this process; returns its file descriptor.
+
+    Two guards would each arm what the other mutes. Raises WizardError where another guard keeps it for 5 s.
+    """
     fd = os.open(f"{paths.RUN}/serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     deadline = time.monotonic() + _ANOTHER_ENDS_S
     while True:
@@ -455,7 +469,10 @@ def take_guard_lock() -> int:
 
 
 def restore_runtime_files() -> None:
-    """At boot the kept files become the live ones; rules and address follow once the NIC is known to be the one."""
+    """Copy the kept files from /etc to /run at boot. Rules and address follow once the NIC's identity is checked.
+
+    Raises WizardError where a file is missing, OSError.
+    """
     make_directory(Path(paths.LIVE))
     for path in PERSISTENT_FILES:
         text = read_text(path)
@@ -468,12 +485,12 @@ def restore_runtime_files() -> None:
 
 
 def main() -> int:
-    """Run the guard; 0 when it was told to end, 1 when it could not begin."""
+    """Run the guard process; returns its exit status: 0 after SIGTERM, 1 where it cannot start."""
     os.umask(0o022)
     runtime_state.run_directory()
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     if runtime_state.running_engine() is None and installed_state() == "interrupted":
-        # A power cut or a kill in the middle: nothing unconfirmed is served, it is taken back instead.
+        # After a power cut or a kill: an unconfirmed apply is not served but taken back.
         log.warning("an apply was cut off; taking it back")
         detach(runtime_state.engine_command("recover"), control.SERVE_LOG)
         return 0

@@ -1,4 +1,7 @@
-"""The DHCP server: a dnsmasq that serves DHCP alone, as a child of the guard, and checked from outside."""
+"""The DHCP server: a dnsmasq that serves DHCP alone, a child of the guard.
+
+`daemon.Guard` calls it from the guard's main thread. Its socket is read from the kernel, not asked of dnsmasq.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _REBIND_S = 4.0
 
 
 class DhcpServer(SupervisedProcess):
-    """Our DHCP server."""
+    """Our DHCP server. `loosen` asks the muter to let the process run (SIGCONT); `suspended`: it was sent SIGSTOP."""
 
     log_file = paths.DNSMASQ_LOG
     ports = DHCP_PORTS
@@ -39,7 +42,7 @@ class DhcpServer(SupervisedProcess):
         self.suspended = False
 
     def reload(self) -> None:
-        """Bring it to the live files: reservations by a signal, options by its end; `ensure` starts it again."""
+        """Apply the live files: reservations by SIGHUP, options by stopping it, so that `ensure` starts it again."""
         self.reset_backoff()
         conf = read_text(dnsmasq.CONF) or ""
         clashes = dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or "")
@@ -50,32 +53,32 @@ class DhcpServer(SupervisedProcess):
         self.conf_text = conf
 
     def ensure(self, uid: int, no_dhcp_on: Sequence[str]) -> GuardVerdict:
-        """Have it run. Only once our rules keep it mute."""
+        """Keep it running, as user `uid`, with no DHCP on the NICs `no_dhcp_on`. Only once our rules are loaded."""
 
-        def begin() -> subprocess.Popen[bytes]:
+        def spawn() -> subprocess.Popen[bytes]:
             dnsmasq.prepare(uid)
             dnsmasq.drop_leases(dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or ""))
             self.wrong_since = time.monotonic()
             return dnsmasq.spawn(uid, no_dhcp_on)
 
-        return self.keep_running(begin)
+        return self.keep_running(spawn)
 
     def answers_only_at(self, index: int, nic: str) -> GuardVerdict:
-        """It has exactly one DHCP socket, and that is bound to the NIC with this index. Raises OSError."""
+        """HOLDS where its only DHCP socket is bound to the NIC with this index. Raises OSError."""
         if self.process is None or not self.running():
             return GuardVerdict(False, "starting", "dnsmasq is starting")
         bound = bound_indexes(self.process.pid, DHCP_PORT)
         if bound == [index]:
             self.wrong_since = None
             return HOLDS
-        # Only when it runs can it bind anew.
+        # A suspended process cannot rebind.
         self.resume()
         now = time.monotonic()
         since = self.wrong_since = self.wrong_since or now
         if not bound and now - since < _START_S:
             return GuardVerdict(False, "starting", "dnsmasq is starting")
         if now - since > _REBIND_S:
-            # It binds anew by itself when its NIC comes back; where it does not, a new one will.
+            # It rebinds by itself when its NIC returns; where it does not, a restart does.
             log.warning("dnsmasq's DHCP socket is not where it should be; starting it again")
             self.stop()
         seen = ", ".join(f"NIC number {number}" if number else "every NIC" for number in bound) or "nothing"
@@ -84,9 +87,9 @@ class DhcpServer(SupervisedProcess):
         )
 
     def suspend(self) -> None:
-        """Have it do nothing at all until `go_on`: where somebody takes our rules away meanwhile, nothing gets out.
+        """Stop it with SIGSTOP until `resume`, so that no answer gets out even if somebody flushes our rules.
 
-        Not before it has its sockets. Never raises.
+        Does nothing before it has bound its sockets. Never raises OSError.
         """
         if self.suspended or self.process is None or not self.running():
             return
@@ -96,14 +99,14 @@ class DhcpServer(SupervisedProcess):
                 self.suspended = True
 
     def resume(self) -> None:
-        """Have it run on, though it may not answer yet, where whoever is to decide that lets it."""
+        """Have it run, if the muter allows that. Its answers stay blocked until the NIC is armed."""
         if self.process is not None and self.running() and self.loosen(self.process):
             self.suspended = False
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        # What rests is not woken to end: it would answer what it has not heard yet.
-        rests = self.suspended or processes.stopped(self.identity)
-        (process.kill if rests else process.terminate)()
+        # SIGTERM takes effect only after SIGCONT, and then it would first answer what is in its queue.
+        stopped = self.suspended or processes.stopped(self.identity)
+        (process.kill if stopped else process.terminate)()
 
     def _collect(self) -> str:
         self.suspended = False

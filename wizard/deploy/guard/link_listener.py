@@ -1,9 +1,11 @@
-"""The guard's ear: hears at once what must not be on the cluster wire, between the probes.
+"""The link listener: packet sockets on both NICs that detect between the probes what must not be on the cluster wire.
 
-These tell of it: a DHCP server's answer to anybody behind the cluster NIC, in pieces, to a relay or from this machine
-too; a client that takes what such a server offered, which it says to everybody where the answer went past us; a router,
-or a DHCPv6 server; and a mark of ours, sent out of the cluster NIC, that comes in at the corporate one: then both are
-one wire. It also hears who says that he has the gateway's address, or a node's.
+`wire_watch.WireWatch` polls one in the guard's main thread; an apply's step "wires" opens another while it probes.
+
+It reports: a DHCP server's reply to anybody behind the cluster NIC, also in fragments, to a relay or from this machine;
+a client's broadcast that accepts such a server's offer, where the reply itself went past us; an IPv6 router or a DHCPv6
+server; and our own mark, sent out of the cluster NIC, received at the corporate one: then both are one wire. It also
+notes who claims the gateway's address by ARP, or a node's.
 """
 
 from __future__ import annotations
@@ -31,21 +33,22 @@ from wizard.host.net.packet_socket import PacketSocket
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
 
-MARK_EVERY_S = ASK_EVERY_S = 1.0
-_MOST_AT_ONCE = 64
-_ASKED_AT_ONCE = 8
-_REST_S = 0.05
+MARK_EVERY_S = ARP_EVERY_S = 1.0
+_MAX_FRAMES_PER_POLL = 64
+_NODES_PER_PROBE = 8
+_THROTTLE_S = 0.05
 _ADDRESSES_AT_ONCE, _ADDRESSES_EVERY_S = 4, 8.0
-_MOST_HOLDERS = 256
+_MAX_HOLDERS = 256
 
 
 class LinkListener:
-    """Listens behind two NICs, from when it is made until `close`. Raises OSError, NeedsRoot.
+    """Listens on two NICs from its construction until `close`. Raises OSError, NeedsRoot.
 
-    `ours` holds the gateway's addresses, its former ones too: clients may still name those. Its Taps are for a
-    select of the caller's; `hear` says what they mean. `nodes`: the plan's, MAC -> address; `node_heard` is whether
-    one of them has been heard behind the cluster NIC. `gateway` is the address that `address` guards, where it is on
-    the NIC already.
+    `ours`: the gateway's addresses, former ones too, since clients may still name those. `nodes`: the plan's,
+    MAC -> address; `node_heard` is True once one of them was heard behind the cluster NIC. `gateway`: the address that
+    `address` defends, given where it is on the NIC already.
+
+    The caller selects on `sockets` and calls `poll`.
     """
 
     def __init__(
@@ -60,24 +63,24 @@ class LinkListener:
         self.node_heard = False
         self.gateway = gateway.packed if gateway is not None else NOBODY
         self.address = AddressDefence()
-        # Whether the wire is proven to be ours, and so the address on it.
+        # True while the wire is proven, and with it the right to the gateway's address.
         self.may_defend = False
-        # Whether the server that was heard bears the gateway's own address: the same plan, served by another laptop.
+        # True once a server with the gateway's own address was heard: another laptop serves the same plan.
         self.same_gateway_heard = False
         self._announced = False
-        self._asking = itertools.cycle(nodes.items())
+        self._next_nodes = itertools.cycle(nodes.items())
         self._owners = {ip.packed: mac for mac, ip in nodes.items()}
         self._holders: dict[bytes, tuple[bytes, float]] = {}
-        self._looking: Iterator[bytes] = iter(())
-        self._looking_since = self._announce_again = 0.0
-        self._replies, self._fragments = OwnReplyFilter(cluster.mac), FragmentReassembler()
-        # Nobody else can know it: a stranger with our MAC, or a replayed old mark, is not taken for us.
+        self._next_addresses: Iterator[bytes] = iter(())
+        self._round_began_at = self._announce_again_at = 0.0
+        self._replies, self._reassembler = OwnReplyFilter(cluster.mac), FragmentReassembler()
+        # Secret: another machine with our MAC, or a replayed old mark, is not taken for ours.
         self.token = secrets.token_bytes(16)
-        self.marked = self.asked = 0.0
-        self._rests: dict[PacketSocket, float] = {}
+        self.mark_sent_at = self.arp_sent_at = 0.0
+        self._throttled_until: dict[PacketSocket, float] = {}
         self._close = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            self.answers, self.pieces, self.requests, self.routers, self.arp = (
+            self.answers, self.fragments, self.requests, self.routers, self.arp = (
                 opened.enter_context(PacketSocket(program, outgoing=number == 0))
                 for number, program in enumerate(
                     (
@@ -92,9 +95,9 @@ class LinkListener:
             self.claims = None
             if gateway is not None:
                 self.claims = opened.enter_context(PacketSocket(arp_from(self.gateway)))
-            for tap in (self.answers, self.pieces, self.requests, self.routers, self.arp, self.claims):
-                if tap is not None:
-                    tap.listen(cluster.name)
+            for sock in (self.answers, self.fragments, self.requests, self.routers, self.arp, self.claims):
+                if sock is not None:
+                    sock.listen(cluster.name)
             with contextlib.suppress(OSError):
                 self.routers.join(ALL_NODES_MAC)
             self.marks = None
@@ -107,65 +110,66 @@ class LinkListener:
         self._close.close()
 
     def is_behind(self, cluster: Link, corporate: Link | None) -> bool:
-        """Whether it is these very NICs that it listens behind."""
+        """Whether it listens on these NICs, by index, name and MAC."""
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
 
     def sockets(self) -> list[PacketSocket]:
-        """What to select on now: none that is flooded, for a moment."""
-        return [tap for tap in self._urgent() if not self._at_rest(tap)]
+        """The sockets to select on now; a flooded one is left out for 50 ms."""
+        return [sock for sock in self._urgent() if not self._is_flooded(sock)]
 
     def is_throttled(self) -> bool:
-        return any(self._at_rest(tap) for tap in self._urgent())
+        return any(self._is_flooded(sock) for sock in self._urgent())
 
     def _urgent(self) -> list[PacketSocket]:
-        # Who has a node's address can wait, and machines ask for each other all day.
+        # ARP is frequent, and a conflict about a node's address can wait for the next tick.
         arp = None if self.node_heard else self.arp
-        every = (self.answers, self.pieces, self.requests, self.routers, self.claims, arp, self.marks)
-        return [tap for tap in every if tap is not None]
+        every = (self.answers, self.fragments, self.requests, self.routers, self.claims, arp, self.marks)
+        return [sock for sock in every if sock is not None]
 
-    def _at_rest(self, tap: PacketSocket) -> bool:
-        return time.monotonic() < self._rests.get(tap, 0.0)
+    def _is_flooded(self, sock: PacketSocket) -> bool:
+        return time.monotonic() < self._throttled_until.get(sock, 0.0)
 
     def poll(self) -> tuple[str, str]:
-        """What came in since the last time: a code such as "foreign-dhcp" or "one-wire", and it in words; or ("", "").
+        """Read the frames that came in since the last call.
 
-        Raises OSError where a NIC is gone.
+        Returns the code of the first that must not be there ("foreign-dhcp", "foreign-router", "one-wire") and a
+        description for people, or ("", ""). Raises OSError where a NIC is gone.
         """
-        for tap, code, judge in (
+        for sock, code, describe in (
             (self.answers, "foreign-dhcp", self._foreign_server),
-            (self.pieces, "foreign-dhcp", self._foreign_pieces),
+            (self.fragments, "foreign-dhcp", self._foreign_fragment),
             (self.requests, "foreign-dhcp", self._foreign_choice),
             (self.routers, "foreign-router", self._foreign_router),
             (self.claims, "", self._note_claim),
             (self.arp, "", self._note_arp),
-            (self.marks, "one-wire", self._ourselves),
+            (self.marks, "one-wire", self._own_mark),
         ):
-            said = self._first(tap, judge)
-            if said:
-                return code, said
+            detail = self._first_finding(sock, describe)
+            if detail:
+                return code, detail
         return "", ""
 
-    def _first(self, tap: PacketSocket | None, judge: Callable[[bytes, bool, bool], str]) -> str:
-        """What the first frame of this tap says that says anything."""
-        for _ in range(_MOST_AT_ONCE if tap is not None else 0):
-            heard = _next(tap) if tap is not None else None
-            if heard is None:
+    def _first_finding(self, sock: PacketSocket | None, describe: Callable[[bytes, bool, bool], str]) -> str:
+        """The first description that `describe` returns for a frame of this socket, or ""; reads 64 frames at most."""
+        for _ in range(_MAX_FRAMES_PER_POLL if sock is not None else 0):
+            received = _next_frame(sock) if sock is not None else None
+            if received is None:
                 return ""
-            frame, vlan, ours = heard
-            said = judge(frame, vlan is not None, ours)
-            if said:
-                return said
-        if tap is not None:
-            # A flood must not keep the guard from its work; what the kernel cannot keep is lost, and probes tell.
-            self._rests[tap] = time.monotonic() + _REST_S
+            frame, vlan, ours = received
+            detail = describe(frame, vlan is not None, ours)
+            if detail:
+                return detail
+        if sock is not None:
+            # A flood must not stall the guard. Frames that overflow the socket are lost; the probes make up for them.
+            self._throttled_until[sock] = time.monotonic() + _THROTTLE_S
         return ""
 
     def send_mark(self) -> None:
-        """Send the mark, once in a while. Raises OSError."""
+        """Send the marked frame out of the cluster NIC, at most once a second. Raises OSError."""
         now = time.monotonic()
-        if self.marks is None or now - self.marked < MARK_EVERY_S:
+        if self.marks is None or now - self.mark_sent_at < MARK_EVERY_S:
             return
-        self.marked = now
+        self.mark_sent_at = now
         try:
             self.answers.send(marked_frame(self.cluster.mac, self.token, serving=self.may_defend))
         except OSError as error:
@@ -173,49 +177,49 @@ class LinkListener:
                 raise
 
     def probe_nodes(self, sender: bytes) -> None:
-        """Ask the next few of the plan's nodes for a sign of life, once in a while, until one was heard.
+        """Send an ARP request to the next eight of the plan's nodes, at most once a second, until one was heard.
 
-        Each is asked at its own MAC, so that nobody else learns anything. `sender` is the gateway's address where
-        that is on this NIC already, else NOBODY: a node that is just taking its address up then thinks it taken.
+        Unicast to each node's MAC, so that no other machine learns of it. `sender`: the gateway's address where that
+        is on this NIC already, else NOBODY, for a node that is configuring its address takes that for a conflict.
         """
         now = time.monotonic()
-        if self.node_heard or now - self.asked < ASK_EVERY_S:
+        if self.node_heard or now - self.arp_sent_at < ARP_EVERY_S:
             return
-        self.asked = now
-        for mac, address in itertools.islice(self._asking, min(_ASKED_AT_ONCE, len(self.nodes))):
+        self.arp_sent_at = now
+        for mac, address in itertools.islice(self._next_nodes, min(_NODES_PER_PROBE, len(self.nodes))):
             with contextlib.suppress(OSError):
                 self.answers.send(arp_request(self.cluster.mac, sender, address.packed, mac))
 
     def probe_addresses(self) -> None:
-        """On our own wire: ask everybody who has the plan's addresses, a few at a time; say again that ours is ours.
+        """On a proven wire: broadcast ARP requests for the plan's addresses, four a second, and announce our own.
 
-        Only where the gateway's address is on this NIC: it is the sender's.
+        Only where the gateway's address is on this NIC, as it is the sender's.
         """
         now = time.monotonic()
         with contextlib.suppress(OSError):
             if self.may_defend and not self._announced:
-                # Nodes may know whoever had it before, or us behind another port of the switch.
-                self._announced, self._announce_again = True, now + 2 * ASK_EVERY_S
+                # Nodes and switches may remember another MAC for it, or another port.
+                self._announced, self._announce_again_at = True, now + 2 * ARP_EVERY_S
                 self._announce()
-            if self._announce_again and now >= self._announce_again:
-                self._announce_again = 0.0
+            if self._announce_again_at and now >= self._announce_again_at:
+                self._announce_again_at = 0.0
                 self._announce()
             if self.address.probe_is_due(now):
                 self.answers.send(arp_request(self.cluster.mac, NOBODY, self.gateway))
-            if not self.may_defend or now - self.asked < ASK_EVERY_S:
+            if not self.may_defend or now - self.arp_sent_at < ARP_EVERY_S:
                 return
-            self.asked = now
-            if now - self._looking_since > _ADDRESSES_EVERY_S:
-                self._looking, self._looking_since = iter(tuple(self._owners)), now
+            self.arp_sent_at = now
+            if now - self._round_began_at > _ADDRESSES_EVERY_S:
+                self._next_addresses, self._round_began_at = iter(tuple(self._owners)), now
                 self.answers.send(arp_request(self.cluster.mac, NOBODY, self.gateway))
-            for address in itertools.islice(self._looking, _ADDRESSES_AT_ONCE):
-                self._looking_since = now
+            for address in itertools.islice(self._next_addresses, _ADDRESSES_AT_ONCE):
+                self._round_began_at = now
                 self.answers.send(arp_request(self.cluster.mac, self.gateway, address))
 
     def address_conflicts(self) -> list[tuple[bytes, bytes, bytes]]:
-        """(address, node's MAC, MAC of the other machine that has it) of each address that is not its node's alone."""
-        # Whoever still has it answers within two rounds of asking.
-        heard_since = time.monotonic() - 2 * (_ADDRESSES_EVERY_S + ASK_EVERY_S * len(self.nodes) / _ADDRESSES_AT_ONCE)
+        """(address, its node's MAC, the other machine's MAC) for each node's address that another machine uses."""
+        # A machine that still uses it answers within two rounds of requests.
+        heard_since = time.monotonic() - 2 * (_ADDRESSES_EVERY_S + ARP_EVERY_S * len(self.nodes) / _ADDRESSES_AT_ONCE)
         self._holders = {ip: held for ip, held in self._holders.items() if held[1] > heard_since}
         return [(ip, self._owners[ip], mac) for ip, (mac, _) in sorted(self._holders.items())]
 
@@ -224,8 +228,8 @@ class LinkListener:
             return self._server_here(frame, self._replies.note(frame))
         return self._foreign_reply(self._replies.foreign(frame), frame)
 
-    def _foreign_pieces(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
-        whole = self._fragments.whole(frame)
+    def _foreign_fragment(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
+        whole = self._reassembler.whole(frame)
         return self._foreign_reply(self._replies.foreign(whole), whole) if whole is not None else ""
 
     def _foreign_reply(self, reply: Reply | None, frame: bytes) -> str:
@@ -240,7 +244,7 @@ class LinkListener:
         return f"{offer.server_id or offer.source_ip} ({mac}){relayed} answered a client there"
 
     def _server_here(self, frame: bytes, reply: Reply | None) -> str:
-        """Another server of this very machine: ours answers by no other name and from no other MAC."""
+        """Another DHCP server on this machine: ours uses no other server id and no other MAC."""
         if reply is None or not reply.decides:
             return ""
         name = reply.offer.server_id
@@ -256,18 +260,18 @@ class LinkListener:
         return f"the {what} {speaker.ip} ({named_mac(speaker.mac)}) speaks there"
 
     def _note_claim(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        said = arp_in(frame)
-        if said is None or tagged or said.mac == self.cluster.mac or said.ip != self.gateway:
+        arp = arp_in(frame)
+        if arp is None or tagged or arp.mac == self.cluster.mac or arp.ip != self.gateway:
             return ""
         now = time.monotonic()
-        if self.address.note_claim(said.mac.hex(":"), now, self.may_defend):
-            self._announce_again = now + 2 * ASK_EVERY_S
+        if self.address.note_claim(arp.mac.hex(":"), now, self.may_defend):
+            self._announce_again_at = now + 2 * ARP_EVERY_S
             with contextlib.suppress(OSError):
                 self._announce()
         return ""
 
-    def address_is_over(self) -> bool:
-        """Whether a conflict about the gateway's address has just ended; everybody is told that it is ours."""
+    def address_conflict_is_over(self) -> bool:
+        """True once, when a conflict about the gateway's address has ended; announces the address then."""
         over = self.address.is_over(time.monotonic())
         if over:
             with contextlib.suppress(OSError):
@@ -278,20 +282,20 @@ class LinkListener:
         self.answers.send(arp_request(self.cluster.mac, self.gateway, self.gateway))
 
     def _note_arp(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        said = arp_in(frame)
-        if said is None or tagged:
+        arp = arp_in(frame)
+        if arp is None or tagged:
             return ""
-        if said.mac == frame[6:12]:
-            # At its own address: one that was taken to another network has one of that.
-            node = self.nodes.get(said.mac)
-            self.node_heard = self.node_heard or (node is not None and node.packed == said.ip)
-        owner = self._owners.get(said.ip)
-        if owner is not None and said.mac not in (owner, self.cluster.mac) and len(self._holders) < _MOST_HOLDERS:
-            self._holders[said.ip] = said.mac, time.monotonic()
+        if arp.mac == frame[6:12]:
+            # Only at its own address: a node that was moved to another network has one of that network.
+            node = self.nodes.get(arp.mac)
+            self.node_heard = self.node_heard or (node is not None and node.packed == arp.ip)
+        owner = self._owners.get(arp.ip)
+        if owner is not None and arp.mac not in (owner, self.cluster.mac) and len(self._holders) < _MAX_HOLDERS:
+            self._holders[arp.ip] = arp.mac, time.monotonic()
         return ""
 
     def _foreign_choice(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        # What comes with the tag of a VLAN is another network's, whose trunk this may be.
+        # A tagged frame belongs to another network: this wire may be a trunk.
         self.node_heard = self.node_heard or (frame[6:12] in self.nodes and not tagged)
         if frame[6:12] != self.cluster.mac:
             relayed = self._foreign_reply(parse_reply(frame, SERVER_PORT), frame)
@@ -302,12 +306,12 @@ class LinkListener:
             return ""
         return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
-    def _ourselves(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
+    def _own_mark(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
         return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
 
 
 def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
-    """The plan's nodes as an Ear takes them."""
+    """The plan's nodes, MAC -> address, as a LinkListener takes them."""
     return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
 
 
@@ -315,12 +319,12 @@ def _key(link: Link | None) -> tuple[int, str, bytes] | None:
     return (link.index, link.name, link.mac) if link is not None else None
 
 
-def _next(tap: PacketSocket) -> tuple[bytes, int | None, bool] | None:
-    """The next frame that is there already, its VLAN, and whether it left. Raises OSError where the NIC is gone."""
+def _next_frame(sock: PacketSocket) -> tuple[bytes, int | None, bool] | None:
+    """The next queued frame, its VLAN id, and whether this machine sent it. Raises OSError where the NIC is gone."""
     try:
-        return tap.receive_any(0)
+        return sock.receive_any(0)
     except OSError as error:
-        # Told once when a NIC goes down; when it comes up again the kernel has us hear again.
+        # Reported once when a NIC goes down; the socket receives again when it comes up.
         if error.errno == errno.ENETDOWN:
             return None
         raise

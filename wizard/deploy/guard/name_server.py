@@ -1,6 +1,7 @@
-"""The guard's name server: the cluster's names from the plan and the leases, all others from this machine's resolver.
+"""The name server: a dnsmasq without DHCP, for the cluster's names and, by way of this machine's resolver, all others.
 
-A dnsmasq without DHCP. It needs no arming and rests with nobody: names harm no other network.
+A child of the guard; `daemon.Guard` calls `supervise` in every turn of its loop. It runs whether DHCP is armed, muted
+or tripped, as names harm no other network.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from wizard.plan.model import Plan
 
 log = logging.getLogger("ciao-gateway")
 
-_LOOK_EVERY_S = 0.9
+_UPDATE_EVERY_S = 0.9
 _LOST_S = 2.0
-"""A file that is being written anew names nobody for a moment."""
-_BESIDE_EVERY_S = 2.0
+"""How long a resolver without servers is ignored: a resolv.conf that is being rewritten is empty for a moment."""
+_OTHERS_CHECK_EVERY_S = 2.0
 
 
 class NameServer(SupervisedProcess):
-    """Our DNS server, and the files that it reads."""
+    """Our DNS server, and the files that it reads. `verdict`: whether it runs on files that are up to date."""
 
     title = "the name server"
     log_file = paths.DNS_LOG
@@ -49,42 +50,42 @@ class NameServer(SupervisedProcess):
         self.conf = ""
         self.uid: int | None = None
         self.verdict = GuardVerdict(False, "starting", "starting")
-        self.unwritten = HOLDS
+        self.files_verdict = HOLDS
         self.resolver = SystemResolver()
-        self.looked_at = 0.0
+        self.updated_at = 0.0
         self.lost_since: float | None = None
-        self.seen: object = None
-        self.leases_seen: object = None
+        self.resolver_stamp: object = None
+        self.leases_stamp: object = None
         self.texts: dict[str, str] = {}
-        self.beside: set[int] = set()
-        self.guarded_at = 0.0
+        self.other_pids: set[int] = set()
+        self.others_checked_at = 0.0
 
     def reload(self, plan: Plan) -> None:
-        """Go by the live files as they are now; `tend` brings it there: names by a signal, options by its end."""
+        """Read the live files; the next `supervise` applies them: names by SIGHUP, options by a restart."""
         self.reset_backoff()
-        self.plan, self.seen, self.leases_seen = plan, None, None
+        self.plan, self.resolver_stamp, self.leases_stamp = plan, None, None
         self.uid = gateway_rules.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
         files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
         self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
-        self.looked_at = 0.0
+        self.updated_at = 0.0
 
     def supervise(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
-        """Have it run, and know what there is to know. Never raises. `nics` as they were last looked at."""
+        """Keep it running on current files. `nics`: as last inspected. Never raises WizardError or OSError."""
         plan, uid = self.plan, self.uid
         if plan is None or uid is None:
             return
-        verdict = _still_the_nic(plan, identity, nics)
+        verdict = _check_cluster_nic(plan, identity, nics)
         if not verdict.ok:
-            # It goes by the NIC's name, and that may be the office's by now.
+            # It binds by the NIC's name, which may belong to the corporate NIC by now.
             self.stop()
             self.verdict = verdict
             return
         try:
-            self._look(plan)
+            self._update_files(plan)
         except (WizardError, OSError) as error:
-            # It goes on with those that it has.
-            self.looked_at = time.monotonic()
-            self.unwritten = GuardVerdict(
+            # It keeps running on the files that it has.
+            self.updated_at = time.monotonic()
+            self.files_verdict = GuardVerdict(
                 False, "could-not-look", f"the name server's files cannot be written: {error}"
             )
 
@@ -93,58 +94,60 @@ class NameServer(SupervisedProcess):
             return dnsmasq.spawn_dns(uid)
 
         verdict = self.keep_running(begin)
-        self.verdict = self.unwritten if verdict.ok else verdict
-        self._stand_by_the_address(str(plan.network.gateway))
+        self.verdict = self.files_verdict if verdict.ok else verdict
+        self._rebind_if_shadowed(str(plan.network.gateway))
         dnsmasq.trim_log(self.identity, paths.DNS_LOG)
 
-    def _stand_by_the_address(self, gateway: str) -> None:
-        """Whoever takes our address and port beside us (bind9 takes each address) gets all questions from then on. Who
-        comes last gets them: let that be ours."""
+    def _rebind_if_shadowed(self, gateway: str) -> None:
+        """Restart ours where another server binds our address and port too (bind9 binds each address).
+
+        The kernel delivers queries to the socket that was bound last, so ours must be that one.
+        """
         now = time.monotonic()
-        if self.process is None or now - self.guarded_at < _BESIDE_EVERY_S:
+        if self.process is None or now - self.others_checked_at < _OTHERS_CHECK_EVERY_S:
             return
-        self.guarded_at = now
+        self.others_checked_at = now
         with contextlib.suppress(OSError):
-            beside = others_at(self.process.pid, gateway, 53)
-            if beside - self.beside:
+            others = others_at(self.process.pid, gateway, 53)
+            if others - self.other_pids:
                 log.warning("another DNS server has come to %s; starting ours again, so that it is asked", gateway)
                 self.stop()
                 self.reset_backoff()
-            self.beside = beside
+            self.other_pids = others
 
     def state(self) -> NameServerState:
-        """What the guard tells of it."""
+        """Its part of serve.json."""
         return {
             "dns": process_record(self.identity),
             "dns_reason": self.verdict.reason,
             "resolver": {"servers": list(self.resolver.servers), "reason": self.resolver.reason},
         }
 
-    def _look(self, plan: Plan) -> None:
+    def _update_files(self, plan: Plan) -> None:
         now = time.monotonic()
-        if now - self.looked_at < _LOOK_EVERY_S:
+        if now - self.updated_at < _UPDATE_EVERY_S:
             return
         if self._write(paths.DNS_CONF, self.conf):
             self.stop()
-        changed = self._look_at_leases(plan)
-        # What was answered before the change may be wrong since, also where the servers are the same.
-        changed = self._look_at_resolver(plan, now) or changed
-        self.looked_at, self.unwritten = now, HOLDS
+        changed = self._update_names(plan)
+        # A reload drops the cache too, which may be wrong after a change even where the servers stay the same.
+        changed = self._update_resolver(plan, now) or changed
+        self.updated_at, self.files_verdict = now, HOLDS
         if changed:
             dnsmasq.reload_hosts(self.identity)
 
-    def _look_at_leases(self, plan: Plan) -> bool:
-        seen = _stamp(paths.LEASES)
-        if self.leases_seen is not None and seen == self.leases_seen:
+    def _update_names(self, plan: Plan) -> bool:
+        stamp = _stamp(paths.LEASES)
+        if self.leases_stamp is not None and stamp == self.leases_stamp:
             return False
         text = names.hosts(plan, read_text(paths.LEASES) or "", time.time())
         changed = self._write(paths.DNS_NAMES, text)
-        self.leases_seen = seen
+        self.leases_stamp = stamp
         return changed
 
-    def _look_at_resolver(self, plan: Plan, now: float) -> bool:
-        seen = resolver.stamp()
-        if seen == self.seen and self.lost_since is None:
+    def _update_resolver(self, plan: Plan, now: float) -> bool:
+        stamp = resolver.stamp()
+        if stamp == self.resolver_stamp and self.lost_since is None:
             return False
         found = resolver.read_resolver(str(plan.network.gateway))
         if not found.servers and self.resolver.servers:
@@ -152,14 +155,14 @@ class NameServer(SupervisedProcess):
             if now - self.lost_since < _LOST_S:
                 return False
         self.lost_since = None
-        if found != self.resolver or self.seen is None:
-            log.info("names of others are asked of: %s", ", ".join(found.servers) or f"nobody ({found.reason})")
+        if found != self.resolver or self.resolver_stamp is None:
+            log.info("other names are resolved by: %s", ", ".join(found.servers) or f"no server ({found.reason})")
         self._write(paths.DNS_SERVERS, names.servers_file(found.servers))
-        self.seen, self.resolver = seen, found
+        self.resolver_stamp, self.resolver = stamp, found
         return True
 
     def _write(self, path: str, text: str) -> bool:
-        """Write a file that is not so yet; whether it was."""
+        """Write the file unless it has this text already; whether it was written. Raises WizardError, OSError."""
         if self.texts.get(path) == text and Path(path).exists():
             return False
         write_atomic(path, text.encode(), 0o644)
@@ -167,7 +170,7 @@ class NameServer(SupervisedProcess):
         return True
 
 
-def _still_the_nic(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> GuardVerdict:
+def _check_cluster_nic(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> GuardVerdict:
     verdict = check_identity(plan, identity, nics)
     cluster = plan.interfaces.cluster
     if not verdict.ok:
@@ -181,7 +184,7 @@ def _still_the_nic(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> G
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        seen = Path(path).lstat()
+        status = Path(path).lstat()
     except OSError:
         return None
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,4 +1,7 @@
-"""A cluster NIC that was away and is back, or that nobody raised at boot, gets its address again."""
+"""Restores the gateway's address on a cluster NIC that was unplugged and is back, or that stayed down at boot.
+
+Called by `daemon.Guard.inspect` in the guard process.
+"""
 
 from __future__ import annotations
 
@@ -15,36 +18,43 @@ from wizard.plan.model import Plan
 log = logging.getLogger("ciao-gateway")
 
 PATIENCE_S = 3.0
-"""How long the system's own hot plugging has to do it."""
+"""How long the system's own hot plugging has to do it, in s."""
 _AGAIN_S = 10.0
-_CURABLE = ("no-carrier", "address")
+_CURABLE_CODES = ("no-carrier", "address")
 
 
 class NicReturn:
-    """Acts once for every time that the NIC comes, known by its index: what a person takes away stays away."""
+    """Acts until the NIC, known by its index, has had the address once: what a person removes then stays away."""
 
     def __init__(self) -> None:
-        self.at_home: int | None = None
-        self.seen: tuple[int, float] | None = None
+        self.served_index: int | None = None
+        self.next_attempt: tuple[int, float] | None = None
 
     def restore_address(self, plan: Plan, nic: Nic, verdict: GuardVerdict) -> None:
-        """`verdict` is what the gates say of the NIC as it is. Raises WizardError where it cannot be raised."""
+        """Set the NIC up by the network manager where `verdict`, of `check_nic`, shows that its address is missing.
+
+        Not while an engine runs. Raises WizardError where that fails.
+        """
         net = plan.network
         has_it = any(str(a.network.ip) == str(net.gateway) for a in nic.addresses)
         if nic.up and has_it:
-            self.at_home = nic.index
-        if self.at_home == nic.index or verdict.code not in _CURABLE or runtime_state.running_engine() is not None:
+            self.served_index = nic.index
+        if (
+            self.served_index == nic.index
+            or verdict.code not in _CURABLE_CODES
+            or runtime_state.running_engine() is not None
+        ):
             return
         now = time.monotonic()
-        if self.seen is None or self.seen[0] != nic.index:
-            self.seen = nic.index, now + PATIENCE_S
-        if now < self.seen[1]:
+        if self.next_attempt is None or self.next_attempt[0] != nic.index:
+            self.next_attempt = nic.index, now + PATIENCE_S
+        if now < self.next_attempt[1]:
             return
-        self.seen = nic.index, now + _AGAIN_S
+        self.next_attempt = nic.index, now + _AGAIN_S
         log.info("%s is here without its address; raising it", nic.name)
         backend = cluster_backend()
         config = paths.LIVE_INTERFACES
         if backend.is_configured(nic.name):
-            # As far as the network manager knows it never went away.
+            # The network manager has not noticed that the NIC was away.
             backend.bring_down(nic.name, config)
         backend.bring_up(nic.name, config)

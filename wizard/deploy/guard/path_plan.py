@@ -1,4 +1,7 @@
-"""Collects what a walk of a node's path needs, from the plan and from the machine as it is now."""
+"""Builds the NodePath that a probe walks, from the plan and from the machine as it is now; interprets its checks.
+
+Called by `path_prober.PathProber` in its thread of the guard process.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import template_context
 from wizard.plan.text import clean
 
-MAX_FORWARDS_PER_WALK = 64
-"""Forwards that one walk tries; the others come next."""
+MAX_FORWARDS_PER_PROBE = 64
+"""Forwards that one probe tries; the others take turns."""
 _TRIES = 64
-_ASK_S = 1.0
+_ANSWER_TIMEOUT_S = 1.0
 
 
 def route_to(address: str, routes: Sequence[Route]) -> Route | None:
@@ -45,9 +48,10 @@ def route_to(address: str, routes: Sequence[Route]) -> Route | None:
 def build_path(
     plan: Plan, turn: int, armed: bool, macs: tuple[bytes, bytes], own: IPAddress | None = None
 ) -> tuple[NodePath | None, list[Check]]:
-    """The road to walk, and what of it cannot be tried and why. `turn` counts the walks: nodes and forwards take
-    turns. `macs`: the made-up node's, and that of who is made up in the office; `own` the address that it had last.
-    None: there is nothing to walk.
+    """The path to probe (None where there is none), and an UNTRIED check with the reason for each part left out.
+
+    `turn` counts the probes: nodes and forwards take turns. `macs`: the synthetic node's, and the synthetic machine's
+    on the corporate side. `own`: the address that the synthetic node had last.
     """
     plan = assign(plan)
     cluster = read_link(plan.interfaces.cluster)
@@ -61,19 +65,19 @@ def build_path(
     nics, routes = {nic.name: nic for nic in read_nics()}, read_routes()
     corporate = _corporate(plan, untried)
     address = _address_of(nics.get(plan.interfaces.corporate))
-    beyond = _beyond(plan, routes) if corporate is not None else ""
+    beyond = _outside_target(plan, routes) if corporate is not None else ""
     if corporate is not None and not beyond:
-        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no way out"))
-    passages = []
+        untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no default route"))
+    forwards = []
     if corporate is not None and address:
-        passages = _passages(plan, turn, address, _gateway(plan, routes), neighbours, untried)
+        forwards = _forward_paths(plan, turn, address, _gateway(plan, routes), neighbours, untried)
     elif plan.forwards:
         untried.append(Check("path-in", UNTRIED, f"not tried: {plan.interfaces.corporate} has no address or no link"))
     resolver = read_resolver(str(plan.network.gateway))
     if not resolver.servers:
         untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
-    told = template_context(plan)
-    name = f"{told['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
+    context = template_context(plan)
+    name = f"{context['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
     nodes = plan.nodes
     node = nodes[turn % len(nodes)] if armed and nodes else None
     return (
@@ -87,19 +91,19 @@ def build_path(
             corporate_address=socket.inet_aton(address) if address else b"",
             asked=ReservedNode(node.name, node.mac.packed, node.ip.packed) if node is not None and node.ip else None,
             name=name,
-            name_is=plan.network.gateway.packed if told["gateway_name"] else b"",
+            name_is=plan.network.gateway.packed if context["gateway_name"] else b"",
             outside=bool(resolver.servers),
             beyond=socket.inet_aton(beyond) if beyond else b"",
-            passages=tuple(passages),
+            passages=tuple(forwards),
         ),
         untried,
     )
 
 
 def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = None) -> IPAddress | None:
-    """An address of the cluster's that nobody has: neither reserved, nor of the dynamic range, nor `taken`; or None.
+    """A free address of the cluster's subnet: not reserved, not in the DHCP range, not `taken`. None where all are.
 
-    The one `before` again where it still is so: whoever watches ARP is not to see a new machine at every walk.
+    Keeps `before` while that is free: a tool that watches ARP must not see a new machine at every probe.
     """
     cidr = plan.network.cidr
     low, high = dynamic_range(plan.network)
@@ -112,7 +116,7 @@ def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = 
 
     if before is not None and before in cidr and is_free(int(before)):
         return before
-    # By chance: switches and printers like the ends.
+    # At random: switches and printers tend to sit at the ends.
     first, last = cidr.first + 1, cidr.last - 1
     by_chance = (random.randint(first, last) for _ in range(_TRIES))  # noqa: S311 - nobody is kept out by it
     for number in by_chance:
@@ -144,8 +148,8 @@ def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
     return min(ways, key=lambda r: r.metric).gateway if ways else ""
 
 
-def _beyond(plan: Plan, routes: Sequence[Route]) -> str:
-    """Whom to speak with past the corporate NIC: the company's DNS server, else its router; "" where nobody is."""
+def _outside_target(plan: Plan, routes: Sequence[Route]) -> str:
+    """The target behind the corporate NIC: the company's DNS server, else its router; "" where there is none."""
     for address in (*nameservers(), _gateway(plan, routes)):
         route = route_to(address, routes) if address else None
         if route is not None and route.nic == plan.interfaces.corporate:
@@ -153,7 +157,7 @@ def _beyond(plan: Plan, routes: Sequence[Route]) -> str:
     return ""
 
 
-def _passages(
+def _forward_paths(
     plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Check]
 ) -> list[ForwardPath]:
     by_name = {node.name: str(node.ip) for node in plan.nodes}
@@ -165,20 +169,22 @@ def _passages(
             why = "not tried: a datagram would reach the node's service"
             untried.append(Check(f"path-in-{forward.port}-udp", UNTRIED, why))
         elif not source:
-            untried.append(Check(f"path-in-{forward.port}", UNTRIED, "not tried: nobody is known whom it is open to"))
+            untried.append(
+                Check(f"path-in-{forward.port}", UNTRIED, "not tried: no address that it is open to is known")
+            )
         else:
             known = neighbours.get(to)
-            heard = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
+            reachable = known is not None and bool(known.mac) and known.state not in ("failed", "incomplete")
             ends = (socket.inet_aton(to), forward.to_port, socket.inet_aton(source))
-            found.append(ForwardPath(forward.port, forward.to, *ends, neighbour_known=heard))
-    if len(found) <= MAX_FORWARDS_PER_WALK:
+            found.append(ForwardPath(forward.port, forward.to, *ends, neighbour_known=reachable))
+    if len(found) <= MAX_FORWARDS_PER_PROBE:
         return found
-    start = turn * MAX_FORWARDS_PER_WALK % len(found)
-    return [*found, *found][start : start + MAX_FORWARDS_PER_WALK]
+    start = turn * MAX_FORWARDS_PER_PROBE % len(found)
+    return [*found, *found][start : start + MAX_FORWARDS_PER_PROBE]
 
 
 def _source(forward: Forward, address: str, router: str) -> str:
-    """Somebody of the company's whom this forward lets in."""
+    """An address of the company's that this forward lets in, or ""."""
     if forward.sources is None:
         return router
     allowed = [source for source in forward.sources if source.version == 4]
@@ -188,33 +194,33 @@ def _source(forward: Forward, address: str, router: str) -> str:
     return next((host for host in hosts if host != address), "")
 
 
-# In either half of the addresses: a VPN takes them by halves, so that the default route stays.
-_WORLD = ("1.1.1.1", "193.0.0.1")
-MAX_NODES_PER_WALK = 64
+# One in either half of the address space: a VPN may route 0/1 and 128/1 to leave the default route in place.
+_INTERNET = ("1.1.1.1", "193.0.0.1")
+MAX_NODES_PER_PROBE = 64
 
 
-def check_routes(plan: Plan, road: NodePath, turn: int) -> list[Check]:
-    """Where the kernel would send what a node sends to the world, and what is for the nodes; nothing is sent."""
+def check_routes(plan: Plan, path: NodePath, turn: int) -> list[Check]:
+    """Ask the kernel which NIC it would route to: for the internet from a node, and for each node. Sends nothing."""
     found = []
     nodes = assign(plan).nodes
-    start = turn * MAX_NODES_PER_WALK % max(len(nodes), 1)
-    for node in [*nodes, *nodes][start : start + min(MAX_NODES_PER_WALK, len(nodes))]:
+    start = turn * MAX_NODES_PER_PROBE % max(len(nodes), 1)
+    for node in [*nodes, *nodes][start : start + min(MAX_NODES_PER_PROBE, len(nodes))]:
         nic = _leaves_by(node.ip.packed) if node.ip is not None else ""
-        if nic not in ("", road.cluster.name):
-            told = f"what is for {node.name}, {node.ip}, leaves by {clean(nic)}, not by {road.cluster.name}"
-            found.append(Check("path-nodes", FAILED, told, _SEE_RULES))
-    if road.corporate is None or not road.beyond:
+        if nic not in ("", path.cluster.name):
+            detail = f"what is for {node.name}, {node.ip}, leaves by {clean(nic)}, not by {path.cluster.name}"
+            found.append(Check("path-nodes", FAILED, detail, _SEE_RULES))
+    if path.corporate is None or not path.beyond:
         return found
-    leave = {_leaves_by(socket.inet_aton(to), road.own, road.cluster.index) for to in _WORLD}
-    others = sorted(leave - {"", road.corporate.name})
+    leave = {_leaves_by(socket.inet_aton(to), path.own, path.cluster.index) for to in _INTERNET}
+    others = sorted(leave - {"", path.corporate.name})
     if others:
-        told = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
-        remedy = f"Nodes go out by {road.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
-        found.append(Check("path-world", FAILED, told, remedy))
+        detail = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
+        remedy = f"Nodes go out by {path.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
+        found.append(Check("path-world", FAILED, detail, remedy))
     elif "" in leave:
         found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
     else:
-        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {road.corporate.name}"))
+        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {path.corporate.name}"))
     return found
 
 
@@ -222,40 +228,40 @@ _SEE_RULES = "See 'ip rule' and 'ip route show table all'."
 
 
 def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
-    """The name of a NIC, or "" where there is no way."""
+    """The NIC that a packet to this address would leave by, or "" where there is no route."""
     try:
         return socket.if_indextoname(rtnetlink.way_of(to, source, come_in))
     except OSError:
         return ""
 
 
-def resolver_verdict(met: Check, servers: Sequence[str]) -> Check:
-    """What names of others that are not answered mean: a fault of this machine, or one beyond it."""
-    if met.ok is not False:
-        return met
-    said = ", ".join(servers)
+def resolver_verdict(check: Check, servers: Sequence[str]) -> Check:
+    """Turn a failed `path-resolver` into UNTRIED where the company's servers do not answer this machine either."""
+    if check.ok is not False:
+        return check
+    names = ", ".join(servers)
     if any(_answers(server) for server in servers):
-        told = f"{met.detail}, though {said} answers this machine itself"
-        return Check(met.name, FAILED, told, f"Its log is {paths.DNS_LOG}.")
-    return Check(met.name, UNTRIED, f"not tried to its end: {said} does not answer this machine either")
+        detail = f"{check.detail}, though {names} answers this machine itself"
+        return Check(check.name, FAILED, detail, f"Its log is {paths.DNS_LOG}.")
+    return Check(check.name, UNTRIED, f"not tried to its end: {names} does not answer this machine either")
 
 
-def _place(server: str) -> tuple[str, int]:
-    """A server as dnsmasq writes it: an address, perhaps with #PORT or %NIC."""
+def _endpoint(server: str) -> tuple[str, int]:
+    """(address, port) of a server as dnsmasq writes it: an address, perhaps with #PORT or %NIC."""
     address, _, port = server.partition("#")
     return address.partition("%")[0], int(port) if port.isdigit() else DNS_PORT
 
 
 def _answers(server: str) -> bool:
-    """Whether a DNS server answers this very machine for the root, or for what does not exist."""
+    """Whether a DNS server answers this machine's query for the root, or for a name that does not exist."""
     for number, (name, kind) in enumerate((("", 2), ("ciao-wizard.invalid", A)), 1):
         try:
             family = socket.AF_INET6 if ":" in server else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM) as asker:
-                asker.settimeout(_ASK_S)
-                asker.connect(_place(server))
-                asker.send(question(number, name, kind))
-                answer = dns_answer(asker.recv(4096))
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(_ANSWER_TIMEOUT_S)
+                sock.connect(_endpoint(server))
+                sock.send(question(number, name, kind))
+                answer = dns_answer(sock.recv(4096))
         except OSError:
             return False
         if answer is not None and answer.number == number and answer.rcode in (NOERROR, NXDOMAIN):

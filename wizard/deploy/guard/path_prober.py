@@ -1,6 +1,7 @@
-"""The guard's walker: proves again and again what a node would meet here, and that the plan still fits this machine.
+"""The path prober: probes the path of a node that does not exist, and checks the plan against the machine as it is now.
 
-In a thread of its own: a walk waits for answers, and nothing that mutes may wait.
+A thread of the guard process, started by `daemon.Guard`: a probe waits for answers, and the thread that mutes must not
+wait. It publishes a PathReport in path.json on every change of the network, on request, and every six seconds.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ from wizard.plan.rules import in_force
 
 log = logging.getLogger("ciao-gateway")
 
-EVERY_S = 6.0
+PROBE_EVERY_S = 6.0
 _NO_SOONER_S = 0.5
-_JUDGE_EVERY_S, _JUDGE_NO_SOONER_S = 30.0, 1.0
-_INJECT_AGAIN_S = 10.0
+_CHECK_PLAN_EVERY_S, _CHECK_PLAN_NO_SOONER_S = 30.0, 1.0
+_INJECT_RETRY_S = 10.0
 _END_S = 1.0
 
 PathFault = tuple[str, str]
-"""A part's name and what is wrong with it."""
+"""(name, detail) of a failed check."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardSnapshot:
-    """What the guard says of itself; a walk is for one of these."""
+    """The guard's published state; a path report is valid for one of these."""
 
     plan: Plan | None = None
     digest: str = ""
@@ -62,60 +63,61 @@ class GuardSnapshot:
 
 
 class PathProber(threading.Thread):
-    """`stands` and `end` are for the guard's thread, everything else is this one's own."""
+    """Call `guard_changed` and `end` from the guard's thread; all else runs in this one."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True, name="path")
         self._lock = threading.Lock()
-        self._stand = GuardSnapshot()
+        self._snapshot = GuardSnapshot()
         self._wake, self._waker = socket.socketpair()
         for end in (self._wake, self._waker):
             end.setblocking(False)
         self._ended = False
         self._injector: Injector | None = None
-        self._injects: object = None
-        self._cannot: tuple[float, str, str] | None = None
+        self._injector_key: object = None
+        self._inject_failure: tuple[float, str, str] | None = None
         self._turn = 0
-        self._way: NodePath | None = None
-        self._own: IPAddress | None = None
+        self._path: NodePath | None = None
+        self._node_address: IPAddress | None = None
         self._causes: dict[PathFault, DroppedPacket | None] = {}
-        self._found: tuple[Check, ...] = ()
+        self._checks: tuple[Check, ...] = ()
         self._findings: tuple[Check, ...] = ()
         self._resolver_stamp: object = None
-        self._judged_at = 0.0
-        self._judge_wanted = True
+        self._plan_checked_at = 0.0
+        self._plan_check_wanted = True
         self._macs = (synthetic_mac(), synthetic_mac())
 
-    # For the guard
+    # Called by the guard
 
-    def guard_changed(self, stand: GuardSnapshot) -> None:
-        """Take note of what the guard says now; what changed is walked at once."""
+    def guard_changed(self, snapshot: GuardSnapshot) -> None:
+        """Probe for this state of the guard from now on; at once where it differs from the last."""
         with self._lock:
-            if stand == self._stand:
+            if snapshot == self._snapshot:
                 return
-            self._stand = stand
-        self._poke()
+            self._snapshot = snapshot
+        self._wake_up()
 
     def end(self) -> None:
+        """Stop the thread, within a second, and remove path.json and the request pipe."""
         self._ended = True
-        self._poke()
+        self._wake_up()
         if self.is_alive():
-            # What it waits for ends with the process.
+            # A probe that still waits ends with the process.
             self.join(_END_S)
         for name in (path_report.PATH, Path(path_report.REQUEST_PIPE).name):
             with contextlib.suppress(OSError):
                 runtime_state.remove(name)
 
-    def _poke(self) -> None:
+    def _wake_up(self) -> None:
         with contextlib.suppress(OSError):
             self._waker.send(b"w")
 
     # The thread
 
     def run(self) -> None:
-        """Walk until told to end."""
-        news = NetlinkEvents()
-        wishes = _open_wishes()
+        """Probe until `end`."""
+        netlink = NetlinkEvents()
+        requests = _open_request_pipe()
         try:
             with contextlib.suppress(WizardError):
                 remove_stray()
@@ -123,132 +125,132 @@ class PathProber(threading.Thread):
             while not self._ended:
                 begun = time.monotonic()
                 try:
-                    self._turn_once()
+                    self._probe_once()
                 except (WizardError, OSError) as error:
-                    log.warning("a node's path could not be walked: %s", error)
-                self._wait(news, wishes, begun)
+                    log.warning("a node's path could not be probed: %s", error)
+                self._wait(netlink, requests, begun)
         finally:
-            self._drop_injector()
-            news.close()
-            os.close(wishes)
+            self._close_injector()
+            netlink.close()
+            os.close(requests)
 
-    def _wait(self, news: NetlinkEvents, wishes: int, begun: float) -> None:
-        """Until it is time for the next walk, or something may have changed."""
+    def _wait(self, netlink: NetlinkEvents, requests: int, begun: float) -> None:
+        """Block until the next probe is due, or until a change, but at least 0.5 s from the last one's start."""
         while not self._ended:
-            left = begun + EVERY_S - time.monotonic()
+            left = begun + PROBE_EVERY_S - time.monotonic()
             if left <= 0:
                 return
-            watched: list[Any] = [*news.sockets(), self._wake, wishes]
+            watched: list[Any] = [*netlink.sockets(), self._wake, requests]
             select.select(watched, [], [], left)
-            heard = self._drain(news, wishes)
-            if heard:
-                # A change has others in its train.
+            woken = self._drain(netlink, requests)
+            if woken:
+                # One change is usually followed by others.
                 soon = begun + _NO_SOONER_S - time.monotonic()
                 if soon > 0 and not self._ended:
                     time.sleep(soon)
                 return
 
-    def _drain(self, news: NetlinkEvents, wishes: int) -> bool:
-        """Whether anything was told since the last time."""
-        told = False
+    def _drain(self, netlink: NetlinkEvents, requests: int) -> bool:
+        """Read all wake-ups, requests and netlink events; whether there were any."""
+        woken = False
         with contextlib.suppress(OSError):
-            told = bool(self._wake.recv(65536))
+            woken = bool(self._wake.recv(65536))
         with contextlib.suppress(OSError):
-            told = bool(os.read(wishes, 65536)) or told
-        heard = news.drain()
-        if heard & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
-            self._judge_wanted = True
-        return told or heard is not NetlinkChange.NOTHING
+            woken = bool(os.read(requests, 65536)) or woken
+        changes = netlink.drain()
+        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
+            self._plan_check_wanted = True
+        return woken or changes is not NetlinkChange.NOTHING
 
-    def _turn_once(self) -> None:
+    def _probe_once(self) -> None:
         with self._lock:
-            stand = self._stand
-        if stand.plan is None or stand.mode not in ("armed", "muted"):
+            snapshot = self._snapshot
+        if snapshot.plan is None or snapshot.mode not in ("armed", "muted"):
             return
         begun = runtime_state.boottime()
-        before = self._world(stand.plan)
-        found = self._walk(stand.plan, stand)
+        before = self._nic_stamps(snapshot.plan)
+        found = self._probe_path(snapshot.plan, snapshot)
         unnamed = self._forget_causes(found)
-        if not self._tell(stand, before, begun, self._named(found, stand), whole=not unnamed):
+        if not self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed):
             return
-        if self._judge_is_due():
-            self._judge(stand.plan)
-            self._tell(stand, before, begun, self._named(found, stand), whole=not unnamed)
-        # That takes longest, and nobody's verdict depends on it.
-        self._trace(unnamed, stand)
-        named = self._named(found, stand)
+        if self._plan_check_is_due():
+            self._check_plan(snapshot.plan)
+            self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed)
+        # Tracing takes longest, and no verdict depends on it.
+        self._trace(unnamed, snapshot)
+        checks = self._with_causes(found, snapshot)
         if unnamed:
-            self._tell(stand, before, begun, named)
-        self._say(named)
+            self._publish(snapshot, before, begun, checks)
+        self._log_changes(checks)
 
-    def _tell(
-        self, stand: GuardSnapshot, before: object, begun: float, found: tuple[Check, ...], whole: bool = True
+    def _publish(
+        self, snapshot: GuardSnapshot, before: object, begun: float, found: tuple[Check, ...], whole: bool = True
     ) -> bool:
-        """Tell everyone, unless the machine is no longer what was walked."""
+        """Publish the report; False where the guard's state or a NIC changed since the probe began."""
         with self._lock:
-            same = stand == self._stand
-        if self._ended or stand.plan is None:
+            same = snapshot == self._snapshot
+        if self._ended or snapshot.plan is None:
             return False
-        if not same or before != self._world(stand.plan):
-            # What changed it has woken us already, or will.
-            self._poke()
+        if not same or before != self._nic_stamps(snapshot.plan):
+            # Probe again: the change may have been read already.
+            self._wake_up()
             return False
-        path_report.publish(stand.guard, stand.mode, stand.digest, begun, found, self._findings, whole)
+        path_report.publish(snapshot.guard, snapshot.mode, snapshot.digest, begun, found, self._findings, whole)
         return True
 
     @staticmethod
-    def _world(plan: Plan) -> object:
+    def _nic_stamps(plan: Plan) -> object:
         nics = (plan.interfaces.cluster, plan.interfaces.corporate)
         return [(proof.read_stamp(nic), proof.has_carrier(nic)) for nic in nics]
 
-    # Walking
+    # Probing
 
-    def _walk(self, plan: Plan, stand: GuardSnapshot) -> tuple[Check, ...]:
-        armed = stand.mode == "armed"
-        self._way = None
-        way, untried = path_plan.build_path(plan, self._turn, armed, self._macs, self._own)
-        if way is None:
+    def _probe_path(self, plan: Plan, snapshot: GuardSnapshot) -> tuple[Check, ...]:
+        armed = snapshot.mode == "armed"
+        self._path = None
+        path, untried = path_plan.build_path(plan, self._turn, armed, self._macs, self._node_address)
+        if path is None:
             return tuple(untried)
-        self._own = IPAddress(int.from_bytes(way.own, "big"), version=4)
+        self._node_address = IPAddress(int.from_bytes(path.own, "big"), version=4)
         try:
-            injector = self._injector_for(way)
+            injector = self._injector_for(path)
         except CannotInject as error:
-            return (Check("path", FAILED, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
-        found = [*walk(way, injector), *path_plan.check_routes(plan, way, self._turn)]
+            return (Check("path", FAILED, f"a node's path cannot be probed: {error.message}", error.remedy), *untried)
+        found = [*walk(path, injector), *path_plan.check_routes(plan, path, self._turn)]
         if not armed:
-            found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {stand.reason}"))
+            found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {snapshot.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers
         found = [path_plan.resolver_verdict(f, servers) if f.name == "path-resolver" else f for f in found]
-        self._way = way
+        self._path = path
         if not any(each.ok is False for each in found):
-            # Whoever is not served is looked at until he is.
+            # On a failure the same node and forwards are probed again.
             self._turn += 1
-        order = [each.name for each in found]
-        return (*found, *(each for each in untried if each.name not in order))
+        names = [each.name for each in found]
+        return (*found, *(each for each in untried if each.name not in names))
 
     def _forget_causes(self, found: tuple[Check, ...]) -> list[PathFault]:
-        """Faults of which nobody has looked yet who drops what is sent; what is over is forgotten."""
+        """Forget the causes of faults that are over; returns the faults whose cause has not been traced."""
         failed = [(each.name, each.detail) for each in found if each.ok is False]
         self._causes = {fault: cause for fault, cause in self._causes.items() if fault in failed}
         return [fault for fault in failed if fault not in self._causes]
 
-    def _trace(self, faults: list[PathFault], stand: GuardSnapshot) -> None:
-        """Look who drops it, once for every fault: it takes long."""
-        way, injector = self._way, self._injector
-        if not faults or way is None or injector is None:
+    def _trace(self, faults: list[PathFault], snapshot: GuardSnapshot) -> None:
+        """Trace which rule drops the frames of these faults. Once for each fault, as it takes 2.5 s."""
+        path, injector = self._path, self._injector
+        if not faults or path is None or injector is None:
             return
         traced: dict[str, DroppedPacket] = {}
         try:
-            parts = path_tests_named(way, [name for name, _ in faults])
-            traced = who_drops(parts, way, injector, stand.uid) if parts else {}
+            parts = path_tests_named(path, [name for name, _ in faults])
+            traced = who_drops(parts, path, injector, snapshot.uid) if parts else {}
         except (WizardError, OSError) as error:
-            log.info("who drops it could not be seen: %s", error)
+            log.info("what drops it could not be traced: %s", error)
         for fault in faults:
             self._causes[fault] = traced.get(fault[0])
 
-    def _named(self, found: tuple[Check, ...], stand: GuardSnapshot) -> tuple[Check, ...]:
-        """The same, with who drops what does not get through."""
-        nic = stand.plan.interfaces.cluster if stand.plan is not None else ""
+    def _with_causes(self, found: tuple[Check, ...], snapshot: GuardSnapshot) -> tuple[Check, ...]:
+        """The same checks; a failed one that was traced names the rule that drops its frames."""
+        nic = snapshot.plan.interfaces.cluster if snapshot.plan is not None else ""
 
         def with_cause(each: Check) -> Check:
             fault = (each.name, each.detail)
@@ -256,78 +258,78 @@ class PathProber(threading.Thread):
                 return each
             cause = self._causes[fault]
             if cause is None:
-                return each if each.remedy else replace(each, remedy=_nobody_named())
+                return each if each.remedy else replace(each, remedy=_untraced_remedy())
             return replace(each, detail=f"{each.detail}: {cause.words()}", remedy=cause.remedy(nic))
 
         return tuple(map(with_cause, found))
 
-    def _injector_for(self, way: NodePath) -> Injector:
-        """Raises CannotInject."""
-        into = {self._macs[0]: way.cluster}
-        if way.corporate is not None:
-            into[self._macs[1]] = way.corporate
+    def _injector_for(self, path: NodePath) -> Injector:
+        """The injector for these NICs, reused while they stay the same. Raises CannotInject."""
+        into = {self._macs[0]: path.cluster}
+        if path.corporate is not None:
+            into[self._macs[1]] = path.corporate
         key = [(mac, link.index, link.name) for mac, link in into.items()]
-        if self._injector is not None and self._injects == key:
+        if self._injector is not None and self._injector_key == key:
             return self._injector
-        if self._cannot is not None and time.monotonic() - self._cannot[0] < _INJECT_AGAIN_S:
-            raise CannotInject(self._cannot[1], self._cannot[2])
-        self._drop_injector()
+        if self._inject_failure is not None and time.monotonic() - self._inject_failure[0] < _INJECT_RETRY_S:
+            raise CannotInject(self._inject_failure[1], self._inject_failure[2])
+        self._close_injector()
         try:
-            self._injector, self._injects = Injector(into), key
+            self._injector, self._injector_key = Injector(into), key
         except CannotInject as error:
-            self._cannot = time.monotonic(), error.message, error.remedy
+            self._inject_failure = time.monotonic(), error.message, error.remedy
             raise
-        self._cannot = None
+        self._inject_failure = None
         return self._injector
 
-    def _drop_injector(self) -> None:
+    def _close_injector(self) -> None:
         if self._injector is not None:
             self._injector.close()
-        self._injector = self._injects = None
+        self._injector = self._injector_key = None
 
-    def _say(self, found: tuple[Check, ...]) -> None:
-        """Write what came to be wrong, and what works again, into the log."""
-        before = {each.name: each.ok for each in self._found}
+    def _log_changes(self, found: tuple[Check, ...]) -> None:
+        """Log each check that has just failed, and each that works again."""
+        before = {each.name: each.ok for each in self._checks}
         for each in found:
             if each.ok is False and before.get(each.name) is not False:
                 log.warning("%s: %s", each.name, each.detail)
             elif each.ok and before.get(each.name) is False:
                 log.info("%s works again: %s", each.name, each.detail)
-        self._found = found
+        self._checks = found
 
-    # The plan against the machine
+    # The plan's rules against the machine
 
-    def _judge_is_due(self) -> bool:
+    def _plan_check_is_due(self) -> bool:
         now = resolver_stamp()
         if now != self._resolver_stamp:
-            # The kernel does not tell of it.
-            self._resolver_stamp, self._judge_wanted = now, True
-        gone = time.monotonic() - self._judged_at
-        return gone > (_JUDGE_NO_SOONER_S if self._judge_wanted else _JUDGE_EVERY_S)
+            # Netlink does not announce it.
+            self._resolver_stamp, self._plan_check_wanted = now, True
+        age = time.monotonic() - self._plan_checked_at
+        return age > (_CHECK_PLAN_NO_SOONER_S if self._plan_check_wanted else _CHECK_PLAN_EVERY_S)
 
-    def _judge(self, plan: Plan) -> None:
-        self._judged_at, self._judge_wanted = time.monotonic(), False
+    def _check_plan(self, plan: Plan) -> None:
+        self._plan_checked_at, self._plan_check_wanted = time.monotonic(), False
         facts = read_facts({}, applied_cluster=plan.interfaces.cluster, our_pids=runtime_state.own_pids())
-        found = tuple(against(plan, facts))
+        found = tuple(failed_rules(plan, facts))
         for each in found:
             if each.name not in {old.name for old in self._findings}:
                 log.warning("%s: %s", each.name, each.detail)
         self._findings = found
 
 
-def against(plan: Plan, facts: Facts) -> list[Check]:
-    """What the rules hold against a plan in force on the machine as it is now, as failed parts."""
+def failed_rules(plan: Plan, facts: Facts) -> list[Check]:
+    """The errors that the rules find in a plan in force on the machine as it is now, as failed checks."""
     return [Check(f.code, FAILED, f.message.rstrip("."), f.remedy) for f in in_force.harmful_findings(plan, facts)]
 
 
-def _nobody_named() -> str:
-    """What to do where the kernel's trace names nobody."""
+def _untraced_remedy() -> str:
+    """The remedy where the kernel's trace names no rule."""
     if (read_text("/proc/net/ip_tables_names") or "").strip():
-        return "No chain of nftables drops it; iptables-legacy tells nobody what it does: sudo iptables-legacy-save."
+        return "No chain of nftables drops it; iptables-legacy cannot be traced, see 'sudo iptables-legacy-save'."
     return f"No chain of nftables drops it. Look at {control.SERVE_LOG} and {paths.DNSMASQ_LOG}."
 
 
-def _open_wishes() -> int:
+def _open_request_pipe() -> int:
     path = path_report.REQUEST_PIPE
     with contextlib.suppress(FileNotFoundError):
         Path(path).unlink()

@@ -1,4 +1,7 @@
-"""The report of the guard's latest walk of a node's path, published in path.json under /run/ciao-wizard."""
+"""The report of the latest path probe, published in path.json under /run/ciao-wizard.
+
+The guard's path prober writes it; an apply's verification, `status` and the dashboard read it, in their own processes.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from wizard.plan.checks import Check, from_record
 
 PATH = "path.json"
 REQUEST_PIPE = f"{paths.RUN}/path.wish"
-"""Who wants a walk now writes a byte to this pipe; the guard reads it."""
+"""A byte written to this pipe requests a probe now; the guard's path prober reads it."""
 FRESH_S = 15.0
-"""How old a walk may be and still say how things are."""
+"""How old a report may be and still count."""
 _POLL_S = 0.03
 
 
 @dataclass(frozen=True, slots=True)
 class PathReport:
-    """One walk. Times are of state.boottime. `findings`: what the rules say of the plan on the machine of now.
+    """One probe of a node's path: `begun` and `ended` are runtime_state.boottime in s.
 
-    `whole`: who drops what does not get through has been looked for.
+    `found`: the path's checks. `findings`: failed checks of the plan's rules. `whole`: every fault has been traced.
     """
 
     begun: float
@@ -48,8 +51,11 @@ def publish(
     findings: Iterable[Check],
     whole: bool,
 ) -> None:
-    """`guard` is its process as in serve.json, `mode` and `digest` what it said there as the walk began."""
-    told: PathState = {
+    """Write path.json. `guard`, `mode` and `digest` are as in serve.json when the probe began.
+
+    Raises WizardError, OSError.
+    """
+    state: PathState = {
         "guard": guard,
         "mode": mode,
         "digest": digest,
@@ -59,17 +65,17 @@ def publish(
         "found": [each.as_json() for each in found],
         "findings": [each.as_json() for each in findings],
     }
-    runtime_state.write_json(PATH, told)
+    runtime_state.write_json(PATH, state)
 
 
 def read(serve: GuardState) -> PathReport | None:
-    """The walk of this guard, in the mode and with the configuration that it says; None where there is none."""
-    told = runtime_state.read_json(PATH)
-    if told is None or any(told.get(key) != serve.get(of) for key, of in _SAME):
+    """The report of this guard in its present mode and configuration, or None."""
+    state = runtime_state.read_json(PATH)
+    if state is None or any(state.get(key) != serve.get(of) for key, of in _SAME):
         return None
     try:
-        found, findings = (tuple(map(from_record, told[key])) for key in ("found", "findings"))
-        return PathReport(float(told["begun"]), float(told["ended"]), found, findings, bool(told["whole"]))
+        found, findings = (tuple(map(from_record, state[key])) for key in ("found", "findings"))
+        return PathReport(float(state["begun"]), float(state["ended"]), found, findings, bool(state["whole"]))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -78,7 +84,7 @@ _SAME: Sequence[tuple[str, str]] = (("guard", "process"), ("mode", "mode"), ("di
 
 
 def request() -> None:
-    """Ask the guard for a walk now. Without root, or without a guard, nothing comes of it."""
+    """Request a probe now. Does nothing without root or without a guard."""
     with contextlib.suppress(OSError):
         fd = os.open(REQUEST_PIPE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -88,21 +94,21 @@ def request() -> None:
 
 
 def wait_for_report(patience: float, since: float | None = None) -> PathReport | None:
-    """The latest walk that is still fresh; waits for it as long as `patience`, None where none comes.
+    """The latest report that is still fresh; waits up to `patience` s for one.
 
-    With `since`: one that began after that, and is told whole.
+    With `since` (boottime in s): a whole report of a probe that began after that.
 
-    Also None as soon as no guard runs that would walk.
+    None where none comes, and at once where no guard runs or it has tripped.
     """
     deadline = time.monotonic() + patience
     while True:
         serve = runtime_state.running_guard()
         if serve is None or serve.get("mode") == "tripped":
             return None
-        walked = read(serve)
-        fresh = walked is not None and walked.age <= FRESH_S
-        if walked is not None and fresh and (since is None or (walked.begun >= since and walked.whole)):
-            return walked
+        report = read(serve)
+        fresh = report is not None and report.age <= FRESH_S
+        if report is not None and fresh and (since is None or (report.begun >= since and report.whole)):
+            return report
         if time.monotonic() > deadline:
             return None
         time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Which processes hold the ports that our dnsmasq could not bind."""
+"""Which processes hold the ports that our dnsmasq could not bind. Called by `supervised_process` in the guard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DNS_PORTS = (("udp", 53), ("tcp", 53))
 
 
 def port_holders(reason: str, wanted: Collection[tuple[str, int]]) -> str:
-    """Others' sockets on these ports, in words to go on with; "" where ports are not what dnsmasq complains of."""
+    """Others' sockets on the `wanted` (protocol, port) pairs, to append to dnsmasq's `reason`; "" for other reasons."""
     if "in use" not in reason:
         return ""
     ours = runtime_state.own_pids()

@@ -1,4 +1,7 @@
-"""Preconditions for serving DHCP, each with a reason for people. Pure functions."""
+"""Preconditions for serving DHCP, each with a reason for people. Pure functions.
+
+Called by the guard (`daemon`, `name_server`) on what it has just read of the machine.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from dataclasses import dataclass
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
 
-# Where another NIC's MAC may be repeated: these are no NICs that a cable goes into.
-_BORROWERS = frozenset({"bridge", "bond", "vlan", "macvlan", "tunnel"})
+# Virtual NICs that may repeat the MAC of a physical one.
+_VIRTUAL_KINDS = frozenset({"bridge", "bond", "vlan", "macvlan", "tunnel"})
 
 
 @dataclass(frozen=True, slots=True)
 class GuardVerdict:
-    """Whether DHCP may be served now. `code` is a stable slug; `tripped` means that a person must look at it.
+    """Whether DHCP may be served now. `code`: a stable slug. `tripped`: only an apply by a person ends it.
 
-    `grace`: seconds in which this may pass by itself (names being exchanged at a hot plug) before it counts as
-    tripped. DHCP is muted at once either way.
+    `grace`: s in which a tripping verdict may pass by itself (udev swaps names at a hot plug). DHCP is muted at once
+    either way.
     """
 
     ok: bool
@@ -34,14 +37,17 @@ Identity = Mapping[str, Mapping[str, str]]
 
 
 def check_identity(plan: Plan, identity: Identity, nics: Mapping[str, Nic]) -> GuardVerdict:
-    """The cluster NIC is the one the plan was applied to, by permanent MAC and bus path."""
+    """The cluster NIC is the one that the plan was applied to, by permanent MAC and bus path.
+
+    `identity`: identity.toml as read, {"cluster": {"mac", "bus"}}. `nics`: by name.
+    """
     cluster = plan.interfaces.cluster
     mac, bus = _recorded(identity)
     if not mac:
         return GuardVerdict(False, "no-identity", f"it is not recorded which NIC {cluster} is; apply the plan again")
     nic = nics.get(cluster)
     meant = [
-        n for n in nics.values() if (n.permanent_mac, n.bus) == (mac, bus) and n.kind not in _BORROWERS and n != nic
+        n for n in nics.values() if (n.permanent_mac, n.bus) == (mac, bus) and n.kind not in _VIRTUAL_KINDS and n != nic
     ]
     if nic is None:
         if not meant:
@@ -67,7 +73,7 @@ def _recorded(identity: Identity) -> tuple[str, str]:
 def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> GuardVerdict:
     """The cluster NIC has carrier and no default route, and it alone has the gateway's address.
 
-    `routed`: the NICs that a default route leads over.
+    `nics`: by name, the cluster's must be there. `routed`: the names of NICs that carry a default route.
     """
     cluster, corporate, net = plan.interfaces.cluster, plan.interfaces.corporate, plan.network
     if cluster in routed:

@@ -1,7 +1,9 @@
-"""The proof that the cluster wire is silent: who may serve on it, and until when that holds.
+"""The proof that no other server answers on the cluster wire, in live/proof.json, and what makes it valid.
 
-A proof is for one NIC, by index, and for as long as its carrier has not changed once since: the kernel counts,
-so no cable was moved behind our back. Nor while the machine slept, when nobody counts.
+A proof is for one NIC, by index, and ends with the first change of its carrier: the kernel counts those, so a moved
+cable cannot go unnoticed. It also ends when the machine sleeps, as nothing is counted then.
+
+Used by the guard (`daemon`, `wire_watch`, `path_prober`) and by an apply's step "wires".
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ _SLEEP_S = 0.5
 
 
 class WireRefused(WizardError):
-    """What is on the wires forbids serving. Nothing may be changed."""
+    """What was found on the wires forbids serving: the apply is refused, not failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireStamp:
-    """One NIC between two changes of its carrier. `slept`: seconds that this machine has slept since boot."""
+    """Identifies the wire behind a NIC between two carrier changes. `slept`: s that this machine slept since boot."""
 
     nic: str
     index: int
@@ -48,13 +50,13 @@ class WireStamp:
     def same_wire(self, other: WireStamp | None) -> bool:
         """True if the carrier did not change between the two stamps, and the machine did not sleep.
 
-        Taking the link down ourselves counts as a change: a cable can be moved meanwhile.
+        Taking the link down ourselves counts as a change: a cable may be moved while it is down.
         """
         return other is not None and abs(self.slept - other.slept) <= _SLEEP_S and self == other
 
 
 def read_stamp(nic: str) -> WireStamp | None:
-    """What identifies the wire behind a NIC now; None where there is no such NIC."""
+    """The stamp of a NIC now; None where there is no NIC of that name."""
     link = read_link(nic)
     if link is None or link.name != nic:
         return None
@@ -69,7 +71,7 @@ def has_carrier(nic: str) -> bool:
 
 
 def write(seen: WireStamp) -> None:
-    """Record that the wire of this stamp was just found silent."""
+    """Record that the wire of this stamp was found silent just now. Raises WizardError, OSError."""
     make_directory(Path(paths.LIVE))
     runtime_state.write_json(PROOF, {**asdict(seen), "at": runtime_state.boottime()})
 
@@ -79,12 +81,12 @@ def read() -> dict[str, Any] | None:
 
 
 def forget() -> None:
-    """Drop the proof, whatever the carrier says."""
+    """Remove the proof."""
     runtime_state.remove(PROOF)
 
 
 def proven_at(nic: str) -> float | None:
-    """When (boottime) the wire behind a NIC was last proven; None where it is not, or somebody touched it since."""
+    """When the wire behind a NIC was last proven, boottime in s; None where the proof is missing or no longer valid."""
     data, now = read(), read_stamp(nic)
     if data is None or now is None or not has_carrier(nic):
         return None
@@ -96,7 +98,7 @@ def proven_at(nic: str) -> float | None:
 
 
 def holds(nic: str) -> bool:
-    """Whether the wire behind a NIC is proven silent and nobody has touched it since."""
+    """Whether the wire behind a NIC has a valid proof."""
     return proven_at(nic) is not None
 
 
@@ -110,7 +112,7 @@ def wait_for_carrier(nic: str, patience: float = _CARRIER_PATIENCE_S) -> bool:
 
 
 def wait_override() -> float | None:
-    """The listening time in s that a test in the laboratory asks for; None everywhere else."""
+    """The laboratory's listening time in s; None outside it."""
     if not Path(paths.LAB_MARKER).exists():
         return None
     try:
@@ -129,7 +131,7 @@ def probe_both_wires(
     stop: threading.Event | None = None,
     questions: ProbeQuestions = NOTHING_MORE,
 ) -> cabling.CablingProbe:
-    """Ask both wires (see host.wires.look)."""
+    """Probe both wires; see `cabling.probe_cabling`."""
     return cabling.probe_cabling(
         corporate,
         cluster,
@@ -143,11 +145,11 @@ def probe_both_wires(
 
 
 def is_proven(seen: cabling.CablingProbe, *, node_heard: bool, answered_before: bool) -> bool:
-    """Whether the cluster wire is proven: silent, while something shows that it is the cluster's.
+    """Whether the cluster wire is proven: silent, with a positive control that shows it to be the cluster's.
 
-    That is the corporate wire's answer, or one of the plan's nodes that was heard on the cluster wire (`node_heard`):
-    a cluster must come up on the road too, where there is no corporate wire to mistake it for. A corporate wire that
-    never had a DHCP server needs neither; one that had (`answered_before`) and does not now may have changed places.
+    The control is the corporate wire's answer, or a node of the plan heard on the cluster wire (`node_heard`), so that
+    a cluster comes up while travelling too, without a corporate cable. A corporate wire that never had a DHCP server
+    needs no control; one that had (`answered_before`) and is silent now may be the other cable.
     """
     unplugged = seen.corporate.cause in (Cause.NO_CARRIER, Cause.DOWN, Cause.NO_NIC)
     if unplugged:
@@ -158,7 +160,7 @@ def is_proven(seen: cabling.CablingProbe, *, node_heard: bool, answered_before: 
 
 
 def missing_control_message(seen: cabling.CablingProbe) -> str:
-    """What is to be done where everything is silent and nothing shows which wire is which."""
+    """The message for a silent cluster wire without a positive control."""
     return (
         f"{cabling.explain(seen).in_a_line} Nothing shows yet that {seen.cluster.nic} is the cluster's wire: it is "
         "served once the corporate wire answers, or one of the plan's nodes is heard behind it."
@@ -166,9 +168,9 @@ def missing_control_message(seen: cabling.CablingProbe) -> str:
 
 
 def refusal(seen: cabling.CablingProbe, overheard: str = "") -> WireRefused | None:
-    """Why this may not be served, in words for the person who plugged the cables; None where nothing forbids it.
+    """The error that forbids serving on these wires, for the person who plugged the cables; None where none does.
 
-    `overheard`: what an Ear heard meanwhile that must not be there.
+    `overheard`: the description that a LinkListener returned during the probe, or "".
     """
     if seen.pattern in (
         cabling.CablingPattern.SWAPPED,
@@ -178,8 +180,8 @@ def refusal(seen: cabling.CablingProbe, overheard: str = "") -> WireRefused | No
         cabling.CablingPattern.ADDRESS_TAKEN,
         cabling.CablingPattern.ROUTER_ON_CLUSTER_WIRE,
     ):
-        said = cabling.explain(seen)
-        return WireRefused(said.in_a_line, said.remedy)
+        explanation = cabling.explain(seen)
+        return WireRefused(explanation.in_a_line, explanation.remedy)
     if overheard:
         return WireRefused(
             f"The cluster wire, {seen.cluster.nic}, is not ours alone: {overheard}.",

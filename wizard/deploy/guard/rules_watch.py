@@ -1,4 +1,7 @@
-"""Are our rules loaded, all of them, and do they guard the very user that our dnsmasq runs as?"""
+"""Watches that all our rules are loaded and guard the user that dnsmasq runs as; loads them again where not.
+
+Called by `daemon.Guard` in the guard's main thread.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from wizard.plan import paths
 log = logging.getLogger("ciao-gateway")
 
 SCRIPT = paths.LIVE_SCRIPT
-LOOK_EVERY_S = 15.0
-"""Beside the kernel's news of nftables and of forwarding: iptables-legacy tells nobody."""
-_LOAD_NO_SOONER_S = 2.0
+CHECK_EVERY_S = 15.0
+"""Check interval besides the kernel's events of nftables and forwarding: iptables-legacy causes none."""
+_LOAD_EVERY_S = 2.0
 
 
 class RulesWatch:
-    """`unguarded` is called as soon as they are seen to be away. `uid` is the user to run dnsmasq as. `guarded` is
-    False from when that is in doubt until it is seen to be so."""
+    """`unguarded` is called as soon as the rules are found missing. `uid`: the user to run dnsmasq as.
+
+    `guarded`: whether the last check found the rules in force; False while a check is not complete.
+    """
 
     def __init__(self, unguarded: Callable[[], None]) -> None:
         self.unguarded = unguarded
@@ -30,49 +35,49 @@ class RulesWatch:
         self.guarded = False
         self.script = ""
         self.expected = ""
-        self.looked_at = self.loaded_at = 0.0
-        self.is_news = True
+        self.checked_at = self.loaded_at = 0.0
+        self.is_dirty = True
         self.postponed = False
-        self.begun = False
+        self.checked_once = False
 
     def reload(self) -> None:
-        """Go by the live nat.sh as it is now."""
+        """Read the live nat.sh; the next `enforce` checks against it."""
         script = read_text(SCRIPT) or ""
         if script != self.script:
             self.script, self.expected = script, ""
-        self.is_news = True
+        self.is_dirty = True
 
     def changed(self) -> None:
-        """Somebody changed rules: ours too, perhaps."""
-        self.is_news, self.postponed = True, False
+        """Have the next `enforce` check the rules: some rule of this machine was changed."""
+        self.is_dirty, self.postponed = True, False
 
     def due(self) -> bool:
-        """Whether `hold` has put something off that it can do now."""
-        return self.postponed and time.monotonic() - self.loaded_at > _LOAD_NO_SOONER_S
+        """Whether a load that `enforce` postponed is due."""
+        return self.postponed and time.monotonic() - self.loaded_at > _LOAD_EVERY_S
 
     def enforce(self) -> GuardVerdict:
-        """Whether they stand; loads them where they do not. Raises WizardError where that cannot be seen or done."""
-        every = LOOK_EVERY_S if self.guarded else _LOAD_NO_SOONER_S
-        if not self.is_news and not self.due() and time.monotonic() - self.looked_at < every:
+        """HOLDS where the rules are loaded; loads them where not. Raises WizardError where either fails."""
+        every = CHECK_EVERY_S if self.guarded else _LOAD_EVERY_S
+        if not self.is_dirty and not self.due() and time.monotonic() - self.checked_at < every:
             return HOLDS if self.guarded else _unguarded()
-        self.looked_at = time.monotonic()
+        self.checked_at = time.monotonic()
         self.guarded = self.postponed = False
         uid = gateway_rules.guarded_uid(self.script)
         if uid is None:
             return GuardVerdict(False, "unguarded", f"{SCRIPT} names no user to guard; apply the plan again")
-        # An apply under way loads rules itself; but who starts this guard to bring back what is kept waits for it.
+        # A running apply loads the rules itself; but the first check must load them, for a recovery waits for it.
         if not gateway_rules.guarded(uid):
-            # What only they kept mute ends before they are brought back: that may take a while.
+            # Loading may take a while: stop dnsmasq first, as nothing holds its answers back now.
             self.unguarded()
-        if runtime_state.running_engine() is None or not self.begun:
-            self._mend()
-        self.begun = True
+        if runtime_state.running_engine() is None or not self.checked_once:
+            self._repair()
+        self.checked_once = True
         self.uid, self.guarded = uid, gateway_rules.guarded(uid)
-        self.is_news = False
+        self.is_dirty = False
         return HOLDS if self.guarded else _unguarded()
 
-    def _mend(self) -> None:
-        """Load our rules again where somebody took them away or put new ones in their way (Docker started, …)."""
+    def _repair(self) -> None:
+        """Load our rules where others removed them or put rules in front of them (Docker started, …)."""
         wrong = gateway_rules.troubles(SCRIPT)
         if not self.expected:
             self.expected = gateway_rules.expected_table_text(SCRIPT)
@@ -80,7 +85,7 @@ class RulesWatch:
             wrong.append("the table is not as rendered")
         if not wrong:
             return
-        if time.monotonic() - self.loaded_at < _LOAD_NO_SOONER_S:
+        if time.monotonic() - self.loaded_at < _LOAD_EVERY_S:
             self.postponed = True
             return
         self.loaded_at = time.monotonic()

@@ -1,4 +1,7 @@
-"""A dnsmasq that the guard keeps running: restarted when it ends, with a growing back-off."""
+"""A supervised dnsmasq: restarted when it ends, after a growing pause.
+
+The base of DhcpServer and NameServer; runs in the guard's main thread.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from wizard.plan.findings import WizardError
 log = logging.getLogger("ciao-gateway")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
-_LIVED_S = 30.0
-"""Whoever lived this long was well: it is started again at once."""
+_HEALTHY_S = 30.0
+"""A process that ran this long was well: it is restarted at once."""
 
 
 class SupervisedProcess:
-    """One process at a time. It dies with the thread that started it, which must be the main one."""
+    """One process at a time. The kernel kills it when the thread that started it ends: start it from the main one."""
 
     title = "dnsmasq"
     log_file = ""
@@ -30,47 +33,50 @@ class SupervisedProcess:
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.identity: processes.Process | None = None
-        self.started_at = self.again_at = self.pause = 0.0
-        self.trouble = ""
+        self.started_at = self.restart_at = self.pause = 0.0
+        self.failure = ""
 
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def reset_backoff(self) -> None:
-        """Start it without a pause: something was changed that may have been the matter."""
-        self.again_at = self.pause = 0.0
-        self.trouble = ""
+        """Forget earlier failures: start it without a pause, as what hindered it may have changed."""
+        self.restart_at = self.pause = 0.0
+        self.failure = ""
 
-    def keep_running(self, begin: Callable[[], subprocess.Popen[bytes]]) -> GuardVerdict:
-        """Have it run, by `begin`, which may fail too. What hinders it may have passed in a moment: never tripped."""
+    def keep_running(self, spawn: Callable[[], subprocess.Popen[bytes]]) -> GuardVerdict:
+        """Start it by `spawn` where it does not run and no pause is due. Never raises; never returns a trip.
+
+        `spawn` may raise WizardError or OSError.
+        """
         if self.running():
             return HOLDS
         if self.process is not None:
-            self._stumbled(self._collect())
-        if time.monotonic() < self.again_at:
-            return self._pausing()
+            self._note_failure(self._collect())
+        if time.monotonic() < self.restart_at:
+            return self._failing()
         try:
-            self.process = begin()
+            self.process = spawn()
         except (WizardError, OSError) as error:
-            self._stumbled(str(error))
-            return self._pausing()
+            self._note_failure(str(error))
+            return self._failing()
         self.identity = processes.identify(self.process.pid)
         self.started_at = time.monotonic()
         return HOLDS
 
-    def _stumbled(self, words: str) -> None:
+    def _note_failure(self, reason: str) -> None:
         now = time.monotonic()
-        lived = self.started_at and now - self.started_at > _LIVED_S
+        lived = self.started_at and now - self.started_at > _HEALTHY_S
         self.pause = 0.0 if lived else min(max(self.pause * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-        self.started_at, self.again_at = 0.0, now + self.pause
-        self.trouble = words + port_holders(words, self.ports)
-        log.warning("%s ended, started again in %.1f s: %s", self.title, self.pause, self.trouble)
+        self.started_at, self.restart_at = 0.0, now + self.pause
+        self.failure = reason + port_holders(reason, self.ports)
+        log.warning("%s ended, started again in %.1f s: %s", self.title, self.pause, self.failure)
 
-    def _pausing(self) -> GuardVerdict:
-        return GuardVerdict(False, "dnsmasq-dies", f"{self.title} does not stay alive: {self.trouble}")
+    def _failing(self) -> GuardVerdict:
+        return GuardVerdict(False, "dnsmasq-dies", f"{self.title} does not stay alive: {self.failure}")
 
     def stop(self) -> None:
-        """End it and wait for it, so that its ports are free."""
+        """End it and wait, so that its ports are free; SIGKILL after 5 s."""
         if self.process is None:
             return
         if self.running():
@@ -85,13 +91,13 @@ class SupervisedProcess:
         process.terminate()
 
     def _collect(self) -> str:
-        """Wait for one that ends, and forget it. What it said last."""
+        """Wait for the process to end and forget it; its last output, or how it ended."""
         if self.process is None:
             return ""
-        _, said = self.process.communicate()
+        _, output = self.process.communicate()
         pid, code = self.process.pid, self.process.returncode
         self.process = self.identity = None
-        words = said.decode("utf-8", "replace").strip()
+        text = output.decode("utf-8", "replace").strip()
         if code < 0:
-            return words or f"ended by signal {-code}"
-        return words or dnsmasq.last_words(self.log_file, pid) or f"ended with status {code}"
+            return text or f"ended by signal {-code}"
+        return text or dnsmasq.last_words(self.log_file, pid) or f"ended with status {code}"

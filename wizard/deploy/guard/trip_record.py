@@ -1,4 +1,7 @@
-"""What the guard tripped on: remembered for longer than its process lives, and than this boot lasts."""
+"""The record of a trip, tripped.json: it outlives the guard's process and the boot.
+
+Written, read and cleared by `wire_watch.WireWatch` in the guard process.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +20,27 @@ from wizard.plan import paths
 NAME = "tripped.json"
 
 
-def _places() -> list[Path]:
-    # Where nothing was journaled there is no such directory, and none is to be made.
+def _directories() -> list[Path]:
+    # Only `Journal` creates the state directory: one without a journal counts as damaged.
     return [place for place in (Path(paths.STATE), Path(paths.RUN)) if place.is_dir()]
 
 
 def write(verdict: GuardVerdict) -> None:
-    """Keep it until a fresh proof. Raises WizardError where it cannot be written."""
-    when = datetime.now().astimezone().isoformat(timespec="seconds")
-    told: TripState = {
+    """Record it until a newer proof. Raises WizardError, OSError where it cannot be written."""
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    record: TripState = {
         "code": verdict.code,
         "reason": verdict.reason,
-        "since": when,
+        "since": since,
         "at": runtime_state.boottime(),
         "boot": boot_id(),
     }
-    place = next(iter(_places()), runtime_state.run_directory())
-    write_atomic(str(place / NAME), (json.dumps(told) + "\n").encode(), 0o644)
+    place = next(iter(_directories()), runtime_state.run_directory())
+    write_atomic(str(place / NAME), (json.dumps(record) + "\n").encode(), 0o644)
 
 
 def read() -> GuardVerdict | None:
-    """What it tripped on and nothing has ended since, or None."""
+    """The verdict of the trip that nothing has ended since, or None."""
     data = _read()
     return (
         GuardVerdict(False, str(data.get("code")), str(data.get("reason")), tripped=True) if data is not None else None
@@ -45,7 +48,7 @@ def read() -> GuardVerdict | None:
 
 
 def ended_by(proven_at: float) -> bool:
-    """Whether a proof of this moment (boottime) is newer than what is remembered."""
+    """Whether a proof of this moment (boottime in s) is newer than the trip, or the trip is of an earlier boot."""
     data = _read()
     if data is None or data.get("boot") != boot_id():
         return True
@@ -54,16 +57,16 @@ def ended_by(proven_at: float) -> bool:
 
 
 def clear() -> None:
-    for place in _places():
+    for place in _directories():
         (place / NAME).unlink(missing_ok=True)
 
 
 def _read() -> TripState | None:
-    for place in _places():
+    for place in _directories():
         try:
             data = json.loads(read_text(str(place / NAME)) or "null")
         except ValueError:
-            # Half of one is as good as none of it: it did trip.
+            # An unreadable record is still a trip.
             return {"code": "tripped", "reason": "it had tripped, and why can no longer be read", "at": 0}
         if isinstance(data, dict):
             return cast(TripState, data)

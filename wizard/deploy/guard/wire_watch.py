@@ -1,7 +1,7 @@
-"""What the guard knows of the wires: proves the cluster's silent, proves it again, and keeps what tripped it.
+"""The guard's view of the wires: probes, proves the cluster wire silent, listens on it, and remembers a trip.
 
-All of it happens in the guard's own thread, but for the asking itself, which takes long and only brings back what
-it heard: whether that still means anything is judged here.
+Called by `daemon.Guard` from the guard's main thread. A probe takes long and runs in a ProbeThread, which only returns
+a report; the main thread decides whether the report is still valid.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("ciao-gateway")
 
 PROBE_EVERY_S = 60.0
 PROOF_VALID_S = 600.0
-"""How long a wire that cannot be asked again counts as silent."""
+"""How long a proof is valid where the wire cannot be probed again."""
 _TRY_AGAIN_S = 5.0
 
 ProbeReport = cabling.CablingProbe | ProbeResult
@@ -46,8 +46,10 @@ Stamps = tuple[proof.WireStamp | None, proof.WireStamp | None]
 
 
 class ProbeThread(threading.Thread):
-    """One question to the wires, under way. `before` are corporate's and cluster's stamps as it began; `wake` is
-    called when it is done."""
+    """One probe in progress. `before`: the stamps of (corporate, cluster) at its start; `wake` is called at its end.
+
+    When `done`: `outcome` is the report, or None where `error` says why there is none.
+    """
 
     def __init__(
         self, work: Callable[[threading.Event], ProbeReport], before: Stamps, wake: Callable[[], None]
@@ -56,7 +58,7 @@ class ProbeThread(threading.Thread):
         self.work, self.before, self.wake = work, before, wake
         self.cancel = threading.Event()
         self.outcome: ProbeReport | None = None
-        self.error = "the asking broke off"
+        self.error = "the probe broke off"
         self.done = False
 
     def run(self) -> None:
@@ -70,7 +72,7 @@ class ProbeThread(threading.Thread):
 
 
 class WireWatch:
-    """Not to be shared between threads. `wake` is called from another one when there is something to judge."""
+    """Not thread-safe. `wake` is called from the probe's thread when its report is ready."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
@@ -87,18 +89,18 @@ class WireWatch:
         self.warned: set[tuple[str, str]] = set()
         self.trip_verdict = trip_record.read()
 
-    # What the guard asks
+    # Called by the guard
 
     def reload(self, plan: Plan) -> None:
-        """Watch for this plan. A fresh proof, newer than a trip, ends the trip."""
+        """Watch for this plan. A proof that is newer than the trip ends it."""
         if self.plan is None or (self.plan.interfaces, self.plan.network.cidr) != (plan.interfaces, plan.network.cidr):
-            # What is still asked and heard was for other NICs.
-            self._rest()
+            # The probe and the listener were for other NICs.
+            self._stop()
             self.unproven, self.tried_at = "", 0.0
         if self.listener is not None and (
             self.listener.nodes != nodes_by_mac(plan) or self.listener.gateway != plan.network.gateway.packed
         ):
-            # Heard was perhaps one that is no longer in the plan.
+            # It may have heard a node that is no longer in the plan.
             self.listener.close()
             self.listener = None
         self.plan, self.questions = plan, questions_for(plan)
@@ -110,33 +112,38 @@ class WireWatch:
             log.info("a fresh proof ends the trip")
 
     def tripped(self) -> GuardVerdict | None:
-        """What a person must look at before anything is served again, or None."""
+        """The verdict that a person must clear by an apply, or None."""
         verdict = self.trip_verdict
-        # A boot, or a NIC that comes back, raises it again; an apply under way does so by right.
+        # A boot or a replugged NIC sets the address again: take it off. An apply may set it.
         if (
             verdict is not None
             and verdict.code == ANOTHER_GATEWAY
             and self.plan is not None
             and runtime_state.running_engine() is None
         ):
-            self._leave_the_address(self.plan)
+            self._remove_address(self.plan)
         return verdict
 
     def trip(self, verdict: GuardVerdict) -> None:
-        """Ask and listen no more, and remember why."""
+        """Stop probing and listening, drop the proof, and record why. Only the first trip counts.
+
+        Raises WizardError where the record cannot be written.
+        """
         if self.trip_verdict is not None:
             return
         self.trip_verdict = verdict
-        self._rest()
+        self._stop()
         proof.forget()
         trip_record.write(verdict)
         if verdict.code == ANOTHER_GATEWAY and self.plan is not None:
-            self._leave_the_address(self.plan)
+            self._remove_address(self.plan)
         desktop_notice("The cluster gateway stopped serving DHCP", verdict.reason)
 
-    def _leave_the_address(self, plan: Plan) -> None:
-        """The gateway that was there first serves on: its nodes must not find us under its address. An apply that
-        finds the wire silent raises it again."""
+    def _remove_address(self, plan: Plan) -> None:
+        """Take the gateway's address off the NIC: the nodes of the gateway that was there first must not reach us.
+
+        An apply that finds the wire silent sets it again.
+        """
         address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
         try:
             rtnetlink.delete_address(plan.interfaces.cluster, address)
@@ -144,19 +151,19 @@ class WireWatch:
             log.warning("%s could not be taken off %s: %s", address, plan.interfaces.cluster, error)
 
     def sockets(self) -> list[PacketSocket]:
-        """What to select on, so that the ear is heard at once."""
+        """The listener's sockets, for the guard's select."""
         return self.listener.sockets() if self.listener is not None else []
 
     def is_throttled(self) -> bool:
         return self.listener is not None and self.listener.is_throttled()
 
     def evaluate(self, corporate_has_lease: bool) -> GuardVerdict:
-        """Whether the wire is proven and listened to; where it is not, a proof is under way when this returns."""
+        """HOLDS where the wire is proven and the listener works; starts a probe where a proof is missing or old."""
         if self.plan is None:
             return GuardVerdict(False, "unproven", "nothing is proven yet")
         cluster = self.plan.interfaces.cluster
-        for look in (self._collect, self._listen, self._address_holds, self._only_server_here):
-            verdict = look()
+        for check in (self._collect, self._listen, self._address_holds, self._only_server_here):
+            verdict = check()
             if not verdict.ok:
                 return verdict
         proven = proof.proven_at(cluster)
@@ -164,16 +171,17 @@ class WireWatch:
         if age >= PROOF_VALID_S:
             if self.listener is not None:
                 self.listener.probe_nodes(self.plan.network.gateway.packed)
-            self._ask(lambda cancel: self._both_wires(cancel, corporate_has_lease))
-            return GuardVerdict(False, "unproven", self.unproven or f"asking the wire behind {cluster} before serving")
+            self._start_probe(lambda cancel: self._probe_both(cancel, corporate_has_lease))
+            return GuardVerdict(False, "unproven", self.unproven or f"probing the wire behind {cluster} before serving")
         self.unproven = ""
         if age > PROBE_EVERY_S:
-            self._ask(lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel, questions=self.questions))
+            self._start_probe(
+                lambda cancel: probe(cluster, wait=proof.wait_override(), stop=cancel, questions=self.questions)
+            )
         return HOLDS
 
     def conflicts(self) -> list[AddressConflict]:
-        """Who has an address of the plan's beside the machine that it is for: `{ip, mac, name}` of each, for others to
-        read. `name` is the node's, or "gateway"."""
+        """Machines that use an address the plan gives to another one; each new conflict is logged once."""
         if self.plan is None or self.listener is None:
             return []
         found: list[AddressConflict] = [
@@ -191,7 +199,7 @@ class WireWatch:
         self.warned = now
         return found
 
-    def _rest(self) -> None:
+    def _stop(self) -> None:
         if self.probe_thread is not None:
             self.probe_thread.cancel.set()
         self.probe_thread = None
@@ -200,29 +208,29 @@ class WireWatch:
         self.listener = None
 
     def end(self) -> None:
-        asking = self.probe_thread
-        self._rest()
-        if asking is not None:
-            asking.join(2)
+        thread = self.probe_thread
+        self._stop()
+        if thread is not None:
+            thread.join(2)
 
-    # Asking
+    # Probing
 
-    def _ask(self, work: Callable[[threading.Event], ProbeReport]) -> None:
-        """Have the wires asked, one question at a time; again after a while, or when a cable was touched."""
+    def _start_probe(self, work: Callable[[threading.Event], ProbeReport]) -> None:
+        """Start `work` in a thread: one probe at a time, 5 s apart, sooner where a carrier changed."""
         now = self._stamps()
         if self.probe_thread is not None:
-            if not _same(now, self.probe_thread.before):
-                # What it hears no longer matters; the next question waits for its end.
+            if not _same_wires(now, self.probe_thread.before):
+                # Its report would be worthless; the next probe starts once it has ended.
                 self.probe_thread.cancel.set()
             return
-        if time.monotonic() - self.tried_at < _TRY_AGAIN_S and _same(now, self.tried_on):
+        if time.monotonic() - self.tried_at < _TRY_AGAIN_S and _same_wires(now, self.tried_on):
             return
         self.tried_at, self.tried_on = time.monotonic(), now
         self.probe_thread = ProbeThread(work, now, self.wake)
         self.probe_thread.start()
 
-    def _both_wires(self, cancel: threading.Event, corporate_has_lease: bool) -> ProbeReport:
-        """As long as a link that just came up may need."""
+    def _probe_both(self, cancel: threading.Event, corporate_has_lease: bool) -> ProbeReport:
+        """Probe both wires for as long as a switch may hold a fresh link back."""
         if self.plan is None:
             raise WizardError("there is no plan")
         return proof.probe_both_wires(
@@ -240,37 +248,37 @@ class WireWatch:
         return proof.read_stamp(self.plan.interfaces.corporate), proof.read_stamp(self.plan.interfaces.cluster)
 
     def _collect(self) -> GuardVerdict:
-        """What an asking that is done brought back. A proof only where nobody has touched the cable meanwhile."""
-        asking = self.probe_thread
-        if asking is None or not asking.done:
+        """Evaluate a finished probe. It proves the wire only if the carrier did not change during it."""
+        thread = self.probe_thread
+        if thread is None or not thread.done:
             return HOLDS
         self.probe_thread = None
         self.tried_at = time.monotonic()
-        outcome, before = asking.outcome, asking.before[1]
+        outcome, before = thread.outcome, thread.before[1]
         if outcome is None:
-            log.warning("the wire could not be asked: %s", asking.error)
-            self.unproven = f"the wire could not be asked: {asking.error}"
+            log.warning("the wire could not be asked: %s", thread.error)
+            self.unproven = f"the wire could not be asked: {thread.error}"
             return HOLDS
-        # What was heard until this moment counts.
-        heard = self._listen()
-        if not heard.ok:
-            return heard
+        # A frame that the listener has received by now outweighs the probe's silence.
+        listening = self._listen()
+        if not listening.ok:
+            return listening
         silent, verdict = (
-            self._judge_both(outcome) if isinstance(outcome, cabling.CablingProbe) else _judge_one(outcome)
+            self._evaluate_both(outcome) if isinstance(outcome, cabling.CablingProbe) else _evaluate_one(outcome)
         )
         now = self._stamps()[1]
         if silent and before is not None and before.same_wire(now):
             proof.write(before)
-        elif not _same(self._stamps(), asking.before):
-            self.unproven = "a cable was moved while the wire was asked; asking again"
+        elif not _same_wires(self._stamps(), thread.before):
+            self.unproven = "a cable was moved during the probe; probing again"
         return verdict
 
-    def _judge_both(self, seen: cabling.CablingProbe) -> tuple[bool, GuardVerdict]:
+    def _evaluate_both(self, seen: cabling.CablingProbe) -> tuple[bool, GuardVerdict]:
         refused = proof.refusal(seen)
         if refused is not None and seen.pattern is cabling.CablingPattern.ANOTHER_GATEWAY:
             return False, GuardVerdict(False, ANOTHER_GATEWAY, refused.message, tripped=True)
         if refused is not None and seen.pattern is cabling.CablingPattern.ADDRESS_TAKEN:
-            # Nobody answers there but us: it is no danger, and over once the other is gone.
+            # No other DHCP server there: mute, not tripped, until the other machine is gone.
             self.unproven = refused.message
             return False, HOLDS
         if refused is not None:
@@ -292,7 +300,7 @@ class WireWatch:
     # Listening
 
     def _listen(self) -> GuardVerdict:
-        """Have somebody listen behind the NICs as they are now, and judge what was heard."""
+        """Keep a listener on the NICs as they are now, and evaluate what it received."""
         if self.plan is None:
             return HOLDS
         cluster, corporate = read_link(self.plan.interfaces.cluster), read_link(self.plan.interfaces.corporate)
@@ -302,46 +310,46 @@ class WireWatch:
             corporate = None
         now = proof.read_stamp(cluster.name)
         if self.listener is not None and not (
-            self.listener.is_behind(cluster, corporate) and _same_one(now, self.listener_stamp)
+            self.listener.is_behind(cluster, corporate) and _same_wire(now, self.listener_stamp)
         ):
-            # Nor behind another cable: what waits to be heard came over the former one.
+            # The frames in its queues came over another NIC or cable.
             self.listener.close()
             self.listener = None
         try:
             if self.listener is None:
-                self.listener, self.listener_stamp = self._new_ear(cluster, corporate), now
+                self.listener, self.listener_stamp = self._new_listener(cluster, corporate), now
             self.listener.may_defend = proof.holds(cluster.name)
             self.listener.send_mark()
-            code, heard = self.listener.poll()
+            code, detail = self.listener.poll()
             self.listener.probe_addresses()
         except (WizardError, OSError) as error:
             if self.listener is not None:
                 self.listener.close()
             self.listener = None
-            return GuardVerdict(False, "deaf", f"nobody can listen behind {self.plan.interfaces.cluster}: {error}")
+            return GuardVerdict(False, "deaf", f"the guard cannot listen on {self.plan.interfaces.cluster}: {error}")
         if not code:
             return HOLDS
         if self.listener.same_gateway_heard and not self.listener.may_defend:
-            code, heard = ANOTHER_GATEWAY, f"{heard}: another gateway with this plan's address"
-        return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True)
+            code, detail = ANOTHER_GATEWAY, f"{detail}: another gateway with this plan's address"
+        return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, detail), tripped=True)
 
-    def _new_ear(self, cluster: Link, corporate: Link | None) -> LinkListener:
+    def _new_listener(self, cluster: Link, corporate: Link | None) -> LinkListener:
         if self.plan is None:
             raise WizardError("there is no plan")
         return LinkListener(cluster, corporate, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)
 
     def _address_holds(self) -> GuardVerdict:
-        """Nobody else has the gateway's address: nodes would send to one of the two."""
+        """No other machine uses the gateway's address: nodes would send to one of the two."""
         if self.plan is None or self.listener is None:
             return HOLDS
-        if self.listener.address_is_over():
-            log.info("nobody else claims %s any more", self.plan.network.gateway)
+        if self.listener.address_conflict_is_over():
+            log.info("no other machine claims %s any more", self.plan.network.gateway)
         if not self.listener.address.given_up:
             return HOLDS
         reason = (
             f"{self.plan.network.gateway}, the gateway's address, is also at {named_mac(self.listener.address.rival)} "
-            f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; this goes on by "
-            "itself once it is gone"
+            f"behind {self.plan.interfaces.cluster}: give that machine another address or unplug it; DHCP "
+            "resumes by itself once it is gone"
         )
         return GuardVerdict(False, "address-conflict", reason)
 
@@ -357,7 +365,7 @@ class WireWatch:
         return GuardVerdict(False, "second-server", reason)
 
 
-def _judge_one(result: ProbeResult) -> tuple[bool, GuardVerdict]:
+def _evaluate_one(result: ProbeResult) -> tuple[bool, GuardVerdict]:
     if result.verdict is ProbeOutcome.ANSWER:
         reason = _foreign(result.nic, result.servers[0].in_words())
         return False, GuardVerdict(False, "foreign-dhcp", reason, tripped=True)
@@ -368,11 +376,11 @@ def _judge_one(result: ProbeResult) -> tuple[bool, GuardVerdict]:
     return result.verdict is ProbeOutcome.SILENCE, HOLDS
 
 
-def _same(now: Stamps, then: Stamps) -> bool:
-    return all(_same_one(one, other) for one, other in zip(now, then, strict=True))
+def _same_wires(now: Stamps, then: Stamps) -> bool:
+    return all(_same_wire(one, other) for one, other in zip(now, then, strict=True))
 
 
-def _same_one(now: proof.WireStamp | None, then: proof.WireStamp | None) -> bool:
+def _same_wire(now: proof.WireStamp | None, then: proof.WireStamp | None) -> bool:
     return now is then if now is None else now.same_wire(then)
 
 

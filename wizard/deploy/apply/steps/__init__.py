@@ -1,7 +1,10 @@
-"""The steps of an apply, each with what it must remember and its undo.
+"""The steps of an apply, in order, and the undo of each.
 
-A step captures what is there into a plain record, changes it, and its undo works from that record alone: in
-another process, after a crash, any number of times.
+A step captures a pre-image as a plain record, changes the machine, and its undo works from that record alone: in
+another process, after a crash, any number of times. `engine` takes them, `preview` shows them, `reverter` undoes them.
+
+    trial     both wires, rules, address, guard: all under /run and in the kernel, gone with a reboot
+    persist   the files under /etc and the service, written once the trial was kept
 """
 
 from __future__ import annotations
@@ -38,31 +41,32 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
 }
 
 UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases}
-"""What a reboot has left of the steps of a trial. Of the others it has left nothing."""
+"""The trial's steps of which something survives a reboot."""
 _TRIAL = ("wires", "rules", "address", "gateway")
 
 
-def trial_steps(job: ApplyContext) -> list[Step]:
-    """The steps that make it work, touching nothing that outlives a reboot; in order."""
-    steps: list[Step] = [ProveWires(job), LoadRules(job)]
-    if job.previous is not None and job.previous.interfaces.cluster != job.plan.interfaces.cluster:
-        steps.append(ReleaseFormerNic(job, job.previous.interfaces.cluster))
-    return [*steps, SetClusterAddress(job), StartGuard(job)]
+def trial_steps(context: ApplyContext) -> list[Step]:
+    """The trial's steps, in order. Nothing that they change survives a reboot, but the leases."""
+    steps: list[Step] = [ProveWires(context), LoadRules(context)]
+    if context.previous is not None and context.previous.interfaces.cluster != context.plan.interfaces.cluster:
+        steps.append(ReleaseFormerNic(context, context.previous.interfaces.cluster))
+    return [*steps, SetClusterAddress(context), StartGuard(context)]
 
 
-def persist_steps(job: ApplyContext) -> list[Step]:
-    """The steps that make it last, once it was kept; the interfaces file last."""
-    files = [InstallFile(job, f) for f in job.files if f.path != paths.INTERFACES_FILE]
-    others = main_files(job)
-    service = [EnableService(job)] if systemd.running() else []
-    last = InstallFile(job, job.file(paths.INTERFACES_FILE))
+def persist_steps(context: ApplyContext) -> list[Step]:
+    """The steps that persist a kept trial, in order: the interfaces file last. Raises WizardError."""
+    files = [InstallFile(context, f) for f in context.files if f.path != paths.INTERFACES_FILE]
+    others = main_files(context)
+    service = [EnableService(context)] if systemd.running() else []
+    last = InstallFile(context, context.file(paths.INTERFACES_FILE))
     return [*files, *service, *others, last]
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:
-    """Undo one step, however far it got. `after_boot`: of a step that an earlier boot took.
+    """Undo one step, however far it got; returns a phrase about it. `after_boot`: it was taken before a reboot.
 
-    Raises WizardError or OSError after `tries`.
+    Raises WizardError or OSError after `tries` attempts; LookupError, TypeError, ValueError and the like where the
+    record is not one of this version's.
     """
     kind = name.partition(":")[0]
     act = UNDO[kind]

@@ -1,4 +1,4 @@
-"""The steps that make it last, once it was kept: files under /etc and the service."""
+"""The steps that persist a kept trial: files under /etc and the service. Taken by the watchman."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from wizard.plan.render import File
 
 
 class InstallFile:
-    """One file under /etc, written only after it was kept."""
+    """One file under /etc."""
 
-    def __init__(self, job: ApplyContext, file: File) -> None:
-        self.job = job
+    def __init__(self, context: ApplyContext, file: File) -> None:
+        self.context = context
         self.file = file
         self.name = f"file:{file.path}"
         self.title = Path(file.path).name
@@ -34,7 +34,7 @@ class InstallFile:
         return [f"writes {self.file.path}"]
 
     def capture(self) -> Record:
-        return self.job.journal.images.capture(self.file.path)
+        return self.context.journal.images.capture(self.file.path)
 
     def do(self) -> str:
         write_file(self.file)
@@ -56,11 +56,11 @@ def undo_file(image: Record, journal: Journal) -> str:
 
 
 def _undo_main_file(image: Record, journal: Journal) -> str:
-    """That one is everybody's: what others have done in it, and with it, since then stays."""
+    """Remove our changes from a shared file; what others have changed in it since stays."""
     path = str(image["path"])
     named = os.path.realpath(str(image.get("named") or paths.INTERFACES_MAIN))
     if named != path:
-        # Somebody has put another file there since, perhaps a copy with our changes in it.
+        # The path names another file by now, perhaps a copy with our changes in it.
         _strip(named)
     if Path(path).is_file():
         restored = interfaces_file.restored(read_main_file(path) or "")
@@ -80,19 +80,18 @@ def _strip(path: str) -> None:
 
 
 class EditInterfacesFile:
-    """/etc/network/interfaces, where it configures the cluster NIC itself, or does not read interfaces.d; or another
-    file that ifupdown reads, where that configures the cluster NIC."""
+    """Change a file of ifupdown's that configures the cluster NIC, or whose `source` leaves interfaces.d out."""
 
-    def __init__(self, job: ApplyContext, text: InterfacesText) -> None:
-        self.job = job
+    def __init__(self, context: ApplyContext, text: InterfacesText) -> None:
+        self.context = context
         self.text = text
         self.name = f"file:{text.path}"
         self.title = Path(text.path).name
 
     def needed(self) -> bool:
         if (read_main_file(self.text.real) or "") != self.text.now:
-            texts = interfaces_wanted(self.job.plan.interfaces.cluster)
-            # One that has gone meanwhile is in nobody's way.
+            texts = interfaces_wanted(self.context.plan.interfaces.cluster)
+            # A file that is gone needs no change.
             gone = replace(self.text, now="", wanted="")
             self.text = next((text for text in texts if text.path == self.text.path), gone)
         return self.text.now != self.text.wanted
@@ -101,29 +100,29 @@ class EditInterfacesFile:
         return [f"changes {self.text.path}, as shown among the files"]
 
     def capture(self) -> Record:
-        return self.job.journal.images.capture(self.text.real) | {"main": True, "named": self.text.path}
+        return self.context.journal.images.capture(self.text.real) | {"main": True, "named": self.text.path}
 
     def do(self) -> str:
-        # Looked at again: somebody may have changed it since.
+        # Checked again: somebody may have changed the file since.
         if self.needed():
             write_main_file(self.text.wanted, self.text.real)
         return "written"
 
 
-def main_files(job: ApplyContext) -> list[EditInterfacesFile]:
-    """A step for each file of ifupdown's that has to change. Raises WizardError, before anything is begun."""
-    texts = interfaces_wanted(job.plan.interfaces.cluster)
-    return [EditInterfacesFile(job, text) for text in texts if text.now != text.wanted]
+def main_files(context: ApplyContext) -> list[EditInterfacesFile]:
+    """A step for each file of ifupdown's that has to change. Raises WizardError where one cannot be changed."""
+    texts = interfaces_wanted(context.plan.interfaces.cluster)
+    return [EditInterfacesFile(context, text) for text in texts if text.now != text.wanted]
 
 
 class EnableService:
-    """The systemd unit that brings everything back after a reboot."""
+    """The systemd unit that starts the guard at boot."""
 
     name = "service"
     title = "service"
 
-    def __init__(self, job: ApplyContext) -> None:
-        self.job = job
+    def __init__(self, context: ApplyContext) -> None:
+        self.context = context
         self.file = control.service_unit()
 
     def needed(self) -> bool:
@@ -139,7 +138,7 @@ class EnableService:
         ]
 
     def capture(self) -> Record:
-        images = self.job.journal.images
+        images = self.context.journal.images
         return {"unit": images.capture(self.file.path), "wanted": images.capture(paths.SERVICE_WANTED)}
 
     def do(self) -> str:

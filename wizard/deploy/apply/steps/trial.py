@@ -1,4 +1,7 @@
-"""The steps of a trial: they make it work, and touch nothing that outlives a reboot."""
+"""The steps of a trial: wires, rules, address, gateway. Nothing that they change survives a reboot, but the leases.
+
+Taken by the engine's worker, undone by the reverter.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +37,24 @@ PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 
 
 class ProveWires:
-    """Ask both wires before anything is changed that could be heard on them."""
+    """Probe both wires before any change that could be heard on them. `report_progress` gets the elapsed s."""
 
-    def __init__(self, job: ApplyContext) -> None:
-        self.job = job
-        self.corporate, self.cluster = job.plan.interfaces.corporate, job.plan.interfaces.cluster
+    def __init__(self, context: ApplyContext) -> None:
+        self.context = context
+        self.corporate, self.cluster = context.plan.interfaces.corporate, context.plan.interfaces.cluster
         self.name = f"wires:{self.cluster}"
         self.title = "both wires"
-        self._raise = ("ip", "link", "set", "dev", self.cluster, "up")
-        self.tell: Callable[[float], None] | None = None
+        self._up_command = ("ip", "link", "set", "dev", self.cluster, "up")
+        self.report_progress: Callable[[float], None] | None = None
 
     def needed(self) -> bool:
-        told = runtime_state.running_guard() or GuardState()
-        served = told.get("mode") == "armed" and told.get("nic") == self.cluster
+        overheard = runtime_state.running_guard() or GuardState()
+        served = overheard.get("mode") == "armed" and overheard.get("nic") == self.cluster
         return not (served and proof.holds(self.cluster))
 
     def preview(self) -> list[str]:
         link = read_link(self.cluster)
-        raised = [command_line(*self._raise)] if link is not None and not link.up else []
+        raised = [command_line(*self._up_command)] if link is not None and not link.up else []
         return [
             *raised,
             f"asks {self.corporate} and {self.cluster} for DHCP servers (DISCOVER alone), for 12 s",
@@ -60,23 +63,23 @@ class ProveWires:
         ]
 
     def capture(self) -> Record:
-        return {"link": link_image.link_state(self.cluster), "proof": self.job.journal.images.capture(PROOF_FILE)}
+        return {"link": link_image.link_state(self.cluster), "proof": self.context.journal.images.capture(PROOF_FILE)}
 
     def do(self) -> str:
         link = link_image.link_state(self.cluster)
         if not link.get("up"):
-            # A NIC that is down hears nothing; it is up without an address, and says nothing.
-            run(*self._raise)
+            # A NIC that is down receives nothing. Up without an address it sends nothing by itself.
+            run(*self._up_command)
             proof.wait_for_carrier(self.cluster)
         before = proof.read_stamp(self.cluster)
-        seen, told, node_heard = self.look(fresh_link=not link.get("up"))
-        refused = proof.refusal(seen, told)
+        seen, overheard, node_heard = self.probe_wires(fresh_link=not link.get("up"))
+        refused = proof.refusal(seen, overheard)
         if refused is not None:
             proof.forget()
             raise refused
         nic = proof.read_stamp(self.corporate)
         mac = nic.mac if nic is not None else ""
-        if seen.corporate.verdict is ProbeOutcome.ANSWER or self.job.corporate_has_lease:
+        if seen.corporate.verdict is ProbeOutcome.ANSWER or self.context.corporate_has_lease:
             corporate_dhcp_history.note_answer(mac)
         proven = proof.is_proven(seen, node_heard=node_heard, answered_before=corporate_dhcp_history.has_answered(mac))
         if proven and before is not None and before.same_wire(proof.read_stamp(self.cluster)):
@@ -85,47 +88,49 @@ class ProveWires:
             return proof.missing_control_message(seen)
         return explain(seen).in_a_line
 
-    def look(self, fresh_link: bool) -> tuple[CablingProbe, str, bool]:
-        """Both wires; what was heard on the cluster's meanwhile that must not be there; whether a node was."""
+    def probe_wires(self, fresh_link: bool) -> tuple[CablingProbe, str, bool]:
+        """Probe both wires: the report, what a listener heard that must not be there, and whether it heard a node."""
         with ExitStack() as stack:
-            ear, links = None, (read_link(self.cluster), read_link(self.corporate))
+            listener, links = None, (read_link(self.cluster), read_link(self.corporate))
             if links[0] is not None and links[0].up:
                 corporate = links[1] if links[1] is not None and links[1].up else None
-                plans = [plan for plan in (self.job.plan, self.job.previous) if plan is not None]
-                ear = LinkListener(links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.job.plan))
-                stack.callback(ear.close)
-                # The new address is on no NIC yet; the former one is, where it was for this NIC.
+                plans = [plan for plan in (self.context.plan, self.context.previous) if plan is not None]
+                listener = LinkListener(
+                    links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.context.plan)
+                )
+                stack.callback(listener.close)
+                # ARP needs a sender: the new address is on no NIC yet, the previous plan's may be on this one.
                 ours = [plan.network.gateway.packed for plan in plans[1:] if plan.interfaces.cluster == self.cluster]
-                ear.probe_nodes(ours[0] if ours else NOBODY)
+                listener.probe_nodes(ours[0] if ours else NOBODY)
             seen = proof.probe_both_wires(
                 self.corporate,
                 self.cluster,
-                corporate_has_lease=self.job.corporate_has_lease,
+                corporate_has_lease=self.context.corporate_has_lease,
                 fresh_link=fresh_link,
-                progress=self.tell,
-                questions=questions_for(self.job.plan),
+                progress=self.report_progress,
+                questions=questions_for(self.context.plan),
             )
-            _, told = ear.poll() if ear is not None else ("", "")
-            return seen, told, ear is not None and ear.node_heard
+            _, overheard = listener.poll() if listener is not None else ("", "")
+            return seen, overheard, listener is not None and listener.node_heard
 
 
 def undo_wires(image: Record, journal: Journal) -> str:
     if image["proof"]["kind"] == "absent":
-        # One that was there is no setting to go back to: what has been heard since is what counts.
+        # An earlier proof is not restored: what was heard since counts.
         journal.images.restore(image["proof"])
     if applied_backend().is_configured(str(image["link"]["nic"])):
         return "left as it is: it is in use"
-    return _unless("the link is as it was", link_image.restore_link(image["link"]))
+    return _with_problems("the link is as it was", link_image.restore_link(image["link"]))
 
 
 class LoadRules:
-    """The nftables table, the accepts at neighbours, forwarding on two NICs. Our DHCP is mute from here on."""
+    """The nftables table, the accepts in others' firewalls, forwarding on both NICs. Blocks our DHCP until armed."""
 
     name = "rules"
 
-    def __init__(self, job: ApplyContext) -> None:
-        self.job = job
-        self.file = live_file(job.file(paths.NAT_SCRIPT))
+    def __init__(self, context: ApplyContext) -> None:
+        self.context = context
+        self.file = live_file(context.file(paths.NAT_SCRIPT))
         self.title = "rules"
 
     def needed(self) -> bool:
@@ -140,29 +145,29 @@ class LoadRules:
         return [f"writes {self.file.path}", command_line("sh", paths.LIVE_SCRIPT, "up")]
 
     def capture(self) -> Record:
-        old = self.job.previous
-        nics = {self.job.plan.interfaces.corporate, self.job.plan.interfaces.cluster}
-        # What those had is in the journal since they became ours.
+        old = self.context.previous
+        nics = {self.context.plan.interfaces.corporate, self.context.plan.interfaces.cluster}
+        # The journal has the previous plan's NICs from before they became ours.
         nics -= {old.interfaces.corporate, old.interfaces.cluster} if old is not None else set()
-        cluster = self.job.plan.interfaces.cluster
+        cluster = self.context.plan.interfaces.cluster
         return {
-            "script": self.job.journal.images.capture(self.file.path),
+            "script": self.context.journal.images.capture(self.file.path),
             "loaded": gateway_rules.table_loaded(),
             "forwarding": forwarding.image(sorted(nics)),
             **firewalls.images(cluster if cluster in nics else None),
         }
 
     def do(self) -> str:
-        old = self.job.previous
-        if old is not None and old.interfaces != self.job.plan.interfaces and Path(self.file.path).exists():
-            # Its accepts and forwarding bear the old names; the new script would not find them. The table stays: what
-            # it mutes must not be heard for a moment.
+        old = self.context.previous
+        if old is not None and old.interfaces != self.context.plan.interfaces and Path(self.file.path).exists():
+            # The old script's accepts and forwarding bear the old names; the new script would not find them. Its table
+            # stays, so that our DHCP is blocked throughout.
             gateway_rules.script(self.file.path, "leave")
         write_file(self.file)
-        said = gateway_rules.load(self.file.path)
-        count = len(self.job.plan.forwards)
-        told = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
-        return "; ".join(filter(None, [told, said.strip()]))
+        output = gateway_rules.load(self.file.path)
+        count = len(self.context.plan.forwards)
+        detail = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
+        return "; ".join(filter(None, [detail, output.strip()]))
 
 
 def undo_rules(image: Record, journal: Journal) -> str:
@@ -174,19 +179,19 @@ def undo_rules(image: Record, journal: Journal) -> str:
         journal.images.restore(before)
         gateway_rules.load(paths.LIVE_SCRIPT)
         return "the former rules are back"
-    # The journal's, for what nat.sh noted under /run may have been wiped; of every apply, for NICs may have changed.
+    # From the journal, as nat.sh's own record under /run may be gone; of every apply, as the NICs may have changed.
     steps = [step for transaction in journal.read().transactions for step in transaction.steps]
     images = [step for name, step in steps if name == "rules"]
     forwarding.restore([i["forwarding"] for i in images if i.get("forwarding")])
     _, problems = firewalls.restore(images)
     if Path(paths.LIVE_SCRIPT).exists():
-        # What it needs may have been taken off this machine.
+        # A program that it runs may have been removed.
         with suppress(CommandFailed):
             gateway_rules.script(paths.LIVE_SCRIPT, "down")
-    # Whatever somebody made of the script meanwhile, and what it left.
+    # The script may have been changed, or have left something.
     _, more = gateway_rules.remove_everything()
     journal.images.restore(before)
-    return _unless("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
+    return _with_problems("our tables and accepts are gone", list(dict.fromkeys([*problems, *more])))
 
 
 def _nics_of(script: str) -> list[str]:
@@ -194,15 +199,15 @@ def _nics_of(script: str) -> list[str]:
 
 
 class SetClusterAddress:
-    """The gateway's address on the cluster NIC, through the machine's network manager."""
+    """The gateway's address on the cluster NIC, set by the machine's network manager."""
 
-    def __init__(self, job: ApplyContext) -> None:
-        self.job = job
-        self.nic = job.plan.interfaces.cluster
-        self.cidr = _given_by(job.plan)
+    def __init__(self, context: ApplyContext) -> None:
+        self.context = context
+        self.nic = context.plan.interfaces.cluster
+        self.cidr = _gateway_cidr(context.plan)
         self.name = f"address:{self.nic}"
         self.title = "address"
-        self.text = job.file(paths.INTERFACES_FILE).text
+        self.text = context.file(paths.INTERFACES_FILE).text
 
     def needed(self) -> bool:
         return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
@@ -212,54 +217,54 @@ class SetClusterAddress:
         return [*_release_preview(self.nic), f"writes {paths.LIVE_INTERFACES}", up]
 
     def capture(self) -> Record:
-        return _capture_nic(self.nic, self.job.journal) | {"gives": self.cidr}
+        return _capture_nic(self.nic, self.context.journal) | {"gives": self.cidr}
 
     def do(self) -> str:
         backend = cluster_backend()
         before = link_image.whole_state(self.nic)
-        raised = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
-        if raised and not link_image.has_address(self.nic, self.cidr):
-            # The guard left it to a gateway that was there first. The link stays up: what was just proven of it holds.
+        up_to_date = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
+        if up_to_date and not link_image.has_address(self.nic, self.cidr):
+            # The guard removed it for another gateway. Add it without taking the link down, which would end the proof.
             run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
         if (
             backend.is_configured(self.nic)
             and link_image.has_address(self.nic, self.cidr)
             and Path(paths.LIVE_INTERFACES).exists()
         ):
-            # Another comment or check in the text is no reason to take the link down.
+            # A comment or a check in the text changed: no reason to take the link down.
             write_file(File(paths.LIVE_INTERFACES, self.text))
             return f"{self.cidr} on {self.nic}, as before"
         if backend.is_configured(self.nic):
-            # Under whatever text it was raised with: ours of an earlier plan, or the person's own. The link goes down
-            # with it, and what was proven of the wire no longer holds: the guard asks again.
+            # With the configuration that it was set up from: an earlier plan's, or the person's own. This takes the
+            # link down and ends the proof: the guard probes again.
             backend.release(self.nic, backend.config_in_use())
         problems: list[str] = []
         theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
         if theirs:
-            # ifup fails over an address that is there. It is noted, and a reset gives it back.
+            # ifup fails over an existing address. The journal has it, and a reset restores it.
             link_image.remove_address(problems, self.nic, self.cidr)
         write_file(File(paths.LIVE_INTERFACES, self.text))
         backend.bring_up(self.nic, paths.LIVE_INTERFACES)
         if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
-                f"{self.nic} has not got {self.cidr} though {backend.name} said nothing of it",
+                f"{self.nic} does not have {self.cidr}, though {backend.name} reported no error",
                 f"Look at 'ip addr show {self.nic}' and at what else configures it.",
             )
-        ours_before = self.job.previous is not None and self.job.previous.interfaces.cluster == self.nic
+        ours_before = self.context.previous is not None and self.context.previous.interfaces.cluster == self.nic
         if ours_before or theirs:
-            # ifdown takes everything off the NIC, and an address takes those with it that follow it in its network.
-            problems += link_image.put_back(self.nic, before, addresses_given(self.name, self.job.journal.read()))
-        return _unless(f"{self.cidr} on {self.nic}, by {backend.name}", problems)
+            # ifdown flushes the NIC, and removing an address removes the later ones of its subnet.
+            problems += link_image.put_back(self.nic, before, addresses_given(self.name, self.context.journal.read()))
+        return _with_problems(f"{self.cidr} on {self.nic}, by {backend.name}", problems)
 
 
 class ReleaseFormerNic(SetClusterAddress):
-    """Take the former cluster NIC out of use, where a plan names another one."""
+    """Take the previous plan's cluster NIC out of use, where the new plan names another one."""
 
-    def __init__(self, job: ApplyContext, nic: str) -> None:
-        super().__init__(job)
+    def __init__(self, context: ApplyContext, nic: str) -> None:
+        super().__init__(context)
         self.nic = nic
-        if job.previous is not None:
-            self.cidr = _given_by(job.previous)
+        if context.previous is not None:
+            self.cidr = _gateway_cidr(context.previous)
         self.name = f"address:{nic}"
         self.title = f"leave {nic}"
 
@@ -270,25 +275,25 @@ class ReleaseFormerNic(SetClusterAddress):
         return [f"takes our address off {self.nic}", *_release_preview(self.nic)]
 
     def do(self) -> str:
-        first = dict(self.job.journal.read().first_images()).get(self.name)
+        first = dict(self.context.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
         applied_backend().release(self.nic, applied_backend().config_in_use())
         if first is None:
             return "our address is gone"
-        problems = link_image.restore_link(first["link"], addresses_given(self.name, self.job.journal.read()), seen)
-        return _unless("as it was before it was ours", problems)
+        problems = link_image.restore_link(first["link"], addresses_given(self.name, self.context.journal.read()), seen)
+        return _with_problems("as it was before it was ours", problems)
 
 
-def _given_by(plan: Plan) -> str:
+def _gateway_cidr(plan: Plan) -> str:
     return f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
 
 
-def _unless(said: str, problems: list[str]) -> str:
-    return f"{said}; could not be put back: {'; '.join(problems)}" if problems else said
+def _with_problems(detail: str, problems: list[str]) -> str:
+    return f"{detail}; could not be put back: {'; '.join(problems)}" if problems else detail
 
 
 def _release_preview(nic: str) -> list[str]:
-    """What releasing a NIC runs; nothing where no network manager holds it."""
+    """The preview of releasing a NIC; nothing where no network manager has configured it."""
     backend = cluster_backend()
     if not backend.is_configured(nic):
         return []
@@ -318,23 +323,23 @@ def undo_address(image: Record, journal: Journal) -> str:
         problems = backend.reconfigure(nic, backend.config_in_use(), str(image.get("stanza") or ""))
     else:
         journal.images.restore(image["state"])
-    return _unless(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
+    return _with_problems(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
 
 
 class StartGuard:
-    """The guard and its dnsmasq: started, or brought to the new configuration without a pause."""
+    """Start the guard and its dnsmasq, or have them reload the new configuration without a pause."""
 
     name = "gateway"
 
-    def __init__(self, job: ApplyContext) -> None:
-        self.job = job
+    def __init__(self, context: ApplyContext) -> None:
+        self.context = context
         self.title = "dnsmasq"
-        kept = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
-        self.files = [live_file(job.file(path)) for path in kept]
+        sources = (paths.PLAN_IN_FORCE, paths.DNSMASQ_CONF, paths.DNSMASQ_HOSTS, paths.IDENTITY)
+        self.files = [live_file(context.file(path)) for path in sources]
 
     def needed(self) -> bool:
-        told = runtime_state.running_guard()
-        if told is None or told.get("mode") != "armed" or told.get("program") != control.program_fingerprint():
+        guard = runtime_state.running_guard()
+        if guard is None or guard.get("mode") != "armed" or guard.get("program") != control.program_fingerprint():
             return True
         return any(read_text(f.path) != f.text for f in self.files)
 
@@ -342,15 +347,15 @@ class StartGuard:
         test = command_line("dnsmasq", "--test", f"--conf-file={dnsmasq.CONF}")
         lines = [*(f"writes {file.path}" for file in self.files), test]
         if runtime_state.running_guard() is not None:
-            return [*lines, "has the guard take the new configuration up"]
+            return [*lines, "has the guard load the new configuration"]
         if systemd.running():
             start = command_line("systemctl", "start", paths.SERVICE_NAME)
         else:
             start = command_line("setsid", "-f", *control.serve_command())
-        return [*lines, start, "which asks the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
+        return [*lines, start, "which probes the wire, starts dnsmasq, and lets its DHCP out on that NIC alone"]
 
     def capture(self) -> Record:
-        images = self.job.journal.images
+        images = self.context.journal.images
         return {
             "running": runtime_state.running_guard() is not None,
             "files": [images.capture(f.path) for f in self.files],
@@ -360,7 +365,7 @@ class StartGuard:
     def do(self) -> str:
         for file in self.files:
             write_file(file)
-        control.prepare_runtime(self.job.dhcp_uid)
+        control.prepare_runtime(self.context.dhcp_uid)
         return control.wait_until_armed(control.start_or_reload())
 
 
@@ -368,7 +373,7 @@ def undo_gateway(image: Record, journal: Journal) -> str:
     if image["running"]:
         for file in image["files"]:
             journal.images.restore(file)
-        # The address comes back only after this; the guard arms by itself then.
+        # The address is restored only after this step; the guard arms by itself then.
         control.wait_until_loaded(control.start_or_reload())
         return "serving as before"
     control.stop()
@@ -381,7 +386,7 @@ def undo_gateway(image: Record, journal: Journal) -> str:
 
 
 def undo_leases(image: Record, journal: Journal) -> str:
-    """The lease file as it was, or (`keep_leases` in the image) as it is now, for those who hold one."""
+    """Restore the lease file, or (`keep_leases` in the image) leave it as it is, owned as before."""
     now = Path(paths.LEASES)
     if image["running"]:
         return "left to the gateway"
