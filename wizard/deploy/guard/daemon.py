@@ -319,7 +319,9 @@ class Guard:
         """Who is in the set that should not be, in words; that stands for a while. Raises WizardError."""
         own = self.armed_on.index if self.armed_on is not None else None
         strangers = [
-            e for e in nft_armed_set.elements() if e.index != own or e.left is None or e.left > nft_armed_set.LEASE_S
+            e
+            for e in nft_armed_set.list_elements()
+            if e.index != own or e.expires_in_s is None or e.expires_in_s > nft_armed_set.LEASE_S
         ]
         if strangers:
             names = {nic.index: nic.name for nic in self.nics.values()}

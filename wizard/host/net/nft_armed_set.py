@@ -64,13 +64,13 @@ def disarm() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A NIC in the set. `left`: seconds until it expires, None if it never does."""
+    """A NIC in the set. `expires_in_s`: seconds until it expires, None if it never does."""
 
     index: int
-    left: float | None
+    expires_in_s: float | None
 
 
-def elements() -> list[Element]:
+def list_elements() -> list[Element]:
     """The elements of the set now; [] if the set does not exist. Raises ArmingFailed."""
     try:
         told = nfnetlink.dump(NFTABLES, _GET_ELEMENT, _INET, _names(), _TIMEOUT_S)
