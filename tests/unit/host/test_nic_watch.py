@@ -64,6 +64,6 @@ def test_a_kernel_that_tells_nothing_is_said_so(monkeypatch: pytest.MonkeyPatch)
 def test_a_quiet_machine_is_waited_for_no_longer_than_asked() -> None:
     watch = NicWatch()
     try:
-        assert watch.look(0) == ()
+        assert watch.poll(0) == ()
     finally:
         watch.close()

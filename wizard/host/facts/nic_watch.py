@@ -54,12 +54,12 @@ class NicWatch:
         # Only once it tells what is new: what happens in between is heard twice, not never.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
-    def look(self, patience: float = 0) -> tuple[NicEvent, ...]:
-        """The events since the last call; waits up to `patience` seconds for one. Raises WizardError."""
-        if not select.select([self._kernel], [], [], patience)[0]:
+    def poll(self, timeout_s: float = 0) -> tuple[NicEvent, ...]:
+        """The events since the last call; waits up to `timeout_s` for one. Raises WizardError."""
+        if not select.select([self._kernel], [], [], timeout_s)[0]:
             return ()
         found = []
-        for index in self._told():
+        for index in self._changed_indexes():
             before, now = self._known.get(index), read_link(index)
             if now is None:
                 self._known.pop(index, None)
@@ -71,20 +71,20 @@ class NicWatch:
     def close(self) -> None:
         self._kernel.close()
 
-    def _told(self) -> Iterable[int]:
-        """The indexes of the NICs in the events that wait, each once."""
-        indices: dict[int, None] = {}
+    def _changed_indexes(self) -> Iterable[int]:
+        """The indexes of the NICs in the queued events, each once."""
+        indexes: dict[int, None] = {}
         while True:
             try:
                 for kind, body in netlink.drain(self._kernel):
                     if kind in (NEW_LINK, DELETE_LINK) and len(body) >= INFO.size:
-                        indices[INFO.unpack_from(body)[2]] = None
-                return indices
+                        indexes[INFO.unpack_from(body)[2]] = None
+                return indexes
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
                 # More than the socket could keep: any of them may have changed.
-                indices |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
+                indexes |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
 
 
 def compare(before: Link | None, now: Link | None) -> Iterable[NicEvent]:
