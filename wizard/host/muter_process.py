@@ -58,8 +58,8 @@ _TABLE = nft_armed_set.TABLE.encode()
 class Grant:
     """Permission to answer by one NIC, in the state in which the guard judged it."""
 
-    def __init__(self, index: int, changes: int, mac: bytes, name: bytes) -> None:
-        self.index, self.changes, self.mac, self.name = index, changes, mac, name
+    def __init__(self, index: int, carrier_changes: int, mac: bytes, name: bytes) -> None:
+        self.index, self.carrier_changes, self.mac, self.name = index, carrier_changes, mac, name
         self.until = 0.0
         self.counter = self._counter()
 
@@ -77,7 +77,7 @@ class Grant:
             seen = [Path(place, what).read_text().strip() for what in ("ifindex", "address")]
             if seen == [str(self.index), self.mac.hex(":")]:
                 fd = os.open(f"{place}/carrier_changes", os.O_RDONLY | os.O_CLOEXEC)
-                if int(os.pread(fd, 32, 0)) == self.changes:
+                if int(os.pread(fd, 32, 0)) == self.carrier_changes:
                     return fd
         except (OSError, ValueError):
             pass
@@ -90,7 +90,7 @@ class Grant:
         if self.counter is None:
             return False
         try:
-            return int(os.pread(self.counter, 32, 0)) != self.changes
+            return int(os.pread(self.counter, 32, 0)) != self.carrier_changes
         except (OSError, ValueError):
             return True
 
@@ -101,7 +101,7 @@ class Grant:
 
 
 def _of(grant: Grant) -> tuple[int, int, bytes, bytes]:
-    return grant.index, grant.changes, grant.mac, grant.name
+    return grant.index, grant.carrier_changes, grant.mac, grant.name
 
 
 class ArmedSet(threading.Thread):
@@ -214,8 +214,8 @@ class Muter:
             or said.get(link.MAC, grant.mac) != grant.mac
             or any(said.get(link.MASTER, b""))
             or not any(said.get(link.CARRIER, b"\1"))
-            or int.from_bytes(said.get(link.CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
-            != grant.changes
+            or int.from_bytes(said.get(link.CHANGES, grant.carrier_changes.to_bytes(4, sys.byteorder)), sys.byteorder)
+            != grant.carrier_changes
         )
 
     def event(self, *, halt: bool = True) -> None:

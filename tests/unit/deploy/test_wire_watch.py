@@ -20,7 +20,7 @@ from wizard.deploy.guard.wire_watch import PROBE_EVERY_S, PROOF_VALID_S, WireWat
 from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
 from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeOutcome, ProbeResult
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan import paths
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
@@ -50,7 +50,7 @@ class Deaf:
         self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
 
-    def is_behind(self, *_: Link) -> bool:
+    def is_behind(self, *_: LinkState) -> bool:
         return True
 
     def send_mark(self) -> None:
@@ -80,7 +80,7 @@ class World:
 
     def __init__(self) -> None:
         self.links = {
-            name: Link(index, name, bytes((2, 0, 0, 0, 0, index)), True, True, True, False, 3, 0, 0)
+            name: LinkState(index, name, bytes((2, 0, 0, 0, 0, index)), True, True, True, False, 3, 0, 0)
             for index, name in ((2, "eth0"), (3, "eth1"))
         }
         self.now = 1000.0
@@ -98,7 +98,7 @@ class World:
         return ear
 
     def flap(self, nic: str) -> None:
-        self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
+        self.links[nic] = replace(self.links[nic], carrier_changes=self.links[nic].carrier_changes + 2)
 
     def judge(self) -> GuardVerdict:
         return self.watch.evaluate(corporate_has_lease=True)

@@ -392,7 +392,7 @@ def test_the_count_of_carrier_changes_is_read_where_it_is_this_nics() -> None:
     grant = Grant(1, 0, bytes(6), b"lo")
     assert grant.counter is not None
     assert not grant.moved()
-    grant.changes = 1
+    grant.carrier_changes = 1
     assert grant.moved()
     grant.end()
     for other in (Grant(2, 0, bytes(6), b"lo"), Grant(1, 0, MAC, b"lo"), Grant(1, 0, bytes(6), b"none")):

@@ -13,7 +13,7 @@ from wizard.host.dhcp.discovery import machines_in
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_request
 from wizard.host.net.bpf import our_talk
 from wizard.host.net.frames import arp_request
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.host.path import injection, probe
 from wizard.host.path.packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
 from wizard.plan.checks import Check
@@ -21,8 +21,8 @@ from wizard.plan.checks import Check
 ip = socket.inet_aton
 GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
 MAC = injection.synthetic_mac()
-CLUSTER = Link(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
-CORPORATE = Link(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
+CLUSTER = LinkState(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
+CORPORATE = LinkState(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
 PASSAGE = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
 ROAD = probe.NodePath(
     CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (PASSAGE,)

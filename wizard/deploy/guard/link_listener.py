@@ -26,7 +26,7 @@ from wizard.host.net.bpf import arp_from, ether_type, ipv6_routers, udp_fragment
 from wizard.host.net.fragments import FragmentReassembler
 from wizard.host.net.frames import ARP, NOBODY, arp_in, arp_request
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, server_in
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
@@ -50,8 +50,8 @@ class LinkListener:
 
     def __init__(
         self,
-        cluster: Link,
-        corporate: Link | None,
+        cluster: LinkState,
+        corporate: LinkState | None,
         ours: Container[IPAddress],
         nodes: Mapping[bytes, IPAddress],
         gateway: IPAddress | None = None,
@@ -106,7 +106,7 @@ class LinkListener:
     def close(self) -> None:
         self._close.close()
 
-    def is_behind(self, cluster: Link, corporate: Link | None) -> bool:
+    def is_behind(self, cluster: LinkState, corporate: LinkState | None) -> bool:
         """Whether it is these very NICs that it listens behind."""
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
 
@@ -311,7 +311,7 @@ def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
     return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
 
 
-def _key(link: Link | None) -> tuple[int, str, bytes] | None:
+def _key(link: LinkState | None) -> tuple[int, str, bytes] | None:
     return (link.index, link.name, link.mac) if link is not None else None
 
 

@@ -13,7 +13,7 @@ from wizard.host.facts.resolver import nameservers, read_resolver
 from wizard.host.facts.routes import read_routes
 from wizard.host.files import read_text
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.neighbours import Neighbour, read_neighbours
 from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_answer, question
 from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
@@ -125,7 +125,7 @@ def _leased() -> list[str]:
     return [leased_address(line) for line in (read_text(paths.LEASES) or "").splitlines()]
 
 
-def _corporate(plan: Plan, untried: list[Check]) -> Link | None:
+def _corporate(plan: Plan, untried: list[Check]) -> LinkState | None:
     nic = plan.interfaces.corporate
     link = read_link(nic)
     if link is not None and link.ethernet and link.carrier:

@@ -24,7 +24,7 @@ from wizard.host.dhcp.probe import Cause, ProbeOutcome, ProbeResult, probe
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_text, questions_for
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.notice import desktop_notice
 from wizard.plan.findings import WizardError
@@ -325,7 +325,7 @@ class WireWatch:
             code, heard = ANOTHER_GATEWAY, f"{heard}: another gateway with this plan's address"
         return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, heard), tripped=True)
 
-    def _new_ear(self, cluster: Link, corporate: Link | None) -> LinkListener:
+    def _new_ear(self, cluster: LinkState, corporate: LinkState | None) -> LinkListener:
         if self.plan is None:
             raise WizardError("there is no plan")
         return LinkListener(cluster, corporate, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)

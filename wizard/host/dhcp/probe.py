@@ -28,7 +28,7 @@ from wizard.host.net.bpf import any_of, ether_type, ipv6_routers, udp_fragments,
 from wizard.host.net.fragments import FragmentReassembler
 from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_in, arp_request
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, build_solicitation, server_in
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 
 FULL_WAIT = 12.0
@@ -225,7 +225,7 @@ class _Listening:
         tap: PacketSocket,
         pieces: PacketSocket,
         nic: str,
-        link: Link,
+        link: LinkState,
         wait: float,
         until_first: bool,
         fresh: bool,
@@ -283,10 +283,10 @@ class _Listening:
     def check_link(self) -> bool:
         """Whether the link has been there all the time; a cable out for an instant may have cost us the answer."""
         now, was = read_link(self.link.index), self.link
-        same = now is not None and (now.name, now.mac, now.changes, now.carrier) == (
+        same = now is not None and (now.name, now.mac, now.carrier_changes, now.carrier) == (
             was.name,
             was.mac,
-            was.changes,
+            was.carrier_changes,
             True,
         )
         if not same:
@@ -443,7 +443,7 @@ def _server(offer: Offer, delay: float, vlan: int | None, overheard: bool) -> Dh
     )
 
 
-def _unfit(link: Link | None) -> Cause | None:
+def _unfit(link: LinkState | None) -> Cause | None:
     """What makes it pointless to ask here, if anything does."""
     if link is None:
         return Cause.NO_NIC

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from wizard.host.facts.nics import shown_name
 from wizard.host.net import netlink
-from wizard.host.net.link import DELETE_LINK, INFO, LINKS, NEW_LINK, Link, read_link
+from wizard.host.net.link import DELETE_LINK, INFO, LINKS, NEW_LINK, LinkState, read_link
 from wizard.plan.findings import WizardError
 
 
@@ -87,7 +87,7 @@ class NicWatch:
                 indexes |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
 
 
-def compare(before: Link | None, now: Link | None) -> Iterable[NicEvent]:
+def compare(before: LinkState | None, now: LinkState | None) -> Iterable[NicEvent]:
     """The events that lead from one state of a NIC to another; None where it does not exist."""
     if before is None and now is None:
         return
@@ -103,5 +103,5 @@ def compare(before: Link | None, now: Link | None) -> Iterable[NicEvent]:
         yield NicEvent(NicChange.SWITCHED, name)
     elif before.carrier != now.carrier:
         yield NicEvent(NicChange.PLUGGED if now.carrier else NicChange.PULLED, name)
-    elif now.up and before.changes != now.changes:
+    elif now.up and before.carrier_changes != now.carrier_changes:
         yield NicEvent(NicChange.MOVED if now.carrier else NicChange.PULLED, name)

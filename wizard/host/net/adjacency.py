@@ -10,7 +10,7 @@ import select
 import time
 
 from wizard.host.net.bpf import ether_type
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 
 LOCAL_EXPERIMENTAL = 0x88B5
@@ -57,17 +57,17 @@ def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -
     return False if undisturbed and tries > 0 else None
 
 
-def _joined_here(one: Link, other: Link) -> bool:
+def _joined_here(one: LinkState, other: LinkState) -> bool:
     above = one.master != 0 and one.master == other.master
     stacked = one.index in (other.master, other.lower) or other.index in (one.master, one.lower)
     return one.index == other.index or above or stacked
 
 
-def _alive(link: Link) -> bool:
+def _alive(link: LinkState) -> bool:
     return link.ethernet and link.carrier and not link.dormant
 
 
-def _heard(one: PacketSocket, other: PacketSocket, link: Link, peer: Link, timeout: float) -> bool:
+def _heard(one: PacketSocket, other: PacketSocket, link: LinkState, peer: LinkState, timeout: float) -> bool:
     marks = secrets.token_bytes(16), secrets.token_bytes(16)
     for tap, end, mark in zip((one, other), (link, peer), marks, strict=True):
         tap.send(marked_frame(end.mac, mark))

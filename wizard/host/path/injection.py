@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from wizard.host import commands
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
@@ -51,7 +51,7 @@ class Injector:
     Raises CannotInject.
     """
 
-    def __init__(self, into: Mapping[bytes, Link]) -> None:
+    def __init__(self, into: Mapping[bytes, LinkState]) -> None:
         self.into = dict(into)
         remove_stray()
         self._tap = _open_tap()

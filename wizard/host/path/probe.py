@@ -17,7 +17,7 @@ from typing import Protocol
 
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_reply
 from wizard.host.net.frames import arp_in, arp_request
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.host.path.egress import EgressCapture
 from wizard.host.path.injection import Injector, forget_neighbour
 from wizard.host.path.packets import (
@@ -79,8 +79,8 @@ class NodePath:
     the corporate NIC.
     """
 
-    cluster: Link
-    corporate: Link | None
+    cluster: LinkState
+    corporate: LinkState | None
     gateway: bytes
     own: bytes
     own_mac: bytes
