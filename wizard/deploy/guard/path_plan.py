@@ -224,7 +224,7 @@ _SEE_RULES = "See 'ip rule' and 'ip route show table all'."
 def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
     """The name of a NIC, or "" where there is no way."""
     try:
-        return socket.if_indextoname(rtnetlink.way_of(to, source, come_in))
+        return socket.if_indextoname(rtnetlink.route_to(to, source, come_in))
     except OSError:
         return ""
 

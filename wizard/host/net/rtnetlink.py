@@ -100,17 +100,17 @@ def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = 
     _ask(kind, ACK | flags, head + body)
 
 
-def way_of(to: bytes, source: bytes = b"", come_in: int = 0) -> int:
+def route_to(to: bytes, source: bytes = b"", input_index: int = 0) -> int:
     """The index of the NIC by which a packet to `to` would leave, by every routing rule and table; nothing is sent.
 
-    Addresses are IPv4, four bytes each. With `source` and `come_in` (a NIC's index) the packet is one to forward, else
-    one of our own. Raises OSError if there is no route.
+    Addresses are IPv4, four bytes each. With `source` and `input_index` the packet is a forwarded one that came in by
+    that NIC, else one of our own. Raises OSError if there is no route.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, to)
     if source:
         body += attribute(_RTA_SRC, source)
-    if come_in:
-        body += attribute(_RTA_IIF, struct.pack("=I", come_in))
+    if input_index:
+        body += attribute(_RTA_IIF, struct.pack("=I", input_index))
     for kind, answer in _ask(_GET_ROUTE, ACK, body):
         told = dict(attributes(answer[_ROUTE.size :])) if kind == _NEW_ROUTE else {}
         if _RTA_OIF in told:
