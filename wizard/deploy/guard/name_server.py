@@ -20,7 +20,7 @@ from wizard.deploy.shapes import NameServerState, process_record
 from wizard.host.dhcp import dnsmasq
 from wizard.host.facts import resolver
 from wizard.host.facts.resolver import SystemResolver
-from wizard.host.facts.udp_sockets import others_at
+from wizard.host.facts.udp_sockets import other_sockets_at
 from wizard.host.files import read_text, write_atomic
 from wizard.host.net import gateway_rules
 from wizard.plan import names, paths
@@ -105,7 +105,7 @@ class NameServer(SupervisedProcess):
             return
         self.guarded_at = now
         with contextlib.suppress(OSError):
-            beside = others_at(self.process.pid, gateway, 53)
+            beside = other_sockets_at(self.process.pid, gateway, 53)
             if beside - self.beside:
                 log.warning("another DNS server has come to %s; starting ours again, so that it is asked", gateway)
                 self.stop()

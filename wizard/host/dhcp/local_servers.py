@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from wizard.host.facts.udp_sockets import UdpSocket, inodes_of, on_port
+from wizard.host.facts.udp_sockets import UdpSocket, inodes_of, sockets_on_port
 from wizard.host.processes import parent
 from wizard.plan.text import clean
 
@@ -28,7 +28,7 @@ class LocalDhcpServers:
 
         A server of other NICs does not count. Raises OSError.
         """
-        suspects = [each for each in on_port(_PORT) if _may_serve(each, index, address)]
+        suspects = [each for each in sockets_on_port(_PORT) if _may_serve(each, index, address)]
         unknown = {each.inode for each in suspects} - self._owners.keys()
         if unknown and time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = time.monotonic()
