@@ -58,21 +58,21 @@ def loaded() -> Forwards:
     return Forwards(targets, sources)
 
 
-def end_those_of(before: Forwards, now: Forwards) -> None:
+def delete_flows_of(before: Forwards, now: Forwards) -> None:
     """End what `before` allows and `now` does not, and UDP that reached this machine itself because no forward existed.
 
     Raises KernelRefused.
     """
     if before == now:
         return
-    ended: set[conntrack.Tuple] = set()
+    deleted: set[conntrack.FlowTuple] = set()
     here = _local_addresses()
     for _ in range(_LOOKS):
-        stale = [flow for flow in conntrack.flows() if _is_stale(flow, before, now, here) or flow.original in ended]
+        stale = [flow for flow in conntrack.flows() if _is_stale(flow, before, now, here) or flow.original in deleted]
         for flow in stale:
-            conntrack.end(flow)
+            conntrack.delete(flow)
             if flow.forwarded:
-                ended.add(flow.reply)
+                deleted.add(flow.reply)
         if not stale:
             return
         time.sleep(_BETWEEN_S)

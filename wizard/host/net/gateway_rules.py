@@ -32,7 +32,7 @@ def script(path: str, verb: str) -> str:
 
 def _end_flows(before: forward_flows.Forwards) -> str:
     try:
-        forward_flows.end_those_of(before, forward_flows.loaded())
+        forward_flows.delete_flows_of(before, forward_flows.loaded())
     except KernelRefused as error:
         return f"connections through forwards that are no more go on ({error.message})"
     return ""
