@@ -23,7 +23,7 @@ from wizard.host.dhcp.own_replies import OwnReplyFilter
 from wizard.host.dhcp.packet import CLIENT_PORT, Offer, build_discover, build_inform
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_of, address_text
 from wizard.host.facts.vendors import named_mac
-from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_served
+from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_serving_marker
 from wizard.host.net.bpf import any_of, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
 from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_in, arp_request
@@ -363,7 +363,7 @@ class _Listening:
         said, speaker = arp_in(frame), server_in(frame)
         if said is not None:
             self.holder = self.holder or self._holder(said)
-        elif is_served(frame):
+        elif is_serving_marker(frame):
             self.gateway = self.gateway or frame[6:12].hex(":")
         elif speaker is not None and frame[6:12] not in self.questions.clients:
             if speaker.router:

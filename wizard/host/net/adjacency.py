@@ -20,16 +20,16 @@ _SERVING = b" this one is served"
 
 def marked_frame(mac: bytes, token: bytes, serving: bool = False) -> bytes:
     """A broadcast frame that its sender recognises by `token` (16 bytes). `serving`: the sender serves this network."""
-    said = _SIGNATURE + _SERVING if serving else _SIGNATURE
-    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + said
+    payload = _SIGNATURE + _SERVING if serving else _SIGNATURE
+    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + payload
 
 
-def is_served(frame: bytes) -> bool:
+def is_serving_marker(frame: bytes) -> bool:
     """True for the frame that a serving guard, on any machine, sends every second."""
     return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE + _SERVING in frame
 
 
-def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
+def are_bridged(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
     """True if frames from one NIC arrive at the other; False if they do not; None if that could not be tested.
 
     At most `tries` x `timeout` seconds where they are apart. Also True for one NIC named twice and for
