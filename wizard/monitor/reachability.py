@@ -158,21 +158,21 @@ class Reachability:
 
     def _take(self, asked: _Asked, answer: ProbeAnswer, now: float) -> bool:
         before = (asked.here, len(asked.flips), len(asked.doubles))
-        if answer.here is None:
+        if answer.present is None:
             asked.questions += 1
             asked.others = now
             return False
-        asked.here = answer.here
+        asked.here = answer.present
         if answer.mac:
             self._claim(asked, answer, now)
-        if answer.here:
+        if answer.present:
             asked.answered = now
             if asked.tries:
                 asked.tries = 0
                 # Somebody who seems to be two is asked again soon, to be sure.
                 asked.due = now + (WAIT_S if asked.flips or asked.doubles else PERIOD_S) + self._jitter()
                 heapq.heappush(self._queue, (asked.due, answer.ip))
-        return bool(answer.here) or before != (asked.here, len(asked.flips), len(asked.doubles))
+        return bool(answer.present) or before != (asked.here, len(asked.flips), len(asked.doubles))
 
     def _claim(self, asked: _Asked, answer: ProbeAnswer, now: float) -> None:
         since = now - MEMORY_S

@@ -26,13 +26,13 @@ _FROM_WIRE = 2
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """`here`: whether a machine has `ip`; None if this is no answer, but another process on this machine asking too.
+    """`present`: whether a machine has `ip`; None if this is no answer, but another process on this machine asking too.
 
     `mac` is "" if unknown. `reply`: False for what was overheard and answers no question of ours.
     """
 
     ip: str
-    here: bool | None
+    present: bool | None
     mac: str = ""
     reply: bool = True
 
