@@ -24,7 +24,7 @@ from wizard.host.facts.vendors import named_mac
 from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, marked_frame
 from wizard.host.net.bpf import arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
-from wizard.host.net.frames import ARP, NOBODY, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, arp_request, parse_arp
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, server_in
 from wizard.host.net.link import LinkState
 from wizard.host.net.packet_socket import PacketSocket
@@ -256,7 +256,7 @@ class LinkListener:
         return f"the {what} {speaker.ip} ({named_mac(speaker.mac)}) speaks there"
 
     def _note_claim(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        said = arp_in(frame)
+        said = parse_arp(frame)
         if said is None or tagged or said.mac == self.cluster.mac or said.ip != self.gateway:
             return ""
         now = time.monotonic()
@@ -278,7 +278,7 @@ class LinkListener:
         self.answers.send(arp_request(self.cluster.mac, self.gateway, self.gateway))
 
     def _note_arp(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        said = arp_in(frame)
+        said = parse_arp(frame)
         if said is None or tagged:
             return ""
         if said.mac == frame[6:12]:

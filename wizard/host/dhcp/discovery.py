@@ -19,7 +19,7 @@ from typing import Any
 
 from wizard.host.dhcp.packet import SERVER_PORT, parse_request
 from wizard.host.net.bpf import any_of, ether_type, udp_to_port
-from wizard.host.net.frames import ARP, NOBODY, arp_in
+from wizard.host.net.frames import ARP, NOBODY, parse_arp
 from wizard.host.net.link import read_link
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.path.injection import is_synthetic
@@ -58,7 +58,7 @@ def machines_in(frame: bytes) -> DiscoveredMachine | None:
     """Who asks for an address, or says that it has one, in an Ethernet frame; None where nobody does. Never raises."""
     if is_synthetic(frame[6:12]):
         return None
-    said = arp_in(frame)
+    said = parse_arp(frame)
     if said is not None:
         # In a probe it only asks whether an address is free, as in DHCP it does a moment later.
         return DiscoveredMachine(said.mac.hex(":"), ip=socket.inet_ntoa(said.ip)) if said.ip != NOBODY else None

@@ -26,7 +26,7 @@ from wizard.host.facts.vendors import named_mac
 from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_serving_marker
 from wizard.host.net.bpf import any_of, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
-from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_request, parse_arp
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, build_solicitation, server_in
 from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
@@ -360,7 +360,7 @@ class _Listening:
 
     def _judge_neighbour(self, frame: bytes) -> None:
         """Who has the gateway's address, or is about to take it; another gateway; a router, a DHCPv6 server."""
-        said, speaker = arp_in(frame), server_in(frame)
+        said, speaker = parse_arp(frame), server_in(frame)
         if said is not None:
             self.holder = self.holder or self._holder(said)
         elif is_serving_marker(frame):

@@ -105,7 +105,7 @@ class ArpMessage:
     target: bytes
 
 
-def arp_in(frame: bytes) -> ArpMessage | None:
+def parse_arp(frame: bytes) -> ArpMessage | None:
     """What an untagged Ethernet frame says in ARP; None where it is none, or from a group or nobody."""
     if len(frame) < 42 or frame[12:20] != struct.pack("!H", ARP) + _ARP_HEADER:
         return None

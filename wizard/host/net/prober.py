@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wizard.host.net.bpf import ether_type
-from wizard.host.net.frames import ARP, NOBODY, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, arp_request, parse_arp
 from wizard.host.net.packet_socket import ALL_PROTOCOLS, packet_socket
 from wizard.plan.findings import NeedsRoot
 
@@ -95,7 +95,7 @@ class ArpProber:
         return found
 
     def _answer(self, frame: bytes, ours: bool) -> ProbeAnswer | None:
-        said = arp_in(frame)
+        said = parse_arp(frame)
         if said is None:
             return None
         if ours:

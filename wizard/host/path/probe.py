@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_reply
-from wizard.host.net.frames import arp_in, arp_request
+from wizard.host.net.frames import arp_request, parse_arp
 from wizard.host.net.link import LinkState
 from wizard.host.path.egress import EgressCapture
 from wizard.host.path.injection import Injector, forget_neighbour
@@ -144,7 +144,7 @@ class ArpTest(_Part):
         send(arp_request(self.road.own_mac, self.road.own, self.road.gateway))
 
     def hear_cluster(self, frame: bytes) -> None:
-        said = arp_in(frame)
+        said = parse_arp(frame)
         if said is not None and said.reply and said.ip == self.road.gateway and frame[:6] == self.road.own_mac:
             self.settled = True
 
@@ -293,7 +293,7 @@ class OutboundTest(_Part):
     def hear_corporate(self, frame: bytes, leaves: bool) -> None:
         said = segment_in(frame)
         if said is None:
-            arp = arp_in(frame)
+            arp = parse_arp(frame)
             # Somebody of us looks for who is beyond, or for the way there.
             self.looked_for = self.looked_for or (leaves and arp is not None and not arp.reply)
             return
@@ -371,7 +371,7 @@ class ForwardTest(_Part):
             if at == (self.passage.address, self.passage.to_port) and said.sequence == self.sequence:
                 self.settled = True
         elif not self.passage.neighbour_known:
-            arp = arp_in(frame)
+            arp = parse_arp(frame)
             # The kernel looks for the node's MAC after the last filter.
             self.settled = self.settled or (arp is not None and not arp.reply and arp.target == self.passage.address)
 
