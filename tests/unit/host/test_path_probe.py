@@ -15,7 +15,7 @@ from wizard.host.net.bpf import our_talk
 from wizard.host.net.frames import arp_request
 from wizard.host.net.link import LinkState
 from wizard.host.path import injection, probe
-from wizard.host.path.packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
+from wizard.host.path.packets import RST, SYN, A, Ends, dns_query, parse_dns_answer, parse_segment, tcp, udp
 from wizard.plan.checks import Check
 
 ip = socket.inet_aton
@@ -35,22 +35,22 @@ def ends(source: bytes, port: int, to: bytes, to_port: int) -> Ends:
 
 def test_what_is_built_is_read_back() -> None:
     at = ends(OWN, 4000, BEYOND, 53)
-    assert (said := segment_in(tcp(at, SYN, 7))) is not None
+    assert (said := parse_segment(tcp(at, SYN, 7))) is not None
     assert (said.ends, said.flags, said.sequence) == (at, SYN, 7)
-    assert (said := segment_in(udp(at, b"abc"))) is not None
+    assert (said := parse_segment(udp(at, b"abc"))) is not None
     assert (said.ends, said.payload) == (at, b"abc")
 
 
 @given(st.binary(max_size=120))
 def test_bytes_from_a_wire_never_raise(data: bytes) -> None:
     frame = bytes(12) + b"\x08\x00" + data
-    segment_in(frame)
-    dns_answer(data)
+    parse_segment(frame)
+    parse_dns_answer(data)
     probe.icmp_about(frame, OWN, 4000)
 
 
 def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao.lan") -> bytes:
-    asked = question(number, name, A)
+    asked = dns_query(number, name, A)
     rows = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", A, 1, 60, 4) + each for each in addresses)
     return struct.pack("!HHHHHH", number, 0x8180 | rcode, 1, len(addresses), 0, 0) + asked[12:] + rows
 
@@ -134,7 +134,7 @@ def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
     part.hear_cluster(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, part.sequence))
     assert part.found().ok is True
     part.end(sent.append)
-    first, last = (segment_in(frame) for frame in sent)
+    first, last = (parse_segment(frame) for frame in sent)
     assert first is not None
     assert last is not None
     assert (last.flags, last.sequence) == (RST, first.sequence + 1)

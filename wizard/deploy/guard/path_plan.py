@@ -15,7 +15,7 @@ from wizard.host.files import read_text
 from wizard.host.net import rtnetlink
 from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.neighbours import Neighbour, read_neighbours
-from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_answer, question
+from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_query, parse_dns_answer
 from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
 from wizard.plan import paths
 from wizard.plan.addresses import assign, default_routes, dynamic_range
@@ -254,8 +254,8 @@ def _answers(server: str) -> bool:
             with socket.socket(family, socket.SOCK_DGRAM) as asker:
                 asker.settimeout(_ASK_S)
                 asker.connect(_place(server))
-                asker.send(question(number, name, kind))
-                answer = dns_answer(asker.recv(4096))
+                asker.send(dns_query(number, name, kind))
+                answer = parse_dns_answer(asker.recv(4096))
         except OSError:
             return False
         if answer is not None and answer.number == number and answer.rcode in (NOERROR, NXDOMAIN):

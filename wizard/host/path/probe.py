@@ -30,10 +30,10 @@ from wizard.host.path.packets import (
     A,
     Ends,
     Segment,
-    dns_answer,
-    question,
+    dns_query,
+    parse_dns_answer,
+    parse_segment,
     rcode_name,
-    segment_in,
     tcp,
     udp,
 )
@@ -208,11 +208,11 @@ class DnsTest(_Part):
 
     def ask(self, send: Callable[[bytes], None]) -> None:
         self._send = send
-        asked = question(self.number, self.name, self.kind)
+        asked = dns_query(self.number, self.name, self.kind)
         send(udp(self._ends(self.road.gateway, DNS_PORT, self.port), asked))
 
     def hear_cluster(self, frame: bytes) -> None:
-        said = segment_in(frame)
+        said = parse_segment(frame)
         if said is None:
             code = icmp_about(frame, self.road.own, self.port)
             if code is not None:
@@ -220,7 +220,7 @@ class DnsTest(_Part):
             return
         if (said.ends.source, said.ends.to, said.ends.to_port) != (self.road.gateway, self.road.own, self.port):
             return
-        answer = dns_answer(said.payload)
+        answer = parse_dns_answer(said.payload)
         if answer is not None and answer.number == self.number:
             self.rcode, self.addresses, self.settled = answer.rcode, answer.addresses, True
 
@@ -291,7 +291,7 @@ class OutboundTest(_Part):
         send(tcp(self._ends(self.road.beyond, DNS_PORT, self.port), SYN, self.sequence))
 
     def hear_corporate(self, frame: bytes, leaves: bool) -> None:
-        said = segment_in(frame)
+        said = parse_segment(frame)
         if said is None:
             arp = parse_arp(frame)
             # Somebody of us looks for who is beyond, or for the way there.
@@ -303,7 +303,7 @@ class OutboundTest(_Part):
             self.came_back = True
 
     def hear_cluster(self, frame: bytes) -> None:
-        said = segment_in(frame)
+        said = parse_segment(frame)
         if said is None:
             if icmp_about(frame, self.road.own, self.port) is not None:
                 self.refused = "refused"
@@ -365,7 +365,7 @@ class ForwardTest(_Part):
         send(self._from_office(SYN, self.sequence))
 
     def hear_cluster(self, frame: bytes) -> None:
-        said = segment_in(frame)
+        said = parse_segment(frame)
         if said is not None:
             at = (said.ends.to, said.ends.to_port)
             if at == (self.passage.address, self.passage.to_port) and said.sequence == self.sequence:
@@ -376,7 +376,7 @@ class ForwardTest(_Part):
             self.settled = self.settled or (arp is not None and not arp.reply and arp.target == self.passage.address)
 
     def hear_corporate(self, frame: bytes, leaves: bool) -> None:
-        said = segment_in(frame)
+        said = parse_segment(frame)
         if leaves and said is not None and said.ends.to == self.passage.source:
             here = said.ends.source_port == self.passage.port and said.ends.to_port == WALK_PORT
             self.answered_here = self.answered_here or here
