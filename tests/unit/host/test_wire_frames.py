@@ -70,14 +70,14 @@ def test_no_pieces_raise(noise: list[bytes], cut: int) -> None:
 
 def test_our_own_answer_that_comes_back_is_known_and_a_copy_of_our_mac_is_not() -> None:
     replies, ours = OwnReplyFilter(MAC), answer()
-    assert replies.foreign(ours) == parse_reply(ours)
-    replies.note(ours)
-    assert replies.foreign(ours) is None
+    assert replies.parse_foreign(ours) == parse_reply(ours)
+    replies.record(ours)
+    assert replies.parse_foreign(ours) is None
     other = answer(bootp(offered="10.77.0.99"))
-    assert replies.foreign(other) == parse_reply(other)
+    assert replies.parse_foreign(other) == parse_reply(other)
     for number in range(1000):
-        replies.note(answer(bootp(offered=f"10.77.{number >> 8}.{number & 255}")))
-    assert replies.foreign(ours) is not None, "the oldest are forgotten"
+        replies.record(answer(bootp(offered=f"10.77.{number >> 8}.{number & 255}")))
+    assert replies.parse_foreign(ours) is not None, "the oldest are forgotten"
 
 
 def ipv6(kind: int, payload: bytes, hops: int = 255) -> bytes:

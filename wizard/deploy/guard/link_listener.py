@@ -221,12 +221,12 @@ class LinkListener:
 
     def _foreign_server(self, frame: bytes, _tagged: bool, ours: bool) -> str:
         if ours:
-            return self._server_here(frame, self._replies.note(frame))
-        return self._foreign_reply(self._replies.foreign(frame), frame)
+            return self._server_here(frame, self._replies.record(frame))
+        return self._foreign_reply(self._replies.parse_foreign(frame), frame)
 
     def _foreign_pieces(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
         whole = self._fragments.whole(frame)
-        return self._foreign_reply(self._replies.foreign(whole), whole) if whole is not None else ""
+        return self._foreign_reply(self._replies.parse_foreign(whole), whole) if whole is not None else ""
 
     def _foreign_reply(self, reply: Reply | None, frame: bytes) -> str:
         if reply is None or not reply.decides:

@@ -341,11 +341,11 @@ class _Listening:
 
     def _judge(self, frame: bytes, vlan: int | None, ours: bool) -> None:
         if ours:
-            self.replies.note(frame)
+            self.replies.record(frame)
             return
         if self.questions.for_a_plan and vlan is None and frame[6:12] != self.link.mac:
             self._judge_neighbour(frame)
-        reply = self.replies.foreign(frame)
+        reply = self.replies.parse_foreign(frame)
         if reply is None:
             return
         offer = reply.offer
