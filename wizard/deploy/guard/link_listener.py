@@ -225,7 +225,7 @@ class LinkListener:
         return self._foreign_reply(self._replies.parse_foreign(frame), frame)
 
     def _foreign_pieces(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
-        whole = self._fragments.whole(frame)
+        whole = self._fragments.add(frame)
         return self._foreign_reply(self._replies.parse_foreign(whole), whole) if whole is not None else ""
 
     def _foreign_reply(self, reply: Reply | None, frame: bytes) -> str:

@@ -335,7 +335,7 @@ class _Listening:
                 self._judge(*heard)
         if self.pieces in ready:
             piece = self.pieces.receive(0)
-            whole = self.fragments.whole(piece[0]) if piece is not None else None
+            whole = self.fragments.add(piece[0]) if piece is not None else None
             if piece is not None and whole is not None:
                 self._judge(whole, piece[1], False)
 

@@ -18,8 +18,8 @@ class FragmentReassembler:
         self._pieces: dict[Key, dict[int, tuple[bytes, bool]]] = {}
         self._heads: dict[Key, tuple[bytes, bytes]] = {}
 
-    def whole(self, frame: bytes) -> bytes | None:
-        """The whole frame if this fragment was the last one missing, else None."""
+    def add(self, frame: bytes) -> bytes | None:
+        """Take a fragment. The whole frame if it was the last one missing, else None."""
         found = find_ipv4(frame)
         if found is None:
             return None
