@@ -28,7 +28,7 @@ MADE_UP = b"\x0e\xc1\xa0"
 """How every MAC begins that is nobody's: locally administered, and none of the virtual machines' usual ones."""
 _TUN = "/dev/net/tun"
 _TUNSETIFF, _TAP, _NO_HEADER = 0x400454CA, 0x0002, 0x1000
-_DELETE_NEIGHBOUR = 0x8953  # SIOCDARP
+_DELETE_ARP_ENTRY = 0x8953  # SIOCDARP
 _ARPREQ = struct.Struct("=HH4s8x16xi16x16s")
 
 
@@ -133,8 +133,8 @@ def _open_tap() -> int | None:
     return fd
 
 
-def forget_neighbour(nic: str, address: bytes) -> None:
-    """Have the kernel forget whose MAC an IPv4 address (four bytes) has behind a NIC."""
+def delete_arp_entry(nic: str, address: bytes) -> None:
+    """Delete the ARP entry of an IPv4 address (four bytes) behind a NIC, if there is one."""
     entry = _ARPREQ.pack(socket.AF_INET, 0, address, 0, nic.encode())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as kernel, contextlib.suppress(OSError):
-        fcntl.ioctl(kernel, _DELETE_NEIGHBOUR, entry)
+        fcntl.ioctl(kernel, _DELETE_ARP_ENTRY, entry)

@@ -19,7 +19,7 @@ from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_reply
 from wizard.host.net.frames import arp_request, parse_arp
 from wizard.host.net.link import LinkState
 from wizard.host.path.egress import EgressCapture
-from wizard.host.path.injection import Injector, forget_neighbour
+from wizard.host.path.injection import Injector, delete_arp_entry
 from wizard.host.path.packets import (
     ACK,
     NOERROR,
@@ -449,7 +449,7 @@ def walk(road: NodePath, injector: Injector) -> list[Check]:
         # Without it nobody is told an answer; DHCP's goes to everybody.
         run_tests([*dhcp, *(others if arp.settled else [])], road, injector)
     finally:
-        forget_neighbour(road.cluster.name, road.own)
+        delete_arp_entry(road.cluster.name, road.own)
     found = [part.found() for part in (arp, *dhcp)]
     if arp.settled:
         return found + [part.found() for part in others]
