@@ -27,8 +27,8 @@ from wizard.host.facts.resolver import stamp as resolver_stamp
 from wizard.host.files import read_text
 from wizard.host.net.netlink_events import NetlinkChange, NetlinkEvents
 from wizard.host.path.injection import CannotInject, Injector, remove_stray, synthetic_mac
-from wizard.host.path.probe import NodePath, path_tests_named, walk
-from wizard.host.path.trace import DroppedPacket, who_drops
+from wizard.host.path.probe import NodePath, path_tests_named, probe_path
+from wizard.host.path.trace import DroppedPacket, find_drop
 from wizard.host.path.trace import remove_stray as remove_trace
 from wizard.plan import paths
 from wizard.plan.checks import FAILED, UNTRIED, Check
@@ -214,7 +214,7 @@ class PathProber(threading.Thread):
             injector = self._injector_for(way)
         except CannotInject as error:
             return (Check("path", FAILED, f"a node's path cannot be walked: {error.message}", error.remedy), *untried)
-        found = [*walk(way, injector), *path_plan.check_routes(plan, way, self._turn)]
+        found = [*probe_path(way, injector), *path_plan.check_routes(plan, way, self._turn)]
         if not armed:
             found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {stand.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers
@@ -240,7 +240,7 @@ class PathProber(threading.Thread):
         traced: dict[str, DroppedPacket] = {}
         try:
             parts = path_tests_named(way, [name for name, _ in faults])
-            traced = who_drops(parts, way, injector, stand.uid) if parts else {}
+            traced = find_drop(parts, way, injector, stand.uid) if parts else {}
         except (WizardError, OSError) as error:
             log.info("who drops it could not be seen: %s", error)
         for fault in faults:

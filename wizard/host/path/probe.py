@@ -119,8 +119,8 @@ class PathTest(Protocol):
 class _Part:
     settled = False
 
-    def __init__(self, road: NodePath) -> None:
-        self.road = road
+    def __init__(self, path: NodePath) -> None:
+        self.path = path
         self.refused = ""
 
     def hear_cluster(self, frame: bytes) -> None: ...
@@ -133,26 +133,26 @@ class _Part:
         return ()
 
     def _ends(self, to: bytes, to_port: int, port: int) -> Ends:
-        road = self.road
-        return Ends(road.own_mac, road.cluster.mac, road.own, to, port, to_port)
+        path = self.path
+        return Ends(path.own_mac, path.cluster.mac, path.own, to, port, to_port)
 
 
 class ArpTest(_Part):
     """Is the gateway found at all?"""
 
     def ask(self, send: Callable[[bytes], None]) -> None:
-        send(arp_request(self.road.own_mac, self.road.own, self.road.gateway))
+        send(arp_request(self.path.own_mac, self.path.own, self.path.gateway))
 
     def hear_cluster(self, frame: bytes) -> None:
         said = parse_arp(frame)
-        if said is not None and said.reply and said.ip == self.road.gateway and frame[:6] == self.road.own_mac:
+        if said is not None and said.reply and said.ip == self.path.gateway and frame[:6] == self.path.own_mac:
             self.settled = True
 
     def marks(self) -> tuple[str, ...]:
         return ("arp ",)
 
     def found(self) -> Check:
-        gateway, nic = dotted(self.road.gateway), self.road.cluster.name
+        gateway, nic = dotted(self.path.gateway), self.path.cluster.name
         if self.settled:
             return Check("path-arp", OK, f"{gateway} is found by who is behind {nic}")
         return Check(
@@ -169,15 +169,15 @@ class DhcpTest(_Part):
     def marks(self) -> tuple[str, ...]:
         return ("udp sport 68 udp dport 67", "udp sport 67 udp dport 68")
 
-    def __init__(self, road: NodePath, asked: ReservedNode) -> None:
-        super().__init__(road)
+    def __init__(self, path: NodePath, asked: ReservedNode) -> None:
+        super().__init__(path)
         self.asked, self.offered = asked, b""
         self.xid = secrets.randbits(32)
 
     def ask(self, send: Callable[[bytes], None]) -> None:
         frame = build_discover(self.asked.mac, self.xid, 0, wanted=IPv4Address(WALK_WISH).packed)
         # Nobody is to take it for a sign of life of that node.
-        send(frame[:6] + self.road.own_mac + frame[12:])
+        send(frame[:6] + self.path.own_mac + frame[12:])
 
     def hear_cluster(self, frame: bytes) -> None:
         reply = parse_reply(frame)
@@ -185,7 +185,7 @@ class DhcpTest(_Part):
             self.offered, self.settled = IPv4Address(reply.offer.offered_ip).packed, True
 
     def found(self) -> Check:
-        name, reserved, nic = self.asked.name, dotted(self.asked.address), self.road.cluster.name
+        name, reserved, nic = self.asked.name, dotted(self.asked.address), self.path.cluster.name
         if self.offered == self.asked.address:
             return Check("path-dhcp", OK, f"{name} is offered {reserved}")
         if self.offered:
@@ -199,8 +199,8 @@ class DnsTest(_Part):
 
     part, kind = "path-dns", A
 
-    def __init__(self, road: NodePath, name: str, name_is: bytes = b"") -> None:
-        super().__init__(road)
+    def __init__(self, path: NodePath, name: str, name_is: bytes = b"") -> None:
+        super().__init__(path)
         self.name, self.name_is = name, name_is
         self.number, self.port = secrets.randbits(16), 32768 + secrets.randbelow(28000)
         self.rcode: int | None = None
@@ -209,16 +209,16 @@ class DnsTest(_Part):
     def ask(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         asked = dns_query(self.number, self.name, self.kind)
-        send(udp(self._ends(self.road.gateway, DNS_PORT, self.port), asked))
+        send(udp(self._ends(self.path.gateway, DNS_PORT, self.port), asked))
 
     def hear_cluster(self, frame: bytes) -> None:
         said = parse_segment(frame)
         if said is None:
-            code = icmp_about(frame, self.road.own, self.port)
+            code = icmp_about(frame, self.path.own, self.port)
             if code is not None:
                 self.refused = "closed" if code == _PORT_CLOSED else "refused"
             return
-        if (said.ends.source, said.ends.to, said.ends.to_port) != (self.road.gateway, self.road.own, self.port):
+        if (said.ends.source, said.ends.to, said.ends.to_port) != (self.path.gateway, self.path.own, self.port):
             return
         answer = parse_dns_answer(said.payload)
         if answer is not None and answer.number == self.number:
@@ -228,7 +228,7 @@ class DnsTest(_Part):
         return (f"udp sport {self.port} udp dport {DNS_PORT}", f"udp sport {DNS_PORT} udp dport {self.port}")
 
     def found(self) -> Check:
-        at = f"{dotted(self.road.gateway)} port {DNS_PORT}"
+        at = f"{dotted(self.path.gateway)} port {DNS_PORT}"
         if self.refused == "closed":
             return Check(
                 "path-dns", FAILED, f"{at} is closed to a node's questions: nothing listens, or a rule says so"
@@ -250,9 +250,9 @@ _LOG = f"Its log is {paths.DNS_LOG}."
 class ResolverTest(DnsTest):
     """And for a name of somebody else's? What comes of it, the caller has to say: it may have no resolver at all."""
 
-    def __init__(self, road: NodePath) -> None:
+    def __init__(self, path: NodePath) -> None:
         # No cache keeps it, and every resolver has it at hand.
-        super().__init__(road, "")
+        super().__init__(path, "")
         self.kind = NS
         self.second = False
 
@@ -280,15 +280,15 @@ class ResolverTest(DnsTest):
 class OutboundTest(_Part):
     """Does a node get out, as this machine, and its answer in?"""
 
-    def __init__(self, road: NodePath) -> None:
-        super().__init__(road)
+    def __init__(self, path: NodePath) -> None:
+        super().__init__(path)
         self.sequence, self.port = secrets.randbits(31), 32768 + secrets.randbelow(28000)
         self.left_as = b""
         self.looked_for = self.came_back = self.asked = False
 
     def ask(self, send: Callable[[bytes], None]) -> None:
         self.asked = True
-        send(tcp(self._ends(self.road.beyond, DNS_PORT, self.port), SYN, self.sequence))
+        send(tcp(self._ends(self.path.beyond, DNS_PORT, self.port), SYN, self.sequence))
 
     def hear_corporate(self, frame: bytes, leaves: bool) -> None:
         said = parse_segment(frame)
@@ -305,9 +305,9 @@ class OutboundTest(_Part):
     def hear_cluster(self, frame: bytes) -> None:
         said = parse_segment(frame)
         if said is None:
-            if icmp_about(frame, self.road.own, self.port) is not None:
+            if icmp_about(frame, self.path.own, self.port) is not None:
                 self.refused = "refused"
-        elif (said.ends.to, said.ends.to_port) == (self.road.own, self.port) and self._answers(said):
+        elif (said.ends.to, said.ends.to_port) == (self.path.own, self.port) and self._answers(said):
             if self.left_as:
                 self.settled = True
             elif said.flags & RST:
@@ -318,15 +318,15 @@ class OutboundTest(_Part):
 
     def end(self, send: Callable[[bytes], None]) -> None:
         if self.asked:
-            send(tcp(self._ends(self.road.beyond, DNS_PORT, self.port), RST, (self.sequence + 1) % (1 << 32)))
+            send(tcp(self._ends(self.path.beyond, DNS_PORT, self.port), RST, (self.sequence + 1) % (1 << 32)))
 
     def marks(self) -> tuple[str, ...]:
         return (f"tcp sport {self.port} tcp dport {DNS_PORT}", f"tcp sport {DNS_PORT} ")
 
     def found(self) -> Check:
-        corporate = self.road.corporate.name if self.road.corporate is not None else ""
-        to = dotted(self.road.beyond)
-        if self.left_as and self.left_as == self.road.own:
+        corporate = self.path.corporate.name if self.path.corporate is not None else ""
+        to = dotted(self.path.beyond)
+        if self.left_as and self.left_as == self.path.own:
             told = f"what a node sends to {to} leaves {corporate} with the node's own address: NAT does not work"
             return Check("path-out", FAILED, told, "See who handles it before us: sudo nft list ruleset, postrouting.")
         if self.settled:
@@ -345,17 +345,17 @@ class OutboundTest(_Part):
 class ForwardTest(_Part):
     """Does a forward lead to its node?"""
 
-    def __init__(self, road: NodePath, passage: ForwardPath) -> None:
-        super().__init__(road)
+    def __init__(self, path: NodePath, passage: ForwardPath) -> None:
+        super().__init__(path)
         self.passage = passage
         self.sequence = secrets.randbits(31)
         self.answered_here = self.asked = False
 
     def _from_office(self, flags: int, sequence: int) -> bytes:
-        road, passage = self.road, self.passage
-        to_mac = road.corporate.mac if road.corporate is not None else b""
+        path, passage = self.path, self.passage
+        to_mac = path.corporate.mac if path.corporate is not None else b""
         return tcp(
-            Ends(road.office_mac, to_mac, passage.source, road.corporate_address, WALK_PORT, passage.port),
+            Ends(path.office_mac, to_mac, passage.source, path.corporate_address, WALK_PORT, passage.port),
             flags,
             sequence,
         )
@@ -389,9 +389,9 @@ class ForwardTest(_Part):
         return tuple(f"tcp sport {WALK_PORT} tcp dport {port} " for port in (self.passage.port, self.passage.to_port))
 
     def found(self) -> Check:
-        passage, road = self.passage, self.road
+        passage, path = self.passage, self.path
         name = f"path-in-{passage.port}"
-        what = f"{dotted(road.corporate_address)}:{passage.port}"
+        what = f"{dotted(path.corporate_address)}:{passage.port}"
         to = f"{passage.name} ({dotted(passage.address)}:{passage.to_port})"
         if self.settled:
             return Check(name, OK, f"{what} leads to {to}")
@@ -416,40 +416,40 @@ def icmp_about(frame: bytes, to: bytes, port: int) -> int | None:
     return frame[start + 1] if int.from_bytes(inner[ports : ports + 2], "big") == port else None
 
 
-def path_tests(road: NodePath) -> list[PathTest]:
-    """Everything on this road but ARP, without which nothing that is meant for one machine would be answered."""
-    parts: list[PathTest] = [DnsTest(road, road.name, road.name_is)]
-    if road.outside:
-        parts.append(ResolverTest(road))
-    if road.corporate is not None:
-        if road.beyond:
-            parts.append(OutboundTest(road))
-        if road.corporate_address:
-            parts += [ForwardTest(road, passage) for passage in road.passages]
+def path_tests(path: NodePath) -> list[PathTest]:
+    """Everything on this path but ARP, without which nothing that is meant for one machine would be answered."""
+    parts: list[PathTest] = [DnsTest(path, path.name, path.name_is)]
+    if path.outside:
+        parts.append(ResolverTest(path))
+    if path.corporate is not None:
+        if path.beyond:
+            parts.append(OutboundTest(path))
+        if path.corporate_address:
+            parts += [ForwardTest(path, passage) for passage in path.passages]
     return parts
 
 
-def path_tests_named(road: NodePath, names: Collection[str]) -> list[PathTest]:
+def path_tests_named(path: NodePath, names: Collection[str]) -> list[PathTest]:
     """These parts of the path, to be tried once more."""
-    dhcp: list[PathTest] = [DhcpTest(road, road.asked)] if road.asked is not None else []
-    everything: list[PathTest] = [ArpTest(road), *dhcp, *path_tests(road)]
+    dhcp: list[PathTest] = [DhcpTest(path, path.asked)] if path.asked is not None else []
+    everything: list[PathTest] = [ArpTest(path), *dhcp, *path_tests(path)]
     return [part for part in everything if part.found().name in names]
 
 
-def walk(road: NodePath, injector: Injector) -> list[Check]:
+def probe_path(path: NodePath, injector: Injector) -> list[Check]:
     """Ask everything; takes no time where all is well, and a few seconds where something is not.
 
     What was not tried has no place in the list. Raises OSError where a NIC goes meanwhile.
     """
-    arp = ArpTest(road)
-    dhcp: list[PathTest] = [DhcpTest(road, road.asked)] if road.asked is not None else []
-    others = path_tests(road)
+    arp = ArpTest(path)
+    dhcp: list[PathTest] = [DhcpTest(path, path.asked)] if path.asked is not None else []
+    others = path_tests(path)
     try:
-        run_tests([arp], road, injector)
+        run_tests([arp], path, injector)
         # Without it nobody is told an answer; DHCP's goes to everybody.
-        run_tests([*dhcp, *(others if arp.settled else [])], road, injector)
+        run_tests([*dhcp, *(others if arp.settled else [])], path, injector)
     finally:
-        delete_arp_entry(road.cluster.name, road.own)
+        delete_arp_entry(path.cluster.name, path.own)
     found = [part.found() for part in (arp, *dhcp)]
     if arp.settled:
         return found + [part.found() for part in others]
@@ -459,14 +459,14 @@ def walk(road: NodePath, injector: Injector) -> list[Check]:
 
 
 def run_tests(
-    parts: Sequence[PathTest], road: NodePath, injector: Injector, patience: Sequence[float] = PATIENCE_S
+    parts: Sequence[PathTest], path: NodePath, injector: Injector, patience: Sequence[float] = PATIENCE_S
 ) -> None:
     """Ask these parts, again where no answer comes, until all are settled or patience ends. Raises OSError."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(EgressCapture(road.cluster.name))
+        cluster = stack.enter_context(EgressCapture(path.cluster.name))
         corporate = None
-        if road.corporate is not None:
-            corporate = stack.enter_context(EgressCapture(road.corporate.name, both_ways=True))
+        if path.corporate is not None:
+            corporate = stack.enter_context(EgressCapture(path.corporate.name, both_ways=True))
         try:
             for seconds in patience:
                 waiting = [part for part in parts if not part.settled]

@@ -93,19 +93,19 @@ def monitor_command(nft: str) -> list[str]:
     return ["setpriv", "--pdeathsig=KILL", "--", nft, "monitor", "trace"]
 
 
-def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
+def find_drop(parts: Sequence[PathTest], path: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
     """Try these parts of a path once more and see who drops them; by the part's name. Raises OSError, CommandFailed.
 
     `uid`: the user that our dnsmasq runs as.
     """
-    path = commands.find("nft")
-    if path is None:
+    nft = commands.find("nft")
+    if nft is None:
         return {}
     remove_stray()
-    commands.run("nft", "-f", "-", stdin=_rules(road, uid))
+    commands.run("nft", "-f", "-", stdin=_rules(path, uid))
     try:
         with subprocess.Popen(
-            monitor_command(path),
+            monitor_command(nft),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -113,7 +113,7 @@ def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid
             cwd="/",
         ) as monitor:
             try:
-                return _follow(monitor, parts, road, injector)
+                return _follow(monitor, parts, path, injector)
             finally:
                 monitor.kill()
     finally:
@@ -121,14 +121,14 @@ def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid
 
 
 def _follow(
-    monitor: subprocess.Popen[bytes], parts: Sequence[PathTest], road: NodePath, injector: Injector
+    monitor: subprocess.Popen[bytes], parts: Sequence[PathTest], path: NodePath, injector: Injector
 ) -> dict[str, DroppedPacket]:
     fd = monitor.stdout.fileno() if monitor.stdout is not None else -1
     os.set_blocking(fd, False)
     deadline = time.monotonic() + _LONGEST_S
     text, found = "", dict[str, DroppedPacket]()
     while time.monotonic() < deadline and len(found) < len(parts):
-        run_tests(parts, road, injector, _ATTEMPT_S)
+        run_tests(parts, path, injector, _ATTEMPT_S)
         while select.select([fd], [], [], 0.05)[0]:
             data = os.read(fd, 1 << 16)
             if not data:
@@ -141,9 +141,9 @@ def _follow(
     return found
 
 
-def _rules(road: NodePath, uid: int) -> str:
-    macs = f"{{ {road.own_mac.hex(':')}, {road.office_mac.hex(':')} }}"
-    beyond = f"ip saddr {dotted(road.beyond)} tcp sport {DNS_PORT} meta nftrace set 1" if road.beyond else ""
+def _rules(path: NodePath, uid: int) -> str:
+    macs = f"{{ {path.own_mac.hex(':')}, {path.office_mac.hex(':')} }}"
+    beyond = f"ip saddr {dotted(path.beyond)} tcp sport {DNS_PORT} meta nftrace set 1" if path.beyond else ""
     asks = f"meta skuid {uid} udp dport {DNS_PORT} meta nftrace set 1" if uid else ""
     return f"""
 table inet {TABLE} {{
@@ -154,18 +154,18 @@ table inet {TABLE} {{
     }}
     chain leaves {{
         type filter hook output priority -350; policy accept;
-        ip daddr {{ {dotted(road.own)}, 255.255.255.255 }} udp sport {{ {DNS_PORT}, 67 }} meta nftrace set 1
+        ip daddr {{ {dotted(path.own)}, 255.255.255.255 }} udp sport {{ {DNS_PORT}, 67 }} meta nftrace set 1
         {asks}
     }}
 }}
 table arp {TABLE} {{
     chain comes {{
         type filter hook input priority -350; policy accept;
-        arp saddr ether {road.own_mac.hex(":")} meta nftrace set 1
+        arp saddr ether {path.own_mac.hex(":")} meta nftrace set 1
     }}
     chain leaves {{
         type filter hook output priority -350; policy accept;
-        arp daddr ether {road.own_mac.hex(":")} meta nftrace set 1
+        arp daddr ether {path.own_mac.hex(":")} meta nftrace set 1
     }}
 }}
 """
