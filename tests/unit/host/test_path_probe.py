@@ -61,45 +61,45 @@ def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao
     ids=["ours", "another's", "NXDOMAIN", "REFUSED", "SERVFAIL"],
 )
 def test_only_our_own_dnsmasq_knows_the_gateways_name(rcode: int, addresses: list[bytes], fine: bool) -> None:
-    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, rcode, *addresses)))
-    assert part.found().ok is fine
+    test = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, rcode, *addresses)))
+    assert test.result().ok is fine
 
 
 def test_an_answer_to_somebody_else_is_none() -> None:
-    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number ^ 1, 0, GATEWAY)))
-    part.hear_cluster(udp(ends(GATEWAY, 53, BEYOND, part.port), answer(part.number, 0, GATEWAY)))
-    assert part.found().ok is False
+    test = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number ^ 1, 0, GATEWAY)))
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, BEYOND, test.port), answer(test.number, 0, GATEWAY)))
+    assert test.result().ok is False
 
 
 def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
     sent: list[bytes] = []
-    part = probe.ResolverTest(ROAD)
-    part.ask(sent.append)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 5)))
-    assert not part.settled
+    test = probe.ResolverTest(ROAD)
+    test.ask(sent.append)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, 5)))
+    assert not test.settled
     assert len(sent) == 2
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 3)))
-    assert part.found().ok is True
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, 3)))
+    assert test.result().ok is True
 
 
 def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> Check:
-    part = probe.OutboundTest(ROAD)
-    part.ask(lambda _: None)
-    back = (part.sequence + 1).to_bytes(4, "big")
+    test = probe.OutboundTest(ROAD)
+    test.ask(lambda _: None)
+    back = (test.sequence + 1).to_bytes(4, "big")
     if left_as is not None:
-        part.hear_corporate(tcp(ends(left_as, 4000, BEYOND, 53), SYN, part.sequence), True)
+        test.read_corporate_frame(tcp(ends(left_as, 4000, BEYOND, 53), SYN, test.sequence), True)
 
     def reply(to: bytes, port: int) -> bytes:
         frame = tcp(ends(BEYOND, 53, to, port), SYN | 0x10, 99)
         return frame[:42] + back + frame[46:]
 
     if comes_back:
-        part.hear_corporate(reply(OFFICE, 4000), False)
+        test.read_corporate_frame(reply(OFFICE, 4000), False)
     if goes_on:
-        part.hear_cluster(reply(OWN, part.port))
-    return part.found()
+        test.read_cluster_frame(reply(OWN, test.port))
+    return test.result()
 
 
 def test_the_way_out_is_walked_to_where_it_ends() -> None:
@@ -117,23 +117,23 @@ def test_the_way_out_is_walked_to_where_it_ends() -> None:
 
 
 def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
-    part = probe.OutboundTest(ROAD)
-    part.ask(lambda _: None)
-    part.hear_corporate(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
-    assert part.found().ok is None
+    test = probe.OutboundTest(ROAD)
+    test.ask(lambda _: None)
+    test.read_corporate_frame(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
+    assert test.result().ok is None
 
 
 def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
     sent: list[bytes] = []
-    part = probe.ForwardTest(ROAD, PASSAGE)
-    part.ask(sent.append)
-    assert part.found().ok is False
+    test = probe.ForwardTest(ROAD, PASSAGE)
+    test.ask(sent.append)
+    assert test.result().ok is False
     # For a node that is known a question for it proves nothing: it may be somebody else's.
-    part.hear_cluster(arp_request(CLUSTER.mac, GATEWAY, PASSAGE.address))
-    assert not part.settled
-    part.hear_cluster(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, part.sequence))
-    assert part.found().ok is True
-    part.end(sent.append)
+    test.read_cluster_frame(arp_request(CLUSTER.mac, GATEWAY, PASSAGE.address))
+    assert not test.settled
+    test.read_cluster_frame(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, test.sequence))
+    assert test.result().ok is True
+    test.close(sent.append)
     first, last = (parse_segment(frame) for frame in sent)
     assert first is not None
     assert last is not None

@@ -90,7 +90,7 @@ def build_path(
             name_is=plan.network.gateway.packed if told["gateway_name"] else b"",
             outside=bool(resolver.servers),
             beyond=socket.inet_aton(beyond) if beyond else b"",
-            passages=tuple(passages),
+            forwards=tuple(passages),
         ),
         untried,
     )

@@ -1,4 +1,4 @@
-"""Who drops what a node says or is told: the kernel's own account of the way of a packet that is ours."""
+"""Finds who drops a packet of a path test: the kernel's own trace of it (`nft monitor trace`)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wizard.plan.text import clean
 TABLE = "ciao_trace"
 _OURS = "ciao_gateway"
 _UNMASKED = (_OURS, "traces")
-"""Our chain that lets no address of the cluster's into the office."""
+"""Our chain that keeps cluster addresses off the corporate network."""
 _BREAKS_OFF = "tcp flags == rst "
-"""An attempt's end, which may be dropped for other reasons than its beginning, or because of it."""
+"""What resets an attempt may be dropped for other reasons than the attempt, or because of it."""
 _LONGEST_S = 2.5
 _ATTEMPT_S = (0.3,)
 _LONGEST_RULE = 160
@@ -32,7 +32,7 @@ _POLICY = re.compile(r"^policy drop\s*$")
 
 @dataclass(frozen=True, slots=True)
 class DroppedPacket:
-    """The chain that dropped a packet; `rule` is "" where it was its policy. `packet` is how nft tells of it."""
+    """The chain that dropped a packet; `rule` is "" if its policy did. `packet` is nft's line about the packet."""
 
     family: str
     table: str
@@ -63,38 +63,38 @@ class DroppedPacket:
 
 
 def dropped_in(lines: Sequence[str]) -> list[DroppedPacket]:
-    """What of a trace was dropped, in order. A packet's line comes before what is done with it."""
+    """The packets that a trace shows dropped, in order. A packet's own line comes before its verdicts."""
     packets: dict[str, str] = {}
     found = []
     for line in lines:
-        told = _LINE.match(line.strip())
-        if told is None:
+        match = _LINE.match(line.strip())
+        if match is None:
             continue
-        rest = told["rest"]
-        if told["table"] == TABLE and not rest.startswith("packet: "):
+        rest = match["rest"]
+        if match["table"] == TABLE and not rest.startswith("packet: "):
             continue
         if rest.startswith("packet: "):
-            # Later lines of it have what NAT made of it; by the first it is known.
-            packets.setdefault(told["id"], f"{rest} ")
+            # The first: later lines show what NAT made of it.
+            packets.setdefault(match["id"], f"{rest} ")
             continue
         rule = _RULE.match(rest)
         if rule is not None or _POLICY.match(rest):
-            packet = packets.get(told["id"], "")
+            packet = packets.get(match["id"], "")
             if _BREAKS_OFF in packet:
                 continue
             found.append(
-                DroppedPacket(told["family"], told["table"], told["chain"], rule["rule"] if rule else "", packet)
+                DroppedPacket(match["family"], match["table"], match["chain"], rule["rule"] if rule else "", packet)
             )
     return found
 
 
 def monitor_command(nft: str) -> list[str]:
-    """`nft monitor trace`, which ends with whoever started it, also where that one is killed."""
+    """`nft monitor trace`, which ends with its parent, even if that is killed."""
     return ["setpriv", "--pdeathsig=KILL", "--", nft, "monitor", "trace"]
 
 
-def find_drop(parts: Sequence[PathTest], path: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
-    """Try these parts of a path once more and see who drops them; by the part's name. Raises OSError, CommandFailed.
+def find_drop(tests: Sequence[PathTest], path: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
+    """Run these tests of a path again, traced. Result name -> who drops its packet. Raises OSError, CommandFailed.
 
     `uid`: the user that our dnsmasq runs as.
     """
@@ -113,7 +113,7 @@ def find_drop(parts: Sequence[PathTest], path: NodePath, injector: Injector, uid
             cwd="/",
         ) as monitor:
             try:
-                return _follow(monitor, parts, path, injector)
+                return _follow(monitor, tests, path, injector)
             finally:
                 monitor.kill()
     finally:
@@ -121,23 +121,23 @@ def find_drop(parts: Sequence[PathTest], path: NodePath, injector: Injector, uid
 
 
 def _follow(
-    monitor: subprocess.Popen[bytes], parts: Sequence[PathTest], path: NodePath, injector: Injector
+    monitor: subprocess.Popen[bytes], tests: Sequence[PathTest], path: NodePath, injector: Injector
 ) -> dict[str, DroppedPacket]:
     fd = monitor.stdout.fileno() if monitor.stdout is not None else -1
     os.set_blocking(fd, False)
     deadline = time.monotonic() + _LONGEST_S
     text, found = "", dict[str, DroppedPacket]()
-    while time.monotonic() < deadline and len(found) < len(parts):
-        run_tests(parts, path, injector, _ATTEMPT_S)
+    while time.monotonic() < deadline and len(found) < len(tests):
+        run_tests(tests, path, injector, _ATTEMPT_S)
         while select.select([fd], [], [], 0.05)[0]:
             data = os.read(fd, 1 << 16)
             if not data:
                 return found
             text += data.decode("utf-8", "replace")
         for dropped in dropped_in(text.split("\n")[:-1]):
-            for part in parts:
-                if any(mark in dropped.packet for mark in part.marks()):
-                    found.setdefault(part.found().name, dropped)
+            for test in tests:
+                if any(pattern in dropped.packet for pattern in test.trace_patterns()):
+                    found.setdefault(test.result().name, dropped)
     return found
 
 
@@ -172,6 +172,6 @@ table arp {TABLE} {{
 
 
 def remove_stray() -> None:
-    """Take away the tables that only ask the kernel to tell; one that was killed leaves them."""
+    """Remove the tables that switch tracing on; a process that was killed leaves them."""
     for family in ("inet", "arp"):
         commands.works("nft", "delete", "table", family, TABLE)
