@@ -23,9 +23,9 @@ GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77
 MAC = injection.synthetic_mac()
 CLUSTER = LinkState(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
 CORPORATE = LinkState(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
-PASSAGE = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
-ROAD = probe.NodePath(
-    CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (PASSAGE,)
+FORWARD = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
+PATH = probe.NodePath(
+    CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (FORWARD,)
 )
 
 
@@ -61,13 +61,13 @@ def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao
     ids=["ours", "another's", "NXDOMAIN", "REFUSED", "SERVFAIL"],
 )
 def test_only_our_own_dnsmasq_knows_the_gateways_name(rcode: int, addresses: list[bytes], fine: bool) -> None:
-    test = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
+    test = probe.DnsTest(PATH, PATH.name, PATH.name_is)
     test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, rcode, *addresses)))
     assert test.result().ok is fine
 
 
 def test_an_answer_to_somebody_else_is_none() -> None:
-    test = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
+    test = probe.DnsTest(PATH, PATH.name, PATH.name_is)
     test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number ^ 1, 0, GATEWAY)))
     test.read_cluster_frame(udp(ends(GATEWAY, 53, BEYOND, test.port), answer(test.number, 0, GATEWAY)))
     assert test.result().ok is False
@@ -75,7 +75,7 @@ def test_an_answer_to_somebody_else_is_none() -> None:
 
 def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
     sent: list[bytes] = []
-    test = probe.ResolverTest(ROAD)
+    test = probe.ResolverTest(PATH)
     test.ask(sent.append)
     test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, 5)))
     assert not test.settled
@@ -85,7 +85,7 @@ def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
 
 
 def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> Check:
-    test = probe.OutboundTest(ROAD)
+    test = probe.OutboundTest(PATH)
     test.ask(lambda _: None)
     back = (test.sequence + 1).to_bytes(4, "big")
     if left_as is not None:
@@ -117,7 +117,7 @@ def test_the_way_out_is_walked_to_where_it_ends() -> None:
 
 
 def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
-    test = probe.OutboundTest(ROAD)
+    test = probe.OutboundTest(PATH)
     test.ask(lambda _: None)
     test.read_corporate_frame(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
     assert test.result().ok is None
@@ -125,13 +125,13 @@ def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
 
 def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
     sent: list[bytes] = []
-    test = probe.ForwardTest(ROAD, PASSAGE)
+    test = probe.ForwardTest(PATH, FORWARD)
     test.ask(sent.append)
     assert test.result().ok is False
     # For a node that is known a question for it proves nothing: it may be somebody else's.
-    test.read_cluster_frame(arp_request(CLUSTER.mac, GATEWAY, PASSAGE.address))
+    test.read_cluster_frame(arp_request(CLUSTER.mac, GATEWAY, FORWARD.address))
     assert not test.settled
-    test.read_cluster_frame(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, test.sequence))
+    test.read_cluster_frame(tcp(ends(BEYOND, 1, FORWARD.address, 9000), SYN, test.sequence))
     assert test.result().ok is True
     test.close(sent.append)
     first, last = (parse_segment(frame) for frame in sent)
