@@ -131,7 +131,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         there.asked += 1
         return there.again(stop)
 
-    there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
+    there.watch.servers_here.find_other = lambda *_: ""  # type: ignore[method-assign]
     monkeypatch.setattr(proof, "probe_both_wires", look)
     monkeypatch.setattr(wire_watch, "probe", probe)
     there.watch.reload(PLAN)
@@ -379,7 +379,7 @@ def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) ->
 
 def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> None:
     assert world.settled().ok
-    world.watch.servers_here.others = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
+    world.watch.servers_here.find_other = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
     verdict = world.judge()
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, "second-server", False)
     assert "dhcpd (process 77)" in verdict.reason

@@ -350,7 +350,7 @@ class WireWatch:
         link = read_link(self.plan.interfaces.cluster) if self.plan is not None else None
         if self.plan is None or link is None:
             return HOLDS
-        found = self.servers_here.others(link.index, self.plan.network.gateway.packed)
+        found = self.servers_here.find_other(link.index, self.plan.network.gateway.packed)
         if not found:
             return HOLDS
         reason = f"{found} serves DHCP on {link.name} too: stop it, or bind it to the NICs that it is for"

@@ -23,7 +23,7 @@ class LocalDhcpServers:
         self._owners: dict[int, int] = {}
         self._looked_at = -_LOOK_EVERY_S
 
-    def others(self, index: int, address: bytes) -> str:
+    def find_other(self, index: int, address: bytes) -> str:
         """The program that serves the NIC with this index and address (four bytes), in words; "" if there is none.
 
         A server of other NICs does not count. Raises OSError.
