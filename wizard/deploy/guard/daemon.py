@@ -71,7 +71,7 @@ class Guard:
     """One run of the guard."""
 
     def __init__(self) -> None:
-        self.dhcp_server = DhcpServer(lambda process: self.muter.loosen(process, self.inspected_sequence))
+        self.dhcp_server = DhcpServer(lambda process: self.muter.resume_muted(process, self.inspected_sequence))
         self.name_server = NameServer()
         self.rules = RulesWatch(self.dhcp_server.stop)
         self.returning = NicReturn()
@@ -240,7 +240,7 @@ class Guard:
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
         verdict = self.dhcp_server.ensure(self.rules.uid, others)
         if self.dhcp_server.process is not None:
-            self.muter.look_after(self.dhcp_server.process)
+            self.muter.watch(self.dhcp_server.process)
         if verdict.ok:
             verdict = self.inspected
         if verdict.ok:
@@ -361,7 +361,7 @@ class Guard:
 
     def supervise_muter(self) -> None:
         """Have one run. Where one ended or hangs, dnsmasq is started anew too. Raises OSError."""
-        if not self.muter.lost:
+        if not self.muter.failed:
             return
         if self.muter.process is not None:
             log.warning("the process that mutes DHCP ended or hangs; starting another")
