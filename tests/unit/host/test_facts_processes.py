@@ -8,7 +8,7 @@ from netaddr import IPNetwork
 from wizard.host.facts.processes import (
     RunningProcess,
     SshSession,
-    carries,
+    carries_session,
     dhcp_client_nics,
     read_processes,
     ssh_session,
@@ -133,7 +133,7 @@ def test_the_nic_with_the_address_and_the_nic_that_leads_back_carry_it() -> None
     nic = Nic("eth0", 2, "ethernet", addresses=(Address(IPNetwork("10.77.0.98/24")),))
     other = Nic("eth1", 3, "ethernet")
 
-    assert carries(SESSION, nic, "")
-    assert not carries(SESSION, other, "")
-    assert carries(SESSION, other, "eth1")
-    assert not carries(None, nic, "eth0")
+    assert carries_session(SESSION, nic, "")
+    assert not carries_session(SESSION, other, "")
+    assert carries_session(SESSION, other, "eth1")
+    assert not carries_session(None, nic, "eth0")
