@@ -143,7 +143,7 @@ class NameServer(SupervisedProcess):
         return changed
 
     def _look_at_resolver(self, plan: Plan, now: float) -> bool:
-        seen = resolver.stamp()
+        seen = resolver.fingerprint()
         if seen == self.seen and self.lost_since is None:
             return False
         found = resolver.read_resolver(str(plan.network.gateway))

@@ -22,8 +22,8 @@ from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, path_plan, path_report, proof
 from wizard.deploy.shapes import ProcessRecord
 from wizard.host.facts.reader import read_facts
+from wizard.host.facts.resolver import fingerprint as resolver_fingerprint
 from wizard.host.facts.resolver import read_resolver
-from wizard.host.facts.resolver import stamp as resolver_stamp
 from wizard.host.files import read_text
 from wizard.host.net.netlink_events import NetlinkChange, NetlinkEvents
 from wizard.host.path.injection import CannotInject, Injector, remove_stray, synthetic_mac
@@ -298,7 +298,7 @@ class PathProber(threading.Thread):
     # The plan against the machine
 
     def _judge_is_due(self) -> bool:
-        now = resolver_stamp()
+        now = resolver_fingerprint()
         if now != self._resolver_stamp:
             # The kernel does not tell of it.
             self._resolver_stamp, self._judge_wanted = now, True
