@@ -89,7 +89,7 @@ class NameServer(SupervisedProcess):
             )
 
         def begin() -> subprocess.Popen[bytes]:
-            dnsmasq.own(paths.DNS_LOG, uid)
+            dnsmasq.ensure_owned_file(paths.DNS_LOG, uid)
             return dnsmasq.spawn_dns(uid)
 
         verdict = self.keep_running(begin)

@@ -94,4 +94,4 @@ class SupervisedProcess:
         words = said.decode("utf-8", "replace").strip()
         if code < 0:
             return words or f"ended by signal {-code}"
-        return words or dnsmasq.last_words(self.log_file, pid) or f"ended with status {code}"
+        return words or dnsmasq.log_tail(self.log_file, pid) or f"ended with status {code}"
