@@ -43,9 +43,9 @@ def interfaces_texts(nic: str) -> tuple[InterfacesText, ...]:
         if real in by_place or is_our_file(path):
             continue
         if path == paths.INTERFACES_MAIN and not elsewhere:
-            wanted = interfaces_file.edited_anew(text, nic)
+            wanted = interfaces_file.edited_again(text, nic)
         else:
-            wanted = interfaces_file.without_nic_anew(text, nic)
+            wanted = interfaces_file.without_nic_again(text, nic)
         by_place[real] = InterfacesText(os.path.normpath(path), real, text, wanted)
     return tuple(by_place.values())
 

@@ -100,8 +100,8 @@ def without_nic(text: str, nic: str) -> str:
     return "".join(found)
 
 
-def without_nic_anew(text: str, nic: str) -> str:
-    """`without_nic` of a text that we may have edited before, for any NIC."""
+def without_nic_again(text: str, nic: str) -> str:
+    """Undo our earlier edit, for whichever NIC, then take this one out (`without_nic`)."""
     return without_nic(restored(text), nic)
 
 
@@ -135,8 +135,8 @@ def restored(text: str) -> str:
     return _unmarked(_without_source(text))
 
 
-def edited_anew(text: str, nic: str) -> str:
-    """`edited` of a text that we may have edited before, for any NIC."""
+def edited_again(text: str, nic: str) -> str:
+    """Undo our earlier edit, for whichever NIC, then edit for this one (`edited`)."""
     bare = _without_source(text)
     if bare != text and not text.endswith(f"\n{SOURCE_LINE}\n") and not reads_ours(bare) and reads_ours(text):
         # Our line stays where it is, before what others appended.
