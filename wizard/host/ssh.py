@@ -22,10 +22,10 @@ _OPTIONS = {
     "ConnectionAttempts": 1,
     "ServerAliveInterval": 5,
     "ServerAliveCountMax": 2,
-    # Its reasons are ours to tell, however quiet the user's configuration is.
+    # We need its error messages, however quiet the user's configuration is.
     "LogLevel": "ERROR",
     "RequestTTY": "no",
-    # Forwards, commands and masters of that configuration are for sessions, not for a look.
+    # Forwards, commands and masters of that configuration are for sessions of the user.
     "RemoteCommand": "none",
     "PermitLocalCommand": "no",
     "ClearAllForwardings": "yes",
@@ -73,10 +73,10 @@ def parse_target(text: str) -> Target:
 def settings(target: Target) -> dict[str, str]:
     """What ssh's configuration makes of a target (`ssh -G`): host name, user, port and the like; {} without ssh."""
     try:
-        told = commands.run("ssh", "-G", "--", str(target), timeout=10)
+        output = commands.run("ssh", "-G", "--", str(target), timeout=10)
     except commands.CommandFailed:
         return {}
-    return {key: value for key, _, value in (line.partition(" ") for line in told.splitlines())}
+    return {key: value for key, _, value in (line.partition(" ") for line in output.splitlines())}
 
 
 def run_script(target: Target, script: str, timeout: float) -> str:
@@ -85,7 +85,7 @@ def run_script(target: Target, script: str, timeout: float) -> str:
     if target.address:
         options.append(f"-oHostName={target.address}")
     try:
-        # By stdin: whatever shell the user has there, it has nothing to unquote.
+        # By stdin: the login shell there has nothing to unquote, whichever it is.
         return commands.run("ssh", "-T", *options, "--", str(target), "sh -s", stdin=script, timeout=timeout)
     except commands.CommandFailed as error:
         _explain(target, error, timeout)
@@ -93,13 +93,13 @@ def run_script(target: Target, script: str, timeout: float) -> str:
 
 def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> NoReturn:
     name = clean(target.host, 80)
-    # 255 is ssh's own; with any other status the words are those of a program there.
-    said = error.stderr if error.code in (255, None) else ""
+    # 255 is ssh's own; with any other status stderr is that of the program there.
+    stderr = error.stderr if error.code in (255, None) else ""
     last = clean(commands.reason_in(error.stderr), 200)
     login = f"ssh {target}"
     if commands.find("ssh") is None:
         raise SshFailed("no-ssh", "ssh is not installed here", "sudo apt install openssh-client") from None
-    if "HOST IDENTIFICATION HAS CHANGED" in said:
+    if "HOST IDENTIFICATION HAS CHANGED" in stderr:
         key = target.address or name
         raise SshFailed(
             "changed-host-key",
@@ -107,19 +107,19 @@ def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> N
             "stands between. Nothing was read.",
             f"Find out which. If it was set up anew: ssh-keygen -R {key}, then {login}",
         ) from None
-    if "Host key verification failed" in said or "host key is known for" in said:
+    if "Host key verification failed" in stderr or "host key is known for" in stderr:
         raise SshFailed(
             "unknown-host-key",
             f"{name}'s host key is not known to you yet. Nothing was read.",
             f"Connect once by hand and compare the key: {login}",
         ) from None
-    if "Permission denied" in said or "Too many authentication failures" in said:
+    if "Permission denied" in stderr or "Too many authentication failures" in stderr:
         raise SshFailed(
             "permission-denied",
             f"{name} accepts none of your keys{f' for {target.user}' if target.user else ''}",
             f"Name the user whose key you have, such as cloud-admin@{name}, and load it: ssh-add. See: {login}",
         ) from None
-    if "Could not resolve hostname" in said:
+    if "Could not resolve hostname" in stderr:
         raise SshFailed(
             "no-such-name",
             f"no machine is known by the name {name}",
@@ -136,7 +136,7 @@ def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> N
         ("Connection closed", "closed the connection"),
         ("Connection reset", "closed the connection"),
     ):
-        if words in said:
+        if words in stderr:
             raise SshFailed("down", f"{name} {why}", "Is it running? 'ciao-wizard leases' tells who is.") from None
     raise SshFailed(
         "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Look at it by hand: {login}"

@@ -1,4 +1,4 @@
-"""Tells a foreign DHCP answer from one of ours that a switch loop sends back.
+"""Distinguishes a foreign DHCP answer from one of ours that a switch loop sends back.
 
 A source MAC proves nothing: a server may use ours. So what left by this NIC is remembered.
 """

@@ -15,7 +15,7 @@ _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 
 
 def build_release(mac: str, ip: str, server: str) -> bytes:
-    """A DHCPRELEASE as the payload of a datagram: what the machine itself would send on going.
+    """A DHCPRELEASE as the payload of a datagram: what the machine itself would send when it leaves.
 
     Raises WizardError for a lease of hardware that is not Ethernet, as dnsmasq writes it: 06-02:11:22:33:44:55.
     """
@@ -38,7 +38,7 @@ def release(nic: str, server: str, mac: str, ip: str) -> None:
         raise WizardError(f"{nic!r} is no NIC of ours", "Look at 'ciao-wizard status'.")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         try:
-            # dnsmasq hears one NIC only. Bound to it, a datagram to our own address counts as having come in there.
+            # dnsmasq listens on one NIC only. Bound to that, a datagram to our own address counts as received there.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.encode())
             end.sendto(build_release(mac, ip, server), (server, SERVER_PORT))
         except PermissionError:

@@ -1,4 +1,4 @@
-"""Which NICs appear, disappear or have a cable moved, from the kernel's link events. Read-only; needs no root."""
+"""Watches which NICs appear, disappear or have a cable moved, by the kernel's link events. Needs no root."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class NicChange(StrEnum):
     MOVED = "moved"
     RENAMED = "renamed"
     SWITCHED = "switched"
-    """It was set up or down; the cable need not have moved."""
+    """It was set up or down; the cable may not have moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicEvent:
-    """One event. `name` is safe to show; `was` is the old name of a NIC that was renamed, else ""."""
+    """One event. `name` is safe to show; `was` is the former name of a renamed NIC, else ""."""
 
     what: NicChange
     name: str
@@ -51,7 +51,7 @@ class NicWatch:
             raise WizardError(
                 f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
             ) from error
-        # Only once it tells what is new: what happens in between is heard twice, not never.
+        # Only after we listen: a change in between is then seen twice, not missed.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
     def poll(self, timeout_s: float = 0) -> tuple[NicEvent, ...]:
@@ -65,7 +65,7 @@ class NicWatch:
                 self._known.pop(index, None)
             else:
                 self._known[index] = now
-            found += [news for news in compare(before, now) if news]
+            found += [event for event in compare(before, now) if event]
         return tuple(found)
 
     def close(self) -> None:
@@ -83,12 +83,12 @@ class NicWatch:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
-                # More than the socket could keep: any of them may have changed.
+                # The kernel dropped events: any NIC may have changed.
                 indexes |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
 
 
 def compare(before: LinkState | None, now: LinkState | None) -> Iterable[NicEvent]:
-    """The events that lead from one state of a NIC to another; None where it does not exist."""
+    """The events between two states of a NIC; None is a NIC that does not exist."""
     if before is None and now is None:
         return
     if before is None or now is None:

@@ -1,4 +1,4 @@
-"""NICs: what netlink tells through `ip`, and the rest from /sys/class/net."""
+"""Reads the NICs: from `ip`, and from /sys/class/net what `ip` does not have, or all of it without `ip`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _KINDS = {
     "tunnel",
 )
 _TUNNEL_LINK_TYPES = frozenset({"none", "ppp", "ipip", "tunnel6", "sit", "gre", "gre6", "rawip"})
-# Kinds that the kernel tells as DEVTYPE of a device, and that are no socket for a cable.
+# Values of DEVTYPE for devices that have no socket for a cable.
 _DEVTYPES = {"wlan": "wireless", "wwan": "modem", "bluetooth": "tether", "gadget": "gadget"}
 _DRIVERS = dict.fromkeys(
     ["qmi_wwan", "cdc_mbim", "huawei_cdc_ncm", "sierra_net", "hso", "mhi_net", "mtk_t7xx", "iosm", "cdc-phonet"],
@@ -87,10 +87,10 @@ def read_nics(root: Path = Path("/")) -> tuple[Nic, ...]:
 
 def _links_from_ip() -> list[LinkRecord]:
     try:
-        told = json.loads(commands.run("ip", "-j", "-d", "addr", timeout=5), strict=False)
+        entries = json.loads(commands.run("ip", "-j", "-d", "addr", timeout=5), strict=False)
     except (commands.CommandFailed, ValueError):
         return []
-    return [link for link in told if "ifindex" in link and "ifname" in link]
+    return [link for link in entries if "ifindex" in link and "ifname" in link]
 
 
 def _links_from_sysfs(root: Path) -> list[LinkRecord]:
@@ -112,7 +112,7 @@ def _links_from_sysfs(root: Path) -> list[LinkRecord]:
         if read_sysfs(at / "carrier") == "1":
             # The flags in /sys are the old sixteen bits, without LOWER_UP.
             names.append("LOWER_UP")
-        told = [
+        entries = [
             {"local": a.address.partition("%")[0], "prefixlen": IPNetwork(f"0.0.0.0/{a.netmask}").prefixlen}
             for a in addresses.get(at.name, [])
             if a.family.name == "AF_INET" and a.netmask
@@ -124,7 +124,7 @@ def _links_from_sysfs(root: Path) -> list[LinkRecord]:
                 "flags": names,
                 "link_type": {"1": "ether", "772": "loopback"}.get(read_sysfs(at / "type"), "none"),
                 "address": read_sysfs(at / "address"),
-                "addr_info": told,
+                "addr_info": entries,
                 "linkinfo": {"info_kind": _kind_in_sysfs(at)},
                 "master": (at / "master").resolve().name if (at / "master").exists() else "",
                 "link": next((lower.name.removeprefix("lower_") for lower in sorted(at.glob("lower_*"))), ""),
@@ -263,8 +263,8 @@ def _speed(at: Path | None) -> int | None:
     return int(text) if text.isdigit() and 0 < int(text) < FOREVER else None
 
 
-def _addresses(told: Iterable[LinkRecord]) -> Iterable[Address]:
-    for entry in told:
+def _addresses(entries: Iterable[LinkRecord]) -> Iterable[Address]:
+    for entry in entries:
         try:
             network = IPNetwork(f"{entry['local']}/{entry['prefixlen']}")
         except (AddrFormatError, ValueError, KeyError):

@@ -32,7 +32,7 @@ def is_serving_marker(frame: bytes) -> bool:
 def are_bridged(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
     """True if frames from one NIC arrive at the other; False if they do not; None if that could not be tested.
 
-    At most `tries` x `timeout` seconds where they are apart. Also True for one NIC named twice and for
+    Takes at most `tries` x `timeout` seconds. Also True for one NIC named twice and for
     NICs that this machine itself joins (one bridge or bond, a macvlan and its NIC). None: a NIC is
     missing, not Ethernet, down or without carrier, before or after, or nothing could be sent.
     Raises NeedsRoot.
@@ -42,32 +42,32 @@ def are_bridged(first: str, second: str, *, tries: int = 3, timeout: float = 0.5
             link, peer = read_link(first), read_link(second)
             if link is None or peer is None:
                 return None
-            if _joined_here(link, peer):
+            if _share_a_link(link, peer):
                 return True
-            if not (_alive(link) and _alive(peer)):
+            if not (_can_exchange(link) and _can_exchange(peer)):
                 return None
             one.listen(first)
             other.listen(second)
-            if any(_heard(one, other, link, peer, timeout) for _ in range(tries)):
+            if any(_exchange(one, other, link, peer, timeout) for _ in range(tries)):
                 return True
-            # A cable that was out in between says nothing.
+            # If a cable was out in between, silence proves nothing.
             undisturbed = (read_link(first), read_link(second)) == (link, peer)
     except OSError:
         return None
     return False if undisturbed and tries > 0 else None
 
 
-def _joined_here(one: LinkState, other: LinkState) -> bool:
+def _share_a_link(one: LinkState, other: LinkState) -> bool:
     above = one.master != 0 and one.master == other.master
     stacked = one.index in (other.master, other.lower) or other.index in (one.master, one.lower)
     return one.index == other.index or above or stacked
 
 
-def _alive(link: LinkState) -> bool:
+def _can_exchange(link: LinkState) -> bool:
     return link.ethernet and link.carrier and not link.dormant
 
 
-def _heard(one: PacketSocket, other: PacketSocket, link: LinkState, peer: LinkState, timeout: float) -> bool:
+def _exchange(one: PacketSocket, other: PacketSocket, link: LinkState, peer: LinkState, timeout: float) -> bool:
     marks = secrets.token_bytes(16), secrets.token_bytes(16)
     for tap, end, mark in zip((one, other), (link, peer), marks, strict=True):
         tap.send(marked_frame(end.mac, mark))
@@ -76,7 +76,7 @@ def _heard(one: PacketSocket, other: PacketSocket, link: LinkState, peer: LinkSt
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([one, other], [], [], left)
         for tap in ready:
-            heard = tap.receive(0)
-            if heard is not None and wanted[tap] in heard[0]:
+            received = tap.receive(0)
+            if received is not None and wanted[tap] in received[0]:
                 return True
     return False

@@ -54,9 +54,9 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def _in_nft(told: str) -> Iterator[LoadedObject]:
+def _in_nft(listing: str) -> Iterator[LoadedObject]:
     try:
-        entries: list[Mapping[str, Any]] = json.loads(told, strict=False)["nftables"]
+        entries: list[Mapping[str, Any]] = json.loads(listing, strict=False)["nftables"]
     except (ValueError, KeyError):
         return
     for entry in entries:

@@ -66,10 +66,10 @@ def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: st
 def _refuse_unseen() -> None:
     """Raises WizardError where ifupdown reads a file that we do not."""
     try:
-        told = run("sh", "-c", 'exec ifquery -v --list -i "$1" 2>&1', "sh", paths.INTERFACES_MAIN, ok=(0, 1))
+        output = run("sh", "-c", 'exec ifquery -v --list -i "$1" 2>&1', "sh", paths.INTERFACES_MAIN, ok=(0, 1))
     except CommandFailed:
         return
-    read = {line.partition(": parsing file ")[2] for line in told.splitlines()} - {""}
+    read = {line.partition(": parsing file ")[2] for line in output.splitlines()} - {""}
     known = {os.path.realpath(file.path) for file in read_tree(paths.INTERFACES_MAIN).files()}
     for path in sorted(read):
         if Path(path).is_file() and os.path.realpath(path) not in known and not is_our_file(path):
@@ -149,10 +149,12 @@ def _as_ifupdown_reads(
     try:
         return _asked_of_ifquery(file, names, classes, ours)
     except CommandFailed as error:
-        said = next(iter(error.stderr.splitlines()), error.message)
+        reason = next(iter(error.stderr.splitlines()), error.message)
         for number, (path, _) in reversed(list(enumerate(read))):
-            said = said.replace(f"{Path(file).parent}/{number}:", f"{path}:")
-        raise WizardError(f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(said)}", remedy) from error
+            reason = reason.replace(f"{Path(file).parent}/{number}:", f"{path}:")
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(reason)}", remedy
+        ) from error
 
 
 def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:

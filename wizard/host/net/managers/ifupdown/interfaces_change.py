@@ -80,5 +80,5 @@ def _refuse_claims(texts: Mapping[str, str], nic: str) -> None:
         lines = [line for path, text in read for line in interfaces_lines(path, text)]
     refused = [c for c in claims(lines, nic, macs[0]) if c.harmful and not c.can_go]
     if refused:
-        told = "; ".join(f"{clean(c.line.place)} {clean(c.what)}" for c in refused)
-        raise WizardError(f"{nic} is configured by other stanzas: {told}", clean(refused[0].remedy))
+        claimants = "; ".join(f"{clean(c.line.place)} {clean(c.what)}" for c in refused)
+        raise WizardError(f"{nic} is configured by other stanzas: {claimants}", clean(refused[0].remedy))
