@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp.discovery import machines_in
+from wizard.host.dhcp.discovery import parse_machine
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_request
 from wizard.host.net.bpf import our_talk
 from wizard.host.net.frames import arp_request
@@ -147,8 +147,8 @@ def test_what_a_walk_says_is_told_apart_from_a_nodes_own() -> None:
     frame = frame[:6] + MAC + frame[12:]
     assert (asked := parse_request(frame)) is not None
     assert (asked.mac, asked.wanted_ip) == (node.hex(":"), WALK_WISH)
-    assert machines_in(frame) is None
-    assert machines_in(arp_request(MAC, OWN, GATEWAY)) is None
+    assert parse_machine(frame) is None
+    assert parse_machine(arp_request(MAC, OWN, GATEWAY)) is None
 
 
 def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_type: int) -> bool:

@@ -18,7 +18,7 @@ from wizard.host.net.frames import NOBODY
 CLIENT_PORT = 68
 SERVER_PORT = 67
 WALK_WISH = "127.0.67.68"
-"""What the DISCOVER of a walked path wishes for, by which dnsmasq's log tells it apart; nobody can have it."""
+"""The address that a path probe's DISCOVER requests: dnsmasq's log shows it, and no machine can have it."""
 
 _EVERYONE = b"\xff" * 4
 _LOW_DELAY = 0x10
