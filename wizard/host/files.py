@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old or the new one, and putting back exactly what was there."""
+"""Writes files atomically, and captures and restores what stood at a path."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def _names(found: object) -> Iterator[str]:
 
 
 def _stands(image: Mapping[str, Any]) -> bool:
-    """Whether a file is in every way what an image of it says."""
+    """Whether a file is exactly as its image: owner, mode, time, content and xattrs."""
     path = str(image["path"])
     try:
         info = os.lstat(path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wizard.host.dhcp.discovery import parse_machine
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_request
-from wizard.host.net.bpf import our_talk
+from wizard.host.net.bpf import path_traffic
 from wizard.host.net.frames import arp_request
 from wizard.host.net.link import LinkState
 from wizard.host.path import injection, probe
@@ -190,7 +190,7 @@ def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_ty
     ids=["arp", "syn", "ack", "dns", "dhcp", "mdns"],
 )
 def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
-    assert runs(our_talk(only_leaving=False), frame, socket.PACKET_HOST) is passes
-    leaving = our_talk(only_leaving=True)
+    assert runs(path_traffic(only_leaving=False), frame, socket.PACKET_HOST) is passes
+    leaving = path_traffic(only_leaving=True)
     assert runs(leaving, frame, socket.PACKET_OUTGOING) is passes
     assert runs(leaving, frame, socket.PACKET_HOST) is False

@@ -57,7 +57,7 @@ class FragmentReassembler:
 def _joined(pieces: dict[int, tuple[bytes, bool]]) -> bytes | None:
     payload, more = b"", True
     while more:
-        # Pieces that overlap are nobody's honest work, and the kernel drops them.
+        # Fragments that overlap are an attack; the kernel drops them too.
         if len(payload) not in pieces or len(payload) > _LONGEST:
             return None
         piece, more = pieces[len(payload)]

@@ -1,7 +1,6 @@
 """The state of one NIC's link, over netlink.
 
-Not from /sys/class/net: a /sys mounted in another network namespace describes that one's NICs,
-under the same names.
+Not from /sys/class/net: a /sys mounted in another network namespace shows that namespace's NICs, under the same names.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """`mac` is six bytes (empty where `ethernet` is False), `carrier_changes` counts them since boot.
+    """A NIC's link at one moment. `mac` is six bytes, empty if `ethernet` is False.
 
-    `dormant`: the cable is in, and the link waits for something above it, such as 802.1X.
-    `master` is the index of the bridge or bond above (0: none); `lower` the index of the NIC that a
-    macvlan or ipvlan shares its wire with (0: none).
+    `carrier_changes` counts them since boot. `dormant`: the cable is in, and the link waits for something above it,
+    such as 802.1X. `master` is the index of the bridge or bond above (0: none); `lower` that of the NIC below a
+    macvlan or ipvlan (0: none).
     """
 
     index: int

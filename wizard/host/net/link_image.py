@@ -1,4 +1,4 @@
-"""Snapshots of a NIC (link flag, addresses, routes and neighbours over it), and bringing it back to one."""
+"""Takes snapshots of a NIC (link flag, addresses, routes and neighbours over it), and restores them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _members(group: str) -> set[str]:
 
 
 def _without_state(line: str) -> str:
-    """A line of `ip` without words that tell a state and are no setting."""
+    """A line of `ip` without the words that are state and not a setting."""
     return re.sub(r" (linkdown|dead|pref \w+|expires \w+)(?!\S)", "", " ".join(line.split()))
 
 
@@ -282,7 +282,7 @@ def _replacing(line: str) -> list[str]:
         return ["ip", "nexthop", "replace", *re.sub(r" scope \S+", "", line).split()]
     family, _, words = line.partition(" ")
     if " nhid " in words:
-        # `ip` lists what the nexthop object says, and does not accept it back.
+        # `ip` also lists what the nexthop object holds, and does not accept it back.
         words = re.sub(r" (nexthop|onlink|via inet6? \S+|(via|dev|weight) \S+)(?!\S)", "", words)
     return ["ip", family, "route", "replace", *words.split()]
 

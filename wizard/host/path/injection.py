@@ -1,8 +1,8 @@
-"""Frames that this machine takes for frames from the wire.
+"""Injects frames that this machine takes for frames from a cable.
 
-They enter through a NIC of our own, whose egress the kernel redirects to the ingress of the NIC that is meant: from
-there they take the way of everything that comes in by that cable, through every packet filter, and nothing of them is
-put onto the cable itself.
+They are sent by a NIC of our own, whose egress the kernel redirects to the ingress of the NIC that is meant (tc
+mirred). From there they pass what every frame from that cable passes, every packet filter too; none is sent on the
+cable itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 MADE_UP = b"\x0e\xc1\xa0"
-"""How every MAC begins that is nobody's: locally administered, and none of the virtual machines' usual ones."""
+"""The prefix of made-up MACs: locally administered, and not one that virtual machines use."""
 _TUN = "/dev/net/tun"
 _TUNSETIFF, _TAP, _NO_HEADER = 0x400454CA, 0x0002, 0x1000
 _DELETE_ARP_ENTRY = 0x8953  # SIOCDARP
@@ -37,7 +37,7 @@ def synthetic_mac() -> bytes:
 
 
 def is_synthetic(mac: bytes) -> bool:
-    """Whether a MAC is of a machine that the wizard made up."""
+    """Whether the wizard made this MAC up."""
     return mac[:3] == MADE_UP
 
 
@@ -46,7 +46,7 @@ class CannotInject(WizardError):
 
 
 class Injector:
-    """Use as a context manager. `into`: for each made-up source MAC the NIC that its frames come in by.
+    """Use as a context manager. `into`: made-up source MAC -> the NIC by which its frames come in.
 
     Raises CannotInject.
     """
@@ -67,7 +67,7 @@ class Injector:
         nic = paths.PROBE_NIC
         if self._tap is None:
             commands.run("ip", "link", "add", nic, "type", "veth", "peer", "name", paths.PROBE_NIC_PEER)
-        # The kernel itself is to say nothing through it.
+        # The kernel itself must send nothing by it.
         for name in (nic, paths.PROBE_NIC_PEER):
             with contextlib.suppress(OSError):
                 Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1\n")
@@ -94,7 +94,7 @@ class Injector:
         self.close()
 
     def send(self, frame: bytes) -> None:
-        """Have a frame come in; by its source MAC it is known where. Raises OSError where our NIC is gone."""
+        """Inject a frame by the NIC of its source MAC. Raises OSError if our NIC is gone."""
         if self._socket is None:
             raise OSError(errno.ENODEV, "no NIC to inject by")
         self._socket.send(frame)
@@ -114,13 +114,13 @@ _REMEDY = "A path is walked with `tc` (iproute2) and the kernel's modules tun or
 
 
 def remove_stray() -> None:
-    """Take away the NIC that an injector left which was killed: only a veth outlives its process."""
+    """Remove the NIC of an injector that was killed: only a veth outlives its process."""
     if Path(f"/proc/sys/net/ipv4/conf/{paths.PROBE_NIC}").exists():
         commands.works("ip", "link", "del", "dev", paths.PROBE_NIC)
 
 
 def _open_tap() -> int | None:
-    """A NIC that is there as long as this process is; None where there can be none."""
+    """The descriptor of a tap NIC that exists as long as this process; None if none can be made."""
     try:
         fd = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -20,7 +20,7 @@ def rcode_name(rcode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Both ends of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
+    """Source and target of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
 
     source_mac: bytes
     to_mac: bytes
@@ -56,7 +56,7 @@ def _frame(ends: Ends, packet: bytes) -> bytes:
 
 
 def parse_segment(frame: bytes) -> Segment | None:
-    """The TCP or UDP in an untagged Ethernet frame. Checksums are not looked at: the NIC fills them in later."""
+    """The TCP or UDP in an untagged Ethernet frame. Checksums are not checked: the NIC fills them in later."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[14] >> 4 != 4:
         return None
     start = 14 + (frame[14] & 0x0F) * 4
