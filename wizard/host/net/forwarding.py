@@ -43,7 +43,7 @@ def restore(images: Iterable[Record] = ()) -> list[str]:
         for nic in image.get("nics", ()):
             index = int(nic["index"])
             if image.get("boot") != boot_id():
-                index = _index_of(link_image.called_now(nic))
+                index = _index_of(link_image.current_name(nic))
                 # Since the reboot nat.sh has run and noted what it found.
                 if _note(index).exists():
                     continue
