@@ -1,4 +1,4 @@
-"""What is loaded into the packet filter, read without making or loading any."""
+"""Reads what is loaded into the packet filter, without creating a table or loading a module."""
 
 from __future__ import annotations
 
