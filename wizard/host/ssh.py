@@ -103,9 +103,9 @@ def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> N
         key = target.address or name
         raise SshFailed(
             "changed-host-key",
-            f"{name} shows another host key than the one you know: it is another machine by now, or somebody "
-            "stands between. Nothing was read.",
-            f"Find out which. If it was set up anew: ssh-keygen -R {key}, then {login}",
+            f"{name} shows another host key than the one you know: it is another machine now, or somebody "
+            "intercepts the connection. Nothing was read.",
+            f"Find out which. If it was reinstalled: ssh-keygen -R {key}, then {login}",
         ) from None
     if "Host key verification failed" in stderr or "host key is known for" in stderr:
         raise SshFailed(
@@ -126,18 +126,20 @@ def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> N
             "Give its address; 'ciao-wizard leases' lists it.",
         ) from None
     if error.code is None:
-        raise SshFailed("down", f"{name} gave no answer within {timeout:g} s", f"Look at it by hand: {login}") from None
+        raise SshFailed("down", f"{name} gave no answer within {timeout:g} s", f"Try it by hand: {login}") from None
     for words, why in (
         ("timed out", "does not answer"),
         ("timeout", "does not answer"),
         ("No route to host", "does not answer: nobody has that address"),
         ("Network is unreachable", "cannot be reached from here: there is no route to it"),
-        ("Connection refused", "is there, and no ssh server answers"),
+        ("Connection refused", "is there, but no ssh server answers"),
         ("Connection closed", "closed the connection"),
         ("Connection reset", "closed the connection"),
     ):
         if words in stderr:
-            raise SshFailed("down", f"{name} {why}", "Is it running? 'ciao-wizard leases' tells who is.") from None
+            raise SshFailed(
+                "down", f"{name} {why}", "Is it running? 'ciao-wizard leases' shows which machines are."
+            ) from None
     raise SshFailed(
-        "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Look at it by hand: {login}"
+        "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Try it by hand: {login}"
     ) from None

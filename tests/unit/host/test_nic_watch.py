@@ -57,7 +57,7 @@ def test_a_kernel_that_tells_nothing_is_said_so(monkeypatch: pytest.MonkeyPatch)
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    with pytest.raises(WizardError, match="does not tell of its NICs"):
+    with pytest.raises(WizardError, match="reports no link events"):
         NicWatch()
 
 

@@ -115,7 +115,7 @@ def _check_link(nic: str) -> None:
     if link is None:
         raise WizardError(f"there is no NIC {nic} any more", "Plug it in again, or choose another one.")
     if not link.up:
-        raise WizardError(f"{nic} is down, and hears nothing", f"Raise it: sudo ip link set {nic} up")
+        raise WizardError(f"{nic} is down, and hears nothing", f"Bring it up: sudo ip link set {nic} up")
 
 
 def main(argv: list[str]) -> int:

@@ -72,16 +72,16 @@ class Cause(StrEnum):
 
 _WORDS = {
     Cause.NO_NIC: "there is no such NIC",
-    Cause.NOT_ETHERNET: "this is no Ethernet NIC",
+    Cause.NOT_ETHERNET: "this is not an Ethernet NIC",
     Cause.DOWN: "the NIC is down",
     Cause.NO_CARRIER: "no carrier: no cable, or nothing alive at its other end",
     Cause.NOT_AUTHORISED: "the link is not authorised yet (802.1X)",
-    Cause.LINK_LOST: "the link went down, or the NIC was renamed or taken away, while listening",
-    Cause.NO_SOCKET: "the kernel gives us no packet socket",
+    Cause.LINK_LOST: "the link went down, or the NIC was renamed or removed, while listening",
+    Cause.NO_SOCKET: "the kernel refuses us a packet socket",
     Cause.NOT_SENT: "no DISCOVER could be sent in time",
     Cause.NOT_HEARD: "frames were lost while listening",
     Cause.ADDRESS_TAKEN: "another machine has the gateway's address",
-    Cause.ANOTHER_GATEWAY: "another gateway of this kind is there",
+    Cause.ANOTHER_GATEWAY: "another ciao-wizard gateway is there",
     Cause.ROUTER: "a router of another network is there",
     Cause.STOPPED: "stopped before the end",
 }
@@ -114,7 +114,7 @@ class DhcpServerSeen:
         if self.overheard:
             did = "answered another machine"
         elif self.offered_ip in ("", "0.0.0.0"):  # noqa: S104
-            did = "told about its network"
+            did = "answered without an address"
         return f"{who} ({self.source_mac}{through}) {did} after {self.delay_s:.1f} s"
 
 

@@ -21,8 +21,8 @@ def build_release(mac: str, ip: str, server: str) -> bytes:
     """
     if _MAC.fullmatch(mac) is None:
         raise WizardError(
-            f"the lease of {ip} cannot be released: {clean(mac, 60)} is no MAC of Ethernet",
-            "Wait until it ends.",
+            f"the lease of {ip} cannot be released: {clean(mac, 60)} is not an Ethernet MAC",
+            "Wait until it expires.",
         )
     parts = bytes.fromhex(mac.replace(":", "")), socket.inet_aton(ip), socket.inet_aton(server)
     return release_payload(*parts, secrets.randbits(32))
@@ -35,7 +35,7 @@ def release(nic: str, server: str, mac: str, ip: str) -> None:
     Raises NeedsRoot, or WizardError where there is no such NIC or no such Ethernet machine.
     """
     if not is_usable_name(nic):
-        raise WizardError(f"{nic!r} is no NIC of ours", "Look at 'ciao-wizard status'.")
+        raise WizardError(f"{nic!r} is not a usable NIC", "See 'ciao-wizard status'.")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         try:
             # dnsmasq listens on one NIC only. Bound to that, a datagram to our own address counts as received there.

@@ -49,7 +49,7 @@ class NicWatch:
             self._kernel = netlink.listen(socket.NETLINK_ROUTE, LINKS)
         except OSError as error:
             raise WizardError(
-                f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
+                f"The kernel reports no link events: {error.strerror}.", "Look again with ctrl+r instead."
             ) from error
         # Only after we listen: a change in between is then seen twice, not missed.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
@@ -82,7 +82,7 @@ class NicWatch:
                 return indexes
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
+                    raise WizardError(f"The kernel reports no link events any more: {error.strerror}.") from error
                 # The kernel dropped events: any NIC may have changed.
                 indexes |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
 

@@ -66,7 +66,7 @@ def read_resolver(gateway: str) -> SystemResolver:
         return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return SystemResolver(reason=f"{RESOLV_CONF} is no plain file")
+            return SystemResolver(reason=f"{RESOLV_CONF} is not a regular file")
         text = os.read(fd, _MOST_BYTES).decode("utf-8", "replace")
     except OSError as error:
         return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
@@ -84,4 +84,4 @@ def _why_missing() -> str:
         target = os.readlink(RESOLV_CONF)
     except OSError:
         return "does not exist"
-    return f"leads to {clean(target, 100)}, which does not exist"
+    return f"is a link to {clean(target, 100)}, which does not exist"

@@ -34,7 +34,7 @@ def _end_flows(before: forward_flows.Forwards) -> str:
     try:
         forward_flows.delete_flows_of(before, forward_flows.loaded())
     except KernelRefused as error:
-        return f"connections through forwards that are no more go on ({error.message})"
+        return f"open connections through removed forwards stay open ({error.message})"
     return ""
 
 

@@ -26,7 +26,7 @@ _VLAN_VALID = 0x10
 
 
 def packet_socket(
-    program: Sequence[Instruction], refused: str = "asking a wire needs root (CAP_NET_RAW)"
+    program: Sequence[Instruction], refused: str = "probing a network needs root (CAP_NET_RAW)"
 ) -> socket.socket:
     """A socket that receives the whole frames that the filter passes, once it is bound to a NIC.
 

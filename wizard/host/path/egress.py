@@ -15,7 +15,7 @@ class EgressCapture:
 
     def __init__(self, nic: str, *, both_ways: bool = False) -> None:
         program = path_traffic(only_leaving=not both_ways)
-        self._socket = packet_socket(program, "hearing what leaves needs root (CAP_NET_RAW)")
+        self._socket = packet_socket(program, "capturing what leaves needs root (CAP_NET_RAW)")
         try:
             self._socket.setblocking(False)
             self._socket.bind((nic, ALL_PROTOCOLS))

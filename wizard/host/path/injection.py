@@ -110,7 +110,7 @@ class Injector:
             remove_stray()
 
 
-_REMEDY = "A path is walked with `tc` (iproute2) and the kernel's modules tun or veth, cls_u32 and act_mirred."
+_REMEDY = "Probing a path needs `tc` (iproute2) and the kernel modules tun or veth, cls_u32 and act_mirred."
 
 
 def remove_stray() -> None:

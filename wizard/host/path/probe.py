@@ -75,8 +75,8 @@ class NodePath:
     """What to probe. Addresses are four bytes, b"" for none. `own` and `own_mac` are the made-up node's.
 
     `corporate` is None if that NIC has no link; `asked` is None while our DHCP is mute. `name` is one that our own
-    dnsmasq must resolve to `name_is`. `outside`: whether to resolve a name of the internet. `beyond` is a host behind
-    the corporate NIC, and `office_mac` the made-up machine that uses the forwards.
+    dnsmasq must resolve to `name_is`. `outside`: whether to resolve a name outside the cluster. `beyond` is a host
+    behind the corporate NIC, and `office_mac` the made-up machine that uses the forwards.
     """
 
     cluster: LinkState
@@ -154,12 +154,12 @@ class ArpTest(_PathTestBase):
     def result(self) -> Check:
         gateway, nic = dotted(self.path.gateway), self.path.cluster.name
         if self.settled:
-            return Check("path-arp", OK, f"{gateway} is found by who is behind {nic}")
+            return Check("path-arp", OK, f"machines behind {nic} find {gateway}")
         return Check(
             "path-arp",
             FAILED,
-            f"nobody behind {nic} finds {gateway}: this machine does not answer who asks for it (ARP)",
-            f"Look whether {nic} has the address, and at 'nft list tables arp' and the sysctl arp_ignore.",
+            f"no machine behind {nic} finds {gateway}: this machine does not answer ARP for it",
+            f"Check that {nic} has the address, 'nft list tables arp', and the sysctl arp_ignore.",
         )
 
 
@@ -191,7 +191,7 @@ class DhcpTest(_PathTestBase):
         if self.offered:
             detail = f"{name} is offered {dotted(self.offered)}, and {reserved} is reserved for it"
             return Check("path-dhcp", FAILED, detail, "See why in dnsmasq's log, /run/ciao-wizard/dnsmasq.log.")
-        return Check("path-dhcp", FAILED, f"{name} asks for an address and is offered none by {nic}")
+        return Check("path-dhcp", FAILED, f"{name} asks for an address, and {nic} offers none")
 
 
 class DnsTest(_PathTestBase):
@@ -235,7 +235,9 @@ class DnsTest(_PathTestBase):
         at = f"{dotted(self.path.gateway)} port {DNS_PORT}"
         if self.refused == "closed":
             return Check(
-                "path-dns", FAILED, f"{at} is closed to a node's questions: nothing listens, or a rule says so"
+                "path-dns",
+                FAILED,
+                f"{at} is closed to a node's questions: nothing listens there, or a rule rejects them",
             )
         if self.rcode is None:
             what = "is refused" if self.refused else "gets no answer"
@@ -277,10 +279,12 @@ class ResolverTest(DnsTest):
 
     def result(self) -> Check:
         if self.rcode is None:
-            return Check("path-resolver", FAILED, "a name of others is asked for, and no answer comes")
+            return Check("path-resolver", FAILED, "a node asks for a name outside the cluster, and gets no answer")
         if self.rcode not in (NOERROR, NXDOMAIN):
-            return Check("path-resolver", FAILED, f"names of others are answered with {rcode_name(self.rcode)}")
-        return Check("path-resolver", OK, "names of others are answered")
+            return Check(
+                "path-resolver", FAILED, f"names outside the cluster are answered with {rcode_name(self.rcode)}"
+            )
+        return Check("path-resolver", OK, "names outside the cluster are answered")
 
 
 class OutboundTest(_PathTestBase):
@@ -338,18 +342,17 @@ class OutboundTest(_PathTestBase):
                 "path-out", FAILED, detail, "See who handles it before us: sudo nft list ruleset, postrouting."
             )
         if self.settled:
-            return Check("path-out", OK, f"a node reaches {to} as {dotted(self.left_as)}, and hears its answer")
+            return Check("path-out", OK, f"a node reaches {to} as {dotted(self.left_as)}, and gets its answer")
         if self.left_as and self.came_back:
-            return Check("path-out", FAILED, f"what {to} answers a node comes in at {corporate} and goes no further")
+            return Check("path-out", FAILED, f"what {to} answers a node arrives at {corporate} and goes no further")
         if self.left_as:
-            detail = (
-                f"a node's packets leave {corporate} as {dotted(self.left_as)}; {to} does not answer, so no further"
-            )
+            left_as = dotted(self.left_as)
+            detail = f"a node's packets leave {corporate} as {left_as}; {to} does not answer: the way back is not tried"
             return Check("path-out", OK, detail)
         if self.looked_for and not self.refused:
-            return Check("path-out", UNTRIED, f"not tried to its end: nobody is found at {to}, or on the way there")
+            return Check("path-out", UNTRIED, f"not fully tried: no machine is found at {to}, or on the way there")
         what = "is refused" if self.refused else "is dropped"
-        return Check("path-out", FAILED, f"what a node sends to {to} {what} in this machine, and leaves by no cable")
+        return Check("path-out", FAILED, f"what a node sends to {to} {what} in this machine, and never leaves it")
 
 
 class ForwardTest(_PathTestBase):
@@ -464,7 +467,7 @@ def probe_path(path: NodePath, injector: Injector) -> list[Check]:
     if arp.settled:
         return found + [test.result() for test in others]
     return found + [
-        replace(test.result(), outcome=UNTRIED, detail="not tried: nobody finds the gateway") for test in others
+        replace(test.result(), outcome=UNTRIED, detail="not tried: no machine finds the gateway") for test in others
     ]
 
 

@@ -42,7 +42,7 @@ class DroppedPacket:
 
     def words(self) -> str:
         if (self.table, self.chain) == _UNMASKED:
-            return "NAT does not work: it would leave with the node's own address, and is held back"
+            return "NAT does not work: the packet would leave with the node's own address, and is held back"
         whose = f"{self.family} {self.table} {self.chain}"
         how = f"by its rule '{clean(self.rule, _LONGEST_RULE)}'" if self.rule else "by its policy"
         return f"the nftables chain {whose} drops it {how}"
@@ -56,10 +56,10 @@ class DroppedPacket:
             return remedy
         chain = f"{self.family} {self.table} {self.chain}"
         if self.family == "arp":
-            return f"See what it is for: sudo nft list chain {chain}"
+            return f"See its rules: sudo nft list chain {chain}"
         found = re.search(r'\b(iif|oif) "', self.packet)
         side = "oifname" if found is None or (found[1] == "oif" and "iif " not in self.packet) else "iifname"
-        return f'Let {nic} in there: sudo nft insert rule {chain} {side} "{nic}" accept'
+        return f'Accept {nic} there: sudo nft insert rule {chain} {side} "{nic}" accept'
 
 
 def dropped_in(lines: Sequence[str]) -> list[DroppedPacket]:

@@ -40,7 +40,7 @@ def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: st
         classes |= set(interfaces_file.classes(text))
     others = sorted(name for name in names if not any(is_of(name, own) for own in ours))
     with private_copy(before, None) as (file, read):
-        seen = _read_by_ifupdown(file, read, others, sorted(classes), ours, "as it is", "Mend it, then run it again.")
+        seen = _read_by_ifupdown(file, read, others, sorted(classes), ours, "as it is", "Fix it, then run this again.")
     with private_copy(after, _STAND_IN.format(nic=nic)) as (file, read):
         coming = _read_by_ifupdown(file, read, others, sorted(classes), ours, f"without {nic}", remedy)
         given = _query(file, nic) or ""
