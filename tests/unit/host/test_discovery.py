@@ -91,10 +91,10 @@ def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
 
 def test_a_hostile_name_is_fit_to_be_shown() -> None:
     evil = b"\x1b]0;pwned\x07[red]\xe2\x80\xae\xff\n"
-    heard = parse_machine(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
-    assert heard is not None
-    assert heard.host_name.isprintable()
-    assert "\x1b" not in heard.host_name
+    machine = parse_machine(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
+    assert machine is not None
+    assert machine.host_name.isprintable()
+    assert "\x1b" not in machine.host_name
 
 
 @given(st.binary(max_size=700), st.integers(0, 600))
@@ -124,16 +124,16 @@ def program(text: str) -> list[str]:
 def test_another_process_is_heard_until_it_is_told_to_end() -> None:
     line = json.dumps({"heard": [{"mac": "c0:3f:d5:67:a2:01"}]})
     stop = threading.Event()
-    heard: list[DiscoveredMachine] = []
+    reported: list[DiscoveredMachine] = []
 
-    def tell(machines: tuple[DiscoveredMachine, ...]) -> None:
-        heard.extend(machines)
-        if len(heard) == 3:
+    def report(machines: tuple[DiscoveredMachine, ...]) -> None:
+        reported.extend(machines)
+        if len(reported) == 3:
             stop.set()
 
     # Ends by itself only with its standard input, as the real one does.
-    listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, tell)
-    assert heard == [DiscoveredMachine("c0:3f:d5:67:a2:01")] * 3
+    listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, report)
+    assert reported == [DiscoveredMachine("c0:3f:d5:67:a2:01")] * 3
 
 
 def test_a_process_that_ends_by_itself_says_why() -> None:

@@ -250,7 +250,7 @@ def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
 
 @needs_ifquery
 @pytest.mark.parametrize(
-    ("spoilt", "told"),
+    ("spoilt", "reason"),
     [
         ("iface eth0 inet dhcp\n", "change auto for others"),
         ("auto eth0\niface eth0 inet dhcp\n metric 9\n", "iface eth0"),
@@ -258,10 +258,12 @@ def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
         ("auto eth0\n mtu 9\n", "misplaced option"),
     ],
 )
-def test_a_change_for_others_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str, told: str) -> None:
+def test_a_change_for_others_is_refused(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str, reason: str
+) -> None:
     """Whatever mistake of ours would bring it about."""
     monkeypatch.setattr(interfaces_file, "edited_again", lambda *_: spoilt)
-    assert told in refusal("auto eth0\niface eth0 inet dhcp\n").message
+    assert reason in refusal("auto eth0\niface eth0 inet dhcp\n").message
 
 
 @needs_ifquery

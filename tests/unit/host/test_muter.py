@@ -55,8 +55,8 @@ def news(
     changes: int = 4,
     more: bytes = b"",
 ) -> bytes:
-    said = attribute(3, name + b"\0") + attribute(1, mac) + attribute(35, struct.pack("=I", changes)) + more
-    body = struct.pack("=BxHiII", family, 1, index, flags, 0) + said
+    parts = attribute(3, name + b"\0") + attribute(1, mac) + attribute(35, struct.pack("=I", changes)) + more
+    body = struct.pack("=BxHiII", family, 1, index, flags, 0) + parts
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
 
 
@@ -174,9 +174,9 @@ class Bench:
     def state(self) -> Any:
         """What it says once it is done with what it was asked: sequence, answered, released, error."""
         while True:
-            said = STATE.unpack(self.ours.recv(STATE.size))
-            if said[1] == self.asked:
-                return said
+            state = STATE.unpack(self.ours.recv(STATE.size))
+            if state[1] == self.asked:
+                return state
 
     def rests(self) -> bool:
         return processes.stopped(self.identity)
@@ -367,8 +367,8 @@ def test_without_its_guard_there_is_no_dnsmasq(bench: Bench) -> None:
 def test_what_concerns_the_cluster_nic(bench: Bench) -> None:
     ours = bench.muter
 
-    def event(told: bytes) -> bool:
-        kind, _, body = next(netlink.messages(told))
+    def event(message: bytes) -> bool:
+        kind, _, body = next(netlink.messages(message))
         return ours.concerns(kind, body)
 
     assert event(news(index=9, name=b"docker0")), "without a grant anything may matter"

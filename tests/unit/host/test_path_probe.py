@@ -35,10 +35,10 @@ def ends(source: bytes, port: int, to: bytes, to_port: int) -> Ends:
 
 def test_what_is_built_is_read_back() -> None:
     at = ends(OWN, 4000, BEYOND, 53)
-    assert (said := parse_segment(tcp(at, SYN, 7))) is not None
-    assert (said.ends, said.flags, said.sequence) == (at, SYN, 7)
-    assert (said := parse_segment(udp(at, b"abc"))) is not None
-    assert (said.ends, said.payload) == (at, b"abc")
+    assert (segment := parse_segment(tcp(at, SYN, 7))) is not None
+    assert (segment.ends, segment.flags, segment.sequence) == (at, SYN, 7)
+    assert (segment := parse_segment(udp(at, b"abc"))) is not None
+    assert (segment.ends, segment.payload) == (at, b"abc")
 
 
 @given(st.binary(max_size=120))
