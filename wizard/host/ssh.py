@@ -1,4 +1,4 @@
-"""Running a script on another machine over ssh, with the user's own configuration, agent and known_hosts."""
+"""Runs a script on another machine over ssh, with the user's own configuration, agent and known_hosts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to go. `address` overrules the host name that ssh would connect to; "" leaves that to ssh."""
+    """A machine to connect to. `address` overrides the host name that ssh would connect to; "" leaves that to ssh."""
 
     host: str
     user: str = ""
@@ -48,7 +48,7 @@ class Target:
 
 
 class SshFailed(WizardError):
-    """ssh did not do it. `kind` is a stable slug: "down", "no-such-name", "unknown-host-key", "changed-host-key",
+    """ssh failed. `kind` is a stable slug: "down", "no-such-name", "unknown-host-key", "changed-host-key",
     "permission-denied", "no-ssh" or "failed"."""
 
     def __init__(self, kind: str, message: str, remedy: str) -> None:
