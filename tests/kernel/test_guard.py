@@ -130,7 +130,7 @@ def test_what_is_armed_runs_out_by_itself() -> None:
     while say("eth1", offer):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not nft_armed_set.elements()
+    assert not nft_armed_set.list_elements()
     assert answers(partial(say, "eth1", offer)) == {OFFICE: 0, NODE: 0}
 
 

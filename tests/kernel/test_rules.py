@@ -64,7 +64,7 @@ def test_loading_again_keeps_what_is_armed_and_what_was_counted(tmp_path: Path) 
         assert counted["muted"] == counted["astray"] == 1
         run("sh", script, "up")
         assert gateway_rules.counters() == counted
-        assert nft_armed_set.elements()
+        assert nft_armed_set.list_elements()
 
 
 def test_the_rules_load_by_the_nft_of_this_machine_and_then_by_the_releases_own(tmp_path: Path) -> None:

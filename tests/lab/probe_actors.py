@@ -106,7 +106,7 @@ def one_wire(first: str, second: str, repeat: int = 1) -> None:
 
     results, begun = [], time.monotonic()
     for _ in range(repeat):
-        results.append(adjacency.one_wire(first, second))
+        results.append(adjacency.are_bridged(first, second))
     say(json.dumps({"one_wire": results, "took_s": time.monotonic() - begun}))
 
 

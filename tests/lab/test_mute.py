@@ -40,7 +40,7 @@ def test_a_cable_in_the_office_is_not_answered(world: Laboratory, hindrance: Hin
     assert office.ours == 0
 
 
-LOOSE = """
+RESUME_MUTED = """
 import subprocess, time
 from wizard.host import processes
 from wizard.host.muter import MuterClient
@@ -48,10 +48,10 @@ from wizard.host.muter import MuterClient
 muter, child = MuterClient(lambda: None), subprocess.Popen(["sleep", "1000"])
 try:
     muter.start()
-    muter.look_after(child)
+    muter.watch(child)
     deadline = time.monotonic() + 20
-    # It hears of rules once it has said that it looks after somebody.
-    while not muter.loosen(child, muter.sequence) and time.monotonic() < deadline:
+    # It watches the rules once it has confirmed that it watches a process.
+    while not muter.resume_muted(child, muter.sequence) and time.monotonic() < deadline:
         time.sleep(0.05)
     before = processes.stopped(processes.identify(child.pid))
     subprocess.run(["nft", "flush", "table", "inet", "ciao_gateway"], check=True)
@@ -69,5 +69,5 @@ def test_what_only_rules_keep_mute_rests_as_soon_as_they_are_taken_away(world: L
     """A dnsmasq that has yet to bind to its NIC, and a guard that waits for something."""
     serve_again(world)
     with hindering.guard_stopped(world):
-        said = world.run([sys.executable, "-P", "-c", LOOSE]).stdout
+        said = world.run([sys.executable, "-P", "-c", RESUME_MUTED]).stdout
     assert said == "False True\n"

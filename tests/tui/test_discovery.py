@@ -201,11 +201,11 @@ async def test_listening_ends_with_the_key_and_with_the_page(start: Start) -> No
 
 
 async def test_an_ear_that_is_deaf_says_why(start: Start) -> None:
-    deaf = WizardError("eth1 is down, and hears nothing", "Raise it: sudo ip link set eth1 up")
+    deaf = WizardError("eth1 is down, and hears nothing", "Bring it up: sudo ip link set eth1 up")
     async with start(FakeServices(deaf=deaf)) as driver:
         await driver.jump("Nodes")
         await driver.press("f5")
-        await driver.says("eth1 is down, and hears nothing Raise it: sudo ip link set eth1 up")
+        await driver.says("eth1 is down, and hears nothing Bring it up: sudo ip link set eth1 up")
         assert "Listening on" not in driver.text()
         await driver.press("a", "r")
         assert len(names(driver)) == 4

@@ -200,7 +200,7 @@ def test_a_name_that_was_left_behind_is_found(
 
 
 @pytest.mark.parametrize(
-    "name", ["wizard.plan.text.clean", "wizard.host.net.forwarding.link_image.called_now", "wizard.VERSION"]
+    "name", ["wizard.plan.text.clean", "wizard.host.net.forwarding.link_image.current_name", "wizard.VERSION"]
 )
 def test_a_name_that_leads_somewhere_is_right(name: str) -> None:
     assert is_there(name)

@@ -89,7 +89,7 @@ def foreign_settings(nic: str, reading: JournalContents) -> list[str]:
     image = dict(reading.first_images()).get(step)
     if image is None or not image.get("link", {}).get("present"):
         return []
-    now = link_image.whole_state(link_image.called_now(image["link"]))
+    now = link_image.whole_state(link_image.current_name(image["link"]))
     added = link_image.added_since(image["link"], now, addresses_given(step, reading))
     settings = [f"address {a['cidr']}" for a in added["addresses"]]
     settings += [f"nexthop {line}" for line in added["nexthops"]]

@@ -1,4 +1,4 @@
-"""Running other programs; the only importer of sh."""
+"""Runs other programs; the only importer of sh."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _listeners: list[Callable[[str], None]] = []
 _inherited: set[int] = set()
 
 
-_SAYS_NOTHING = re.compile(
+_NO_REASON = re.compile(
     r"[\s^~|]*$|(Try|See) [`'\"]|Error occurred at line|usage:|For more |ifup: failed to bring up "
     r"|.*: line \d+ failed$",
     re.IGNORECASE,
 )
-"""Rows that point, and lines that only say that there was an error or where to read on."""
+"""Lines without a reason: rows of carets, usage, "Try --help"."""
 
 
 def reason_in(stderr: str) -> str:
-    """The line of a program's stderr that says what is wrong, "" where nothing was said: the first that begins with
-    "Error:", behind a place or not, else the last that says anything."""
+    """The line of a program's stderr that gives the reason, "" if there is none: the first with "Error:" (after
+    FILE:LINE: or not), else the last with any."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    telling = [line for line in lines if not _SAYS_NOTHING.match(line)] or lines
-    errors = [line for line in telling if re.search(r"(^|: )Error: ", line)]
-    return next(iter(errors), telling[-1]) if telling else ""
+    reasons = [line for line in lines if not _NO_REASON.match(line)] or lines
+    errors = [line for line in reasons if re.search(r"(^|: )Error: ", line)]
+    return next(iter(errors), reasons[-1]) if reasons else ""
 
 
 class CommandFailed(WizardError):
-    """A program was missing, ended badly, or took too long. `code` is None where it never ended by itself."""
+    """A program was missing, failed, or took too long. `code` is its exit status, None if it did not end by itself."""
 
     def __init__(self, argv: Sequence[str], code: int | None, stderr: str, why: str = "") -> None:
         self.argv = tuple(argv)
         self.code = code
         self.stderr = stderr.strip()
-        said = reason_in(self.stderr) or why or f"exit status {code}"
-        super().__init__(f"{shlex.join(argv)}: {said}", why)
+        reason = reason_in(self.stderr) or why or f"exit status {code}"
+        super().__init__(f"{shlex.join(argv)}: {reason}", why)
 
 
 def on_command(listener: Callable[[str], None]) -> None:
-    """Have every command line told to `listener` before it runs (for -v and the events)."""
+    """Call `listener` with every command line before it runs (for -v and the events)."""
     _listeners.append(listener)
 
 
 def inherit(*fds: int) -> None:
-    """Have every command that `run` starts from now on, and all that it starts itself, hold these descriptors."""
+    """Pass these descriptors to every command that `run` starts from now on, and so to its children."""
     _inherited.clear()
     _inherited.update(fds)
 
@@ -80,14 +80,14 @@ def find(tool: str) -> str | None:
 def run(*argv: str, stdin: str | None = None, timeout: float = 20, ok: Sequence[int] = (0,)) -> str:
     """Run a program to its end and return its standard output.
 
-    Raises CommandFailed when it is missing, ends with a status not in `ok`, or needs more than `timeout` seconds.
+    Raises CommandFailed if it is missing, ends with a status not in `ok`, or takes more than `timeout` seconds.
     """
     return _run(argv, stdin, timeout, ok, frozenset(_inherited))
 
 
 def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[int], fds: frozenset[int]) -> str:
-    for tell in _listeners:
-        tell(shlex.join(argv))
+    for listener in _listeners:
+        listener(shlex.join(argv))
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
@@ -103,7 +103,7 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
             _ok_code=list(ok),
             _bg=True,
             _bg_exc=False,
-            # Ours would end with it, where it must be ended with all that it started.
+            # So that a timeout ends it with all its children, and not us.
             _new_group=True,
             _pass_fds=fds,
         )
@@ -129,7 +129,7 @@ def _end(command: sh.RunningCommand, late: threading.Event) -> None:
     late.set()
     for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.0)):
         try:
-            # Its whole group: what it started itself would go on without it.
+            # The whole group: its children would go on without it.
             command.signal_group(number)
         except ProcessLookupError:
             return
@@ -149,14 +149,14 @@ def detach(argv: Sequence[str], log: str) -> None:
     """Start a program in a session of its own, with no terminal, its output appended to `log`.
 
     It outlives us, our terminal and our session; where systemd runs it is a unit of its own, because the end
-    of ours would end it too. Raises CommandFailed where it cannot even be started.
+    of ours would end it too. Raises CommandFailed if it cannot be started.
     """
-    # Not in the directory of whoever starts it: that may be on a stick that is to be taken out, or gone already.
+    # Not in the caller's directory: that may be on a stick to be removed, or gone already.
     shell = ("sh", "-c", 'cd / && exec "$@" >>"$0" 2>&1 </dev/null', log, *argv)
     if Path("/run/systemd/system").is_dir():
-        # Where its first process is killed, its second must live to take everything back.
+        # If its first process is killed, the second must survive to roll back.
         argv = ("systemd-run", "--quiet", "--collect", "--property=KillMode=process", "--", *shell)
     else:
         argv = ("setsid", "-f", *shell)
-    # It stays, and is not one of those commands that are waited for.
+    # It outlives us: it gets no descriptors that others wait for.
     _run(argv, None, 20, (0,), frozenset())

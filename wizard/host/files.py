@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old or the new one, and putting back exactly what was there."""
+"""Writes files atomically, and captures and restores what stood at a path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEMPORARY = ".{name}.ciao-tmp"
 
 
 def read_text(path: str) -> str | None:
-    """The text of a file, or None where there is none (or none that we may read)."""
+    """The text of a file; None if it does not exist, or we may not read it."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
@@ -32,8 +32,7 @@ def read_text(path: str) -> str | None:
 
 
 def refuse_others_directory(directory: Path) -> None:
-    """Raises WizardError where something is there that is no directory, or one that others can write to: root runs
-    what lies in it."""
+    """Raises WizardError if the path is not a directory, or others can write to it: root runs the files in it."""
     try:
         info = directory.lstat()
     except FileNotFoundError:
@@ -55,7 +54,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, mode: int = 0o755) -> list[str]:
-    """Make a directory and its parents; the ones that were missing, outermost first."""
+    """Make a directory and its parents. Returns those that were missing, outermost first."""
     made = [p for p in (path, *path.parents) if not p.exists()]
     for directory in reversed(made):
         try:
@@ -71,8 +70,8 @@ def make_directory(path: Path, mode: int = 0o755) -> list[str]:
 
 
 def blocked(path: str) -> str:
-    """Why no file can be put at `path`, whoever may write there: something that is no directory, or a link that leads
-    nowhere, stands in its way; else ""."""
+    """Why no file can be created at `path`, even by root: a directory is there, or a parent is not a directory or is a
+    dangling link; else ""."""
     try:
         if Path(path).is_dir() and not Path(path).is_symlink():
             return f"{path} is a directory"
@@ -84,7 +83,7 @@ def blocked(path: str) -> str:
             if os.path.lexists(parent):
                 return f"{parent} is no directory"
     except PermissionError:
-        # Whoever may look there will find it.
+        # We may not look there; root will find it.
         return ""
     return ""
 
@@ -92,7 +91,7 @@ def blocked(path: str) -> str:
 def write_atomic(path: str, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Replace a file in one step and make it last. A symbolic link itself is replaced, not what it points to.
 
-    Raises WizardError where the disk is full or the directory cannot be written.
+    Raises WizardError if the disk is full or the directory cannot be written.
     """
     target = Path(path)
     temporary = target.with_name(_TEMPORARY.format(name=target.name))
@@ -117,10 +116,9 @@ def write_atomic(path: str, content: bytes, mode: int, owner: tuple[int, int] | 
 
 
 def write_below(top: Path, path: str, content: bytes, mode: int) -> None:
-    """Write a file at `path` as seen from the directory `top`, which is made where it is missing.
+    """Write a file at `path` below the directory `top`, which is made if it is missing.
 
-    No link below it is followed, whoever put it there: `top` may be somebody else's, who would have root write
-    elsewhere. Raises WizardError.
+    No link below `top` is followed: it may be another user's, who could have root write elsewhere. Raises WizardError.
     """
     *parents, name = path.strip("/").split("/")
     at = top
@@ -143,7 +141,7 @@ def write_below(top: Path, path: str, content: bytes, mode: int) -> None:
         with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=fd), "wb") as handle:
             handle.write(content)
             os.fchmod(handle.fileno(), mode)
-        # What stands there is replaced, a link too.
+        # Replaces what is there, a link too.
         os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
     except OSError as error:
         raise WizardError(
@@ -163,10 +161,11 @@ def _remedy(error: OSError) -> str:
 
 
 class PreImages:
-    """What stood at paths, to be put back exactly: in `root` (mode 0700), each content once under its SHA-256.
+    """Images of what was at paths before a change, to restore it exactly. `root` (mode 0700) holds each content once,
+    under its SHA-256.
 
-    Beside the copy a file gets a second name there, or in `near` where `root` is on another disk: to put that
-    one back takes no room, keeps the very file, and so works on a disk that is full.
+    Besides the copy a file gets a hard link there, or in `near` if `root` is on another disk: restoring that one takes
+    no space and keeps the inode, so it works on a full disk.
     """
 
     def __init__(self, root: Path, near: Path | None = None) -> None:
@@ -174,7 +173,7 @@ class PreImages:
         self.near = near
 
     def capture(self, path: str) -> dict[str, Any]:
-        """What stands at `path`: kind "absent", "file", "link" or "other", with all that restores it."""
+        """The image of `path`: kind "absent", "file", "link" or "other", with everything that restores it."""
         try:
             info = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -199,7 +198,7 @@ class PreImages:
         return base | {"kind": "file", "digest": digest, "xattrs": _read_xattrs(path), "twin": twin}
 
     def _second_name(self, path: str, digest: str) -> str:
-        """Another name for the very file at `path`, or "" where no disk of ours can hold one."""
+        """Make a hard link to the file at `path`. Returns its path, "" if neither directory is on the same disk."""
         for directory in (self.root, self.near):
             if directory is None:
                 continue
@@ -214,7 +213,7 @@ class PreImages:
         return ""
 
     def prune(self, needed: object) -> None:
-        """Remove what no image in `needed` (records with images somewhere inside) refers to."""
+        """Remove what no image in `needed` (records with images anywhere inside) refers to."""
         wanted = set(_names(needed))
         for directory in (self.root, self.near):
             for entry in directory.iterdir() if directory is not None and directory.is_dir() else ():
@@ -222,7 +221,7 @@ class PreImages:
                     entry.unlink()
 
     def content(self, image: Mapping[str, Any]) -> bytes:
-        """The stored bytes. Raises WizardError where they are gone or not what was stored."""
+        """The stored bytes. Raises WizardError if they are gone or damaged."""
         stored = self.root / str(image["digest"])
         try:
             content = stored.read_bytes()
@@ -233,7 +232,7 @@ class PreImages:
         return content
 
     def restore(self, image: Mapping[str, Any]) -> None:
-        """Put back what `capture` saw. Doing it twice does no harm. Raises WizardError or OSError."""
+        """Restore what `capture` saw. Idempotent. Raises WizardError or OSError."""
         path = str(image["path"])
         kind = image["kind"]
         remove_temporary(path)
@@ -247,15 +246,15 @@ class PreImages:
             os.symlink(image["target"], path)
             os.lchown(path, *image["owner"])
             sync_directory(Path(path).parent)
-        elif kind == "file" and not _stands(image):
+        elif kind == "file" and not _is_unchanged(image):
             make_directory(Path(path).parent)
             if not self._rename_back(image):
                 self._write_back(image)
 
     def _rename_back(self, image: Mapping[str, Any]) -> bool:
-        """Put the very file back under its name; False where it is gone, or is no longer what it was."""
+        """Rename the hard link back to its path. False if it is gone, or was changed."""
         twin = str(image.get("twin") or "")
-        if not twin or not _stands({**image, "path": twin}):
+        if not twin or not _is_unchanged({**image, "path": twin}):
             return False
         try:
             Path(twin).replace(image["path"])
@@ -276,7 +275,7 @@ class PreImages:
 
 
 def _names(found: object) -> Iterator[str]:
-    """Names of the files that hold what images inside of `found` need."""
+    """Names of the stored files that images inside `found` need."""
     if isinstance(found, Mapping):
         yield from (Path(str(found[key])).name for key in ("digest", "twin") if found.get(key))
     if isinstance(found, Mapping | list | tuple):
@@ -284,8 +283,8 @@ def _names(found: object) -> Iterator[str]:
             yield from _names(inner)
 
 
-def _stands(image: Mapping[str, Any]) -> bool:
-    """Whether a file is in every way what an image of it says."""
+def _is_unchanged(image: Mapping[str, Any]) -> bool:
+    """Whether a file is exactly as its image: owner, mode, time, content and xattrs."""
     path = str(image["path"])
     try:
         info = os.lstat(path)
@@ -299,7 +298,7 @@ def _stands(image: Mapping[str, Any]) -> bool:
 
 
 def digest_of(path: str) -> str | None:
-    """The SHA-256 of a file's content, or None where there is none that can be read."""
+    """The SHA-256 of a file's content; None if it cannot be read."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
@@ -307,7 +306,7 @@ def digest_of(path: str) -> str | None:
 
 
 def remove_temporary(path: str) -> None:
-    """Remove what a death in `write_atomic` may have left beside a file."""
+    """Remove the temporary file that a killed `write_atomic` may have left."""
     target = Path(path)
     try:
         target.with_name(_TEMPORARY.format(name=target.name)).unlink()
@@ -316,7 +315,7 @@ def remove_temporary(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file or link, and a temporary one that a death may have left beside it."""
+    """Remove a file or link, and the temporary file of a killed `write_atomic`."""
     target = Path(path)
     try:
         target.unlink()

@@ -1,8 +1,8 @@
 """The muter: a process that stops our dnsmasq as soon as the kernel reports an event on the cluster NIC's link.
 
-Only it resumes dnsmasq, and only on a judgement that is younger than the last event. Its main thread runs no program,
-takes no lock and touches no disk; a second thread changes the nftables set, where the kernel may make it wait. So it
-reacts at once, whatever the guard waits for. The guard's side is wizard.host.muter.
+Only it resumes dnsmasq, and only on a decision of the guard that is younger than the last event. Its main thread starts
+no program, takes no lock and touches no disk; a second thread changes the nftables set, where the kernel may block it.
+So it reacts at once, whatever the guard is waiting for. The guard's side is wizard.host.muter.
 
     python -P -m wizard.host.muter_process FD GUARD     FD: the socket to the guard; GUARD: the guard's process number
 """
@@ -26,48 +26,48 @@ from pathlib import Path
 from wizard.host.net import link, netlink, nft_armed_set
 
 ORDER = struct.Struct("=BQ")
-CHILD, GRANT, REVOKE, HALT, LOOSEN = range(5)
+CHILD, GRANT, REVOKE, HALT, RESUME_MUTED = range(5)
 """Orders of the guard: watch this running dnsmasq (its pidfd comes along); let it answer; mute it; mute and stop it;
-let it run while the kernel keeps it mute. Each has a number that rises."""
-GRANTED = struct.Struct("=QiQ6s16s")
-"""The body of GRANT: the sequence of the judgement; the NIC's index, carrier changes, MAC and name."""
-LOOSENED = struct.Struct("=Q")
-"""The body of LOOSEN: the sequence of the judgement."""
+resume it while the kernel keeps it mute. Each carries a number; they rise."""
+GRANT_BODY = struct.Struct("=QiQ6s16s")
+"""The body of GRANT: the sequence that the guard decided on; the NIC's index, carrier changes, MAC and name."""
+RESUME_BODY = struct.Struct("=Q")
+"""The body of RESUME_MUTED: the sequence that the guard decided on."""
 STATE = struct.Struct("=QQBi")
-"""To the guard: the sequence, which every event raises; the number of the last order carried out; how dnsmasq is held;
+"""To the guard: the sequence, which every event raises; the number of the last order carried out; the state of dnsmasq;
 the errno of a grant that the kernel refused to arm, else 0."""
-HELD, LOOSE, RELEASED = range(3)
-"""How dnsmasq is held: stopped (or as the guard left it); running, muted by the kernel alone; allowed to answer."""
+STOPPED, RUNNING_MUTED, SERVING = range(3)
+"""States of dnsmasq: stopped (or as the guard left it); running, muted by the kernel alone; allowed to answer."""
 
 GRANT_S = 4.0
-"""How long a grant lasts unless the guard repeats it, which is slow at times."""
+"""How long a grant lasts unless the guard repeats it; the guard is slow at times."""
 ARM_EVERY_S = 1.0
-"""Not more often: each arming is a transaction, and nft restarts a listing that a transaction interrupts."""
+"""Not more often: each arming is a transaction, and a transaction makes nft restart a listing."""
 HEARTBEAT_S = 0.25
 _POLL_S = 0.1
-_SLEEP_S = 0.5
-_ROOM = 8 << 20
-_STACK = 256 << 10
+_SUSPEND_S = 0.5
+_RECEIVE_BUFFER = 8 << 20
+_STACK_BYTES = 256 << 10
 _PRIORITY = 10
 
 _RULE_CHANGES = 7
-_TAKEN_AWAY = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
+_REMOVALS = frozenset({10 << 8 | 2, 10 << 8 | 5, 10 << 8 | 8})  # tables, chains, rules
 _TABLE = nft_armed_set.TABLE.encode()
 
 
 class Grant:
-    """Permission to answer by one NIC, in the state in which the guard judged it."""
+    """Permission to answer by one NIC, in the state in which the guard inspected it."""
 
-    def __init__(self, index: int, changes: int, mac: bytes, name: bytes) -> None:
-        self.index, self.changes, self.mac, self.name = index, changes, mac, name
+    def __init__(self, index: int, carrier_changes: int, mac: bytes, name: bytes) -> None:
+        self.index, self.carrier_changes, self.mac, self.name = index, carrier_changes, mac, name
         self.until = 0.0
         self.counter = self._counter()
 
     def same(self, other: Grant | None) -> bool:
-        return other is not None and _of(self) == _of(other)
+        return other is not None and _key(self) == _key(other)
 
     def _counter(self) -> int | None:
-        """A descriptor of the NIC's carrier_changes: reading it takes no lock, where events wait for the kernel's.
+        """A descriptor of the NIC's carrier_changes: reading it takes no lock, while events wait for the kernel's.
 
         None if /sys is missing or shows another network namespace.
         """
@@ -77,7 +77,7 @@ class Grant:
             seen = [Path(place, what).read_text().strip() for what in ("ifindex", "address")]
             if seen == [str(self.index), self.mac.hex(":")]:
                 fd = os.open(f"{place}/carrier_changes", os.O_RDONLY | os.O_CLOEXEC)
-                if int(os.pread(fd, 32, 0)) == self.changes:
+                if int(os.pread(fd, 32, 0)) == self.carrier_changes:
                     return fd
         except (OSError, ValueError):
             pass
@@ -85,12 +85,12 @@ class Grant:
             os.close(fd)
         return None
 
-    def moved(self) -> bool:
-        """True if the carrier has changed since the judgement, as far as the counter shows."""
+    def carrier_moved(self) -> bool:
+        """True if the carrier has changed since the guard inspected it, as far as the counter shows."""
         if self.counter is None:
             return False
         try:
-            return int(os.pread(self.counter, 32, 0)) != self.changes
+            return int(os.pread(self.counter, 32, 0)) != self.carrier_changes
         except (OSError, ValueError):
             return True
 
@@ -100,32 +100,32 @@ class Grant:
             self.counter = None
 
 
-def _of(grant: Grant) -> tuple[int, int, bytes, bytes]:
-    return grant.index, grant.changes, grant.mac, grant.name
+def _key(grant: Grant) -> tuple[int, int, bytes, bytes]:
+    return grant.index, grant.carrier_changes, grant.mac, grant.name
 
 
 class ArmedSet(threading.Thread):
-    """The thread that keeps the nftables set as `wanted`; the kernel makes it wait while others load rules.
+    """The thread that keeps the nftables set as `wanted`; the kernel blocks it while others load rules.
 
-    `done`: the last grant (None: emptied) that it dealt with, and an errno or 0; None while it works. `told` is an
-    eventfd that is readable after each.
+    `done`: the last grant that it handled (None: it emptied the set), and an errno or 0; None while it works.
+    `done_event` is an eventfd, readable after each change.
     """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.wanted: Grant | None = None
         self.done: tuple[Grant | None, int] | None = None
-        self.told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._kick = threading.Event()
+        self.done_event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._requested = threading.Event()
 
-    def want(self, grant: Grant | None) -> None:
+    def request(self, grant: Grant | None) -> None:
         self.done = None
         self.wanted = grant
-        self._kick.set()
+        self._requested.set()
 
     def run(self) -> None:
         while True:
-            self._kick.clear()
+            self._requested.clear()
             grant, error = self.wanted, 0
             try:
                 if grant is None:
@@ -135,9 +135,9 @@ class ArmedSet(threading.Thread):
             except nft_armed_set.ArmingFailed as failed:
                 error = failed.number
             self.done = grant, error
-            os.eventfd_write(self.told, 1)
+            os.eventfd_write(self.done_event, 1)
             if self.wanted is grant:
-                self._kick.wait(ARM_EVERY_S if grant is not None or error else None)
+                self._requested.wait(ARM_EVERY_S if grant is not None or error else None)
 
 
 class Muter:
@@ -147,53 +147,53 @@ class Muter:
         self.control, self.guard = control, guard
         control.setblocking(False)
         self.links, self.rules = listen_for_links(), listen_for_rules()
-        # Unlike that of any muter before.
+        # Differs from that of any earlier muter.
         self.sequence = time.monotonic_ns()
-        self.slept = _slept()
+        self.suspended_s = _suspended_s()
         self.child: int | None = None
         self.grant: Grant | None = None
-        self.held = HELD
-        self.was_released = False
-        self.asked = self.answered = 0
+        self.child_state = STOPPED
+        self.has_served = False
+        self.ordered = self.acknowledged = 0
         self.error = 0
-        self.said_at = 0.0
+        self.state_sent_at = 0.0
         self.set = ArmedSet()
 
     def run(self) -> None:
         """Serve the guard until it ends."""
         self.set.start()
-        self.say()
+        self.send_state()
         sources = select.poll()
-        for source in (self.links, self.rules, self.control, self.set.told, self.guard):
+        for source in (self.links, self.rules, self.control, self.set.done_event, self.guard):
             sources.register(source, select.POLLIN)
         while True:
             ready = {fd for fd, _ in sources.poll(1000 * (_POLL_S if self.grant is not None else HEARTBEAT_S))}
-            # First of all, whatever else there is.
-            self.hear()
-            if self.guard in ready or (self.control.fileno() in ready and not self.obey()):
+            # Before anything else.
+            self.read_events()
+            if self.guard in ready or (self.control.fileno() in ready and not self.handle_order()):
                 return self.end()
-            if self.set.told in ready:
-                self.settle()
+            if self.set.done_event in ready:
+                self.handle_set_change()
             now = time.monotonic()
             if self.grant is not None and now > self.grant.until:
-                self.halt()
+                self.stop_child()
                 self.mute()
-            if now - self.said_at >= HEARTBEAT_S:
-                self.say()
+            if now - self.state_sent_at >= HEARTBEAT_S:
+                self.send_state()
 
     # Events
 
-    def hear(self) -> None:
+    def read_events(self) -> None:
         """Read the kernel's events. One that concerns us mutes before anything else happens."""
-        told = [self.concerns(kind, body) for kind, body in netlink.drain_or_lost(self.links)]
-        if any(told):
-            # One that was never released has no more than begun; it may not answer, whatever the cable does.
-            self.event(halt=self.was_released)
-        if self.grant is not None and (self.grant.moved() or _slept() - self.slept > _SLEEP_S):
-            self.event()
-        told = [kind == netlink.LOST or _is_ours(kind, body) for kind, body in netlink.drain_or_lost(self.rules)]
-        if any(told) and self.held == LOOSE:
-            self.event()
+        relevant = [self.concerns(kind, body) for kind, body in netlink.drain_or_lost(self.links)]
+        if any(relevant):
+            # One that has never served is only starting; it may not answer anyway.
+            self.on_event(halt=self.has_served)
+        if self.grant is not None and (self.grant.carrier_moved() or _suspended_s() - self.suspended_s > _SUSPEND_S):
+            self.on_event()
+        removed = [kind == netlink.LOST or _is_ours(kind, body) for kind, body in netlink.drain_or_lost(self.rules)]
+        if any(removed) and self.child_state == RUNNING_MUTED:
+            self.on_event()
 
     def concerns(self, kind: int, body: bytes) -> bool:
         """True if a message is about the cluster NIC. Without a grant any may be."""
@@ -203,42 +203,44 @@ class Muter:
         if kind not in (link.NEW_LINK, link.DELETE_LINK) or len(body) < link.INFO.size:
             return False
         family, _, index, flags, _ = link.INFO.unpack_from(body)
-        said = dict(netlink.attributes(body[link.INFO.size :]))
+        attributes = dict(netlink.attributes(body[link.INFO.size :]))
         if index != grant.index:
-            return said.get(link.NAME, b"").rstrip(b"\0") == grant.name
+            return attributes.get(link.NAME, b"").rstrip(b"\0") == grant.name
         return (
             kind == link.DELETE_LINK
             or family != socket.AF_UNSPEC
             or flags & (link.UP | link.LOWER_UP) != link.UP | link.LOWER_UP
-            or said.get(link.NAME, grant.name).rstrip(b"\0") != grant.name
-            or said.get(link.MAC, grant.mac) != grant.mac
-            or any(said.get(link.MASTER, b""))
-            or not any(said.get(link.CARRIER, b"\1"))
-            or int.from_bytes(said.get(link.CHANGES, grant.changes.to_bytes(4, sys.byteorder)), sys.byteorder)
-            != grant.changes
+            or attributes.get(link.NAME, grant.name).rstrip(b"\0") != grant.name
+            or attributes.get(link.MAC, grant.mac) != grant.mac
+            or any(attributes.get(link.MASTER, b""))
+            or not any(attributes.get(link.CARRIER, b"\1"))
+            or int.from_bytes(
+                attributes.get(link.CHANGES, grant.carrier_changes.to_bytes(4, sys.byteorder)), sys.byteorder
+            )
+            != grant.carrier_changes
         )
 
-    def event(self, *, halt: bool = True) -> None:
+    def on_event(self, *, halt: bool = True) -> None:
         if halt:
-            self.halt()
+            self.stop_child()
         self.sequence += 1
-        self.slept = _slept()
+        self.suspended_s = _suspended_s()
         self.mute()
-        self.say()
+        self.send_state()
 
-    def halt(self) -> None:
+    def stop_child(self) -> None:
         """Stop dnsmasq with SIGSTOP."""
-        self.signal(signal.SIGSTOP)
-        self.hold(HELD)
+        self.signal_child(signal.SIGSTOP)
+        self.set_child_state(STOPPED)
 
-    def hold(self, how: int) -> None:
-        """Record how dnsmasq is held. While only our rules keep it mute, listen for their removal."""
-        if (how == LOOSE) != (self.held == LOOSE):
-            change = netlink.join if how == LOOSE else netlink.leave
+    def set_child_state(self, state: int) -> None:
+        """Record the state of dnsmasq. While only our rules keep it mute, listen for their removal."""
+        if (state == RUNNING_MUTED) != (self.child_state == RUNNING_MUTED):
+            change = netlink.join if state == RUNNING_MUTED else netlink.leave
             change(self.rules, _RULE_CHANGES)
-        self.held = how
+        self.child_state = state
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal_child(self, number: signal.Signals) -> None:
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.child, number)
@@ -249,13 +251,13 @@ class Muter:
             return
         self.grant.end()
         self.grant = None
-        if self.held == RELEASED:
-            self.hold(LOOSE)
-        self.set.want(None)
+        if self.child_state == SERVING:
+            self.set_child_state(RUNNING_MUTED)
+        self.set.request(None)
 
     # The guard
 
-    def obey(self) -> bool:
+    def handle_order(self) -> bool:
         """Carry out one order of the guard; False when the guard has ended."""
         try:
             data, fds, _, _ = socket.recv_fds(self.control, 512, 1)
@@ -265,134 +267,136 @@ class Muter:
             return False
         if not data:
             return False
-        kind, self.asked = ORDER.unpack_from(data)
+        kind, self.ordered = ORDER.unpack_from(data)
         if kind == CHILD:
-            self.adopt(fds[0])
+            self.watch(fds[0])
         elif kind == GRANT:
-            sequence, index, changes, mac, name = GRANTED.unpack_from(data, ORDER.size)
-            self.allow(sequence, Grant(index, changes, mac, name.rstrip(b"\0")))
-        elif kind == LOOSEN:
-            self.loosen(*LOOSENED.unpack_from(data, ORDER.size))
+            sequence, index, changes, mac, name = GRANT_BODY.unpack_from(data, ORDER.size)
+            self.handle_grant(sequence, Grant(index, changes, mac, name.rstrip(b"\0")))
+        elif kind == RESUME_MUTED:
+            self.resume_muted(*RESUME_BODY.unpack_from(data, ORDER.size))
         else:
             self.error = 0
             if kind == HALT:
-                self.halt()
+                self.stop_child()
             self.mute()
-            # Once more where that was so: somebody else may have filled it.
-            self.set.want(None)
+            # Even if it was empty: somebody else may have filled it.
+            self.set.request(None)
         return True
 
-    def adopt(self, child: int) -> None:
+    def watch(self, child: int) -> None:
+        """Take over a running dnsmasq, muted, by its pidfd."""
         self.mute()
         if self.child is not None:
             os.close(self.child)
-        self.child, self.was_released = child, False
-        self.hold(LOOSE)
-        self.answer()
+        self.child, self.has_served = child, False
+        self.set_child_state(RUNNING_MUTED)
+        self.acknowledge()
 
-    def loosen(self, sequence: int) -> None:
-        """Resume dnsmasq if there was no event since the judgement and the set is known to be empty."""
-        self.hear()
+    def resume_muted(self, sequence: int) -> None:
+        """Resume dnsmasq if there was no event since `sequence` and the set is known to be empty."""
+        self.read_events()
         if sequence == self.sequence and self.grant is None and self.set.done == (None, 0):
-            self.hold(LOOSE)
-            self.signal(signal.SIGCONT)
-        self.answer()
+            self.set_child_state(RUNNING_MUTED)
+            self.signal_child(signal.SIGCONT)
+        self.acknowledge()
 
-    def allow(self, sequence: int, grant: Grant) -> None:
-        """Grant it if there was no event since the judgement."""
-        self.hear()
+    def handle_grant(self, sequence: int, grant: Grant) -> None:
+        """Grant it if there was no event since `sequence`."""
+        self.read_events()
         self.error = 0
         if sequence != self.sequence or self.child is None:
             grant.end()
-            self.answer()
+            self.acknowledge()
         elif self.grant is not None and self.grant.same(grant):
             grant.end()
             self.grant.until = time.monotonic() + GRANT_S
-            if self.held == RELEASED:
-                self.answer()
+            if self.child_state == SERVING:
+                self.acknowledge()
         else:
             self.mute()
             grant.until = time.monotonic() + GRANT_S
             self.grant = grant
-            self.set.want(grant)
+            self.set.request(grant)
 
-    def settle(self) -> None:
-        """Act on what the set's thread has achieved, or failed at."""
+    def handle_set_change(self) -> None:
+        """Act on a change that the set's thread has made, or failed to make."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.set.told)
+            os.eventfd_read(self.set.done_event)
         if self.set.done is None or self.set.done[0] is not self.grant:
             return
         error = self.set.done[1]
         if self.grant is None:
             if not error:
-                self.answer()
-        elif error == errno.ETIMEDOUT and self.held == RELEASED:
-            # Somebody's large ruleset is being loaded; meanwhile the kernel mutes by itself.
+                self.acknowledge()
+        elif error == errno.ETIMEDOUT and self.child_state == SERVING:
+            # Somebody is loading a large ruleset; until then the element expires and the kernel mutes.
             return
         elif error:
-            self.halt()
+            self.stop_child()
             self.mute()
             self.error = error
-            self.answer()
-        elif self.held != RELEASED:
-            # That may have taken a while.
-            self.hear()
+            self.acknowledge()
+        elif self.child_state != SERVING:
+            # Arming may have taken a while.
+            self.read_events()
             if self.grant is not None:
-                self.was_released = True
-                self.hold(RELEASED)
-                self.signal(signal.SIGCONT)
-                self.answer()
+                self.has_served = True
+                self.set_child_state(SERVING)
+                self.signal_child(signal.SIGCONT)
+                self.acknowledge()
 
-    def answer(self) -> None:
-        if self.answered != self.asked:
-            self.answered = self.asked
-            self.say()
+    def acknowledge(self) -> None:
+        """Report that the last order is carried out."""
+        if self.acknowledged != self.ordered:
+            self.acknowledged = self.ordered
+            self.send_state()
 
-    def say(self) -> None:
-        self.said_at = time.monotonic()
-        # A guard that is stopped does not read; what it misses comes again.
+    def send_state(self) -> None:
+        self.state_sent_at = time.monotonic()
+        # A stopped guard does not read; the state is sent again.
         with contextlib.suppress(OSError):
-            self.control.send(STATE.pack(self.sequence, self.answered, self.held, self.error))
+            self.control.send(STATE.pack(self.sequence, self.acknowledged, self.child_state, self.error))
 
     def end(self) -> None:
         """The guard has ended: kill dnsmasq and empty the set."""
-        self.signal(signal.SIGKILL)
+        self.signal_child(signal.SIGKILL)
         self.mute()
         with contextlib.suppress(nft_armed_set.ArmingFailed):
             nft_armed_set.disarm()
 
 
 def listen_for_links() -> socket.socket:
-    return netlink.listen(socket.NETLINK_ROUTE, link.LINKS, _ROOM)
+    return netlink.listen(socket.NETLINK_ROUTE, link.LINKS, _RECEIVE_BUFFER)
 
 
 def listen_for_rules() -> socket.socket:
-    """For nftables rules; silent until `Muter.hold` joins their group."""
-    return netlink.listen(netlink.NETFILTER, 0, _ROOM)
+    """For nftables rules; silent until `Muter.set_child_state` joins their group."""
+    return netlink.listen(netlink.NETFILTER, 0, _RECEIVE_BUFFER)
 
 
 def _is_ours(kind: int, body: bytes) -> bool:
     """True if a table, chain or rule of ours was removed."""
-    return kind in _TAKEN_AWAY and dict(netlink.attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
+    return kind in _REMOVALS and dict(netlink.attributes(body[4:])).get(1, b"").rstrip(b"\0") == _TABLE
 
 
-def _slept() -> float:
+def _suspended_s() -> float:
     """Seconds this machine has been suspended since boot; the carrier counter misses what happens then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def set_realtime_priority() -> None:
-    """Run before all else on this machine, as far as allowed: real-time, memory locked, spared by the OOM killer."""
+    """Run ahead of everything here, as far as allowed: real-time, memory locked, spared by the OOM killer."""
     gc.disable()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # It ends with its guard, and not before.
+        # It ends with its guard, not before.
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000")
-    threading.stack_size(_STACK)
-    ctypes.CDLL(None).mlockall(3)  # what there is now, and what will be
+    threading.stack_size(_STACK_BYTES)
+    ctypes.CDLL(None).mlockall(3)  # MCL_CURRENT | MCL_FUTURE
 
 
 def main(control: int, guard: int) -> None:

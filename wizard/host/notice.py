@@ -1,4 +1,4 @@
-"""A desktop notice to whoever is logged in, where there is a desktop."""
+"""Shows a desktop notice to every user who is logged in to a desktop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wizard.plan.text import clean
 
 
 def desktop_notice(title: str, text: str) -> int:
-    """Show a notice on every desktop session of this machine; on how many. Never raises."""
+    """Show a notice on every desktop session of this machine. Returns on how many. Never raises."""
     if find("notify-send") is None:
         return 0
     shown = 0

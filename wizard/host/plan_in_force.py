@@ -15,17 +15,17 @@ from wizard.plan.model import Plan
 RUNNING = (paths.LIVE_PLAN,)
 """The plan that runs now, on trial or kept."""
 RUNNING_OR_KEPT = (*RUNNING, paths.PLAN_IN_FORCE)
-"""What runs counts, whatever somebody has made of the kept file since. After a reboot, until the guard runs, only the
-kept file is there."""
+"""The running plan first: the kept file may have been edited since. After a reboot, until the guard runs, only the kept
+file exists."""
 
 
 class Unreadable(Enum):
-    """What a file that is there but holds no plan comes to."""
+    """What to do about a file that exists but holds no valid plan."""
 
     RAISE = "raise"
     """PlanUnreadable."""
     SKIP = "skip"
-    """The next place is tried; None where there is no other."""
+    """Try the next place; None if there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def read_plan_in_force(
     if_unreadable: Unreadable = Unreadable.RAISE,
     called: str = "",
 ) -> PlanInForce | None:
-    """The plan of the first of these files that is there, or None. `called`: the path to name in errors.
+    """The plan of the first of these files that exists, or None. `called`: the path to name in errors.
 
     Raises PlanUnreadable, unless `if_unreadable` says otherwise.
     """

@@ -1,4 +1,4 @@
-"""Processes by identity: pid, start time and command line together, never a name or a bare pid."""
+"""Processes by identity: pid, start time, boot and command line together, never by name or bare pid."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def parent(pid: int, root: Path = Path("/")) -> int:
-    """The process number of a process's parent, 0 where it is not told. `root` is where /proc is looked for."""
+    """The pid of a process's parent, 0 if unknown. `root` is the directory that holds /proc."""
     try:
         return int(_stat_fields(pid, root)[1])
     except (OSError, ValueError, IndexError):
@@ -59,7 +59,7 @@ def identify(pid: int) -> Process | None:
 
 
 def from_json(data: object) -> Process | None:
-    """A process as stored by `as_json`, or None where the data is not one."""
+    """A process as stored by `as_json`; None if the data is not one."""
     if not isinstance(data, Mapping):
         return None
     try:
@@ -88,7 +88,7 @@ def alive(process: Process | None, *words: str) -> bool:
 
 
 def stopped(process: Process | None, *words: str) -> bool:
-    """Whether this process runs no further: somebody sent it SIGSTOP, or traces it."""
+    """Whether this process is stopped: by SIGSTOP, or by a tracer."""
     if process is None or not alive(process, *words):
         return False
     seen = _stat(process.pid)
@@ -134,7 +134,7 @@ def stop(process: Process | None, *words: str, patience: float = 5.0) -> bool:
 def _ended(fd: int, process: Process, wait: float) -> bool:
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
-        # The pidfd turns readable at death, also where a parent has yet to collect it.
+        # The pidfd turns readable at death, even before the parent collects it.
         ready, _, _ = select.select([fd], [], [], 0.1)
         if ready or not alive(process):
             return True
@@ -142,7 +142,7 @@ def _ended(fd: int, process: Process, wait: float) -> bool:
 
 
 def send(process: Process | None, number: signal.Signals, *words: str) -> bool:
-    """Send one signal to exactly this process; whether it was there."""
+    """Send one signal to exactly this process. Returns whether it was there."""
     if process is None or not alive(process, *words):
         return False
     try:

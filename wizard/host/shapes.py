@@ -1,4 +1,4 @@
-"""Checks of JSON that was read back from the disk, before anybody acts on it. Another version may have written it."""
+"""Checks JSON that was read back from disk, before it is used: another version may have written it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_mapping(value: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Text that may be a name or a path: not one that every system call would refuse."""
+    """Whether it is text that may be a path: encodable, and without a NUL byte."""
     try:
         return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -38,5 +38,5 @@ def has(value: Any, **keys: Predicate) -> bool:
 
 
 def may_have(value: dict[str, Any], **keys: Predicate) -> bool:
-    """Whether those of these keys that are there pass their checks."""
+    """Whether each of these keys passes its check, or is absent."""
     return all(key not in value or check(value[key]) for key, check in keys.items())

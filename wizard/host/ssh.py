@@ -1,4 +1,4 @@
-"""Running a script on another machine over ssh, with the user's own configuration, agent and known_hosts."""
+"""Runs a script on another machine over ssh, with the user's own configuration, agent and known_hosts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _OPTIONS = {
     "ConnectionAttempts": 1,
     "ServerAliveInterval": 5,
     "ServerAliveCountMax": 2,
-    # Its reasons are ours to tell, however quiet the user's configuration is.
+    # We need its error messages, however quiet the user's configuration is.
     "LogLevel": "ERROR",
     "RequestTTY": "no",
-    # Forwards, commands and masters of that configuration are for sessions, not for a look.
+    # Forwards, commands and masters of that configuration are for sessions of the user.
     "RemoteCommand": "none",
     "PermitLocalCommand": "no",
     "ClearAllForwardings": "yes",
@@ -37,7 +37,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to go. `address` overrules the host name that ssh would connect to; "" leaves that to ssh."""
+    """A machine to connect to. `address` overrides the host name that ssh would connect to; "" leaves that to ssh."""
 
     host: str
     user: str = ""
@@ -48,7 +48,7 @@ class Target:
 
 
 class SshFailed(WizardError):
-    """ssh did not do it. `kind` is a stable slug: "down", "no-such-name", "unknown-host-key", "changed-host-key",
+    """ssh failed. `kind` is a stable slug: "down", "no-such-name", "unknown-host-key", "changed-host-key",
     "permission-denied", "no-ssh" or "failed"."""
 
     def __init__(self, kind: str, message: str, remedy: str) -> None:
@@ -73,10 +73,10 @@ def parse_target(text: str) -> Target:
 def settings(target: Target) -> dict[str, str]:
     """What ssh's configuration makes of a target (`ssh -G`): host name, user, port and the like; {} without ssh."""
     try:
-        told = commands.run("ssh", "-G", "--", str(target), timeout=10)
+        output = commands.run("ssh", "-G", "--", str(target), timeout=10)
     except commands.CommandFailed:
         return {}
-    return {key: value for key, _, value in (line.partition(" ") for line in told.splitlines())}
+    return {key: value for key, _, value in (line.partition(" ") for line in output.splitlines())}
 
 
 def run_script(target: Target, script: str, timeout: float) -> str:
@@ -85,7 +85,7 @@ def run_script(target: Target, script: str, timeout: float) -> str:
     if target.address:
         options.append(f"-oHostName={target.address}")
     try:
-        # By stdin: whatever shell the user has there, it has nothing to unquote.
+        # By stdin: the login shell there has nothing to unquote, whichever it is.
         return commands.run("ssh", "-T", *options, "--", str(target), "sh -s", stdin=script, timeout=timeout)
     except commands.CommandFailed as error:
         _explain(target, error, timeout)
@@ -93,51 +93,53 @@ def run_script(target: Target, script: str, timeout: float) -> str:
 
 def _explain(target: Target, error: commands.CommandFailed, timeout: float) -> NoReturn:
     name = clean(target.host, 80)
-    # 255 is ssh's own; with any other status the words are those of a program there.
-    said = error.stderr if error.code in (255, None) else ""
+    # 255 is ssh's own; with any other status stderr is that of the program there.
+    stderr = error.stderr if error.code in (255, None) else ""
     last = clean(commands.reason_in(error.stderr), 200)
     login = f"ssh {target}"
     if commands.find("ssh") is None:
         raise SshFailed("no-ssh", "ssh is not installed here", "sudo apt install openssh-client") from None
-    if "HOST IDENTIFICATION HAS CHANGED" in said:
+    if "HOST IDENTIFICATION HAS CHANGED" in stderr:
         key = target.address or name
         raise SshFailed(
             "changed-host-key",
-            f"{name} shows another host key than the one you know: it is another machine by now, or somebody "
-            "stands between. Nothing was read.",
-            f"Find out which. If it was set up anew: ssh-keygen -R {key}, then {login}",
+            f"{name} shows another host key than the one you know: it is another machine now, or somebody "
+            "intercepts the connection. Nothing was read.",
+            f"Find out which. If it was reinstalled: ssh-keygen -R {key}, then {login}",
         ) from None
-    if "Host key verification failed" in said or "host key is known for" in said:
+    if "Host key verification failed" in stderr or "host key is known for" in stderr:
         raise SshFailed(
             "unknown-host-key",
             f"{name}'s host key is not known to you yet. Nothing was read.",
             f"Connect once by hand and compare the key: {login}",
         ) from None
-    if "Permission denied" in said or "Too many authentication failures" in said:
+    if "Permission denied" in stderr or "Too many authentication failures" in stderr:
         raise SshFailed(
             "permission-denied",
             f"{name} accepts none of your keys{f' for {target.user}' if target.user else ''}",
             f"Name the user whose key you have, such as cloud-admin@{name}, and load it: ssh-add. See: {login}",
         ) from None
-    if "Could not resolve hostname" in said:
+    if "Could not resolve hostname" in stderr:
         raise SshFailed(
             "no-such-name",
             f"no machine is known by the name {name}",
             "Give its address; 'ciao-wizard leases' lists it.",
         ) from None
     if error.code is None:
-        raise SshFailed("down", f"{name} gave no answer within {timeout:g} s", f"Look at it by hand: {login}") from None
+        raise SshFailed("down", f"{name} gave no answer within {timeout:g} s", f"Try it by hand: {login}") from None
     for words, why in (
         ("timed out", "does not answer"),
         ("timeout", "does not answer"),
         ("No route to host", "does not answer: nobody has that address"),
         ("Network is unreachable", "cannot be reached from here: there is no route to it"),
-        ("Connection refused", "is there, and no ssh server answers"),
+        ("Connection refused", "is there, but no ssh server answers"),
         ("Connection closed", "closed the connection"),
         ("Connection reset", "closed the connection"),
     ):
-        if words in said:
-            raise SshFailed("down", f"{name} {why}", "Is it running? 'ciao-wizard leases' tells who is.") from None
+        if words in stderr:
+            raise SshFailed(
+                "down", f"{name} {why}", "Is it running? 'ciao-wizard leases' shows which machines are."
+            ) from None
     raise SshFailed(
-        "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Look at it by hand: {login}"
+        "failed", f"{name}: {last or f'ssh ended with status {error.code}'}", f"Try it by hand: {login}"
     ) from None

@@ -1,4 +1,4 @@
-"""A laboratory held from outside, for tests: start it, run things in it, end it."""
+"""Controls a laboratory from outside, for tests: starts it, runs things in it, ends it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wizard.lab.tools import LabFailed, find, python, search_path
 T = TypeVar("T")
 
 WAITING = ("sh", "-c", "echo ready && exec cat >/dev/null")
-"""Stays until its input ends, and so until whoever holds the laboratory has died, whatever killed him."""
+"""Runs until its input ends: so until the process that controls the laboratory has died, however."""
 
 START_SECONDS = 30.0
 
@@ -31,14 +31,14 @@ START_SECONDS = 30.0
 class Laboratory:
     """A running laboratory, as a context manager.
 
-    `init` is its process 1 (a pid of this side), `env` the environment of a command in the laptop's place.
+    `init` is its process 1 (a pid outside), `env` the environment of a command on the laptop.
     """
 
     def __init__(self) -> None:
         self.init = 0
         self.env: dict[str, str] = {}
         self.started: subprocess.Popen[str] | None = None
-        self._talk = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.namespaces: dict[str, str] = {}
         self.held: int | None = None
 
@@ -53,63 +53,63 @@ class Laboratory:
         try:
             self.stop()
         finally:
-            self._talk.close()
+            self._stderr.close()
             if self.held is not None:
                 os.close(self.held)
 
     @property
     def front(self) -> subprocess.Popen[str]:
-        """The process that a person would see."""
+        """The front process (see `enter`)."""
         if self.started is None:
             raise LabFailed("this laboratory has not been started", "use it in a with statement")
         return self.started
 
     def begin(self) -> None:
-        # A background job's shell has made its children ignore SIGINT; a laboratory is to have it.
+        # The children of a background job ignore SIGINT; a laboratory must not.
         self.started = subprocess.Popen(
             ["env", "--default-signal", *python("wizard.lab.enter"), "--", *WAITING],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._talk,
+            stderr=self._stderr,
             text=True,
             env={**os.environ, "PATH": search_path(os.environ)},
             start_new_session=True,
         )
         sign = self.started.stdout
         if not sign or not select.select([sign], [], [], START_SECONDS)[0] or sign.readline() != "ready\n":
-            raise LabFailed(f"the laboratory did not start: {self.said() or f'no sign in {START_SECONDS:g} s'}")
-        self.init, self.env = self._found_inside()
-        # The kernel gives a namespace's number to the next one as soon as nobody holds the old one.
+            raise LabFailed(f"the laboratory did not start: {self.errors() or f'no sign in {START_SECONDS:g} s'}")
+        self.init, self.env = self._find_init()
+        # Held open: the kernel reuses the number of a namespace that nobody holds.
         self.held = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
         kinds = ("mnt", "net", "pid", "uts", "user")
         self.namespaces = {kind: os.readlink(f"/proc/{self.init}/ns/{kind}") for kind in kinds}
 
-    def _found_inside(self) -> tuple[int, dict[str, str]]:
-        """The laboratory's first process, and the environment that a command has in there."""
+    def _find_init(self) -> tuple[int, dict[str, str]]:
+        """The laboratory's process 1, and the environment of a command in it."""
         for process in self.descendants():
-            # Others come and go while one looks.
+            # Processes come and go meanwhile.
             with contextlib.suppress(psutil.NoSuchProcess):
-                # Not some script of a machine that boots: it has another environment.
+                # Not a script of a booting machine: that has another environment.
                 if process.cmdline() in (list(WAITING), ["cat"]):
                     return process.ppid(), process.environ()
-        raise LabFailed(f"the laboratory ended at once: {self.said()}")
+        raise LabFailed(f"the laboratory ended at once: {self.errors()}")
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.front.pid).children(recursive=True)
 
-    def said(self) -> str:
+    def errors(self) -> str:
         """What the laboratory wrote to stderr."""
-        self._talk.seek(0)
-        return self._talk.read().strip()
+        self._stderr.seek(0)
+        return self._stderr.read().strip()
 
     def namespace(self, kind: str) -> str:
         """A namespace of the laboratory as /proc/PID/ns names it: mnt, net, pid, uts or user; also once it is gone."""
         return self.namespaces[kind]
 
     def command(self, argv: Sequence[str], netns: str | None = None, cwd: str | Path | None = None) -> list[str]:
-        """The command on this side that runs `argv` in the laptop's place, or in the namespace `netns`.
+        """The command outside that runs `argv` on the laptop, or in the namespace `netns`.
 
-        It dies when nsenter does: killing what this side sees leaves nothing running on the other.
+        It dies with nsenter: killing that leaves nothing running inside.
         """
         user = os.readlink("/proc/self/ns/user") != self.namespaces["user"]
         enter = [find("nsenter") or "nsenter", "--target", str(self.init), "--mount", "--net", "--pid", "--uts"]
@@ -163,7 +163,7 @@ class Laboratory:
         return self.run(["machine", *argv]).stdout
 
     def world(self) -> dict[str, Any]:
-        """What the laboratory says of itself: see marker.world."""
+        """The laboratory's marker and machines: see marker.world."""
         return marker.world(Path(f"/proc/{self.init}/root"))
 
     def fetch(self, url: str, *, netns: str | None = None, timeout: float = 5) -> str | None:
@@ -210,7 +210,7 @@ class Laboratory:
         try:
             self.wait_for_end()
         finally:
-            # Should the bonds to the front ever fail, a test is to tell of it and yet leave nothing.
+            # If process 1 ever outlives the front, the test fails above, and still leaves nothing.
             if self.init in self.survivors():
                 os.kill(self.init, signal.SIGKILL)
 
@@ -230,6 +230,6 @@ class Laboratory:
                 if self.namespaces and os.readlink(f"/proc/{pid}/ns/pid") == self.namespaces["pid"]:
                     found.append(pid)
             except OSError:
-                # It ended meanwhile, or it is somebody else's.
+                # It has ended, or it is another user's.
                 continue
         return found

@@ -1,11 +1,11 @@
-"""The front of the laboratory: makes the namespaces, waits, and passes signals on.
+"""The front process of the laboratory: makes the namespaces, waits, and forwards signals.
 
     front (this process) ── setpriv → unshare ── process 1 of the laboratory (inside.py) ── the command
 
-unshare alone cannot be the front: it blocks SIGINT and SIGTERM and tells nobody, so `timeout` and `kill` would
-have no effect. Nothing survives the front: the kernel kills unshare when the front dies (pdeathsig), process 1
+unshare alone cannot be the front: it blocks SIGINT and SIGTERM and forwards neither, so `timeout` and `kill`
+would have no effect. Nothing survives the front: the kernel kills unshare when the front dies (pdeathsig), process 1
 when unshare dies (--kill-child), and everything in the pid namespace when process 1 dies. The pipe to process 1
-carries the signals, and its end of file covers the moment before the kernel knows of these bonds.
+carries the signals, and its end of file covers the moment before these are set up.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ GRACE = 5.0
 
 
 def enter(command: list[str]) -> NoReturn:
-    """Run `command` in the laptop's place (the wizard itself where it is empty) and exit with its status.
+    """Run `command` as on the laptop (the wizard itself if it is empty) and exit with its status.
 
-    Raises LabFailed where this machine cannot have a laboratory, with what to do about it.
+    Raises LabFailed, with the remedy, if this machine cannot run a laboratory.
     """
     hindrances = preflight.missing()
     if hindrances:
@@ -40,9 +40,9 @@ def enter(command: list[str]) -> NoReturn:
 def _front(command: list[str]) -> int:
     theirs, ours = os.pipe()
     os.set_inheritable(theirs, True)
-    heeded = {number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    handled = {number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
     # Blocked before the child is there, so that none is lost; inside.py opens them again.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*handled, signal.SIGCHLD})
     argv = [*preflight.namespaces(preflight.is_root()), *python("wizard.lab.inside"), str(theirs), *command]
     argv[0] = find(argv[0]) or argv[0]
     child = subprocess.Popen(
@@ -52,15 +52,15 @@ def _front(command: list[str]) -> int:
         close_fds=False,
     )
     os.close(theirs)
-    return _attend(child, ours, heeded)
+    return _attend(child, ours, handled)
 
 
-def _attend(child: subprocess.Popen[bytes], pipe: int, heeded: set[signal.Signals]) -> int:
+def _attend(child: subprocess.Popen[bytes], pipe: int, handled: set[signal.Signals]) -> int:
     ending: signal.Signals | None = None
     deadline = float("inf")
     while child.poll() is None:
         left = min(max(deadline - time.monotonic(), 0), 3600)
-        info = signal.sigtimedwait({*heeded, signal.SIGCHLD}, left)
+        info = signal.sigtimedwait({*handled, signal.SIGCHLD}, left)
         if info is None:
             if time.monotonic() >= deadline:
                 return 128 + _end(child, pipe, ending or signal.SIGTERM)
@@ -71,14 +71,14 @@ def _attend(child: subprocess.Popen[bytes], pipe: int, heeded: set[signal.Signal
         ends = number in (signal.SIGTERM, signal.SIGHUP)
         # What the terminal sends on a key goes to its whole foreground group: the command has it already.
         if ends or info.si_code <= 0:
-            _tell(pipe, number)
+            _forward(pipe, number)
         if ends and ending is None:
             ending, deadline = number, time.monotonic() + GRACE
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
 def _end(child: subprocess.Popen[bytes], pipe: int, why: signal.Signals) -> int:
-    """End the laboratory over the command's head. Returns `why`."""
+    """End the laboratory while the command still runs. Returns `why`."""
     # Process 1 goes at the end of file, and is waited for by unshare: unlike after a kill, nothing is left on return.
     os.close(pipe)
     try:
@@ -89,7 +89,7 @@ def _end(child: subprocess.Popen[bytes], pipe: int, why: signal.Signals) -> int:
     return why
 
 
-def _tell(pipe: int, number: signal.Signals) -> None:
+def _forward(pipe: int, number: signal.Signals) -> None:
     try:
         os.write(pipe, bytes([number]))
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""Process 1 of the laboratory: builds the world, runs the command in the laptop's place, ends with its status.
+"""Process 1 of the laboratory: builds the world, runs the command as on the laptop, ends with its status.
 
 When it ends, the kernel ends everything else in the laboratory.
 """
@@ -28,7 +28,7 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 BIN = STATE / "bin"
 
 FOREIGN = ("SSH_CONNECTION", "SSH_CLIENT", *(f"{what}_proxy" for what in ("http", "https", "ftp", "all")))
-"""Variables about the machine's own network, which is another world: no proxy and no SSH peer is in here."""
+"""Variables about the machine's own network: no proxy and no SSH peer of it exists in here."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def build(keep: Sequence[Path]) -> None:
-    """The whole world; on return the laptop has its lease and reaches the corporate page. Raises LabFailed."""
+    """Build the world; on return the laptop has its lease and reaches the corporate page. Raises LabFailed."""
     private.make(keep)
     socket.sethostname(LAPTOP)
     for directory in (marker.MACHINES, STATE / "log"):
@@ -64,8 +64,7 @@ def build(keep: Sequence[Path]) -> None:
     corporate.start()
     for machine in (*NODES, COLLEAGUE):
         machines.add(machine)
-    # Nobody has configured eth1. It is up all the same, so that its carrier, which the kernel does not tell of a NIC
-    # that is down, can be seen.
+    # eth1 is not configured, but up: the kernel reports no carrier for a NIC that is down.
     ip("link", "set", "eth1", "up")
     # What a boot of the laptop does: lo, and a lease for eth0.
     run("ifup", "-a", timeout=60)
@@ -75,7 +74,7 @@ def build(keep: Sequence[Path]) -> None:
 
 
 def programs() -> None:
-    """What is run by name in here: the clients' script, and this very code as `ciao-wizard` and `machine`."""
+    """Write the programs that are run by name in here: the clients' script, and our own `ciao-wizard` and `machine`."""
     BIN.mkdir()
     texts = {node.SCRIPT: Path(__file__).with_name(node.SCRIPT.name).read_text()}
     for name, module in {"ciao-wizard": "wizard", "machine": "wizard.lab.machine"}.items():
@@ -98,7 +97,7 @@ def links_are_up() -> bool:
 
 
 def sysctls() -> None:
-    """Values of a fresh Debian: new namespaces take those of IPv4 from the machine, which may be a router."""
+    """Set the values of a fresh Debian: new namespaces copy those of IPv4 from the machine, which may be a router."""
     for key, value in {
         "ip_forward": 0,
         "conf/default/rp_filter": 2,
@@ -112,7 +111,7 @@ STATE_HOME = "/run/ciao-lab/state"
 
 
 def environment() -> dict[str, str]:
-    """What the command sees: the caller's variables less FOREIGN; `python -m wizard` works in any directory."""
+    """The command's environment: the caller's less FOREIGN; `python -m wizard` works in any directory."""
     env = {key: value for key, value in os.environ.items() if key.lower() not in map(str.lower, FOREIGN)}
     env["PATH"] = f"{BIN}:{env['PATH']}"
     # Drafts and logs of the wizard are the laboratory's own too.
@@ -124,7 +123,7 @@ def environment() -> dict[str, str]:
 
 
 def run_in_place(command: Sequence[str], pipe: int, cwd: str) -> int:
-    """Run the command where the caller stands, with his terminal, and look after it. Returns the exit status."""
+    """Run the command in the caller's directory, with his terminal, and wait for it. Returns the exit status."""
     go(cwd)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         # From here on Ctrl-C is for the command: process 1 gets no signal that it has no handler for.
@@ -146,7 +145,7 @@ def run_in_place(command: Sequence[str], pipe: int, cwd: str) -> int:
 
 
 def go(cwd: str) -> None:
-    """Into the caller's directory by its name: what process 1 stands in may be the covered one."""
+    """Change to the caller's directory by name: the present one may be under a mount."""
     try:
         os.chdir(cwd)
     except OSError:
@@ -155,7 +154,7 @@ def go(cwd: str) -> None:
 
 
 def attend(command: int, pipe: int, wake: int) -> int:
-    """Collect orphans and pass the front's signals on, until the command ends or the front is gone."""
+    """Reap orphans and forward the front's signals, until the command ends or the front is gone."""
     while True:
         status = reap(command)
         if status is not None:
@@ -172,7 +171,7 @@ def attend(command: int, pipe: int, wake: int) -> int:
 
 
 def reap(command: int) -> int | None:
-    """Collect everybody who has ended; the command's status once it has, 128 + n for signal n."""
+    """Reap every process that has ended. Returns the command's status once it has, 128 + n for signal n."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == command:

@@ -1,4 +1,4 @@
-"""Machines, cables and switches of a running laboratory. To be used from inside of it, by tests and by people.
+"""Machines, cables and switches of a running laboratory. For use inside it, by tests and by people.
 
 A cable is known by its name at the switch: the machine's, or `laptop-eth0` and `laptop-eth1` (`eth0` and `eth1`
 for short). Pulling one takes its switch end down: the machine loses its carrier.
@@ -73,13 +73,13 @@ def boot(machine: Machine, netns: str) -> None:
     """Start what runs on a machine: DHCP client and pages."""
     argv = ["ip", "netns", "exec", netns, *python("wizard.lab.node"), machine.name, *map(str, machine.ports)]
     if machine.dhcp:
-        said = {"hostname": machine.hostname, "client-id": machine.client_id, "vendor": machine.vendor}
-        argv += ["--dhcp", *(f"--{option}={value}" for option, value in said.items() if value)]
+        sent = {"hostname": machine.hostname, "client-id": machine.client_id, "vendor": machine.vendor}
+        argv += ["--dhcp", *(f"--{option}={value}" for option, value in sent.items() if value)]
     start(argv, STATE / "log" / f"{machine.name}.log")
 
 
 def reboot(name: str) -> None:
-    """A machine forgets its address and asks anew, as after a power cut."""
+    """A machine forgets its address and asks again, as after a power cut."""
     _signal(name, signal.SIGHUP)
 
 
@@ -92,7 +92,7 @@ def _signal(name: str, number: signal.Signals) -> None:
     file = marker.MACHINES / f"{_known(name)}.pid"
     deadline = time.monotonic() + 5
     while not file.exists() and time.monotonic() < deadline:
-        # It has been plugged in just now and is booting.
+        # It was just plugged in and is booting.
         time.sleep(0.02)
     try:
         os.kill(int(file.read_text()), number)
@@ -128,7 +128,7 @@ def unplug(name: str) -> None:
 
 
 def plug(name: str) -> None:
-    """Put a cable back. The machine at its end (not the laptop) asks for an address anew."""
+    """Put a cable back. The machine at its end (not the laptop) asks for an address again."""
     cable, switch = find_cable(name)
     ip("link", "set", cable, "up", netns=switch.netns)
     if cable in marker.world()["machines"]:

@@ -1,4 +1,4 @@
-"""How a program can tell that it runs in a laboratory, and what is in there."""
+"""Marks a laboratory, so that a program knows that it runs in one, and what is in there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def world(root: Path = Path("/")) -> dict[str, Any]:
     """The laboratory's marker and its machines.
 
     {"laptop": {nic: mac}, "switches": {name: {"netns", "bridge"}}, "netns": [name…],
-    "machines": {name: fields of world.Machine}}. `root` is where the laboratory's file system is seen.
+    "machines": {name: fields of world.Machine}}. `root` is the laboratory's root directory.
     Raises LabFailed outside of a laboratory.
     """
     try:
@@ -38,7 +38,7 @@ def world(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def write() -> None:
-    """Say that the world is complete."""
+    """Mark the world as complete."""
     marker = {
         "laptop": LAPTOP_MACS,
         "switches": {name: asdict(switch) for name, switch in SWITCHES.items()},

@@ -1,6 +1,6 @@
-"""What runs on one machine of the laboratory, in its namespace: a DHCP client that never gives up, and pages.
+"""Runs on one machine of the laboratory, in its namespace: a DHCP client that never gives up, and pages.
 
-SIGHUP is a reboot: the client starts anew without knowing its old address. SIGUSR1 renews the lease before its time.
+SIGHUP is a reboot: the client restarts without its old address. SIGUSR1 renews the lease before its time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def live(args: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reboot)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, renew)
     file = marker.MACHINES / f"{args.name}.pid"
-    # Whoever sees the file sees the number in it.
+    # Renamed into place: a reader never sees it without the number.
     written = file.with_suffix(".new")
     written.write_text(str(os.getpid()))
     written.rename(file)

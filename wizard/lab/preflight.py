@@ -1,4 +1,4 @@
-"""What hinders the laboratory on this machine, and what to do about it."""
+"""Checks whether this machine can run the laboratory, and names the remedy if not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def is_root() -> bool:
 
 
 def missing() -> list[str]:
-    """What hinders the laboratory here, one text each, with its remedy; empty where it can run."""
+    """What keeps the laboratory from running here, a text each with its remedy; [] if it can run."""
     absent = sorted({PACKAGES.get(tool, tool) for tool in NEEDED if find(tool) is None})
     found = []
     if absent:
@@ -50,14 +50,14 @@ def missing() -> list[str]:
     return found
 
 
-def why_no_namespaces(said: str, limits: Mapping[str, str], root: bool, container: bool) -> str:
-    """The reason for which unshare failed, and the way out.
+def why_no_namespaces(error: str, limits: Mapping[str, str], root: bool, container: bool) -> str:
+    """Why unshare failed, and the remedy.
 
-    `said` are unshare's words, `limits` the sysctls of LIMITS that exist, `container` whether this is one.
+    `error` is unshare's message, `limits` the sysctls of LIMITS that exist, `container` whether this is one.
     """
     if container:
         return (
-            f"this container may not make namespaces ({said}); start it with --privileged, or with "
+            f"this container may not make namespaces ({error}); start it with --privileged, or with "
             "--security-opt seccomp=unconfined --cap-add SYS_ADMIN --cap-add NET_ADMIN"
         )
     for limit in LIMITS:
@@ -65,7 +65,7 @@ def why_no_namespaces(said: str, limits: Mapping[str, str], root: bool, containe
             key = limit.replace("/", ".")
             return f"{key} is 0: no such namespaces on this machine; allow them: sudo sysctl -w {key}=10000"
     if root:
-        return f"root may not make namespaces here ({said}); CAP_SYS_ADMIN is needed"
+        return f"root may not make namespaces here ({error}); CAP_SYS_ADMIN is needed"
     if limits.get("kernel/unprivileged_userns_clone") == "0":
         return (
             "plain users may not make namespaces (kernel.unprivileged_userns_clone is 0); allow it: "
@@ -77,7 +77,7 @@ def why_no_namespaces(said: str, limits: Mapping[str, str], root: bool, containe
             "kernel.apparmor_restrict_unprivileged_userns is 1); allow it until the next boot: "
             f"sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, {AS_ROOT}"
         )
-    return f"this user may not make namespaces ({said}); ask whoever runs this machine, {AS_ROOT}"
+    return f"this user may not make namespaces ({error}); ask whoever runs this machine, {AS_ROOT}"
 
 
 def _limits() -> dict[str, str]:

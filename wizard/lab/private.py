@@ -25,7 +25,7 @@ FRESH = (
     Path("/var/lib/dhcp"),
     Path("/var/lib/ciao-wizard"),
 )
-"""What must never be the machine's own, whatever the caller's directory is. Those of ciao-wizard are not made."""
+"""Never the machine's own, even if the caller's directory is in one. Those of ciao-wizard are not created."""
 
 INTERFACES = """\
 # This file describes the network interfaces available on your system
@@ -75,7 +75,7 @@ def make(keep: Iterable[Path]) -> None:
     _cover(keep)
     _copy_etc()
     _write_etc()
-    # /sys shows the network of whoever mounted it.
+    # /sys shows the network namespace of the process that mounted it.
     run("mount", "-t", "sysfs", "sysfs", "/sys")
 
 

@@ -1,7 +1,7 @@
-"""Running other programs in the laboratory.
+"""Runs other programs in the laboratory.
 
 The laboratory uses the standard library only, so that any Python of the machine can start it. And its
-process 1 collects every orphan, which leaves no room for a library that waits for children by itself.
+process 1 reaps every orphan, which a library that waits for its own children could not bear.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "
 
 
 class LabFailed(WizardError):
-    """The laboratory cannot be had, or something in it did not work."""
+    """The laboratory cannot run, or something in it failed."""
 
 
 def python(module: str) -> list[str]:
-    """The command that runs a module of this very package, whatever the current directory holds."""
+    """The command that runs a module of this package, whatever the current directory holds."""
     return [sys.executable, "-P", boot.__file__, module]
 
 
@@ -47,7 +47,7 @@ def find(tool: str) -> str | None:
 def run(*argv: str, stdin: str | None = None, timeout: float = 20, fds: Sequence[int] = ()) -> str:
     """Run a program to its end and return its standard output. `fds` are open in it too.
 
-    It has a session of its own: Ctrl-C is for us to handle. Raises LabFailed.
+    It gets a session of its own: we handle Ctrl-C. Raises LabFailed.
     """
     try:
         done = subprocess.run(
@@ -66,15 +66,15 @@ def run(*argv: str, stdin: str | None = None, timeout: float = 20, fds: Sequence
     except OSError as error:
         raise LabFailed(f"{shlex.join(argv)}: {error.strerror}") from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-        raise LabFailed(f"{shlex.join(argv)}: {' / '.join(said) or f'exit status {done.returncode}'}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
+        raise LabFailed(f"{shlex.join(argv)}: {' / '.join(output) or f'exit status {done.returncode}'}")
     return done.stdout
 
 
 def start(argv: Sequence[str], log: Path) -> None:
     """Start a program that stays: no terminal, output appended to `log`, a child of the laboratory's process 1.
 
-    Raises LabFailed where it cannot be started at all; what it says later is in the log.
+    Raises LabFailed if it cannot be started; its later errors are in the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -86,6 +86,6 @@ def ip(*argv: str, netns: str | None = None) -> str:
 
 
 def ip_batch(lines: Sequence[str], netns: str | None = None) -> None:
-    """Several ip commands in one process: one process each would be most of the laboratory's starting time."""
+    """Run several ip commands in one process: a process each would take most of the laboratory's start-up time."""
     where = ("-n", netns) if netns else ()
     run("ip", *where, "-batch", "-", stdin="\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Pages of a machine: each says who answers, where, and whom it sees."""
+"""Serves the pages of a machine: its name and port, its address, and the client's."""
 
 from __future__ import annotations
 

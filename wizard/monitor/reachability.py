@@ -163,14 +163,14 @@ class Reachability:
 
     def _take_answer(self, target: _Target, answer: ProbeAnswer, now: float) -> bool:
         before = (target.reachable, len(target.mac_changes), len(target.double_replies))
-        if answer.here is None:
+        if answer.present is None:
             target.questions += 1
             target.other_asked_at = now
             return False
-        target.reachable = answer.here
+        target.reachable = answer.present
         if answer.mac:
             self._note_mac(target, answer, now)
-        if answer.here:
+        if answer.present:
             target.answered_at = now
             if target.tries:
                 target.tries = 0
@@ -179,7 +179,7 @@ class Reachability:
                     now + (WAIT_S if target.mac_changes or target.double_replies else PERIOD_S) + self._jitter()
                 )
                 heapq.heappush(self._queue, (target.due, answer.ip))
-        return bool(answer.here) or before != (target.reachable, len(target.mac_changes), len(target.double_replies))
+        return bool(answer.present) or before != (target.reachable, len(target.mac_changes), len(target.double_replies))
 
     def _note_mac(self, target: _Target, answer: ProbeAnswer, now: float) -> None:
         since = now - MEMORY_S

@@ -53,7 +53,7 @@ class HostCabling:
         watch, traffic, due = NicWatch(), Traffic(), 0.0
         try:
             while not stop.is_set():
-                news = watch.look(_LOOK_S)
+                news = watch.poll(_LOOK_S)
                 now = time.monotonic()
                 plugged = [
                     each.name for each in news if each.what in (NicChange.PLUGGED, NicChange.MOVED, NicChange.SWITCHED)

@@ -11,7 +11,7 @@ from wizard.plan import paths
 
 def test_a_log_that_is_named_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {paths.DNS_LOG: "cannot open\x1b[31m it.", control.SERVE_LOG: "muted"}
-    monkeypatch.setattr(dnsmasq, "last_words", lambda log: said.get(log, ""))
+    monkeypatch.setattr(dnsmasq, "log_tail", lambda log: said.get(log, ""))
 
     quoted = control.with_log_excerpts(f"Its log is {paths.DNS_LOG}.")
     assert quoted == f"Its log is {paths.DNS_LOG}. The name server last said: cannot open?[31m it."

@@ -128,7 +128,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Firewalld, "image", lambda _, nic: {"nic": nic, "zone": "trusted"})
     monkeypatch.setattr("wizard.host.net.firewalls.firewalld.run", refuses)
     monkeypatch.setattr("wizard.host.net.forwarding.read_switch", lambda _: "0")
-    monkeypatch.setattr("wizard.host.net.link_image.called_now", lambda nic: str(nic["nic"]))
+    monkeypatch.setattr("wizard.host.net.link_image.current_name", lambda nic: str(nic["nic"]))
     for name in ("release", "is_configured"):
         monkeypatch.setattr(Ifupdown, name, lambda *_: False)
     monkeypatch.setattr(Ifupdown, "reconfigure", lambda *_: [])

@@ -11,17 +11,17 @@ import pytest
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import proof
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan import paths
 
-WAS = Link(3, "eth1", b"\x02\0\0\0\0\1", True, True, True, False, 7, 0, 0)
+WAS = LinkState(3, "eth1", b"\x02\0\0\0\0\1", True, True, True, False, 7, 0, 0)
 
 
 @dataclass
 class Machine:
     """What the kernel says of eth1 now (None: it is gone), and how long this machine has slept."""
 
-    link: Link | None = WAS
+    link: LinkState | None = WAS
     slept: float = 0.0
     boot: str = "this boot"
 
@@ -52,7 +52,7 @@ def test_it_holds_while_nothing_changes(machine: Machine) -> None:
 
 
 CHANGES = {
-    "the cable was out and in": {"changes": 9},
+    "the cable was out and in": {"carrier_changes": 9},
     "there is no carrier": {"carrier": False},
     "it is another NIC": {"index": 4},
     "its MAC was changed": {"mac": b"\x02\0\0\0\0\2"},
@@ -92,5 +92,5 @@ def test_a_file_that_is_no_proof_is_none(machine: Machine, text: str) -> None:
 def test_it_does_not_hold_once_the_carrier_was_away(machine: Machine, changes: int) -> None:
     """Also where it was we who took the link down: somebody may have moved the cable then."""
     prove()
-    machine.link = replace(WAS, changes=WAS.changes + changes)
+    machine.link = replace(WAS, carrier_changes=WAS.carrier_changes + changes)
     assert not proof.holds("eth1")

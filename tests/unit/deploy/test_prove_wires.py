@@ -16,7 +16,7 @@ from wizard.deploy.guard import proof
 from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
 from wizard.host.dhcp.probe import ProbeOutcome, ProbeResult
 from wizard.host.net.frames import NOBODY
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan.file.read import load_plan
 from wizard.plan.model import Interfaces, Plan
 
@@ -38,7 +38,7 @@ def test_only_an_address_that_is_on_the_nic_asks(
     asked: list[bytes] = []
     listener = SimpleNamespace(probe_nodes=asked.append, close=lambda: None, poll=lambda: ("", ""), node_heard=False)
     monkeypatch.setattr(trial, "LinkListener", lambda *_: listener)
-    monkeypatch.setattr(trial, "read_link", lambda nic: Link(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
+    monkeypatch.setattr(trial, "read_link", lambda nic: LinkState(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
     monkeypatch.setattr(proof, "probe_both_wires", lambda *_, **__: BOTH)
     context: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False)
     assert ProveWires(context).probe_wires(fresh_link=False)[0] is BOTH

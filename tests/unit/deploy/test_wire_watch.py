@@ -20,7 +20,7 @@ from wizard.deploy.guard.wire_watch import PROBE_EVERY_S, PROOF_VALID_S, WireWat
 from wizard.host.dhcp.cabling import CablingPattern, CablingProbe
 from wizard.host.dhcp.probe import Cause, DhcpServerSeen, ProbeOutcome, ProbeResult
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan import paths
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
@@ -50,7 +50,7 @@ class FakeListener:
         self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
 
-    def is_behind(self, *_: Link) -> bool:
+    def is_behind(self, *_: LinkState) -> bool:
         return True
 
     def send_mark(self) -> None:
@@ -80,7 +80,7 @@ class World:
 
     def __init__(self) -> None:
         self.links = {
-            name: Link(index, name, bytes((2, 0, 0, 0, 0, index)), True, True, True, False, 3, 0, 0)
+            name: LinkState(index, name, bytes((2, 0, 0, 0, 0, index)), True, True, True, False, 3, 0, 0)
             for index, name in ((2, "eth0"), (3, "eth1"))
         }
         self.now = 1000.0
@@ -98,7 +98,7 @@ class World:
         return listener
 
     def flap(self, nic: str) -> None:
-        self.links[nic] = replace(self.links[nic], changes=self.links[nic].changes + 2)
+        self.links[nic] = replace(self.links[nic], carrier_changes=self.links[nic].carrier_changes + 2)
 
     def evaluate(self) -> GuardVerdict:
         return self.watch.evaluate(corporate_has_lease=True)
@@ -131,7 +131,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         there.probes += 1
         return there.again(stop)
 
-    there.watch.servers_here.others = lambda *_: ""  # type: ignore[method-assign]
+    there.watch.servers_here.find_other = lambda *_: ""  # type: ignore[method-assign]
     monkeypatch.setattr(proof, "probe_both_wires", look)
     monkeypatch.setattr(wire_watch, "probe", probe)
     there.watch.reload(PLAN)
@@ -379,7 +379,7 @@ def test_a_router_trips_when_it_is_met_and_when_it_is_met_later(world: World) ->
 
 def test_another_server_on_this_machine_mutes_with_its_name(world: World) -> None:
     assert world.settled().ok
-    world.watch.servers_here.others = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
+    world.watch.servers_here.find_other = lambda *_: "dhcpd (process 77)"  # type: ignore[method-assign]
     verdict = world.evaluate()
     assert (verdict.ok, verdict.code, verdict.tripped) == (False, "second-server", False)
     assert "dhcpd (process 77)" in verdict.reason

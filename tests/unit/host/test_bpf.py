@@ -87,8 +87,8 @@ def test_the_kernel_lets_pass_what_a_filter_is_for(program: Sequence[Instruction
 
 
 def test_what_does_not_leave_is_kept_back() -> None:
-    assert passes(bpf.our_talk(only_leaving=False), ARP)
-    assert not passes(bpf.our_talk(only_leaving=True), ARP)
+    assert passes(bpf.path_traffic(only_leaving=False), ARP)
+    assert not passes(bpf.path_traffic(only_leaving=True), ARP)
 
 
 def test_a_program_that_the_kernel_does_not_take_is_an_error() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp.discovery import DiscoveredMachine, machines_from_json, machines_in
+from wizard.host.dhcp.discovery import DiscoveredMachine, machines_from_json, parse_machine
 from wizard.host.dhcp.packet import build_discover, parse_request
 from wizard.host.net.frames import arp_request
 from wizard.plan.findings import WizardError
@@ -26,7 +26,7 @@ def with_options(options: bytes) -> bytes:
 
 
 def test_a_discover_says_who_asks() -> None:
-    assert machines_in(DISCOVER) == DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05")
+    assert parse_machine(DISCOVER) == DiscoveredMachine("c0:3f:d5:67:a2:01", "nuc-05")
 
 
 def test_a_request_says_what_it_would_like_and_which_firmware_asks() -> None:
@@ -42,25 +42,25 @@ def test_a_request_says_what_it_would_like_and_which_firmware_asks() -> None:
     ids=["an offer", "a release", "a type of two bytes", "nothing", "cut short"],
 )
 def test_what_asks_for_nothing_is_passed_over(options: bytes) -> None:
-    assert machines_in(with_options(options)) is None
+    assert parse_machine(with_options(options)) is None
 
 
 def test_a_tagged_frame_and_a_group_of_machines_are_passed_over() -> None:
     tagged = DISCOVER[:12] + bytes.fromhex("81000064") + DISCOVER[12:]
-    assert machines_in(tagged) is None
-    assert machines_in(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
-    assert machines_in(build_discover(bytes(6), 7, 0)) is None
+    assert parse_machine(tagged) is None
+    assert parse_machine(build_discover(b"\x01\0\x5e\0\0\1", 7, 0)) is None
+    assert parse_machine(build_discover(bytes(6), 7, 0)) is None
 
 
 def test_a_probe_that_asks_for_a_machine_is_not_that_machine() -> None:
-    assert machines_in(build_discover(b"\x02\0\0\0\0\1", 7, 0, client=MAC)) is None
+    assert parse_machine(build_discover(b"\x02\0\0\0\0\1", 7, 0, client=MAC)) is None
 
 
 @pytest.mark.parametrize("operation", [1, 2], ids=["who looks for a neighbour", "who answers one"])
 def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
     asked = arp_request(MAC, bytes((192, 168, 0, 7)), bytes((192, 168, 0, 200)))
     frame = asked[:20] + operation.to_bytes(2, "big") + asked[22:]
-    assert machines_in(frame) == DiscoveredMachine("c0:3f:d5:67:a2:01", ip="192.168.0.7")
+    assert parse_machine(frame) == DiscoveredMachine("c0:3f:d5:67:a2:01", ip="192.168.0.7")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_machine_that_has_an_address_says_which(operation: int) -> None:
     ids=["a probe, whose sender has none", "a group", "nobody", "cut short", "tagged"],
 )
 def test_arp_that_tells_of_no_machine_here_is_passed_over(frame: bytes) -> None:
-    assert machines_in(frame) is None
+    assert parse_machine(frame) is None
 
 
 def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
@@ -91,17 +91,17 @@ def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
 
 def test_a_hostile_name_is_fit_to_be_shown() -> None:
     evil = b"\x1b]0;pwned\x07[red]\xe2\x80\xae\xff\n"
-    heard = machines_in(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
-    assert heard is not None
-    assert heard.host_name.isprintable()
-    assert "\x1b" not in heard.host_name
+    machine = parse_machine(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))
+    assert machine is not None
+    assert machine.host_name.isprintable()
+    assert "\x1b" not in machine.host_name
 
 
 @given(st.binary(max_size=700), st.integers(0, 600))
 @example(b"", 0)
 def test_no_frame_raises(noise: bytes, at: int) -> None:
-    machines_in(noise)
-    machines_in(DISCOVER[:at] + noise)
+    parse_machine(noise)
+    parse_machine(DISCOVER[:at] + noise)
 
 
 def test_what_the_program_says_is_read_back() -> None:
@@ -124,16 +124,16 @@ def program(text: str) -> list[str]:
 def test_another_process_is_heard_until_it_is_told_to_end() -> None:
     line = json.dumps({"heard": [{"mac": "c0:3f:d5:67:a2:01"}]})
     stop = threading.Event()
-    heard: list[DiscoveredMachine] = []
+    reported: list[DiscoveredMachine] = []
 
-    def tell(machines: tuple[DiscoveredMachine, ...]) -> None:
-        heard.extend(machines)
-        if len(heard) == 3:
+    def report(machines: tuple[DiscoveredMachine, ...]) -> None:
+        reported.extend(machines)
+        if len(reported) == 3:
             stop.set()
 
     # Ends by itself only with its standard input, as the real one does.
-    listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, tell)
-    assert heard == [DiscoveredMachine("c0:3f:d5:67:a2:01")] * 3
+    listen_by(program(f"import sys; print('''{line}\n{line}\n{line}''', flush=True); sys.stdin.read()"), stop, report)
+    assert reported == [DiscoveredMachine("c0:3f:d5:67:a2:01")] * 3
 
 
 def test_a_process_that_ends_by_itself_says_why() -> None:

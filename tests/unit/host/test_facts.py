@@ -40,12 +40,12 @@ LINKS = [
         "address": "00:e0:4c:68:00:01",
         "parentbus": "usb",
         "addr_info": [
-            # A router told the NIC its IPv6 address; that is no DHCP.
+            # A router done the NIC its IPv6 address; that is no DHCP.
             {"family": "inet6", "local": "fd00::5", "prefixlen": 64, "dynamic": True, "valid_life_time": 600}
         ],
     },
 ]
-SAYS = {
+OUTPUTS = {
     "ip -j -d addr": json.dumps(LINKS),
     "ip -j route show table all": '[{"dst":"default","gateway":"10.77.0.1","dev":"eth0"}]',
     "ip -j route get 203.0.113.9": '[{"dst":"203.0.113.9","dev":"eth0"}]',
@@ -56,10 +56,10 @@ SAYS = {
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def run(*argv: str, **_: Any) -> str:
-        said = SAYS.get(" ".join(argv))
-        if said is None:
+        output = OUTPUTS.get(" ".join(argv))
+        if output is None:
             raise commands.CommandFailed(argv, None, "", "not installed")
-        return said
+        return output
 
     monkeypatch.setattr(commands, "run", run)
     monkeypatch.setattr(commands, "find", lambda tool: None if tool in ("nft", "iptables") else f"/x/{tool}")
@@ -177,15 +177,15 @@ def scene() -> dict[str, Any]:
     unshare = ["unshare", "-rnm"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
         unavailable("no unprivileged namespaces here")
-    told = subprocess.run(
+    done = subprocess.run(
         [*unshare, "sh", "-c", SCENE, "sh", sys.executable, "-c", READER],
         capture_output=True,
         text=True,
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
-    assert told.returncode == 0, told.stderr
-    facts: dict[str, Any] = json.loads(told.stdout)
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 
 

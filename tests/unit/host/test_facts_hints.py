@@ -38,7 +38,7 @@ def test_no_text_makes_the_look_up_stumble(mac: str) -> None:
     assert vendor_of(mac).isprintable()
 
 
-TOLD = """[
+IP_OUTPUT = """[
 {"dst":"192.168.0.101","lladdr":"B8:ae:ed:7b:51:50","state":["REACHABLE"]},
 {"dst":"192.168.0.104","lladdr":"c0:3f:d5:63:ea:dd","state":["STALE"]},
 {"dst":"192.168.0.9","state":["FAILED"]},
@@ -49,7 +49,7 @@ TOLD = """[
 
 
 def test_neighbours_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
+    monkeypatch.setattr(commands, "run", lambda *_, **__: IP_OUTPUT)
 
     found = read_neighbours("eth1")
 

@@ -17,7 +17,7 @@ FOREVER = 4294967295
 
 
 def link(name: str, index: int = 2, **more: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "ifindex": index,
         "ifname": name,
         "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
@@ -25,7 +25,7 @@ def link(name: str, index: int = 2, **more: Any) -> dict[str, Any]:
         "address": "b8:ae:ed:00:00:01",
         "addr_info": [],
     }
-    return told | more
+    return entry | more
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
     """Reads the NICs of a machine where `ip` says `links`, under the root tmp_path."""
 
     def read(*links: dict[str, Any], text: str | None = None) -> tuple[Nic, ...]:
-        said = json.dumps(links) if text is None else text
-        monkeypatch.setattr(commands, "run", lambda *_, **__: said)
+        output = json.dumps(links) if text is None else text
+        monkeypatch.setattr(commands, "run", lambda *_, **__: output)
         return read_nics(tmp_path)
 
     return read

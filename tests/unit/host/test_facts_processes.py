@@ -8,7 +8,7 @@ from netaddr import IPNetwork
 from wizard.host.facts.processes import (
     RunningProcess,
     SshSession,
-    carries,
+    carries_session,
     dhcp_client_nics,
     read_processes,
     ssh_session,
@@ -75,18 +75,18 @@ def test_no_proc_no_processes(tmp_path: Path) -> None:
     assert read_processes(tmp_path) == ()
 
 
-TOLD = "203.0.113.9 51234 10.77.0.98 2222"
+VARIABLE = "203.0.113.9 51234 10.77.0.98 2222"
 SESSION = SshSession("203.0.113.9", "10.77.0.98", 2222)
 
 
 def test_the_session_of_our_own_environment(tmp_path: Path) -> None:
-    assert ssh_session({"SSH_CONNECTION": TOLD}, tmp_path, 500) == SESSION
+    assert ssh_session({"SSH_CONNECTION": VARIABLE}, tmp_path, 500) == SESSION
 
 
 def test_the_session_that_sudo_dropped(tmp_path: Path) -> None:
     process(tmp_path, 500, "ciao-wizard", parent=400)
     process(tmp_path, 400, "sudo ciao-wizard", name="sudo) S 7 (", parent=300, environ="HOME=/root\0SHELL=x\0")
-    process(tmp_path, 300, "bash", parent=200, environ=f"A=b\0SSH_CONNECTION={TOLD}\0C=d")
+    process(tmp_path, 300, "bash", parent=200, environ=f"A=b\0SSH_CONNECTION={VARIABLE}\0C=d")
     process(tmp_path, 200, "sshd", parent=1)
 
     assert ssh_session({}, tmp_path, 500) == SESSION
@@ -108,22 +108,22 @@ def test_a_loop_of_parents_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", "x", "1 2 3", "a b c d", "203.0.113.9 1 10.77.0.98 x", "1 2 3 4 5", "\x1b[m 1 2 3"]
+    "variable", ["", "x", "1 2 3", "a b c d", "203.0.113.9 1 10.77.0.98 x", "1 2 3 4 5", "\x1b[m 1 2 3"]
 )
-def test_an_odd_variable_is_no_session(tmp_path: Path, told: str) -> None:
-    assert ssh_session({"SSH_CONNECTION": told}, tmp_path, 500) is None
+def test_an_odd_variable_is_no_session(tmp_path: Path, variable: str) -> None:
+    assert ssh_session({"SSH_CONNECTION": variable}, tmp_path, 500) is None
 
 
 @pytest.mark.parametrize(
-    ("told", "server"),
+    ("variable", "server"),
     [
         ("::ffff:203.0.113.9 1 ::ffff:10.77.0.98 22", "10.77.0.98"),
         ("fe80::9%eth0 1 fe80::1%eth0 22", "fe80::1"),
         ("2001:db8::9 1 2001:DB8:0::1 22", "2001:db8::1"),
     ],
 )
-def test_addresses_are_written_as_the_nics_have_them(tmp_path: Path, told: str, server: str) -> None:
-    session = ssh_session({"SSH_CONNECTION": told}, tmp_path, 500)
+def test_addresses_are_written_as_the_nics_have_them(tmp_path: Path, variable: str, server: str) -> None:
+    session = ssh_session({"SSH_CONNECTION": variable}, tmp_path, 500)
 
     assert session is not None
     assert session.server == server
@@ -133,7 +133,7 @@ def test_the_nic_with_the_address_and_the_nic_that_leads_back_carry_it() -> None
     nic = Nic("eth0", 2, "ethernet", addresses=(Address(IPNetwork("10.77.0.98/24")),))
     other = Nic("eth1", 3, "ethernet")
 
-    assert carries(SESSION, nic, "")
-    assert not carries(SESSION, other, "")
-    assert carries(SESSION, other, "eth1")
-    assert not carries(None, nic, "eth0")
+    assert carries_session(SESSION, nic, "")
+    assert not carries_session(SESSION, other, "")
+    assert carries_session(SESSION, other, "eth1")
+    assert not carries_session(None, nic, "eth0")

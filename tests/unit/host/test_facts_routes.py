@@ -11,7 +11,7 @@ from wizard.host.facts.routes import read_routes
 from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.machine import Route
 
-TOLD = """[
+ROUTES = """[
 {"dst":"10.11.0.0/16","dev":"wg0","table":"51820","scope":"link","flags":[]},
 {"dst":"default","gateway":"10.77.0.1","dev":"eth0","protocol":"dhcp","metric":100,"flags":[]},
 {"dst":"default","via":{"family":"inet6","host":"fe80::9"},"dev":"eth5","metric":300,"flags":[]},
@@ -31,15 +31,15 @@ TOLD = """[
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Any:
+def ip_output(monkeypatch: pytest.MonkeyPatch) -> Any:
     def says(text: str) -> None:
         monkeypatch.setattr(commands, "run", lambda *_, **__: text)
 
     return says
 
 
-def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: Any) -> None:
-    said(TOLD)
+def test_every_table_and_both_families_without_the_mirrors_of_addresses(ip_output: Any) -> None:
+    ip_output(ROUTES)
 
     assert read_routes() == (
         Route(IPNetwork("10.11.0.0/16"), "wg0", table="51820"),
@@ -72,14 +72,16 @@ def test_every_table_and_both_families_without_the_mirrors_of_addresses(said: An
         ({"type": "unreachable"}, False),
     ],
 )
-def test_a_default_route_of_any_table_counts_and_a_part_of_one(said: Any, more: dict[str, Any], counts: bool) -> None:
-    said(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
+def test_a_default_route_of_any_table_counts_and_a_part_of_one(
+    ip_output: Any, more: dict[str, Any], counts: bool
+) -> None:
+    ip_output(json.dumps([{"dst": "default", "gateway": "10.0.0.1", "dev": "eth1", **more}]))
 
     assert nics_of_default_routes(read_routes()) == (frozenset({"eth1"}) if counts else frozenset())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '[{"dst":"garbage","dev":"eth0"}]', "[{}]"])
-def test_what_cannot_be_understood_is_no_route(said: Any, text: str) -> None:
-    said(text)
+def test_what_cannot_be_understood_is_no_route(ip_output: Any, text: str) -> None:
+    ip_output(text)
 
     assert read_routes() == ()

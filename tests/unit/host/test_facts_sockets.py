@@ -12,7 +12,7 @@ from wizard.host.facts.listeners import read_listeners
 from wizard.plan.machine import Listener
 
 ANY = "0.0.0.0"  # noqa: S104
-TOLD = """\
+SS_OUTPUT = """\
 udp   UNCONN 0      0      0.0.0.0%eth1:67   0.0.0.0:* users:(("dnsmasq",pid=123,fd=4))
 udp   UNCONN 0      0            *%eth0:547        *:*
 udp   UNCONN 0      0      [fe80::1]%eth0:546    [::]:*
@@ -44,7 +44,7 @@ CGROUPS = "12:pids:/system.slice/x.service\n1:name=systemd:/system.slice/dnsmasq
 def test_the_service_that_a_program_belongs_to(
     monkeypatch: pytest.MonkeyPatch, proc: Path, cgroups: str, unit: str
 ) -> None:
-    monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
+    monkeypatch.setattr(commands, "run", lambda *_, **__: SS_OUTPUT)
     (proc / "proc" / "123" / "cgroup").write_text(cgroups)
     assert read_listeners(proc)[0].unit == unit
 
@@ -59,7 +59,7 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_addresses_ports_nics_and_processes(monkeypatch: pytest.MonkeyPatch, proc: Path) -> None:
-    monkeypatch.setattr(commands, "run", lambda *_, **__: TOLD)
+    monkeypatch.setattr(commands, "run", lambda *_, **__: SS_OUTPUT)
 
     assert read_listeners(proc) == (
         Listener("udp", ANY, 67, "dnsmasq", 123, "eth1", "dnsmasq@lan.service"),

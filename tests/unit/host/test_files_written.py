@@ -133,9 +133,9 @@ except WizardError as error:
     say(error.message, "|", error.remedy)
 say(open(f"{DISK}/file").read(), sorted(os.listdir(DISK)))
 """
-    said = on_tiny_disk(script).splitlines()
-    assert said[0] == "/mnt/file: No space left on device | Make room on that disk and run it again."
-    assert said[1] == "as it was ['ballast', 'file']"
+    lines = on_tiny_disk(script).splitlines()
+    assert lines[0] == "/mnt/file: No space left on device | Make room on that disk and run it again."
+    assert lines[1] == "as it was ['ballast', 'file']"
 
 
 def test_a_full_disk_does_not_keep_anything_from_going_back() -> None:
@@ -146,14 +146,14 @@ images = PreImages(Path(f"{DISK}/before"))
 write_atomic(f"{DISK}/file", b"as it was" * 1000, 0o640)
 write_atomic(f"{DISK}/short", b"short", 0o640)
 os.symlink("there", f"{DISK}/link")
-told = [images.capture(f"{DISK}/{name}") for name in ("file", "short", "link", "none/none")]
+captured = [images.capture(f"{DISK}/{name}") for name in ("file", "short", "link", "none/none")]
 for name in ("file", "short"):
     write_atomic(f"{DISK}/{name}", b"ours", 0o600)
 os.mkdir(f"{DISK}/none")
 write_atomic(f"{DISK}/none/none", b"ours", 0o600)
 os.unlink(f"{DISK}/link")
 fill()
-for image in told:
+for image in captured:
     images.restore(image)
 say(open(f"{DISK}/file").read() == "as it was" * 1000, open(f"{DISK}/short").read(), os.readlink(f"{DISK}/link"))
 say(sorted(os.listdir(DISK)))

@@ -1,7 +1,7 @@
 """The registry of other people's packet filters: whose rules are loaded, and what is put back.
 
-The JSON is cut down from what nft said of real rules. To add a firewall: a row in `test_whose_rules_nft_shows`, a line
-in `test_without_root_daemons_files_and_nics_tell`, and what it changes like `firewalld` below.
+The JSON is cut down from real output of nft. To add a firewall: a row in `test_whose_rules_nft_shows`, a line in
+`test_without_root_daemons_files_and_nics_tell`, and what it changes like `firewalld` below.
 """
 
 import json
@@ -33,8 +33,8 @@ def ruleset(*entries: dict[str, Any]) -> str:
 
 
 def chain(family: str, table: str, name: str, policy: str | None = "accept") -> dict[str, Any]:
-    told = {"family": family, "table": table, "name": name}
-    return {"chain": told | ({"policy": policy} if policy else {})}
+    entry = {"family": family, "table": table, "name": name}
+    return {"chain": entry | ({"policy": policy} if policy else {})}
 
 
 def rule(family: str, table: str, name: str, target: str = "") -> dict[str, Any]:
@@ -47,13 +47,13 @@ def rule(family: str, table: str, name: str, target: str = "") -> dict[str, Any]
 def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[str, ...]]:
     """What root sees where the programs named say what they are given; others are missing."""
 
-    def read(**said: str) -> tuple[str, ...]:
+    def read(**outputs: str) -> tuple[str, ...]:
         def run(*argv: str, **_: Any) -> str:
-            if argv[0] not in said:
+            if argv[0] not in outputs:
                 raise commands.CommandFailed(argv, None, "", "not installed")
-            return said[argv[0]]
+            return outputs[argv[0]]
 
-        said = {name.replace("_", "-"): text for name, text in said.items()}
+        outputs = {name.replace("_", "-"): text for name, text in outputs.items()}
         monkeypatch.setattr(commands, "run", run)
         return firewalls.active([], [], tmp_path, is_root=True)
 
@@ -261,6 +261,6 @@ def test_a_zone_that_firewalld_does_not_give_back_is_said_and_the_note_stays(fir
     ("table", "words"), [("firewalld", "puts eth1 into firewalld's zone trusted"), ("docker-bridges", ""), ("mine", "")]
 )
 def test_the_remedy_is_that_of_the_table_s_owner(table: str, words: str) -> None:
-    told = firewalls.remedy(table, "eth1")
-    assert words in told
-    assert bool(told) is bool(words)
+    remedy = firewalls.remedy(table, "eth1")
+    assert words in remedy
+    assert bool(remedy) is bool(words)

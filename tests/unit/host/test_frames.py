@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wizard.host.net import frames
-from wizard.host.net.frames import ARP, IPV4, NOBODY, TCP, ArpMessage, arp_in, arp_request, checksum, find_ipv4
+from wizard.host.net.frames import ARP, IPV4, NOBODY, TCP, ArpMessage, arp_request, checksum, find_ipv4, parse_arp
 
 MAC, OTHER = bytes.fromhex("b8aeed7b5150"), bytes.fromhex("001b213c9d10")
 OWN, GATEWAY = bytes((10, 0, 0, 9)), bytes((10, 0, 0, 1))
@@ -72,17 +72,17 @@ def test_an_ipv4_packet_is_found_behind_tags(tags: bytes, found: tuple[int, int 
 def test_nonsense_has_nothing_in_it_and_raises_nothing(noise: bytes) -> None:
     found = find_ipv4(noise)
     assert found is None or noise[found[0] - 2 : found[0]] == b"\x08\0"
-    arp_in(noise)
-    arp_in(bytes(12) + b"\x08\x06" + noise)
+    parse_arp(noise)
+    parse_arp(bytes(12) + b"\x08\x06" + noise)
 
 
 def test_an_arp_question_is_read_as_it_was_asked() -> None:
     frame = arp_request(MAC, OWN, GATEWAY)
     assert frame[:14] == b"\xff" * 6 + MAC + ARP.to_bytes(2, "big")
     assert len(frame) == 42
-    assert arp_in(frame) == ArpMessage(False, MAC, OWN, GATEWAY)
-    assert arp_in(arp_request(MAC, NOBODY, GATEWAY, OTHER)) == ArpMessage(False, MAC, NOBODY, GATEWAY)
-    assert arp_in(frame[:21] + b"\x02" + frame[22:]) == ArpMessage(True, MAC, OWN, GATEWAY)
+    assert parse_arp(frame) == ArpMessage(False, MAC, OWN, GATEWAY)
+    assert parse_arp(arp_request(MAC, NOBODY, GATEWAY, OTHER)) == ArpMessage(False, MAC, NOBODY, GATEWAY)
+    assert parse_arp(frame[:21] + b"\x02" + frame[22:]) == ArpMessage(True, MAC, OWN, GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ def test_an_arp_question_is_read_as_it_was_asked() -> None:
 )
 def test_arp_that_is_none(at: int, value: int) -> None:
     frame = arp_request(MAC, OWN, GATEWAY)
-    assert arp_in(frame[:at] + bytes((value,)) + frame[at + 1 :]) is None
-    assert arp_in(frame[:41]) is None
-    assert arp_in(arp_request(bytes(6), OWN, GATEWAY)) is None
+    assert parse_arp(frame[:at] + bytes((value,)) + frame[at + 1 :]) is None
+    assert parse_arp(frame[:41]) is None
+    assert parse_arp(arp_request(bytes(6), OWN, GATEWAY)) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.needs import need
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
-from wizard.host.net.managers.ifupdown.interfaces_file import edited, edited_anew, reads_ours, restored
+from wizard.host.net.managers.ifupdown.interfaces_file import edited, edited_again, reads_ours, restored
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -84,8 +84,8 @@ def test_it_goes_back_to_the_byte(case: str) -> None:
     text = TEXTS[case]
     changed = edited(text, "eth1")
     assert restored(changed) == text
-    assert edited_anew(changed, "eth1") == changed
-    assert restored(edited_anew(changed, "eth0")) == text
+    assert edited_again(changed, "eth1") == changed
+    assert restored(edited_again(changed, "eth0")) == text
 
 
 @given(st.lists(st.sampled_from([*"\\#\n\n\n \t\r", "auto", "iface", "eth1", "eth0", " inet", "mtu 9", "source"])))
@@ -93,7 +93,7 @@ def test_whatever_stands_there_goes_back_to_the_byte(words: list[str]) -> None:
     text = "".join(words)
     changed = edited(text, "eth1")
     assert restored(changed) == text
-    assert edited_anew(changed, "eth1") == changed
+    assert edited_again(changed, "eth1") == changed
     assert reads_ours(changed)
 
 
@@ -197,12 +197,12 @@ def test_what_was_put_around_ours_stays() -> None:
         assert "ciao" not in restored(f"# mine\n{changed}iface wlan0 inet dhcp")
         if changed != text:
             # Where it is right already nothing moves.
-            assert edited_anew(f"{changed}# more\n", "eth1") == f"{changed}# more\n"
+            assert edited_again(f"{changed}# more\n", "eth1") == f"{changed}# more\n"
 
 
 def test_a_source_line_of_theirs_takes_the_place_of_ours() -> None:
     changed = edited(LO, "eth1") + "source interfaces.d/*\n"
-    assert edited_anew(changed, "eth1") == LO + "source interfaces.d/*\n"
+    assert edited_again(changed, "eth1") == LO + "source interfaces.d/*\n"
 
 
 @pytest.mark.parametrize("text", ["", "iface eth0 inet dhcp\n\n", "iface eth0 inet dhcp"])
@@ -250,7 +250,7 @@ def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
 
 @needs_ifquery
 @pytest.mark.parametrize(
-    ("spoilt", "told"),
+    ("spoilt", "reason"),
     [
         ("iface eth0 inet dhcp\n", "change auto for others"),
         ("auto eth0\niface eth0 inet dhcp\n metric 9\n", "iface eth0"),
@@ -258,10 +258,12 @@ def test_a_name_to_raise_without_a_stanza_hinders_nobody(machine: Path) -> None:
         ("auto eth0\n mtu 9\n", "misplaced option"),
     ],
 )
-def test_a_change_for_others_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str, told: str) -> None:
+def test_a_change_for_others_is_refused(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str, reason: str
+) -> None:
     """Whatever mistake of ours would bring it about."""
-    monkeypatch.setattr(interfaces_file, "edited_anew", lambda *_: spoilt)
-    assert told in refusal("auto eth0\niface eth0 inet dhcp\n").message
+    monkeypatch.setattr(interfaces_file, "edited_again", lambda *_: spoilt)
+    assert reason in refusal("auto eth0\niface eth0 inet dhcp\n").message
 
 
 @needs_ifquery

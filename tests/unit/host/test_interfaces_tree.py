@@ -59,7 +59,7 @@ def ifquery(*words: str) -> str:
     return subprocess.run(command, capture_output=True, timeout=20, check=False, text=True).stdout
 
 
-def told(name: str = "eth1", mac: str = "02:00:00:00:00:01") -> list[str]:
+def claimed(name: str = "eth1", mac: str = "02:00:00:00:00:01") -> list[str]:
     """Each claim as "file:line what"."""
     at = f"{Path(paths.INTERFACES_MAIN).parent}/"
     lines = read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE)
@@ -103,11 +103,11 @@ OUT_OF_FORCE = {
 def test_what_speaks_of_the_nic_alone_is_put_out_of_force_and_comes_back_to_the_byte(machine: Path, case: str) -> None:
     write(machine, OUT_OF_FORCE[case])
     before = {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()}
-    assert told()
+    assert claimed()
     for text in interfaces_wanted("eth1"):
         write_main_file(text.wanted, text.real)
     Path(paths.INTERFACES_FILE).write_text(OURS)
-    assert told() == []
+    assert claimed() == []
     given = dict(line.split(": ") for line in ifquery("eth1").splitlines())
     assert given == {"address": "192.168.0.200", "netmask": "255.255.255.0", "broadcast": "192.168.0.255"}
     assert all(text.now == text.wanted for text in interfaces_wanted("eth1"))
@@ -189,7 +189,7 @@ ELSEWHERE = {
 def test_what_speaks_of_others_too_is_refused_with_its_place_and_a_remedy(machine: Path, case: str) -> None:
     files, what = ELSEWHERE[case]
     write(machine, files)
-    assert what in told()
+    assert what in claimed()
     before = {file: file.read_bytes() for file in machine.rglob("*") if file.is_file()}
     with pytest.raises(WizardError) as caught:
         interfaces_wanted("eth1")
@@ -213,7 +213,7 @@ def test_what_speaks_of_others_too_is_refused_with_its_place_and_a_remedy(machin
 )
 def test_what_leaves_the_nic_alone_is_left_alone(machine: Path, text: str) -> None:
     write(machine, {"interfaces.d/other": text})
-    assert told() == []
+    assert claimed() == []
     assert all(text.now == text.wanted for text in interfaces_wanted("eth1"))
 
 
@@ -236,8 +236,8 @@ def test_the_files_are_those_that_ifupdown_reads(machine: Path) -> None:
         },
     )
     command = ["/sbin/ifquery", "-v", "--list", "-i", paths.INTERFACES_MAIN]
-    said = subprocess.run(command, capture_output=True, timeout=20, check=False, text=True).stderr
-    read = [line.partition(": parsing file ")[2] for line in said.splitlines() if ": parsing file " in line]
+    stderr = subprocess.run(command, capture_output=True, timeout=20, check=False, text=True).stderr
+    read = [line.partition(": parsing file ")[2] for line in stderr.splitlines() if ": parsing file " in line]
     ours = [file.path for file in read_tree(paths.INTERFACES_MAIN).files() if file.text is not None][1:]
     assert ours == [path for path in read if Path(path).is_file()]
 

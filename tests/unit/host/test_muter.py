@@ -21,16 +21,16 @@ from wizard.host import muter_process, processes
 from wizard.host.muter_process import (
     CHILD,
     GRANT,
-    GRANTED,
+    GRANT_BODY,
     HALT,
-    HELD,
-    LOOSE,
-    LOOSEN,
-    LOOSENED,
     ORDER,
-    RELEASED,
+    RESUME_BODY,
+    RESUME_MUTED,
     REVOKE,
+    RUNNING_MUTED,
+    SERVING,
     STATE,
+    STOPPED,
     Grant,
     Muter,
 )
@@ -55,8 +55,8 @@ def news(
     changes: int = 4,
     more: bytes = b"",
 ) -> bytes:
-    said = attribute(3, name + b"\0") + attribute(1, mac) + attribute(35, struct.pack("=I", changes)) + more
-    body = struct.pack("=BxHiII", family, 1, index, flags, 0) + said
+    parts = attribute(3, name + b"\0") + attribute(1, mac) + attribute(35, struct.pack("=I", changes)) + more
+    body = struct.pack("=BxHiII", family, 1, index, flags, 0) + parts
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
 
 
@@ -169,14 +169,14 @@ class Bench:
 
     def grant(self, sequence: int | None = None, index: int = 7) -> None:
         sequence = self.sequence if sequence is None else sequence
-        self.order(GRANT, GRANTED.pack(sequence, index, 4, MAC, b"eth1"))
+        self.order(GRANT, GRANT_BODY.pack(sequence, index, 4, MAC, b"eth1"))
 
     def state(self) -> Any:
         """What it says once it is done with what it was asked: sequence, answered, released, error."""
         while True:
-            said = STATE.unpack(self.ours.recv(STATE.size))
-            if said[1] == self.asked:
-                return said
+            state = STATE.unpack(self.ours.recv(STATE.size))
+            if state[1] == self.asked:
+                return state
 
     def rests(self) -> bool:
         return processes.stopped(self.identity)
@@ -191,8 +191,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 def served(bench: Bench) -> None:
     bench.grant()
-    _, _, held, error = bench.state()
-    assert (held, error, bench.filter.holds) == (RELEASED, 0, 7)
+    _, _, child_state, error = bench.state()
+    assert (child_state, error, bench.filter.holds) == (SERVING, 0, 7)
     wait_for(lambda: not bench.rests())
 
 
@@ -207,13 +207,13 @@ def test_a_grant_arms_and_lets_it_go_on_and_an_event_ends_that(bench: Bench) -> 
 def test_what_was_judged_before_an_event_grants_nothing(bench: Bench) -> None:
     bench.links.there.send(news(changes=5))
     bench.grant()
-    sequence, _, held, _ = bench.state()
-    assert held == LOOSE
+    sequence, _, child_state, _ = bench.state()
+    assert child_state == RUNNING_MUTED
     assert sequence > bench.sequence
     assert bench.filter.holds is None
     wait_for(bench.rests)
     bench.grant(sequence)
-    assert bench.state()[2] == RELEASED
+    assert bench.state()[2] == SERVING
 
 
 def test_an_event_does_not_wait_for_the_packet_filter(bench: Bench) -> None:
@@ -237,7 +237,7 @@ def test_arming_that_was_kept_waiting_lets_nothing_out_on_a_moved_cable(bench: B
     wait_for(lambda: bench.muter.set.done == (None, 0))
     assert bench.filter.holds is None
     assert bench.rests()
-    assert bench.muter.held != RELEASED
+    assert bench.muter.child_state != SERVING
 
 
 def test_news_that_were_lost_are_an_event(bench: Bench) -> None:
@@ -256,7 +256,7 @@ def test_a_grant_that_is_not_repeated_ends(bench: Bench, monkeypatch: pytest.Mon
     for _ in range(4):
         clock.now += muter_process.GRANT_S * 0.9
         bench.grant()
-        assert bench.state()[2] == RELEASED
+        assert bench.state()[2] == SERVING
     assert clock.now > begun + muter_process.GRANT_S
     looked = clock.looks
     wait_for(lambda: clock.looks > looked + 2)
@@ -272,7 +272,7 @@ def test_a_grant_that_is_not_repeated_ends(bench: Bench, monkeypatch: pytest.Mon
 def test_what_the_guard_revokes_is_done_with_when_the_set_is_empty(bench: Bench, kind: int) -> None:
     served(bench)
     bench.order(kind)
-    assert bench.state()[2] == (HELD if kind == HALT else LOOSE)
+    assert bench.state()[2] == (STOPPED if kind == HALT else RUNNING_MUTED)
     assert bench.filter.holds is None
     if kind == HALT:
         wait_for(bench.rests)
@@ -294,29 +294,29 @@ def test_what_is_revoked_while_it_is_being_armed_is_not_done_with_before_that_is
     bench.grant()
     wait_for(bench.filter.waits.is_set)
     bench.order(HALT)
-    wait_for(lambda: bench.muter.asked == bench.asked)
+    wait_for(lambda: bench.muter.ordered == bench.asked)
     bench.filter.free.set()
     wait_for(lambda: bench.filter.holds == 7)
     for _ in range(4):
         # What it says by itself, four times a second.
         assert STATE.unpack(bench.ours.recv(STATE.size))[1] < bench.asked
     undo.set()
-    assert bench.state()[2] == HELD
+    assert bench.state()[2] == STOPPED
     assert bench.filter.holds is None
 
 
 def test_a_packet_filter_that_refuses_is_said(bench: Bench) -> None:
     bench.filter.error = errno.ENOENT
     bench.grant()
-    _, _, held, error = bench.state()
-    assert (held, error) == (HELD, errno.ENOENT)
+    _, _, child_state, error = bench.state()
+    assert (child_state, error) == (STOPPED, errno.ENOENT)
     wait_for(bench.rests)
 
 
 def loosened(bench: Bench) -> None:
     wait_for(lambda: bench.muter.set.done == (None, 0))
-    bench.order(LOOSEN, LOOSENED.pack(bench.sequence))
-    assert bench.state()[2] == LOOSE
+    bench.order(RESUME_MUTED, RESUME_BODY.pack(bench.sequence))
+    assert bench.state()[2] == RUNNING_MUTED
     wait_for(lambda: not bench.rests())
 
 
@@ -332,8 +332,8 @@ def test_what_runs_and_is_kept_mute_by_rules_alone_rests_when_they_are_taken_awa
     wait_for(bench.rests)
     wait_for(lambda: bench.muter.sequence == bench.sequence + 2)
     assert not bench.rules.joined
-    bench.order(LOOSEN, LOOSENED.pack(bench.sequence + 1))
-    assert bench.state()[2] == HELD
+    bench.order(RESUME_MUTED, RESUME_BODY.pack(bench.sequence + 1))
+    assert bench.state()[2] == STOPPED
     assert bench.rests()
 
 
@@ -342,8 +342,8 @@ def test_nothing_runs_on_to_bind_while_the_set_may_let_it_out(bench: Bench) -> N
     bench.filter.free.clear()
     bench.order(HALT)
     wait_for(bench.rests)
-    bench.order(LOOSEN, LOOSENED.pack(bench.sequence))
-    assert bench.state()[2] == HELD
+    bench.order(RESUME_MUTED, RESUME_BODY.pack(bench.sequence))
+    assert bench.state()[2] == STOPPED
     assert bench.rests()
 
 
@@ -352,7 +352,7 @@ def test_rules_that_are_loaded_again_while_it_may_answer_are_the_guards_business
     assert not bench.rules.joined
     bench.rules.there.send(rule_gone())
     bench.grant()
-    assert bench.state()[2] == RELEASED
+    assert bench.state()[2] == SERVING
 
 
 def test_without_its_guard_there_is_no_dnsmasq(bench: Bench) -> None:
@@ -367,8 +367,8 @@ def test_without_its_guard_there_is_no_dnsmasq(bench: Bench) -> None:
 def test_what_concerns_the_cluster_nic(bench: Bench) -> None:
     ours = bench.muter
 
-    def event(told: bytes) -> bool:
-        kind, _, body = next(netlink.messages(told))
+    def event(message: bytes) -> bool:
+        kind, _, body = next(netlink.messages(message))
         return ours.concerns(kind, body)
 
     assert event(news(index=9, name=b"docker0")), "without a grant anything may matter"
@@ -391,10 +391,10 @@ def test_what_concerns_the_cluster_nic(bench: Bench) -> None:
 def test_the_count_of_carrier_changes_is_read_where_it_is_this_nics() -> None:
     grant = Grant(1, 0, bytes(6), b"lo")
     assert grant.counter is not None
-    assert not grant.moved()
-    grant.changes = 1
-    assert grant.moved()
+    assert not grant.carrier_moved()
+    grant.carrier_changes = 1
+    assert grant.carrier_moved()
     grant.end()
     for other in (Grant(2, 0, bytes(6), b"lo"), Grant(1, 0, MAC, b"lo"), Grant(1, 0, bytes(6), b"none")):
         assert other.counter is None
-        assert not other.moved()
+        assert not other.carrier_moved()

@@ -48,22 +48,22 @@ def error(number: int, sequence: int = 1) -> bytes:
 
 
 @given(ATTRIBUTES)
-def test_attributes_come_out_as_they_went_in(told: list[tuple[int, bytes]]) -> None:
-    data = b"".join(attribute(kind, value) for kind, value in told)
+def test_attributes_come_out_as_they_went_in(expected: list[tuple[int, bytes]]) -> None:
+    data = b"".join(attribute(kind, value) for kind, value in expected)
     assert len(data) % 4 == 0
-    assert list(attributes(data)) == told
+    assert list(attributes(data)) == expected
     assert list(attributes(nested(5, data))) == [(5, data)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), BODIES), max_size=8))
-def test_messages_come_out_as_they_went_in(told: list[tuple[int, int, bytes]]) -> None:
-    data = b"".join(message(kind, 0, sequence, body) for kind, sequence, body in told)
-    assert list(messages(data)) == told
+def test_messages_come_out_as_they_went_in(expected: list[tuple[int, int, bytes]]) -> None:
+    data = b"".join(message(kind, 0, sequence, body) for kind, sequence, body in expected)
+    assert list(messages(data)) == expected
 
 
 def test_a_message_is_what_the_kernel_defines() -> None:
-    told = message(18, ACK, 7, attribute(3, b"eth1\0"))
-    assert told.hex() == (
+    request = message(18, ACK, 7, attribute(3, b"eth1\0"))
+    assert request.hex() == (
         struct.pack("=IHHII", 28, 18, 5, 7, 0) + struct.pack("=HH", 9, 3) + b"eth1\0\0\0\0"
     ).hex()  # fmt: skip
 
@@ -73,16 +73,16 @@ def test_a_message_is_what_the_kernel_defines() -> None:
 @example(b"\xff" * 64)
 @example(b"\x01\0\0\0" * 16)
 def test_nonsense_ends_and_never_raises(noise: bytes) -> None:
-    told = list(messages(noise))
-    assert len(told) <= len(noise) / 16
+    parsed = list(messages(noise))
+    assert len(parsed) <= len(noise) / 16
     assert len(list(attributes(noise))) <= len(noise) / 4
     assert all(0 <= kind < 0x4000 for kind, _ in attributes(noise))
 
 
 @given(ATTRIBUTES, st.integers(0, 400))
-def test_what_is_cut_short_is_a_beginning(told: list[tuple[int, bytes]], cut: int) -> None:
-    data = b"".join(attribute(kind, value) for kind, value in told)
-    for (kind, value), (found_kind, found) in zip(told, attributes(data[:cut]), strict=False):
+def test_what_is_cut_short_is_a_beginning(expected: list[tuple[int, bytes]], cut: int) -> None:
+    data = b"".join(attribute(kind, value) for kind, value in expected)
+    for (kind, value), (found_kind, found) in zip(expected, attributes(data[:cut]), strict=False):
         assert found_kind == kind
         assert value.startswith(found)
     (whole,) = messages(message(16, 0, 1, data))
@@ -131,8 +131,8 @@ def test_a_kernel_that_says_nothing_is_not_waited_for(kernel: Kernel) -> None:
 
 
 def test_the_kernel_answers_a_dump_and_refuses_what_is_not_there() -> None:
-    told = netlink.request(socket.NETLINK_ROUTE, 18, DUMP, link.INFO.pack(0, 0, 0, 0, 0), 5)
-    names = [dict(attributes(body[link.INFO.size :]))[link.NAME].rstrip(b"\0") for _, body in told]
+    replies = netlink.request(socket.NETLINK_ROUTE, 18, DUMP, link.INFO.pack(0, 0, 0, 0, 0), 5)
+    names = [dict(attributes(body[link.INFO.size :]))[link.NAME].rstrip(b"\0") for _, body in replies]
     assert b"lo" in names
     with pytest.raises(OSError, match="No such device"):
         netlink.request(socket.NETLINK_ROUTE, 18, ACK, link.INFO.pack(0, 0, 0x7FFFFFFF, 0, 0), 5)
@@ -175,7 +175,7 @@ import gc, socket
 from wizard.host.net import netlink
 from wizard.host.net import link
 gc.disable()
-told = []
+collected = []
 for index in (1, 0x7FFFFFFF):
     for _ in range(2):
         gc.collect()
@@ -183,8 +183,8 @@ for index in (1, 0x7FFFFFFF):
             netlink.request(socket.NETLINK_ROUTE, 18, netlink.ACK, link.INFO.pack(0, 0, index, 0, 0), 5)
         except OSError:
             pass
-    told.append(gc.collect())
-print(told)
+    collected.append(gc.collect())
+print(collected)
 """
 
 

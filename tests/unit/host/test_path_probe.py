@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wizard.host.dhcp.discovery import machines_in
+from wizard.host.dhcp.discovery import parse_machine
 from wizard.host.dhcp.packet import WALK_WISH, build_discover, parse_request
-from wizard.host.net.bpf import our_talk
+from wizard.host.net.bpf import path_traffic
 from wizard.host.net.frames import arp_request
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.host.path import injection, probe
-from wizard.host.path.packets import RST, SYN, A, Ends, dns_answer, question, segment_in, tcp, udp
+from wizard.host.path.packets import RST, SYN, A, Ends, dns_query, parse_dns_answer, parse_segment, tcp, udp
 from wizard.plan.checks import Check
 
 ip = socket.inet_aton
 GATEWAY, OWN, BEYOND, OFFICE = ip("192.168.0.200"), ip("192.168.0.9"), ip("10.77.0.1"), ip("10.77.0.98")
 MAC = injection.synthetic_mac()
-CLUSTER = Link(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
-CORPORATE = Link(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
-PASSAGE = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
-ROAD = probe.NodePath(
-    CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (PASSAGE,)
+CLUSTER = LinkState(3, "eth1", b"\x00\x1b\x21\0\0\1", True, True, True, False, 1, 0, 0)
+CORPORATE = LinkState(2, "eth0", b"\x00\x1b\x21\0\0\2", True, True, True, False, 1, 0, 0)
+FORWARD = probe.ForwardPath(8889, "controller", ip("192.168.0.101"), 9000, BEYOND, neighbour_known=True)
+PATH = probe.NodePath(
+    CLUSTER, CORPORATE, GATEWAY, OWN, MAC, MAC, OFFICE, None, "gateway.ciao.lan", GATEWAY, True, BEYOND, (FORWARD,)
 )
 
 
@@ -35,22 +35,22 @@ def ends(source: bytes, port: int, to: bytes, to_port: int) -> Ends:
 
 def test_what_is_built_is_read_back() -> None:
     at = ends(OWN, 4000, BEYOND, 53)
-    assert (said := segment_in(tcp(at, SYN, 7))) is not None
-    assert (said.ends, said.flags, said.sequence) == (at, SYN, 7)
-    assert (said := segment_in(udp(at, b"abc"))) is not None
-    assert (said.ends, said.payload) == (at, b"abc")
+    assert (segment := parse_segment(tcp(at, SYN, 7))) is not None
+    assert (segment.ends, segment.flags, segment.sequence) == (at, SYN, 7)
+    assert (segment := parse_segment(udp(at, b"abc"))) is not None
+    assert (segment.ends, segment.payload) == (at, b"abc")
 
 
 @given(st.binary(max_size=120))
 def test_bytes_from_a_wire_never_raise(data: bytes) -> None:
     frame = bytes(12) + b"\x08\x00" + data
-    segment_in(frame)
-    dns_answer(data)
+    parse_segment(frame)
+    parse_dns_answer(data)
     probe.icmp_about(frame, OWN, 4000)
 
 
 def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao.lan") -> bytes:
-    asked = question(number, name, A)
+    asked = dns_query(number, name, A)
     rows = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", A, 1, 60, 4) + each for each in addresses)
     return struct.pack("!HHHHHH", number, 0x8180 | rcode, 1, len(addresses), 0, 0) + asked[12:] + rows
 
@@ -61,45 +61,45 @@ def answer(number: int, rcode: int, *addresses: bytes, name: str = "gateway.ciao
     ids=["ours", "another's", "NXDOMAIN", "REFUSED", "SERVFAIL"],
 )
 def test_only_our_own_dnsmasq_knows_the_gateways_name(rcode: int, addresses: list[bytes], fine: bool) -> None:
-    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, rcode, *addresses)))
-    assert part.found().ok is fine
+    test = probe.DnsTest(PATH, PATH.name, PATH.name_is)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, rcode, *addresses)))
+    assert test.result().ok is fine
 
 
 def test_an_answer_to_somebody_else_is_none() -> None:
-    part = probe.DnsTest(ROAD, ROAD.name, ROAD.name_is)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number ^ 1, 0, GATEWAY)))
-    part.hear_cluster(udp(ends(GATEWAY, 53, BEYOND, part.port), answer(part.number, 0, GATEWAY)))
-    assert part.found().ok is False
+    test = probe.DnsTest(PATH, PATH.name, PATH.name_is)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number ^ 1, 0, GATEWAY)))
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, BEYOND, test.port), answer(test.number, 0, GATEWAY)))
+    assert test.result().ok is False
 
 
 def test_a_resolver_that_refuses_the_root_is_asked_for_a_name() -> None:
     sent: list[bytes] = []
-    part = probe.ResolverTest(ROAD)
-    part.ask(sent.append)
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 5)))
-    assert not part.settled
+    test = probe.ResolverTest(PATH)
+    test.ask(sent.append)
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, 5)))
+    assert not test.settled
     assert len(sent) == 2
-    part.hear_cluster(udp(ends(GATEWAY, 53, OWN, part.port), answer(part.number, 3)))
-    assert part.found().ok is True
+    test.read_cluster_frame(udp(ends(GATEWAY, 53, OWN, test.port), answer(test.number, 3)))
+    assert test.result().ok is True
 
 
 def out(left_as: bytes | None, *, comes_back: bool = False, goes_on: bool = False) -> Check:
-    part = probe.OutboundTest(ROAD)
-    part.ask(lambda _: None)
-    back = (part.sequence + 1).to_bytes(4, "big")
+    test = probe.OutboundTest(PATH)
+    test.ask(lambda _: None)
+    back = (test.sequence + 1).to_bytes(4, "big")
     if left_as is not None:
-        part.hear_corporate(tcp(ends(left_as, 4000, BEYOND, 53), SYN, part.sequence), True)
+        test.read_corporate_frame(tcp(ends(left_as, 4000, BEYOND, 53), SYN, test.sequence), True)
 
     def reply(to: bytes, port: int) -> bytes:
         frame = tcp(ends(BEYOND, 53, to, port), SYN | 0x10, 99)
         return frame[:42] + back + frame[46:]
 
     if comes_back:
-        part.hear_corporate(reply(OFFICE, 4000), False)
+        test.read_corporate_frame(reply(OFFICE, 4000), False)
     if goes_on:
-        part.hear_cluster(reply(OWN, part.port))
-    return part.found()
+        test.read_cluster_frame(reply(OWN, test.port))
+    return test.result()
 
 
 def test_the_way_out_is_walked_to_where_it_ends() -> None:
@@ -117,24 +117,24 @@ def test_the_way_out_is_walked_to_where_it_ends() -> None:
 
 
 def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
-    part = probe.OutboundTest(ROAD)
-    part.ask(lambda _: None)
-    part.hear_corporate(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
-    assert part.found().ok is None
+    test = probe.OutboundTest(PATH)
+    test.ask(lambda _: None)
+    test.read_corporate_frame(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
+    assert test.result().ok is None
 
 
 def test_a_forward_leads_to_its_node_and_nothing_stays_half_open() -> None:
     sent: list[bytes] = []
-    part = probe.ForwardTest(ROAD, PASSAGE)
-    part.ask(sent.append)
-    assert part.found().ok is False
+    test = probe.ForwardTest(PATH, FORWARD)
+    test.ask(sent.append)
+    assert test.result().ok is False
     # For a node that is known a question for it proves nothing: it may be somebody else's.
-    part.hear_cluster(arp_request(CLUSTER.mac, GATEWAY, PASSAGE.address))
-    assert not part.settled
-    part.hear_cluster(tcp(ends(BEYOND, 1, PASSAGE.address, 9000), SYN, part.sequence))
-    assert part.found().ok is True
-    part.end(sent.append)
-    first, last = (segment_in(frame) for frame in sent)
+    test.read_cluster_frame(arp_request(CLUSTER.mac, GATEWAY, FORWARD.address))
+    assert not test.settled
+    test.read_cluster_frame(tcp(ends(BEYOND, 1, FORWARD.address, 9000), SYN, test.sequence))
+    assert test.result().ok is True
+    test.close(sent.append)
+    first, last = (parse_segment(frame) for frame in sent)
     assert first is not None
     assert last is not None
     assert (last.flags, last.sequence) == (RST, first.sequence + 1)
@@ -147,8 +147,8 @@ def test_what_a_walk_says_is_told_apart_from_a_nodes_own() -> None:
     frame = frame[:6] + MAC + frame[12:]
     assert (asked := parse_request(frame)) is not None
     assert (asked.mac, asked.wanted_ip) == (node.hex(":"), WALK_WISH)
-    assert machines_in(frame) is None
-    assert machines_in(arp_request(MAC, OWN, GATEWAY)) is None
+    assert parse_machine(frame) is None
+    assert parse_machine(arp_request(MAC, OWN, GATEWAY)) is None
 
 
 def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_type: int) -> bool:
@@ -190,7 +190,7 @@ def runs(program: tuple[tuple[int, int, int, int], ...], frame: bytes, packet_ty
     ids=["arp", "syn", "ack", "dns", "dhcp", "mdns"],
 )
 def test_the_kernel_keeps_back_what_is_none_of_our_business(frame: bytes, passes: bool) -> None:
-    assert runs(our_talk(only_leaving=False), frame, socket.PACKET_HOST) is passes
-    leaving = our_talk(only_leaving=True)
+    assert runs(path_traffic(only_leaving=False), frame, socket.PACKET_HOST) is passes
+    leaving = path_traffic(only_leaving=True)
     assert runs(leaving, frame, socket.PACKET_OUTGOING) is passes
     assert runs(leaving, frame, socket.PACKET_HOST) is False

@@ -25,7 +25,7 @@ ip("addr", "add", "10.44.0.1", "peer", "10.44.0.2/32", "dev", "e1", "scope", "li
 ip("addr", "add", "10.45.0.1/24", "dev", "e1", "noprefixroute")
 ip("addr", "add", "fd00:1::1/64", "dev", "e1", "nodad")
 wanted = link_image.link_state("e1")
-told = [rtnetlink.link_state("e1")]
+states = [rtnetlink.link_state("e1")]
 for address in wanted["addresses"]:
     rtnetlink.delete_address("e1", address["cidr"])
     rtnetlink.delete_address("e1", address["cidr"])
@@ -35,8 +35,8 @@ rtnetlink.set_link("e1", True)
 for address in wanted["addresses"]:
     rtnetlink.add_address("e1", address)
     rtnetlink.add_address("e1", address)
-told.append(link_image.link_state("e1"))
-print(json.dumps([wanted, told, bare, rtnetlink.link_state("gone")]))
+states.append(link_image.link_state("e1"))
+print(json.dumps([wanted, states, bare, rtnetlink.link_state("gone")]))
 """
 
 
@@ -45,8 +45,8 @@ def test_a_nic_is_told_and_given_back_as_by_ip() -> None:
         unavailable("a network namespace of its own needs root")
     command = ["unshare", "--net", sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    wanted, told, bare, gone = json.loads(done.stdout)
+    wanted, states, bare, gone = json.loads(done.stdout)
     assert len(wanted["addresses"]) == 4
-    assert told == [wanted, wanted]
+    assert states == [wanted, wanted]
     assert (bare["up"], bare["addresses"]) == (False, [])
     assert gone == {"nic": "gone", "present": False}

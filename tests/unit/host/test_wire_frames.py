@@ -36,7 +36,7 @@ def test_an_answer_in_pieces_is_one_in_whatever_order_they_come(size: int, tags:
     parts = pieces(answer(bootp(), tags=tags), size, 14 + len(tags))
     random.Random(size).shuffle(parts)  # noqa: S311 - the same each time
     known = FragmentReassembler()
-    wholes = [known.whole(part) for part in parts]
+    wholes = [known.add(part) for part in parts]
     assert wholes[:-1] == [None] * (len(parts) - 1)
     assert wholes[-1] is not None
     found = offer_to_us(wholes[-1])
@@ -47,16 +47,16 @@ def test_an_answer_in_pieces_is_one_in_whatever_order_they_come(size: int, tags:
 def test_a_piece_alone_is_nothing_and_is_not_kept_for_ever() -> None:
     known = FragmentReassembler()
     first, *rest = pieces(answer(), 64)
-    assert known.whole(first) is None
+    assert known.add(first) is None
     for number in range(100):
-        assert known.whole(first[:26] + bytes((10, 0, 0, number)) + first[30:]) is None
-    assert [known.whole(part) for part in rest] == [None] * len(rest), "the first has been forgotten"
+        assert known.add(first[:26] + bytes((10, 0, 0, number)) + first[30:]) is None
+    assert [known.add(part) for part in rest] == [None] * len(rest), "the first has been forgotten"
 
 
 def test_more_pieces_than_anybody_sends_come_to_nothing() -> None:
     known = FragmentReassembler()
     parts = pieces(answer(bootp() + bytes(600)), 8)
-    assert {known.whole(part) for part in parts} == {None}
+    assert {known.add(part) for part in parts} == {None}
 
 
 @given(st.lists(st.binary(max_size=80), max_size=20), st.integers(0, 60))
@@ -64,20 +64,20 @@ def test_more_pieces_than_anybody_sends_come_to_nothing() -> None:
 def test_no_pieces_raise(noise: list[bytes], cut: int) -> None:
     known = FragmentReassembler()
     for part in [*pieces(answer(), 64), *noise]:
-        known.whole(part[:cut] + (noise[0] if noise else b""))
-        known.whole(part)
+        known.add(part[:cut] + (noise[0] if noise else b""))
+        known.add(part)
 
 
 def test_our_own_answer_that_comes_back_is_known_and_a_copy_of_our_mac_is_not() -> None:
     replies, ours = OwnReplyFilter(MAC), answer()
-    assert replies.foreign(ours) == parse_reply(ours)
-    replies.note(ours)
-    assert replies.foreign(ours) is None
+    assert replies.parse_foreign(ours) == parse_reply(ours)
+    replies.record(ours)
+    assert replies.parse_foreign(ours) is None
     other = answer(bootp(offered="10.77.0.99"))
-    assert replies.foreign(other) == parse_reply(other)
+    assert replies.parse_foreign(other) == parse_reply(other)
     for number in range(1000):
-        replies.note(answer(bootp(offered=f"10.77.{number >> 8}.{number & 255}")))
-    assert replies.foreign(ours) is not None, "the oldest are forgotten"
+        replies.record(answer(bootp(offered=f"10.77.{number >> 8}.{number & 255}")))
+    assert replies.parse_foreign(ours) is not None, "the oldest are forgotten"
 
 
 def ipv6(kind: int, payload: bytes, hops: int = 255) -> bytes:

@@ -161,7 +161,7 @@ def with_log_excerpts(text: str) -> str:
 
 
 def _end_of(log: str) -> str:
-    return clean(dnsmasq.last_words(log), 400).rstrip(".")
+    return clean(dnsmasq.log_tail(log), 400).rstrip(".")
 
 
 def _has_loaded(guard: GuardState | None, wanted: str, since: float) -> bool:

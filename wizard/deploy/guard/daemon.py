@@ -74,7 +74,7 @@ class Guard:
     """One run of the guard: inspect, decide, arm or mute, publish serve.json, wait for events."""
 
     def __init__(self) -> None:
-        self.dhcp_server = DhcpServer(lambda process: self.muter.loosen(process, self.inspected_sequence))
+        self.dhcp_server = DhcpServer(lambda process: self.muter.resume_muted(process, self.inspected_sequence))
         self.name_server = NameServer()
         self.rules = RulesWatch(self.dhcp_server.stop)
         self.returning = NicReturn()
@@ -246,7 +246,7 @@ class Guard:
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
         verdict = self.dhcp_server.ensure(self.rules.uid, others)
         if self.dhcp_server.process is not None:
-            self.muter.look_after(self.dhcp_server.process)
+            self.muter.watch(self.dhcp_server.process)
         if verdict.ok:
             verdict = self.inspected
         if verdict.ok:
@@ -328,7 +328,9 @@ class Guard:
         """
         own = self.armed_on.index if self.armed_on is not None else None
         foreign = [
-            e for e in nft_armed_set.elements() if e.index != own or e.left is None or e.left > nft_armed_set.LEASE_S
+            e
+            for e in nft_armed_set.list_elements()
+            if e.index != own or e.expires_in_s is None or e.expires_in_s > nft_armed_set.LEASE_S
         ]
         if foreign:
             names = {nic.index: nic.name for nic in self.nics.values()}
@@ -368,7 +370,7 @@ class Guard:
 
     def supervise_muter(self) -> None:
         """Start the muter; where it ended or hangs, restart it and dnsmasq. Raises OSError."""
-        if not self.muter.lost:
+        if not self.muter.failed:
             return
         if self.muter.process is not None:
             log.warning("the process that mutes DHCP ended or hangs; starting another")

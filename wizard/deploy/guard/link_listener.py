@@ -26,9 +26,9 @@ from wizard.host.facts.vendors import named_mac
 from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, marked_frame
 from wizard.host.net.bpf import arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
-from wizard.host.net.frames import ARP, NOBODY, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, arp_request, parse_arp
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, server_in
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.plan.addresses import assign
 from wizard.plan.model import Plan
@@ -53,8 +53,8 @@ class LinkListener:
 
     def __init__(
         self,
-        cluster: Link,
-        corporate: Link | None,
+        cluster: LinkState,
+        corporate: LinkState | None,
         ours: Container[IPAddress],
         nodes: Mapping[bytes, IPAddress],
         gateway: IPAddress | None = None,
@@ -109,7 +109,7 @@ class LinkListener:
     def close(self) -> None:
         self._close.close()
 
-    def is_behind(self, cluster: Link, corporate: Link | None) -> bool:
+    def is_behind(self, cluster: LinkState, corporate: LinkState | None) -> bool:
         """Whether it listens on these NICs, by index, name and MAC."""
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
 
@@ -225,12 +225,12 @@ class LinkListener:
 
     def _foreign_server(self, frame: bytes, _tagged: bool, ours: bool) -> str:
         if ours:
-            return self._server_here(frame, self._replies.note(frame))
-        return self._foreign_reply(self._replies.foreign(frame), frame)
+            return self._server_here(frame, self._replies.record(frame))
+        return self._foreign_reply(self._replies.parse_foreign(frame), frame)
 
     def _foreign_fragment(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
-        whole = self._reassembler.whole(frame)
-        return self._foreign_reply(self._replies.foreign(whole), whole) if whole is not None else ""
+        whole = self._reassembler.add(frame)
+        return self._foreign_reply(self._replies.parse_foreign(whole), whole) if whole is not None else ""
 
     def _foreign_reply(self, reply: Reply | None, frame: bytes) -> str:
         if reply is None or not reply.decides:
@@ -260,7 +260,7 @@ class LinkListener:
         return f"the {what} {speaker.ip} ({named_mac(speaker.mac)}) speaks there"
 
     def _note_claim(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        arp = arp_in(frame)
+        arp = parse_arp(frame)
         if arp is None or tagged or arp.mac == self.cluster.mac or arp.ip != self.gateway:
             return ""
         now = time.monotonic()
@@ -282,7 +282,7 @@ class LinkListener:
         self.answers.send(arp_request(self.cluster.mac, self.gateway, self.gateway))
 
     def _note_arp(self, frame: bytes, tagged: bool, _ours: bool) -> str:
-        arp = arp_in(frame)
+        arp = parse_arp(frame)
         if arp is None or tagged:
             return ""
         if arp.mac == frame[6:12]:
@@ -315,7 +315,7 @@ def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
     return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
 
 
-def _key(link: Link | None) -> tuple[int, str, bytes] | None:
+def _key(link: LinkState | None) -> tuple[int, str, bytes] | None:
     return (link.index, link.name, link.mac) if link is not None else None
 
 

@@ -21,7 +21,7 @@ from wizard.deploy.shapes import NameServerState, process_record
 from wizard.host.dhcp import dnsmasq
 from wizard.host.facts import resolver
 from wizard.host.facts.resolver import SystemResolver
-from wizard.host.facts.udp_sockets import others_at
+from wizard.host.facts.udp_sockets import other_sockets_at
 from wizard.host.files import read_text, write_atomic
 from wizard.host.net import gateway_rules
 from wizard.plan import names, paths
@@ -90,7 +90,7 @@ class NameServer(SupervisedProcess):
             )
 
         def begin() -> subprocess.Popen[bytes]:
-            dnsmasq.own(paths.DNS_LOG, uid)
+            dnsmasq.ensure_owned_file(paths.DNS_LOG, uid)
             return dnsmasq.spawn_dns(uid)
 
         verdict = self.keep_running(begin)
@@ -108,7 +108,7 @@ class NameServer(SupervisedProcess):
             return
         self.others_checked_at = now
         with contextlib.suppress(OSError):
-            others = others_at(self.process.pid, gateway, 53)
+            others = other_sockets_at(self.process.pid, gateway, 53)
             if others - self.other_pids:
                 log.warning("another DNS server has come to %s; starting ours again, so that it is asked", gateway)
                 self.stop()
@@ -146,7 +146,7 @@ class NameServer(SupervisedProcess):
         return changed
 
     def _update_resolver(self, plan: Plan, now: float) -> bool:
-        stamp = resolver.stamp()
+        stamp = resolver.fingerprint()
         if stamp == self.resolver_stamp and self.lost_since is None:
             return False
         found = resolver.read_resolver(str(plan.network.gateway))

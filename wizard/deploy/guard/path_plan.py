@@ -16,9 +16,9 @@ from wizard.host.facts.resolver import nameservers, read_resolver
 from wizard.host.facts.routes import read_routes
 from wizard.host.files import read_text
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.neighbours import Neighbour, read_neighbours
-from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_answer, question
+from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_query, parse_dns_answer
 from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
 from wizard.plan import paths
 from wizard.plan.addresses import assign, default_routes, dynamic_range
@@ -94,7 +94,7 @@ def build_path(
             name_is=plan.network.gateway.packed if context["gateway_name"] else b"",
             outside=bool(resolver.servers),
             beyond=socket.inet_aton(beyond) if beyond else b"",
-            passages=tuple(forwards),
+            forwards=tuple(forwards),
         ),
         untried,
     )
@@ -129,7 +129,7 @@ def _leased() -> list[str]:
     return [leased_address(line) for line in (read_text(paths.LEASES) or "").splitlines()]
 
 
-def _corporate(plan: Plan, untried: list[Check]) -> Link | None:
+def _corporate(plan: Plan, untried: list[Check]) -> LinkState | None:
     nic = plan.interfaces.corporate
     link = read_link(nic)
     if link is not None and link.ethernet and link.carrier:
@@ -230,7 +230,7 @@ _SEE_RULES = "See 'ip rule' and 'ip route show table all'."
 def _leaves_by(to: bytes, source: bytes = b"", come_in: int = 0) -> str:
     """The NIC that a packet to this address would leave by, or "" where there is no route."""
     try:
-        return socket.if_indextoname(rtnetlink.way_of(to, source, come_in))
+        return socket.if_indextoname(rtnetlink.route_to(to, source, come_in))
     except OSError:
         return ""
 
@@ -260,8 +260,8 @@ def _answers(server: str) -> bool:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.settimeout(_ANSWER_TIMEOUT_S)
                 sock.connect(_endpoint(server))
-                sock.send(question(number, name, kind))
-                answer = dns_answer(sock.recv(4096))
+                sock.send(dns_query(number, name, kind))
+                answer = parse_dns_answer(sock.recv(4096))
         except OSError:
             return False
         if answer is not None and answer.number == number and answer.rcode in (NOERROR, NXDOMAIN):

@@ -23,13 +23,13 @@ from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, path_plan, path_report, proof
 from wizard.deploy.shapes import ProcessRecord
 from wizard.host.facts.reader import read_facts
+from wizard.host.facts.resolver import fingerprint as resolver_fingerprint
 from wizard.host.facts.resolver import read_resolver
-from wizard.host.facts.resolver import stamp as resolver_stamp
 from wizard.host.files import read_text
 from wizard.host.net.netlink_events import NetlinkChange, NetlinkEvents
 from wizard.host.path.injection import CannotInject, Injector, remove_stray, synthetic_mac
-from wizard.host.path.probe import NodePath, path_tests_named, walk
-from wizard.host.path.trace import DroppedPacket, who_drops
+from wizard.host.path.probe import NodePath, path_tests_named, probe_path
+from wizard.host.path.trace import DroppedPacket, find_drop
 from wizard.host.path.trace import remove_stray as remove_trace
 from wizard.plan import paths
 from wizard.plan.checks import FAILED, UNTRIED, Check
@@ -216,7 +216,7 @@ class PathProber(threading.Thread):
             injector = self._injector_for(path)
         except CannotInject as error:
             return (Check("path", FAILED, f"a node's path cannot be probed: {error.message}", error.remedy), *untried)
-        found = [*walk(path, injector), *path_plan.check_routes(plan, path, self._turn)]
+        found = [*probe_path(path, injector), *path_plan.check_routes(plan, path, self._turn)]
         if not armed:
             found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {snapshot.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers
@@ -242,7 +242,7 @@ class PathProber(threading.Thread):
         traced: dict[str, DroppedPacket] = {}
         try:
             parts = path_tests_named(path, [name for name, _ in faults])
-            traced = who_drops(parts, path, injector, snapshot.uid) if parts else {}
+            traced = find_drop(parts, path, injector, snapshot.uid) if parts else {}
         except (WizardError, OSError) as error:
             log.info("what drops it could not be traced: %s", error)
         for fault in faults:
@@ -300,7 +300,7 @@ class PathProber(threading.Thread):
     # The plan's rules against the machine
 
     def _plan_check_is_due(self) -> bool:
-        now = resolver_stamp()
+        now = resolver_fingerprint()
         if now != self._resolver_stamp:
             # Netlink does not announce it.
             self._resolver_stamp, self._plan_check_wanted = now, True

@@ -61,7 +61,7 @@ def read_stamp(nic: str) -> WireStamp | None:
     if link is None or link.name != nic:
         return None
     return WireStamp(
-        nic, link.index, link.mac.hex(":"), link.changes, boot_id(), runtime_state.boottime() - time.monotonic()
+        nic, link.index, link.mac.hex(":"), link.carrier_changes, boot_id(), runtime_state.boottime() - time.monotonic()
     )
 
 

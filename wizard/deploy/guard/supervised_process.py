@@ -100,4 +100,4 @@ class SupervisedProcess:
         text = output.decode("utf-8", "replace").strip()
         if code < 0:
             return text or f"ended by signal {-code}"
-        return text or dnsmasq.last_words(self.log_file, pid) or f"ended with status {code}"
+        return text or dnsmasq.log_tail(self.log_file, pid) or f"ended with status {code}"

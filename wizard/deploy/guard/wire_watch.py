@@ -24,7 +24,7 @@ from wizard.host.dhcp.probe import Cause, ProbeOutcome, ProbeResult, probe
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_text, questions_for
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.notice import desktop_notice
 from wizard.plan.findings import WizardError
@@ -333,7 +333,7 @@ class WireWatch:
             code, detail = ANOTHER_GATEWAY, f"{detail}: another gateway with this plan's address"
         return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, detail), tripped=True)
 
-    def _new_listener(self, cluster: Link, corporate: Link | None) -> LinkListener:
+    def _new_listener(self, cluster: LinkState, corporate: LinkState | None) -> LinkListener:
         if self.plan is None:
             raise WizardError("there is no plan")
         return LinkListener(cluster, corporate, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)
@@ -358,7 +358,7 @@ class WireWatch:
         link = read_link(self.plan.interfaces.cluster) if self.plan is not None else None
         if self.plan is None or link is None:
             return HOLDS
-        found = self.servers_here.others(link.index, self.plan.network.gateway.packed)
+        found = self.servers_here.find_other(link.index, self.plan.network.gateway.packed)
         if not found:
             return HOLDS
         reason = f"{found} serves DHCP on {link.name} too: stop it, or bind it to the NICs that it is for"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from wizard.host.dhcp.probe import Cause, ProbeOutcome, ProbeResult, probe
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions
 from wizard.host.facts.vendors import named_mac
-from wizard.host.net.adjacency import one_wire
+from wizard.host.net.adjacency import are_bridged
 from wizard.plan.text import clean
 
 _FRAME_PATIENCE_S = 0.5
@@ -89,7 +89,7 @@ def probe_cabling(
             pool.submit(probe, nic, wait=wait, stop=stop, fresh_link=fresh_link, questions=more)
             for nic, more in ((corporate, NOTHING_MORE), (cluster, questions))
         ]
-        tried = pool.submit(one_wire, corporate, cluster, timeout=patience)
+        tried = pool.submit(are_bridged, corporate, cluster, timeout=patience)
         running: set[Future[Any]] = {*asked, tried}
         while running:
             running = wait_for(running, _TELL_EVERY).not_done
@@ -99,7 +99,7 @@ def probe_cabling(
         one = tried.result()
     if not one:
         # Again at the end: a switch that has only just seen the link may have held the first frames back.
-        again = one_wire(corporate, cluster, tries=1, timeout=patience)
+        again = are_bridged(corporate, cluster, tries=1, timeout=patience)
         one = again if again or one is not None else None
     return CablingProbe(*heard, one, classify(*heard, one, corporate_has_lease), corporate_has_lease)
 

@@ -1,7 +1,7 @@
-"""Who speaks on a wire: who asks for an address (DHCP), who has one and looks for others (ARP). Never answered.
+"""Discovers machines on a network: those that ask for an address (DHCP), and those that have one (ARP). Sends nothing.
 
-Run as a program it tells them on its standard output, one JSON object a line, until its standard input ends: the
-part that needs root, for a wizard that is not.
+Run as a program it prints them to its standard output, one JSON object a line, until its standard input ends: the part
+that needs root, for a wizard that runs without.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from wizard.host.dhcp.packet import SERVER_PORT, parse_request
 from wizard.host.net.bpf import any_of, ether_type, udp_to_port
-from wizard.host.net.frames import ARP, NOBODY, arp_in
+from wizard.host.net.frames import ARP, NOBODY, parse_arp
 from wizard.host.net.link import read_link
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.path.injection import is_synthetic
@@ -27,18 +27,18 @@ from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 
 LONGEST_NAME = 64
-TELL_EVERY_S = 0.25
-"""Several that ask within this time are told together: a wire may be flooded."""
+REPORT_EVERY_S = 0.25
+"""Machines found within this time are reported together: a network may be flooded."""
 MOST_AT_ONCE = 200
-_LOOK_S = 0.2
-_LINK_EVERY_S = 2.0
+_POLL_S = 0.2
+_CHECK_LINK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredMachine:
-    """A machine that spoke. `mac` is lower case with colons; the texts are fit to be shown, "" where it sent none.
+    """A machine that sent something. `mac` is lower case with colons; texts are safe to show, "" if it sent none.
 
-    `ip` is the address that it says it has, "" while it asks for one.
+    `ip` is the address that it claims to have, "" while it asks for one.
     """
 
     mac: str
@@ -48,78 +48,78 @@ class DiscoveredMachine:
     ip: str = ""
 
     def after(self, before: DiscoveredMachine | None) -> DiscoveredMachine:
-        """This, with the name that it told `before`: neither a boot loader nor who looks for a neighbour tells one."""
+        """This machine with the name it sent `before`: a boot loader sends none, nor does ARP."""
         if before is None:
             return self
         return replace(before, ip=self.ip) if self.ip else replace(self, host_name=self.host_name or before.host_name)
 
 
-def machines_in(frame: bytes) -> DiscoveredMachine | None:
-    """Who asks for an address, or says that it has one, in an Ethernet frame; None where nobody does. Never raises."""
+def parse_machine(frame: bytes) -> DiscoveredMachine | None:
+    """The machine that asks for an address, or claims one, in an Ethernet frame; None if none does. Never raises."""
     if is_synthetic(frame[6:12]):
         return None
-    said = arp_in(frame)
-    if said is not None:
-        # In a probe it only asks whether an address is free, as in DHCP it does a moment later.
-        return DiscoveredMachine(said.mac.hex(":"), ip=socket.inet_ntoa(said.ip)) if said.ip != NOBODY else None
+    arp = parse_arp(frame)
+    if arp is not None:
+        # An ARP probe only asks whether an address is free; its DHCP request shows the machine a moment later.
+        return DiscoveredMachine(arp.mac.hex(":"), ip=socket.inet_ntoa(arp.ip)) if arp.ip != NOBODY else None
     asked = parse_request(frame)
     if asked is None or (asked.mac != frame[6:12].hex(":") and not asked.relay):
-        # Another wizard's probe asks for its nodes like this: they are not there for that.
+        # Another wizard's probe asks in the name of its nodes like this: that does not mean that they are there.
         return None
     name, kind = clean(asked.host_name, LONGEST_NAME), clean(asked.vendor_class, LONGEST_NAME)
     return DiscoveredMachine(asked.mac, name, kind, asked.wanted_ip)
 
 
-def listen(nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
-    """Tell who speaks behind a NIC until `stop` is set; nothing is sent. The first call, with none, says that it hears.
+def listen(nic: str, stop: threading.Event, report: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
+    """Report the machines behind a NIC until `stop` is set; sends nothing. The first report is empty: it listens now.
 
-    Raises NeedsRoot, and WizardError where there is no such NIC, or where it is down and so deaf.
+    Raises NeedsRoot, and WizardError if the NIC does not exist or is down.
     """
-    _check(nic)
+    _check_link(nic)
     with PacketSocket(any_of(ether_type(ARP), udp_to_port(SERVER_PORT))) as tap:
         try:
             tap.listen(nic)
         except OSError as error:
             raise WizardError(f"{nic} cannot be listened on: {error.strerror}", "Choose another NIC.") from error
-        tell(())
-        _hear(tap, nic, stop, tell)
+        report(())
+        _receive_all(tap, nic, stop, report)
 
 
-def _hear(
-    tap: PacketSocket, nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]
+def _receive_all(
+    tap: PacketSocket, nic: str, stop: threading.Event, report: Callable[[tuple[DiscoveredMachine, ...]], None]
 ) -> None:
     waiting: dict[str, DiscoveredMachine] = {}
-    told, looked = 0.0, time.monotonic()
+    reported_at, checked_at = 0.0, time.monotonic()
     while not stop.is_set():
         now = time.monotonic()
-        if now - looked >= _LINK_EVERY_S:
-            looked = now
-            _check(nic)
+        if now - checked_at >= _CHECK_LINK_EVERY_S:
+            checked_at = now
+            _check_link(nic)
         try:
-            came = tap.receive(0.05 if waiting else _LOOK_S)
+            received = tap.receive(0.05 if waiting else _POLL_S)
         except OSError:
-            # It went down or away; the next look at the link says which.
-            stop.wait(_LOOK_S)
+            # The NIC went down or away; the next check of the link finds out which.
+            stop.wait(_POLL_S)
             continue
-        heard = machines_in(came[0]) if came is not None and came[1] is None else None
-        if heard is not None and (heard.mac in waiting or len(waiting) < MOST_AT_ONCE):
-            waiting[heard.mac] = heard.after(waiting.get(heard.mac))
-        if waiting and time.monotonic() - told >= TELL_EVERY_S:
-            told = time.monotonic()
-            tell(tuple(waiting.values()))
+        machine = parse_machine(received[0]) if received is not None and received[1] is None else None
+        if machine is not None and (machine.mac in waiting or len(waiting) < MOST_AT_ONCE):
+            waiting[machine.mac] = machine.after(waiting.get(machine.mac))
+        if waiting and time.monotonic() - reported_at >= REPORT_EVERY_S:
+            reported_at = time.monotonic()
+            report(tuple(waiting.values()))
             waiting.clear()
 
 
-def _check(nic: str) -> None:
+def _check_link(nic: str) -> None:
     link = read_link(nic)
     if link is None:
         raise WizardError(f"there is no NIC {nic} any more", "Plug it in again, or choose another one.")
     if not link.up:
-        raise WizardError(f"{nic} is down, and hears nothing", f"Raise it: sudo ip link set {nic} up")
+        raise WizardError(f"{nic} is down, and hears nothing", f"Bring it up: sudo ip link set {nic} up")
 
 
 def main(argv: list[str]) -> int:
-    """`NIC`. Ends with the standard input; 1 with the reason as the last line where it cannot listen."""
+    """argv: NIC. Ends with its standard input; returns 1, the reason as its last line, if it cannot listen."""
     stop = threading.Event()
 
     def await_end() -> None:
@@ -129,28 +129,28 @@ def main(argv: list[str]) -> int:
 
     threading.Thread(target=await_end, daemon=True).start()
 
-    def say(line: dict[str, Any]) -> None:
-        # Whoever listened to us may be gone.
+    def send(line: dict[str, Any]) -> None:
+        # Our reader may be gone.
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(line), flush=True)  # noqa: T201 - its output is what it is for
             return
         stop.set()
 
     try:
-        listen(argv[0], stop, lambda heard: say({"heard": [asdict(each) for each in heard]}))
+        listen(argv[0], stop, lambda machines: send({"heard": [asdict(each) for each in machines]}))
     except WizardError as error:
-        say({"error": error.message, "remedy": error.remedy})
+        send({"error": error.message, "remedy": error.remedy})
         return 1
     return 0
 
 
 def machines_from_json(line: str) -> tuple[DiscoveredMachine, ...]:
-    """What a line of that program says. Raises the WizardError that it tells, or one where it is no such line."""
+    """The machines in a line of that program's output. Raises the WizardError in it, or one if it is no such line."""
     try:
-        told = json.loads(line)
-        if "error" in told:
-            raise WizardError(clean(str(told["error"]), 300), clean(str(told.get("remedy", "")), 300))
-        return tuple(DiscoveredMachine(**{key: str(value) for key, value in each.items()}) for each in told["heard"])
+        message = json.loads(line)
+        if "error" in message:
+            raise WizardError(clean(str(message["error"]), 300), clean(str(message.get("remedy", "")), 300))
+        return tuple(DiscoveredMachine(**{key: str(value) for key, value in each.items()}) for each in message["heard"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WizardError(f"listening ended: {clean(line, 200)}", "Try again, or start the wizard as root.") from error
 

@@ -1,4 +1,4 @@
-"""Our own dnsmasq: under a user of its own, with three capabilities, and dying with its parent."""
+"""Our own dnsmasq: under a user of its own, with only the capabilities it needs, and dying with its parent."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LOG_LIMIT = 1_000_000
 
 
 def user_id() -> int:
-    """The number our dnsmasq runs as: the first of its range that nobody has, or 0 where this user namespace has
-    no other (an unprivileged laboratory)."""
+    """The uid for our dnsmasq: the first free one of its range, or 0 if this user namespace has no other (an
+    unprivileged laboratory)."""
     if not _mapped(DHCP_UID):
         return 0
     taken = {entry.pw_uid for entry in pwd.getpwall()}
@@ -44,20 +44,20 @@ def _mapped(uid: int) -> bool:
 
 
 def prepare(uid: int) -> None:
-    """Directories, lease file and log, owned by the user that dnsmasq runs as.
+    """Make the directories, the lease file and the log, owned by the user that dnsmasq runs as.
 
-    Raises WizardError where the lease file is something else than a plain file: dnsmasq would follow a link.
+    Raises WizardError if one of the files is not a plain file: dnsmasq would follow a link.
     """
     for directory in (Path(paths.DNSMASQ_RUN), Path(paths.LEASES).parent):
         make_directory(directory)
     os.chown(paths.DNSMASQ_RUN, uid, uid)
     for file in (paths.LEASES, paths.DNSMASQ_LOG):
-        own(file, uid)
+        ensure_owned_file(file, uid)
 
 
-def own(file: str, uid: int) -> None:
-    """Have a plain file there that is the user's. Raises WizardError where there is something else: dnsmasq would
-    follow a link."""
+def ensure_owned_file(file: str, uid: int) -> None:
+    """Create the file if it is missing, and give it to the user. Raises WizardError if it is not a plain file: dnsmasq
+    would follow a link."""
     try:
         fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
     except OSError as error:
@@ -69,22 +69,22 @@ def own(file: str, uid: int) -> None:
 
 
 def check(conf: str) -> None:
-    """Have dnsmasq itself read the configuration. Raises CommandFailed with what it says."""
+    """Have dnsmasq check the configuration (--test). Raises CommandFailed with its message."""
     run("dnsmasq", "--test", f"--conf-file={conf}")
 
 
 def spawn(uid: int, no_dhcp_on: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-    """Start the DHCP server on the live configuration, without the DNS that is in it too.
+    """Start the DHCP server on the live configuration, without its DNS part. Raises WizardError, OSError.
 
-    `no_dhcp_on`: NICs to give no DHCP on, beside those that the configuration says: the ones that happen to be
-    here now, which a file would have to be written anew for each time.
+    `no_dhcp_on`: NICs to serve no DHCP on, besides those in the configuration: the ones present now, which the file
+    cannot know.
     """
     options = [f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}", "--port=0"]
     return _spawn(uid, _DHCP_CAPABILITIES, [*options, *(f"--no-dhcp-interface={nic}" for nic in no_dhcp_on)])
 
 
 def spawn_dns(uid: int) -> subprocess.Popen[bytes]:
-    """Start the name server, which may not so much as open what DHCP needs."""
+    """Start the name server, without the capabilities that DHCP needs. Raises WizardError, OSError."""
     options = [f"--conf-file={paths.DNS_CONF}", f"--log-facility={paths.DNS_LOG}", "--pid-file="]
     return _spawn(uid, _DNS_CAPABILITIES, options)
 
@@ -92,14 +92,14 @@ def spawn_dns(uid: int) -> subprocess.Popen[bytes]:
 def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start dnsmasq in the foreground, as our child.
 
-    A plain Popen and not sh: the child must be ours to wait for, and it dies with the thread that starts it.
+    With Popen, not sh: we must wait for the child ourselves, and it dies with the thread that starts it.
     """
     path = find("dnsmasq")
     if path is None:
         raise WizardError("dnsmasq is not installed", "sudo apt install dnsmasq-base")
     argv = [path, "--keep-in-foreground", *options]
     if uid == 0:
-        # One user only: there is nobody to change to, and setgroups is forbidden.
+        # The namespace has one user only: no other to change to, and setgroups is forbidden.
         argv += ["--user=root", "--group="]
     lower = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
     if uid:
@@ -112,15 +112,15 @@ def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> sub
 
 
 def reload_hosts(process: processes.Process | None) -> bool:
-    """Have dnsmasq read its hosts (and servers) again, and forget what it has cached. One that only just starts has
-    yet to read them, and the signal would end it."""
+    """Have dnsmasq reread its hosts (and servers) and drop its cache (SIGHUP). Returns whether it was sent: not to one
+    that is starting, which has yet to read them and which the signal would kill."""
     if process is None or not processes.catches(process.pid, signal.SIGHUP):
         return False
     return processes.send(process, signal.SIGHUP, paths.LIVE)
 
 
 def trim_log(process: processes.Process | None, file: str = paths.DNSMASQ_LOG) -> None:
-    """Start the log anew once it is large; the former one is kept beside it."""
+    """Rotate the log once it is large; the previous one is kept as FILE.1."""
     log = Path(file)
     try:
         if log.stat().st_size < _LOG_LIMIT:
@@ -135,18 +135,21 @@ def trim_log(process: processes.Process | None, file: str = paths.DNSMASQ_LOG) -
     processes.send(process, signal.SIGUSR2, paths.LIVE)
 
 
-def last_words(file: str = paths.DNSMASQ_LOG, pid: int | None = None, lines: int = 3) -> str:
-    """The end of dnsmasq's log, or of what one process wrote there: why it would not start."""
+def log_tail(file: str = paths.DNSMASQ_LOG, pid: int | None = None, lines: int = 3) -> str:
+    """The last lines of dnsmasq's log, or of one process in it, joined by "; ": why it did not start. "" if none."""
     try:
         text = Path(file).read_text(errors="replace")
     except OSError:
         return ""
-    own = [line for line in text.splitlines() if pid is None or f"[{pid}]: " in line]
-    return "; ".join(line.partition("]: ")[2] or line for line in own[-lines:])
+    wanted = [line for line in text.splitlines() if pid is None or f"[{pid}]: " in line]
+    return "; ".join(line.partition("]: ")[2] or line for line in wanted[-lines:])
 
 
 def conflicts(hosts_text: str, leases_text: str) -> set[str]:
-    """Addresses that are reserved for one machine and leased to another: dnsmasq would not honour those."""
+    """Addresses reserved for one machine and leased to another: dnsmasq would ignore those reservations.
+
+    Both texts are dnsmasq's files: dhcp-hostsfile and lease file.
+    """
     reserved = {}
     for line in hosts_text.splitlines():
         parts = line.split(",")
@@ -161,7 +164,7 @@ def conflicts(hosts_text: str, leases_text: str) -> set[str]:
 
 
 def drop_leases(addresses: set[str]) -> None:
-    """Take leases out of the lease file. Only while dnsmasq is not running: it would not notice. Raises WizardError."""
+    """Remove leases from the lease file. Only while dnsmasq is not running: it would not notice. Raises WizardError."""
     if not addresses:
         return
     path = Path(paths.LEASES)

@@ -1,4 +1,4 @@
-"""Finds another DHCP server on this machine, whose answers no listening on the wire would show."""
+"""Finds another DHCP server on this machine; listening on the network would not show its answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from wizard.host.facts.udp_sockets import UdpSocket, inodes_of, on_port
+from wizard.host.facts.udp_sockets import UdpSocket, inodes_of, sockets_on_port
 from wizard.host.processes import parent
 from wizard.plan.text import clean
 
@@ -23,12 +23,12 @@ class LocalDhcpServers:
         self._owners: dict[int, int] = {}
         self._looked_at = -_LOOK_EVERY_S
 
-    def others(self, index: int, address: bytes) -> str:
+    def find_other(self, index: int, address: bytes) -> str:
         """The program that serves the NIC with this index and address (four bytes), in words; "" if there is none.
 
         A server of other NICs does not count. Raises OSError.
         """
-        suspects = [each for each in on_port(_PORT) if _may_serve(each, index, address)]
+        suspects = [each for each in sockets_on_port(_PORT) if _may_serve(each, index, address)]
         unknown = {each.inode for each in suspects} - self._owners.keys()
         if unknown and time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = time.monotonic()
@@ -36,7 +36,7 @@ class LocalDhcpServers:
         for each in suspects:
             pid = self._owners.get(each.inode, 0)
             if not pid or parent(pid) == os.getpid():
-                # Whose it is cannot be seen while it is just being closed, or opened.
+                # While a socket is opened or closed, its owner cannot be found.
                 continue
             if each.index == index or each.address == address or _takes_every_nic(pid, index):
                 return f"{clean(_name(pid), 40) or 'a program'} (process {pid})"
@@ -48,20 +48,21 @@ def _may_serve(each: UdpSocket, index: int, address: bytes) -> bool:
 
 
 def _takes_every_nic(pid: int, index: int) -> bool:
-    """Of a server whose socket is bound to nothing; those that send raw frames have one for each NIC they serve."""
+    """Whether a server whose UDP socket is bound to no NIC serves this one: one that sends raw frames has a packet
+    socket for each NIC that it serves."""
     owned = inodes_of(pid)
     raw = {nic for nic, inode in _packet_sockets() if inode in owned}
     return not raw or index in raw
 
 
 def _packet_sockets() -> list[tuple[int, int]]:
-    """NIC and number of every packet socket here."""
+    """NIC index and inode of every packet socket in this network namespace."""
     rows = (line.split() for line in Path("/proc/thread-self/net/packet").read_text().splitlines()[1:])
     return [(int(row[4]), int(row[8])) for row in rows if len(row) >= 9]
 
 
 def _owners(wanted: Iterable[int]) -> dict[int, int]:
-    """Inode -> pid, for as many as can be told."""
+    """Inode -> pid, for those whose owner can be found."""
     left, found = set(wanted), dict[int, int]()
     for entry in Path("/proc").iterdir():
         if not left:
@@ -71,7 +72,7 @@ def _owners(wanted: Iterable[int]) -> dict[int, int]:
         try:
             theirs = inodes_of(int(entry.name)) & left
         except OSError:
-            # It ends just now, or is not for us to look at.
+            # It has just ended, or we may not look at it.
             continue
         found.update(dict.fromkeys(theirs, int(entry.name)))
         left -= theirs

@@ -1,4 +1,4 @@
-"""Tells a foreign DHCP answer from one of ours that a switch loop sends back.
+"""Distinguishes a foreign DHCP answer from one of ours that a switch loop sends back.
 
 A source MAC proves nothing: a server may use ours. So what left by this NIC is remembered.
 """
@@ -19,7 +19,7 @@ class OwnReplyFilter:
         self.mac = mac
         self._sent: OrderedDict[Reply, None] = OrderedDict()
 
-    def note(self, frame: bytes) -> Reply | None:
+    def record(self, frame: bytes) -> Reply | None:
         """Remember an answer that leaves and return it; None if the frame is no answer."""
         reply = parse_reply(frame)
         if reply is not None:
@@ -28,7 +28,7 @@ class OwnReplyFilter:
                 self._sent.popitem(last=False)
         return reply
 
-    def foreign(self, frame: bytes) -> Reply | None:
+    def parse_foreign(self, frame: bytes) -> Reply | None:
         """The answer in a frame that came in; None if there is none, or if it is one of ours."""
         reply = parse_reply(frame)
         return None if reply is None or reply in self._sent else reply

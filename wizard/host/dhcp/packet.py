@@ -1,4 +1,4 @@
-"""DHCP frames as bytes: the questions that the probe asks, and what counts as an answer to them.
+"""DHCP frames as bytes: builds the probe's questions, and parses what counts as an answer to them.
 
 Own and minimal on purpose: this reads hostile bytes as root, where a general packet library is far more
 code than the few fields needed here (and scapy takes 0.7 s to import).
@@ -18,7 +18,7 @@ from wizard.host.net.frames import NOBODY
 CLIENT_PORT = 68
 SERVER_PORT = 67
 WALK_WISH = "127.0.67.68"
-"""What the DISCOVER of a walked path wishes for, by which dnsmasq's log tells it apart; nobody can have it."""
+"""The address that a path probe's DISCOVER requests: dnsmasq's log shows it, and no machine can have it."""
 
 _EVERYONE = b"\xff" * 4
 _LOW_DELAY = 0x10
@@ -66,7 +66,7 @@ class Reply:
 class Request:
     """What a client asks. `kind` is "discover" or "request"; `mac` the client's own, lower case with colons.
 
-    `host_name` and `vendor_class` are as sent, decoded but not made fit to be shown, "" where it sent none;
+    `host_name` and `vendor_class` are as sent, decoded but not safe to show, "" if it sent none;
     `wanted_ip` is the address that it would like. `relay` is "" where none stands between.
     """
 
@@ -117,7 +117,7 @@ def release_payload(mac: bytes, ip: bytes, server: bytes, xid: int) -> bytes:
 
 
 def _request(client: bytes, xid: int, *, secs: int = 0, flags: int = 0, own: bytes = NOBODY) -> bytes:
-    """What every message of a client begins with, up to its options. `own`: the address that it has."""
+    """The beginning of every message of a client, up to its options. `own`: the address that it has."""
     return _BOOTP.pack(
         1, 1, 6, 0, xid & 0xFFFFFFFF, secs, flags, own, NOBODY, NOBODY, NOBODY, client, b"", b"", _MAGIC
     )  # fmt: skip
@@ -148,9 +148,9 @@ def parse_reply(frame: bytes, port: int = CLIENT_PORT) -> Reply | None:
 
 
 def chosen_server(frame: bytes) -> str:
-    """Whose offer a client takes with the DHCPREQUEST in an Ethernet frame, as dotted text; "" where it is none.
+    """The server whose offer a client accepts by the DHCPREQUEST in an Ethernet frame, dotted; "" if it is none.
 
-    A client says so to everybody, also where the server's own answers went past us. Never raises.
+    A client broadcasts this, even if the server's own answers did not reach us. Never raises.
     """
     try:
         _, packet = _strip_ethernet(frame)

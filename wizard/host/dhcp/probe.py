@@ -1,9 +1,9 @@
-"""Does a DHCP server answer on this wire?
+"""Probes whether a DHCP server answers on this network.
 
-Asks with DISCOVER alone, from the NIC's own MAC: no lease is taken, no address is needed, a DHCP client
-on the same NIC notices nothing. A server that is out of addresses, or that knows only certain MACs, stays
-silent to this as to any stranger. So where a plan is to be served here its nodes are asked for too (see
-probe_questions), and answers that a server gives to others are counted while we listen.
+Sends only DISCOVER, from the NIC's own MAC: no lease is taken, no address is needed, and a DHCP client on the same NIC
+notices nothing. A server that has no free address, or that knows only certain MACs, does not answer this. So before a
+plan is served here, the probe also asks in the name of its nodes (see `probe_questions`), and it counts a server's
+answers to others while it listens.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from wizard.host.dhcp.own_replies import OwnReplyFilter
 from wizard.host.dhcp.packet import CLIENT_PORT, Offer, build_discover, build_inform
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_of, address_text
 from wizard.host.facts.vendors import named_mac
-from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_served
+from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_serving_marker
 from wizard.host.net.bpf import any_of, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
-from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_request, parse_arp
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, build_solicitation, server_in
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 
 FULL_WAIT = 12.0
-"""Seconds. dnsmasq makes sure that an address is free for 3 s before it offers it, others wait for `secs` to grow."""
+"""Seconds. dnsmasq first checks for 3 s that an address is free; other servers wait for `secs` to grow."""
 FRESH_WAIT = 35.0
-"""Seconds, where the link has just come up: a switch's spanning tree may let nothing through for 30."""
+"""Seconds, if the link has just come up: a switch's spanning tree may block it for 30."""
 
 _FIRST_SENDS = (0.0, 1.0, 3.0)
-_LOOK_EVERY = 0.25
+_CHECK_EVERY = 0.25
 _PACE_S, _PACES = 0.125, 64
-"""Between two questions for nodes: a switch that counts them must not close its port. Shorter where one waits less."""
+"""Between two questions for nodes: a switch that limits DHCP must not close its port. Shorter if `wait` is."""
 _TIME_TO_ANSWER = 4.0
-_TIME_TO_SAY_MORE = 1.0
-"""Seconds from meeting somebody to the end: it may be a DHCP server too."""
+_TIME_AFTER_MEETING = 1.0
+"""Seconds to go on after meeting a router or gateway: it may be a DHCP server too."""
 _MOST_SERVERS = 16
 
 
@@ -53,7 +53,7 @@ class ProbeOutcome(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a probe could not tell."""
+    """Why the outcome of a probe is unknown."""
 
     NO_NIC = "no-nic"
     NOT_ETHERNET = "not-ethernet"
@@ -72,16 +72,16 @@ class Cause(StrEnum):
 
 _WORDS = {
     Cause.NO_NIC: "there is no such NIC",
-    Cause.NOT_ETHERNET: "this is no Ethernet NIC",
+    Cause.NOT_ETHERNET: "this is not an Ethernet NIC",
     Cause.DOWN: "the NIC is down",
     Cause.NO_CARRIER: "no carrier: no cable, or nothing alive at its other end",
     Cause.NOT_AUTHORISED: "the link is not authorised yet (802.1X)",
-    Cause.LINK_LOST: "the link went down, or the NIC was renamed or taken away, while listening",
-    Cause.NO_SOCKET: "the kernel gives us no packet socket",
+    Cause.LINK_LOST: "the link went down, or the NIC was renamed or removed, while listening",
+    Cause.NO_SOCKET: "the kernel refuses us a packet socket",
     Cause.NOT_SENT: "no DISCOVER could be sent in time",
     Cause.NOT_HEARD: "frames were lost while listening",
     Cause.ADDRESS_TAKEN: "another machine has the gateway's address",
-    Cause.ANOTHER_GATEWAY: "another gateway of this kind is there",
+    Cause.ANOTHER_GATEWAY: "another ciao-wizard gateway is there",
     Cause.ROUTER: "a router of another network is there",
     Cause.STOPPED: "stopped before the end",
 }
@@ -89,10 +89,10 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class DhcpServerSeen:
-    """A DHCP server that was heard, `delay_s` seconds after the first DISCOVER.
+    """A DHCP server that answered, `delay_s` seconds after the first DISCOVER.
 
-    `server_id` and `relay` are "" where the answer does not have them; `overheard`: it answered somebody else.
-    `client` is the node that was asked for, "" for ourselves.
+    `server_id` and `relay` are "" if the answer lacks them; `overheard`: it answered another machine. `client` is the
+    node in whose name we asked, "" for our own NIC.
     """
 
     server_id: str
@@ -114,13 +114,14 @@ class DhcpServerSeen:
         if self.overheard:
             did = "answered another machine"
         elif self.offered_ip in ("", "0.0.0.0"):  # noqa: S104
-            did = "told about its network"
+            did = "answered without an address"
         return f"{who} ({self.source_mac}{through}) {did} after {self.delay_s:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeCoverage:
-    """What was asked beside our own DISCOVER: for how many of the plan's nodes, and who has its gateway's address."""
+    """What was asked besides our own DISCOVER: for `nodes` of `of` nodes of the plan, `vms` made-up VMs, and who has
+    `gateway`, an address."""
 
     nodes: int = 0
     of: int = 0
@@ -135,10 +136,10 @@ class ProbeCoverage:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """`reason` says why where `verdict` is unknown, and what a short silence may hide; else it is "".
+    """`reason`: why the verdict is unknown, or what a short silence may hide; else "".
 
-    `holder` is the MAC of another machine that has, or wants, the gateway's address, or of another gateway; "" where
-    none was met.
+    `holder` is the MAC of another machine that has, or wants, the gateway's address, or of another gateway; "" if none
+    was met.
     """
 
     nic: str
@@ -159,7 +160,7 @@ class ProbeResult:
         return f"could not tell: {self.reason}"
 
     def as_json(self) -> dict[str, object]:
-        """The shape of `probe --json`; times in seconds, null for what was not heard."""
+        """The shape of `probe --json`; times in seconds, null for what is unknown."""
         servers = [
             asdict(s)
             | {key: getattr(s, key) or None for key in ("server_id", "relay", "client")}
@@ -188,18 +189,18 @@ def probe(
     fresh_link: bool = False,
     questions: ProbeQuestions = NOTHING_MORE,
 ) -> ProbeResult:
-    """Ask the wire behind `nic`, and listen for `wait` seconds (12; 35 where `fresh_link`).
+    """Ask on the network behind `nic`, and listen for `wait` seconds (default 12; 35 with `fresh_link`).
 
     Ends at the first answer unless `until_first` is False. `stop` ends it early, within a quarter of a
     second; `progress` is called as often with the seconds gone, in the calling thread. `fresh_link`: the
     carrier came up less than 35 s ago. `questions` are for the wire that is to be the cluster's, and no other.
-    Raises NeedsRoot; whatever else prevents it is a verdict of unknown.
+    Raises NeedsRoot; anything else that prevents it makes the verdict unknown.
     """
     asked = wait if wait is not None else FRESH_WAIT if fresh_link else FULL_WAIT
     try:
-        with PacketSocket(_HEARD, outgoing=True) as tap, PacketSocket(udp_fragments()) as pieces:
+        with PacketSocket(_FILTER, outgoing=True) as tap, PacketSocket(udp_fragments()) as pieces:
             link = read_link(nic)
-            cause = _unfit(link)
+            cause = _why_unfit(link)
             if link is None or cause:
                 return _could_not_tell(nic, cause or Cause.NO_NIC, 0.0)
             tap.listen(nic)
@@ -207,25 +208,25 @@ def probe(
             if questions.for_a_plan:
                 with contextlib.suppress(OSError):
                     tap.join(ALL_NODES_MAC)
-            listening = _Listening(tap, pieces, nic, link, asked, until_first, fresh_link, questions)
-            listening.run(stop, progress)
-            return listening.result()
+            probe_run = _ProbeRun(tap, pieces, nic, link, asked, until_first, fresh_link, questions)
+            probe_run.run(stop, progress)
+            return probe_run.result()
     except OSError as error:
         return _could_not_tell(nic, _cause_of(error, Cause.NO_SOCKET), 0.0)
 
 
-_HEARD = any_of(udp_to_port(CLIENT_PORT), ether_type(ARP), ether_type(LOCAL_EXPERIMENTAL), ipv6_routers())
+_FILTER = any_of(udp_to_port(CLIENT_PORT), ether_type(ARP), ether_type(LOCAL_EXPERIMENTAL), ipv6_routers())
 
 
-class _Listening:
-    """One run: the transaction, what was sent and when, and who answered."""
+class _ProbeRun:
+    """One run of a probe: the transaction, what was sent and when, and who answered."""
 
     def __init__(
         self,
         tap: PacketSocket,
         pieces: PacketSocket,
         nic: str,
-        link: Link,
+        link: LinkState,
         wait: float,
         until_first: bool,
         fresh: bool,
@@ -246,11 +247,11 @@ class _Listening:
         self.replies, self.fragments = OwnReplyFilter(link.mac), FragmentReassembler()
         self.begun = time.monotonic()
 
-    def gone(self) -> float:
+    def elapsed(self) -> float:
         return time.monotonic() - self.begun
 
     def run(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
-        """Ask and listen to the end, whatever makes it come; after it, `result` has the verdict."""
+        """Ask and listen to the end, however it comes; then `result` has the verdict."""
         try:
             self._ask_and_listen(stop, progress)
             self.check_link()
@@ -259,11 +260,11 @@ class _Listening:
 
     def _ask_and_listen(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
         sends = _send_times(self.fresh)
-        next_send, next_look, next_turn = next(sends), 0.0, 0.0
+        next_send, next_check, next_turn = next(sends), 0.0, 0.0
         pace = min(_PACE_S, self.wait / _PACES)
-        while (now := self.gone()) < self.wait and not (self.until_first and self._met_enough(now)):
-            if now >= next_look:
-                next_look = now + _LOOK_EVERY
+        while (now := self.elapsed()) < self.wait and not (self.until_first and self._met_enough(now)):
+            if now >= next_check:
+                next_check = now + _CHECK_EVERY
                 if stop is not None and stop.is_set():
                     self.cause = Cause.STOPPED
                     return
@@ -272,21 +273,21 @@ class _Listening:
                 if progress is not None:
                     progress(now)
             if now >= next_send:
-                self._send(now)
+                self._send_round(now)
                 next_send = next(sends)
             if self.turns and now >= next_turn:
                 next_turn = now + pace
-                self._ask_for(self.turns.popleft(), now)
-            until = min(next_send, next_look, self.wait, next_turn if self.turns else self.wait)
-            self._hear(max(until - self.gone(), 0))
+                self._send_for(self.turns.popleft(), now)
+            until = min(next_send, next_check, self.wait, next_turn if self.turns else self.wait)
+            self._receive(max(until - self.elapsed(), 0))
 
     def check_link(self) -> bool:
-        """Whether the link has been there all the time; a cable out for an instant may have cost us the answer."""
+        """Whether the link was up all the time; a cable out for an instant may have cost us the answer."""
         now, was = read_link(self.link.index), self.link
-        same = now is not None and (now.name, now.mac, now.changes, now.carrier) == (
+        same = now is not None and (now.name, now.mac, now.carrier_changes, now.carrier) == (
             was.name,
             was.mac,
-            was.changes,
+            was.carrier_changes,
             True,
         )
         if not same:
@@ -294,58 +295,58 @@ class _Listening:
         return same
 
     def _met_enough(self, now: float) -> bool:
-        return bool(self.servers) or (self.met_at is not None and now - self.met_at > _TIME_TO_SAY_MORE)
+        return bool(self.servers) or (self.met_at is not None and now - self.met_at > _TIME_AFTER_MEETING)
 
-    def _send(self, now: float) -> None:
-        """One round: ourselves at once, the plan's machines in their turns."""
+    def _send_round(self, now: float) -> None:
+        """Send one round: our own questions at once; the plan's machines follow one by one."""
         frames = [build_discover(self.link.mac, self.xid, int(now))]
         if self.questions.for_a_plan:
             frames.append(build_solicitation(self.link.mac))
             if self.own_ip != NOBODY:
                 frames.append(build_inform(self.link.mac, self.own_ip, self.xid))
             if self.questions.gateway != NOBODY:
-                # As RFC 5227 has it: from nobody's address, so that nobody's table changes.
+                # An ARP probe (RFC 5227): without a sender address, so that no ARP table changes.
                 frames.append(arp_request(self.link.mac, NOBODY, self.questions.gateway))
         for frame in frames:
-            if not self._out(frame):
+            if not self._send_frame(frame):
                 return
         self.sent.append(now)
         if not self.turns:
             self.turns.extend(self.questions.in_turn())
 
-    def _ask_for(self, client: bytes, now: float) -> None:
-        if self._out(build_discover(self.link.mac, self.xid, int(now), client=client)):
+    def _send_for(self, client: bytes, now: float) -> None:
+        if self._send_frame(build_discover(self.link.mac, self.xid, int(now), client=client)):
             self.asked_for.add(client)
 
-    def _out(self, frame: bytes) -> bool:
+    def _send_frame(self, frame: bytes) -> bool:
         try:
             self.tap.send(frame)
         except OSError as error:
-            # A queue that is not open yet, just after the link came up; the next DISCOVER may get out.
+            # The queue is not open yet, just after the link came up; the next DISCOVER may get out.
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
             return False
         return True
 
-    def _hear(self, timeout: float) -> None:
+    def _receive(self, timeout: float) -> None:
         ready, _, _ = select.select([self.tap, self.pieces], [], [], timeout)
         if self.tap in ready:
-            heard = self.tap.receive_any(0)
-            if heard is not None:
-                self._judge(*heard)
+            received = self.tap.receive_any(0)
+            if received is not None:
+                self._read_frame(*received)
         if self.pieces in ready:
             piece = self.pieces.receive(0)
-            whole = self.fragments.whole(piece[0]) if piece is not None else None
+            whole = self.fragments.add(piece[0]) if piece is not None else None
             if piece is not None and whole is not None:
-                self._judge(whole, piece[1], False)
+                self._read_frame(whole, piece[1], False)
 
-    def _judge(self, frame: bytes, vlan: int | None, ours: bool) -> None:
+    def _read_frame(self, frame: bytes, vlan: int | None, ours: bool) -> None:
         if ours:
-            self.replies.note(frame)
+            self.replies.record(frame)
             return
         if self.questions.for_a_plan and vlan is None and frame[6:12] != self.link.mac:
-            self._judge_neighbour(frame)
-        reply = self.replies.foreign(frame)
+            self._read_neighbour(frame)
+        reply = self.replies.parse_foreign(frame)
         if reply is None:
             return
         offer = reply.offer
@@ -355,38 +356,38 @@ class _Listening:
         key = (offer.server_id, offer.source_ip, offer.source_mac, offer.relay)
         if key not in self.servers and len(self.servers) < _MOST_SERVERS:
             client = self.questions.name_of(reply.mac) if asked else ""
-            server = _server(offer, self.gone() - (self.sent or [0.0])[0], vlan, not asked)
+            server = _server(offer, self.elapsed() - (self.sent or [0.0])[0], vlan, not asked)
             self.servers[key] = replace(server, client=client)
 
-    def _judge_neighbour(self, frame: bytes) -> None:
-        """Who has the gateway's address, or is about to take it; another gateway; a router, a DHCPv6 server."""
-        said, speaker = arp_in(frame), server_in(frame)
-        if said is not None:
-            self.holder = self.holder or self._holder(said)
-        elif is_served(frame):
+    def _read_neighbour(self, frame: bytes) -> None:
+        """Record who has the gateway's address, or is about to take it; another gateway; a router, a DHCPv6 server."""
+        arp, speaker = parse_arp(frame), server_in(frame)
+        if arp is not None:
+            self.holder = self.holder or self._holder(arp)
+        elif is_serving_marker(frame):
             self.gateway = self.gateway or frame[6:12].hex(":")
         elif speaker is not None and frame[6:12] not in self.questions.clients:
             if speaker.router:
                 self.router = self.router or f"{speaker.ip} ({named_mac(speaker.mac)})"
             else:
-                delay = self.gone() - (self.sent or [0.0])[0]
+                delay = self.elapsed() - (self.sent or [0.0])[0]
                 self.servers.setdefault(
                     (speaker,), DhcpServerSeen("", speaker.ip, speaker.mac, "", delay, overheard=True)
                 )
         if self.met_at is None and (self.holder or self.router or self.gateway):
-            self.met_at = self.gone()
+            self.met_at = self.elapsed()
 
-    def _holder(self, said: ArpMessage) -> str:
+    def _holder(self, arp: ArpMessage) -> str:
         gateway = self.questions.gateway
-        # As in RFC 5227, 2.1.1: who only asks whether it is free is about to take it, unless he hears that it is ours.
-        wants_it = said.ip == NOBODY and said.target == gateway and self.own_ip != gateway
-        has_it = said.ip == gateway or wants_it
-        return said.mac.hex(":") if gateway != NOBODY and has_it and said.mac != self.link.mac else ""
+        # A machine that probes for the address is about to take it, unless we defend it (RFC 5227, 2.1.1).
+        wants_it = arp.ip == NOBODY and arp.target == gateway and self.own_ip != gateway
+        has_it = arp.ip == gateway or wants_it
+        return arp.mac.hex(":") if gateway != NOBODY and has_it and arp.mac != self.link.mac else ""
 
     def result(self) -> ProbeResult:
-        waited = self.gone()
+        waited = self.elapsed()
         asked = self._asked()
-        # An answer stays one, whatever happened to the link after it.
+        # An answer counts, whatever happened to the link after it.
         if self.servers:
             servers = tuple(self.servers.values())
             return ProbeResult(
@@ -443,8 +444,8 @@ def _server(offer: Offer, delay: float, vlan: int | None, overheard: bool) -> Dh
     )
 
 
-def _unfit(link: Link | None) -> Cause | None:
-    """What makes it pointless to ask here, if anything does."""
+def _why_unfit(link: LinkState | None) -> Cause | None:
+    """Why it is pointless to ask here; None if it is not."""
     if link is None:
         return Cause.NO_NIC
     if not link.ethernet or len(link.mac) != 6:

@@ -1,7 +1,8 @@
-"""What a probe asks beside its own DISCOVER, where a plan is to be served: for machines that a server may know.
+"""What a probe asks besides its own DISCOVER before a plan is served: in the name of machines that a server may know.
 
-A server that answers known machines alone, as ours does, is silent to a stranger. So the plan's nodes are asked for,
-a few at a time: each with its MAC as the client's, from our NIC's own MAC, so that nobody takes us for the node.
+A server that answers only known machines, as ours does, is silent to a stranger. So the probe asks for the plan's
+nodes, a few at a time: with the node's MAC as the client's, and from our NIC's own MAC, so that no switch or server
+takes us for the node.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ProbeQuestions:
         return bool(self.clients) or self.gateway != NOBODY
 
     def in_turn(self) -> list[bytes]:
-        """The machines of one round, others each time where there are many."""
+        """The machines of one round: 64 nodes at most, at random, and the made-up VMs."""
         nodes = random.sample(tuple(self.clients), min(len(self.clients), _MOST_IN_A_ROUND))
         return [*nodes[:1], *self.vms, *nodes[1:]]
 
@@ -52,7 +53,7 @@ NOTHING_MORE = ProbeQuestions()
 
 
 def questions_for(plan: Plan) -> ProbeQuestions:
-    """What to ask the wire that this plan is to be served on. Raises SubnetFull."""
+    """What to ask on the network that this plan is to be served on. Raises SubnetFull."""
     from wizard.plan.addresses import assign
 
     nodes = {node.mac.packed: node.name for node in assign(plan).nodes}
@@ -61,7 +62,7 @@ def questions_for(plan: Plan) -> ProbeQuestions:
 
 
 def _made_up(pattern: str, seed: bytes) -> bytes:
-    """A MAC that matches, the same each time: a server that keeps an address for it keeps one."""
+    """A MAC that matches the pattern, the same each time: so a server reserves one address for it at most."""
     spare = hashlib.sha256(seed + pattern.encode()).digest()
     parts = pattern.split(":")
     mac = [spare[at] if part == "*" else int(part, 16) for at, part in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""Listening sockets: what `ss` tells, or psutil where there is no `ss`."""
+"""Reads the listening sockets: from `ss`, or from psutil where there is no `ss`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read_listeners(root: Path = Path("/")) -> tuple[Listener, ...]:
     """Listening TCP and bound, unconnected UDP sockets; processes only as far as this user may see them."""
     try:
         # -H (no heading) is older than --json, and Debian 12 has no JSON here.
-        told = commands.run("ss", "-H", "-lntup", timeout=10)
+        output = commands.run("ss", "-H", "-lntup", timeout=10)
     except commands.CommandFailed:
         return _from_psutil(root)
-    found = (_listener(line, root) for line in told.split("\n"))
+    found = (_listener(line, root) for line in output.split("\n"))
     return tuple(listener for listener in found if listener)
 
 

@@ -1,4 +1,4 @@
-"""Which NICs appear, disappear or have a cable moved, from the kernel's link events. Read-only; needs no root."""
+"""Watches which NICs appear, disappear or have a cable moved, by the kernel's link events. Needs no root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from wizard.host.facts.nics import shown_name
 from wizard.host.net import netlink
-from wizard.host.net.link import DELETE_LINK, INFO, LINKS, NEW_LINK, Link, read_link
+from wizard.host.net.link import DELETE_LINK, INFO, LINKS, NEW_LINK, LinkState, read_link
 from wizard.plan.findings import WizardError
 
 
@@ -25,12 +25,12 @@ class NicChange(StrEnum):
     MOVED = "moved"
     RENAMED = "renamed"
     SWITCHED = "switched"
-    """It was set up or down; the cable need not have moved."""
+    """It was set up or down; the cable may not have moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class NicEvent:
-    """One event. `name` is safe to show; `was` is the old name of a NIC that was renamed, else ""."""
+    """One event. `name` is safe to show; `was` is the former name of a renamed NIC, else ""."""
 
     what: NicChange
     name: str
@@ -49,46 +49,46 @@ class NicWatch:
             self._kernel = netlink.listen(socket.NETLINK_ROUTE, LINKS)
         except OSError as error:
             raise WizardError(
-                f"The kernel does not tell of its NICs: {error.strerror}.", "Look again with ctrl+r instead."
+                f"The kernel reports no link events: {error.strerror}.", "Look again with ctrl+r instead."
             ) from error
-        # Only once it tells what is new: what happens in between is heard twice, not never.
+        # Only after we listen: a change in between is then seen twice, not missed.
         self._known = {index: link for index, _ in socket.if_nameindex() if (link := read_link(index))}
 
-    def look(self, patience: float = 0) -> tuple[NicEvent, ...]:
-        """The events since the last call; waits up to `patience` seconds for one. Raises WizardError."""
-        if not select.select([self._kernel], [], [], patience)[0]:
+    def poll(self, timeout_s: float = 0) -> tuple[NicEvent, ...]:
+        """The events since the last call; waits up to `timeout_s` for one. Raises WizardError."""
+        if not select.select([self._kernel], [], [], timeout_s)[0]:
             return ()
         found = []
-        for index in self._told():
+        for index in self._changed_indexes():
             before, now = self._known.get(index), read_link(index)
             if now is None:
                 self._known.pop(index, None)
             else:
                 self._known[index] = now
-            found += [news for news in compare(before, now) if news]
+            found += [event for event in compare(before, now) if event]
         return tuple(found)
 
     def close(self) -> None:
         self._kernel.close()
 
-    def _told(self) -> Iterable[int]:
-        """The indexes of the NICs in the events that wait, each once."""
-        indices: dict[int, None] = {}
+    def _changed_indexes(self) -> Iterable[int]:
+        """The indexes of the NICs in the queued events, each once."""
+        indexes: dict[int, None] = {}
         while True:
             try:
                 for kind, body in netlink.drain(self._kernel):
                     if kind in (NEW_LINK, DELETE_LINK) and len(body) >= INFO.size:
-                        indices[INFO.unpack_from(body)[2]] = None
-                return indices
+                        indexes[INFO.unpack_from(body)[2]] = None
+                return indexes
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    raise WizardError(f"The kernel tells of no NIC any more: {error.strerror}.") from error
-                # More than the socket could keep: any of them may have changed.
-                indices |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
+                    raise WizardError(f"The kernel reports no link events any more: {error.strerror}.") from error
+                # The kernel dropped events: any NIC may have changed.
+                indexes |= dict.fromkeys([*self._known, *(index for index, _ in socket.if_nameindex())])
 
 
-def compare(before: Link | None, now: Link | None) -> Iterable[NicEvent]:
-    """The events that lead from one state of a NIC to another; None where it does not exist."""
+def compare(before: LinkState | None, now: LinkState | None) -> Iterable[NicEvent]:
+    """The events between two states of a NIC; None is a NIC that does not exist."""
     if before is None and now is None:
         return
     if before is None or now is None:
@@ -103,5 +103,5 @@ def compare(before: Link | None, now: Link | None) -> Iterable[NicEvent]:
         yield NicEvent(NicChange.SWITCHED, name)
     elif before.carrier != now.carrier:
         yield NicEvent(NicChange.PLUGGED if now.carrier else NicChange.PULLED, name)
-    elif now.up and before.changes != now.changes:
+    elif now.up and before.carrier_changes != now.carrier_changes:
         yield NicEvent(NicChange.MOVED if now.carrier else NicChange.PULLED, name)

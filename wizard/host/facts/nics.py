@@ -1,4 +1,4 @@
-"""NICs: what netlink tells through `ip`, and the rest from /sys/class/net."""
+"""Reads the NICs: from `ip`, and from /sys/class/net what `ip` does not have, or all of it without `ip`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wizard.plan import paths
 from wizard.plan.fields import FieldError, parse_nic_name, printable
 from wizard.plan.machine import Address, Nic
 
-Link = Mapping[str, Any]
+LinkRecord = Mapping[str, Any]
 
 FOREVER = 0xFFFFFFFF
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
@@ -44,7 +44,7 @@ _KINDS = {
     "tunnel",
 )
 _TUNNEL_LINK_TYPES = frozenset({"none", "ppp", "ipip", "tunnel6", "sit", "gre", "gre6", "rawip"})
-# Kinds that the kernel tells as DEVTYPE of a device, and that are no socket for a cable.
+# Values of DEVTYPE for devices that have no socket for a cable.
 _DEVTYPES = {"wlan": "wireless", "wwan": "modem", "bluetooth": "tether", "gadget": "gadget"}
 _DRIVERS = dict.fromkeys(
     ["qmi_wwan", "cdc_mbim", "huawei_cdc_ncm", "sierra_net", "hso", "mhi_net", "mtk_t7xx", "iosm", "cdc-phonet"],
@@ -85,15 +85,15 @@ def read_nics(root: Path = Path("/")) -> tuple[Nic, ...]:
     return tuple(replace(nic, kind="conduit") if nic.name in inner else nic for nic in nics)
 
 
-def _links_from_ip() -> list[Link]:
+def _links_from_ip() -> list[LinkRecord]:
     try:
-        told = json.loads(commands.run("ip", "-j", "-d", "addr", timeout=5), strict=False)
+        entries = json.loads(commands.run("ip", "-j", "-d", "addr", timeout=5), strict=False)
     except (commands.CommandFailed, ValueError):
         return []
-    return [link for link in told if "ifindex" in link and "ifname" in link]
+    return [link for link in entries if "ifindex" in link and "ifname" in link]
 
 
-def _links_from_sysfs(root: Path) -> list[Link]:
+def _links_from_sysfs(root: Path) -> list[LinkRecord]:
     """The same as `ip -j addr` as far as /sys and psutil go, for a machine that has no `ip` yet."""
     import psutil
 
@@ -102,7 +102,7 @@ def _links_from_sysfs(root: Path) -> list[Link]:
     except OSError:
         return []
     addresses = psutil.net_if_addrs()
-    links: list[Link] = []
+    links: list[LinkRecord] = []
     for at in directories:
         index = read_sysfs(at / "ifindex")
         if not index.isdigit():
@@ -112,7 +112,7 @@ def _links_from_sysfs(root: Path) -> list[Link]:
         if read_sysfs(at / "carrier") == "1":
             # The flags in /sys are the old sixteen bits, without LOWER_UP.
             names.append("LOWER_UP")
-        told = [
+        entries = [
             {"local": a.address.partition("%")[0], "prefixlen": IPNetwork(f"0.0.0.0/{a.netmask}").prefixlen}
             for a in addresses.get(at.name, [])
             if a.family.name == "AF_INET" and a.netmask
@@ -124,7 +124,7 @@ def _links_from_sysfs(root: Path) -> list[Link]:
                 "flags": names,
                 "link_type": {"1": "ether", "772": "loopback"}.get(read_sysfs(at / "type"), "none"),
                 "address": read_sysfs(at / "address"),
-                "addr_info": told,
+                "addr_info": entries,
                 "linkinfo": {"info_kind": _kind_in_sysfs(at)},
                 "master": (at / "master").resolve().name if (at / "master").exists() else "",
                 "link": next((lower.name.removeprefix("lower_") for lower in sorted(at.glob("lower_*"))), ""),
@@ -156,7 +156,7 @@ def read_sysfs(path: Path) -> str:
         return ""
 
 
-def _nic(link: Link, net: Path) -> Nic:
+def _nic(link: LinkRecord, net: Path) -> Nic:
     name = str(link["ifname"])
     at = _directory(link, net)
     flags = link.get("flags", [])
@@ -188,7 +188,7 @@ def _nic(link: Link, net: Path) -> Nic:
     )
 
 
-def _parent(link: Link, at: Path | None) -> str:
+def _parent(link: LinkRecord, at: Path | None) -> str:
     """The NIC whose wire this one shares: a VLAN's, a macvlan's, a tunnel's, a virtual function's."""
     if at is not None and (functions := sorted((at / "device/physfn/net").glob("*"))):
         return shown_name(functions[0].name)
@@ -213,7 +213,7 @@ def _kind_by_device(kind: str, at: Path | None, mac: str) -> str:
     return _DEVTYPES.get(_devtype(at)) or _DRIVERS.get(driver, kind)
 
 
-def _directory(link: Link, net: Path) -> Path | None:
+def _directory(link: LinkRecord, net: Path) -> Path | None:
     """The NIC's directory in /sys, if it is really this one's."""
     try:
         at = net / str(link["ifname"])
@@ -228,7 +228,7 @@ def _mac(text: object) -> str:
     return "" if mac in _NO_MAC or len(mac) != 17 else mac
 
 
-def _kind(link: Link, at: Path | None, bus: str) -> str:
+def _kind(link: LinkRecord, at: Path | None, bus: str) -> str:
     link_type = link.get("link_type", "")
     if link_type == "loopback":
         return "loopback"
@@ -263,8 +263,8 @@ def _speed(at: Path | None) -> int | None:
     return int(text) if text.isdigit() and 0 < int(text) < FOREVER else None
 
 
-def _addresses(told: Iterable[Link]) -> Iterable[Address]:
-    for entry in told:
+def _addresses(entries: Iterable[LinkRecord]) -> Iterable[Address]:
+    for entry in entries:
         try:
             network = IPNetwork(f"{entry['local']}/{entry['prefixlen']}")
         except (AddrFormatError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""What running processes tell: DHCP clients, the SSH session that we are in."""
+"""Facts from running processes: DHCP clients, and the SSH session that we run in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_ANCESTRY = 64
 
 @dataclass(frozen=True, slots=True)
 class RunningProcess:
-    """One process: `name` as the kernel has it (15 characters), `argv` as it was started or renamed itself."""
+    """One process. `name`: cut by the kernel at 15 characters. `argv`: as it was started, or as it rewrote it."""
 
     pid: int
     name: str
@@ -29,7 +29,7 @@ class RunningProcess:
 
 @dataclass(frozen=True, slots=True)
 class SshSession:
-    """The two ends of an SSH session, seen from this machine. `port` is the one that sshd took it on."""
+    """The two ends of an SSH session, addresses as text. `port` is sshd's."""
 
     peer: str
     server: str
@@ -37,7 +37,7 @@ class SshSession:
 
 
 def read_processes(root: Path = Path("/")) -> tuple[RunningProcess, ...]:
-    """Every process of this network namespace; those whose namespace is not ours to see count as of ours."""
+    """Every process of this network namespace, and those whose namespace we may not see."""
     return tuple(_running(root / "proc"))
 
 
@@ -76,7 +76,7 @@ def dhcp_client_nics(processes: Iterable[RunningProcess], names: Iterable[str]) 
 
 
 def _clients_nics(argv: tuple[str, ...]) -> Iterator[str]:
-    # dhcpcd writes what it does into its own title: "dhcpcd: eth0 [ip4]".
+    # dhcpcd rewrites its title: "dhcpcd: eth0 [ip4]".
     words = " ".join(argv).split() if len(argv) == 1 else list(argv)
     if words and Path(words[0]).name in _BUSYBOX:
         words = words[1:]
@@ -88,28 +88,31 @@ def _clients_nics(argv: tuple[str, ...]) -> Iterator[str]:
 
 
 def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | None = None) -> SshSession | None:
-    """The SSH session that this process was started from, also through sudo and su, which drop the variable."""
+    """The SSH session that this process was started from, even through sudo and su, which drop the variable.
+
+    None if there is none.
+    """
     pid = os.getpid() if pid is None else pid
-    told = environ.get("SSH_CONNECTION", "")
+    variable = environ.get("SSH_CONNECTION", "")
     for _ in range(_LONGEST_ANCESTRY):
-        session = _parse_session(told)
+        session = _parse_session(variable)
         if session:
             return session
         pid = parent(pid, root)
         if pid <= 1:
             return None
-        told = _variable(root / "proc" / str(pid) / "environ", b"SSH_CONNECTION=")
+        variable = _variable(root / "proc" / str(pid) / "environ", b"SSH_CONNECTION=")
     return None
 
 
 def ssh_connection() -> str:
-    """Our SSH session as $SSH_CONNECTION would have it (sudo drops that); "" where there is none."""
+    """Our SSH session in the form of $SSH_CONNECTION, which sudo drops; "" if there is none."""
     session = ssh_session(os.environ)
     return f"{session.peer} 0 {session.server} {session.port}" if session else ""
 
 
-def _parse_session(told: str) -> SshSession | None:
-    fields = told.split()
+def _parse_session(variable: str) -> SshSession | None:
+    fields = variable.split()
     if len(fields) != 4 or not fields[3].isdigit():
         return None
     try:
@@ -132,9 +135,10 @@ def _variable(path: Path, start: bytes) -> str:
     return next((v[len(start) :].decode(errors="replace") for v in variables if v.startswith(start)), "")
 
 
-def carries(session: SshSession | None, nic: Nic, way_back: str) -> bool:
-    """Whether a session comes in on a NIC: its address there, or `way_back`, the NIC that leads to its peer."""
+def carries_session(session: SshSession | None, nic: Nic, nic_to_peer: str) -> bool:
+    """Whether a session comes in on a NIC: the server's address is there, or it is `nic_to_peer`, by which the route to
+    the client leaves."""
     if session is None:
         return False
-    here = any(str(address.network.ip) == session.server for address in nic.addresses)
-    return here or (way_back != "" and way_back == nic.name)
+    has_address = any(str(address.network.ip) == session.server for address in nic.addresses)
+    return has_address or (nic_to_peer != "" and nic_to_peer == nic.name)

@@ -1,4 +1,4 @@
-"""The machine as it is now: NICs, routes, listeners, who manages them, whose firewall is there."""
+"""Reads the facts of this machine: NICs, routes, listeners, network managers, firewalls, missing tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wizard.host.facts.nics import read_nics, read_sysfs, shown_name
 from wizard.host.facts.processes import (
     RunningProcess,
     SshSession,
-    carries,
+    carries_session,
     dhcp_client_nics,
     read_processes,
     ssh_session,
@@ -40,16 +40,16 @@ def read_facts(
     *,
     root: Path = Path("/"),
 ) -> Facts:
-    """What is known of this machine; without root less is. Changes nothing and never raises.
+    """What is known of this machine; less without root. Changes nothing and never raises.
 
     `environ` is searched for the SSH session (default: our own environment, then that of our parents).
-    `applied_cluster` and `our_pids` are passed on: an applied plan's NIC and processes. `root` is where
-    /sys, /proc, /etc and /run are looked for.
+    `applied_cluster` and `our_pids` go into the facts as they are: an applied plan's NIC and processes. `root` is the
+    directory that holds /sys, /proc, /etc and /run.
     """
     processes = read_processes(root)
     routes = read_routes()
     session = ssh_session(os.environ if environ is None else environ, root)
-    nics = _judged(read_nics(root), routes, processes, session, root)
+    nics = _with_roles(read_nics(root), routes, processes, session, root)
     active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
     return Facts(
         nics=nics,
@@ -80,18 +80,18 @@ def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
     return ()
 
 
-def _judged(
+def _with_roles(
     nics: tuple[Nic, ...],
     routes: tuple[Route, ...],
     processes: tuple[RunningProcess, ...],
     session: SshSession | None,
     root: Path,
 ) -> tuple[Nic, ...]:
-    """The NICs with what only routes and processes can say of them."""
+    """The NICs with what only routes, processes and leases show: default route, DHCP client, SSH session."""
     default = nics_of_default_routes(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
-    way_back = _nic_towards(session.peer) if session else ""
-    # The host's end of a container's cable has no address, and the container's leads over it.
+    nic_to_peer = _nic_towards(session.peer) if session else ""
+    # The host's end of a container's veth: no address, and a host route leads over it.
     hosts = {
         r.nic for r in routes if not r.gateway and r.destination.prefixlen == (32, 128)[r.destination.version == 6]
     }
@@ -106,7 +106,7 @@ def _judged(
             dhcp_client=nic.name in clients
             or managers.holds_lease(nic.index, root)
             or any(address.dynamic and address.network.version == 4 for address in nic.addresses),
-            carries_ssh=carries(session, nic, way_back),
+            carries_ssh=carries_session(session, nic, nic_to_peer),
         )
         for nic in nics
     )
@@ -117,10 +117,10 @@ def _has_ipv4(nic: Nic) -> bool:
 
 
 def _nic_towards(address: str) -> str:
-    """The NIC that packets to an address leave by, "" where there is none."""
+    """The NIC by which packets to an address leave; "" if there is no route."""
     try:
-        told = json.loads(commands.run("ip", "-j", "route", "get", address, timeout=5), strict=False)
-        return shown_name(str(told[0]["dev"]))
+        routes = json.loads(commands.run("ip", "-j", "route", "get", address, timeout=5), strict=False)
+        return shown_name(str(routes[0]["dev"]))
     except (commands.CommandFailed, ValueError, KeyError, IndexError):
         return ""
 

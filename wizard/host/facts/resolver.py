@@ -12,8 +12,8 @@ from wizard.plan.names import nameserver_words, upstream_servers
 from wizard.plan.text import clean
 
 RESOLV_CONF = "/etc/resolv.conf"
-# Where a resolver on this machine (systemd-resolved, NetworkManager's dnsmasq) keeps whom it asks itself: with that
-# change its answers change, though resolv.conf names the same stub.
+# Where a local stub resolver (systemd-resolved, NetworkManager's dnsmasq) keeps its upstream servers: when they change
+# so do its answers, though resolv.conf still names the stub.
 _BEHIND_A_STUB = (
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
@@ -22,33 +22,33 @@ _BEHIND_A_STUB = (
 )
 _MOST_BYTES = 65536
 
-Stamp = tuple[tuple[int, int, int, int] | None, ...]
+Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SystemResolver:
-    """The servers our name server may ask, and if there are none, why."""
+    """The servers that our name server may ask (dotted); if there are none, `reason` says why."""
 
     servers: tuple[str, ...] = ()
     reason: str = ""
 
 
 def nameservers_in(resolv_conf: str) -> list[str]:
-    """The servers that the text of a resolv.conf names, in its order, fit to be shown."""
+    """The servers in the text of a resolv.conf, in its order, safe to show."""
     return [clean(word, 60) for word in nameserver_words(resolv_conf)]
 
 
 def nameservers() -> list[str]:
-    """The servers that this machine's resolv.conf names, fit to be shown; [] where it cannot be read."""
+    """The servers in this machine's resolv.conf, safe to show; [] if it cannot be read."""
     return nameservers_in(read_text(RESOLV_CONF) or "")
 
 
-def stamp() -> Stamp:
-    """Changes whenever the resolver does; cheap enough to compare every second."""
-    return tuple(_stamp(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))
+def fingerprint() -> Fingerprint:
+    """Compares unequal after the resolver configuration has changed; cheap enough for every second."""
+    return tuple(_file_fingerprint(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))
 
 
-def _stamp(path: str) -> tuple[int, int, int, int] | None:
+def _file_fingerprint(path: str) -> tuple[int, int, int, int] | None:
     try:
         seen = Path(path).stat()
     except OSError:
@@ -57,7 +57,7 @@ def _stamp(path: str) -> tuple[int, int, int, int] | None:
 
 
 def read_resolver(gateway: str) -> SystemResolver:
-    """The resolver's servers without `gateway`, our own address (dotted), which must not ask itself. Never raises."""
+    """The resolver's servers but `gateway`, our own address (dotted): it must not ask itself. Never raises."""
     try:
         fd = os.open(RESOLV_CONF, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def read_resolver(gateway: str) -> SystemResolver:
         return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return SystemResolver(reason=f"{RESOLV_CONF} is no plain file")
+            return SystemResolver(reason=f"{RESOLV_CONF} is not a regular file")
         text = os.read(fd, _MOST_BYTES).decode("utf-8", "replace")
     except OSError as error:
         return SystemResolver(reason=f"{RESOLV_CONF} cannot be read: {error.strerror}")
@@ -84,4 +84,4 @@ def _why_missing() -> str:
         target = os.readlink(RESOLV_CONF)
     except OSError:
         return "does not exist"
-    return f"leads to {clean(target, 100)}, which does not exist"
+    return f"is a link to {clean(target, 100)}, which does not exist"

@@ -17,13 +17,15 @@ _LEADS_NOWHERE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
 
 
 def read_routes() -> tuple[Route, ...]:
-    """Every route but those that only mirror a NIC's own addresses; empty where there is no `ip`."""
+    """Every route but those that only mirror a NIC's own addresses; empty if there is no `ip`."""
     try:
-        # Without a family it tells both.
-        told = json.loads(commands.run("ip", "-j", "route", "show", "table", "all", timeout=10) or "[]", strict=False)
+        # Without -4 or -6: both families.
+        entries = json.loads(
+            commands.run("ip", "-j", "route", "show", "table", "all", timeout=10) or "[]", strict=False
+        )
     except (commands.CommandFailed, ValueError):
         return ()
-    return tuple(route for entry in told for route in _routes(entry))
+    return tuple(route for entry in entries for route in _routes(entry))
 
 
 def _routes(entry: Mapping[str, Any]) -> Iterator[Route]:
@@ -31,7 +33,7 @@ def _routes(entry: Mapping[str, Any]) -> Iterator[Route]:
     if kind in _NOT_UNICAST and entry.get("protocol") == "kernel":
         return
     hops = entry.get("nexthops") or [entry]
-    # A bare "default" does not say of which family; "pref" is IPv6's own, and a gateway of the other
+    # A bare "default" does not show its family; "pref" is IPv6's own, and a gateway of the other
     # family would stand under "via".
     six = "pref" in entry or any(":" in str(hop.get("gateway", "")) for hop in hops)
     destination = _network(str(entry.get("dst", "")), six)

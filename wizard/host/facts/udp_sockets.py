@@ -28,7 +28,7 @@ class UdpSocket:
     inode: int
 
 
-def on_port(port: int) -> list[UdpSocket]:
+def sockets_on_port(port: int) -> list[UdpSocket]:
     """The IPv4 sockets on this UDP port, of all processes. Raises OSError."""
     port_bytes = struct.pack("!H", port)
     return [UdpSocket(index, address, inode) for local, address, index, inode in _udp_sockets() if local == port_bytes]
@@ -39,7 +39,7 @@ def bound_indexes(pid: int, port: int) -> list[int]:
 
     Raises OSError.
     """
-    theirs = on_port(port)
+    theirs = sockets_on_port(port)
     if not theirs:
         return []
     owned = inodes_of(pid)
@@ -58,13 +58,13 @@ def _name(index: int) -> str:
         return str(index)
 
 
-def others_at(pid: int, address: str, port: int) -> set[int]:
+def other_sockets_at(pid: int, address: str, port: int) -> set[int]:
     """The inodes of other processes' sockets at exactly this address and port, where the last one bound gets it all.
 
     Raises OSError.
     """
     here = socket.inet_aton(address)
-    found = {each.inode for each in on_port(port) if each.address == here}
+    found = {each.inode for each in sockets_on_port(port) if each.address == here}
     return found - inodes_of(pid) if found else found
 
 

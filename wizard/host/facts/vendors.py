@@ -1,4 +1,4 @@
-"""Whose MAC prefix it is; a hint for people, never a test of anything."""
+"""The vendor of a MAC's prefix: a hint for people, never a test of anything."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _registered(prefix: int) -> str:
         organisation = str(OUI(prefix).registration()["org"])
     except (NotRegisteredError, OSError, ValueError, LookupError):
         return ""
-    # Blocks that the IEEE sold on in smaller parts; the registry does not say to whom.
+    # Blocks that the IEEE sold on in smaller parts; this registry does not list their owners.
     if organisation == "IEEE Registration Authority":
         return ""
     return clean(organisation, 60)

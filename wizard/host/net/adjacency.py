@@ -10,7 +10,7 @@ import select
 import time
 
 from wizard.host.net.bpf import ether_type
-from wizard.host.net.link import Link, read_link
+from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
 
 LOCAL_EXPERIMENTAL = 0x88B5
@@ -20,19 +20,19 @@ _SERVING = b" this one is served"
 
 def marked_frame(mac: bytes, token: bytes, serving: bool = False) -> bytes:
     """A broadcast frame that its sender recognises by `token` (16 bytes). `serving`: the sender serves this network."""
-    said = _SIGNATURE + _SERVING if serving else _SIGNATURE
-    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + said
+    payload = _SIGNATURE + _SERVING if serving else _SIGNATURE
+    return b"\xff" * 6 + mac + LOCAL_EXPERIMENTAL.to_bytes(2, "big") + token + payload
 
 
-def is_served(frame: bytes) -> bool:
+def is_serving_marker(frame: bytes) -> bool:
     """True for the frame that a serving guard, on any machine, sends every second."""
     return int.from_bytes(frame[12:14], "big") == LOCAL_EXPERIMENTAL and _SIGNATURE + _SERVING in frame
 
 
-def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
+def are_bridged(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -> bool | None:
     """True if frames from one NIC arrive at the other; False if they do not; None if that could not be tested.
 
-    At most `tries` x `timeout` seconds where they are apart. Also True for one NIC named twice and for
+    Takes at most `tries` x `timeout` seconds. Also True for one NIC named twice and for
     NICs that this machine itself joins (one bridge or bond, a macvlan and its NIC). None: a NIC is
     missing, not Ethernet, down or without carrier, before or after, or nothing could be sent.
     Raises NeedsRoot.
@@ -42,32 +42,32 @@ def one_wire(first: str, second: str, *, tries: int = 3, timeout: float = 0.5) -
             link, peer = read_link(first), read_link(second)
             if link is None or peer is None:
                 return None
-            if _joined_here(link, peer):
+            if _share_a_link(link, peer):
                 return True
-            if not (_alive(link) and _alive(peer)):
+            if not (_can_exchange(link) and _can_exchange(peer)):
                 return None
             one.listen(first)
             other.listen(second)
-            if any(_heard(one, other, link, peer, timeout) for _ in range(tries)):
+            if any(_exchange(one, other, link, peer, timeout) for _ in range(tries)):
                 return True
-            # A cable that was out in between says nothing.
+            # If a cable was out in between, silence proves nothing.
             undisturbed = (read_link(first), read_link(second)) == (link, peer)
     except OSError:
         return None
     return False if undisturbed and tries > 0 else None
 
 
-def _joined_here(one: Link, other: Link) -> bool:
+def _share_a_link(one: LinkState, other: LinkState) -> bool:
     above = one.master != 0 and one.master == other.master
     stacked = one.index in (other.master, other.lower) or other.index in (one.master, one.lower)
     return one.index == other.index or above or stacked
 
 
-def _alive(link: Link) -> bool:
+def _can_exchange(link: LinkState) -> bool:
     return link.ethernet and link.carrier and not link.dormant
 
 
-def _heard(one: PacketSocket, other: PacketSocket, link: Link, peer: Link, timeout: float) -> bool:
+def _exchange(one: PacketSocket, other: PacketSocket, link: LinkState, peer: LinkState, timeout: float) -> bool:
     marks = secrets.token_bytes(16), secrets.token_bytes(16)
     for tap, end, mark in zip((one, other), (link, peer), marks, strict=True):
         tap.send(marked_frame(end.mac, mark))
@@ -76,7 +76,7 @@ def _heard(one: PacketSocket, other: PacketSocket, link: Link, peer: Link, timeo
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([one, other], [], [], left)
         for tap in ready:
-            heard = tap.receive(0)
-            if heard is not None and wanted[tap] in heard[0]:
+            received = tap.receive(0)
+            if received is not None and wanted[tap] in received[0]:
                 return True
     return False

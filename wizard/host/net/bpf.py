@@ -1,4 +1,4 @@
-"""Filters that the kernel runs on the frames for a packet socket (classic BPF), and attaching them."""
+"""Classic BPF programs, by which the kernel filters the frames for a packet socket."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LARGEST = 1 << 16
 
 
 def attach(packet_socket: socket.socket, program: Sequence[Instruction]) -> None:
-    """Have the kernel pass to a socket only what the program lets pass. Raises OSError."""
+    """Attach a program to a packet socket: it receives only what the program passes. Raises OSError."""
     code = array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
     described = struct.pack("@HP", len(program), code.buffer_info()[0])
     packet_socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
 
 
 def udp_to_port(port: int) -> tuple[Instruction, ...]:
-    """Lets pass IPv4 UDP to `port` (of fragments the first, which tells the port) and what still has a VLAN tag.
+    """Passes IPv4 UDP to `port` (the first fragment too, which has the port), and frames that still have a VLAN tag.
 
     The kernel takes the outermost tag off before it filters, so such frames are rare.
     """
@@ -51,12 +51,12 @@ def udp_to_port(port: int) -> tuple[Instruction, ...]:
 
 
 def ether_type(number: int) -> tuple[Instruction, ...]:
-    """Lets pass frames of one EtherType."""
+    """Passes frames of one EtherType."""
     return ((_LOAD_HALF, 0, 0, 12), (_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, LARGEST), (_RETURN, 0, 0, 0))
 
 
 def udp_fragments() -> tuple[Instruction, ...]:
-    """Lets pass every fragment of IPv4 UDP, the first ones too: only the whole tells the port."""
+    """Passes every fragment of IPv4 UDP, first ones too: only the reassembled datagram shows the port."""
     return (
         (_LOAD_HALF, 0, 0, 12),
         (_JUMP_IF, 0, 5, 0x0800),
@@ -70,7 +70,7 @@ def udp_fragments() -> tuple[Instruction, ...]:
 
 
 def ipv6_routers() -> tuple[Instruction, ...]:
-    """Lets pass router advertisements, and UDP from a DHCPv6 server's port."""
+    """Passes router advertisements, and UDP from a DHCPv6 server's port."""
     return (
         (_LOAD_HALF, 0, 0, 12),
         (_JUMP_IF, 0, 8, 0x86DD),
@@ -87,7 +87,7 @@ def ipv6_routers() -> tuple[Instruction, ...]:
 
 
 def arp_from(ip: bytes) -> tuple[Instruction, ...]:
-    """Lets pass ARP whose sender says that it has this address."""
+    """Passes ARP whose sender claims this IPv4 address (four bytes)."""
     return (
         (_LOAD_HALF, 0, 0, 12),
         (_JUMP_IF, 0, 3, 0x0806),
@@ -99,14 +99,14 @@ def arp_from(ip: bytes) -> tuple[Instruction, ...]:
 
 
 def any_of(first: Sequence[Instruction], *others: Sequence[Instruction]) -> tuple[Instruction, ...]:
-    """Lets pass what one of these filters does; each ends in the instruction that refuses."""
-    # All jumps are relative: those to a refusal that is no longer there land at the beginning of the next filter.
+    """Passes what any of these programs passes; each must end in the instruction that rejects."""
+    # Jumps are relative: those to the removed rejection land at the beginning of the next program.
     return (*first[:-1], *any_of(*others)) if others else tuple(first)
 
 
-# Label, code, value, and the labels to go on at if true and if false ("": the next step).
+# Label, code, value, and the labels to jump to if true and if false ("": the next step).
 _Step = tuple[str, int, int, str, str]
-_OUR_TALK: tuple[_Step, ...] = (
+_PATH_TRAFFIC: tuple[_Step, ...] = (
     ("", _LOAD_HALF, 12, "", ""),
     ("", _JUMP_IF, 0x0806, "yes", ""),
     ("", _JUMP_IF, 0x0800, "", "no"),
@@ -114,11 +114,11 @@ _OUR_TALK: tuple[_Step, ...] = (
     ("", _JUMP_IF, 1, "yes", ""),
     ("", _JUMP_IF, 17, "udp", ""),
     ("", _JUMP_IF, 6, "", "no"),
-    # Of TCP what begins a connection or breaks it off.
+    # TCP: SYN and RST.
     ("", _HEADER_LENGTH, 14, "", ""),
     ("", _BYTE_AT_X, 14 + 13, "", ""),
     ("", _JUMP_SET, 0x06, "yes", "no"),
-    # Of UDP what servers of DNS and DHCP say.
+    # UDP: from the ports of DNS and DHCP servers.
     ("udp", _HEADER_LENGTH, 14, "", ""),
     ("", _HALF_AT_X, 14, "", ""),
     ("", _JUMP_IF, 67, "yes", ""),
@@ -132,15 +132,15 @@ _LEAVING: tuple[_Step, ...] = (
 )
 
 
-def our_talk(*, only_leaving: bool) -> tuple[Instruction, ...]:
-    """Lets pass untagged ARP, ICMP, the begin and the breaking off of TCP, and what servers of DNS and DHCP say.
+def path_traffic(*, only_leaving: bool) -> tuple[Instruction, ...]:
+    """Passes untagged ARP, ICMP, SYN and RST of TCP, and UDP from DNS and DHCP servers.
 
-    `only_leaving`: nothing that comes in.
+    `only_leaving`: only frames that this machine sends.
     """
-    return _assembled((*_LEAVING, *_OUR_TALK) if only_leaving else _OUR_TALK)
+    return _assemble((*_LEAVING, *_PATH_TRAFFIC) if only_leaving else _PATH_TRAFFIC)
 
 
-def _assembled(steps: Sequence[_Step]) -> tuple[Instruction, ...]:
+def _assemble(steps: Sequence[_Step]) -> tuple[Instruction, ...]:
     places = {label: at for at, (label, *_) in enumerate(steps) if label}
     return tuple(
         (code, places[yes] - at - 1 if yes else 0, places[no] - at - 1 if no else 0, value)

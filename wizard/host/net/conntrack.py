@@ -20,7 +20,7 @@ _WAS_FORWARDED = 1 << 5
 _PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
-class Tuple(NamedTuple):
+class FlowTuple(NamedTuple):
     """One direction of a connection."""
 
     protocol: str
@@ -34,8 +34,8 @@ class Tuple(NamedTuple):
 class Flow:
     """One connection. `original`: as its first packet was sent. `reply`: as answers come. `forwarded`: DNAT applied."""
 
-    original: Tuple
-    reply: Tuple
+    original: FlowTuple
+    reply: FlowTuple
     forwarded: bool
     handle: bytes = field(repr=False)
 
@@ -51,7 +51,7 @@ def flows() -> Iterator[Flow]:
             yield Flow(original, reply, bool(status & _WAS_FORWARDED), handle)
 
 
-def end(flow: Flow) -> None:
+def delete(flow: Flow) -> None:
     """Delete it from the table: its next packet begins a new connection. Raises KernelRefused."""
     try:
         nfnetlink.request(nfnetlink.CONNTRACK, _DELETE, socket.AF_INET, flow.handle)
@@ -60,7 +60,7 @@ def end(flow: Flow) -> None:
             raise
 
 
-def _tuple(data: bytes) -> Tuple | None:
+def _tuple(data: bytes) -> FlowTuple | None:
     parts = dict(attributes(data))
     addresses, protocol = (dict(attributes(parts.get(kind, b""))) for kind in (1, 2))
     name = _PROTOCOLS.get(protocol.get(1, b"\0")[0])
@@ -69,5 +69,5 @@ def _tuple(data: bytes) -> Tuple | None:
     with contextlib.suppress(KeyError, struct.error, OSError):
         ports = [struct.unpack("!H", protocol[kind])[0] for kind in (2, 3)]
         source, target = (socket.inet_ntoa(addresses[kind]) for kind in (1, 2))
-        return Tuple(name, source, ports[0], target, ports[1])
+        return FlowTuple(name, source, ports[0], target, ports[1])
     return None

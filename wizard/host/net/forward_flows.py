@@ -17,8 +17,8 @@ from wizard.host.net import conntrack, nft_armed_set
 from wizard.host.net.conntrack import Flow
 
 _TABLE = ("inet", nft_armed_set.TABLE)
-_LOOKS, _BETWEEN_S = 5, 0.05
-"""A node that keeps sending may open a connection between the same two ends itself, before the other side sends."""
+_ROUNDS, _BETWEEN_S = 5, 0.05
+"""Repeated, since a node that keeps sending may reopen a deleted flow before the other side sends."""
 
 Port = tuple[str, int]
 """Protocol and port on this machine."""
@@ -58,21 +58,21 @@ def loaded() -> Forwards:
     return Forwards(targets, sources)
 
 
-def end_those_of(before: Forwards, now: Forwards) -> None:
-    """End what `before` allows and `now` does not, and UDP that reached this machine itself because no forward existed.
+def delete_flows_of(before: Forwards, now: Forwards) -> None:
+    """Delete the flows that `before` allows and `now` does not, and UDP to this machine itself from before a forward.
 
     Raises KernelRefused.
     """
     if before == now:
         return
-    ended: set[conntrack.Tuple] = set()
+    deleted: set[conntrack.FlowTuple] = set()
     here = _local_addresses()
-    for _ in range(_LOOKS):
-        stale = [flow for flow in conntrack.flows() if _is_stale(flow, before, now, here) or flow.original in ended]
+    for _ in range(_ROUNDS):
+        stale = [flow for flow in conntrack.flows() if _is_stale(flow, before, now, here) or flow.original in deleted]
         for flow in stale:
-            conntrack.end(flow)
+            conntrack.delete(flow)
             if flow.forwarded:
-                ended.add(flow.reply)
+                deleted.add(flow.reply)
         if not stale:
             return
         time.sleep(_BETWEEN_S)

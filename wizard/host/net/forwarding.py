@@ -1,4 +1,4 @@
-"""The kernel's forwarding switches: what they were, and putting them back."""
+"""The kernel's forwarding switches: records them, and restores them."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def restore(images: Iterable[Record] = ()) -> list[str]:
         for nic in image.get("nics", ()):
             index = int(nic["index"])
             if image.get("boot") != boot_id():
-                index = _index_of(link_image.called_now(nic))
+                index = _index_of(link_image.current_name(nic))
                 # Since the reboot nat.sh has run and noted what it found.
                 if _note(index).exists():
                     continue
             stood.setdefault(index, (str(nic["forwarding"]), str(image["global"])))
     now, everyones_note = read_switch(_GLOBAL_SWITCH), Path(paths.RUN, "ip_forward")
     for note in notes("forwarding"):
-        said = (read_text(str(note)) or "").split()
+        values = (read_text(str(note)) or "").split()
         # Earlier versions noted a NIC by its name, and the global switch apart.
         whose = note.name.removeprefix("forwarding.")
         index = int(whose) if whose.isdecimal() and len(whose) < 10 else _index_of(whose)
-        if index and said:
-            stood.setdefault(index, (said[0], said[1] if len(said) > 1 else read_switch(everyones_note) or now))
+        if index and values:
+            stood.setdefault(index, (values[0], values[1] if len(values) > 1 else read_switch(everyones_note) or now))
         forget(note)
     forget(everyones_note)
     restored = []

@@ -18,8 +18,8 @@ class FragmentReassembler:
         self._pieces: dict[Key, dict[int, tuple[bytes, bool]]] = {}
         self._heads: dict[Key, tuple[bytes, bytes]] = {}
 
-    def whole(self, frame: bytes) -> bytes | None:
-        """The whole frame if this fragment was the last one missing, else None."""
+    def add(self, frame: bytes) -> bytes | None:
+        """Take a fragment. The whole frame if it was the last one missing, else None."""
         found = find_ipv4(frame)
         if found is None:
             return None
@@ -57,7 +57,7 @@ class FragmentReassembler:
 def _joined(pieces: dict[int, tuple[bytes, bool]]) -> bytes | None:
     payload, more = b"", True
     while more:
-        # Pieces that overlap are nobody's honest work, and the kernel drops them.
+        # Fragments that overlap are an attack; the kernel drops them too.
         if len(payload) not in pieces or len(payload) > _LONGEST:
             return None
         piece, more = pieces[len(payload)]

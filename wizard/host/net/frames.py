@@ -1,4 +1,4 @@
-"""Ethernet frames as bytes: their headers, checksums, and ARP. Pure; what reads bytes never raises."""
+"""Ethernet frames as bytes: headers, checksums, and ARP. Pure; parsers never raise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 BROADCAST_MAC = b"\xff" * 6
 NOBODY = bytes(4)
-"""No IPv4 address. As the sender of an ARP probe (RFC 5227): who asks so changes nobody's table."""
+"""No IPv4 address: the sender of an ARP probe (RFC 5227), which changes no ARP table."""
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 """EtherTypes."""
 TCP, UDP, ICMPV6 = 6, 17, 58
@@ -22,7 +22,7 @@ _REQUEST, _REPLY = 1, 2
 
 
 def checksum(data: bytes) -> int:
-    """That of IP, UDP, TCP and ICMPv6 (RFC 1071)."""
+    """The checksum of IP, UDP, TCP and ICMPv6 (RFC 1071)."""
     data += b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
@@ -97,7 +97,10 @@ def arp_request(mac: bytes, sender: bytes, target: bytes, to: bytes = BROADCAST_
 
 @dataclass(frozen=True, slots=True)
 class ArpMessage:
-    """What an ARP frame says: that `mac` has `ip`, which is NOBODY in a probe. `target` is asked for, or answered."""
+    """An ARP frame: `mac` claims `ip` (NOBODY in a probe), and asks for `target`, or answers it if `reply`.
+
+    MACs are six bytes, addresses four.
+    """
 
     reply: bool
     mac: bytes
@@ -105,8 +108,8 @@ class ArpMessage:
     target: bytes
 
 
-def arp_in(frame: bytes) -> ArpMessage | None:
-    """What an untagged Ethernet frame says in ARP; None where it is none, or from a group or nobody."""
+def parse_arp(frame: bytes) -> ArpMessage | None:
+    """The ARP in an untagged Ethernet frame; None if it is not ARP, or its sender's MAC is a group's or zero."""
     if len(frame) < 42 or frame[12:20] != struct.pack("!H", ARP) + _ARP_HEADER:
         return None
     operation = int.from_bytes(frame[20:22], "big")

@@ -21,20 +21,20 @@ _SCRIPT_S = 60
 def script(path: str, verb: str) -> str:
     """Run `nat.sh up`, `down`, `leave` or `status`; its output. Ends open connections through forwards that changed.
 
-    Raises CommandFailed with what it said.
+    Raises CommandFailed with its message.
     """
     if verb == "status":
         return run("sh", path, verb, timeout=_SCRIPT_S, ok=(0, 1))
     before = forward_flows.loaded()
-    said = run("sh", path, verb, timeout=_SCRIPT_S)
-    return said + _end_flows(before)
+    output = run("sh", path, verb, timeout=_SCRIPT_S)
+    return output + _end_flows(before)
 
 
 def _end_flows(before: forward_flows.Forwards) -> str:
     try:
-        forward_flows.end_those_of(before, forward_flows.loaded())
+        forward_flows.delete_flows_of(before, forward_flows.loaded())
     except KernelRefused as error:
-        return f"connections through forwards that are no more go on ({error.message})"
+        return f"open connections through removed forwards stay open ({error.message})"
     return ""
 
 
@@ -97,7 +97,7 @@ def load(path: str) -> str:
     """Load the rules of the nat.sh at `path`, and remove from our tables what is not in it: a chain that somebody
     added, or one of an earlier version. Returns the script's output. Raises CommandFailed.
     """
-    said = script(path, "up")
+    output = script(path, "up")
     loaded, expected = _objects(table_text() or ""), _objects(expected_table_text(path))
     extra = [each for each in loaded if each not in expected and each[1] in _KINDS]
     if extra:
@@ -106,7 +106,7 @@ def load(path: str) -> str:
         words = [f"flush chain {table} {name}\n" for table, kind, name in extra if kind == "chain"]
         words += [f"delete {kind} {table} {name}\n" for table, kind, name in extra]
         run("nft", "-f", "-", stdin="".join(words))
-    return said
+    return output
 
 
 _KINDS = ("chain", "map", "set", "counter")
@@ -130,15 +130,15 @@ def _objects(listing: str) -> dict[tuple[str, str, str], str]:
 
 def _without_armed(listing: str) -> str:
     """The listing without the elements of the armed set, its objects sorted: nft lists them by age."""
-    told: list[str] = []
+    lines: list[str] = []
     last = ""
     for (table, kind, name), text in sorted(_objects(listing).items()):
         if table != last:
-            told += [*(["}"] if last else []), f"table {table} {{"]
+            lines += [*(["}"] if last else []), f"table {table} {{"]
             last = table
         inside = (kind, name) == ("set", nft_armed_set.SET)
-        told += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
-    return "\n".join([*told, *(["}"] if last else [])])
+        lines += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
+    return "\n".join([*lines, *(["}"] if last else [])])
 
 
 def remove_everything() -> Undone:

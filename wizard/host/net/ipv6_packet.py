@@ -19,7 +19,7 @@ _HEADER = struct.Struct("!IHBB16s16s")
 
 @dataclass(frozen=True, slots=True)
 class Ipv6Server:
-    """Who spoke: a router that nodes are to use (`router`), else a DHCPv6 server. The MAC is the frame's source."""
+    """The sender: a default router (`router`), else a DHCPv6 server. The MAC is the frame's source."""
 
     router: bool
     ip: str
@@ -27,7 +27,7 @@ class Ipv6Server:
 
 
 def server_in(frame: bytes) -> Ipv6Server | None:
-    """The router or DHCPv6 server that speaks in an untagged Ethernet frame, or None. Never raises."""
+    """The router or DHCPv6 server that sent an untagged Ethernet frame, or None. Never raises."""
     if len(frame) < 14 + _HEADER.size + 8 or int.from_bytes(frame[12:14], "big") != frames.IPV6:
         return None
     _, length, kind, hops, source, _ = _HEADER.unpack_from(frame, 14)
@@ -35,7 +35,7 @@ def server_in(frame: bytes) -> Ipv6Server | None:
     if len(payload) < 9:
         return None
     if kind == frames.ICMPV6 and payload[0] == _ADVERTISEMENT and hops == 255:
-        # A lifetime of zero: it tells of a network, and is nobody's way out of it.
+        # A lifetime of zero: not a default router (RFC 4861, 4.2).
         router = len(payload) >= 16 and any(payload[6:8])
     elif kind == frames.UDP and int.from_bytes(payload[:2], "big") == _SERVER_PORT and payload[8] in _FROM_A_SERVER:
         router = False

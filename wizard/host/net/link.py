@@ -1,7 +1,6 @@
 """The state of one NIC's link, over netlink.
 
-Not from /sys/class/net: a /sys mounted in another network namespace describes that one's NICs,
-under the same names.
+Not from /sys/class/net: a /sys mounted in another network namespace shows that namespace's NICs, under the same names.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """`mac` is six bytes (empty where `ethernet` is False), `changes` counts carrier changes since boot.
+class LinkState:
+    """A NIC's link at one moment. `mac` is six bytes, empty if `ethernet` is False.
 
-    `dormant`: the cable is in, and the link waits for something above it, such as 802.1X.
-    `master` is the index of the bridge or bond above (0: none); `lower` the index of the NIC that a
-    macvlan or ipvlan shares its wire with (0: none).
+    `carrier_changes` counts them since boot. `dormant`: the cable is in, and the link waits for something above it,
+    such as 802.1X. `master` is the index of the bridge or bond above (0: none); `lower` that of the NIC below a
+    macvlan or ipvlan (0: none).
     """
 
     index: int
@@ -45,12 +44,12 @@ class Link:
     up: bool
     carrier: bool
     dormant: bool
-    changes: int
+    carrier_changes: int
     master: int
     lower: int
 
 
-def read_link(nic: str | int) -> Link | None:
+def read_link(nic: str | int) -> LinkState | None:
     """The link of a NIC, by name or index; None if this network namespace has no such NIC. Raises OSError."""
     try:
         index = nic if isinstance(nic, int) else socket.if_nametoindex(nic)
@@ -63,12 +62,12 @@ def read_link(nic: str | int) -> Link | None:
     return _decode(body) if kind == NEW_LINK else None
 
 
-def _decode(body: bytes) -> Link:
+def _decode(body: bytes) -> LinkState:
     _, hardware, index, flags, _ = INFO.unpack_from(body)
     found = dict(netlink.attributes(body[INFO.size :]))
     about = dict(netlink.attributes(found.get(_ABOUT, b"")))
     stacked = _text(about.get(_INFO_KIND, b"")) in _STACKED and _LOWER_NAMESPACE not in found
-    return Link(
+    return LinkState(
         index=index,
         name=_text(found.get(NAME, b"")),
         mac=found.get(MAC, b"") if hardware == _ETHERNET else b"",
@@ -76,7 +75,7 @@ def _decode(body: bytes) -> Link:
         up=bool(flags & UP),
         carrier=bool(flags & UP) and any(found.get(CARRIER, b"\0")),
         dormant=found.get(_OPERATIONAL_STATE, b"\0")[0] == _DORMANT,
-        changes=_number(found.get(CHANGES, b"")),
+        carrier_changes=_number(found.get(CHANGES, b"")),
         master=_number(found.get(MASTER, b"")),
         lower=_number(found.get(_LOWER, b"")) if stacked else 0,
     )

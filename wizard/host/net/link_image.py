@@ -1,4 +1,4 @@
-"""Snapshots of a NIC (link flag, addresses, routes and neighbours over it), and bringing it back to one."""
+"""Takes snapshots of a NIC (link flag, addresses, routes and neighbours over it), and restores them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _members(group: str) -> set[str]:
 
 
 def _without_state(line: str) -> str:
-    """A line of `ip` without words that tell a state and are no setting."""
+    """A line of `ip` without the words that are state and not a setting."""
     return re.sub(r" (linkdown|dead|pref \w+|expires \w+)(?!\S)", "", " ".join(line.split()))
 
 
@@ -180,7 +180,7 @@ def restore_link(image: Record, ours: Collection[str] = (), seen: Record | None 
     Of what was added since, only the addresses `ours` are removed. `seen` is its `whole_state` before the undo began:
     what others had added by then stays, and so does the link that carries it. A NIC that is gone is no problem.
     """
-    nic = called_now(image)
+    nic = current_name(image)
     now = link_state(nic)
     if not image.get("present") or not now["present"]:
         return []
@@ -213,10 +213,10 @@ def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str
             _try(problems, "ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
     if not image["up"]:
         return problems
-    failed = _restore_ways(nic, image)
+    failed = _restore_routes(nic, image)
     _await_link_local(nic, image)
     # Some routes need an IPv6 address that the kernel had not finished checking for duplicates.
-    return [*problems, *(_restore_ways(nic, image) if failed else [])]
+    return [*problems, *(_restore_routes(nic, image) if failed else [])]
 
 
 def _try(problems: list[str], *argv: str, ok: Sequence[int] = (0,)) -> None:
@@ -248,8 +248,8 @@ def _try_kernel(problems: list[str], what: str, act: Callable[..., None], *args:
         problems.append(f"{what}: {error.strerror}")
 
 
-def _restore_ways(nic: str, image: Record) -> list[str]:
-    """Add the nexthops, routes and neighbours that are missing, in the order they need; what could not be, and why."""
+def _restore_routes(nic: str, image: Record) -> list[str]:
+    """Add the missing nexthops, routes and neighbours, in the order they need. Returns what failed, in words."""
     old = str(image["nic"])
     todo = [_renamed(line, old, nic) for kind in ("nexthops", "routes") for line in image.get(kind, [])]
     # A route through a gateway needs the route to that gateway first.
@@ -282,18 +282,18 @@ def _replacing(line: str) -> list[str]:
         return ["ip", "nexthop", "replace", *re.sub(r" scope \S+", "", line).split()]
     family, _, words = line.partition(" ")
     if " nhid " in words:
-        # `ip` lists what the nexthop object says, and does not accept it back.
+        # `ip` also lists what the nexthop object holds, and does not accept it back.
         words = re.sub(r" (nexthop|onlink|via inet6? \S+|(via|dev|weight) \S+)(?!\S)", "", words)
     return ["ip", family, "route", "replace", *words.split()]
 
 
 def _renamed(line: Any, old: str, new: str) -> Any:
-    """A line of an image, with the NIC's new name in the place of the old one."""
+    """A line of an image, with the NIC's new name in place of the old one."""
     return re.sub(rf" dev {re.escape(old)}(?!\S)", f" dev {new}", line) if isinstance(line, str) else line
 
 
-def called_now(image: Record) -> str:
-    """The present name of an image's NIC, found by its permanent MAC; its old name where no other NIC has that MAC."""
+def current_name(image: Record) -> str:
+    """The present name of an image's NIC, found by its permanent MAC; its old name if no other NIC has that MAC."""
     nic, macs = str(image["nic"]), image.get("macs") or []
     now = link_state(nic)
     if not macs or (now["present"] and macs[0] in now["macs"]):
@@ -302,7 +302,7 @@ def called_now(image: Record) -> str:
         links = json.loads(run("ip", "-j", "-d", "link", "show"))
     except (CommandFailed, ValueError):
         return nic
-    # Bridges, VLANs and the like repeat the MAC of what they are made of.
+    # Bridges, VLANs and the like repeat the MAC of a NIC below.
     same = [str(e["ifname"]) for e in links if macs[0] in _macs(e) and not _is_made_of_others(e)]
     return same[0] if len(same) == 1 else nic
 

@@ -27,11 +27,11 @@ def read_neighbours(nic: str) -> dict[str, Neighbour]:
     if not is_usable_name(nic):
         return {}
     try:
-        told = json.loads(commands.run("ip", "-j", "neigh", "show", "dev", nic, timeout=5) or "[]", strict=False)
+        entries = json.loads(commands.run("ip", "-j", "neigh", "show", "dev", nic, timeout=5) or "[]", strict=False)
     except (commands.CommandFailed, ValueError):
         return {}
     found = {}
-    for entry in told:
+    for entry in entries:
         states = entry.get("state") or [""]
         found[str(entry.get("dst", ""))] = Neighbour(entry.get("lladdr", "").lower(), str(states[0]).lower())
     found.pop("", None)

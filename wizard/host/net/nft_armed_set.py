@@ -1,6 +1,6 @@
 """The nftables set that lets our DHCP answers out, changed over netlink.
 
-The guard arms every second, and muting must not wait for a process to start.
+Not by `nft`: the guard arms every second, and muting must not wait for a process to start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wizard.plan.findings import WizardError
 
 TABLE, SET = "ciao_gateway", "armed"
 LEASE_S = 2.0
-"""How long an element lasts: if everything else hangs, our DHCP is mute after this."""
+"""How long an element lasts: if everything else hangs, the kernel mutes our DHCP after this."""
 
 _NEW_ELEMENT, _GET_ELEMENT, _DELETE_ELEMENT = 12, 13, 14
 _INET = nfnetlink.FAMILIES["inet"]
@@ -41,7 +41,7 @@ class ArmingFailed(WizardError):
 def arm(index: int, seconds: float = LEASE_S) -> None:
     """Let our DHCP answers out by the NIC with this index alone, for `seconds` from now. Raises ArmingFailed."""
     lasts = attribute(_TIMEOUT, struct.pack("!Q", int(seconds * 1000)))
-    # In one transaction: adding alone would leave the old element's time running, and whatever else is there.
+    # In one transaction. Adding alone would keep the old element's expiry, and any other element.
     _transact(
         [
             (_DELETE_ELEMENT, ACK, _INET, _names()),
@@ -64,17 +64,17 @@ def disarm() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A NIC in the set. `left`: seconds until it expires, None if it never does."""
+    """A NIC in the set. `expires_in_s`: seconds until it expires, None if it never does."""
 
     index: int
-    left: float | None
+    expires_in_s: float | None
 
 
-def elements() -> list[Element]:
+def list_elements() -> list[Element]:
     """The elements of the set now; [] if the set does not exist. Raises ArmingFailed."""
     try:
-        told = nfnetlink.dump(NFTABLES, _GET_ELEMENT, _INET, _names(), _TIMEOUT_S)
-        return [element for listed in told for element in _elements_in(listed.get(_ELEMENTS, b""))]
+        replies = nfnetlink.dump(NFTABLES, _GET_ELEMENT, _INET, _names(), _TIMEOUT_S)
+        return [element for reply in replies for element in _elements_in(reply.get(_ELEMENTS, b""))]
     except KernelRefused as refused:
         if refused.number == errno.ENOENT:
             return []
@@ -85,9 +85,9 @@ def _elements_in(listed: bytes) -> Iterator[Element]:
     for _, element in attributes(listed):
         about = dict(attributes(element))
         key = dict(attributes(about.get(_KEY, b""))).get(1, b"")
-        left = about.get(_EXPIRATION) or about.get(_TIMEOUT)
+        expiry = about.get(_EXPIRATION) or about.get(_TIMEOUT)
         if len(key) == 4:
-            yield Element(struct.unpack("=I", key)[0], struct.unpack("!Q", left)[0] / 1000 if left else None)
+            yield Element(struct.unpack("=I", key)[0], struct.unpack("!Q", expiry)[0] / 1000 if expiry else None)
 
 
 def _transact(changes: list[nfnetlink.Change]) -> None:

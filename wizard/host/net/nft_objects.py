@@ -1,4 +1,4 @@
-"""nftables' tables and chains without nft, over netlink: whether one exists, and removing it."""
+"""Finds and removes tables and chains of nftables over netlink, without `nft`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def has_table(family: str, name: str) -> bool:
 
 
 def remove_table(family: str, name: str) -> bool:
-    """Remove a table; whether it existed. Raises KernelRefused."""
+    """Remove a table. Returns whether it existed. Raises KernelRefused."""
     if not has_table(family, name):
         return False
     nfnetlink.transact([(_DELETE_TABLE, 0, FAMILIES[family], attribute(_TABLE, _words(name)))])
@@ -33,7 +33,7 @@ def remove_table(family: str, name: str) -> bool:
 
 
 def remove_chain(family: str, table: str, name: str) -> bool:
-    """Remove a chain and the rules that jump to it; whether it existed. Raises KernelRefused."""
+    """Remove a chain and the rules that jump to it. Returns whether it existed. Raises KernelRefused."""
     number = FAMILIES[family]
     chains = list(nfnetlink.dump(NFTABLES, _GET_CHAIN, number))
     if not any((_text(c.get(_TABLE)), _text(c.get(_CHAIN_NAME))) == (table, name) for c in chains):

@@ -26,14 +26,14 @@ _VLAN_VALID = 0x10
 
 
 def packet_socket(
-    program: Sequence[Instruction], refused: str = "asking a wire needs root (CAP_NET_RAW)"
+    program: Sequence[Instruction], refused: str = "probing a network needs root (CAP_NET_RAW)"
 ) -> socket.socket:
     """A socket that receives the whole frames that the filter passes, once it is bound to a NIC.
 
     Raises NeedsRoot with the words `refused` if packet sockets are not allowed, else OSError.
     """
     try:
-        # Protocol 0 hears nothing until bound: no other NIC's frames get in.
+        # Protocol 0 receives nothing until it is bound, so no frame of another NIC gets in.
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     except PermissionError:
         raise NeedsRoot(refused, "run it with sudo") from None
@@ -46,7 +46,7 @@ def packet_socket(
 
 
 class PacketSocket:
-    """Use as a context manager: `with Tap(filter) as tap: tap.listen(nic)`.
+    """Use as a context manager: `with PacketSocket(program) as tap: tap.listen(nic)`.
 
     Not promiscuous: answers come to our own MAC or to all. `outgoing`: `receive_any` also returns what this machine
     sends. Raises NeedsRoot if packet sockets are not allowed, else OSError.
@@ -91,10 +91,10 @@ class PacketSocket:
 
         The frame is empty if this machine sent it. Raises OSError if the NIC is down or gone.
         """
-        heard = self.receive_any(timeout)
-        if heard is None:
+        received = self.receive_any(timeout)
+        if received is None:
             return None
-        frame, vlan, ours = heard
+        frame, vlan, ours = received
         return (b"", None) if ours else (frame, vlan)
 
     def receive_any(self, timeout: float) -> tuple[bytes, int | None, bool] | None:

@@ -1,4 +1,4 @@
-"""Is a machine there? Asks an address by ARP or UDP and collects the answers. Never blocks."""
+"""Probes addresses by ARP or UDP, and collects the answers. Never blocks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from wizard.host.net.bpf import ether_type
-from wizard.host.net.frames import ARP, NOBODY, arp_in, arp_request
+from wizard.host.net.frames import ARP, NOBODY, arp_request, parse_arp
 from wizard.host.net.packet_socket import ALL_PROTOCOLS, packet_socket
 from wizard.plan.findings import NeedsRoot
 
 _MOST_READ = 4000
 _QUIET = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-# Where traceroute begins: nobody listens there, and so the machine itself answers.
+# The first port of traceroute: nothing listens there, so the machine itself answers.
 _CLOSED_PORT = 33434
 _IP_RECVERR = 11
 _ERROR = struct.Struct("=IBBBBII")
@@ -26,13 +26,13 @@ _FROM_WIRE = 2
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """`here`: whether a machine has `ip`; None if this is no answer, but another process on this machine asking too.
+    """`present`: whether a machine has `ip`; None for no answer, but a request by another process on this machine.
 
-    `mac` is "" if unknown. `reply`: False for what was overheard and answers no question of ours.
+    `mac` is "" if unknown. `reply`: False if it was overheard, and answers no request of ours.
     """
 
     ip: str
-    here: bool | None
+    present: bool | None
     mac: str = ""
     reply: bool = True
 
@@ -54,7 +54,7 @@ class Prober(Protocol):
 class ArpProber:
     """Asks by ARP, which every machine answers. Needs CAP_NET_RAW.
 
-    Two machines with one MAC both answer, which the kernel's own neighbour table never tells.
+    Two machines with one MAC both answer, which the kernel's own neighbour table never shows.
     """
 
     sure = True
@@ -78,7 +78,7 @@ class ArpProber:
 
     def ask(self, ip: str) -> None:
         with contextlib.suppress(OSError):
-            # No carrier, no NIC: nobody answers, which is the truth.
+            # No carrier or no NIC: nobody will answer, which is correct.
             self._socket.send(arp_request(self._mac, self._ip, socket.inet_aton(ip)))
 
     def collect(self) -> list[ProbeAnswer]:
@@ -95,16 +95,16 @@ class ArpProber:
         return found
 
     def _answer(self, frame: bytes, ours: bool) -> ProbeAnswer | None:
-        said = arp_in(frame)
-        if said is None:
+        arp = parse_arp(frame)
+        if arp is None:
             return None
         if ours:
-            # The kernel's, or another monitor's. Both get their answers, and we hear those too.
-            return None if said.reply else ProbeAnswer(socket.inet_ntoa(said.target), None)
-        # Somebody asks whether an address is free.
-        if said.ip == NOBODY or said.mac == self._mac:
+            # The kernel's own request, or another monitor's: we receive the answer to it too.
+            return None if arp.reply else ProbeAnswer(socket.inet_ntoa(arp.target), None)
+        # An ARP probe (RFC 5227): the sender asks whether an address is free.
+        if arp.ip == NOBODY or arp.mac == self._mac:
             return None
-        return ProbeAnswer(socket.inet_ntoa(said.ip), True, said.mac.hex(":"), said.reply and said.target == self._ip)
+        return ProbeAnswer(socket.inet_ntoa(arp.ip), True, arp.mac.hex(":"), arp.reply and arp.target == self._ip)
 
     def close(self) -> None:
         self._socket.close()
@@ -123,12 +123,12 @@ class UdpProber:
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         if nic:
             with contextlib.suppress(OSError):
-                # Else a wrong route could lead the question to somebody else's machine.
+                # Else a wrong route could send the probe to somebody else's machine.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, nic.encode())
 
     def ask(self, ip: str) -> None:
         for _ in range(2):
-            # An error that waits is told instead of sending.
+            # A pending error is returned instead of sending.
             try:
                 self._socket.sendto(b"", (ip, _CLOSED_PORT))
             except OSError:

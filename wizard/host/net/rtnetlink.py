@@ -42,16 +42,16 @@ def _addresses(index: int, nic: str) -> list[Record]:
         family, prefix, short_flags, scope, where = _ADDRESS.unpack_from(body)
         if kind != _NEW_ADDRESS or where != index:
             continue
-        told = dict(attributes(body[_ADDRESS.size :]))
-        flags = int.from_bytes(told[_IFA_FLAGS], sys.byteorder) if _IFA_FLAGS in told else short_flags
-        local, peer = told.get(_IFA_LOCAL), told.get(_IFA_ADDRESS, b"")
+        fields = dict(attributes(body[_ADDRESS.size :]))
+        flags = int.from_bytes(fields[_IFA_FLAGS], sys.byteorder) if _IFA_FLAGS in fields else short_flags
+        local, peer = fields.get(_IFA_LOCAL), fields.get(_IFA_ADDRESS, b"")
         address = socket.inet_ntop(family, local or peer)
         more = ["nodad"] if flags & _NO_DAD else []
         more += ["noprefixroute"] if flags & _NO_PREFIX_ROUTE else []
         more += ["peer", f"{socket.inet_ntop(family, peer)}/{prefix}"] if local and local != peer else []
-        if broadcast := told.get(_IFA_BROADCAST):
+        if broadcast := fields.get(_IFA_BROADCAST):
             more += ["broadcast", socket.inet_ntop(family, broadcast)]
-        label = os.fsdecode(told.get(_IFA_LABEL, b"").rstrip(b"\0"))
+        label = os.fsdecode(fields.get(_IFA_LABEL, b"").rstrip(b"\0"))
         more += ["label", label] if label not in ("", nic) else []
         if flags & _PERMANENT:
             found.append({"cidr": f"{address}/{prefix}", "scope": _SCOPES.get(scope, str(scope)), "more": more})
@@ -100,21 +100,21 @@ def _change(kind: int, flags: int, nic: str, cidr: str, more: Any, scope: str = 
     _ask(kind, ACK | flags, head + body)
 
 
-def way_of(to: bytes, source: bytes = b"", come_in: int = 0) -> int:
+def route_to(to: bytes, source: bytes = b"", input_index: int = 0) -> int:
     """The index of the NIC by which a packet to `to` would leave, by every routing rule and table; nothing is sent.
 
-    Addresses are IPv4, four bytes each. With `source` and `come_in` (a NIC's index) the packet is one to forward, else
-    one of our own. Raises OSError if there is no route.
+    Addresses are IPv4, four bytes each. With `source` and `input_index` the packet is a forwarded one that came in by
+    that NIC, else one of our own. Raises OSError if there is no route.
     """
     body = _ROUTE.pack(socket.AF_INET, 32, 32 if source else 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, to)
     if source:
         body += attribute(_RTA_SRC, source)
-    if come_in:
-        body += attribute(_RTA_IIF, struct.pack("=I", come_in))
+    if input_index:
+        body += attribute(_RTA_IIF, struct.pack("=I", input_index))
     for kind, answer in _ask(_GET_ROUTE, ACK, body):
-        told = dict(attributes(answer[_ROUTE.size :])) if kind == _NEW_ROUTE else {}
-        if _RTA_OIF in told:
-            return int.from_bytes(told[_RTA_OIF], sys.byteorder)
+        fields = dict(attributes(answer[_ROUTE.size :])) if kind == _NEW_ROUTE else {}
+        if _RTA_OIF in fields:
+            return int.from_bytes(fields[_RTA_OIF], sys.byteorder)
     raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
 

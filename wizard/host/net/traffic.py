@@ -1,4 +1,4 @@
-"""What goes over NICs: the kernel's byte counters, and the rates between looks at them."""
+"""The kernel's byte counters of NICs, and the rates between two samples."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import psutil
 
 MOST_RATES = 120
-# Whoever did not look for so long has a gap, not a rate.
+# Samples further apart are a gap, not a rate.
 LONGEST_GAP_S = 10.0
 _UNITS = ("b/s", "kb/s", "Mb/s", "Gb/s", "Tb/s")
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Bytes since the NIC came to be."""
+    """Bytes since the NIC appeared."""
 
     received: int
     sent: int
@@ -24,7 +24,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSample:
-    """The counters of some NICs at one moment; `at` in seconds of a clock that only goes forward."""
+    """The counters of some NICs at one moment; `at` in seconds, monotonic."""
 
     at: float
     nics: Mapping[str, Counters]
@@ -40,26 +40,26 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The last rates of each NIC, the oldest first; () for a NIC that is not there or was looked at only once."""
+    """The last rates of each NIC, oldest first; () for a NIC that is absent or has one sample only."""
 
     last: TrafficSample | None = None
     rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
 
-    def after(self, look: TrafficSample) -> Traffic:
-        """With one look more. A NIC that went away, or whose counters began anew, begins anew here as well."""
+    def after(self, sample: TrafficSample) -> Traffic:
+        """Add a sample. The rates of a NIC that was away, or whose counters restarted, start over."""
         before = self.last
-        if before is None or not 0 < look.at - before.at <= LONGEST_GAP_S:
-            return Traffic(look)
+        if before is None or not 0 < sample.at - before.at <= LONGEST_GAP_S:
+            return Traffic(sample)
         rates: dict[str, tuple[Rate, ...]] = {}
-        for nic, now in look.nics.items():
-            rate = _rate(before.nics.get(nic), now, look.at - before.at)
+        for nic, now in sample.nics.items():
+            rate = _rate(before.nics.get(nic), now, sample.at - before.at)
             rates[nic] = (*self.rates.get(nic, ()), rate)[-MOST_RATES:] if rate is not None else ()
-        return Traffic(look, rates)
+        return Traffic(sample, rates)
 
 
 def read_traffic(nics: Iterable[str]) -> TrafficSample:
-    """The counters of those of `nics` that are there."""
-    # Not psutil's sum over wraps and replugged NICs: a NIC that comes back begins anew.
+    """The counters of those of `nics` that exist."""
+    # nowrap=False: psutil would add up the counters of a NIC that comes back.
     found = psutil.net_io_counters(pernic=True, nowrap=False)
     seen = {nic: Counters(found[nic].bytes_recv, found[nic].bytes_sent) for nic in nics if nic in found}
     return TrafficSample(time.monotonic(), seen)

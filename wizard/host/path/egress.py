@@ -1,4 +1,4 @@
-"""Captures what leaves by a NIC, after every packet filter: what this machine really sends."""
+"""Captures the frames that leave by a NIC, after every packet filter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from wizard.host.net.bpf import LARGEST, our_talk
+from wizard.host.net.bpf import LARGEST, path_traffic
 from wizard.host.net.packet_socket import ALL_PROTOCOLS, packet_socket
 
 
@@ -14,8 +14,8 @@ class EgressCapture:
     """Use as a context manager. `both_ways`: incoming frames too. Raises NeedsRoot, or OSError without such a NIC."""
 
     def __init__(self, nic: str, *, both_ways: bool = False) -> None:
-        program = our_talk(only_leaving=not both_ways)
-        self._socket = packet_socket(program, "hearing what leaves needs root (CAP_NET_RAW)")
+        program = path_traffic(only_leaving=not both_ways)
+        self._socket = packet_socket(program, "capturing what leaves needs root (CAP_NET_RAW)")
         try:
             self._socket.setblocking(False)
             self._socket.bind((nic, ALL_PROTOCOLS))
@@ -35,7 +35,7 @@ class EgressCapture:
         return self._socket.fileno()
 
     def next(self) -> tuple[bytes, bool] | None:
-        """The next frame that waits, and whether it leaves; None if none waits.
+        """The next queued frame, and whether it leaves; None if none is queued.
 
         Raises OSError if the NIC is down or gone.
         """

@@ -1,8 +1,8 @@
-"""Frames that this machine takes for frames from the wire.
+"""Injects frames that this machine takes for frames from a cable.
 
-They enter through a NIC of our own, whose egress the kernel redirects to the ingress of the NIC that is meant: from
-there they take the way of everything that comes in by that cable, through every packet filter, and nothing of them is
-put onto the cable itself.
+They are sent by a NIC of our own, whose egress the kernel redirects to the ingress of the NIC that is meant (tc
+mirred). From there they pass what every frame from that cable passes, every packet filter too; none is sent on the
+cable itself.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from types import TracebackType
 from typing import Self
 
 from wizard.host import commands
-from wizard.host.net.link import Link
+from wizard.host.net.link import LinkState
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 MADE_UP = b"\x0e\xc1\xa0"
-"""How every MAC begins that is nobody's: locally administered, and none of the virtual machines' usual ones."""
+"""The prefix of made-up MACs: locally administered, and not one that virtual machines use."""
 _TUN = "/dev/net/tun"
 _TUNSETIFF, _TAP, _NO_HEADER = 0x400454CA, 0x0002, 0x1000
-_DELETE_NEIGHBOUR = 0x8953  # SIOCDARP
+_DELETE_ARP_ENTRY = 0x8953  # SIOCDARP
 _ARPREQ = struct.Struct("=HH4s8x16xi16x16s")
 
 
@@ -37,7 +37,7 @@ def synthetic_mac() -> bytes:
 
 
 def is_synthetic(mac: bytes) -> bool:
-    """Whether a MAC is of a machine that the wizard made up."""
+    """Whether the wizard made this MAC up."""
     return mac[:3] == MADE_UP
 
 
@@ -46,12 +46,12 @@ class CannotInject(WizardError):
 
 
 class Injector:
-    """Use as a context manager. `into`: for each made-up source MAC the NIC that its frames come in by.
+    """Use as a context manager. `into`: made-up source MAC -> the NIC by which its frames come in.
 
     Raises CannotInject.
     """
 
-    def __init__(self, into: Mapping[bytes, Link]) -> None:
+    def __init__(self, into: Mapping[bytes, LinkState]) -> None:
         self.into = dict(into)
         remove_stray()
         self._tap = _open_tap()
@@ -67,7 +67,7 @@ class Injector:
         nic = paths.PROBE_NIC
         if self._tap is None:
             commands.run("ip", "link", "add", nic, "type", "veth", "peer", "name", paths.PROBE_NIC_PEER)
-        # The kernel itself is to say nothing through it.
+        # The kernel itself must send nothing by it.
         for name in (nic, paths.PROBE_NIC_PEER):
             with contextlib.suppress(OSError):
                 Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1\n")
@@ -94,7 +94,7 @@ class Injector:
         self.close()
 
     def send(self, frame: bytes) -> None:
-        """Have a frame come in; by its source MAC it is known where. Raises OSError where our NIC is gone."""
+        """Inject a frame by the NIC of its source MAC. Raises OSError if our NIC is gone."""
         if self._socket is None:
             raise OSError(errno.ENODEV, "no NIC to inject by")
         self._socket.send(frame)
@@ -110,17 +110,17 @@ class Injector:
             remove_stray()
 
 
-_REMEDY = "A path is walked with `tc` (iproute2) and the kernel's modules tun or veth, cls_u32 and act_mirred."
+_REMEDY = "Probing a path needs `tc` (iproute2) and the kernel modules tun or veth, cls_u32 and act_mirred."
 
 
 def remove_stray() -> None:
-    """Take away the NIC that an injector left which was killed: only a veth outlives its process."""
+    """Remove the NIC of an injector that was killed: only a veth outlives its process."""
     if Path(f"/proc/sys/net/ipv4/conf/{paths.PROBE_NIC}").exists():
         commands.works("ip", "link", "del", "dev", paths.PROBE_NIC)
 
 
 def _open_tap() -> int | None:
-    """A NIC that is there as long as this process is; None where there can be none."""
+    """The descriptor of a tap NIC that exists as long as this process; None if none can be made."""
     try:
         fd = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -133,8 +133,8 @@ def _open_tap() -> int | None:
     return fd
 
 
-def forget_neighbour(nic: str, address: bytes) -> None:
-    """Have the kernel forget whose MAC an IPv4 address (four bytes) has behind a NIC."""
+def delete_arp_entry(nic: str, address: bytes) -> None:
+    """Delete the ARP entry of an IPv4 address (four bytes) behind a NIC, if there is one."""
     entry = _ARPREQ.pack(socket.AF_INET, 0, address, 0, nic.encode())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as kernel, contextlib.suppress(OSError):
-        fcntl.ioctl(kernel, _DELETE_NEIGHBOUR, entry)
+        fcntl.ioctl(kernel, _DELETE_ARP_ENTRY, entry)

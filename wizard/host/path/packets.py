@@ -20,7 +20,7 @@ def rcode_name(rcode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Both ends of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
+    """Source and target of a packet: MACs (six bytes), IPv4 addresses (four bytes) and ports."""
 
     source_mac: bytes
     to_mac: bytes
@@ -55,8 +55,8 @@ def _frame(ends: Ends, packet: bytes) -> bytes:
     return frames.ethernet(ends.to_mac, ends.source_mac, frames.IPV4, packet)
 
 
-def segment_in(frame: bytes) -> Segment | None:
-    """The TCP or UDP in an untagged Ethernet frame. Checksums are not looked at: the NIC fills them in later."""
+def parse_segment(frame: bytes) -> Segment | None:
+    """The TCP or UDP in an untagged Ethernet frame. Checksums are not checked: the NIC fills them in later."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[14] >> 4 != 4:
         return None
     start = 14 + (frame[14] & 0x0F) * 4
@@ -73,7 +73,7 @@ def segment_in(frame: bytes) -> Segment | None:
     return None
 
 
-def question(number: int, name: str, kind: int) -> bytes:
+def dns_query(number: int, name: str, kind: int) -> bytes:
     """A recursive DNS query as bytes; `name` is ASCII, "" for the root."""
     labels = b"".join(bytes((len(label),)) + label.encode("ascii") for label in name.split(".") if label)
     return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
@@ -88,7 +88,7 @@ class DnsAnswer:
     addresses: tuple[bytes, ...]
 
 
-def dns_answer(payload: bytes) -> DnsAnswer | None:
+def parse_dns_answer(payload: bytes) -> DnsAnswer | None:
     """The answer in a UDP payload to a question of ours, which has one question."""
     try:
         number, flags, questions, answers = struct.unpack_from("!HHHH", payload)

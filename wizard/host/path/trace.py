@@ -1,4 +1,4 @@
-"""Who drops what a node says or is told: the kernel's own account of the way of a packet that is ours."""
+"""Finds who drops a packet of a path test: the kernel's own trace of it (`nft monitor trace`)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wizard.plan.text import clean
 TABLE = "ciao_trace"
 _OURS = "ciao_gateway"
 _UNMASKED = (_OURS, "traces")
-"""Our chain that lets no address of the cluster's into the office."""
+"""Our chain that keeps cluster addresses off the corporate network."""
 _BREAKS_OFF = "tcp flags == rst "
-"""An attempt's end, which may be dropped for other reasons than its beginning, or because of it."""
+"""What resets an attempt may be dropped for other reasons than the attempt, or because of it."""
 _LONGEST_S = 2.5
 _ATTEMPT_S = (0.3,)
 _LONGEST_RULE = 160
@@ -32,7 +32,7 @@ _POLICY = re.compile(r"^policy drop\s*$")
 
 @dataclass(frozen=True, slots=True)
 class DroppedPacket:
-    """The chain that dropped a packet; `rule` is "" where it was its policy. `packet` is how nft tells of it."""
+    """The chain that dropped a packet; `rule` is "" if its policy did. `packet` is nft's line about the packet."""
 
     family: str
     table: str
@@ -42,7 +42,7 @@ class DroppedPacket:
 
     def words(self) -> str:
         if (self.table, self.chain) == _UNMASKED:
-            return "NAT does not work: it would leave with the node's own address, and is held back"
+            return "NAT does not work: the packet would leave with the node's own address, and is held back"
         whose = f"{self.family} {self.table} {self.chain}"
         how = f"by its rule '{clean(self.rule, _LONGEST_RULE)}'" if self.rule else "by its policy"
         return f"the nftables chain {whose} drops it {how}"
@@ -56,56 +56,56 @@ class DroppedPacket:
             return remedy
         chain = f"{self.family} {self.table} {self.chain}"
         if self.family == "arp":
-            return f"See what it is for: sudo nft list chain {chain}"
+            return f"See its rules: sudo nft list chain {chain}"
         found = re.search(r'\b(iif|oif) "', self.packet)
         side = "oifname" if found is None or (found[1] == "oif" and "iif " not in self.packet) else "iifname"
-        return f'Let {nic} in there: sudo nft insert rule {chain} {side} "{nic}" accept'
+        return f'Accept {nic} there: sudo nft insert rule {chain} {side} "{nic}" accept'
 
 
 def dropped_in(lines: Sequence[str]) -> list[DroppedPacket]:
-    """What of a trace was dropped, in order. A packet's line comes before what is done with it."""
+    """The packets that a trace shows dropped, in order. A packet's own line comes before its verdicts."""
     packets: dict[str, str] = {}
     found = []
     for line in lines:
-        told = _LINE.match(line.strip())
-        if told is None:
+        match = _LINE.match(line.strip())
+        if match is None:
             continue
-        rest = told["rest"]
-        if told["table"] == TABLE and not rest.startswith("packet: "):
+        rest = match["rest"]
+        if match["table"] == TABLE and not rest.startswith("packet: "):
             continue
         if rest.startswith("packet: "):
-            # Later lines of it have what NAT made of it; by the first it is known.
-            packets.setdefault(told["id"], f"{rest} ")
+            # The first: later lines show what NAT made of it.
+            packets.setdefault(match["id"], f"{rest} ")
             continue
         rule = _RULE.match(rest)
         if rule is not None or _POLICY.match(rest):
-            packet = packets.get(told["id"], "")
+            packet = packets.get(match["id"], "")
             if _BREAKS_OFF in packet:
                 continue
             found.append(
-                DroppedPacket(told["family"], told["table"], told["chain"], rule["rule"] if rule else "", packet)
+                DroppedPacket(match["family"], match["table"], match["chain"], rule["rule"] if rule else "", packet)
             )
     return found
 
 
 def monitor_command(nft: str) -> list[str]:
-    """`nft monitor trace`, which ends with whoever started it, also where that one is killed."""
+    """`nft monitor trace`, which ends with its parent, even if that is killed."""
     return ["setpriv", "--pdeathsig=KILL", "--", nft, "monitor", "trace"]
 
 
-def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
-    """Try these parts of a path once more and see who drops them; by the part's name. Raises OSError, CommandFailed.
+def find_drop(tests: Sequence[PathTest], path: NodePath, injector: Injector, uid: int) -> dict[str, DroppedPacket]:
+    """Run these tests of a path again, traced. Result name -> who drops its packet. Raises OSError, CommandFailed.
 
     `uid`: the user that our dnsmasq runs as.
     """
-    path = commands.find("nft")
-    if path is None:
+    nft = commands.find("nft")
+    if nft is None:
         return {}
     remove_stray()
-    commands.run("nft", "-f", "-", stdin=_rules(road, uid))
+    commands.run("nft", "-f", "-", stdin=_rules(path, uid))
     try:
         with subprocess.Popen(
-            monitor_command(path),
+            monitor_command(nft),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -113,7 +113,7 @@ def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid
             cwd="/",
         ) as monitor:
             try:
-                return _follow(monitor, parts, road, injector)
+                return _follow(monitor, tests, path, injector)
             finally:
                 monitor.kill()
     finally:
@@ -121,29 +121,29 @@ def who_drops(parts: Sequence[PathTest], road: NodePath, injector: Injector, uid
 
 
 def _follow(
-    monitor: subprocess.Popen[bytes], parts: Sequence[PathTest], road: NodePath, injector: Injector
+    monitor: subprocess.Popen[bytes], tests: Sequence[PathTest], path: NodePath, injector: Injector
 ) -> dict[str, DroppedPacket]:
     fd = monitor.stdout.fileno() if monitor.stdout is not None else -1
     os.set_blocking(fd, False)
     deadline = time.monotonic() + _LONGEST_S
     text, found = "", dict[str, DroppedPacket]()
-    while time.monotonic() < deadline and len(found) < len(parts):
-        run_tests(parts, road, injector, _ATTEMPT_S)
+    while time.monotonic() < deadline and len(found) < len(tests):
+        run_tests(tests, path, injector, _ATTEMPT_S)
         while select.select([fd], [], [], 0.05)[0]:
             data = os.read(fd, 1 << 16)
             if not data:
                 return found
             text += data.decode("utf-8", "replace")
         for dropped in dropped_in(text.split("\n")[:-1]):
-            for part in parts:
-                if any(mark in dropped.packet for mark in part.marks()):
-                    found.setdefault(part.found().name, dropped)
+            for test in tests:
+                if any(pattern in dropped.packet for pattern in test.trace_patterns()):
+                    found.setdefault(test.result().name, dropped)
     return found
 
 
-def _rules(road: NodePath, uid: int) -> str:
-    macs = f"{{ {road.own_mac.hex(':')}, {road.office_mac.hex(':')} }}"
-    beyond = f"ip saddr {dotted(road.beyond)} tcp sport {DNS_PORT} meta nftrace set 1" if road.beyond else ""
+def _rules(path: NodePath, uid: int) -> str:
+    macs = f"{{ {path.own_mac.hex(':')}, {path.office_mac.hex(':')} }}"
+    beyond = f"ip saddr {dotted(path.beyond)} tcp sport {DNS_PORT} meta nftrace set 1" if path.beyond else ""
     asks = f"meta skuid {uid} udp dport {DNS_PORT} meta nftrace set 1" if uid else ""
     return f"""
 table inet {TABLE} {{
@@ -154,24 +154,24 @@ table inet {TABLE} {{
     }}
     chain leaves {{
         type filter hook output priority -350; policy accept;
-        ip daddr {{ {dotted(road.own)}, 255.255.255.255 }} udp sport {{ {DNS_PORT}, 67 }} meta nftrace set 1
+        ip daddr {{ {dotted(path.own)}, 255.255.255.255 }} udp sport {{ {DNS_PORT}, 67 }} meta nftrace set 1
         {asks}
     }}
 }}
 table arp {TABLE} {{
     chain comes {{
         type filter hook input priority -350; policy accept;
-        arp saddr ether {road.own_mac.hex(":")} meta nftrace set 1
+        arp saddr ether {path.own_mac.hex(":")} meta nftrace set 1
     }}
     chain leaves {{
         type filter hook output priority -350; policy accept;
-        arp daddr ether {road.own_mac.hex(":")} meta nftrace set 1
+        arp daddr ether {path.own_mac.hex(":")} meta nftrace set 1
     }}
 }}
 """
 
 
 def remove_stray() -> None:
-    """Take away the tables that only ask the kernel to tell; one that was killed leaves them."""
+    """Remove the tables that switch tracing on; a process that was killed leaves them."""
     for family in ("inet", "arp"):
         commands.works("nft", "delete", "table", family, TABLE)

@@ -315,7 +315,7 @@ def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
     backend = applied_backend()
     ours = addresses_given(f"address:{nic}", journal.read())
-    seen = link_image.whole_state(link_image.called_now(image["link"]))
+    seen = link_image.whole_state(link_image.current_name(image["link"]))
     backend.release(nic, backend.config_in_use())
     journal.images.restore(image["config"])
     problems: list[str] = []

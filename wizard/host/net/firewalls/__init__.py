@@ -24,7 +24,7 @@ FIREWALLS: tuple[Firewall, ...] = (Docker(), Ufw(), Libvirt(), Firewalld(), Ipta
 def active(processes: Iterable[RunningProcess], nics: Iterable[str], root: Path, is_root: bool) -> tuple[str, ...]:
     """The names of the firewalls whose rules are loaded.
 
-    Without root nobody may look; then of those whose daemon or NIC is there, iptables and nftables never.
+    Only root may read the rules. Without root: those whose daemon or NIC exists, and never iptables or nftables.
     """
     if is_root:
         found = set(_owners(read_ruleset(root)))
@@ -56,7 +56,8 @@ def shapes() -> dict[str, Predicate]:
 def restore(records: Iterable[Record] = ()) -> Undone:
     """Put back what nat.sh changed of each, without nat.sh.
 
-    `records` are the journal's of the step "rules", from the first apply on. What they do not say nat.sh's notes do.
+    `records` are the journal's of the step "rules", from the first apply on. For a NIC that they lack, nat.sh's notes
+    count.
     """
     known = list(records)
     undone = [each.restore([r[each.journal_key] for r in known if r.get(each.journal_key)]) for each in FIREWALLS]
@@ -64,7 +65,7 @@ def restore(records: Iterable[Record] = ()) -> Undone:
 
 
 def remove_ours() -> Undone:
-    """Take away what bears our names in each. Raises WizardError."""
+    """Remove the objects with our names from each. Raises WizardError."""
     return _sum([firewall.remove_ours() for firewall in FIREWALLS])
 
 
@@ -78,5 +79,5 @@ def _sum(undone: Iterable[Undone]) -> Undone:
 
 
 def remedy(table: str, nic: str) -> str:
-    """What a person can do where a table drops what the cluster NIC carries; "" where no firewall has a word for it."""
+    """What to do if a table drops the cluster NIC's packets; "" if no firewall has a special remedy."""
     return next((each.remedy(nic) for each in FIREWALLS if table in each.tables), "")

@@ -1,4 +1,4 @@
-"""Docker. What its rules refuse is let in by a chain of ours in iptables' tables (see `iptables`)."""
+"""Docker. A chain of ours in iptables' tables accepts what its rules would reject (see `iptables`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the wizard knows of another program's packet filter, and what it may do to it."""
+"""The interface to another program's packet filter: how it is recognized, and what an apply may change of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LoadedObject:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What anybody may see: running processes, names of NICs; `root` is where /etc is looked for."""
+    """What is visible without root: running processes, names of NICs; `root` is the directory that holds /etc."""
 
     processes: tuple[RunningProcess, ...]
     nics: tuple[str, ...]
@@ -35,7 +35,7 @@ class Evidence:
 
 
 class Firewall:
-    """One kind of packet filter that is not ours. The defaults hold for one of which nothing has to be changed.
+    """One kind of packet filter that is not ours. The defaults are for one that an apply does not change.
 
     `name` is what `Facts.firewalls` calls it. It is recognized by its own `tables`, or by its `chains` in anybody's.
     `journal_key` is where the journal keeps `image`, in the record of the step "rules"; "" where there is none.
@@ -47,15 +47,15 @@ class Firewall:
     journal_key: str = ""
 
     def owns(self, loaded: LoadedObject) -> bool:
-        """Whether this chain or rule is its own. Not asked for what lies in somebody's own table."""
+        """Whether this chain or rule is its own. Not called for objects in a table of a known firewall."""
         return self.chains is not None and self.chains.match(loaded.chain) is not None
 
     def is_running(self, _evidence: Evidence, /) -> bool:
-        """Whether it seems to be at work, where nobody may look at the rules: only root may."""
+        """Whether it seems to be active, judged without reading the rules: only root may."""
         return False
 
     def image(self, _nic: str, /) -> Record | None:
-        """What an apply will change of it for the cluster NIC, as it is now, for `restore`."""
+        """The present state of what an apply will change of it for the cluster NIC, for `restore`."""
         return None
 
     def is_image(self, value: Any) -> bool:
@@ -67,9 +67,9 @@ class Firewall:
         return [], []
 
     def remove_ours(self) -> Undone:
-        """Take away what bears our names in it, with or without the script that made it. Raises WizardError."""
+        """Remove the objects with our names from it, with or without the script that made them. Raises WizardError."""
         return [], []
 
     def remedy(self, _nic: str, /) -> str:
-        """What a person can do where one of its `tables` drops what the cluster NIC carries; "" for no special word."""
+        """What to do if one of its `tables` drops the cluster NIC's packets; "" for no special remedy."""
         return ""

@@ -1,4 +1,4 @@
-"""firewalld. At the end of its own chains it refuses what its zones do not let in.
+"""firewalld. At the end of its own chains it rejects what its zones do not accept.
 
 An apply puts the cluster NIC into the zone "trusted", at run time only; nat.sh does that.
 """
@@ -29,7 +29,7 @@ class Firewalld(Firewall):
     journal_key = "zone"
 
     def is_running(self, evidence: Evidence, /) -> bool:
-        # It is a Python program; what it is called depends on how it was started.
+        # It is a Python program; its process name depends on how it was started.
         return any("firewalld" in Path(word).name for process in evidence.processes for word in process.argv[:2])
 
     def image(self, nic: str, /) -> Record | None:
@@ -50,14 +50,14 @@ class Firewalld(Firewall):
         restored, problems = [], []
         for nic, zone in zones.items():
             note = Path(f"{paths.RUN}/firewalld.{nic}")
-            # firewalld forgets ours by itself, and a zone that somebody chose since is to stay.
+            # firewalld drops our zone by itself, and a zone that somebody chose since must stay.
             if zone == _TRUSTED or self.image(nic) != {"nic": nic, "zone": _TRUSTED}:
                 forget(note)
                 continue
             try:
                 run("firewall-cmd", "--quiet", *_move(nic, zone))
             except CommandFailed as error:
-                # The note stays, for whoever tries again.
+                # The note stays, for the next attempt.
                 problems.append(f"{nic} is still in firewalld's zone {_TRUSTED}, and not in {zone or 'none'}: {error}")
                 continue
             forget(note)

@@ -42,7 +42,7 @@ def is_iptables_table(loaded: LoadedObject) -> bool:
 
 
 def _remove_chain(program: str, chain: str) -> list[str]:
-    """Take away our chain and the jumps to it; what was there, in words."""
+    """Remove our chain and the jumps to it. Returns what was there, in words."""
     if find(program) is None:
         gone = program == "iptables-nft" and nft_objects.remove_chain("ip", "filter", f"CIAO-{chain}")
         return [f"the chain CIAO-{chain}"] if gone else []

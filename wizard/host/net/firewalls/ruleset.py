@@ -1,4 +1,4 @@
-"""What is loaded into the packet filter, read without making or loading any."""
+"""Reads what is loaded into the packet filter, without creating a table or loading a module."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def _in_nft(told: str) -> Iterator[LoadedObject]:
+def _in_nft(listing: str) -> Iterator[LoadedObject]:
     try:
-        entries: list[Mapping[str, Any]] = json.loads(told, strict=False)["nftables"]
+        entries: list[Mapping[str, Any]] = json.loads(listing, strict=False)["nftables"]
     except (ValueError, KeyError):
         return
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What the wizard asks of a network manager."""
+"""The interface to a network manager: what each must be able to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NetworkBackend(KnownManager, Protocol):
 
     @abstractmethod
     def bring_up(self, nic: str, config: str) -> None:
-        """Raise the link and give the NIC the address that `config` says."""
+        """Bring the link up and give the NIC the address in `config`."""
 
     @abstractmethod
     def bring_down_command(self, nic: str, config: str) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class NetworkBackend(KnownManager, Protocol):
 
     @abstractmethod
     def bring_down(self, nic: str, config: str) -> None:
-        """Take that address away again."""
+        """Remove that address again."""
 
     @abstractmethod
     def is_configured(self, nic: str) -> bool:
@@ -64,15 +64,15 @@ class NetworkBackend(KnownManager, Protocol):
 
     @abstractmethod
     def config_in_use(self) -> str:
-        """The configuration that the manager goes by now: ours of a trial, else its own."""
+        """The configuration that the manager uses now: ours of a trial, else its own."""
 
     @abstractmethod
     def state_file(self, nic: str) -> str:
-        """Where the manager remembers that it configured the NIC; the journal keeps this file."""
+        """The file in which the manager remembers that it configured the NIC; the journal keeps an image of it."""
 
     @abstractmethod
     def nic_of(self, config: str) -> str:
-        """The NIC that our configuration is for; "" where there is none."""
+        """The NIC that our configuration is for; "" if there is none."""
 
     @abstractmethod
     def addresses_of(self, config: str) -> set[str]:
@@ -80,24 +80,24 @@ class NetworkBackend(KnownManager, Protocol):
 
     @abstractmethod
     def release(self, nic: str, config: str) -> bool:
-        """Have the manager let go of a NIC, whatever it was configured with; whether it had it.
+        """Have the manager release a NIC, whatever it was configured with. Returns whether it had configured it.
 
-        Where that name belongs to another NIC by now than the one that `config` is for, the NIC is only forgotten, and
-        so where the manager does not let go of it or is gone: what the NIC has then is the kernel's to take back.
+        If the name now belongs to another NIC than the one that `config` is for, or if the manager fails or is gone,
+        only its record is removed; what the NIC still has, the caller removes over the kernel.
         """
 
     @abstractmethod
     def withdraw(self, config: str) -> bool:
-        """Take away what our configuration gave to its NIC, whoever applied it; whether there was anything.
+        """Remove what our configuration gave to its NIC, whoever applied it. Returns whether there was anything.
 
-        Raises WizardError where the kernel does not give it up.
+        Raises WizardError if the kernel refuses.
         """
 
     @abstractmethod
     def reconfigure(self, nic: str, config: str, configured_as: str) -> list[str]:
-        """Have the manager configure a NIC as it had before; what it did not do, in words.
+        """Have the manager configure a NIC as it had before. Returns what failed, in words.
 
-        It remembers the NIC as configured in any case, as it did before.
+        Its record says "configured" in any case, as before.
         """
 
 

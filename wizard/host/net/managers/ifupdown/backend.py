@@ -65,7 +65,7 @@ class Ifupdown(NetworkBackend):
         if not _is_another_nic(nic, read_text(config) or ""):
             with contextlib.suppress(WizardError):
                 self.bring_down(nic, config)
-        ifstate.note(nic, "")
+        ifstate.record(nic, "")
         return True
 
     def withdraw(self, config: str) -> bool:
@@ -74,7 +74,7 @@ class Ifupdown(NetworkBackend):
         cidr = next(iter(own_stanza.addresses_in(text)), "")
         configured = bool(nic) and self.release(nic, config)
         if configured and not (read_text(ifstate.own_file(nic)) or "x").strip():
-            # What ifdown leaves of it: an empty line.
+            # ifdown leaves an empty line in it.
             Path(ifstate.own_file(nic)).unlink()
         if any(a["cidr"] == cidr for a in link_state(nic).get("addresses", [])):
             problems: list[str] = []
@@ -91,7 +91,7 @@ class Ifupdown(NetworkBackend):
                 raise none_installed()
             self.bring_up(nic if stanza in ("", nic) else f"{nic}={stanza}", config)
         except WizardError as error:
-            ifstate.note(nic, stanza or nic)
+            ifstate.record(nic, stanza or nic)
             if "unknown interface" in error.message:
                 return [f"ifupdown no longer knows {nic}"]
             return [f"ifup did not raise {nic}: {error.message}"]

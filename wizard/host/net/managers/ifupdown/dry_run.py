@@ -1,4 +1,4 @@
-"""What ifupdown would make of its files once we have changed them: asked of ifquery, on a copy."""
+"""Checks on a copy, with ifquery, what ifupdown would read from its files after our change."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from wizard.plan.text import clean
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*")
 _STAND_IN_ADDRESS = "192.0.2.1"
 _STAND_IN = f"allow-hotplug {{nic}}\niface {{nic}} inet static\n    address {_STAND_IN_ADDRESS}/24\n"
-"""For our own file, which is not rendered by then."""
+"""Stands in for our own file, which is not rendered yet."""
 
 
 def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: str, ours: set[str]) -> None:
-    """Raises WizardError where ifupdown would read the files `after` differently than `before` for any interface but
+    """Raises WizardError if ifupdown would read the files `after` differently than `before` for any interface but
     `ours`, or would give `nic` more than our address. Both map a file's real path to its text."""
     remedy = f"Nothing was changed. Take {nic} out of {paths.INTERFACES_MAIN} by hand, then run it again."
-    _refuse_unseen()
+    _refuse_unknown_files()
     names: set[str] = set()
     classes: set[str] = set()
     for text in before.values():
@@ -40,10 +40,10 @@ def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: st
         classes |= set(interfaces_file.classes(text))
     others = sorted(name for name in names if not any(is_of(name, own) for own in ours))
     with private_copy(before, None) as (file, read):
-        seen = _as_ifupdown_reads(file, read, others, sorted(classes), ours, "as it is", "Mend it, then run it again.")
+        seen = _read_by_ifupdown(file, read, others, sorted(classes), ours, "as it is", "Fix it, then run this again.")
     with private_copy(after, _STAND_IN.format(nic=nic)) as (file, read):
-        coming = _as_ifupdown_reads(file, read, others, sorted(classes), ours, f"without {nic}", remedy)
-        given = _asked(file, nic) or ""
+        coming = _read_by_ifupdown(file, read, others, sorted(classes), ours, f"without {nic}", remedy)
+        given = _query(file, nic) or ""
     changed = [what for what in seen if seen[what] != coming[what]]
     if changed:
         raise WizardError(
@@ -63,13 +63,13 @@ def refuse_to_break(before: Mapping[str, str], after: Mapping[str, str], nic: st
         )
 
 
-def _refuse_unseen() -> None:
-    """Raises WizardError where ifupdown reads a file that we do not."""
+def _refuse_unknown_files() -> None:
+    """Raises WizardError if ifupdown reads a file that we do not."""
     try:
-        told = run("sh", "-c", 'exec ifquery -v --list -i "$1" 2>&1', "sh", paths.INTERFACES_MAIN, ok=(0, 1))
+        output = run("sh", "-c", 'exec ifquery -v --list -i "$1" 2>&1', "sh", paths.INTERFACES_MAIN, ok=(0, 1))
     except CommandFailed:
         return
-    read = {line.partition(": parsing file ")[2] for line in told.splitlines()} - {""}
+    read = {line.partition(": parsing file ")[2] for line in output.splitlines()} - {""}
     known = {os.path.realpath(file.path) for file in read_tree(paths.INTERFACES_MAIN).files()}
     for path in sorted(read):
         if Path(path).is_file() and os.path.realpath(path) not in known and not is_our_file(path):
@@ -81,8 +81,11 @@ def _refuse_unseen() -> None:
 
 @contextlib.contextmanager
 def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """What ifupdown reads, with these texts (by where they lie) and with our file as given, in a directory of ours;
-    the file to begin with, and each that is read as (path, text). Raises WizardError where there is no room for it."""
+    """A copy of what ifupdown reads, with these texts (by real path) and our file as given, in a directory of ours.
+
+    Yields the path of the first file, and each file that is read as (path, text). Raises WizardError if it cannot be
+    written.
+    """
     parent = Path(paths.RUN) if os.geteuid() == 0 else Path(tempfile.gettempdir())
     made: list[str] = []
     directory = ""
@@ -104,7 +107,7 @@ def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[s
 
 
 class _Copy:
-    """A copy in the making. `read` grows in the order in which ifupdown reads."""
+    """A copy being made. `read` grows in the order in which ifupdown reads."""
 
     def __init__(self, directory: Path, texts: Mapping[str, str], ours: str | None) -> None:
         self.directory = directory
@@ -114,17 +117,17 @@ class _Copy:
         self.copies: dict[str, str] = {}
 
     def of(self, path: str, depth: int) -> str:
-        """The copy of the file at `path`, and of all that it reads; "" where it is not read."""
+        """Copy the file at `path`, and all that it reads. Returns the path of the copy, "" if it is not read."""
         text = self.ours if is_our_file(path) else self.texts.get(os.path.realpath(path))
         if text is None or depth > DEEPEST:
             return ""
-        # Of a file that it reads twice by one path ifupdown takes everything once.
+        # ifupdown takes a file that it reads twice by one path only once.
         if path in self.copies:
             return self.copies[path]
         copy = self.directory / f"{len(self.read)}"
         self.copies[path] = str(copy)
         self.read.append((os.path.normpath(path), text))
-        # So that nobody else takes the number meanwhile.
+        # Reserves the number: the files below are copied first.
         copy.touch()
         sources: dict[int, list[str]] = {}
         for place, line in enumerate(interfaces_file.lines_of(text)):
@@ -136,7 +139,7 @@ class _Copy:
         return str(copy)
 
 
-def _as_ifupdown_reads(
+def _read_by_ifupdown(
     file: str,
     read: Sequence[tuple[str, str]],
     names: list[str],
@@ -145,21 +148,23 @@ def _as_ifupdown_reads(
     state: str,
     remedy: str,
 ) -> dict[str, Any]:
-    """What ifupdown makes of a copy: by class the interfaces it names, by name the stanza; without `ours`."""
+    """What ifupdown reads from a copy: class -> its interfaces, interface -> its stanza; without `ours`."""
     try:
-        return _asked_of_ifquery(file, names, classes, ours)
+        return _query_all(file, names, classes, ours)
     except CommandFailed as error:
-        said = next(iter(error.stderr.splitlines()), error.message)
+        reason = next(iter(error.stderr.splitlines()), error.message)
         for number, (path, _) in reversed(list(enumerate(read))):
-            said = said.replace(f"{Path(file).parent}/{number}:", f"{path}:")
-        raise WizardError(f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(said)}", remedy) from error
+            reason = reason.replace(f"{Path(file).parent}/{number}:", f"{path}:")
+        raise WizardError(
+            f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(reason)}", remedy
+        ) from error
 
 
-def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:
+def _query_all(file: str, names: list[str], classes: list[str], ours: set[str]) -> dict[str, Any]:
     try:
         run("ifquery", "--list", "-i", file)
     except CommandFailed as error:
-        # An `auto` line for what has no stanza hinders nobody.
+        # An `auto` line without a stanza does no harm.
         if not all("unknown interface" in line for line in error.stderr.splitlines() or [""]):
             raise
     found: dict[str, Any] = {}
@@ -168,14 +173,14 @@ def _asked_of_ifquery(file: str, names: list[str], classes: list[str], ours: set
         others = {one for one in listed.split() if not any(is_of(one, own) for own in ours)}
         found["auto" if name == "auto" else f"allow-{name}"] = others
     for name in filter(_PLAIN_NAME.fullmatch, names):
-        found[f"iface {name}"] = _asked(file, name)
+        found[f"iface {name}"] = _query(file, name)
     return found
 
 
-def _asked(file: str, name: str) -> str | None:
-    """The stanza of an interface, or None where ifupdown knows none."""
+def _query(file: str, name: str) -> str | None:
+    """The stanza of an interface, or None if ifupdown has none."""
     try:
-        # Without their scripts: a mapping is somebody's program, which ifquery runs else, and ifup --no-act as well.
+        # Without mappings: ifquery, like ifup --no-act, would run their scripts.
         return run("ifquery", "--no-mappings", "-i", file, name)
     except CommandFailed:
         return None

@@ -1,4 +1,4 @@
-"""ifupdown's record of the interfaces that it raised: two files under /run/network, which can differ.
+"""ifupdown's record of the interfaces that it brought up: two files under /run/network, which can differ.
 
 ifup reads the interface's own file, ifquery the list of all.
 """
@@ -28,7 +28,7 @@ def raised_as(nic: str) -> str:
     return _listed().get(nic, "")
 
 
-def note(nic: str, stanza: str) -> None:
+def record(nic: str, stanza: str) -> None:
     """Record in both files that the interface is raised with this stanza ("": not raised)."""
     if not Path(DIRECTORY).is_dir():
         return

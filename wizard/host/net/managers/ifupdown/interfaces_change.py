@@ -43,9 +43,9 @@ def interfaces_texts(nic: str) -> tuple[InterfacesText, ...]:
         if real in by_place or is_our_file(path):
             continue
         if path == paths.INTERFACES_MAIN and not elsewhere:
-            wanted = interfaces_file.edited_anew(text, nic)
+            wanted = interfaces_file.edited_again(text, nic)
         else:
-            wanted = interfaces_file.without_nic_anew(text, nic)
+            wanted = interfaces_file.without_nic_again(text, nic)
         by_place[real] = InterfacesText(os.path.normpath(path), real, text, wanted)
     return tuple(by_place.values())
 
@@ -80,5 +80,5 @@ def _refuse_claims(texts: Mapping[str, str], nic: str) -> None:
         lines = [line for path, text in read for line in interfaces_lines(path, text)]
     refused = [c for c in claims(lines, nic, macs[0]) if c.harmful and not c.can_go]
     if refused:
-        told = "; ".join(f"{clean(c.line.place)} {clean(c.what)}" for c in refused)
-        raise WizardError(f"{nic} is configured by other stanzas: {told}", clean(refused[0].remedy))
+        claimants = "; ".join(f"{clean(c.line.place)} {clean(c.what)}" for c in refused)
+        raise WizardError(f"{nic} is configured by other stanzas: {claimants}", clean(refused[0].remedy))

@@ -1,4 +1,4 @@
-"""Editing the text of /etc/network/interfaces, and undoing the edit. Pure functions.
+"""Edits the text of /etc/network/interfaces, and undoes the edit. Pure functions.
 
 Texts hold every byte of the file: bytes that are not UTF-8 as surrogates, line ends as they are. Lines that are not
 ours to change are returned unchanged.
@@ -17,7 +17,7 @@ from wizard.plan import paths
 from wizard.plan.ifupdown import begins_stanza, is_of, is_own_stanza
 
 SOURCE_LINE = f"source {paths.INTERFACES_FILE}"
-"""Our file only: other files of that directory were not read before, and must not be read because of us."""
+"""Our file only: ifupdown may not have read the other files of that directory, and must not because of us."""
 _MARK = "# ciao-wizard: "
 _ADDED = "# added by ciao-wizard"
 _ADDED_AT_END = "# added by ciao-wizard, and the end of the line before"
@@ -27,7 +27,7 @@ _SPACE = re.compile(r"[ \t\r\n\v\f]+")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A logical line: `parts` are the lines of the file that backslashes join, `words` what they say together."""
+    """A logical line: `parts` are the lines of the file that backslashes join, `words` the words of all of them."""
 
     parts: tuple[str, ...]
     words: tuple[str, ...]
@@ -38,7 +38,7 @@ class Line:
 
     @property
     def raises(self) -> bool:
-        """Whether it says which interfaces to raise."""
+        """Whether it lists interfaces to bring up: `auto` or `allow-…`."""
         return bool(self.words) and (self.words[0] == "auto" or self.words[0].startswith("allow-"))
 
 
@@ -85,7 +85,7 @@ def edited(text: str, nic: str) -> str:
 
 
 def without_nic(text: str, nic: str) -> str:
-    """The text with all that speaks of this NIC only commented out, line by line."""
+    """The text with everything that is for this NIC alone commented out, line by line."""
     found: list[str] = []
     inside = False
     for line in lines_of(text):
@@ -100,8 +100,8 @@ def without_nic(text: str, nic: str) -> str:
     return "".join(found)
 
 
-def without_nic_anew(text: str, nic: str) -> str:
-    """`without_nic` of a text that we may have edited before, for any NIC."""
+def without_nic_again(text: str, nic: str) -> str:
+    """Undo our earlier edit, for whichever NIC, then take this one out (`without_nic`)."""
     return without_nic(restored(text), nic)
 
 
@@ -135,8 +135,8 @@ def restored(text: str) -> str:
     return _unmarked(_without_source(text))
 
 
-def edited_anew(text: str, nic: str) -> str:
-    """`edited` of a text that we may have edited before, for any NIC."""
+def edited_again(text: str, nic: str) -> str:
+    """Undo our earlier edit, for whichever NIC, then edit for this one (`edited`)."""
     bare = _without_source(text)
     if bare != text and not text.endswith(f"\n{SOURCE_LINE}\n") and not reads_ours(bare) and reads_ours(text):
         # Our line stays where it is, before what others appended.

@@ -1,4 +1,4 @@
-"""All files that ifupdown reads: /etc/network/interfaces, and what it sources, in reading order."""
+"""Reads all files that ifupdown reads: /etc/network/interfaces, and what it sources, in reading order."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_lines(path: str, ours: str, root: Path = Path("/")) -> tuple[Interfaces
 
 
 def unreadable(path: str, root: Path = Path("/")) -> tuple[str, ...]:
-    """The files among them, and the directories of patterns, that we lack the permission to read."""
+    """Those of the files that `path` leads to, and the directories of patterns, that we lack the permission to read."""
     return tuple(sorted({f.path for f in read_tree(path, root).files() if f.closed}))
 
 

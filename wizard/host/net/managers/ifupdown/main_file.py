@@ -1,4 +1,4 @@
-"""/etc/network/interfaces: reading and writing it to the byte."""
+"""Reads and writes /etc/network/interfaces, byte for byte."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from wizard.plan import paths
 
 
 def main_file() -> str:
-    """Where /etc/network/interfaces really lies: it may be a link to where somebody keeps it."""
+    """The real path of /etc/network/interfaces, which may be a link."""
     return os.path.realpath(paths.INTERFACES_MAIN)
 
 
 def read_main_file(path: str = "") -> str | None:
-    """/etc/network/interfaces to the byte (what is no UTF-8 as surrogates); None where there is none."""
+    """The text of /etc/network/interfaces (bytes that are not UTF-8 as surrogates); None if it cannot be read."""
     try:
         return Path(path or main_file()).read_bytes().decode("utf-8", "surrogateescape")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
@@ -23,7 +23,7 @@ def read_main_file(path: str = "") -> str | None:
 
 
 def write_main_file(text: str, path: str = "") -> None:
-    """Write what `read_main_file` read, or what was made of it; mode and owner stay, and a link stays a link.
+    """Write a text as `read_main_file` returns it; mode and owner stay, and a link stays a link.
 
     Raises WizardError.
     """
@@ -36,5 +36,5 @@ def write_main_file(text: str, path: str = "") -> None:
 
 
 def main_file_bytes(text: str) -> bytes:
-    """What `read_main_file` read, as it lies on the disk."""
+    """The bytes on disk of a text as `read_main_file` returns it."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What our own file in interfaces.d says. `plan.render` writes it."""
+"""Parses our own file in interfaces.d, which `plan.render` renders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_our_file(path: str) -> bool:
 
 
 def nic_of(text: str) -> str:
-    """The NIC that the stanza is for; "" where it names none."""
+    """The NIC that the stanza is for; "" if there is none."""
     found = re.search(r"^iface (\S+) inet ", text, re.MULTILINE)
     return found[1] if found else ""
 
@@ -24,6 +24,6 @@ def addresses_in(text: str) -> list[str]:
 
 
 def checked_mac(text: str, nic: str) -> str:
-    """The MAC, in lower case, without which the stanza refuses to raise the NIC; "" where it does not check."""
+    """The MAC, in lower case, that the stanza requires of the NIC; "" if it checks none."""
     found = re.search(r"^\s+pre-up ip -o link show dev (\S+) \| grep -qiF (\S+)$", text, re.MULTILINE)
     return found[2].lower() if found is not None and found[1] == nic else ""
