@@ -146,3 +146,13 @@ def test_no_shell_is_started_from_python() -> None:
                 if shell or ast.unparse(node.func) in ("os.system", "os.popen", "subprocess.getoutput"):
                     found.append(f"{name}:{node.lineno}")
     assert found == []
+
+
+def test_no_class_has_anothers_name() -> None:
+    """Who reads a name finds one thing. A name with an underscore is its module's own."""
+    places: dict[str, list[str]] = {}
+    for name, file in FILES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
