@@ -19,7 +19,7 @@ from wizard.screens.leases.controller import LeasesController
 from wizard.screens.welcome.screen import WelcomePage
 from wizard.widgets.page import Page
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @dataclass

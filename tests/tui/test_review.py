@@ -26,12 +26,10 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Review")
         await driver.press("f7")
-        await driver.says("7 steps, in this order", "The trial: gone with a reboot", "both wires")
+        await driver.says("7 steps, in this order", "Trial: undone by a reboot", "both wires")
         await driver.says("$ ip link set dev eth1 up")
         await driver.press("end")
-        await driver.says(
-            "start at boot", "$ systemctl enable --quiet ciao-gateway.service", "nothing: it is so already"
-        )
+        await driver.says("start at boot", "$ systemctl enable --quiet ciao-gateway.service", "nothing to do")
         await driver.press("f7")
         await driver.says("1/3")
         assert "steps, in this order" not in driver.text()
@@ -58,7 +56,7 @@ async def test_a_dangerous_warning_needs_a_typed_word(start: Start) -> None:
     async with start() as driver:
         await review_with(driver, answer="everyone")
         await driver.press("ctrl+a")
-        await driver.says("Before this is applied", "Every machine on the cluster network", "Type its name to go on")
+        await driver.says("Confirm the cluster NIC", "Every machine on the cluster network", "Type its name")
         await driver.press("enter")
         await driver.type("yes")
         await driver.press("enter")
@@ -78,7 +76,7 @@ async def test_an_address_on_the_cluster_nic_may_mean_the_wrong_nic(start: Start
     async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics[:2], held, *FACTS.nics[3:])))) as driver:
         await driver.jump("Review")
         await driver.press("ctrl+a")
-        await driver.says("Before this is applied", "10.1.2.3", "Type its name to go on")
+        await driver.says("Confirm the cluster NIC", "10.1.2.3", "Type its name to continue")
         assert driver.services.did == []
 
 

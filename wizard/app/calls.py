@@ -151,7 +151,7 @@ class BackgroundCalls:
         if event.state is WorkerState.ERROR:
             error = event.worker.error
             told = WizardError(
-                f"{event.worker.name}: {type(error).__name__}: {error}.", "This is a defect of the wizard."
+                f"{event.worker.name}: {type(error).__name__}: {error}.", "This is a bug in the wizard."
             )
             self._otherwise.get(event.worker.group, self._show_error)(told)
 

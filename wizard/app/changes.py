@@ -65,7 +65,7 @@ class ChangeFollower:
                 with self._shell.suspend():
                     already = self._shell.services.ask_password()
         except SuspendNotSupported:
-            refused(WizardError("A password cannot be asked here.", "Start it again as root."))
+            refused(WizardError("sudo cannot ask for a password here.", "Start the wizard as root."))
             return
         except WizardError as error:
             refused(error)
@@ -73,7 +73,7 @@ class ChangeFollower:
         if already:
             then()
         else:
-            refused(WizardError("Nothing was changed: it needs root.", "Try again, or start it as root."))
+            refused(WizardError("Nothing was changed: that needs root.", "Try again, or start the wizard as root."))
 
     def start(
         self,
@@ -133,7 +133,7 @@ class ChangeFollower:
         result = self._change.outcome(status, plan)
         why = SIGHT_LOST.get(result)
         if why is None:
-            why = f"It ended without a word. Now: {status.state}.\n{self._change.process.said()}".strip()
+            why = f"It ended without a message. Now: {status.state}.\n{self._change.process.said()}".strip()
         progress = self._progress
         self._progress = Progress(progress.steps, result=result, reason=why, log=progress.log)
         self._end()

@@ -66,7 +66,7 @@ def rollback(_args: argparse.Namespace) -> int:
     cut_off = work is None and (installed_state() == "interrupted" or client.engine_was_killed())
     if cut_off or (work is not None and work.get("kind") == "rollback"):
         # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
-        say("An earlier run was cut off; taking it back.")
+        say("An earlier run was interrupted; undoing it.")
         return _begin("recover", {}, None, wanted="rolled-back")
     return _answer("revert")
 
@@ -75,7 +75,7 @@ def _answer(word: str) -> int:
     _need_root("confirm" if word == "keep" else "rollback")
     following = client.answer_pending(word)
     if following is None:
-        error = WizardError("no apply waits for an answer", "'ciao-wizard status' says what is applied.")
+        error = WizardError("no apply waits for an answer", "'ciao-wizard status' shows what is applied.")
         error.status = 3
         raise error
     return _attend(following, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
@@ -96,14 +96,14 @@ def reset(args: argparse.Namespace) -> int:
     except WizardError as error:
         # It may be for want of a program, which is no reason to keep what is applied.
         drift = ()
-        say(f"What was changed since it was applied is not known: {clean(error.message, 300)}")
+        say(f"Manual changes since the apply are not known: {clean(error.message, 300)}")
     for line in drift:
         fate = "" if line.endswith(KEPT_BY_RESET) else ", and lost by a reset"
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
-        leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
+        leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
         if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
-            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+            raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     order: EngineRequest = {"forget_leases": args.forget_leases}
     return _begin("reset", order, args.events, wanted="rolled-back")
 
@@ -126,9 +126,9 @@ def _renew(args: argparse.Namespace) -> int:
     if args.only == "leases":
         for line in _leases_to_forget():
             say(line)
-    question = "Forget them? [y/N] " if args.only == "leases" else "Do it all the same? [y/N] "
+    question = "Forget them? [y/N] " if args.only == "leases" else "Continue? [y/N] "
     if (lost or args.only == "leases") and not args.yes and not _ask(question, "y"):
-        raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+        raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     return _begin("renew", {"part": args.only}, args.events)
 
 
@@ -141,11 +141,10 @@ def _leases_to_forget() -> list[str]:
     leases, _ = parse_leases(read_text(paths.LEASES) or "")
     lines = [clean(f"  {lease.ip:15}  {lease.mac}  {lease.hostname}", 200) for lease in leases]
     return [
-        f"{len(leases)} leases are forgotten{':' if leases else '.'}",
+        f"{len(leases)} leases will be forgotten{':' if leases else '.'}",
         *lines,
-        "Whoever holds one keeps the address until half its time is over, and asks again then. Reserved addresses "
-        "stay whose they are; a dynamic one may go to somebody else before that: dnsmasq looks first whether it is "
-        "in use.",
+        "A machine uses its address until half of the lease time, then asks again. Reserved addresses are kept; "
+        "another machine may get a dynamic one before that, if dnsmasq finds it unused.",
     ]
 
 
@@ -168,14 +167,14 @@ def _settle_pending(unasked: bool) -> None:
         return
     if work.get("deadline") is None:
         raise WizardError(
-            f"another change is under way since {work.get('since')}", "Wait for it to end: 'ciao-wizard status'."
+            f"another change is under way since {work.get('since')}", "Wait until it ends: see 'ciao-wizard status'."
         )
-    if not unasked and not _ask("An earlier apply waits for its answer. Take it back and go on? [y/N] ", "y"):
+    if not unasked and not _ask("An earlier apply waits for its answer. Undo it and continue? [y/N] ", "y"):
         raise WizardError(
             "an earlier apply waits for its answer",
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
         )
-    say("Taking back the apply that waits for its answer.")
+    say("Undoing the apply that waits for its answer.")
     following = client.answer_pending("revert")
     if following is not None:
         _attend(following, ask=False, wanted="rolled-back", from_now=True)
@@ -204,7 +203,7 @@ def _attend(
                 except (OutputLost, BrokenPipeError) as error:
                     # What was begun goes on, and whoever waits for its end is to hear the truth of it.
                     to_stdout = False
-                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: nobody reads it"))
+                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: its reader is gone"))
             if skipping and "result" not in event:
                 continue
             if "result" in event:
@@ -218,11 +217,11 @@ def _attend(
             else:
                 waiting_until = None
     except KeyboardInterrupt:
-        say("Left. What was begun goes on without this terminal: 'ciao-wizard status' says how far it is.")
+        say("Left. The change continues without this terminal: 'ciao-wizard status' shows its progress.")
         raise
     raise WizardError(
         "the engine was killed before it was done",
-        "'ciao-wizard status' says how far it came; 'ciao-wizard rollback' takes it back.",
+        "'ciao-wizard status' shows how far it got; 'ciao-wizard rollback' undoes it.",
     )
 
 
@@ -277,9 +276,9 @@ def _forget_typed_ahead() -> None:
 def _tell_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
         _forget_typed_ahead()
-        say(f"Keep it? [y/N] Without an answer it goes back by itself in {seconds:g} s.")
+        say(f"Keep it? [y/N] Without an answer it is undone in {seconds:g} s.")
     else:
-        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")
+        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; without one, undone in {seconds:g} s.")
 
 
 def _listen() -> None:

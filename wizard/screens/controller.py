@@ -95,4 +95,4 @@ def words_of(error: WizardError) -> str:
 
 
 def change_under_way() -> WizardError:
-    return WizardError("A change is under way already.", "Wait for its end.")
+    return WizardError("A change is already running.", "Wait until it ends.")

@@ -77,7 +77,9 @@ class HostChanges:
 
         sudo = commands.find("sudo")
         if sudo is None:
-            raise WizardError("changing this machine needs root, and sudo is not installed", "Start it again as root.")
+            raise WizardError(
+                "changing this machine needs root, and sudo is not installed", "Start the wizard as root."
+            )
         return subprocess.run([sudo, "-v"], check=False).returncode == 0
 
     def start_apply(self, plan_text: str) -> ChangeProcess:

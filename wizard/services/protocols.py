@@ -84,7 +84,7 @@ class FileThere(WizardError):
     """There is a file at `path` that the wizard has not written in this run."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is there already.", "Choose another name.")
+        super().__init__(f"{path} already exists.", "Choose another name.")
         self.path = path
 
 

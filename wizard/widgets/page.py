@@ -89,7 +89,7 @@ class TooSmall(PlainText):
     def __init__(self) -> None:
         width, height = LEAST_SIZE
         super().__init__(
-            f"ciao-wizard needs {width}×{height}. Make this window larger, or leave with ctrl+q.", id="too-small"
+            f"ciao-wizard needs {width}×{height}. Enlarge this window, or leave with ctrl+q.", id="too-small"
         )
 
 
@@ -384,18 +384,18 @@ class StepPage(Page):
         errors = self.errors()
         if not self.judged:
             self._next_waits = True
-            self.set_status("Looking everything through; going on as soon as that is done.")
+            self.set_status("Checking the whole plan; the next page opens when that is done.")
             return
         from wizard.plan.draft.model import UNREADABLE
 
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:
             self.point_at(unreadable[0].field)
-            self.notify("Not yet: see what is marked ✗.", severity="error", markup=False)
+            self.notify("Fix the ✗ fields first.", severity="error", markup=False)
         elif errors and errors != self._told:
             self._told = errors
             self.point_at(errors[0].field)
-            self.notify("See what is marked ✗. ctrl+n again goes on all the same.", severity="warning", markup=False)
+            self.notify("See the ✗ fields. Press ctrl+n again to ignore this.", severity="warning", markup=False)
         else:
             self.leave()
 

@@ -36,7 +36,7 @@ def checks_text(status: Status, width: int, full: bool = False) -> Text:
     wrong = [check for check in checks if check.ok is False]
     lines = [_wrong(check) for check in wrong[:_MOST_WRONG]]
     if len(wrong) > _MOST_WRONG:
-        lines.append(Text(f"✗ and {len(wrong) - _MOST_WRONG} more: `ciao-wizard status` names them all", "bold"))
+        lines.append(Text(f"✗ and {len(wrong) - _MOST_WRONG} more: `ciao-wizard status` lists them all", "bold"))
     line = Text()
     fine = [check for check in checks if check.ok is not False]
     if full:
@@ -73,7 +73,7 @@ def drift_text(status: Status) -> Text:
     shown = [clean(line, 200) for line in status.drift[:_MOST_DRIFT]]
     if len(status.drift) > _MOST_DRIFT:
         shown.append(f"and {len(status.drift) - _MOST_DRIFT} more")
-    return Text.assemble(("! Changed by hand since: ", "bold"), "; ".join(shown), (".  r re-applies or resets", "bold"))
+    return Text.assemble(("! Changed by hand: ", "bold"), "; ".join(shown), (".  r re-apply or reset", "bold"))
 
 
 def strangers_text(rows: Iterable[LeaseRow]) -> Text:
@@ -103,7 +103,7 @@ def events_text(events: Sequence[MachineEvent], since: datetime | None, now: dat
         line = Text.assemble((_clock(event.at, now), "dim"), "  ", (f"{who}  " if who else "", "bold"))
         lines.append(line.append(clean(event.words, 200)))
     if since is not None and len(lines) < most:
-        lines.append(Text.assemble((_clock(since, now), "dim"), "  the plan in force was applied"))
+        lines.append(Text.assemble((_clock(since, now), "dim"), "  this plan was applied"))
     return Text("\n").join(lines)
 
 

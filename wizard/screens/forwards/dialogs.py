@@ -27,12 +27,12 @@ _KEYS = ("port", "to", "to_port", "protocol", "from")
 _NAMES = {
     "forward.port": "Port",
     "forward.to": "To",
-    "forward.to_port": "Its port",
+    "forward.to_port": "Target port",
     "forward.protocol": "Protocol",
-    "forward.from": "Who may",
+    "forward.from": "Allowed from",
 }
 _WHAT = 30
-_PRESETS = (Column("the ports of", 12), Column("which are", 50, 1))
+_PRESETS = (Column("ports for", 12), Column("description", 50, 1))
 
 
 class ForwardDialog(Dialog[ForwardText | None]):
@@ -43,9 +43,9 @@ class ForwardDialog(Dialog[ForwardText | None]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "Port: of this machine, as the company network sees it. To: a node by name, or an address in the cluster's "
-        "subnet. Its port: where it leads there.\n\n"
-        "Who may: networks with commas between, such as 10.0.0.0/8; blank lets the whole company network in."
+        "Port: the port of this machine that the company network connects to. To: a node's name, or an address in the "
+        "cluster's subnet. Target port: the port there.\n\n"
+        "Allowed from: networks separated by commas, such as 10.0.0.0/8; empty allows the whole company network."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
 
@@ -61,11 +61,11 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
     def body(self) -> Iterable[Widget]:
         forward = self._forward
-        yield Field("forward.port", "Port", forward.port, "", "of this machine, as 8889")
+        yield Field("forward.port", "Port", forward.port, "", "on this machine: 8889")
         yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
-        yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
+        yield Field("forward.to_port", "Target port", forward.to_port, "", "empty = the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
-        yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company")
+        yield Field("forward.from", "Allowed from", forward.sources, "corporate", "empty = company network")
         yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
@@ -84,7 +84,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
         if problems and not refused:
-            lines.append(Text("  ctrl+n again keeps it all the same; it must be mended before an apply.", "bold"))
+            lines.append(Text("  Press ctrl+n again to ignore this; fix it before an apply.", "bold"))
         self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
         if problems and (refused or problems != self._told):
             self._told = problems
@@ -99,16 +99,16 @@ class ForwardDialog(Dialog[ForwardText | None]):
 class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
     """Gives back what the chosen preset offers, or None."""
 
-    TITLE: ClassVar[str | None] = "Ports that come in sets"
+    TITLE: ClassVar[str | None] = "Port presets"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "accept", "add these"),
         Binding("ctrl+n", "accept", "add these", show=False),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "Each set has the ports by which people reach that cloud or cluster. They lead to the first controller node. "
-        "+ is added. = is in the plan already, and leads where the arrow says; it stays so. ✗ cannot be, for the "
-        "reason below it; f2 then leads to it from another port of this machine."
+        "Each preset has the ports that users of that cloud or cluster need. They lead to the first controller node. "
+        "+ will be added. = is already in the plan, leads where the arrow shows, and is not changed. ✗ cannot be "
+        "added, for the reason below it; use f2 to forward it from another port of this machine."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#presets"
 
@@ -174,6 +174,6 @@ def _adds(found: tuple[PresetForward, ...]) -> str:
     if not there and not against:
         return f"Enter adds all {len(found)}."
     told = [f"Enter adds {len(found) - there - against or 'none'} of {len(found)}"]
-    told += [f"{there} in the plan already (=)"] if there else []
-    told += [f"{against} cannot be (✗)"] if against else []
+    told += [f"{there} already in the plan (=)"] if there else []
+    told += [f"{against} cannot be added (✗)"] if against else []
     return "; ".join(told) + "."

@@ -23,9 +23,9 @@ from wizard.widgets.plain_text import PlainText
 
 COLUMNS = (
     Column("port", 11),
-    Column("leads to", 17, 1),
-    Column("who may", 15, 1),
-    Column("what it is", 26, 2),
+    Column("to", 17, 1),
+    Column("allowed from", 15, 1),
+    Column("service", 26, 2),
 )
 MOST_UNDONE = 100
 
@@ -34,12 +34,12 @@ class ForwardsPage(HintingPage):
     TITLE = "Forwards"
     STEP = "forwards"
     FIELDS = "forwards"
-    QUESTION = "Which ports of this machine lead to a node? All others stay closed."
+    QUESTION = "Which ports of this machine lead to a node? All other ports stay closed."
     HELP = (
-        "The company network reaches the nodes through these ports alone. A forward leads from a port of this "
+        "The company network reaches the nodes only through these ports. A forward leads from a port of this "
         "machine to a node, by name or address.\n\n"
-        "f4 puts in the ports of ciao, OpenStack, k3s, Proxmox or Talos. A port that a program of this machine listens "
-        "on can lead nowhere else: it is marked, and the program named. None at all is right too."
+        "f4 adds the ports of ciao, OpenStack, k3s, Proxmox or Talos. A port that a program on this machine uses "
+        "cannot be forwarded: it is marked, and the program named. Having no forwards is fine too."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change"),
@@ -61,7 +61,7 @@ class ForwardsPage(HintingPage):
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="forwards")
         yield PlainText(
-            "None yet: f4 has the ports of ciao, OpenStack, k3s, Proxmox and Talos; f2 adds one.", id="empty"
+            "No forwards yet: f4 adds the ports of ciao, OpenStack, k3s, Proxmox or Talos; f2 adds one.", id="empty"
         )
 
     def draw(self) -> None:
@@ -113,11 +113,11 @@ class ForwardsPage(HintingPage):
             gone = forwards.pop(number)
             self._set(forwards)
             port = plain(gone.port, limit=20).plain
-            self.notify(f"Port {port} stays closed now. ctrl+z brings it back.", markup=False)
+            self.notify(f"Port {port} is closed now. ctrl+z restores it.", markup=False)
 
     def action_undo(self) -> None:
         if not self._before:
-            self.set_hint("There is nothing to undo on this page.")
+            self.set_hint("Nothing to undo on this page.")
             return
         was, forwards = self.draft.forwards, self._before.pop()
         self.edit(replace(self.draft, forwards=forwards))
@@ -140,8 +140,8 @@ class ForwardsPage(HintingPage):
         left = [offer.forward.port for offer in found if offer.against and not offer.there]
         there = sum(offer.there for offer in found)
         told = [f"{plural(len(new), 'port')} added"] if new else []
-        told += [f"{there} in the plan already"] if there else []
-        told += [f"left out: {', '.join(left)}, in use on this machine; f2 takes another port for it"] if left else []
+        told += [f"{there} already in the plan"] if there else []
+        told += [f"skipped: {', '.join(left)}, in use on this machine; f2 adds it on another port"] if left else []
         self.notify(f"{'; '.join(told)}.", markup=False)
 
     def _added(self, forward: ForwardText | None) -> None:

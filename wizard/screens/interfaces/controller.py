@@ -98,7 +98,7 @@ class InterfacesController(StepController):
     def _not_probed(self, error: WizardError) -> None:
         from wizard.services.protocols import CablingReport
 
-        self._take_report(CablingReport(False, "The wires could not be asked", error.message, error.remedy))
+        self._take_report(CablingReport(False, "The networks could not be probed", error.message, error.remedy))
 
     # The NICs
 

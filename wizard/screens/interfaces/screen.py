@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from wizard.host.net.traffic import Rate
     from wizard.services.protocols import CablingReport, NicActivity
 
-_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
-_IN_FORCE = "The wires are not asked from here while the gateway is in force; an apply asks them."
-_UNASKED = "The wires themselves are asked when you apply. Started as root, the wizard asks them here."
-_LONELY = "A gateway needs two cables. Plug a USB adapter in: it appears here by itself."
+_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that loses its link is marked."
+_IN_FORCE = "The networks are not probed here while the gateway is running; an apply probes them."
+_UNASKED = "An apply probes both networks. If you start the wizard as root, it probes them here."
+_LONELY = "A gateway needs two NICs. Plug in a USB adapter: it appears here at once."
 _SOCKETS = 2
 _FELT = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out and in"}
 # Rows of a terminal where the hint finds room beside all that the wires say.
@@ -56,11 +56,11 @@ class InterfacesPage(StepPage):
     QUESTION = "Which NIC leads to the company network, and which to the cluster switch?"
     HELP = (
         "One NIC leads to the company network and keeps its address. The other leads to the switch of your cluster: "
-        "there, and only there, this machine will hand out addresses.\n\n"
-        "space gives the NIC under the cursor the role that is free, or the next one; where another NIC has it, the "
-        "two change places. enter changes nothing: it goes on once both networks look right. f3, then a cable out and "
-        "in again: the NIC that notices has the cursor. What is plugged in appears by itself.\n\n"
-        "Once both are chosen, both wires are asked whether a DHCP server answers there."
+        "only there will this machine serve DHCP.\n\n"
+        "space gives the selected NIC the free role, or the next one; if another NIC has that role, the two swap. "
+        "enter changes nothing: it continues once both networks look right. f3, then pull a cable and plug it in "
+        "again: the NIC that loses its link is selected. A new NIC appears as soon as it is plugged in.\n\n"
+        "Once both are chosen, the wizard probes both networks for a DHCP server."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "change role"),
@@ -245,9 +245,9 @@ class InterfacesPage(StepPage):
             self.post_message(self.StepDone(self.STEP, self.draft))
         elif self._objections() != self._told_all:
             # Nobody who pressed ctrl+n before can have meant this.
-            self.set_status("See what the wires say before you go on.", "warning", _OF_WIRES)
+            self.set_status("See what the probe found before you continue.", "warning", _OF_WIRES)
         else:
-            self.set_status("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
+            self.set_status("Both networks are probed: ctrl+n continues.", tied=_OF_WIRES)
 
     def _halt(self, said: CablingReport) -> None:
         corporate = (self.facts or Facts()).nic(self.draft.corporate)
@@ -274,8 +274,8 @@ class InterfacesPage(StepPage):
             self.set_status(f"{name} was plugged in.")
         elif news.what == "went":
             self._marks.pop(name, None)
-            lost = " It was chosen: choose another, or plug it in again." if name in self._chosen() else ""
-            self.set_status(f"{name} is gone: it was unplugged.{lost}", "warning")
+            lost = " It had a role: choose another NIC, or plug it in again." if name in self._chosen() else ""
+            self.set_status(f"{name} was unplugged.{lost}", "warning")
         elif news.of_cable:
             self._notice(name, str(news.what))
 
@@ -285,11 +285,11 @@ class InterfacesPage(StepPage):
         self._marks = {name: _FELT[what]}
         self.query_one("#nics", KeyedTable).point_at(name)
         if what == "pulled":
-            self.set_status(f"{name} noticed: its cable is out. Put it back.")
+            self.set_status(f"{name} lost its link: its cable is out. Plug it in again.")
         else:
             self.identifying = False
             role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
-            then = f"{role} already: space changes that" if role else "space gives it its role"
+            then = f"It is {role}: space changes that" if role else "space gives it a role"
             self.set_status(f"{name} is the one. {then}, f3 tries another.", tied=name)
 
     def facts_changed(self) -> None:
@@ -307,7 +307,7 @@ class InterfacesPage(StepPage):
         blind = [n.name for n in (self.facts or Facts()).nics if n.kind in CABLE_KINDS and not n.up and n.usable_name]
         if self.identifying and blind:
             up = f"sudo ip link set {blind[0]} up"
-            self.set_status(f"Off, and so notices nothing: {', '.join(blind)}. `{up}` switches it on.", "warning")
+            self.set_status(f"Down, so it cannot show a cable: {', '.join(blind)}. `{up}` brings it up.", "warning")
         else:
             self.set_status("")
         self.redraw()
@@ -341,7 +341,7 @@ class InterfacesPage(StepPage):
             self.redraw()
         elif not self.pending and self._objections() not in (self.errors(), self._told_all):
             self._told_all = self._objections()
-            self.set_status("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
+            self.set_status("See what the probe found. Press ctrl+n again to ignore this.", "warning", _OF_WIRES)
         else:
             super().leave()
 
@@ -364,12 +364,12 @@ class InterfacesPage(StepPage):
         if self.unseen or self._waiting:
             return
         if not all(self._chosen()):
-            self.set_status("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
+            self.set_status("Assign both roles first: space changes the role of the selected NIC.", "warning")
         elif self.wires is not None and self.wires.stop:
             self._halt(self.wires)
         elif self._objections():
             self.set_status(
-                "Not yet: see what is marked. space changes a role; ctrl+n goes on regardless.", "warning", _OF_ERRORS
+                "Fix the marked problems first. space changes a role; ctrl+n ignores this.", "warning", _OF_ERRORS
             )
         else:
             self.action_next()
@@ -381,18 +381,18 @@ class InterfacesPage(StepPage):
         if nic is None or self.unseen:
             return
         if not nic.usable_name:
-            self.set_status("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
+            self.set_status("Tools could run this name as code. Rename the NIC first.", "error", nic.name)
             return
         possible = nic_words.roles_of(nic)
         if not possible:
             self.set_status(
-                f"{nic.name} is {kind_label(nic)}: no cable can be in it, so it has no role.", "error", nic.name
+                f"{nic.name} is {kind_label(nic)}: it has no cable, so it cannot have a role.", "error", nic.name
             )
             return
         corporate, cluster = nic_words.turned(nic, *self._chosen())
         self._take(replace(self.draft, corporate=corporate, cluster=cluster))
         if nic.name == corporate and "cluster" not in possible:
-            said = f"{nic.name} is {kind_label(nic)}: it can lead to the company, not to the cluster's switch."
+            said = f"{nic.name} is {kind_label(nic)}: it can be the company's NIC, not the cluster's."
             self.set_status(said, tied=nic.name)
 
     def action_swap(self) -> None:

@@ -133,7 +133,7 @@ class LeasesController(Controller):
     def offer(self, message: messages.AdoptRequested) -> None:
         row, services = message.row, self.shell.services
         if self.shell.changes.under_way:
-            self.shell.set_status("A change is under way already.", "warning")
+            self.shell.set_status("A change is already running.", "warning")
             return
 
         def look() -> AdoptionProposal:
@@ -187,10 +187,10 @@ class LeasesController(Controller):
 
     def _released(self, ip: str, heeded: bool) -> None:
         if heeded:
-            self.shell.set_status(f"dnsmasq has forgotten the lease of {ip}.")
+            self.shell.set_status(f"dnsmasq has released the lease of {ip}.")
         else:
             text = (
-                f"dnsmasq has not let go of {ip}: it may just have been renewed. Does the dashboard say that it runs?"
+                f"dnsmasq did not release {ip}: it may just have been renewed. Check the dashboard: does dnsmasq run?"
             )
             self.shell.set_status(text, "error")
 

@@ -31,10 +31,10 @@ class AdoptDialog(Dialog[None]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "The machine becomes a node of the plan in force: its MAC gets the name and the reserved address below, and "
-        "dnsmasq reads that without a restart; nobody on the cluster notices. It has the address when it asks next: "
-        "at its next start, or half-way through the lease that it has.\n\n"
-        "Space ticks a role; a node may have several. An address left blank is the next free one."
+        "The machine becomes a node of the plan in force: its MAC gets the name and the reserved address below. "
+        "dnsmasq reads that without a restart, and nothing else changes. The machine gets the address at its next DHCP "
+        "request: when it boots, or half-way through its lease.\n\n"
+        "Space ticks a role; a node may have several. An empty address means the next free one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-adopt-name Input"
 

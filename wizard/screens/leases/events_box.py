@@ -36,7 +36,7 @@ class EventsBox(BigTable[Text]):
         self._lines: dict[MachineEvent, list[Text]] = {}
 
     def on_mount(self) -> None:
-        self.border_title = "what happened, the newest first"
+        self.border_title = "events, newest first"
 
     def tell(self, events: Sequence[MachineEvent], page_width: int) -> None:
         """Show these, the oldest first; costs nothing where they are the very ones that are shown."""
@@ -50,7 +50,7 @@ class EventsBox(BigTable[Text]):
             self._lines[event] = known[event] if event in known else event_lines(event, width)
             lines += self._lines[event]
         self.set_columns((Column("", width),))
-        self.show(lines or [Text("Nothing yet since this was opened.", "dim")])
+        self.show(lines or [Text("No events since this page was opened.", "dim")])
         self.styles.height = min(max(len(lines), 1), MOST_LINES) + 2
 
 

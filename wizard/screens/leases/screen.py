@@ -52,16 +52,15 @@ class Adoption:
 
 class LeasesPage(Page):
     TITLE = "Leases"
-    QUESTION = "Who has which address. It looks again by itself, four times a second."
+    QUESTION = "Who has which address. Live."
     HELP = (
-        "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
-        "● here: it answered a moment ago. ● static: it answers at its own address without a lease. ○ silent: it has "
-        "its lease and does not answer. ○ missing: neither. ✗ wrong: another address than its own, and below the "
-        "table why. ! something that should never be: two machines with one MAC or at one address, or a tenant's MAC "
-        "on this wire.\n"
-        "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
-        "a reserves a stranger's address, and dnsmasq reads that without a restart. What c and C copy is in the "
-        "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."
+        "Every node of the plan has a row, with or without a lease; then VMs, then strangers that asked for an "
+        "address. ● here: it answered a moment ago. ● static: it answers at its address without a lease. ○ silent: "
+        "it has a lease and does not answer. ○ missing: neither. ✗ wrong: not its own address; the reason is below the "
+        "table. ! an alarm: two machines with one MAC or one address, or a tenant's MAC on this network.\n"
+        "/ shows only rows that match all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
+        "a adopts a stranger: dnsmasq reserves its address without a restart. c and C copy to your terminal's "
+        "clipboard. If the leases cannot be read, the last rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,10 +71,10 @@ class LeasesPage(Page):
         Binding("i", "instances", "instances", show=False),
         Binding("C", "copy_address", "copy the address", show=False),
         Binding("s", "sort", "sort by the next column", show=False),
-        Binding("S", "turn", "turn the order round", show=False),
+        Binding("S", "turn", "reverse the order", show=False),
         Binding("x", "release", "release the lease", show=False),
         Binding("e", "panel", "machine, events, forwards", show=False),
-        Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
+        Binding("ctrl+r", "look_again", "check the forwards again", show=False),
     ]
 
     # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
@@ -171,16 +170,16 @@ class LeasesPage(Page):
     def _question(self) -> str:
         board = self.board
         if self.blind:
-            at = f"As of {clock(self._as_of)}; cannot look since" if self._as_of else "Cannot look"
+            at = f"As of {clock(self._as_of)}; cannot refresh" if self._as_of else "Cannot read the leases"
             return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
         if board is None:
             return self.QUESTION
         if self.old and self._as_of is not None:
-            return f"! As of {clock(self._as_of)}; still looking. What is below may no longer be so."
+            return f"! As of {clock(self._as_of)}; still refreshing. The data below may be stale."
         if not board.applied:
-            return "Nothing is applied here any more."
+            return "No longer applied."
         if board.problem:
-            return f"What was read last; now {plain(board.problem, limit=120)}."
+            return f"The last rows that could be read; now {plain(board.problem, limit=120)}."
         return f"! {plain(self.held_back, limit=150)}" if self.held_back else self.QUESTION
 
     def _draw_panels(self) -> None:
@@ -198,7 +197,7 @@ class LeasesPage(Page):
 
     def _draw_row(self) -> None:
         row = self.row if self.board is not None else None
-        said = details(row, self._now()) if row is not None else Text("No such row.")
+        said = details(row, self._now()) if row is not None else Text("No row selected.")
         self.query_one("#machine", PlainText).update(said)
 
     def _cells(self, row: LeaseRow) -> Sequence[Text]:
@@ -248,7 +247,8 @@ class LeasesPage(Page):
     def action_sort(self) -> None:
         order = ORDERS[(ORDERS.index(self.wanted.order) + 1) % len(ORDERS)]
         self._want(replace(self.wanted, order=order))
-        self.set_status("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
+        by = {"left": "expiry", "plan": "the plan's order"}.get(order, order)
+        self.set_status(f"Sorted by {by}. S reverses the order.")
 
     def action_turn(self) -> None:
         self._want(replace(self.wanted, descending=not self.wanted.descending))
@@ -281,7 +281,7 @@ class LeasesPage(Page):
     def action_copy_address(self) -> None:
         row = self.row
         if row is None:
-            self.set_status("There is nothing to copy.", "warning")
+            self.set_status("Nothing to copy.", "warning")
         elif _has_address(row):
             self._copy(row.ip)
         else:
@@ -294,17 +294,17 @@ class LeasesPage(Page):
     def action_adopt(self) -> None:
         row = self.row
         if row is None or row.kind == "node":
-            called = row.name if row is not None else "Nobody"
-            self.set_status(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
+            why = f"{row.name} is already a node." if row is not None else "No row selected."
+            self.set_status(f"{why} Adopt strangers and VMs.", "warning")
         elif row.alarms:
-            self.set_status("Not this one: see below what is wrong with it.", "warning")
+            self.set_status("Cannot adopt this one: see below what is wrong with it.", "warning")
         else:
             self.post_message(messages.AdoptRequested(row))
 
     def action_release(self) -> None:
         row = self.row
         if row is None or row.state not in ("leased", "wrong-address"):
-            self.set_status("There is no lease to release.", "warning")
+            self.set_status("No lease to release.", "warning")
             return
         question = Question(f"Release {row.ip}?", _release_text(row), "[ y  Release ]", "[ n  Keep it ]")
 
@@ -322,7 +322,9 @@ class LeasesPage(Page):
         who, progress = self.adopting, now.progress
         if progress.result == "kept":
             self.adopting = None
-            self.set_status(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
+            self.set_status(
+                f"{who.name} is a node now. It gets {who.ip} at its next DHCP request: restart it to get it now."
+            )
         elif progress.result:
             self.adopting = None
             self.set_status(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
@@ -344,7 +346,7 @@ class FindLine(Widget):
 
     def compose(self) -> Iterable[Widget]:
         yield PlainText("find", classes="label")
-        yield SafeInput(placeholder="words that must all be in a row")
+        yield SafeInput(placeholder="words that a row must match")
         yield PlainText(id="found")
 
     def open(self) -> None:
@@ -365,12 +367,12 @@ def _has_address(row: LeaseRow) -> bool:
 
 def _release_text(row: LeaseRow) -> str:
     name = plain(row.name or row.hostname or row.mac, limit=63).plain
-    kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
+    kept = " It stays reserved." if row.kind == "node" else " Another machine may then get it."
     said = [
-        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}",
-        f"{name} itself learns nothing of that: it goes on using {row.ip} until it asks again. Release what is gone "
-        "for good, or what you restart now.",
+        f"dnsmasq drops the lease of {name} for {row.ip} at once.{kept}",
+        f"{name} is not told: it keeps using {row.ip} until it renews. Release a lease only if its machine is gone for "
+        "good, or if you restart it now.",
     ]
     if row.reachable:
-        said.append(f"! It answers at {row.ip} at this moment.")
+        said.append(f"! It answers at {row.ip} right now.")
     return "\n\n".join([*said, "y releases it. Enter, n and esc change nothing."])

@@ -26,7 +26,7 @@ _COLUMNS = (
     Column("MAC", 17),
     Column("vendor", 12, 2),
     Column("name or address", 15, 2),
-    Column("heard", 10),
+    Column("seen", 10),
     Column("in the plan", 12, 1),
 )
 
@@ -59,7 +59,7 @@ class DiscoveryPanel(Vertical):
         self.vendors: Mapping[str, str] = {}
 
     def compose(self) -> Iterable[Widget]:
-        yield Spinner("Switch the machines on. One that runs shows once it speaks: restart it.", id="hearing-none")
+        yield Spinner("Switch the machines on. If one already runs, restart it to see it here.", id="hearing-none")
         yield LongTable(_COLUMNS, id="heard")
         yield PlainText(id="hearing-keys")
 
@@ -94,10 +94,10 @@ class DiscoveryPanel(Vertical):
         """`known` names machines of the plan by MAC; `adopts` says what the key for it does."""
         self.known, self.vendors = known, vendors
         count = len(self._machines)
-        heard = f"{plural(count, 'machine')} heard" if count else "nobody heard yet"
+        heard = f"{plural(count, 'machine')} found" if count else "no machine found yet"
         first = "the first " if count == MOST_KEPT else ""
         self.border_title = Text(f"Listening on {clean(nic, 20)}: {first}{heard}")
-        self.border_subtitle = Text("One that is missing has said nothing yet: restart it") if count else ""
+        self.border_subtitle = Text("One is missing? Restart it") if count else ""
         self.query_one("#hearing-none").display = not count
         table = self.query_one(LongTable)
         table.display = bool(count)

@@ -44,15 +44,15 @@ class NodesPage(HintingPage):
     TITLE = "Nodes"
     STEP = "nodes"
     FIELDS = "nodes"
-    QUESTION = "Your machines: one controller, at least one network and one compute node."
+    QUESTION = "Your machines: 1 controller, 1+ network, 1+ compute (one can be several)."
     HELP = (
-        "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the address that "
-        "stands here; those without are given the lowest that are free, in their order (shown in brackets).\n\n"
-        "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
-        "file. What was not understood stays there with the reason.\n\n"
-        "f5 listens on the cluster's wire, and sends nothing: machines show up when they start and ask for an address, "
-        "or have one and look for somebody. One that is idle says nothing: restart it. a takes the one with the cursor "
-        "into the plan, with the address that it has, r changes the role that it will have; tab goes between the lists."
+        "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here. "
+        "Nodes without one get the lowest free addresses, in order (shown in brackets).\n\n"
+        "f4 adds many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
+        "file. Skipped lines stay there with the reason.\n\n"
+        "f5 listens on the cluster network and sends nothing: machines appear when they boot and ask for an address, "
+        "or when they send ARP. An idle machine is silent: restart it. a adds the selected machine to the plan, with "
+        "its current address; r changes the role it will get; tab switches between the lists."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change", show=False),
@@ -61,7 +61,7 @@ class NodesPage(HintingPage):
         Binding("f4", "paste", "paste or import"),
         Binding("f5", "listen", "listen"),
         Binding("a", "adopt", "adopt", show=False),
-        Binding("r", "other_role", "role of the next one adopted", show=False),
+        Binding("r", "other_role", "role of the next one", show=False),
         NEXT,
         BACK,
         LOOK_AGAIN,
@@ -90,7 +90,7 @@ class NodesPage(HintingPage):
 
     def body(self) -> Iterable[Widget]:
         yield LongTable(COLUMNS, id="nodes")
-        yield PlainText("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
+        yield PlainText("f2 adds one, f4 pastes or imports many, f5 listens for machines on the network.", id="empty")
         yield DiscoveryPanel(id="hearing")
 
     def on_unmount(self) -> None:
@@ -127,9 +127,9 @@ class NodesPage(HintingPage):
             known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
             heard = panel.chosen
             if heard is not None and heard.mac in known:
-                keys = "del takes it out of the plan · f5 stops"
+                keys = "del removes it from the plan · f5 stops"
             else:
-                keys = f"a takes it as {self._role_next()} · r another role · f5 stops"
+                keys = f"a adds it as {self._role_next()} · r changes the role · f5 stops"
             panel.show(self.draft.cluster, known, self.vendors, keys)
             self._want(panel.macs)
 
@@ -214,17 +214,17 @@ class NodesPage(HintingPage):
             heard = self.query_one("#hearing", DiscoveryPanel).chosen
             number = self._number_of(heard.mac) if heard is not None else None
             if number is None:
-                self.set_hint("That machine is not in the plan. tab goes to the nodes that are.")
+                self.set_hint("That machine is not in the plan. tab goes to the plan's nodes.")
         if number is not None:
             name = plain(self.draft.nodes[number].name, limit=40).plain
             nodes, keys = list(self.draft.nodes), list(self._keys)
             del nodes[number], keys[number]
             self._set(nodes, keys)
-            self.notify(f"{name or 'The node'} is out of the plan. ctrl+z brings it back.", markup=False)
+            self.notify(f"{name or 'The node'} was removed from the plan. ctrl+z restores it.", markup=False)
 
     def action_undo(self) -> None:
         if not self._before:
-            self.set_hint("There is nothing to undo on this page.")
+            self.set_hint("Nothing to undo on this page.")
             return
         was = dict(zip(self._keys, self.draft.nodes, strict=True))
         nodes, keys = self._before.pop()
@@ -257,7 +257,7 @@ class NodesPage(HintingPage):
             self.notify(told, markup=False)
         if reading.not_understood:
             count = len(reading.not_understood)
-            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} not understood:".strip()
+            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} skipped:".strip()
             self.action_paste(reading.rest, were)
 
     def _merge(self, reading: ImportedNodes) -> str:
@@ -271,7 +271,7 @@ class NodesPage(HintingPage):
             self.query_one("#nodes", LongTable).point_at(fresh[-1])
         told = [f"{plural(result.new, 'node')} added"] if result.new or not (result.changed or result.same) else []
         told += [f"{result.changed} changed"] if result.changed else []
-        told += [f"{result.same} there already"] if result.same else []
+        told += [f"{result.same} unchanged"] if result.same else []
         return f"{', '.join(told)}."
 
     # Listening
@@ -325,12 +325,12 @@ class NodesPage(HintingPage):
     def action_adopt(self) -> None:
         heard = self.query_one("#hearing", DiscoveryPanel).chosen
         if heard is None:
-            self.set_hint("Nobody has been heard yet.")
+            self.set_hint("No machine found yet.")
             return
         known = self._number_of(heard.mac)
         if known is not None:
             name = plain(self.draft.nodes[known].name, limit=40).plain
-            self.set_hint(f"That is {name}, which is in the plan already.")
+            self.set_hint(f"That is {name}, which is already in the plan.")
             return
         role, names = self._role_next(), self._names()
         name = name_from(heard.host_name, names.__contains__) or free_node_name(role, names)
@@ -342,7 +342,7 @@ class NodesPage(HintingPage):
         self._append([node])
         self.query_one("#hearing", DiscoveryPanel).go_on()
         keeps = f" and keeps {node.ip}" if node.ip else ""
-        self.notify(f"{name} is in the plan as {role}{keeps}; ctrl+z takes it out again.", markup=False)
+        self.notify(f"{name} was added as {role}{keeps}; ctrl+z removes it again.", markup=False)
 
     def action_other_role(self) -> None:
         self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]

@@ -128,7 +128,7 @@ class WelcomeController(Controller):
             self.shell.go("interfaces")
 
     def _recover(self) -> None:
-        self._now_busy("Taking back what was cut off…")
+        self._now_busy("Undoing the interrupted change…")
         rollback = self.shell.services.rollback
         self.shell.calls.call("recover", rollback, lambda _: self.shell.go("begin"), self._not_recovered)
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _QUESTION = "This machine becomes the gateway of your cluster. Nothing changes yet."
 _SAYS = {
-    "applied": "The gateway of your cluster is in force on this machine.",
-    "tripped": "The guard has stopped the gateway, to keep it from answering the wrong network.",
-    "interrupted": "A change was cut off half-way. Take it back first, and nothing of it is left.",
+    "applied": "Gateway is running on this machine.",
+    "tripped": "The guard stopped the gateway, so that it does not answer the wrong network.",
+    "interrupted": "A change was interrupted. Undo it first: nothing of it will be left.",
 }
 _LABEL = 13
 WIDE = 110
@@ -50,19 +50,18 @@ class WelcomePage(Page):
     TITLE = "Welcome"
     QUESTION = _QUESTION
     HELP = (
-        "What the wizard has found on this machine, without changing anything: what it is, which programs an apply "
-        "would miss (with the command that installs them), who already serves DNS or DHCP here, and what an earlier "
-        "run has left.\n\n"
-        "✓ is as it should be, ✗ has to be mended before an apply, ! is worth a look, · is good to know. None of it "
-        "keeps you from planning: enter goes on."
+        "What the wizard found on this machine, without changing anything: the system, missing programs (with the "
+        "command that installs them), other DNS or DHCP servers here, and what an earlier run has left.\n\n"
+        "✓ is fine, ✗ must be fixed before an apply, ! is worth a look, · is good to know. You can plan in any case: "
+        "enter continues."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#found"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+n", "way('begin')", "begin"),
-        Binding("enter,ctrl+n", "way('resume')", "go on"),
-        Binding("n", "way('afresh')", "start afresh"),
-        Binding("enter,ctrl+n", "way('recover')", "take it back"),
-        Binding("s", "way('anyway')", "set up anew"),
+        Binding("enter,ctrl+n", "way('resume')", "resume"),
+        Binding("n", "way('afresh')", "start over"),
+        Binding("enter,ctrl+n", "way('recover')", "undo it"),
+        Binding("s", "way('anyway')", "set up again"),
         Binding("enter,ctrl+n", "way('dashboard')", "dashboard"),
         Binding("e", "way('edit')", "edit plan"),
         Binding("r", "way('reset')", "reset"),
@@ -108,7 +107,7 @@ class WelcomePage(Page):
             said.update(Text.assemble(("✗ ", "bold")).append_text(plain(text, limit=900)))
         if greeting is not None:
             question = _SAYS.get(greeting.state, _QUESTION)
-            self.set_prompt("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
+            self.set_prompt("Resume where you left off?" if greeting.draft and greeting.state == "absent" else question)
             for name, lines in (("machine", greeting.machine), ("needs", greeting.needs), ("earlier", greeting.found)):
                 listed = nics if name == "machine" else ()
                 self.query_one(f"#{name}", PlainText).update(_table(lines, listed, len(greeting.nics) - len(nics)))
