@@ -48,7 +48,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
         if found is None:
             sys.stdout.write("it is not on the board\n")
             return 1
-        page().table.point_at(found)
+        page().table.move_to(found)
         await pilot.pause()
         for key in keys:
             await pilot.press(key)

@@ -10,7 +10,7 @@ from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from wizard.plan.machine import Listener
-from wizard.widgets.longtable import LongTable
+from wizard.widgets.virtual_table import VirtualKeyedTable
 
 REGISTRY = Listener("tcp", "*", 5000, "docker-registry", 812)
 BUSY = replace(FACTS, listeners=(REGISTRY,))
@@ -78,7 +78,7 @@ async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) ->
     async with start() as driver:
         await driver.jump("Forwards")
         before = driver.app.draft.forwards
-        table = driver.app.screen.query_one("#forwards", LongTable)
+        table = driver.app.screen.query_one("#forwards", VirtualKeyedTable)
         await driver.press("down", "delete")
         await driver.says(f"Port {before[1].port} is closed now. ctrl+z restores it.")
         await driver.press("home", "delete", "ctrl+z")

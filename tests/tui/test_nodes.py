@@ -19,14 +19,14 @@ from tests.tui.layout import faults
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText
 from wizard.screens.nodes.discovery import DiscoveryPanel
-from wizard.widgets.longtable import LongTable
+from wizard.widgets.virtual_table import VirtualKeyedTable
 
 
 async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         before = driver.app.draft.nodes
-        table = driver.app.screen.query_one("#nodes", LongTable)
+        table = driver.app.screen.query_one("#nodes", VirtualKeyedTable)
         await driver.press("down", "delete", "delete", "home", "delete")
         assert names(driver) == ["compute2"]
         await driver.says("controller was removed from the plan. ctrl+z restores it.")
@@ -229,7 +229,7 @@ async def test_only_rows_in_sight_are_made(start: Start) -> None:
     async with start() as driver:
         await at_thousands(driver)
         made: list[int] = []
-        table = driver.app.screen.query_one("#nodes", LongTable)
+        table = driver.app.screen.query_one("#nodes", VirtualKeyedTable)
         cells = table.cells
 
         def counted(number: int) -> Sequence[Text]:

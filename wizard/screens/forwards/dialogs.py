@@ -18,10 +18,10 @@ from wizard.plan.draft.presets import PRESETS, PresetForward, preset_forwards
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 _KEYS = ("port", "to", "to_port", "protocol", "from")
 _NAMES = {
@@ -117,23 +117,24 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
         self._offers = [preset_forwards(preset, draft, facts) for preset in PRESETS]
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(_PRESETS, id="presets")
+        yield VirtualKeyedTable(_PRESETS, id="presets")
         with VerticalScroll(id="offered"):
             yield PlainText(id="ports")
         yield PlainText(id="adds")
 
     def on_mount(self) -> None:
         names = [preset.name for preset in PRESETS]
-        self.query_one(LongTable).show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
+        table = self.query_one(VirtualKeyedTable)
+        table.show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
         self._tell()
 
-    @on(LongTable.Moved)
-    def _tell_of_preset(self, event: LongTable.Moved) -> None:
+    @on(VirtualKeyedTable.Moved)
+    def _tell_of_preset(self, event: VirtualKeyedTable.Moved) -> None:
         event.stop()
         self._tell()
 
-    @on(LongTable.Chosen)
-    def _accept_preset(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _accept_preset(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_accept()
 
@@ -144,7 +145,7 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
 
     @property
     def _chosen(self) -> tuple[PresetForward, ...]:
-        return self._offers[self.query_one(LongTable).cursor]
+        return self._offers[self.query_one(VirtualKeyedTable).cursor]
 
     def action_accept(self) -> None:
         self.dismiss(self._chosen)

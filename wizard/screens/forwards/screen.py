@@ -17,9 +17,9 @@ from wizard.plan.findings import Severity
 from wizard.plan.model import Protocol, Role
 from wizard.screens.forwards.dialogs import ForwardDialog, PresetDialog
 from wizard.widgets.hinting import HintingPage
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 COLUMNS = (
     Column("port", 11),
@@ -59,7 +59,7 @@ class ForwardsPage(HintingPage):
         self._ports: frozenset[str] = frozenset()
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(COLUMNS, id="forwards")
+        yield VirtualKeyedTable(COLUMNS, id="forwards")
         yield PlainText(
             "No forwards yet: f4 adds the ports of ciao, OpenStack, k3s, Proxmox or Talos; f2 adds one.", id="empty"
         )
@@ -70,7 +70,7 @@ class ForwardsPage(HintingPage):
         self._wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         keys = [str(number) for number in range(len(self.draft.forwards))]
         self._ports = frozenset(forward.to_port or forward.port for forward in self.draft.forwards)
-        self.query_one("#forwards", LongTable).show(keys, self._row)
+        self.query_one("#forwards", VirtualKeyedTable).show(keys, self._row)
 
     def _row(self, number: int) -> tuple[Text, ...]:
         forward = self.draft.forwards[number]
@@ -86,10 +86,10 @@ class ForwardsPage(HintingPage):
         )
 
     def point_at(self, field: str) -> None:
-        self.query_one("#forwards", LongTable).point_at(field.removeprefix("forwards[").partition("]")[0])
+        self.query_one("#forwards", VirtualKeyedTable).point_at(field.removeprefix("forwards[").partition("]")[0])
 
-    @on(LongTable.Chosen)
-    def _change_chosen(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _change_chosen(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_change()
 
@@ -124,7 +124,7 @@ class ForwardsPage(HintingPage):
         # To where it was done: the first row that is another one now.
         back = next((n for n, forward in enumerate(forwards) if n >= len(was) or was[n] != forward), None)
         if back is not None:
-            self.query_one("#forwards", LongTable).point_at(str(back))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(back))
 
     def action_preset(self) -> None:
         self.app.push_screen(PresetDialog(self.draft, self.facts), self._preset)
@@ -136,7 +136,7 @@ class ForwardsPage(HintingPage):
         new = [offer.forward for offer in found if not offer.against]
         if new:
             self._set([*self.draft.forwards, *new])
-            self.query_one("#forwards", LongTable).point_at(str(len(self.draft.forwards) - 1))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(len(self.draft.forwards) - 1))
         left = [offer.forward.port for offer in found if offer.against and not offer.there]
         there = sum(offer.there for offer in found)
         told = [f"{plural(len(new), 'port')} added"] if new else []
@@ -147,7 +147,7 @@ class ForwardsPage(HintingPage):
     def _added(self, forward: ForwardText | None) -> None:
         if forward is not None:
             self._set([*self.draft.forwards, forward])
-            self.query_one("#forwards", LongTable).point_at(str(len(self.draft.forwards) - 1))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(len(self.draft.forwards) - 1))
 
     def _changed(self, number: int, forward: ForwardText | None) -> None:
         if forward is not None:
@@ -162,7 +162,7 @@ class ForwardsPage(HintingPage):
             self.edit(replace(self.draft, forwards=tuple(forwards)))
 
     def _current(self) -> int | None:
-        key = self.query_one("#forwards", LongTable).current
+        key = self.query_one("#forwards", VirtualKeyedTable).current
         return int(key) if key is not None else None
 
     def _controller(self) -> str:

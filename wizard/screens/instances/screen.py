@@ -15,10 +15,10 @@ from textual.widgets import Input
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.screens.instances import messages
-from wizard.widgets.big_table import BigTable, Column
 from wizard.widgets.field import Field
 from wizard.widgets.page import Page, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.instances import CnciReading, Instance
@@ -83,7 +83,7 @@ class InstancesPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Field("instances.cncis", "CNCIs", "", "such as cloud-admin@192.168.0.65 192.168.0.66")
         yield Field("instances.user", "Login", USER, USER, "your user on the instances")
-        yield BigTable[InstanceLine](_columns(0), self._cells, id="instances")
+        yield VirtualRowTable[InstanceLine](_columns(0), self._cells, id="instances")
         yield PlainText(id="ways")
 
     def on_mount(self) -> None:
@@ -94,8 +94,8 @@ class InstancesPage(Page):
         self.query_one("#ways").display = False
 
     @property
-    def table(self) -> BigTable[InstanceLine]:
-        return self.query_one("#instances", BigTable)
+    def table(self) -> VirtualRowTable[InstanceLine]:
+        return self.query_one("#instances", VirtualRowTable)
 
     def offer(self, cncis: Sequence[str]) -> None:
         """VMs that have a lease here: put into the field, unless something was typed already."""
@@ -189,8 +189,8 @@ class InstancesPage(Page):
         table.show(rows, _place(rows, held))
         self._draw_ways()
 
-    @on(BigTable.Moved)
-    def _follow_cursor(self, message: BigTable.Moved) -> None:
+    @on(VirtualRowTable.Moved)
+    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
         message.stop()
         if message.by_hand and not self._asking:
             self.set_status("")

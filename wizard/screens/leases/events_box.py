@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from wizard.plan.text import clean
-from wizard.widgets.big_table import BigTable, Column
+from wizard.widgets.virtual_table import Column, VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.machine_events import MachineEvent
@@ -22,7 +22,7 @@ _HEAD = 12
 _FRAME = 6
 
 
-class EventsBox(BigTable[Text]):
+class EventsBox(VirtualRowTable[Text]):
     """One row a line, since an event may take several."""
 
     DEFAULT_CSS = """

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from wizard.monitor.alarms import alarm_words
 from wizard.plan.text import clean
-from wizard.widgets.big_table import Column
 from wizard.widgets.page import plain
+from wizard.widgets.virtual_table import Column
 
 if TYPE_CHECKING:
     from wizard.monitor.lease_rows import LeaseRow
@@ -54,7 +54,7 @@ def columns(width: int, order: str, descending: bool) -> tuple[Column, ...]:
 def _marked(column: Column, sign: str) -> Column:
     # "▲expires in" has no room.
     heading = f"{sign}{column.heading.removesuffix(' in')}" if column.right else f"{column.heading}{sign}"
-    return Column(heading, column.width, column.right)
+    return Column(heading, column.width, right=column.right)
 
 
 def cells(row: LeaseRow, now: datetime, wide: bool) -> Sequence[Text]:

@@ -24,13 +24,13 @@ from wizard.screens.leases.events_box import EventsBox
 from wizard.screens.leases.forward_health import ForwardHealthPanel
 from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.aging import clock, is_old
-from wizard.widgets.big_table import BigTable
 from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Question
 from wizard.widgets.page import ROOMY, Page, plain, plural
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.spinner import Spinner
 from wizard.widgets.synced import SyncedState
+from wizard.widgets.virtual_table import VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.forward_checks import ForwardCheck
@@ -102,7 +102,7 @@ class LeasesPage(Page):
     def body(self) -> Iterable[Widget]:
         yield Spinner("Reading the leases…", id="working")
         yield FindLine(id="find")
-        yield BigTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
+        yield VirtualRowTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
         with Container(id="panels"):
             yield PlainText(id="machine", classes="panel")
             yield ForwardHealthPanel(id="health", classes="panel")
@@ -113,8 +113,8 @@ class LeasesPage(Page):
         self.set_interval(TICK_S, self.tick)
 
     @property
-    def table(self) -> BigTable[LeaseRow]:
-        return self.query_one("#leases", BigTable)
+    def table(self) -> VirtualRowTable[LeaseRow]:
+        return self.query_one("#leases", VirtualRowTable)
 
     @property
     def row(self) -> LeaseRow | None:
@@ -211,8 +211,8 @@ class LeasesPage(Page):
             self.table.refresh()
             self._draw_row()
 
-    @on(BigTable.Moved)
-    def _follow_cursor(self, message: BigTable.Moved) -> None:
+    @on(VirtualRowTable.Moved)
+    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
         message.stop()
         row = self.row
         if row is not None:

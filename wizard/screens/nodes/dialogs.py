@@ -22,11 +22,11 @@ from wizard.plan.model import Role
 from wizard.screens.nodes import messages
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.inputs import SafeTextArea
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.sign_checkbox import SignCheckbox
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 QUICK_LINES = 200
 READ_AFTER_S = 0.15
@@ -155,7 +155,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         yield lines
         yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
         yield PlainText(id="understood")
-        yield LongTable(_REASONS, id="reasons")
+        yield VirtualKeyedTable(_REASONS, id="reasons")
 
     def on_mount(self) -> None:
         self._read()
@@ -219,7 +219,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
             last = reading.nodes[-1]
             text.append_text(plain(f"; the last one: {last.role} {last.name} {last.mac} {last.ip}", limit=120))
         self.query_one("#understood", PlainText).update(text)
-        reasons = self.query_one("#reasons", LongTable)
+        reasons = self.query_one("#reasons", VirtualKeyedTable)
         reasons.show([str(line.number) for line in reading.not_understood], self._reason)
         reasons.display = bool(reading.not_understood)
 
@@ -227,14 +227,14 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         line = self._reading.not_understood[number]
         return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
 
-    @on(LongTable.Chosen)
-    def _mend_chosen(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _mend_chosen(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_mend()
 
     def action_mend(self) -> None:
         """From a reason to the line that it is about."""
-        number = self.query_one("#reasons", LongTable).current
+        number = self.query_one("#reasons", VirtualKeyedTable).current
         if number is not None:
             lines = self.query_one("#lines", SafeTextArea)
             lines.move_cursor(lines.document.end if int(number) > lines.document.line_count else (int(number) - 1, 0))
@@ -251,7 +251,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         else:
             told = "No line describes a node yet; Enter goes to the line."
             self.query_one("#understood", PlainText).update(Text.assemble(("✗ ", "bold"), told))
-            self.query_one("#reasons", LongTable).focus()
+            self.query_one("#reasons", VirtualKeyedTable).focus()
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -13,10 +13,10 @@ from textual.widget import Widget
 
 from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.text import clean
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import plural
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.spinner import Spinner
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -46,9 +46,9 @@ class DiscoveryPanel(Vertical):
     DiscoveryPanel { height: auto; max-height: 9; border: round $primary; margin-top: 1; display: none; }
     DiscoveryPanel PlainText { padding: 0 1; height: 1; }
     DiscoveryPanel Spinner { padding: 0 1; height: 1; }
-    DiscoveryPanel LongTable { max-height: 5; }
+    DiscoveryPanel VirtualKeyedTable { max-height: 5; }
     .-tall DiscoveryPanel { max-height: 16; }
-    .-tall DiscoveryPanel LongTable { max-height: 12; }
+    .-tall DiscoveryPanel VirtualKeyedTable { max-height: 12; }
     """
 
     def __init__(self, id: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:  # noqa: A002
@@ -60,7 +60,7 @@ class DiscoveryPanel(Vertical):
 
     def compose(self) -> Iterable[Widget]:
         yield Spinner("Switch the machines on. If one already runs, restart it to see it here.", id="hearing-none")
-        yield LongTable(_COLUMNS, id="heard")
+        yield VirtualKeyedTable(_COLUMNS, id="heard")
         yield PlainText(id="hearing-keys")
 
     def on_mount(self) -> None:
@@ -68,7 +68,7 @@ class DiscoveryPanel(Vertical):
 
     def _tick(self) -> None:
         if self.display and self._machines:
-            self.query_one(LongTable).refresh()
+            self.query_one(VirtualKeyedTable).refresh()
 
     @property
     def macs(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class DiscoveryPanel(Vertical):
     @property
     def chosen(self) -> DiscoveredMachine | None:
         """The machine with the cursor."""
-        machine = self._machines.get(self.query_one(LongTable).current or "")
+        machine = self._machines.get(self.query_one(VirtualKeyedTable).current or "")
         return machine.heard if machine is not None else None
 
     def add_machines(self, machines: Iterable[DiscoveredMachine]) -> None:
@@ -87,7 +87,7 @@ class DiscoveryPanel(Vertical):
                 old.heard, old.at = heard.after(old.heard), self.clock()
             elif len(self._machines) < MOST_KEPT:
                 self._machines[heard.mac] = _Machine(heard, self.clock())
-        if not self.query_one(LongTable).has_focus:
+        if not self.query_one(VirtualKeyedTable).has_focus:
             self.go_on()
 
     def show(self, nic: str, known: Mapping[str, str], vendors: Mapping[str, str], adopts: str) -> None:
@@ -99,7 +99,7 @@ class DiscoveryPanel(Vertical):
         self.border_title = Text(f"Listening on {clean(nic, 20)}: {first}{heard}")
         self.border_subtitle = Text("One is missing? Restart it") if count else ""
         self.query_one("#hearing-none").display = not count
-        table = self.query_one(LongTable)
+        table = self.query_one(VirtualKeyedTable)
         table.display = bool(count)
         table.show(tuple(self._machines), self._cells)
         self.query_one("#hearing-keys", PlainText).update(Text(adopts))
@@ -108,13 +108,13 @@ class DiscoveryPanel(Vertical):
 
     def go_on(self) -> None:
         """From a machine of the plan on to the next that is not in it, where there is one."""
-        current = self.query_one(LongTable).current
+        current = self.query_one(VirtualKeyedTable).current
         if current in self.known:
             macs = list(self._machines)
             place = macs.index(current) if current in macs else 0
             waiting = next((mac for mac in macs[place:] + macs[:place] if mac not in self.known), None)
             if waiting is not None:
-                self.query_one(LongTable).point_at(waiting)
+                self.query_one(VirtualKeyedTable).point_at(waiting)
 
     def _cells(self, number: int) -> tuple[Text, ...]:
         mac, machine = list(self._machines.items())[number]

@@ -22,9 +22,9 @@ from wizard.screens.nodes import messages
 from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
 from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
 from wizard.widgets.hinting import HintingPage
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -89,7 +89,7 @@ class NodesPage(HintingPage):
         self._role = ""
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(COLUMNS, id="nodes")
+        yield VirtualKeyedTable(COLUMNS, id="nodes")
         yield PlainText("f2 adds one, f4 pastes or imports many, f5 listens for machines on the network.", id="empty")
         yield DiscoveryPanel(id="hearing")
 
@@ -114,14 +114,14 @@ class NodesPage(HintingPage):
         self.show_findings(self.errors() if crowded else self.findings(), self.draft)
         self.query_one("#empty").display = not self.draft.nodes and not self._hearing
         self._take_up()
-        table = self.query_one("#nodes", LongTable)
+        table = self.query_one("#nodes", VirtualKeyedTable)
         table.show(self._keys, self._row)
         # Beside the other list it takes what that leaves; a share alone would leave nothing to it.
         table.styles.height = "1fr" if self._hearing else None
         table.styles.max_height = len(self._keys) + 1 if self._hearing else None
         panel = self.query_one("#hearing", DiscoveryPanel)
         if self._at_heard() and not self._hearing:
-            self.query_one("#nodes", LongTable).focus()
+            self.query_one("#nodes", VirtualKeyedTable).focus()
         panel.display = self._hearing
         if self._hearing:
             known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
@@ -172,18 +172,18 @@ class NodesPage(HintingPage):
     def point_at(self, field: str) -> None:
         number = _number(field)
         if number is not None and number < len(self._keys):
-            self.query_one("#nodes", LongTable).point_at(self._keys[number])
+            self.query_one("#nodes", VirtualKeyedTable).point_at(self._keys[number])
 
-    @on(LongTable.Chosen)
-    def _change_or_adopt(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _change_or_adopt(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         if event.table.id == "nodes":
             self.action_change()
         else:
             self.action_adopt()
 
-    @on(LongTable.Moved)
-    def _follow_cursor(self, event: LongTable.Moved) -> None:
+    @on(VirtualKeyedTable.Moved)
+    def _follow_cursor(self, event: VirtualKeyedTable.Moved) -> None:
         event.stop()
         if event.table.id == "heard":
             # What the keys would do with it.
@@ -231,7 +231,7 @@ class NodesPage(HintingPage):
         self._show(nodes, keys)
         back = next((key for key, node in zip(keys, nodes, strict=True) if was.get(key) != node), None)
         if back is not None:
-            self.query_one("#nodes", LongTable).point_at(back)
+            self.query_one("#nodes", VirtualKeyedTable).point_at(back)
 
     def _added(self, node: NodeText | None) -> None:
         if node is not None:
@@ -268,7 +268,7 @@ class NodesPage(HintingPage):
         if result.new or result.changed:
             self._set(result.nodes, [*self._keys, *fresh])
         if fresh:
-            self.query_one("#nodes", LongTable).point_at(fresh[-1])
+            self.query_one("#nodes", VirtualKeyedTable).point_at(fresh[-1])
         told = [f"{plural(result.new, 'node')} added"] if result.new or not (result.changed or result.same) else []
         told += [f"{result.changed} changed"] if result.changed else []
         told += [f"{result.same} unchanged"] if result.same else []
@@ -304,7 +304,7 @@ class NodesPage(HintingPage):
             self.redraw()
             if machines and self._idle:
                 # Whoever waits for them wants to take them. Nobody's keys are turned from where they went.
-                panel.query_one(LongTable).focus()
+                panel.query_one(VirtualKeyedTable).focus()
                 panel.go_on()
 
     def _at_heard(self) -> bool:
@@ -359,7 +359,7 @@ class NodesPage(HintingPage):
         keys = [str(self._next_key + number) for number in range(len(new))]
         self._next_key += len(new)
         self._set([*self.draft.nodes, *new], [*self._keys, *keys])
-        self.query_one("#nodes", LongTable).point_at(keys[-1])
+        self.query_one("#nodes", VirtualKeyedTable).point_at(keys[-1])
 
     def _set(self, nodes: Sequence[NodeText], keys: list[str]) -> None:
         self._before.append((self.draft.nodes, self._keys))
@@ -374,7 +374,7 @@ class NodesPage(HintingPage):
         self.edit(replace(self.draft, nodes=nodes, forwards=follow_renames(self.draft.forwards, names)))
 
     def _current(self) -> int | None:
-        key = self.query_one("#nodes", LongTable).current
+        key = self.query_one("#nodes", VirtualKeyedTable).current
         return self._keys.index(key) if key in self._keys else None
 
     def _number_of(self, mac: str) -> int | None:
