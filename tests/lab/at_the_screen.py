@@ -40,7 +40,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
             return found
 
         def place() -> int | None:
-            board = page().board
+            board = page().snapshot
             return next((n for n, row in enumerate(board.shown) if row.mac == mac), None) if board else None
 
         await until(pilot, lambda: isinstance(app.screen, LeasesPage) and place() is not None)

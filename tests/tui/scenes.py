@@ -127,7 +127,7 @@ async def scene_first_pages_of_many(studio: Studio) -> None:
             await driver.jump(title)
             page = driver.shown
             assert isinstance(page, StepPage)
-            await driver.until(partial(lambda page: page.judged, page), "the judgement")
+            await driver.until(partial(lambda page: page.is_checked, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many")
 
 
@@ -147,7 +147,7 @@ async def scene_set_up_of_many(studio: Studio) -> None:
             page = driver.shown
             assert isinstance(page, StepPage) or title == "Review"
             if isinstance(page, StepPage):
-                await driver.until(partial(lambda page: page.judged, page), "the judgement")
+                await driver.until(partial(lambda page: page.is_checked, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
 
 

@@ -197,7 +197,7 @@ def test_lines_are_read_in_any_order() -> None:
         "\n"
         "network+compute b8aeed000001 both\n"
     )
-    assert reading.not_understood == ()
+    assert reading.skipped_rows == ()
     assert reading.nodes == (
         NodeText("controller", "controller", "b8:ae:ed:7b:51:50", "192.168.0.101"),
         NodeText("network", "network", "c0:3f:d5:67:a7:6f", ""),
@@ -218,10 +218,10 @@ def test_lines_are_read_in_any_order() -> None:
         ("b8:ae:ed:7b:51:50 host_name", '"host_name" is neither'),
     ],
 )
-def test_a_line_not_understood_comes_back_with_its_reason(line: str, why: str) -> None:
+def test_a_line_skipped_rows_comes_back_with_its_reason(line: str, why: str) -> None:
     reading = read_nodes(f"\n{line}\n")
     assert reading.nodes == ()
-    (bad,) = reading.not_understood
+    (bad,) = reading.skipped_rows
     assert (bad.number, bad.line) == (2, line)
     assert why in bad.why
 

@@ -63,8 +63,8 @@ async def test_pictures(leases: Start, shoot: Shoot, size: tuple[int, int]) -> N
 def named(driver: Driver) -> list[str]:
     """The first column, from top to bottom."""
     page = shown(driver)
-    assert page.board is not None
-    return [row.name or row.hostname for row in page.board.shown]
+    assert page.snapshot is not None
+    return [row.name or row.hostname for row in page.snapshot.shown]
 
 
 async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:

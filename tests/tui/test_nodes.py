@@ -42,7 +42,7 @@ async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) ->
         assert driver.app.draft.nodes == before
 
 
-async def test_hundreds_of_lines_not_understood_are_all_reached(start: Start) -> None:
+async def test_hundreds_of_lines_skipped_rows_are_all_reached(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "\n".join(f"bad line {number} [red]x" for number in range(1, 301)))
@@ -76,7 +76,7 @@ async def paste(driver: Driver, text: str) -> None:
     driver.app.screen.query_one(TextArea).text = text
 
 
-async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading(start: Start) -> None:
+async def test_what_was_skipped_rows_comes_back_line_by_line_under_its_heading(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")

@@ -13,7 +13,7 @@ from tests.tui.layout import faults
 from wizard.app import changes
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
-from wizard.screens.reset.kinds import KINDS, lost_by, whose_leases
+from wizard.screens.reset.kinds import KINDS, lease_holders, lost_changes
 
 DRIFT = (
     "/etc/ciao-wizard/nat.sh was changed",
@@ -185,7 +185,7 @@ async def test_every_kind_says_what_it_changes_and_what_not(start: Start, sample
             await driver.press("down")
 
 
-async def test_whose_leases_would_be_forgotten(start: Start, sample: str) -> None:
+async def test_lease_holders_would_be_forgotten(start: Start, sample: str) -> None:
     services = FakeServices(state=APPLIED, in_force=sample, board=(*FOUR_ROWS, VM))
     async with start(services, plan=None, size=(120, 40)) as driver:
         await to_reset(driver, "leases")
@@ -193,19 +193,19 @@ async def test_whose_leases_would_be_forgotten(start: Start, sample: str) -> Non
 
 
 def test_who_may_lose_an_address_comes_first() -> None:
-    lines = whose_leases((*FOUR_ROWS, VM, row(9, "", "", kind="stranger", ip="", state="ignored")))
+    lines = lease_holders((*FOUR_ROWS, VM, row(9, "", "", kind="stranger", ip="", state="ignored")))
     assert lines[0].split() == ["192.168.0.65", "may", "change", "cnci-7"]
     assert len(lines) == 5
-    assert whose_leases(()) == ("no machine",)
-    assert whose_leases([VM] * 70)[-1] == "and 20 leases more"
+    assert lease_holders(()) == ("no machine",)
+    assert lease_holders([VM] * 70)[-1] == "and 20 leases more"
 
 
 def test_only_what_is_lost_is_told() -> None:
     seen = Overview(NOW, DRIFTED, None, (), "", "")
-    assert lost_by("everything", seen) == DRIFT
-    assert lost_by("rules", seen) == DRIFT[:2]
-    assert lost_by("dhcp", seen) == ()
-    assert lost_by("everything", None) == ()
+    assert lost_changes("everything", seen) == DRIFT
+    assert lost_changes("rules", seen) == DRIFT[:2]
+    assert lost_changes("dhcp", seen) == ()
+    assert lost_changes("everything", None) == ()
 
 
 async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> None:

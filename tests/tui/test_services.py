@@ -108,7 +108,7 @@ def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monke
     assert progress.steps[0].detail == "the plan''True"
     assert (progress.result, progress.reason) == ("kept", "apply")
     wait_for(lambda: not run.alive())
-    assert run.said() == "?[31mnot for a terminal"
+    assert run.output_tail() == "?[31mnot for a terminal"
 
 
 def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:

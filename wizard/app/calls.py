@@ -39,7 +39,7 @@ class CallFinished(Message):
 
 
 class _End:
-    """Tells the task that waits for a thread how that ended, a defect too."""
+    """Passes the end of a thread to the task that awaits it: its exception, if any."""
 
     def __init__(self, waiting: asyncio.Future[None]) -> None:
         self._waiting = waiting
@@ -52,10 +52,10 @@ class _End:
     ) -> bool:
         # Where the screen is gone already nobody waits.
         with suppress(RuntimeError):
-            self._waiting.get_loop().call_soon_threadsafe(self._tell, error)
+            self._waiting.get_loop().call_soon_threadsafe(self._finish, error)
         return True
 
-    def _tell(self, error: BaseException | None) -> None:
+    def _finish(self, error: BaseException | None) -> None:
         if self._waiting.done():
             return
         if error is None:

@@ -109,7 +109,7 @@ def reset(args: argparse.Namespace) -> int:
 
 
 def _renew(args: argparse.Namespace) -> int:
-    """One part of what is applied, anew."""
+    """Re-apply one part."""
     from wizard.deploy.apply.partial_reset import edits_lost_by
     from wizard.deploy.installed_files import installed_state
 
@@ -133,7 +133,7 @@ def _renew(args: argparse.Namespace) -> int:
 
 
 def _leases_to_forget() -> list[str]:
-    """Whose leases these are, and what it means for them."""
+    """The leases that would be forgotten, and what that means."""
     from wizard.host.files import read_text
     from wizard.plan import paths
     from wizard.plan.lease_parser import parse_leases
@@ -151,7 +151,7 @@ def _leases_to_forget() -> list[str]:
 def _ask(question: str, yes: str) -> bool:
     if not sys.stdin.isatty():
         return False
-    _forget_typed_ahead()
+    _drop_typed_ahead()
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == yes
@@ -186,7 +186,7 @@ def _settle_pending(unasked: bool) -> None:
 def _attend(
     following: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
 ) -> int:
-    """Follow the engine and tell a person; 0 when it ends as wanted."""
+    """Follow the engine and print its events; 0 if it ends as wanted."""
     waiting_until: float | None = None
     skipping = from_now
     try:
@@ -194,7 +194,7 @@ def _attend(
             if event is None:
                 skipping = False
                 if waiting_until is not None and ask:
-                    _listen()
+                    _read_answer()
                 continue
             if to_stdout:
                 try:
@@ -207,13 +207,13 @@ def _attend(
             if skipping and "result" not in event:
                 continue
             if "result" in event:
-                return _tell_result(event, wanted)
+                return _print_result(event, wanted)
             if event.get("step") != "keep":
-                _tell(event)
+                _print_event(event)
             elif event.get("state") == "running":
                 seconds = float(event.get("remaining_s", 0))
                 waiting_until = time.monotonic() + seconds
-                _tell_waiting(seconds, ask)
+                _print_waiting(seconds, ask)
             else:
                 waiting_until = None
     except KeyboardInterrupt:
@@ -228,7 +228,7 @@ def _attend(
 _CHECK_SIGNS = {True: "done", False: "failed", None: "skipped"}
 
 
-def _tell(event: Event) -> None:
+def _print_event(event: Event) -> None:
     for finding in event.get("findings") or []:
         if event.get("state") != "failed" and finding.get("severity") != "note":
             for line in finding_lines([_finding(finding)], sys.stderr):
@@ -246,7 +246,7 @@ def _tell(event: Event) -> None:
             say(f"    {mark} {check.get('name', ''):14} {clean(str(check.get('detail', '')), 300)}")
 
 
-def _tell_result(event: Event, wanted: str) -> int:
+def _print_result(event: Event, wanted: str) -> int:
     result, reason = str(event["result"]), clean(str(event.get("reason", "")), 4000)
     if result == wanted:
         say(f"{coloured(_SIGNS['done'], 'good', sys.stderr)} {reason}")
@@ -265,7 +265,7 @@ def _finding(data: dict[str, Any]) -> Finding:
     return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
 
 
-def _forget_typed_ahead() -> None:
+def _drop_typed_ahead() -> None:
     """What was typed before a question was there does not answer it."""
     import termios
 
@@ -273,15 +273,15 @@ def _forget_typed_ahead() -> None:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
-def _tell_waiting(seconds: float, ask: bool) -> None:
+def _print_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
-        _forget_typed_ahead()
+        _drop_typed_ahead()
         say(f"Keep it? [y/N] Without an answer it is undone in {seconds:g} s.")
     else:
         say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; without one, undone in {seconds:g} s.")
 
 
-def _listen() -> None:
+def _read_answer() -> None:
     """One look at the keyboard while the engine waits."""
     if not sys.stdin.isatty():
         return

@@ -121,14 +121,14 @@ def instances(args: argparse.Namespace) -> int:
         failed |= reading.failed
         if not args.json:
             # As they come: one that does not answer holds nobody up.
-            _tell(reading)
+            _print_reading(reading)
             flush_out()
     if args.json:
         out_json([reading_json(readings[place]) for place in range(len(targets))])
     return 1 if failed else 0
 
 
-def _tell(reading: CnciReading) -> None:
+def _print_reading(reading: CnciReading) -> None:
     head = clean(reading.cnci, 120)
     if reading.address not in (reading.cnci.rpartition("@")[2], ""):
         head += f" ({clean(reading.address, 80)})"

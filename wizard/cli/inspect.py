@@ -170,7 +170,7 @@ def leases(args: argparse.Namespace) -> int:
         _settle(monitor)
         if args.watch:
             return _watch_leases(monitor, args.json)
-        _tell_leases(monitor, args.json)
+        _print_leases(monitor, args.json)
         return 0
     finally:
         monitor.close()
@@ -195,7 +195,7 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _tell_leases(monitor: LeaseMonitor, as_json: bool) -> None:
+def _print_leases(monitor: LeaseMonitor, as_json: bool) -> None:
     from wizard.monitor.lease_rows import row_json
 
     if as_json:
@@ -216,7 +216,7 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
         for row in monitor.rows:
             out(json.dumps(row_json(row)))
     else:
-        _tell_leases(monitor, as_json)
+        _print_leases(monitor, as_json)
     problem = ""
     while True:
         flush_out()

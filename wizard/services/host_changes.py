@@ -49,10 +49,10 @@ class HostChangeProcess:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def log(self) -> str:
+    def log_path(self) -> str:
         return str(self.events if self.process is None else self.output)
 
-    def said(self) -> str:
+    def output_tail(self) -> str:
         try:
             raw = self.output.read_bytes()[-2000:]
         except OSError:

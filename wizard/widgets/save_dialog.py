@@ -1,4 +1,4 @@
-"""Where to save a text: asked before, and once more where a file is there already."""
+"""The dialog that asks where to save a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wizard.widgets.plain_text import PlainText
 
 
 class SaveDialog(Dialog[str | None]):
-    """Asks where to; gives back a path, or None. `file` is what it offers, `about` what the file is good for."""
+    """Returns a path, or None. `file` is the suggested name, `about` says what the file is for."""
 
     HELP = (
         "Enter saves. A name without a directory goes into the directory where the wizard was started; ~ is the home "

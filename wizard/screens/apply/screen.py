@@ -1,4 +1,4 @@
-"""A change under way, and the question whether to keep it."""
+"""The apply page: the running change, and the question whether to keep it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ApplyPage(Page):
     log_shown: reactive[bool] = reactive(False)
 
     def __init__(self, now: Callable[[], datetime], steps: Sequence[StepPreview] = ()) -> None:
-        """`steps` are those to come, where they are known."""
+        """`steps` are the planned steps, if known."""
         super().__init__()
         self._now = now
         self._runs = {step.name: step.lines for step in steps}
@@ -175,7 +175,7 @@ class ApplyPage(Page):
 
 
 def end_lines(progress: Progress) -> list[Text]:
-    """How it ended: what failed and why, what was undone and what not, and where all of it can be read."""
+    """The result: what failed and why, what was undone, and the path of the full log."""
     sign = _ENDS.get(progress.result, ("✗ ", ""))[0]
     failed = next((step for step in progress.steps if step.state == "failed"), None)
     what = f"{step_words(failed.name, failed.title)}: " if failed is not None else ""

@@ -1,4 +1,4 @@
-"""What is in force here, and whether it works."""
+"""The dashboard: what is applied, and whether it works."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ class DashboardPage(Page):
     ]
 
     old: reactive[bool] = reactive(False)
-    """Whether the next look has been waited for so long that what the last one saw may no longer be so."""
+    """True if the next refresh is so late that the data may be stale."""
     traffic: reactive[Traffic | None] = reactive(None)
 
     def __init__(self, traffic: Traffic | None = None) -> None:
-        """`traffic` is what was counted before."""
+        """`traffic` is the history read so far."""
         super().__init__()
         self.set_reactive(DashboardPage.traffic, traffic)
 
@@ -157,7 +157,7 @@ class DashboardPage(Page):
 
     @property
     def _seen(self) -> Overview | None:
-        """The last look, as long as it holds."""
+        """The last overview; None once it is invalid."""
         return self.overview if self.status is not None else None
 
     def draw(self) -> None:
@@ -223,7 +223,7 @@ class DashboardPage(Page):
         self.action_on()
 
     def action_on(self) -> None:
-        """The way on from here; where all is well, the plan once more."""
+        """Do what the alarm proposes; without one, apply the plan again."""
         state = self._seen.status.state if self._seen is not None else ""
         self.action_go(_ALARMS[state][3] if state in _ALARMS else "again")
 

@@ -37,7 +37,7 @@ _ANSWERS = {"answers": UP, "waiting": UNSEEN}
 
 
 class Topology(PlainText):
-    """Draws into as much room as it is given."""
+    """The picture, drawn to fit the given size."""
 
     DEFAULT_CSS = "Topology { height: auto; text-wrap: nowrap; }"
 
@@ -97,7 +97,7 @@ def _left_lines(
     width: int,
     height: int,
 ) -> list[Text]:
-    """The company's network and the gateway, what goes over its NICs, and its forwards."""
+    """The company network and the gateway, the NICs' traffic, and the forwards."""
     nics = plan.interfaces
     company = _box([_default_gateway(seen, widths[0]), Text(f"  {seen.router}")], widths[0])
     here = [Text(seen.address or "no address", "" if seen.address else "bold"), Text(str(plan.network.gateway))]
@@ -142,7 +142,7 @@ def _traffic_lines(nic: str, rates: Sequence[Rate], column: int, width: int) -> 
 
 
 def _forward_lines(seen: Overview, plan: Plan, room: int, width: int) -> list[Text]:
-    """One line for each target: its ports on the gateway, and whether somebody answers behind."""
+    """One line per target: its ports on the gateway, and whether each answers."""
     if not plan.forwards or room < 1:
         return []
     by_target: dict[str, list[str]] = {}
@@ -170,7 +170,7 @@ def _forward_signs(plan: Plan, checks: Iterable[Check]) -> list[tuple[Forward, s
 
 
 def _cluster_lines(crowd: NodeSummary, prefix: int, rows: int, width: int) -> list[Text]:
-    """Everybody on the switch where there is room; else each role in a line, and first those who are not there."""
+    """Every machine on the switch if there is room; else a line per role, then missing machines first."""
     others = _vm_lines(crowd, prefix)
     room = max(rows - len(others), 1)
     if crowd.count <= min(room, len(crowd.first)):

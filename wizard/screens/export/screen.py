@@ -1,4 +1,4 @@
-"""The plan as other tools read it: looked at, copied, or written to a file."""
+"""The export page: the plan in formats for other tools, to view, copy or save."""
 
 from __future__ import annotations
 
@@ -119,5 +119,5 @@ class ExportPage(Page):
 
 
 def _line(line: str) -> Text:
-    """Comments stand back, and what is to be filled in stands out."""
+    """Comments are dim, lines to fill in are bold."""
     return plain(line, "bold" if "BLANK" in line else "dim" if line.startswith("#") else "", limit=400)

@@ -1,4 +1,4 @@
-"""One forward in a form; the ports of a preset."""
+"""Dialogs: edit one forward; add the ports of a preset."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PRESETS = (Column("ports for", 12), Column("description", 50, 1))
 
 
 class ForwardDialog(Dialog[ForwardText | None]):
-    """Gives back the forward as typed, or None."""
+    """Returns the forward as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "ok"),
@@ -53,7 +53,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         """`number` is the place in `draft` that the forward has or will have."""
         super().__init__()
         self._facts = facts
-        self._told: tuple[Finding, ...] = ()
+        self._ignored: tuple[Finding, ...] = ()
         self._draft = draft
         self._number = number
         self.title = title
@@ -74,7 +74,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Refused while a text is no value of its field; what the machine has against it is said once before."""
+        """Refuses invalid values; a conflict with the machine is shown once, and accepted the second time."""
         value = [self.query_one("#" + field_id(f"forward.{key}"), Field).value.strip() for key in _KEYS]
         forward = ForwardText(value[0], value[1], value[2], value[3] or "tcp", value[4])
         refused = check_forward(forward, "forward", self._draft, self._number)
@@ -86,8 +86,8 @@ class ForwardDialog(Dialog[ForwardText | None]):
         if problems and not refused:
             lines.append(Text("  Press ctrl+n again to ignore this; fix it before an apply.", "bold"))
         self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
-        if problems and (refused or problems != self._told):
-            self._told = problems
+        if problems and (refused or problems != self._ignored):
+            self._ignored = problems
             self.query_one("#" + field_id(problems[0].field), Field).point()
         else:
             self.dismiss(forward)
@@ -97,7 +97,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
 
 class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
-    """Gives back what the chosen preset offers, or None."""
+    """Returns the forwards of the chosen preset, or None."""
 
     TITLE: ClassVar[str | None] = "Port presets"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -126,19 +126,19 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
         names = [preset.name for preset in PRESETS]
         table = self.query_one(VirtualKeyedTable)
         table.show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
-        self._tell()
+        self._draw_offer()
 
     @on(VirtualKeyedTable.Moved)
-    def _tell_of_preset(self, event: VirtualKeyedTable.Moved) -> None:
+    def _show_preset(self, event: VirtualKeyedTable.Moved) -> None:
         event.stop()
-        self._tell()
+        self._draw_offer()
 
     @on(VirtualKeyedTable.Chosen)
     def _accept_preset(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_accept()
 
-    def _tell(self) -> None:
+    def _draw_offer(self) -> None:
         found = self._chosen
         self.query_one("#ports", PlainText).update(Text("\n").join(_offered(found)))
         self.query_one("#adds", PlainText).update(_adds(found))
@@ -155,7 +155,7 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
 
 
 def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
-    """Port by port: whether it would be added, its number, what it is, where it leads; below it what is against it."""
+    """A line per port: whether it will be added, its number, service and target; below it why it cannot be."""
     lines = []
     for offer in found:
         sign = "= " if offer.there else "✗ " if offer.against else "+ "
@@ -169,7 +169,7 @@ def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
 
 
 def _adds(found: tuple[PresetForward, ...]) -> str:
-    """What Enter would do, in a line."""
+    """What Enter does, in one line."""
     there = sum(offer.there for offer in found)
     against = sum(bool(offer.against) and not offer.there for offer in found)
     if not there and not against:

@@ -1,4 +1,4 @@
-"""Which ports of the gateway lead to which node."""
+"""The forwards page: which port of the gateway leads to which node."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class ForwardsPage(HintingPage):
         self.app.push_screen(PresetDialog(self.draft, self.facts), self._preset)
 
     def _preset(self, found: tuple[PresetForward, ...] | None) -> None:
-        """Add the ports of a preset that nothing is against."""
+        """Add the ports of a preset that can be added."""
         if found is None:
             return
         new = [offer.forward for offer in found if not offer.against]

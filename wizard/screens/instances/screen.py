@@ -1,4 +1,4 @@
-"""The instances behind CNCIs, and the ways onto each."""
+"""The instances page: the instances behind CNCIs, and how to reach each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class InstanceLine:
-    """One row: a CNCI (with what it said, None while it is asked), or an instance behind it."""
+    """One row: a CNCI (`reading` is None until it answers), or an instance behind it."""
 
     cnci: str
     reading: CnciReading | None = None
@@ -98,7 +98,7 @@ class InstancesPage(Page):
         return self.query_one("#instances", VirtualRowTable)
 
     def offer(self, cncis: Sequence[str]) -> None:
-        """VMs that have a lease here: put into the field, unless something was typed already."""
+        """Put the VMs with a lease here into the field, unless something was typed."""
         field = self._field("cncis")
         if field.value or self._lines:
             return
@@ -117,8 +117,8 @@ class InstancesPage(Page):
             )
 
     @on(Input.Changed)
-    def _untell_of_typed(self, event: Input.Changed) -> None:
-        """What was told of the field as it was is told no more."""
+    def _clear_status_on_typing(self, event: Input.Changed) -> None:
+        """The status line speaks of the field as it was."""
         if event.value != " ".join(self._offered) and not self._asking:
             self.set_status("")
 
@@ -131,7 +131,7 @@ class InstancesPage(Page):
 
     @property
     def _crowd(self) -> tuple[str, ...]:
-        """The VMs that an empty field stands for: those that have no room in it."""
+        """The VMs that an empty field means: more than fit into it; () if they fit."""
         return self._offered if len(" ".join(self._offered)) > self.size.width - _LABEL else ()
 
     def action_ask(self) -> None:
@@ -148,7 +148,7 @@ class InstancesPage(Page):
         self.table.focus()
 
     def take(self, found: tuple[int, CnciReading]) -> None:
-        """What one of them said, as it comes."""
+        """Take one CNCI's answer, with its place in the request."""
         place, reading = found
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci
         self._lines[place] = [
@@ -201,8 +201,8 @@ class InstancesPage(Page):
         panel = self.query_one("#ways", PlainText)
         panel.display = line is not None
         if line is not None:
-            panel.border_title = _called(line)
-            panel.update(_said(line))
+            panel.border_title = _title(line)
+            panel.update(_details(line))
 
     def _cells(self, line: InstanceLine) -> Sequence[Text]:
         one, reading = line.instance, line.reading
@@ -243,14 +243,14 @@ def _columns(width: int) -> tuple[Column, ...]:
 
 
 def _place(rows: Sequence[InstanceLine], held: InstanceLine | None) -> int | None:
-    """Where a line is by now, by what it stands for."""
+    """The row number of the line that `held` stands for; None if it is gone."""
     if held is None:
         return None
     which = (held.cnci, held.instance.ip if held.instance else "")
     return next((n for n, row in enumerate(rows) if (row.cnci, row.instance.ip if row.instance else "") == which), None)
 
 
-def _called(line: InstanceLine) -> Text:
+def _title(line: InstanceLine) -> Text:
     one = line.instance
     if one is None:
         return Text("this CNCI")
@@ -258,7 +258,7 @@ def _called(line: InstanceLine) -> Text:
     return plain(f"reach {one.ip}{name}", limit=70)
 
 
-def _said(line: InstanceLine) -> Text:
+def _details(line: InstanceLine) -> Text:
     one, reading = line.instance, line.reading
     if reading is None:
         return Text("Asking it. The others do not wait for it.")

@@ -1,4 +1,4 @@
-"""STOP: what was chosen for the cluster is somebody else's network."""
+"""The STOP dialog: the cluster NIC is on a network that another server serves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNSEEN_S = 0.5
 
 
 class StopDialog(Dialog[str]):
-    """What was seen, what would happen, what to do. Gives back "swap", "again" or "self"."""
+    """Shows the finding, the danger and the remedy. Returns "swap", "again" or "self"."""
 
     HELP = (
         "The wizard asked for an address on both networks, as any booting machine does, and accepted none. A DHCP "
@@ -46,7 +46,7 @@ class StopDialog(Dialog[str]):
     AUTO_FOCUS: ClassVar[str | None] = "#again"
 
     def __init__(self, said: CablingReport, routed: str = "") -> None:
-        """`routed`: the NIC chosen for the company, where this machine's default route leads over it."""
+        """`routed`: the NIC chosen for the company, if this machine's default route uses it; else ""."""
         super().__init__()
         self.title = said.title
         self._said = said

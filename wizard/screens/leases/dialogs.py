@@ -1,4 +1,4 @@
-"""A stranger is asked about before it becomes a node."""
+"""The dialog that adopts a stranger as a node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wizard.widgets.sign_checkbox import SignCheckbox
 
 
 class AdoptDialog(Dialog[None]):
-    """Says with `Wanted` what was typed, and stays until it is dismissed; `refuse` tells what is wrong with it."""
+    """Posts AdoptionConfirmed with what was typed, and stays until dismissed; `refuse` shows an error."""
 
     TITLE: ClassVar[str | None] = "Adopt as a node"
     BINDINGS: ClassVar[list[BindingType]] = [

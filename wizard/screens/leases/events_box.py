@@ -1,4 +1,4 @@
-"""What happened, the newest first: as high as there is to say, up to a limit."""
+"""The events box, newest first: as high as its lines, up to a limit."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class EventsBox(VirtualRowTable[Text]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__((Column("", 1),), lambda line: (line,), id=id, headed=False)
-        self._told: tuple[Sequence[MachineEvent], int] | None = None
+        self._shown_for: tuple[Sequence[MachineEvent], int] | None = None
         self._lines: dict[MachineEvent, list[Text]] = {}
 
     def on_mount(self) -> None:
         self.border_title = "events, newest first"
 
-    def tell(self, events: Sequence[MachineEvent], page_width: int) -> None:
+    def show_events(self, events: Sequence[MachineEvent], page_width: int) -> None:
         """Show these, the oldest first; costs nothing where they are the very ones that are shown."""
         width = max(page_width - _FRAME, 40)
-        if self._told is not None and self._told[0] is events and self._told[1] == width:
+        if self._shown_for is not None and self._shown_for[0] is events and self._shown_for[1] == width:
             return
-        known = self._lines if self._told is not None and self._told[1] == width else {}
-        self._told, self._lines = (events, width), {}
+        known = self._lines if self._shown_for is not None and self._shown_for[1] == width else {}
+        self._shown_for, self._lines = (events, width), {}
         lines: list[Text] = []
         for event in reversed(events):
             self._lines[event] = known[event] if event in known else event_lines(event, width)

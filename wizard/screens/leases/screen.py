@@ -1,4 +1,4 @@
-"""Who has which address, who is missing, who is a stranger; and what happens while one looks on."""
+"""The leases page: who has which address, who is missing, strangers, and events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LONGEST_WHY = 110
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """A stranger that is just becoming a node."""
+    """A stranger that is becoming a node."""
 
     name: str
     ip: str
@@ -78,16 +78,16 @@ class LeasesPage(Page):
     ]
 
     # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
-    board: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
+    snapshot: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
     health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)
-    blind: reactive[str] = reactive("")
-    """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
+    failure: reactive[str] = reactive("")
+    """Why the leases cannot be read now, "" if they can. The page then shows the last ones."""
 
     old: reactive[bool] = reactive(False)
-    """Whether the next board has been waited for so long that this one may no longer be so."""
+    """True if the next snapshot is so late that this one may be stale."""
 
     held_back: reactive[str] = reactive("")
-    """Why nobody gets an address at this moment, "" where everybody of the plan does."""
+    """Why the guard blocks DHCP now, "" if it does not."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class LeasesPage(Page):
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
         self._as_of: datetime | None = None
-        self._told_at = 0.0
+        self._received_at = 0.0
 
     def body(self) -> Iterable[Widget]:
         yield Spinner("Reading the leases…", id="working")
@@ -123,30 +123,30 @@ class LeasesPage(Page):
 
     # Drawing
 
-    def watch_board(self) -> None:
-        self._as_of = self._now() if self.board is not None else None
-        self._told_at = time.monotonic()
+    def watch_snapshot(self) -> None:
+        self._as_of = self._now() if self.snapshot is not None else None
+        self._received_at = time.monotonic()
         self.old = False
         self.redraw()
 
     def watch_old(self) -> None:
         self.redraw()
 
-    def watch_blind(self, before: str) -> None:
+    def watch_failure(self, before: str) -> None:
         self.clear_status(before)
-        if len(self.blind) > _LONGEST_WHY:
-            self.set_status(self.blind, "error")
+        if len(self.failure) > _LONGEST_WHY:
+            self.set_status(self.failure, "error")
         self.redraw()
 
     def watch_health(self) -> None:
         self.redraw()
 
     def head_right(self) -> Text:
-        if self.board is None or (not len(self.board.shown) and not self.board.counts):
+        if self.snapshot is None or (not len(self.snapshot.shown) and not self.snapshot.counts):
             return Text()
-        counts = self.board.counts
+        counts = self.snapshot.counts
         told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
-        old = self._as_of if self.old or self.blind else None
+        old = self._as_of if self.old or self.failure else None
         if old is None:
             told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
         if counts["alarm"]:
@@ -154,7 +154,7 @@ class LeasesPage(Page):
         return Text((f"as of {clock(old)}: " if old is not None else "") + " · ".join(told))
 
     def draw(self) -> None:
-        board = self.board
+        board = self.snapshot
         self.query_one("#working").display = board is None
         table = self.table
         table.display = board is not None
@@ -162,16 +162,18 @@ class LeasesPage(Page):
             table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
             place = board.shown.index_of(self._held) if self._held is not None else None
             table.show(board.shown, place)
-            self.query_one(EventsBox).tell(board.events, self.size.width)
-            self.query_one(FindLine).tell(len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger")))
+            self.query_one(EventsBox).show_events(board.events, self.size.width)
+            self.query_one(FindLine).show_counts(
+                len(board.shown), sum(board.counts[k] for k in ("node", "vm", "stranger"))
+            )
         self.set_prompt(self._question())
         self._draw_panels()
 
     def _question(self) -> str:
-        board = self.board
-        if self.blind:
+        board = self.snapshot
+        if self.failure:
             at = f"As of {clock(self._as_of)}; cannot refresh" if self._as_of else "Cannot read the leases"
-            return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
+            return f"! {at}: {plain(self.failure, limit=_LONGEST_WHY)}"
         if board is None:
             return self.QUESTION
         if self.old and self._as_of is not None:
@@ -184,7 +186,7 @@ class LeasesPage(Page):
 
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
-        ready = self.board is not None
+        ready = self.snapshot is not None
         keys = ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
         _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
@@ -196,7 +198,7 @@ class LeasesPage(Page):
         self._draw_row()
 
     def _draw_row(self) -> None:
-        row = self.row if self.board is not None else None
+        row = self.row if self.snapshot is not None else None
         said = details(row, self._now()) if row is not None else Text("No row selected.")
         self.query_one("#machine", PlainText).update(said)
 
@@ -205,8 +207,8 @@ class LeasesPage(Page):
         return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
 
     def tick(self) -> None:
-        """Leases run out while nothing else changes, and what nobody tells anew grows old."""
-        self.old = self.board is not None and is_old(self._told_at)
+        """Count down the leases, and notice stale data."""
+        self.old = self.snapshot is not None and is_old(self._received_at)
         if self.drawable:
             self.table.refresh()
             self._draw_row()
@@ -334,13 +336,13 @@ class LeasesPage(Page):
 
 
 def _subtitle(panel: Widget, text: str) -> None:
-    """Each setting draws the panel anew, also with what it says already."""
+    """Set the subtitle only if it changes: each setting redraws the panel."""
     if panel.border_subtitle != text:
         panel.border_subtitle = text
 
 
 class FindLine(Widget):
-    """What is looked for, and how much of it there is."""
+    """The search field, and how many rows match."""
 
     DEFAULT_CSS = "FindLine { layout: horizontal; }"
 
@@ -357,7 +359,7 @@ class FindLine(Widget):
         self.query_one(SafeInput).value = ""
         self.display = False
 
-    def tell(self, shown: int, total: int) -> None:
+    def show_counts(self, shown: int, total: int) -> None:
         self.query_one("#found", PlainText).update(f"{shown:,} of {total:,} · esc: all")
 
 

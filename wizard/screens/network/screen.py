@@ -1,4 +1,4 @@
-"""The cluster's own network."""
+"""The network page: the cluster's subnet, gateway, DHCP range and domain."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ class NetworkPage(StepPage):
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
-        given = self._judgement.node_addresses if self._judgement is not None else ()
+        given = self._check.node_addresses if self._check is not None else ()
         if given is not self._given:
             # There may be thousands, and the picture moves with every key.
             self._given = given

@@ -1,4 +1,4 @@
-"""One node in a form; many nodes from pasted lines."""
+"""Dialogs: edit one node; import many from pasted lines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.ro
 
 
 class NodeDialog(Dialog[NodeText | None]):
-    """Gives back the node as typed, or None."""
+    """Returns the node as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "ok"),
@@ -115,7 +115,7 @@ class NodeDialog(Dialog[NodeText | None]):
 
 
 class PasteDialog(Dialog[ImportedNodes | None]):
-    """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
+    """Returns the nodes of the pasted lines, or None. `lines` puts skipped lines back in."""
 
     TITLE: ClassVar[str | None] = "Many nodes at once"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -206,25 +206,25 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         if self.query_one("#lines", SafeTextArea).text != text:
             return
         self._read_text, self._reading = text, reading
-        self._tell(reading)
+        self._draw_reading(reading)
         if self._accepting:
             self._accepting = False
             self.action_accept()
 
-    def _tell(self, reading: ImportedNodes) -> None:
+    def _draw_reading(self, reading: ImportedNodes) -> None:
         text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
-        if reading.not_understood:
-            text.append(f", {len(reading.not_understood)} skipped", "bold")
+        if reading.skipped_rows:
+            text.append(f", {len(reading.skipped_rows)} skipped", "bold")
         if reading.nodes:
             last = reading.nodes[-1]
             text.append_text(plain(f"; the last one: {last.role} {last.name} {last.mac} {last.ip}", limit=120))
         self.query_one("#understood", PlainText).update(text)
         reasons = self.query_one("#reasons", VirtualKeyedTable)
-        reasons.show([str(line.number) for line in reading.not_understood], self._reason)
-        reasons.display = bool(reading.not_understood)
+        reasons.show([str(line.number) for line in reading.skipped_rows], self._reason)
+        reasons.display = bool(reading.skipped_rows)
 
     def _reason(self, number: int) -> tuple[Text, ...]:
-        line = self._reading.not_understood[number]
+        line = self._reading.skipped_rows[number]
         return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
 
     @on(VirtualKeyedTable.Chosen)
@@ -246,7 +246,7 @@ class PasteDialog(Dialog[ImportedNodes | None]):
             self.query_one("#understood", PlainText).update(Text("Reading…", "bold"))
             return
         reading = self._reading
-        if reading.nodes or not reading.not_understood:
+        if reading.nodes or not reading.skipped_rows:
             self.dismiss(reading)
         else:
             told = "No line describes a node yet; Enter goes to the line."

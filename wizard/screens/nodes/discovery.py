@@ -1,4 +1,4 @@
-"""Machines on a wire, as they are heard."""
+"""The panel with machines found on the cluster network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Machine:
 
 
 class DiscoveryPanel(Vertical):
-    """A box with whoever was heard, in the order in which they came. `clock` is monotonic, in seconds."""
+    """Lists the machines in the order found. `clock` is monotonic, in seconds."""
 
     # Else nothing above the widget, such as the page's size, could be asked for.
     SCOPED_CSS = False
@@ -107,7 +107,7 @@ class DiscoveryPanel(Vertical):
             self.go_on()
 
     def go_on(self) -> None:
-        """From a machine of the plan on to the next that is not in it, where there is one."""
+        """Move the cursor from a machine of the plan to the next new one, if any."""
         current = self.query_one(VirtualKeyedTable).current
         if current in self.known:
             macs = list(self._machines)

@@ -1,4 +1,4 @@
-"""The machines of the cluster."""
+"""The nodes page: the machines of the cluster."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class NodesPage(HintingPage):
 
     def _take_up(self) -> None:
         """What was found of the nodes, by the keys of their rows: it stays true of a row while others come and go."""
-        known = self.judgement()
+        known = self.latest_check()
         if known is None or known is self._shown or known.draft is not self.draft:
             return
         self._shown = known
@@ -255,8 +255,8 @@ class NodesPage(HintingPage):
         if reading.nodes:
             told = self._merge(reading)
             self.notify(told, markup=False)
-        if reading.not_understood:
-            count = len(reading.not_understood)
+        if reading.skipped_rows:
+            count = len(reading.skipped_rows)
             were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} skipped:".strip()
             self.action_paste(reading.rest, were)
 

@@ -1,4 +1,4 @@
-"""The kinds of reset, in words: what each changes, what it leaves alone, and what would be lost by it."""
+"""The kinds of reset: what each changes, leaves alone and would lose."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FORGOTTEN = "the leases are deleted: dynamic addresses may change"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`small`: it brings a part of what is in force about anew and undoes nothing; `key` is then the part's name."""
+    """`small`: it re-applies one part of the running gateway and undoes nothing; `key` is that part's name."""
 
     key: str
     title: str
-    meanwhile: str
+    interruption: str
     changes: tuple[str, ...]
     leaves: tuple[str, ...]
     small: bool = True
@@ -106,8 +106,8 @@ KINDS = (
 )
 
 
-def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
-    """What somebody changed by hand since, of which nothing would be left."""
+def lost_changes(key: str, seen: Overview | None) -> tuple[str, ...]:
+    """The manual changes that this kind of reset would lose, a line each."""
     from wizard.deploy.installed_files import KEPT_BY_RESET
 
     drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(KEPT_BY_RESET))
@@ -119,8 +119,8 @@ def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
     return ()
 
 
-def whose_leases(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
-    """Who holds which address, those first who may lose theirs."""
+def lease_holders(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
+    """The machines with a lease, a line each; first those whose address may change."""
     held = [row for row in rows if row.ip and row.state in ("leased", "wrong-address")]
     held.sort(key=lambda row: row.kind == "node" and row.state == "leased")
     if not held:

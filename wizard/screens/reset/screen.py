@@ -1,4 +1,4 @@
-"""Bringing a part of the gateway about anew, applying the plan once more, or giving everything back."""
+"""The reset page: re-apply one part, apply the plan again, or undo everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
 from wizard.screens.reset import messages
-from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
+from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lease_holders, lost_changes
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
@@ -72,7 +72,7 @@ class ResetPage(Page):
 
     def on_mount(self) -> None:
         table = self.query_one("#kinds", KeyedTable)
-        table.sync([(kind.key, (Text(kind.title), Text(kind.meanwhile))) for kind in KINDS])
+        table.sync([(kind.key, (Text(kind.title), Text(kind.interruption))) for kind in KINDS])
         table.focus()
 
     @property
@@ -174,7 +174,7 @@ class ResetPage(Page):
             self.set_status("Manual changes are not known yet. Press enter again to ignore this.", "warning")
             return
         forget = self._forgets
-        lost = lost_by(kind.key, self.overview)
+        lost = lost_changes(kind.key, self.overview)
         question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
         self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
 
@@ -189,9 +189,9 @@ class ResetPage(Page):
 def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
     parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
     if kind.key == "leases" and seen is not None:
-        parts.append(("Assigned to", whose_leases(seen.rows)))
+        parts.append(("Assigned to", lease_holders(seen.rows)))
     parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
-    lost = lost_by(kind.key, seen)
+    lost = lost_changes(kind.key, seen)
     if lost:
         # What cannot be had again comes before what stays.
         parts.insert(1, ("! Changed by hand, and lost by this", lost))

@@ -1,4 +1,4 @@
-"""Compares the draft with this machine for the review page, and begins its apply."""
+"""Compares the draft with this machine for the review page, and starts its apply."""
 
 from __future__ import annotations
 

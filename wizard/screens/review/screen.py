@@ -1,4 +1,4 @@
-"""All that will be changed, before it is."""
+"""The review page: findings, file diffs and commands, before anything changes."""
 
 from __future__ import annotations
 
