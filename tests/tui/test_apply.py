@@ -273,7 +273,7 @@ async def test_steps_are_named_in_words_and_files_in_full(start: Start) -> None:
     assert [step_name(step) for step in steps] == [
         "/etc/ciao-wizard/nat.sh",
         "address on eth1",
-        "both wires",
+        "both networks",
         "dnsmasq and guard",
     ]
     long = step_name(StepState("file:/etc/systemd/system/multi-user.target.wants/ciao-gateway.service", ""))

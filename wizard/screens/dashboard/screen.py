@@ -45,7 +45,7 @@ _ALARMS = {
         "✗ STOPPED BY THE GUARD",
         "It does not restart by itself. What to do:\n"
         "1  Fix what is named above. What is at the other end of that cable?\n"
-        "2  Press a to apply the plan again. DHCP starts only if no other server answers.",
+        "2  Press a to apply again: DHCP starts only if no other server answers.",
         "[ a  Apply again ]",
         "again",
     ),

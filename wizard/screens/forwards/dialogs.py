@@ -61,7 +61,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
     def body(self) -> Iterable[Widget]:
         forward = self._forward
-        yield Field("forward.port", "Port", forward.port, "", "on this machine: 8889")
+        yield Field("forward.port", "Port", forward.port, "", "such as 8889")
         yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
         yield Field("forward.to_port", "Target port", forward.to_port, "", "empty = the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
