@@ -40,7 +40,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
             return found
 
         def place() -> int | None:
-            board = page().board
+            board = page().snapshot
             return next((n for n, row in enumerate(board.rows) if row.mac == mac), None) if board else None
 
         await until(pilot, lambda: isinstance(app.screen, LeasesPage) and place() is not None)
@@ -48,7 +48,7 @@ async def main(mac: str, keys: list[str], words: str) -> int:
         if found is None:
             sys.stdout.write("it is not on the board\n")
             return 1
-        page().table.point_at(found)
+        page().table.move_to(found)
         await pilot.pause()
         for key in keys:
             await pilot.press(key)

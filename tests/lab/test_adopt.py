@@ -108,7 +108,7 @@ def test_a_lease_is_released_from_the_screen(gateway: Laboratory) -> None:
     server = dhcp_server(gateway)
     gateway.machine("unplug", "vm")
     try:
-        said = at_the_screen(gateway, VM, "x", "y", until="has forgotten the lease")
+        said = at_the_screen(gateway, VM, "x", "y", until="has released the lease")
         assert address in said
         assert VM not in gateway.run(["cat", LEASES]).stdout
         assert dhcp_server(gateway) == server

@@ -75,7 +75,7 @@ CASES: list[tuple[Callable[[Laboratory], Undone], list[str]]] = [
     (joined_switches, ["both NICs are on one network", "eth0", "eth1"]),
     (one_bridge, ["br0", "eth1"]),
     (swapped_cables, ["swapped", "10.77.0.1", "eth1"]),
-    (server_on_the_cluster, ["already answers on the cluster wire, eth1", "10.9.0.1 (00:1b:21:00:00:66)", "10.9.0."]),
+    (server_on_the_cluster, ["answers on the cluster network, eth1", "10.9.0.1 (00:1b:21:00:00:66)", "10.9.0."]),
 ]
 
 

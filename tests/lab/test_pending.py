@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_and_says_that_it_goes_on(machine: Machine) -> None:
         terminal.see("back by itself")
         # Not by the key: what is between us and the front would hear it too, and may take the front with it.
         kill(lab, *(p.pid for p in processes(lab, "wizard apply")), signal="INT")
-        terminal.see("goes on without this terminal")
+        terminal.see("continues without this terminal")
         assert terminal.front.wait(10) in (128 + signal.SIGINT, -signal.SIGINT)
     assert pending(lab)
     assert ciao(lab, "rollback").returncode == 0

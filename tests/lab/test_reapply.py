@@ -205,7 +205,7 @@ def test_the_small_resets(applied: Laboratory) -> None:
     assert lab.run(["cat", LEASES]).stdout == leases
 
     said = only(lab, "leases")
-    assert "4 leases are forgotten:" in said
+    assert "4 leases will be forgotten:" in said
     assert "192.168.0.101" in said
     assert lab.run(["cat", LEASES]).stdout == ""
     lab.machine("reboot", "compute1")

@@ -16,9 +16,9 @@ from wizard.services.protocols import CablingReport, NicActivity
 ANSWER = "  10.77.0.1 (00:1b:21:3c:9d:10) offered 10.77.0.98 after 0.1 s"
 FINE = CablingReport(
     True,
-    "As it should be",
-    f"A DHCP server answers on the corporate wire, eth0:\n{ANSWER}\n"
-    "None does on the cluster wire, eth1 (silent for 12 s), and the two are not one network.",
+    "Both networks look right",
+    f"A DHCP server answers on the company network, eth0:\n{ANSWER}\n"
+    "None answers on the cluster network, eth1 (silent for 12 s), and the two are separate.",
     "",
     answers=(("eth0", "DHCP 10.77.0.1"), ("eth1", "silent 12 s")),
 )
@@ -28,7 +28,7 @@ SWAPPED = CablingReport(
     f"You chose eth1 for the cluster, but a DHCP server already answers there:\n{ANSWER}\n"
     "None was heard on eth0, chosen for the company network (silent for 12 s). Serving here would hand your "
     "colleagues wrong addresses, and the network team would unplug you.",
-    "Exchange the two NICs in the plan, or the two cables, and look again.",
+    "Swap the two NICs in the plan, or the two cables, then look again.",
     stop=True,
     swap_helps=True,
     answers=(("eth0", "silent 12 s"), ("eth1", "DHCP 10.77.0.1")),

@@ -12,7 +12,7 @@ KNOWN = DiscoveredMachine("b8:ae:ed:7b:51:50", "whatever")
 async def listening(driver: Driver) -> None:
     await driver.jump("Nodes")
     await driver.press("f5")
-    await driver.says("Listening on eth1: nobody heard yet", "Switch the machines on")
+    await driver.says("Listening on eth1: no machine found yet", "Switch the machines on")
 
 
 def names(driver: Driver) -> list[str]:

@@ -19,7 +19,7 @@ from wizard.screens.leases.controller import LeasesController
 from wizard.screens.welcome.screen import WelcomePage
 from wizard.widgets.page import Page
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Driver:
 
     def welcomed(self) -> bool:
         page = self.shown
-        return isinstance(page, WelcomePage) and page.greeting is not None and not page.busy
+        return isinstance(page, WelcomePage) and page.report is not None and not page.busy
 
     async def jump(self, title: str) -> None:
         """To a page of the set-up without walking there."""

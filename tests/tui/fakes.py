@@ -159,10 +159,10 @@ class FakeRun:
     def alive(self) -> bool:
         return self.living
 
-    def said(self) -> str:
+    def output_tail(self) -> str:
         return self.stderr
 
-    def log(self) -> str:
+    def log_path(self) -> str:
         return "/root/.local/state/ciao-wizard/run-1/output.log"
 
 

@@ -75,7 +75,7 @@ async def opened(driver: Driver) -> LeasesPage:
     await driver.page("Dashboard")
     driver.app.post_message(Page.PageRequested("leases"))
     await driver.page("Leases")
-    await driver.until(lambda: shown(driver).board is not None, "the first look")
+    await driver.until(lambda: shown(driver).snapshot is not None, "the first look")
     return shown(driver)
 
 

@@ -23,9 +23,9 @@ from wizard.widgets.page import StepPage
 
 AS_IT_SHOULD_BE = CablingReport(
     True,
-    "As it should be",
-    "A DHCP server answers on the corporate wire, eth0:\n  10.77.0.1 offered 10.77.0.98 after 0.1 s\n"
-    "None does on the cluster wire, eth1, and the two are not one network.",
+    "Both networks look right",
+    "A DHCP server answers on the company network, eth0:\n  10.77.0.1 offered 10.77.0.98 after 0.1 s\n"
+    "None answers on the cluster network, eth1, and the two are separate.",
     "",
 )
 MANY_NODES = 3000
@@ -57,7 +57,7 @@ async def scene_first_pages(studio: Studio) -> None:
         await driver.says("nothing is applied here")
         await studio.shoot(driver, "welcome")
         await driver.jump("Interfaces")
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         await studio.shoot(driver, "interfaces")
         await driver.jump("Network")
         await studio.shoot(driver, "network")
@@ -127,7 +127,7 @@ async def scene_first_pages_of_many(studio: Studio) -> None:
             await driver.jump(title)
             page = driver.shown
             assert isinstance(page, StepPage)
-            await driver.until(partial(lambda page: page.judged, page), "the judgement")
+            await driver.until(partial(lambda page: page.is_checked, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many")
 
 
@@ -147,7 +147,7 @@ async def scene_set_up_of_many(studio: Studio) -> None:
             page = driver.shown
             assert isinstance(page, StepPage) or title == "Review"
             if isinstance(page, StepPage):
-                await driver.until(partial(lambda page: page.judged, page), "the judgement")
+                await driver.until(partial(lambda page: page.is_checked, page), "the judgement")
             await studio.shoot(driver, f"{title.lower()}-many", "! ", "✗ ", "8889/tcp")
 
 
@@ -179,15 +179,15 @@ async def scene_heard_and_offered(studio: Studio) -> None:
     async with studio.start(FakeServices(machine=busy)) as driver:
         await driver.jump("Nodes")
         await driver.press("f5")
-        await driver.says("nobody heard yet")
+        await driver.says("no machine found yet")
         driver.app.screen.query_one(DiscoveryPanel).clock = lambda: 0.0
         driver.services.ask(heard)
-        await driver.says("22 machines heard", "nuc-05")
+        await driver.says("22 machines found", "nuc-05")
         await studio.shoot(driver, "nodes-listening")
         await driver.press("f5")
         await driver.jump("Forwards")
         await driver.press("f4", "down")
-        await driver.says("Enter adds 3 of 7; 3 in the plan already (=); 1 cannot be (✗).")
+        await driver.says("Enter adds 3 of 7; 3 already in the plan (=); 1 cannot be added (✗).")
         await studio.shoot(driver, "forwards-presets")
 
 
@@ -220,7 +220,7 @@ async def scene_apply_failed(studio: Studio) -> None:
             event(6, step="address", state="undone", detail="192.168.0.200 is off eth1"),
             event(7, result="failed", reason=why),
         ]
-        await driver.says("This did not work.")
+        await driver.says("Failed; details below.")
         await studio.shoot(driver, "apply-failed")
 
 

@@ -36,7 +36,7 @@ async def test_a_failed_step_is_shown_with_what_was_undone(start: Start) -> None
             event(9, step="address", state="undone", detail="192.168.0.200 is off eth1"),
             event(9, result="failed", reason="nft: Operation not supported. Load the module nf_tables."),
         ]
-        await driver.says("This did not work.", "Load the module nf_tables.", "192.168.0.200 is off eth1", "undone")
+        await driver.says("Failed; details below.", "Load the module nf_tables.", "192.168.0.200 is off eth1", "undone")
         assert "Keep it?" not in driver.text()
         assert not driver.app.changing
         await driver.press("k")
@@ -51,7 +51,7 @@ async def test_no_bring_it_back(start: Start) -> None:
         change.fed += [*steps_done(), asks()]
         await driver.says("Keep it?")
         await driver.press("b")
-        await driver.says("Gone back: this machine is as it was before.", "taken back on request")
+        await driver.says("Rolled back: this machine is as it was before.", "taken back on request")
         assert driver.services.did == ["apply", "rollback"]
         assert "─ Apply ─" in driver.text()
 
@@ -62,7 +62,7 @@ async def test_no_answer_in_time_is_told(start: Start) -> None:
         change.fed += [*steps_done(), asks(5)]
         await driver.says("going back in 0:00")
         change.fed += [event(130, result="rolled-back", reason="no answer within 5 s")]
-        await driver.says("Gone back", "no answer within 5 s")
+        await driver.says("Rolled back", "no answer within 5 s")
         assert driver.services.did == ["apply"]
 
 
@@ -121,7 +121,7 @@ async def test_a_process_that_dies_at_once_is_not_waited_for(start: Start, monke
         change = await begin(driver)
         change.stderr = "sudo: unable to resolve host gw01"
         change.living = False
-        await driver.says("It ended without a word. Now: absent.", "unable to resolve host gw01")
+        await driver.says("It ended without a message. Now: absent.", "unable to resolve host gw01")
         assert not driver.app.changing
 
 
@@ -148,7 +148,7 @@ async def test_kept_unseen_goes_on_and_forgets_the_draft(start: Start, monkeypat
         driver.services.state, driver.services.in_force = APPLIED, driver.services.applied_text
         change.living = False
         await driver.page("Leases")
-        await driver.says("Kept. What it said last was not heard here")
+        await driver.says("Kept, but its last messages were lost")
         assert driver.services.drafts == {}
 
 
@@ -162,7 +162,7 @@ async def test_dying_over_an_older_plan_is_not_kept(start: Start, sample: str, m
         await driver.press("ctrl+a")
         await driver.page("Apply")
         driver.services.change.living = False
-        await driver.says("This did not work.", "It ended without a word")
+        await driver.says("Failed; details below.", "It ended without a message")
 
 
 async def test_the_dashboard_tells_nothing_stale_after_an_apply(start: Start) -> None:
@@ -186,7 +186,7 @@ async def test_the_dashboard_tells_nothing_stale_after_an_apply(start: Start) ->
         await driver.page("Leases")
         await driver.press("escape")
         await driver.page("Dashboard")
-        await driver.says("Looking…")
+        await driver.says("Reading…")
         assert "absent" not in driver.text()
         services.state = APPLIED
         services.held.set()
@@ -236,12 +236,12 @@ async def test_leaving_stops_nothing_and_says_so(start: Start) -> None:
     async with start() as driver:
         await begin(driver)
         await driver.press("ctrl+q")
-        await driver.says("The change goes on without this screen.")
+        await driver.says("The change continues without this screen.")
         await driver.press("n")
         await driver.until(lambda: "goes on without" not in driver.text())
         assert driver.app.is_running
         await driver.press("ctrl+q")
-        await driver.says("The change goes on without this screen.")
+        await driver.says("The change continues without this screen.")
         await driver.press("y")
         assert driver.services.did == ["apply"]
 
@@ -264,7 +264,7 @@ async def test_a_reset_that_left_something_says_what(start: Start, sample: str) 
         await driver.press("end", "ctrl+a", "y")
         await driver.until(lambda: driver.services.did)
         driver.services.change.fed += [event(2, result="failed", reason="/etc/network/interfaces was changed since")]
-        await driver.says("Not everything could be given back.", "/etc/network/interfaces was changed since")
+        await driver.says("Not everything could be undone.", "/etc/network/interfaces was changed since")
 
 
 async def test_steps_are_named_in_words_and_files_in_full(start: Start) -> None:
@@ -273,7 +273,7 @@ async def test_steps_are_named_in_words_and_files_in_full(start: Start) -> None:
     assert [step_name(step) for step in steps] == [
         "/etc/ciao-wizard/nat.sh",
         "address on eth1",
-        "both wires",
+        "both networks",
         "dnsmasq and guard",
     ]
     long = step_name(StepState("file:/etc/systemd/system/multi-user.target.wants/ciao-gateway.service", ""))
@@ -320,7 +320,7 @@ async def test_an_enter_that_was_pressed_before_the_question_stood_there_is_no_a
         change.fed += [*steps_done(), asks()]
         await driver.says("Keep it?")
         await driver.press("enter")
-        await driver.says("Look around first")
+        await driver.says("Check your network first")
         assert "confirm" not in driver.services.did
         # Textual's buttons take no second press while they show the first.
         await driver.until(lambda: not driver.app.screen.query("Button.-active"))

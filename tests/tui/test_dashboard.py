@@ -134,7 +134,7 @@ async def test_traffic_is_told_for_both_nics(start: Start, sample: str) -> None:
 async def test_a_trip_says_why_and_what_to_do_and_leads_on(start: Start, sample: str) -> None:
     async with start(FakeServices(state=TRIPPED, in_force=sample, board=BOARD), plan=None) as driver:
         await at_rest(driver)
-        await driver.says("✗ STOPPED BY THE GUARD", "it offered 10.77.0.98", "only a wire proven silent is served")
+        await driver.says("✗ STOPPED BY THE GUARD", "it offered 10.77.0.98", "only if no other server answers")
         await driver.press("a")
         await driver.page("Review")
         assert driver.services.did == []
@@ -160,7 +160,7 @@ async def test_a_change_by_others_leads_to_its_question(start: Start, sample: st
         await at_rest(driver)
         services.state = replace(ABSENT, state="pending", reason="an apply waits for an answer", remaining_s=90)
         await driver.press("ctrl+r")
-        await driver.says("A CHANGE IS UNDER WAY", "an apply waits for an answer")
+        await driver.says("A CHANGE IS RUNNING", "an apply waits for an answer")
         await driver.press("a")
         await driver.page("Apply")
 
@@ -172,7 +172,7 @@ async def test_what_happened_between_two_looks(start: Start, sample: str) -> Non
         services.board = (*FOUR_ROWS[:3], replace(FOUR_ROWS[3], reachable=False))
         services.state = DRIFTED
         await driver.press("ctrl+r")
-        await driver.says("compute2 answers at 192.168.0.104 no longer", "Changed by hand since", "and 1 more")
+        await driver.says("compute2 answers at 192.168.0.104 no longer", "Changed by hand", "and 1 more")
 
 
 @pytest.mark.parametrize(("key", "title"), [("l", "Leases"), ("x", "Export"), ("r", "Reset")])
@@ -231,7 +231,7 @@ async def test_a_look_from_before_a_change_is_not_believed_after_it(start: Start
         await driver.app.workers.wait_for_complete()
         await driver.pilot.pause()
         assert driver.app.state.overview is None
-        await driver.says("Looking…")
+        await driver.says("Reading…")
         await driver.press("ctrl+r")
         await driver.says("company network")
 
@@ -274,5 +274,5 @@ async def test_hostile_text_is_shown_harmlessly(start: Start, sample: str) -> No
             await driver.press("down", "pagedown")
             assert_harmless(driver)
         await driver.press("enter")
-        await driver.says("Give everything back?")
+        await driver.says("Undo everything?")
         assert_harmless(driver)

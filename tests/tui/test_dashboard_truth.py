@@ -69,7 +69,7 @@ async def test_what_was_seen_long_ago_is_not_shown_as_now(
         try:
             await driver.press("escape")
             await driver.page("Dashboard")
-            await driver.says("Looking")
+            await driver.says("Reading")
             assert "● compute2" not in driver.text()
         finally:
             held.set()
@@ -92,7 +92,7 @@ async def test_a_complaint_goes_once_it_can_look_again(start: Start, sample: str
         services.sightless = True
         await driver.press("ctrl+r")
         # What was seen before is not what is.
-        await driver.says("✗ the plan in force cannot be read Mend it.", "Looking")
+        await driver.says("✗ the plan in force cannot be read Mend it.", "Reading")
         assert "company network" not in driver.text()
         services.sightless = False
         await driver.press("ctrl+r")

@@ -27,21 +27,21 @@ async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> N
     async with start() as driver:
         await listening(driver)
         driver.services.ask((KNOWN, NUC))
-        await driver.says("2 machines heard", "nuc-05", "a takes it as compute")
+        await driver.says("2 machines found", "nuc-05", "a adds it as compute")
         await driver.press("r", "r")
-        await driver.says("a takes it as network")
+        await driver.says("a adds it as network")
         await driver.press("a")
-        await driver.says("nuc-05 is in the plan as network")
+        await driver.says("nuc-05 was added as network")
         assert driver.app.draft.nodes[-1] == NodeText("network", "nuc-05", "c0:3f:d5:67:a2:01")
         # Nobody new is left.
-        await driver.says("del takes it out of the plan")
+        await driver.says("del removes it from the plan")
         await driver.press("a")
-        await driver.says("which is in the plan already")
+        await driver.says("which is already in the plan")
         assert len(driver.app.draft.nodes) == 5
         # The next one would again be what is needed most.
         driver.services.ask((SETTLED,))
         await driver.press("down")
-        await driver.says("a takes it as compute")
+        await driver.says("a adds it as compute")
         await driver.press("ctrl+z")
         assert len(driver.app.draft.nodes) == 4
 
@@ -68,7 +68,7 @@ async def test_whatever_a_machine_calls_itself_it_becomes_a_node_with_a_name(sta
     async with start() as driver:
         await listening(driver)
         driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", text) for n, text in enumerate(evil)))
-        await driver.says(f"{len(evil)} machines heard")
+        await driver.says(f"{len(evil)} machines found")
         for count in range(len(evil)):
             await driver.press("a")
             await driver.until(partial(lambda count: len(names(driver)) == count + 5, count))
@@ -82,7 +82,7 @@ async def test_an_empty_cluster_is_adopted_one_after_the_other(start: Start) -> 
     async with start(plan=None) as driver:
         await listening(driver)
         driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", "") for n in range(4)))
-        await driver.says("4 machines heard")
+        await driver.says("4 machines found")
         for count in range(1, 5):
             await driver.press("a")
             await driver.until(partial(lambda count: len(names(driver)) == count, count))
@@ -95,7 +95,7 @@ async def test_a_machine_is_taken_for_what_its_host_name_says(start: Start) -> N
         await listening(driver)
         hosts = ("compute-a", "network", "controller")
         driver.services.ask(tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", host) for n, host in enumerate(hosts)))
-        await driver.says("3 machines heard")
+        await driver.says("3 machines found")
         for count in range(1, 4):
             await driver.press("a")
             await driver.until(partial(lambda count: len(names(driver)) == count, count))
@@ -109,24 +109,24 @@ async def test_taking_goes_on_with_the_next_of_those_heard(start: Start) -> None
         await listening(driver)
         machines = tuple(DiscoveredMachine(f"c0:3f:d5:67:a2:{n:02x}", f"rack{n}") for n in range(4))
         driver.services.ask(machines[:3])
-        await driver.says("3 machines heard")
+        await driver.says("3 machines found")
         # Whoever waited for them is among them; each one taken leads to the next, and round to those before.
         await driver.press("down", "a")
-        await driver.says("rack1 is in the plan as controller")
+        await driver.says("rack1 was added as controller")
         panel = driver.app.screen.query_one(DiscoveryPanel)
         assert focused(driver) == "heard"
         assert panel.chosen == machines[2]
         await driver.press("a")
         await driver.until(lambda: panel.chosen == machines[0])
         await driver.press("enter")
-        await driver.says("rack0 is in the plan as compute", "del takes it out of the plan")
+        await driver.says("rack0 was added as compute", "del removes it from the plan")
         # Nobody is left; the one that comes then is the next.
         driver.services.ask(machines[3:])
         await driver.until(lambda: panel.chosen == machines[3])
         await driver.press("a")
         await driver.until(lambda: names(driver) == ["rack1", "rack2", "rack0", "rack3"])
         await driver.press("up", "delete")
-        await driver.says("rack2 is out of the plan.")
+        await driver.says("rack2 was removed from the plan.")
         await driver.press("delete")
         await driver.says("That machine is not in the plan.")
         await driver.press("up")
@@ -141,7 +141,7 @@ async def test_whoever_works_on_the_nodes_is_not_called_away(start: Start) -> No
         await listening(driver)
         await driver.press("down")
         driver.services.ask((NUC,))
-        await driver.says("1 machine heard")
+        await driver.says("1 machine found")
         assert focused(driver) == "nodes"
         await driver.press("delete")
         assert names(driver) == ["controller", "compute1", "compute2"]
@@ -155,9 +155,9 @@ async def test_a_machine_that_has_an_address_is_heard_and_keeps_it(start: Start)
     async with start() as driver:
         await listening(driver)
         driver.services.ask((SETTLED, elsewhere, taken))
-        await driver.says("3 machines heard", "192.168.0.7", "10.9.9.9")
+        await driver.says("3 machines found", "192.168.0.7", "10.9.9.9")
         await driver.press("a")
-        await driver.says("compute3 is in the plan as compute and keeps 192.168.0.7")
+        await driver.says("compute3 was added as compute and keeps 192.168.0.7")
         await driver.press("a", "a")
         await driver.until(lambda: len(names(driver)) == 7)
         # Of another network, or another node's: those are given one.
@@ -166,7 +166,7 @@ async def test_a_machine_that_has_an_address_is_heard_and_keeps_it(start: Start)
         driver.services.ask((NUC,))
         driver.services.ask((replace(NUC, host_name="", ip="192.168.0.9"),))
         await driver.press("a")
-        await driver.says("nuc-05 is in the plan as compute and keeps 192.168.0.9")
+        await driver.says("nuc-05 was added as compute and keeps 192.168.0.9")
 
 
 async def test_what_a_takes_it_as_follows_the_cursor(start: Start) -> None:
@@ -175,11 +175,11 @@ async def test_what_a_takes_it_as_follows_the_cursor(start: Start) -> None:
         driver.services.ask(
             (DiscoveredMachine("c0:3f:d5:67:a2:01", "network-b"), DiscoveredMachine("c0:3f:d5:67:a2:02", "x"), KNOWN)
         )
-        await driver.says("3 machines heard", "a takes it as network")
+        await driver.says("3 machines found", "a adds it as network")
         await driver.press("down")
-        await driver.says("a takes it as compute")
+        await driver.says("a adds it as compute")
         await driver.press("down")
-        await driver.says("del takes it out of the plan")
+        await driver.says("del removes it from the plan")
 
 
 async def test_listening_ends_with_the_key_and_with_the_page(start: Start) -> None:

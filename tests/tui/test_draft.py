@@ -197,7 +197,7 @@ def test_lines_are_read_in_any_order() -> None:
         "\n"
         "network+compute b8aeed000001 both\n"
     )
-    assert reading.not_understood == ()
+    assert reading.skipped_rows == ()
     assert reading.nodes == (
         NodeText("controller", "controller", "b8:ae:ed:7b:51:50", "192.168.0.101"),
         NodeText("network", "network", "c0:3f:d5:67:a7:6f", ""),
@@ -218,10 +218,10 @@ def test_lines_are_read_in_any_order() -> None:
         ("b8:ae:ed:7b:51:50 host_name", '"host_name" is neither'),
     ],
 )
-def test_a_line_not_understood_comes_back_with_its_reason(line: str, why: str) -> None:
+def test_a_line_skipped_rows_comes_back_with_its_reason(line: str, why: str) -> None:
     reading = read_nodes(f"\n{line}\n")
     assert reading.nodes == ()
-    (bad,) = reading.not_understood
+    (bad,) = reading.skipped_rows
     assert (bad.number, bad.line) == (2, line)
     assert why in bad.why
 
@@ -242,7 +242,7 @@ async def test_what_was_typed_is_there_at_the_next_start(start: Start) -> None:
         # Nothing is done to end this run: it is gone, as with kill -9.
         left = dict(services.drafts)
     async with start(FakeServices(drafts=left)) as driver:
-        await driver.says("Go on where you left off?", "10.9.0.0/2")
+        await driver.says("Resume where you left off?", "10.9.0.0/2")
         await driver.press("enter")
         await driver.page("Interfaces")
         await driver.press("ctrl+n")
@@ -264,7 +264,7 @@ async def test_a_draft_not_wanted_is_forgotten(start: Start, draft: Draft) -> No
     name = await draft_name(start)
     services = FakeServices(drafts={name: dump_draft(replace(draft, domain="other.lan"))})
     async with start(services) as driver:
-        await driver.says("Go on where you left off?")
+        await driver.says("Resume where you left off?")
         await driver.press("n")
         await driver.page("Interfaces")
         assert driver.app.draft.domain == "ciao.lan"
@@ -286,7 +286,7 @@ async def test_a_draft_waits_as_long_as_the_question_does(start: Start, draft: D
     left = {name: dump_draft(replace(draft, domain="other.lan"))}
     services = FakeServices(drafts=dict(left))
     async with start(services) as driver:
-        await driver.says("Go on where you left off?")
+        await driver.says("Resume where you left off?")
         await driver.pilot.pause(SAVE_AFTER_S * 3)
         assert services.drafts == left
 
@@ -297,11 +297,11 @@ async def test_a_last_word_says_what_is_kept_and_what_goes_on(start: Start, samp
         assert driver.app.parting() == ""
         await driver.jump("Network")
         await driver.press("end", "x", "ctrl+q")
-        assert driver.app.parting().startswith("What you typed is kept")
+        assert driver.app.parting().startswith("Your changes are saved")
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
         await driver.press("ctrl+q")
-        assert driver.app.parting().startswith("The gateway goes on.")
+        assert driver.app.parting().startswith("The gateway keeps running.")
 
 
 async def test_what_was_typed_and_taken_back_is_not_offered(start: Start) -> None:

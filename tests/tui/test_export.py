@@ -53,13 +53,13 @@ async def test_saving_asks_for_a_name_and_says_where(start: Start, sample: str) 
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await to_export(driver)
         await driver.press("s")
-        await driver.says("Save ansible", f"This will be {Path.cwd() / 'inventory.ini'}", "enter save esc cancel")
+        await driver.says("Save ansible", f"Saves to {Path.cwd() / 'inventory.ini'}", "enter save esc cancel")
         await driver.press("end", *".bak")
         await driver.says("inventory.ini.bak")
         await driver.press("ctrl+u", *"~nosuch/x")
         await driver.says("✗", "nosuch")
         await driver.press("ctrl+u", *"/tmp/inventory.ini")
-        await driver.until(lambda: "This will be /tmp/inventory.ini" in driver.text())
+        await driver.until(lambda: "Saves to /tmp/inventory.ini" in driver.text())
         await driver.press("ctrl+u", *"inventory.ini", "enter")
         await driver.says("Saved as /root/inventory.ini.")
         assert driver.services.did == ["save inventory.ini"]
@@ -83,13 +83,13 @@ async def test_over_a_file_that_is_there_it_asks_first(start: Start, sample: str
     async with start(services, plan=None) as driver:
         await to_export(driver)
         await driver.press("s", "enter")
-        await driver.says("Write over it?", "/root/inventory.ini is there already.")
+        await driver.says("Overwrite it?", "/root/inventory.ini already exists.")
         assert faults(driver) == []
         await driver.press("enter")
         await driver.says("Not saved: /root/inventory.ini is as it was.")
         assert services.did == []
         await driver.press("s", "enter")
-        await driver.says("Write over it?")
+        await driver.says("Overwrite it?")
         await driver.press("y")
         await driver.says("Saved as /root/inventory.ini.")
         assert services.did == ["save inventory.ini over another"]
@@ -108,7 +108,7 @@ async def test_without_a_plan_there_is_nothing_to_hand_over(start: Start) -> Non
     async with start(FakeServices(state=APPLIED), plan=None) as driver:
         await driver.page("Dashboard")
         await driver.press("x")
-        await driver.says("There is no plan in force that could be handed over.")
+        await driver.says("No plan is in force: nothing to export.")
         await driver.press("s", "c")
         assert "Save" not in driver.text()
         await driver.press("escape")

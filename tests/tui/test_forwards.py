@@ -10,7 +10,7 @@ from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices
 from wizard.plan.machine import Listener
-from wizard.widgets.longtable import LongTable
+from wizard.widgets.virtual_table import VirtualKeyedTable
 
 REGISTRY = Listener("tcp", "*", 5000, "docker-registry", 812)
 BUSY = replace(FACTS, listeners=(REGISTRY,))
@@ -28,7 +28,7 @@ def ports(driver: Driver) -> list[str]:
 async def test_a_preset_says_what_each_port_is_and_takes_all(start: Start, bare: str) -> None:
     async with start(plan=bare) as driver:
         await driver.jump("Forwards")
-        await driver.says("None yet: f4 has the ports of")
+        await driver.says("No forwards yet: f4 adds the ports of")
         await driver.press("f4")
         await driver.says("ciao 2017", "OpenStack", "k3s", "Proxmox", "Talos", "Keystone, administration → controller")
         await driver.press("end")
@@ -46,17 +46,17 @@ async def test_a_port_that_a_program_holds_is_left_out_and_the_program_named(sta
         await driver.jump("Forwards")
         await driver.press("f4")
         why = 'A program ("docker-registry", process 812) listens on it'
-        await driver.says(f"✗ 5000 Keystone, public {why}", "Enter adds 2 of 3; 1 cannot be (✗).")
+        await driver.says(f"✗ 5000 Keystone, public {why}", "Enter adds 2 of 3; 1 cannot be added (✗).")
         await driver.press("enter")
-        await driver.says("2 ports added; left out: 5000, in use on this machine")
+        await driver.says("2 ports added; skipped: 5000, in use on this machine")
         assert ports(driver) == ["8889", "35357"]
         await driver.press("f4")
         # What is in the plan is no mistake, and says where it leads.
         await driver.says(
-            "= 8889 ciao: web interface and API → controller", "Enter adds none of 3; 2 in the plan already (=)"
+            "= 8889 ciao: web interface and API → controller", "Enter adds none of 3; 2 already in the plan (=)"
         )
         await driver.press("enter")
-        await driver.says("2 in the plan already; left out: 5000")
+        await driver.says("2 already in the plan; skipped: 5000")
         assert ports(driver) == ["8889", "35357"]
 
 
@@ -66,7 +66,7 @@ async def test_a_clash_is_said_in_the_form_once_and_then_on_the_page(start: Star
         await driver.press("f2")
         await driver.type("5000")
         await driver.press("ctrl+n")
-        await driver.says('A program ("docker-registry", process 812) listens', "ctrl+n again keeps it all the same")
+        await driver.says('A program ("docker-registry", process 812) listens', "Press ctrl+n again to ignore this")
         assert ports(driver) == []
         await driver.press("ctrl+n")
         await driver.page("Forwards")
@@ -78,15 +78,15 @@ async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) ->
     async with start() as driver:
         await driver.jump("Forwards")
         before = driver.app.draft.forwards
-        table = driver.app.screen.query_one("#forwards", LongTable)
+        table = driver.app.screen.query_one("#forwards", VirtualKeyedTable)
         await driver.press("down", "delete")
-        await driver.says(f"Port {before[1].port} stays closed now. ctrl+z brings it back.")
+        await driver.says(f"Port {before[1].port} is closed now. ctrl+z restores it.")
         await driver.press("home", "delete", "ctrl+z")
         assert (len(driver.app.draft.forwards), table.cursor) == (len(before) - 1, 0)
         await driver.press("ctrl+z")
         assert (driver.app.draft.forwards, table.cursor) == (before, 1)
         await driver.press("ctrl+z")
-        await driver.says("There is nothing to undo on this page.")
+        await driver.says("Nothing to undo on this page.")
         # Said of that key alone.
         await driver.press("up")
         assert driver.toasts() == ""

@@ -38,7 +38,7 @@ CHANGED = CnciReading(
     "changed-host-key",
     "192.168.0.66 shows another host key than the one you know: it is another machine by now, or somebody stands "
     "between. Nothing was read.",
-    "Find out which. If it was set up anew: ssh-keygen -R 192.168.0.66, then ssh 192.168.0.66",
+    "Find out which. If it was set up again: ssh-keygen -R 192.168.0.66, then ssh 192.168.0.66",
 )
 
 
@@ -85,7 +85,7 @@ async def test_each_way_is_copied(start: Start, sample: str) -> None:
         await driver.press("enter")
         await driver.says("could not be read")
         await driver.press("c")
-        assert "nothing to copy" in driver.toasts()
+        assert "Nothing to copy" in driver.toasts()
         await driver.press("down")
         for key, line in {
             "1": "ssh demouser@172.16.0.2",
@@ -120,10 +120,10 @@ async def test_more_vms_than_the_field_holds_are_asked_by_an_empty_field(start: 
     async with start(there, plan=None) as driver:
         await driver.page("Dashboard")
         driver.app.post_message(Page.PageRequested("instances"))
-        await driver.says("all 75 VMs with a lease here", "75 VMs with a lease here. enter asks them all")
+        await driver.says("all 75 VMs with a lease here", "75 VMs with a lease here. Press enter to ask them all")
         assert faults(driver) == []
         await driver.press(*"192.168.0.7")
-        await driver.until(lambda: "enter asks" not in driver.text(), "the line to go")
+        await driver.until(lambda: "Press enter to ask" not in driver.text(), "the line to go")
         await driver.press("enter")
         await driver.says("behind 1 CNCI.")
         assert there.did[-1] == "instances 192.168.0.7 as demouser"

@@ -34,7 +34,7 @@ async def test_how_it_looks(start: Start, shoot: Shoot, monkeypatch: pytest.Monk
     nics = (FACTS.nics[0], replace(FACTS.nics[1], carries_ssh=True), *FACTS.nics[2:])
     async with start(FakeServices(wires=FINE, machine=replace(FACTS, nics=nics)), size=size) as driver:
         services = await watched(driver)
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         services.tell(NicActivity((), RATES))
         await driver.says("1.2 Mb/s" if size[0] == 80 else "1.4 Mb/s")
         await shoot(driver, f"interfaces-busy-{shape}")
@@ -60,7 +60,7 @@ async def test_many_nics_leave_room_for_what_is_said(start: Start, shoot: Shoot)
     machine = replace(FACTS, nics=(*FACTS.nics, *many))
     async with start(FakeServices(wires=FINE, machine=machine)) as driver:
         await driver.page("Interfaces")
-        await driver.says("As it should be", "the two are not one network.", "f1 help")
+        await driver.says("Both networks look right", "the two are separate.", "f1 help")
         await shoot(driver, "interfaces-many-80x24")
         assert faults(driver) == []
 
@@ -84,7 +84,7 @@ async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
     async with start() as driver:
         services = await watched(driver)
         await driver.press("f3")
-        await driver.says("Pull a cable, then put it back")
+        await driver.says("Pull a cable, then plug it in again")
         services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("eth1 noticed: its cable is out.", "◂ cable out", "○ no cable")
         services.tell(news(NicChange.PLUGGED, "eth1"))
@@ -112,7 +112,7 @@ async def test_a_nic_that_is_off_can_notice_nothing(start: Start) -> None:
     async with start(FakeServices(machine=machine)) as driver:
         await driver.page("Interfaces")
         await driver.press("f3")
-        await driver.says("Off, and so notices nothing: eth1.", "sudo ip link set eth1 up")
+        await driver.says("Down, so it cannot show a cable: eth1.", "sudo ip link set eth1 up")
 
 
 async def test_a_nic_that_is_plugged_in_appears_and_has_the_cursor(start: Start) -> None:
@@ -126,7 +126,7 @@ async def test_a_nic_that_is_plugged_in_appears_and_has_the_cursor(start: Start)
         assert driver.app.screen.query_one(KeyedTable).current == USB.name
         services.machine = FACTS
         services.tell(news(NicChange.WENT, USB.name))
-        await driver.says("enx00e04c680f12 is gone: it was unplugged.")
+        await driver.says("enx00e04c680f12 was unplugged.")
         assert driver.app.screen.query_one(KeyedTable).row_count == len(FACTS.nics)
 
 
@@ -135,7 +135,7 @@ async def test_a_chosen_nic_that_goes_is_missed(start: Start) -> None:
         services = await watched(driver)
         services.machine = replace(FACTS, nics=(*FACTS.nics[:2], *FACTS.nics[3:]))
         services.tell(news(NicChange.WENT, "eth1"))
-        await driver.says("eth1 is gone: it was unplugged. It was chosen:", 'This machine has no NIC "eth1"')
+        await driver.says("eth1 was unplugged. It had a role:", 'This machine has no NIC "eth1"')
 
 
 async def test_nothing_is_taken_from_others_while_a_role_is_free(start: Start) -> None:
@@ -150,14 +150,14 @@ async def test_nothing_is_taken_from_others_while_a_role_is_free(start: Start) -
 async def test_a_moved_cable_has_the_wires_asked_anew(start: Start) -> None:
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         services.wires = SWAPPED
         services.tell(news(NicChange.MOVED, "eth1"))
         await driver.says("STOP: the two NICs look swapped", "[ Swap them ]")
         # Somebody puts the cables right while the dialog stands there.
         services.wires = FINE
         services.tell(news(NicChange.MOVED, "eth1"))
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         assert "[ Swap them ]" not in driver.text()
 
 
@@ -167,11 +167,11 @@ async def test_what_the_wires_said_before_a_cable_moved_is_not_left_standing(
     monkeypatch.setattr(controller, "SETTLE_S", 3600)
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         services.tell(news(NicChange.PULLED, "docker0"))
         services.tell(news(NicChange.PULLED, "eth1"))
         await driver.says("○ no cable")
-        assert "As it should be" not in driver.text()
+        assert "Both networks look right" not in driver.text()
 
 
 async def test_a_foreign_server_on_the_clusters_wire_cannot_be_waved_through(start: Start) -> None:
@@ -188,7 +188,7 @@ async def test_a_foreign_server_on_the_clusters_wire_cannot_be_waved_through(sta
             await driver.press("ctrl+n")
         driver.services.wires = FINE
         await driver.press("l")
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         await driver.press("ctrl+n")
         await driver.page("Network")
 
@@ -206,7 +206,7 @@ async def test_swapped_nics_are_exchanged_with_one_key(start: Start) -> None:
         await driver.says("[ Swap them ]")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
         await driver.press("s")
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth1", "eth0")
 
 
@@ -214,13 +214,13 @@ async def test_a_machine_with_one_socket_is_told_what_it_lacks(start: Start) -> 
     machine = replace(FACTS, nics=(*FACTS.nics[:2], *FACTS.nics[3:]))
     async with start(FakeServices(machine=machine), plan=None) as driver:
         services = await watched(driver)
-        await driver.says("A gateway needs two cables. Plug a USB adapter in")
+        await driver.says("A gateway needs two NICs. Plug in a USB adapter")
         services.machine = replace(machine, nics=(*machine.nics, USB))
         services.tell(news(NicChange.CAME, USB.name))
         await driver.says("space gives it a role.")
         await driver.press("space")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", USB.name)
-        assert "A gateway needs two cables." not in driver.text()
+        assert "A gateway needs two NICs." not in driver.text()
 
 
 async def test_a_hostile_name_in_the_news_steers_nothing(start: Start) -> None:
@@ -238,7 +238,7 @@ async def test_a_hostile_name_in_the_news_steers_nothing(start: Start) -> None:
 async def test_who_may_not_ask_the_wires_is_told_when_they_are(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
-        await driver.says("The wires themselves are asked when you apply.")
+        await driver.says("An apply probes both networks.")
 
 
 async def test_the_watch_ends_with_the_page(start: Start) -> None:
@@ -279,7 +279,7 @@ def test_an_empty_machine_is_no_defect() -> None:
 async def test_enter_goes_on_and_never_changes_a_role(start: Start) -> None:
     async with start(FakeServices(wires=FINE)) as driver:
         await driver.page("Interfaces")
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         await driver.press("down", "enter")
         await driver.page("Network")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
@@ -291,6 +291,6 @@ async def test_enter_goes_over_nothing_that_is_objected(start: Start) -> None:
         await watched(driver)
         await driver.says("Could not tell")
         await driver.press("enter", "enter", "enter")
-        await driver.says("Not yet: see what is marked.")
+        await driver.says("Fix the marked problems first.")
         assert "─ Interfaces ─" in driver.text()
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")

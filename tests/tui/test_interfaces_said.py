@@ -49,7 +49,7 @@ async def test_the_one_that_has_its_role_already_is_not_promised_another(start: 
         services = await watched(driver)
         await driver.press("f3")
         services.tell(news(NicChange.MOVED, "eth1"))
-        await driver.says("eth1 is the one. CLUSTER already: space changes that, f3 tries another.")
+        await driver.says("eth1 is the one. It is CLUSTER: space changes that, f3 tries another.")
 
 
 @pytest.mark.parametrize("key", ["up", "space", "f3", "f4"])
@@ -58,7 +58,7 @@ async def test_what_is_said_of_a_nic_goes_with_it(start: Start, key: str) -> Non
         services = await watched(driver)
         await driver.press("f3")
         services.tell(news(NicChange.MOVED, USB.name))
-        await driver.says(f"{USB.name} is the one. space gives it its role, f3 tries another.")
+        await driver.says(f"{USB.name} is the one. space gives it a role, f3 tries another.")
         await driver.press(key)
         await driver.until(lambda: "is the one" not in driver.text())
 
@@ -69,11 +69,11 @@ async def test_what_the_wires_were_said_to_say_goes_when_they_are_asked_anew(sta
         services = await watched(driver)
         await driver.says("Could not tell")
         await driver.press("ctrl+n")
-        await driver.says("See what the wires say. ctrl+n again goes on all the same.")
+        await driver.says("See what the probe found. Press ctrl+n again to ignore this.")
         services.wires = FINE
         services.tell(news(NicChange.MOVED, "eth1"))
-        await driver.says("As it should be")
-        assert "See what the wires say" not in driver.text()
+        await driver.says("Both networks look right")
+        assert "See what the probe found" not in driver.text()
 
 
 async def test_what_is_marked_no_more_is_not_spoken_of(start: Start) -> None:
@@ -82,11 +82,11 @@ async def test_what_is_marked_no_more_is_not_spoken_of(start: Start) -> None:
         await driver.page("Interfaces")
         await driver.says("eth1 is part of")
         await driver.press("ctrl+n")
-        await driver.says("See what is marked ✗.")
+        await driver.says("See the ✗ fields.")
         driver.services.machine = FACTS
         await driver.press("ctrl+r")
         await driver.until(lambda: "eth1 is part of" not in driver.text())
-        assert "See what is marked" not in driver.text()
+        assert "See the ✗ fields" not in driver.text()
 
 
 LEASED = replace(
@@ -111,7 +111,7 @@ async def test_remedies_are_read_whole_on_the_smallest_terminal(start: Start, sa
             "or work at the machine's own keyboard.",
         )
         await driver.press("ctrl+n")
-        await driver.says("See what is marked ✗.", "or work at the machine's own keyboard.", "f1 help")
+        await driver.says("See the ✗ fields.", "or work at the machine's own keyboard.", "f1 help")
         assert driver.text().count("✗") >= 3
         assert faults(driver) == []
 
@@ -126,7 +126,9 @@ async def test_cables_that_changed_places_are_told_from_nics_that_were_mixed_up(
         await driver.says("default route leads over eth0: more likely the cables", "[ Swap them ]")
         assert faults(driver) == []
         await driver.press("s")
-        await driver.says("✓ As it should be", "By the wires the two cables have changed places: exchange the cables.")
+        await driver.says(
+            "✓ Both networks look right", "The probe shows that the two cables are swapped: exchange the cables."
+        )
         assert "exchange them (f4)" not in driver.flat()
 
 
@@ -153,7 +155,7 @@ async def test_one_warning_is_read_whole_too(start: Start) -> None:
 async def test_no_dialog_comes_over_cables_that_are_being_pulled(start: Start) -> None:
     async with start(FakeServices(wires=FINE)) as driver:
         services = await watched(driver)
-        await driver.says("As it should be")
+        await driver.says("Both networks look right")
         await driver.press("f3")
         services.wires = SWAPPED
         services.tell(news(NicChange.PULLED, "eth1"))

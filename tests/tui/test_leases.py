@@ -63,8 +63,8 @@ async def test_pictures(leases: Start, shoot: Shoot, size: tuple[int, int]) -> N
 def named(driver: Driver) -> list[str]:
     """The first column, from top to bottom."""
     page = shown(driver)
-    assert page.board is not None
-    return [row.name or row.hostname for row in page.board.rows]
+    assert page.snapshot is not None
+    return [row.name or row.hostname for row in page.snapshot.rows]
 
 
 async def test_sorted_by_each_column_and_turned_round(leases: Start) -> None:
@@ -218,7 +218,7 @@ async def test_a_node_is_not_adopted_twice(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         await driver.press("a")
-        await driver.says("controller is a node already")
+        await driver.says("controller is already a node")
 
 
 async def test_without_the_password_nothing_is_adopted(leases: Start) -> None:
@@ -237,10 +237,10 @@ async def test_a_lease_is_released_once_that_was_asked(leases: Start, heeds: boo
         await driver.says("goes on using 192.168.0.101", "! It answers at 192.168.0.101")
         await driver.press("n")
         await driver.press("x", "y")
-        await driver.says("has forgotten the lease of 192.168.0.101" if heeds else "has not let go of 192.168.0.101")
+        await driver.says("has released the lease of 192.168.0.101" if heeds else "has not let go of 192.168.0.101")
         assert driver.services.did == ["release b8:ae:ed:7b:51:01 192.168.0.101"]
         await driver.press("end", "x")
-        await driver.says("There is no lease to release")
+        await driver.says("No lease to release")
 
 
 async def test_what_happened_and_the_forwards_are_a_key_away(leases: Start) -> None:
@@ -260,11 +260,11 @@ async def test_trouble_with_the_lease_file_is_said_and_the_rows_stay(leases: Sta
     async with leases() as driver:
         await opened(driver)
         driver.services.trouble = "the lease file ends within a line"
-        await driver.says("What was read last; now the lease file ends within a line.", "compute1")
+        await driver.says("The last rows that could be read; now the lease file ends within a line.", "compute1")
         driver.services.trouble = ""
-        await driver.says("It looks again by itself")
+        await driver.says("Who has which address. Live.")
         driver.services.board, driver.services.applied = (), False
-        await driver.says("Nothing is applied here any more.")
+        await driver.says("No longer applied.")
 
 
 async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases: Start) -> None:
@@ -272,7 +272,7 @@ async def test_a_monitor_that_cannot_look_says_why_and_goes_on_trying(leases: St
         await driver.page("Dashboard")
         driver.app.post_message(Page.PageRequested("leases"))
         await driver.says("the plan cannot be read Mend it.")
-        assert "Cannot look:" in driver.text()
+        assert "Cannot read the leases:" in driver.text()
         driver.services.blind = None
         await driver.says("controller")
         assert "annot look" not in driver.text()

@@ -24,23 +24,23 @@ async def test_rows_that_are_old_say_of_when_they_are(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
         driver.services.blind = WizardError("the plan cannot be read", "Mend it.")
-        await driver.says("! As of 14:00:23; cannot look since: the plan cannot be read Mend it.", "controller")
+        await driver.says("! As of 14:00:23; cannot refresh: the plan cannot be read Mend it.", "controller")
         # Whatever is done meanwhile, it stays where it can be seen.
         await driver.press("down", "c")
         await driver.says("As of 14:00:23", "Copied")
         driver.services.blind = None
-        await driver.says("It looks again by itself")
+        await driver.says("Who has which address. Live.")
         assert "As of" not in driver.text()
 
 
 async def test_why_nobody_gets_an_address_is_said_where_one_looks_for_it(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)
-        driver.services.guard_says = "The guard has stopped the gateway: 10.77.0.1 answers DHCP on eth1\x1b[2J"
-        await driver.says("! The guard has stopped the gateway: 10.77.0.1 answers DHCP on eth1")
+        driver.services.guard_says = "The guard stopped the gateway: 10.77.0.1 answers DHCP on eth1\x1b[2J"
+        await driver.says("! The guard stopped the gateway: 10.77.0.1 answers DHCP on eth1")
         assert "\x1b" not in driver.text()
         driver.services.guard_says = ""
-        await driver.says("It looks again by itself")
+        await driver.says("Who has which address. Live.")
 
 
 async def test_what_was_said_of_one_machine_does_not_stay_for_the_next(leases: Start) -> None:
@@ -98,7 +98,7 @@ async def test_of_many_forwards_as_many_as_have_room_and_how_many_more(leases: S
     async with leases(health=health) as driver:
         await opened(driver)
         await driver.press("e", "e")
-        await driver.says("✗ ✗ 1004", "… and 35 lines more: `ciao-wizard status` names every port")
+        await driver.says("✗ ✗ 1004", "… and 35 more lines: `ciao-wizard status` lists every port")
         assert faults(driver) == []
 
 
@@ -106,7 +106,7 @@ async def test_the_table_has_most_of_the_room(leases: Start) -> None:
     many = tuple(row(n, f"node{n}", "compute", ip=f"192.168.1.{n}") for n in range(200))
     async with leases(*many, size=(120, 40)) as driver:
         page = await opened(driver)
-        await driver.says("Nothing yet since this was opened.")
+        await driver.says("No events since this page was opened.")
         assert page.table.size.height >= 25
         driver.services.happenings += [happening(n, "came", f"node{n}", "came", NOW) for n in range(50)]
         await driver.says("node49 came")

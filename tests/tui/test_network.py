@@ -115,7 +115,7 @@ async def test_the_picture_moves_as_one_types(start: Start) -> None:
         assert "✗" not in driver.text()
         assert driver.app.draft.gateway == "192.168.0.200"
         await driver.press("tab")
-        await driver.says("The addresses in the subnet moved along", "this machine, on eth1")
+        await driver.says("The addresses moved with the subnet", "this machine, on eth1")
         assert driver.app.draft.gateway == "10.9.0.200"
 
 
@@ -149,7 +149,7 @@ async def test_where_a_vpn_takes_all_that_is_said(start: Start) -> None:
         await driver.jump("Network")
         await driver.says("192.168.0.0/24 overlaps the route 192.168.0.0/16 over tun0")
         await driver.press("f4")
-        await driver.says("No private /24 is free on this machine. End the VPN that takes them all")
+        await driver.says("No private /24 is free on this machine. Stop the VPN that uses them all")
         assert faults(driver) == []
 
 
@@ -186,9 +186,9 @@ async def test_what_moved_along_is_said_for_a_moment(start: Start) -> None:
         await driver.jump("Network")
         await retype(driver, "10.9.0.0/24")
         await driver.press("enter")
-        await driver.says("The addresses in the subnet moved along, the nodes' as well.")
+        await driver.says("The addresses moved with the subnet, the nodes' too.")
         await driver.press("tab")
-        await driver.until(lambda: "moved along" not in driver.text())
+        await driver.until(lambda: "moved with the subnet" not in driver.text())
 
 
 async def test_back_keeps_an_unfinished_field(start: Start) -> None:

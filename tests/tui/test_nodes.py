@@ -19,30 +19,30 @@ from tests.tui.layout import faults
 from wizard.host.dhcp.discovery import DiscoveredMachine
 from wizard.plan.draft.model import NodeText
 from wizard.screens.nodes.discovery import DiscoveryPanel
-from wizard.widgets.longtable import LongTable
+from wizard.widgets.virtual_table import VirtualKeyedTable
 
 
 async def test_undo_goes_back_step_by_step_to_where_it_was_done(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         before = driver.app.draft.nodes
-        table = driver.app.screen.query_one("#nodes", LongTable)
+        table = driver.app.screen.query_one("#nodes", VirtualKeyedTable)
         await driver.press("down", "delete", "delete", "home", "delete")
         assert names(driver) == ["compute2"]
-        await driver.says("controller is out of the plan. ctrl+z brings it back.")
+        await driver.says("controller was removed from the plan. ctrl+z restores it.")
         await driver.press("ctrl+z")
         assert (names(driver), table.cursor) == (["controller", "compute2"], 0)
-        await driver.until(lambda: "is out of the plan" not in driver.text())
+        await driver.until(lambda: "was removed from the plan" not in driver.text())
         await driver.press("ctrl+z")
         assert (names(driver), table.cursor) == (["controller", "compute1", "compute2"], 1)
         await driver.press("end", "ctrl+z")
         assert (driver.app.draft.nodes, table.cursor) == (before, 1)
         await driver.press("ctrl+z")
-        await driver.says("There is nothing to undo on this page.")
+        await driver.says("Nothing to undo on this page.")
         assert driver.app.draft.nodes == before
 
 
-async def test_hundreds_of_lines_not_understood_are_all_reached(start: Start) -> None:
+async def test_hundreds_of_lines_skipped_rows_are_all_reached(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "\n".join(f"bad line {number} [red]x" for number in range(1, 301)))
@@ -76,13 +76,13 @@ async def paste(driver: Driver, text: str) -> None:
     driver.app.screen.query_one(TextArea).text = text
 
 
-async def test_what_was_not_understood_comes_back_line_by_line_under_its_heading(start: Start) -> None:
+async def test_what_was_skipped_rows_comes_back_line_by_line_under_its_heading(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")
         await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a role', '✗ 4 MAC: "nothing"')
         await driver.press("ctrl+n")
-        await driver.says("1 node added. 2 lines were not understood:")
+        await driver.says("1 node added. 2 lines were skipped:")
         left = driver.app.screen.query_one(TextArea).text
         assert left == "name,role,mac\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing"
         driver.app.screen.query_one(TextArea).text = left.replace("gpu", "compute").replace("nothing", "b8aeed7b0009")
@@ -176,13 +176,13 @@ async def test_both_lists_are_in_sight_however_long_they_are(start: Start, size:
     async with start(size=size) as driver:
         await at_thousands(driver)
         await driver.press("f5")
-        await driver.says("Listening on eth1: nobody heard yet")
+        await driver.says("Listening on eth1: no machine found yet")
         driver.services.ask(tuple(DiscoveredMachine(f"52:54:00:00:01:{n:02x}", f"new-{n}") for n in range(100)))
-        await driver.says("100 machines heard", "new-0", "n-1 ", "f5 stops", "restart it")
+        await driver.says("100 machines found", "new-0", "n-1 ", "f5 stops", "restart it")
         assert driver.app.screen.query_one("#heard").size.height == (5 if size[1] < 32 else 12)
         assert faults(driver) == []
         await driver.press("a")
-        await driver.says("new-0 is in the plan as compute", "new-1", "f5 stops")
+        await driver.says("new-0 was added as compute", "new-1", "f5 stops")
         await driver.press("f5")
         await driver.until(lambda: "Listening" not in driver.text())
         assert driver.app.screen.query_one("#nodes").size.height > size[1] - 10
@@ -229,7 +229,7 @@ async def test_only_rows_in_sight_are_made(start: Start) -> None:
     async with start() as driver:
         await at_thousands(driver)
         made: list[int] = []
-        table = driver.app.screen.query_one("#nodes", LongTable)
+        table = driver.app.screen.query_one("#nodes", VirtualKeyedTable)
         cells = table.cells
 
         def counted(number: int) -> Sequence[Text]:
@@ -249,7 +249,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
         await listening(driver)
         driver.app.screen.query_one(DiscoveryPanel).clock = lambda: 0.0
         driver.services.ask((NUC, KNOWN, DiscoveredMachine("52:54:00:00:00:07", "")))
-        await driver.says("3 machines heard", "nuc-05", "Elitegroup")
+        await driver.says("3 machines found", "nuc-05", "Elitegroup")
         await shoot(driver, f"nodes-listening-{shape}")
         await driver.press("f5")
         await paste(

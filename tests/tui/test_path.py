@@ -55,7 +55,7 @@ async def test_without_a_plan_network_and_nics_are_suggested(start: Start) -> No
 async def test_where_something_is_applied_the_dashboard_comes_first(start: Start, sample: str) -> None:
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
-        await driver.says("The gateway is in force.", "✓ dnsmasq", "applied, healthy")
+        await driver.says("Gateway is running.", "✓ dnsmasq", "applied, healthy")
         await driver.press("l")
         await driver.page("Leases")
         await driver.press("escape")
@@ -89,7 +89,7 @@ async def test_a_defect_in_a_thread_is_no_endless_wait(start: Start) -> None:
     async with start(Defective()) as driver:
         await driver.until(lambda: driver.app.facts is not None)
         driver.app.post_message(Page.PageRequested("review"))
-        await driver.says("KeyError", "a defect of the wizard")
+        await driver.says("KeyError", "a bug in the wizard")
         await driver.press("ctrl+a")
         assert driver.services.did == []
 

@@ -13,7 +13,7 @@ from tests.tui.layout import faults
 from wizard.app import changes
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.overview import Overview
-from wizard.screens.reset.kinds import KINDS, lost_by, whose_leases
+from wizard.screens.reset.kinds import KINDS, lease_holders, lost_changes
 
 DRIFT = (
     "/etc/ciao-wizard/nat.sh was changed",
@@ -43,7 +43,7 @@ async def test_nothing_is_cut_off(start: Start, sample: str, size: tuple[int, in
             assert faults(driver) == []
             await driver.press("down")
         await driver.press("enter")
-        await driver.says("Give everything back?")
+        await driver.says("Undo everything?")
         assert faults(driver) == []
 
 
@@ -98,7 +98,7 @@ async def test_a_small_reset_that_is_refused_says_why(start: Start, sample: str)
         await driver.press("enter", "y")
         await driver.until(lambda: driver.services.did)
         driver.services.change.fed += [event(1, result="refused", reason="port 67 is held by dnsmasq (process 812)")]
-        await driver.says("This did not work.", "✗ port 67 is held by dnsmasq (process 812)")
+        await driver.says("Failed. The rest of the gateway is unchanged.", "✗ port 67 is held by dnsmasq (process 812)")
 
 
 async def test_a_small_reset_that_dies_unseen_is_no_success(
@@ -110,7 +110,7 @@ async def test_a_small_reset_that_dies_unseen_is_no_success(
         await driver.press("enter", "y")
         await driver.until(lambda: driver.services.did)
         driver.services.change.living = False
-        await driver.says("This did not work.", "It ended without a word")
+        await driver.says("Failed. The rest of the gateway is unchanged.", "It ended without a message")
 
 
 @pytest.mark.parametrize("forget", [False, True])
@@ -140,16 +140,16 @@ async def test_the_leases_are_a_key_away_and_enter_does_it(start: Start, sample:
     """On the smallest screen, with things that others changed: the tick and its key are in sight."""
     async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None, size=(80, 24)) as driver:
         await to_reset(driver)
-        await driver.says("Load the rules again")
+        await driver.says("Reload the rules")
         assert "forget leases" not in driver.text()
         await driver.press("f", "end")
         await driver.says("[ ] f forget the leases too", "f forget leases", "lost by this")
         await driver.press("f")
-        await driver.says("[x] f forget the leases too", "the leases are forgotten")
+        await driver.says("[x] f forget the leases too", "the leases are deleted")
         await driver.press("tab", "enter")
-        await driver.says("Give everything back?", "Its leases are forgotten.")
+        await driver.says("Undo everything?", "The leases are deleted.")
         await driver.press("escape", "f", "enter")
-        await driver.says("Give everything back?", "Its leases are kept.")
+        await driver.says("Undo everything?", "The leases are kept.")
         assert driver.services.did == []
 
 
@@ -185,27 +185,27 @@ async def test_every_kind_says_what_it_changes_and_what_not(start: Start, sample
             await driver.press("down")
 
 
-async def test_whose_leases_would_be_forgotten(start: Start, sample: str) -> None:
+async def test_lease_holders_would_be_forgotten(start: Start, sample: str) -> None:
     services = FakeServices(state=APPLIED, in_force=sample, board=(*FOUR_ROWS, VM))
     async with start(services, plan=None, size=(120, 40)) as driver:
         await to_reset(driver, "leases")
-        await driver.says("192.168.0.65 may change cnci-7", "192.168.0.101 reserved, stays controller")
+        await driver.says("192.168.0.65 may change cnci-7", "192.168.0.101 reserved, kept controller")
 
 
 def test_who_may_lose_an_address_comes_first() -> None:
-    lines = whose_leases((*FOUR_ROWS, VM, row(9, "", "", kind="stranger", ip="", state="ignored")))
+    lines = lease_holders((*FOUR_ROWS, VM, row(9, "", "", kind="stranger", ip="", state="ignored")))
     assert lines[0].split() == ["192.168.0.65", "may", "change", "cnci-7"]
     assert len(lines) == 5
-    assert whose_leases(()) == ("nobody holds one",)
-    assert whose_leases([VM] * 70)[-1] == "and 20 leases more"
+    assert lease_holders(()) == ("no machine",)
+    assert lease_holders([VM] * 70)[-1] == "and 20 leases more"
 
 
 def test_only_what_is_lost_is_told() -> None:
     seen = Overview(NOW, DRIFTED, None, (), "", "")
-    assert lost_by("everything", seen) == DRIFT
-    assert lost_by("rules", seen) == DRIFT[:2]
-    assert lost_by("dhcp", seen) == ()
-    assert lost_by("everything", None) == ()
+    assert lost_changes("everything", seen) == DRIFT
+    assert lost_changes("rules", seen) == DRIFT[:2]
+    assert lost_changes("dhcp", seen) == ()
+    assert lost_changes("everything", None) == ()
 
 
 async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> None:
@@ -224,11 +224,11 @@ async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> N
         await driver.press("r")
         await driver.page("Reset")
         await driver.press("end", "enter")
-        await driver.says("What others changed since is not known yet.")
-        assert "Give everything back?" not in driver.text()
+        await driver.says("Manual changes are not known yet.")
+        assert "Undo everything?" not in driver.text()
         services.held.set()
         await driver.says(DRIFT[0])
         # It is known by now, and the line that said otherwise is gone.
         assert "not known yet" not in driver.text()
         await driver.press("enter")
-        await driver.says("Give everything back?", DRIFT[0])
+        await driver.says("Undo everything?", DRIFT[0])

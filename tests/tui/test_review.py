@@ -26,12 +26,10 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Review")
         await driver.press("f7")
-        await driver.says("7 steps, in this order", "The trial: gone with a reboot", "both wires")
+        await driver.says("7 steps, in this order", "Trial: undone by a reboot", "both networks")
         await driver.says("$ ip link set dev eth1 up")
         await driver.press("end")
-        await driver.says(
-            "start at boot", "$ systemctl enable --quiet ciao-gateway.service", "nothing: it is so already"
-        )
+        await driver.says("start at boot", "$ systemctl enable --quiet ciao-gateway.service", "nothing to do")
         await driver.press("f7")
         await driver.says("1/3")
         assert "steps, in this order" not in driver.text()
@@ -58,7 +56,7 @@ async def test_a_dangerous_warning_needs_a_typed_word(start: Start) -> None:
     async with start() as driver:
         await review_with(driver, answer="everyone")
         await driver.press("ctrl+a")
-        await driver.says("Before this is applied", "Every machine on the cluster network", "Type its name to go on")
+        await driver.says("Confirm the cluster NIC", "Every machine on the cluster network", "Type its name")
         await driver.press("enter")
         await driver.type("yes")
         await driver.press("enter")
@@ -78,7 +76,7 @@ async def test_an_address_on_the_cluster_nic_may_mean_the_wrong_nic(start: Start
     async with start(FakeServices(machine=replace(FACTS, nics=(*FACTS.nics[:2], held, *FACTS.nics[3:])))) as driver:
         await driver.jump("Review")
         await driver.press("ctrl+a")
-        await driver.says("Before this is applied", "10.1.2.3", "Type its name to go on")
+        await driver.says("Confirm the cluster NIC", "10.1.2.3", "Type its name to continue")
         assert driver.services.did == []
 
 
@@ -141,7 +139,7 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
         change = driver.services.change
         change.fed += [event(0, step="check", state="done", steps=steps), event(18, step="wires:eth1", state="running")]
         # The clock stands still five seconds later.
-        await driver.says("both wires ██████░░░░░░░░░░ listening 5 s", "$ ip link set dev eth1 up")
+        await driver.says("both networks ██████░░░░░░░░░░ listening 5 s", "$ ip link set dev eth1 up")
         await driver.says("rules $ sh /run/ciao-wizard/live/nat.sh up")
         change.fed += [event(20, step="wires:eth1", state="running"), event(21, step="wires:eth1", state="done")]
         await driver.says("3.0 s")
@@ -155,11 +153,11 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
         ]
         await driver.says(
             "✗ address on eth1: ifup: no such thing. Look at it.",
-            "↩ Undone: both wires, rules",
+            "↩ Undone: both networks, rules",
             "Everything that was said: /root/.local/state/ciao-wizard/run-1/output.log",
         )
         await driver.press("l")
-        await driver.says("both wires: running", "$ ip link set dev eth1 up")
+        await driver.says("both networks: running", "$ ip link set dev eth1 up")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -212,7 +210,7 @@ async def pictures_of_an_apply(driver: Driver, shoot: Shoot, shape: str) -> None
         event(22, step="wires:eth1", state="undone", detail="the link is as it was"),
         event(23, result="failed", reason=f"{why} Its log is /run/ciao-wizard/serve.log."),
     ]
-    await driver.says("↩ Undone: both wires, rules, address on eth1")
+    await driver.says("↩ Undone: both networks, rules, address on eth1")
     await shoot(driver, f"apply-undone-{shape}")
 
 

@@ -16,7 +16,7 @@ from tests.tui.fakes import APPLIED, FakeServices
 from wizard.plan.findings import WizardError
 from wizard.widgets.save_dialog import SaveDialog
 
-IS_THERE = "Not saved: /root/ciao.toml is there already."
+IS_THERE = "Not saved: /root/ciao.toml already exists."
 
 
 @dataclass
@@ -52,8 +52,8 @@ async def test_over_a_file_it_asks_only_where_saving_was_asked(start: Start) -> 
         await driver.press("escape")
         await driver.page("Forwards")
         services.gate.set()
-        await driver.says(IS_THERE, "Save it again where you asked for it")
-        assert "Write over it?" not in driver.text()
+        await driver.says(IS_THERE, "Go back to that page and save it again")
+        assert "Overwrite it?" not in driver.text()
         await driver.press("y")
         assert services.did == []
 
@@ -70,13 +70,13 @@ async def test_over_a_file_it_does_not_ask_on_top_of_a_dialog(start: Start) -> N
         services.gate.set()
         await driver.until(lambda: IS_THERE in driver.toasts())
         await driver.press("ctrl+u", "y")
-        await driver.says("This will be", "Save the plan")
+        await driver.says("Saves to", "Save the plan")
         await driver.press("escape")
         await driver.says(IS_THERE)
         assert services.did == []
         # Asked again and waited for, it does ask.
         await save_from_review(driver)
-        await driver.says("Write over it?")
+        await driver.says("Overwrite it?")
         await driver.press("y")
         await driver.says("Saved as /root/ciao.toml.")
         assert services.did == ["save ciao.toml over another"]
@@ -101,7 +101,7 @@ async def test_a_file_is_not_written_twice_at_once(start: Start) -> None:
         await driver.jump("Review")
         await save_from_review(driver, "slow")
         await save_from_review(driver, "slow")
-        await driver.says("slow is being written already.")
+        await driver.says("slow is already being written.")
         services.gate.set()
         await driver.says("Saved as /root/slow.")
         await save_from_review(driver, "slow")
@@ -138,13 +138,13 @@ async def test_a_home_is_looked_up_once_and_only_for_a_whole_name(
         await driver.says("ansible")
         monkeypatch.setattr(Path, "expanduser", home)
         await driver.press("s", "ctrl+u", *"~bob")
-        await driver.says("Which file in ~bob?")
+        await driver.says("Write a file name in ~bob.")
         assert asked == []
         await driver.press(*"/plans/x.ini")
-        await driver.says("This will be /home/bob/plans/x.ini")
+        await driver.says("Saves to /home/bob/plans/x.ini")
         assert len(asked) == 1
         await driver.press("ctrl+u", *"~eve/xyz")
-        await driver.says("✗ ~eve is nobody's home here.")
+        await driver.says("✗ ~eve is not a home directory here.")
         assert len(asked) == 2
 
 
@@ -159,9 +159,9 @@ async def test_a_directory_that_is_gone_is_said(
         monkeypatch.chdir(tmp_path / "gone")
         (tmp_path / "gone").rmdir()
         await driver.press("s")
-        await driver.says("✗ The directory in which the wizard was started is gone.", "from / on")
+        await driver.says("✗ The directory where the wizard was started is gone.", "from / on")
         await driver.press("ctrl+u", *"/tmp/x")
-        await driver.says("This will be /tmp/x")
+        await driver.says("Saves to /tmp/x")
 
 
 PROGRAM = """

@@ -108,7 +108,7 @@ def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monke
     assert progress.steps[0].detail == "the plan''True"
     assert (progress.result, progress.reason) == ("kept", "apply")
     wait_for(lambda: not run.alive())
-    assert run.said() == "?[31mnot for a terminal"
+    assert run.output_tail() == "?[31mnot for a terminal"
 
 
 def test_a_second_run_does_not_read_the_first_ones_events(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,8 +163,8 @@ def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServi
     [
         (None, ""),
         ({"mode": "armed", "reason": ""}, ""),
-        ({"mode": "tripped", "reason": "two wires"}, "The guard has stopped the gateway: two wires"),
-        ({"mode": "mute", "reason": "no carrier"}, "The guard holds DHCP back: no carrier"),
+        ({"mode": "tripped", "reason": "two wires"}, "The guard stopped the gateway: two wires"),
+        ({"mode": "mute", "reason": "no carrier"}, "The guard blocks DHCP: no carrier"),
     ],
 )
 def test_why_nobody_gets_an_address(
@@ -255,9 +255,9 @@ def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a\0b", "x", "that is no file name"),
-        ("a\ud800b", "x", "that is no file name"),
-        ("~a\0b/c", "x", "that is no file name"),
+        ("a\0b", "x", "that is not a file name"),
+        ("a\ud800b", "x", "that is not a file name"),
+        ("~a\0b/c", "x", "that is not a file name"),
         ("plan", "x\ud800", "character 2 of the text is none"),
         ("a" * 300, "x", "too long"),
         # It would be written once, and never over: that takes a longer name for a moment.

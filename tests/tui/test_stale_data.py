@@ -115,14 +115,14 @@ async def test_a_look_that_hangs_leaves_nothing_healthy(
         try:
             at = await at_a_halt(driver)
             monkeypatch.setattr(aging, "STALE_S", -1.0)
-            await driver.says(f"! As of {at:%H:%M:%S}; still looking", f"as of {at:%H:%M:%S}", "controller")
+            await driver.says(f"! As of {at:%H:%M:%S}; still refreshing", f"as of {at:%H:%M:%S}", "controller")
             assert "healthy" not in driver.text()
             assert "armed" not in driver.text().splitlines()[0]
             monkeypatch.undo()
         finally:
             services.free.set()
         await driver.says("applied, healthy · guard armed")
-        await driver.until(lambda: "still looking" not in driver.text(), "the mark to go")
+        await driver.until(lambda: "still refreshing" not in driver.text(), "the mark to go")
 
 
 async def at_a_halt(driver: Driver) -> datetime:
@@ -162,11 +162,11 @@ async def test_leases_of_which_nothing_more_is_heard_say_of_when_they_are(
         try:
             await driver.until(services.halted.is_set, "a look that hangs")
             monkeypatch.setattr(aging, "STALE_S", -1.0)
-            await driver.says(f"! As of {at}; still looking", f"as of {at}: 4 of 4 nodes", "controller")
+            await driver.says(f"! As of {at}; still refreshing", f"as of {at}: 4 of 4 nodes", "controller")
             monkeypatch.undo()
         finally:
             services.free.set()
-        await driver.says("It looks again by itself")
+        await driver.says("Who has which address. Live.")
         assert "s of 1" not in driver.text()
 
 
@@ -176,7 +176,7 @@ async def test_the_last_word_knows_only_what_was_looked_at_just_now(
     async with start(FakeServices(state=APPLIED, in_force=sample), plan=None) as driver:
         await driver.page("Dashboard")
         await on(driver, "Export")
-        assert driver.app.parting().startswith("The gateway goes on.")
+        assert driver.app.parting().startswith("The gateway keeps running.")
         # Minutes later.
         monkeypatch.setattr(aging, "STALE_S", -1.0)
         assert "goes on" not in driver.app.parting()
@@ -260,7 +260,7 @@ async def test_a_draft_taken_up_and_applied_is_done_with(start: Start, sample: s
     draft = replace(Draft.from_plan(load_plan(sample, "sample")), domain="other.lan")
     services = FakeServices(drafts={"draft": dump_draft(draft)})
     async with start(services, plan=None) as driver:
-        await driver.says("what you typed until")
+        await driver.says("your changes of")
         await driver.press("enter")
         await driver.page("Interfaces")
         await driver.jump("Review")
@@ -276,7 +276,7 @@ async def test_what_another_has_typed_since_the_question_is_not_started_afresh_f
     draft = Draft.from_plan(load_plan(sample, "sample"))
     services = FakeServices(drafts={"draft": dump_draft(replace(draft, domain="other.lan"))})
     async with start(services, plan=None) as driver:
-        await driver.says("what you typed until")
+        await driver.says("your changes of")
         theirs = {"draft": dump_draft(replace(draft, domain="theirs.lan"))}
         services.drafts.update(theirs)
         await driver.press("n")
@@ -302,21 +302,21 @@ async def test_no_word_of_keeping_what_another_has_written_over(start: Start) ->
     services = FakeServices()
     async with start(services) as driver:
         name = await typed(driver, services)
-        assert "What you typed is kept" in driver.app.parting()
+        assert "Your changes are saved" in driver.app.parting()
         services.drafts[name] = dump_draft(Draft(domain="theirs.lan"))
         assert "kept" not in driver.app.parting()
 
 
 async def test_both_ways_to_an_earlier_draft_say_the_same(start: Start, sample: str) -> None:
     draft = replace(Draft.from_plan(load_plan(sample, "sample")), domain="other.lan")
-    said = f"hat you typed until {NOW.astimezone():%d %B, %H:%M} is still here: 4 nodes, subnet 192.168.0.0/24"
+    said = f"our changes of {NOW.astimezone():%d %B, %H:%M} are still here: 4 nodes, subnet 192.168.0.0/24"
     async with start(FakeServices(drafts={"draft": dump_draft(draft)}), plan=None) as driver:
         await driver.says(said)
     since = replace(APPLIED, since=(NOW - timedelta(hours=1)).isoformat())
     async with start(
         FakeServices(state=since, in_force=sample, drafts={"draft": dump_draft(draft)}), plan=None
     ) as driver:
-        await driver.says("Go on where you left off?", said)
+        await driver.says("Resume where you left off?", said)
 
 
 # Where the pages begin
@@ -352,4 +352,4 @@ async def test_what_was_made_of_the_plan_in_force_stays_the_beginning_where_a_ch
         services.state = INTERRUPTED
         await on(driver, "Welcome")
         await driver.press("ctrl+r")
-        await driver.says("/etc/ciao-wizard/gateway.toml: 4 nodes", "and what you have changed", "set up anew")
+        await driver.says("/etc/ciao-wizard/gateway.toml: 4 nodes", "and what you have changed", "set up again")

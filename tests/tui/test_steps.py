@@ -99,7 +99,7 @@ async def test_a_rule_broken_is_said_once_and_stops_the_apply(start: Start) -> N
         await driver.says("This plan cannot be applied yet")
         await driver.says("1/3")
         await driver.press("ctrl+a")
-        await driver.until(lambda: "first. Enter leads to the field." in driver.toasts())
+        await driver.until(lambda: "to fix first. Enter goes to the field." in driver.toasts())
         assert driver.services.did == []
         assert "─ Review ─" in driver.text()
         await driver.press("enter")
@@ -253,7 +253,7 @@ class SlowWires(FakeServices):
         return self.wires
 
 
-AS_IT_SHOULD_BE = CablingReport(True, "As it should be", "", "")
+AS_IT_SHOULD_BE = CablingReport(True, "Both networks look right", "", "")
 STOP = CablingReport(False, "STOP: the two NICs look swapped", "A server answers on eth1.", "Exchange the two cables.")
 
 
@@ -262,9 +262,9 @@ async def test_next_waits_for_the_wires_and_says_when_they_have_answered(start: 
     async with start(services) as driver:
         await driver.page("Interfaces")
         await driver.press("ctrl+n")
-        await driver.says("Both wires are still being asked; ctrl+n again goes on without their answer.")
+        await driver.says("Still probing both networks; press ctrl+n again to continue without the result.")
         services.answering.set()
-        await driver.says("As it should be", "Both wires have answered: ctrl+n goes on.")
+        await driver.says("Both networks look right", "Both networks are probed: ctrl+n continues.")
         # A second press that comes too late must find this page, not the next one.
         assert "─ Interfaces ─" in driver.text()
         await driver.press("ctrl+n")
@@ -297,7 +297,7 @@ async def test_a_press_from_before_the_wires_objected_is_no_second_one(start: St
         services.answering.set()
         await driver.says("STOP: the two NICs look swapped")
         await driver.press("ctrl+n")
-        await driver.says("ctrl+n again goes on all the same")
+        await driver.says("Press ctrl+n again to ignore this")
         assert "─ Interfaces ─" in driver.text()
         await driver.press("ctrl+n")
         await driver.page("Network")
@@ -307,11 +307,11 @@ async def test_words_of_the_wizard_cover_nothing_and_do_not_pile_up(start: Start
     async with start() as driver:
         await driver.jump("Nodes")
         await driver.press("delete", "delete")
-        await driver.says("network is out of the plan. ctrl+z brings it back.")
-        assert "controller is out of the plan" not in driver.text()
+        await driver.says("network was removed from the plan. ctrl+z restores it.")
+        assert "controller was removed from the plan" not in driver.text()
         assert not driver.app._notifications
         await driver.press("ctrl+z")
-        await driver.until(lambda: "is out of the plan" not in driver.text())
+        await driver.until(lambda: "was removed from the plan" not in driver.text())
 
 
 async def test_a_nic_that_no_cable_can_be_in_gets_no_role(start: Start) -> None:

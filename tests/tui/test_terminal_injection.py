@@ -41,7 +41,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
             await driver.press("down")
             assert_harmless(driver)
         await driver.press("ctrl+n")
-        await driver.until(lambda: "See what the wires say" in driver.toasts())
+        await driver.until(lambda: "See what the probe found" in driver.toasts())
         await walk_to_review(driver)
         await driver.says("1/1")
         assert_harmless(driver)
@@ -53,7 +53,7 @@ async def test_on_the_pages_of_the_set_up(start: Start) -> None:
                 event(1, step=evil, state=evil, detail=evil),
             ]
         services.change.fed.append(event(2, result="failed", reason=ALL))
-        await driver.says("This did not work.")
+        await driver.says("Failed; details below.")
         assert_harmless(driver)
 
 
@@ -101,7 +101,7 @@ async def test_what_is_pasted_is_only_text(start: Start) -> None:
         await driver.says("Many nodes at once")
         driver.app.post_message(Paste(pasted))
         # A carriage return ends a line too.
-        await driver.says("0 understood", "13 not")
+        await driver.says("0 understood", "13 skipped")
         assert_harmless(driver)
 
 

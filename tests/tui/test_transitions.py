@@ -32,7 +32,7 @@ async def test_no_reset_while_an_adoption_is_under_way(leases: Start) -> None:
     async with leases() as driver:
         await adopting(driver)
         await driver.press("r")
-        await driver.says("A change is under way already")
+        await driver.says("A change is already running")
         await driver.page("Dashboard")
         driver.services.change.fed += [event(2, result="rolled-back", reason="it did not verify")]
         await driver.until(lambda: not driver.app.changing)
@@ -49,7 +49,7 @@ async def test_no_apply_while_an_adoption_is_under_way(leases: Start) -> None:
         await driver.page("Interfaces")
         await driver.jump("Review")
         await driver.press("ctrl+a")
-        await driver.says("A change is under way already")
+        await driver.says("A change is already running")
         await driver.page("Review")
         assert driver.services.did == ["adopt"]
 
@@ -91,9 +91,9 @@ async def test_escape_at_the_offered_draft_keeps_it(start: Start, sample: str) -
     services = FakeServices(state=APPLIED, in_force=sample)
     services.drafts = {"draft": dump_draft(replace(Draft.from_plan(load_plan(sample, "x")), domain="typed.lan"))}
     async with start(services, plan=None) as driver:
-        await driver.says("Go on where you left off?")
+        await driver.says("Resume where you left off?")
         await driver.press("escape")
-        await driver.until(lambda: "Go on where" not in driver.text())
+        await driver.until(lambda: "Resume where" not in driver.text())
         assert list(services.drafts) == ["draft"]
 
 
@@ -109,7 +109,7 @@ async def test_what_was_typed_is_not_dropped_by_editing_once_more(start: Start, 
         driver.app.post_message(Page.PageRequested("dashboard"))
         await driver.page("Dashboard")
         await driver.press("e")
-        await driver.says("Go on with what you typed?")
+        await driver.says("Continue with your changes?")
         await driver.press("enter")
         await driver.page("Interfaces")
         assert driver.app.draft.cidr == "10.9.0.0/24"
@@ -129,7 +129,7 @@ async def test_what_was_typed_is_not_dropped_where_the_plan_in_force_has_changed
         driver.app.post_message(Page.PageRequested("dashboard"))
         await driver.page("Dashboard")
         await driver.press("e")
-        await driver.says("Go on with what you typed?", "another plan than the one in force now")
+        await driver.says("Continue with your changes?", "another plan than the one in force now")
         await driver.press("n")
         await driver.page("Interfaces")
         assert (driver.app.draft.cidr, driver.app.draft.domain) == ("192.168.0.0/24", "lab.lan")
@@ -175,8 +175,8 @@ async def test_a_draft_that_is_older_than_the_plan_in_force_says_so(
     services = FakeServices(state=state, in_force=sample)
     services.drafts["draft"] = dump_draft(replace(Draft.from_plan(load_plan(sample, "sample")), domain="lab.lan"))
     async with start(services, plan=None) as driver:
-        await driver.says("Go on where you left off?")
-        assert ("Another plan was put in force since then" in driver.flat()) is says
+        await driver.says("Resume where you left off?")
+        assert ("Another plan was applied since then" in driver.flat()) is says
 
 
 async def test_a_second_enter_on_the_welcome_passes_no_page(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

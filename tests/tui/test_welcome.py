@@ -62,7 +62,7 @@ async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -
 
 async def test_what_was_cut_off_is_taken_back_with_one_key(start: Start) -> None:
     async with start(FakeServices(state=INTERRUPTED)) as driver:
-        await driver.says("A change was cut off half-way.", "enter take it back", "s set up anew", "r reset")
+        await driver.says("A change was interrupted.", "enter undo it", "s set up again", "r reset")
         driver.services.state = ABSENT
         await driver.press("enter")
         await driver.says("nothing is applied here", "enter begin")
@@ -71,7 +71,7 @@ async def test_what_was_cut_off_is_taken_back_with_one_key(start: Start) -> None
 
 async def test_what_was_cut_off_keeps_nobody_from_planning(start: Start) -> None:
     async with start(FakeServices(state=INTERRUPTED)) as driver:
-        await driver.says("A change was cut off half-way.")
+        await driver.says("A change was interrupted.")
         await driver.press("s")
         await driver.page("Interfaces")
         await driver.press("escape")
@@ -101,7 +101,7 @@ async def test_the_reason_of_a_trip_is_told(start: Start, sample: str) -> None:
 async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
     left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(drafts={"draft": left}), plan=None) as driver:
-        await driver.says("Go on where you left off?", "what you typed until", "enter go on n start afresh")
+        await driver.says("Resume where you left off?", "your changes of", "enter resume n start over")
         assert "f1 help" in driver.text().splitlines()[-1]
         assert driver.services.drafts == {"draft": left}
         await driver.press("enter")
@@ -112,7 +112,7 @@ async def test_a_draft_is_offered_and_taken_with_one_key(start: Start) -> None:
 async def test_a_draft_is_not_lost_over_something_cut_off(start: Start) -> None:
     left = dump_draft(replace(first_draft(None, FACTS), domain="other.lan"))
     async with start(FakeServices(state=INTERRUPTED, drafts={"draft": left}), plan=None) as driver:
-        await driver.says("A change was cut off half-way.", "what you typed until")
+        await driver.says("A change was interrupted.", "your changes of")
         await driver.press("s")
         await driver.page("Interfaces")
         assert driver.app.draft.domain == "other.lan"
@@ -127,7 +127,7 @@ async def test_looking_again_loses_nothing_that_was_typed(start: Start) -> None:
         driver.services.machine = replace(FACTS, system="Another system")
         await driver.press("ctrl+r")
         await driver.says("Another system", "enter begin")
-        assert "Go on where you left off?" not in driver.text()
+        assert "Resume where you left off?" not in driver.text()
         await driver.press("enter")
         await driver.page("Interfaces")
         assert driver.app.draft.cluster == "eth0"
@@ -143,7 +143,7 @@ async def test_hostile_words_steer_nothing(start: Start) -> None:
     )
     state = replace(ABSENT, state="interrupted", reason=evil)
     async with start(FakeServices(machine=machine, state=state, around=replace(DEBIAN, missing=(evil,)))) as driver:
-        await driver.says("A change was cut off")
+        await driver.says("A change was interrupted")
         assert not set(driver.text()) & set("\x1b\x07\u202e")
         assert "[/foo]" in driver.text()
 

@@ -49,7 +49,7 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for path in (fifo, tmp_path, "", "."):
-        with pytest.raises(WizardError, match="is no file") as refused:
+        with pytest.raises(WizardError, match="is not a file") as refused:
             write_out(str(path), "ours\n")
         assert refused.value.remedy
     assert fifo.is_fifo()

@@ -44,13 +44,13 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (str(tmp_path / "fifo"), "/dev/zero", "/dev/null", str(tmp_path)):
-        assert "no file" in refusal(path).message
+        assert "not a file" in refusal(path).message
 
 
 def test_a_terminal_is_refused() -> None:
     leader, follower = os.openpty()
     try:
-        assert "no file" in refusal(os.ttyname(follower)).message
+        assert "not a file" in refusal(os.ttyname(follower)).message
     finally:
         os.close(leader)
         os.close(follower)

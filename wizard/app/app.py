@@ -282,8 +282,8 @@ class WizardApp(PageShell):
             else:
                 self._begin_edit("edit", text)
 
-        told = f"{clean(self._source, 200)} was given at the start, and the plan in force here is another one."
-        question = Question("Which plan?", told, "[ The given one ]", "[ The one in force ]", no_acts=True)
+        told = f"{clean(self._source, 200)} was given at the start; the plan in force here is another one."
+        question = Question("Which plan?", told, "[ The given plan ]", "[ The plan in force ]", no_acts=True)
         self.push_screen(question, answered)
 
     def _go_on_or_begin_anew(self, name: str, text: str) -> None:
@@ -295,10 +295,10 @@ class WizardApp(PageShell):
             elif go_on is False:
                 self._begin_edit(name, text)
 
-        told = "What you typed has not been applied. Starting from the plan in force drops it."
+        told = "Your changes have not been applied. Starting from the plan in force discards them."
         if text != self.drafts.original:
-            told += " It began with another plan than the one in force now: what Review shows is between the two."
-        question = Question("Go on with what you typed?", told, "[ Go on ]", "[ Drop it ]", True, no_acts=True)
+            told += " They started from another plan than the one in force now: Review shows the difference."
+        question = Question("Continue with your changes?", told, "[ Continue ]", "[ Discard them ]", True, no_acts=True)
         self.push_screen(question, answered)
 
     def _begin_edit(self, name: str, text: str) -> None:
@@ -334,8 +334,8 @@ class WizardApp(PageShell):
         if not self.changing or isinstance(self.screen, Question):
             self._leave(True)
             return
-        text = "The change goes on without this screen. If it waits for your answer, it goes back by itself."
-        question = Question("Leave it alone?", text, "[ Leave ]", "[ Stay ]")
+        text = "The change continues without this screen. If it waits for your answer and gets none, it is undone."
+        question = Question("Leave now?", text, "[ Leave ]", "[ Stay ]")
         self.push_screen(question, self._leave)
 
     def parting(self) -> str:
@@ -343,13 +343,13 @@ class WizardApp(PageShell):
         words = []
         status = self.state.status
         if self.changing:
-            words.append("The change goes on without the screen. 'ciao-wizard' shows it again.")
+            words.append("The change continues without the screen. 'ciao-wizard' shows it again.")
         elif status is not None and status.state == "applied" and is_old(self.state.looked_at):
-            words.append("Leaving changed nothing on this machine. 'ciao-wizard status' says how the gateway is.")
+            words.append("Leaving changed nothing on this machine. 'ciao-wizard status' shows the gateway's state.")
         elif status is not None and status.state == "applied":
-            words.append("The gateway goes on. 'ciao-wizard' shows it, 'ciao-wizard status' says how it is.")
+            words.append("The gateway keeps running. 'ciao-wizard' shows it, 'ciao-wizard status' checks it.")
         if self.drafts.kept:
-            words.append("What you typed is kept: the next 'ciao-wizard' asks whether to go on with it.")
+            words.append("Your changes are saved: the next 'ciao-wizard' offers to continue with them.")
         return "\n".join(words)
 
     def _leave(self, sure: bool | None) -> None:
@@ -364,18 +364,18 @@ class WizardApp(PageShell):
                 # F1 has them, and this one's panel takes a page's room.
                 continue
             if command.title == "Quit":
-                yield SystemCommand("Leave", "Leave the wizard; what was typed is kept", self.action_quit)
+                yield SystemCommand("Leave", "Leave the wizard; your changes are saved", self.action_quit)
             else:
                 yield command
-        yield SystemCommand("Look again", "Read this machine anew", self._look_again)
+        yield SystemCommand("Look again", "Read this machine again", self._look_again)
         if not self.changing:
-            yield SystemCommand("Welcome", "What this machine is, and what is in the way", partial(self.go, "welcome"))
+            yield SystemCommand("Welcome", "What was found on this machine", partial(self.go, "welcome"))
         if self._in_force and not self.changing:
             yield SystemCommand("Leases", "Who has which address", partial(self.go, "leases"))
-            yield SystemCommand("Instances", "The VMs' instances, and the ways there", partial(self.go, "instances"))
-            yield SystemCommand("Dashboard", "Whether the gateway works", partial(self.go, "dashboard"))
+            yield SystemCommand("Instances", "The VMs' instances, and how to reach them", partial(self.go, "instances"))
+            yield SystemCommand("Dashboard", "The gateway's state", partial(self.go, "dashboard"))
             yield SystemCommand("Edit plan", "Change the plan in force", partial(self.go, "edit"))
-            yield SystemCommand("Reset", "Give everything back", partial(self.go, "reset"))
+            yield SystemCommand("Reset", "Restart a part, or undo everything", partial(self.go, "reset"))
 
 
 def _read(plan_text: str, source: str) -> Plan:

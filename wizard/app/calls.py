@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
 from textual.app import App
 from textual.message import Message
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerState, WorkType
 
 from wizard.plan.findings import WizardError
 
@@ -38,7 +39,7 @@ class CallFinished(Message):
 
 
 class _End:
-    """Tells the task that waits for a thread how that ended, a defect too."""
+    """Passes the end of a thread to the task that awaits it: its exception, if any."""
 
     def __init__(self, waiting: asyncio.Future[None]) -> None:
         self._waiting = waiting
@@ -51,10 +52,10 @@ class _End:
     ) -> bool:
         # Where the screen is gone already nobody waits.
         with suppress(RuntimeError):
-            self._waiting.get_loop().call_soon_threadsafe(self._tell, error)
+            self._waiting.get_loop().call_soon_threadsafe(self._finish, error)
         return True
 
-    def _tell(self, error: BaseException | None) -> None:
+    def _finish(self, error: BaseException | None) -> None:
         if self._waiting.done():
             return
         if error is None:
@@ -119,7 +120,9 @@ class BackgroundCalls:
                 finished = CallFinished(group, number, failed, error)
             self._post(finished)
 
-        self._app.run_worker(self._in_thread(group, answer), name=group, group=group, exit_on_error=False)
+        # Not the coroutine itself: nobody would await that of a worker that is cancelled before it begins.
+        begin: WorkType[None] = partial(self._in_thread, group, answer)
+        self._app.run_worker(begin, name=group, group=group, exit_on_error=False)
 
     def _post(self, finished: CallFinished) -> None:
         self._app.post_message(finished)
@@ -150,9 +153,7 @@ class BackgroundCalls:
         """A defect of ours in a thread must not look like a wait without end."""
         if event.state is WorkerState.ERROR:
             error = event.worker.error
-            told = WizardError(
-                f"{event.worker.name}: {type(error).__name__}: {error}.", "This is a defect of the wizard."
-            )
+            told = WizardError(f"{event.worker.name}: {type(error).__name__}: {error}.", "This is a bug in the wizard.")
             self._otherwise.get(event.worker.group, self._show_error)(told)
 
     def await_threads(self) -> None:

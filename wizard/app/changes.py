@@ -1,4 +1,4 @@
-"""A change of the machine by another process, followed through what that tells."""
+"""Follows a change that another process makes, through its events file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Change:
 
 
 class ChangeFollower:
-    """One change at a time. `any_ended` is called at the end of each, before what its starter wants done."""
+    """One change at a time. `any_ended` is called at the end of each, before its own `ended`."""
 
     def __init__(self, shell: PageShell, any_ended: Callable[[], None]) -> None:
         self._shell = shell
@@ -65,7 +65,7 @@ class ChangeFollower:
                 with self._shell.suspend():
                     already = self._shell.services.ask_password()
         except SuspendNotSupported:
-            refused(WizardError("A password cannot be asked here.", "Start it again as root."))
+            refused(WizardError("sudo cannot ask for a password here.", "Start the wizard as root."))
             return
         except WizardError as error:
             refused(error)
@@ -73,7 +73,7 @@ class ChangeFollower:
         if already:
             then()
         else:
-            refused(WizardError("Nothing was changed: it needs root.", "Try again, or start it as root."))
+            refused(WizardError("Nothing was changed: that needs root.", "Try again, or start the wizard as root."))
 
     def start(
         self,
@@ -98,7 +98,7 @@ class ChangeFollower:
 
     def _follow_from_here(self, change: _Change) -> None:
         self._change = change
-        self._progress = replace(self._progress, log=change.process.log())
+        self._progress = replace(self._progress, log=change.process.log_path())
         self._silent = 0
         self._timer = self._shell.set_interval(FOLLOW_EVERY_S, self._follow)
 
@@ -133,7 +133,7 @@ class ChangeFollower:
         result = self._change.outcome(status, plan)
         why = SIGHT_LOST.get(result)
         if why is None:
-            why = f"It ended without a word. Now: {status.state}.\n{self._change.process.said()}".strip()
+            why = f"It ended without a message. Now: {status.state}.\n{self._change.process.output_tail()}".strip()
         progress = self._progress
         self._progress = Progress(progress.steps, result=result, reason=why, log=progress.log)
         self._end()

@@ -105,7 +105,7 @@ class DraftAutosave:
             return None
         when = saved[1].astimezone().strftime("%d %B, %H:%M")
         nodes = plural(len(draft.nodes), "node")
-        said = f"what you typed until {when} is still here: {nodes}, subnet {draft.cidr[:40]}"
+        said = f"your changes of {when} are still here: {nodes}, subnet {draft.cidr[:40]}"
         return LeftOver(draft, *saved, said)
 
     def offer(self) -> None:
@@ -115,8 +115,8 @@ class DraftAutosave:
             return
         text = f"{left.said[0].upper()}{left.said[1:]}."
         if self._applied_since(left.at):
-            text += " Another plan was put in force since then: what Review shows is between the two."
-        question = Question("Go on where you left off?", text, "[ Go on ]", "[ Start afresh ]", True, no_acts=True)
+            text += " Another plan was applied since then: Review shows the difference."
+        question = Question("Resume where you left off?", text, "[ Resume ]", "[ Start over ]", True, no_acts=True)
         self._shell.push_screen(question, partial(self.answer, left))
 
     def answer(self, left: LeftOver, taken: bool | None) -> None:

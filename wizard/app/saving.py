@@ -25,8 +25,8 @@ class FileSaver:
     def save(self, path: str, text: str, over: bool = False) -> None:
         """Write a file, and say where it is."""
         if path in self._under_way:
-            busy = f"{clean(path, 300)} is being written already."
-            self._shell.show_error(WizardError(busy, "Wait for its end, or choose another name."))
+            busy = f"{clean(path, 300)} is already being written."
+            self._shell.show_error(WizardError(busy, "Wait until it is done, or choose another name."))
             return
         self._under_way.add(path)
         page = self._shell.page
@@ -51,16 +51,16 @@ class FileSaver:
             return
         if page is None or self._shell.screen is not page:
             # The person is elsewhere by now, and what is typed there must not answer a question.
-            there = f"Not saved: {clean(str(error.path), 300)} is there already."
-            self._shell.show_error(WizardError(there, "Save it again where you asked for it."))
+            there = f"Not saved: {clean(str(error.path), 300)} already exists."
+            self._shell.show_error(WizardError(there, "Go back to that page and save it again."))
             return
 
         def answered(over: bool | None) -> None:
             if over:
                 self.save(path, text, over=True)
             else:
-                self._shell.set_status(f"Not saved: {clean(str(error.path), 200)} is as it was.")
+                self._shell.set_status(f"Not saved: {clean(str(error.path), 200)} is unchanged.")
 
-        told = f"{clean(str(error.path), 300)} is there already. What is in it now would be lost."
-        question = Question("Write over it?", told, "[ y  Write over it ]", "[ n  Leave it as it is ]")
+        told = f"{clean(str(error.path), 300)} already exists. Its content would be lost."
+        question = Question("Overwrite it?", told, "[ y  Overwrite it ]", "[ n  Keep it ]")
         self._shell.push_screen(question, answered)

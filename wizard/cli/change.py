@@ -66,7 +66,7 @@ def rollback(_args: argparse.Namespace) -> int:
     cut_off = work is None and (installed_state() == "interrupted" or client.engine_was_killed())
     if cut_off or (work is not None and work.get("kind") == "rollback"):
         # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
-        say("An earlier run was cut off; taking it back.")
+        say("An earlier run was interrupted; undoing it.")
         return _begin("recover", {}, None, wanted="rolled-back")
     return _answer("revert")
 
@@ -75,7 +75,7 @@ def _answer(word: str) -> int:
     _need_root("confirm" if word == "keep" else "rollback")
     following = client.answer_pending(word)
     if following is None:
-        error = WizardError("no apply waits for an answer", "'ciao-wizard status' says what is applied.")
+        error = WizardError("no apply waits for an answer", "'ciao-wizard status' shows what is applied.")
         error.status = 3
         raise error
     return _attend(following, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
@@ -96,20 +96,20 @@ def reset(args: argparse.Namespace) -> int:
     except WizardError as error:
         # It may be for want of a program, which is no reason to keep what is applied.
         drift = ()
-        say(f"What was changed since it was applied is not known: {clean(error.message, 300)}")
+        say(f"Manual changes since the apply are not known: {clean(error.message, 300)}")
     for line in drift:
         fate = "" if line.endswith(KEPT_BY_RESET) else ", and lost by a reset"
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
-        leases = "; the leases go too" if args.forget_leases else "; the leases are kept"
+        leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
         if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
-            raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+            raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     order: EngineRequest = {"forget_leases": args.forget_leases}
     return _begin("reset", order, args.events, wanted="rolled-back")
 
 
 def _renew(args: argparse.Namespace) -> int:
-    """One part of what is applied, anew."""
+    """Re-apply one part."""
     from wizard.deploy.apply.partial_reset import edits_lost_by
     from wizard.deploy.installed_files import installed_state
 
@@ -126,14 +126,14 @@ def _renew(args: argparse.Namespace) -> int:
     if args.only == "leases":
         for line in _leases_to_forget():
             say(line)
-    question = "Forget them? [y/N] " if args.only == "leases" else "Do it all the same? [y/N] "
+    question = "Forget them? [y/N] " if args.only == "leases" else "Continue? [y/N] "
     if (lost or args.only == "leases") and not args.yes and not _ask(question, "y"):
-        raise WizardError("nothing was changed", "Say yes, or run it with --yes.")
+        raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     return _begin("renew", {"part": args.only}, args.events)
 
 
 def _leases_to_forget() -> list[str]:
-    """Whose leases these are, and what it means for them."""
+    """The leases that would be forgotten, and what that means."""
     from wizard.host.files import read_text
     from wizard.plan import paths
     from wizard.plan.lease_parser import parse_leases
@@ -141,18 +141,17 @@ def _leases_to_forget() -> list[str]:
     leases, _ = parse_leases(read_text(paths.LEASES) or "")
     lines = [clean(f"  {lease.ip:15}  {lease.mac}  {lease.hostname}", 200) for lease in leases]
     return [
-        f"{len(leases)} leases are forgotten{':' if leases else '.'}",
+        f"{len(leases)} leases will be forgotten{':' if leases else '.'}",
         *lines,
-        "Whoever holds one keeps the address until half its time is over, and asks again then. Reserved addresses "
-        "stay whose they are; a dynamic one may go to somebody else before that: dnsmasq looks first whether it is "
-        "in use.",
+        "A machine uses its address until half of the lease time, then asks again. Reserved addresses are kept; "
+        "another machine may get a dynamic one before that, if dnsmasq finds it unused.",
     ]
 
 
 def _ask(question: str, yes: str) -> bool:
     if not sys.stdin.isatty():
         return False
-    _forget_typed_ahead()
+    _drop_typed_ahead()
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == yes
@@ -168,14 +167,14 @@ def _settle_pending(unasked: bool) -> None:
         return
     if work.get("deadline") is None:
         raise WizardError(
-            f"another change is under way since {work.get('since')}", "Wait for it to end: 'ciao-wizard status'."
+            f"another change is under way since {work.get('since')}", "Wait until it ends: see 'ciao-wizard status'."
         )
-    if not unasked and not _ask("An earlier apply waits for its answer. Take it back and go on? [y/N] ", "y"):
+    if not unasked and not _ask("An earlier apply waits for its answer. Undo it and continue? [y/N] ", "y"):
         raise WizardError(
             "an earlier apply waits for its answer",
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
         )
-    say("Taking back the apply that waits for its answer.")
+    say("Undoing the apply that waits for its answer.")
     following = client.answer_pending("revert")
     if following is not None:
         _attend(following, ask=False, wanted="rolled-back", from_now=True)
@@ -187,7 +186,7 @@ def _settle_pending(unasked: bool) -> None:
 def _attend(
     following: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
 ) -> int:
-    """Follow the engine and tell a person; 0 when it ends as wanted."""
+    """Follow the engine and print its events; 0 if it ends as wanted."""
     waiting_until: float | None = None
     skipping = from_now
     try:
@@ -195,7 +194,7 @@ def _attend(
             if event is None:
                 skipping = False
                 if waiting_until is not None and ask:
-                    _listen()
+                    _read_answer()
                 continue
             if to_stdout:
                 try:
@@ -204,32 +203,32 @@ def _attend(
                 except (OutputLost, BrokenPipeError) as error:
                     # What was begun goes on, and whoever waits for its end is to hear the truth of it.
                     to_stdout = False
-                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: nobody reads it"))
+                    complain(error if isinstance(error, OutputLost) else OutputLost("stdout: its reader is gone"))
             if skipping and "result" not in event:
                 continue
             if "result" in event:
-                return _tell_result(event, wanted)
+                return _print_result(event, wanted)
             if event.get("step") != "keep":
-                _tell(event)
+                _print_event(event)
             elif event.get("state") == "running":
                 seconds = float(event.get("remaining_s", 0))
                 waiting_until = time.monotonic() + seconds
-                _tell_waiting(seconds, ask)
+                _print_waiting(seconds, ask)
             else:
                 waiting_until = None
     except KeyboardInterrupt:
-        say("Left. What was begun goes on without this terminal: 'ciao-wizard status' says how far it is.")
+        say("Left. The change continues without this terminal: 'ciao-wizard status' shows its progress.")
         raise
     raise WizardError(
         "the engine was killed before it was done",
-        "'ciao-wizard status' says how far it came; 'ciao-wizard rollback' takes it back.",
+        "'ciao-wizard status' shows how far it got; 'ciao-wizard rollback' undoes it.",
     )
 
 
 _CHECK_SIGNS = {True: "done", False: "failed", None: "skipped"}
 
 
-def _tell(event: Event) -> None:
+def _print_event(event: Event) -> None:
     for finding in event.get("findings") or []:
         if event.get("state") != "failed" and finding.get("severity") != "note":
             for line in finding_lines([_finding(finding)], sys.stderr):
@@ -247,7 +246,7 @@ def _tell(event: Event) -> None:
             say(f"    {mark} {check.get('name', ''):14} {clean(str(check.get('detail', '')), 300)}")
 
 
-def _tell_result(event: Event, wanted: str) -> int:
+def _print_result(event: Event, wanted: str) -> int:
     result, reason = str(event["result"]), clean(str(event.get("reason", "")), 4000)
     if result == wanted:
         say(f"{coloured(_SIGNS['done'], 'good', sys.stderr)} {reason}")
@@ -266,7 +265,7 @@ def _finding(data: dict[str, Any]) -> Finding:
     return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
 
 
-def _forget_typed_ahead() -> None:
+def _drop_typed_ahead() -> None:
     """What was typed before a question was there does not answer it."""
     import termios
 
@@ -274,15 +273,15 @@ def _forget_typed_ahead() -> None:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
-def _tell_waiting(seconds: float, ask: bool) -> None:
+def _print_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
-        _forget_typed_ahead()
-        say(f"Keep it? [y/N] Without an answer it goes back by itself in {seconds:g} s.")
+        _drop_typed_ahead()
+        say(f"Keep it? [y/N] Without an answer it is undone in {seconds:g} s.")
     else:
-        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; going back by itself in {seconds:g} s.")
+        say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; without one, undone in {seconds:g} s.")
 
 
-def _listen() -> None:
+def _read_answer() -> None:
     """One look at the keyboard while the engine waits."""
     if not sys.stdin.isatty():
         return

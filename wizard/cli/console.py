@@ -102,7 +102,7 @@ def _written(write: Callable[[], object]) -> None:
         raise
     except OSError as error:
         _give_up(sys.stdout)
-        raise OutputLost(f"stdout: {error.strerror}", "Not all of the answer was written.") from None
+        raise OutputLost(f"stdout: {error.strerror}", "The output is incomplete.") from None
 
 
 def out_json(data: Any) -> None:

@@ -47,7 +47,7 @@ def import_list(args: argparse.Namespace) -> int:
 
     text = decode(read_bytes(args.file, "list of machines"))
     if not is_text(text):
-        raise unreadable(f"{clean(args.file, 300)} is no text", "Save the list as CSV, one machine a line.")
+        raise unreadable(f"{clean(args.file, 300)} is not text", "Save the list as CSV, one machine per line.")
     listed = read_list(text)
     machines = listed.machines
     failed = [machine for machine in machines if machine.problem]
@@ -67,11 +67,9 @@ def import_list(args: argparse.Namespace) -> int:
     told = [f"{len(machines) - len(failed)} of {len(machines)} understood"]
     without = sum(1 for machine in machines if not machine.mac and not machine.problem)
     told += [f"{without} without a MAC, which a node needs"] if without else []
-    told += [f"{listed.repeated} said twice"] if listed.repeated else []
+    told += [f"{listed.repeated} repeated"] if listed.repeated else []
     told += (
-        [f"{listed.passed} passed over that {'is' if listed.passed == 1 else 'are'} no machine"]
-        if listed.passed
-        else []
+        [f"{listed.passed} skipped: {'no machine' if listed.passed == 1 else 'no machines'}"] if listed.passed else []
     )
     say("; ".join(told) + ".")
     return 1 if failed else 0
@@ -86,7 +84,7 @@ def write_out(path: str, text: str) -> None:
 
     target = Path(path)
     shown = clean(path, 300)
-    remedy = "Give a file that you may write, or - for stdout."
+    remedy = "Give a file that you can write, or - for stdout."
     mask = os.umask(0o077)
     os.umask(mask)
     mode, owner = 0o666 & ~mask, None
@@ -94,12 +92,12 @@ def write_out(path: str, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             there = target.lstat()
             if stat.S_ISLNK(there.st_mode) and target.exists():
-                raise WizardError(f"{shown} is a link to something else; it is not followed.", remedy)
+                raise WizardError(f"{shown} is a symbolic link; it is not followed.", remedy)
             if stat.S_ISREG(there.st_mode):
                 mode = stat.S_IMODE(there.st_mode)
                 owner = (there.st_uid, there.st_gid) if os.geteuid() == 0 else None
             elif not stat.S_ISLNK(there.st_mode):
-                raise WizardError(f"{shown} is no file.", remedy)
+                raise WizardError(f"{shown} is not a file.", remedy)
     except OSError as error:
         raise WizardError(f"{shown}: {error.strerror}", remedy) from None
     try:
@@ -123,14 +121,14 @@ def instances(args: argparse.Namespace) -> int:
         failed |= reading.failed
         if not args.json:
             # As they come: one that does not answer holds nobody up.
-            _tell(reading)
+            _print_reading(reading)
             flush_out()
     if args.json:
         out_json([reading_json(readings[place]) for place in range(len(targets))])
     return 1 if failed else 0
 
 
-def _tell(reading: CnciReading) -> None:
+def _print_reading(reading: CnciReading) -> None:
     head = clean(reading.cnci, 120)
     if reading.address not in (reading.cnci.rpartition("@")[2], ""):
         head += f" ({clean(reading.address, 80)})"
@@ -153,6 +151,6 @@ def _tell(reading: CnciReading) -> None:
         out(f"  {line}")
     for one in reading.instances:
         out(f"  {one.ip}{f' ({clean(one.ways.why_no_port, 120)})' if one.ways.why_no_port else ''}")
-        out(f"      on the CNCI            {clean(one.ways.direct, 300)}")
-        out(f"      on the gateway         {clean(one.ways.gateway, 300)}")
-        out(f"      from the corporate side  {clean(one.ways.corporate, 300)}")
+        out(f"      on the CNCI             {clean(one.ways.direct, 300)}")
+        out(f"      on the gateway          {clean(one.ways.gateway, 300)}")
+        out(f"      from the company network {clean(one.ways.corporate, 300)}")

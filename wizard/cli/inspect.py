@@ -44,7 +44,7 @@ def probe(args: argparse.Namespace) -> int:
     from wizard.host.dhcp import probe
 
     if not args.json:
-        say(f"Asking the wire behind {clean(args.nic, 40)}; this takes up to {args.wait or 12:g} s.")
+        say(f"Probing the network behind {clean(args.nic, 40)}; this takes up to {args.wait or 12:g} s.")
     result = probe.probe(args.nic, wait=args.wait, questions=_questions(args))
     if args.json:
         out_json(result.as_json())
@@ -82,7 +82,7 @@ def check(args: argparse.Namespace) -> int:
         for line in finding_lines(found, sys.stdout):
             out(line)
         if not found:
-            say("No findings.")
+            say("No problems found.")
     return 1 if has_error(found) else 0
 
 
@@ -170,7 +170,7 @@ def leases(args: argparse.Namespace) -> int:
         _settle(monitor)
         if args.watch:
             return _watch_leases(monitor, args.json)
-        _tell_leases(monitor, args.json)
+        _print_leases(monitor, args.json)
         return 0
     finally:
         monitor.close()
@@ -195,7 +195,7 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _tell_leases(monitor: LeaseMonitor, as_json: bool) -> None:
+def _print_leases(monitor: LeaseMonitor, as_json: bool) -> None:
     from wizard.monitor.lease_rows import row_json
 
     if as_json:
@@ -216,7 +216,7 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
         for row in monitor.rows:
             out(json.dumps(row_json(row)))
     else:
-        _tell_leases(monitor, as_json)
+        _print_leases(monitor, as_json)
     problem = ""
     while True:
         flush_out()
@@ -224,7 +224,7 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
         view = monitor.poll()
         if view.problem != problem:
             problem = view.problem
-            say(clean(problem, 300) if problem else "the lease file is whole again")
+            say(clean(problem, 300) if problem else "the lease file is readable again")
         if as_json:
             for row in view.gone:
                 out(json.dumps({**row_json(row), "gone": True}))

@@ -19,7 +19,7 @@ def wizard(args: argparse.Namespace) -> int:
         text, source = read_plan_text(args.config) if _terminal() else read_plan(args.config)[1:]
     if not _terminal():
         raise WizardError(
-            "the wizard needs a terminal, and this is none",
+            "the wizard needs a terminal",
             "Without a terminal use the commands: ciao-wizard apply -c PLAN, status, leases; 'ciao-wizard --help'.",
         )
     from wizard.app import run
@@ -44,7 +44,7 @@ def wizard_in_lab() -> list[str]:
     """What the laboratory runs when it is given nothing: the wizard, with the sample's plan suggested."""
     if not _terminal():
         raise WizardError(
-            "'lab' without a command opens the wizard, which needs a terminal, and this is none",
+            "'lab' without a command opens the wizard, which needs a terminal",
             "Give a command: ciao-wizard lab -- sh -c 'ciao-wizard apply -c PLAN --yes'.",
         )
     return [sys.executable, "-P", "-m", "wizard", "-c", str(sample_plan())]

@@ -33,8 +33,8 @@ HANDLERS = {
 
 EXIT_STATUS = """\
 exit status:
-  0  done          1  refused or failed, said why        2  bad usage or unreadable plan
-  3  nothing is applied; for probe: could not tell       4  root is needed
+  0  done          1  refused or failed, with the reason    2  bad usage or unreadable plan
+  3  not applied; for probe: could not tell                 4  needs root
 """
 
 EXPORTS = ("ansible", "k3s-ansible", "hosts", "ssh-config", "ciao", "csv", "corporate-hosts")
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"ciao-wizard {VERSION}")
-    top.add_argument("-v", "--verbose", action="store_true", help="say which commands are run")
+    top.add_argument("-v", "--verbose", action="store_true", help="print the commands that are run")
     top.add_argument("-c", "--config", metavar="PLAN", help="start the wizard with the values of this plan")
     top.set_defaults(handler=WIZARD)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
@@ -64,48 +64,52 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     def plan_option(sub: argparse.ArgumentParser, required: bool = True) -> None:
-        text = "the plan file, - for stdin" + ("" if required else "; without it the plan in force")
+        text = "the plan file, - for stdin" + ("" if required else " (default: the plan in force)")
         sub.add_argument("-c", "--config", metavar="PLAN", required=required, help=text)
 
-    command("detect", "the NICs, what is known of each, and a suggestion", json=True)
-    probe = command("probe", "ask whether a DHCP server answers behind a NIC", json=True)
+    command("detect", "list the NICs and suggest a role for each", json=True)
+    probe = command("probe", "probe the network behind a NIC for a DHCP server", json=True)
     probe.add_argument("nic", metavar="NIC")
-    probe.add_argument("--wait", type=_seconds, metavar="S", help="listen this long (12)")
+    probe.add_argument("--wait", type=_seconds, metavar="S", help="listen for S seconds (default: 12)")
     probe.add_argument(
-        "-c", "--config", metavar="PLAN", help="ask for its nodes too (default: the plan in force, on its cluster NIC)"
+        "-c", "--config", metavar="PLAN", help="also ask as its nodes (default: the plan in force, on its cluster NIC)"
     )
-    plan_option(command("check", "findings on a plan, against this machine", json=True))
-    render = command("render", "the files that a plan stands for")
+    plan_option(command("check", "check a plan against this machine", json=True))
+    render = command("render", "print the files that a plan produces")
     plan_option(render)
     render.add_argument("-o", "--output", metavar="DIR", help="write them under DIR at their real paths")
-    plan_option(command("diff", "what an apply would change, as unified diff"), required=False)
-    apply = command("apply", "apply a plan, then keep it or let it go back by itself")
+    plan_option(command("diff", "show what an apply would change, as a unified diff"), required=False)
+    apply = command("apply", "apply a plan, then keep it or have it undone")
     plan_option(apply, required=False)
-    apply.add_argument("--yes", action="store_true", help="keep it once every verification holds")
+    apply.add_argument("--yes", action="store_true", help="keep it once it is verified, without asking")
     apply.add_argument(
-        "--confirm-within", type=_seconds, metavar="S", default=120.0, help="go back after S seconds without an answer"
+        "--confirm-within",
+        type=_seconds,
+        metavar="S",
+        default=120.0,
+        help="undo it after S seconds without an answer (default: 120)",
     )
-    apply.add_argument("--events", metavar="FILE", help="write what happens as JSON, one object a line")
+    apply.add_argument("--events", metavar="FILE", help="write the events as JSON, one object per line")
     command("confirm", "keep the apply that waits for an answer")
-    command("rollback", "take back the apply that waits, or one that was cut off")
-    reset = command("reset", "undo everything the wizard ever did here")
+    command("rollback", "undo the apply that waits for an answer, or an interrupted one")
+    reset = command("reset", "undo everything the wizard did on this machine")
     reset.add_argument("--yes", action="store_true", help="do not ask")
     what = reset.add_mutually_exclusive_group()
-    what.add_argument("--forget-leases", action="store_true", help="remove the leases too")
+    what.add_argument("--forget-leases", action="store_true", help="forget the leases too")
     what.add_argument("--only", choices=("rules", "nodes", "dhcp", "leases"), help=_ONLY)
-    reset.add_argument("--events", metavar="FILE", help="write what happens as JSON, one object a line")
-    command("status", "what is applied, whether it works, what has drifted", json=True)
-    leases = command("leases", "who has which address, who is missing", json=True)
-    leases.add_argument("--watch", action="store_true", help="go on, and say what changes")
+    reset.add_argument("--events", metavar="FILE", help="write the events as JSON, one object per line")
+    command("status", "show what is applied, whether it works, and what was changed by hand", json=True)
+    leases = command("leases", "list the leases and the missing nodes", json=True)
+    leases.add_argument("--watch", action="store_true", help="keep running and print changes")
     _handover(command, plan_option)
-    lab = command("lab", "the same inside a virtual laboratory on this machine")
-    lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD in the laptop's place")
+    lab = command("lab", "run the wizard in a virtual laboratory on this machine")
+    lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD on the virtual laptop")
     return top
 
 
 _ONLY = (
-    "undo nothing; bring one part of what is applied about anew: load the rules again, read the reserved nodes again, "
-    "restart DHCP and keep the leases, or restart it and forget the leases. Asks where something would be lost"
+    "undo nothing, re-apply one part only: reload the rules, reload the reserved nodes, restart DHCP and keep the "
+    "leases (dhcp), or restart it and forget them (leases). Asks if something would be lost"
 )
 
 
@@ -113,18 +117,20 @@ def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Call
     """The commands for those who work on the cluster, and for the lists that come from there."""
     from wizard.plan.export.about import ABOUT
 
-    instances = command("instances", "the instances behind CNCIs, over ssh", json=True)
+    instances = command("instances", "list the instances behind CNCIs, over ssh", json=True)
     instances.add_argument(
-        "cnci", nargs="+", metavar="[USER@]CNCI", help="name, address, name or MAC of a VM's lease, or localhost"
+        "cnci", nargs="+", metavar="[USER@]CNCI", help="name or address, name or MAC of a VM's lease, or localhost"
     )
-    instances.add_argument("--instance-user", metavar="USER", default="demouser", help="who you are there (demouser)")
-    export = command("export", "the plan as other tools read it")
+    instances.add_argument(
+        "--instance-user", metavar="USER", default="demouser", help="your user on the instances (default: demouser)"
+    )
+    export = command("export", "print the plan in a format for other tools")
     export.formatter_class = argparse.RawDescriptionHelpFormatter
     export.epilog = "formats:\n" + "\n".join(f"  {form:16} {about}" for form, (_, about) in ABOUT.items())
-    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help="see below")
+    export.add_argument("format", choices=EXPORTS, metavar="FORMAT", help="one of those below")
     plan_option(export, required=False)
-    export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it there; - is stdout, the default")
-    what = "read a list of machines in any format: a table, reservations, leases, an inventory, arp"
+    export.add_argument("-o", "--output", metavar="FILE", default="-", help="write it to FILE (default: -, stdout)")
+    what = "read a list of machines in any format: table, reservations, leases, inventory, arp"
     listed = command("import", what, json=True)
     listed.add_argument("file", metavar="FILE", help="the list, - for stdin")
 
@@ -135,7 +141,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 (and up to 86400)")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to 86400")
     return value
 
 

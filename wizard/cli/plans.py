@@ -50,11 +50,13 @@ def read_bytes(source: str, what: str) -> bytes:
     except FileNotFoundError:
         raise unreadable(f"{source}: no such file", f"Give the path of a {what} file{example}.") from None
     except OSError as error:
-        raise unreadable(f"{source}: {error.strerror}", f"Give the path of a {what} file that you may read.") from None
+        raise unreadable(f"{source}: {error.strerror}", f"Give the path of a {what} file that you can read.") from None
     except ValueError:
-        raise unreadable(f"{source}: no path of a file", f"Give the path of a {what} file{example}.") from None
+        raise unreadable(f"{source}: not a file path", f"Give the path of a {what} file{example}.") from None
     if len(raw) > _LONGEST:
-        raise unreadable(f"{source} is larger than {_LONGEST >> 20} MiB", f"That is no {what}; give the path of one.")
+        raise unreadable(
+            f"{source} is larger than {_LONGEST >> 20} MiB", f"That is not a {what}; give the path of one."
+        )
     return raw
 
 

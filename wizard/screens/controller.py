@@ -1,4 +1,4 @@
-"""What the screens' controllers have in common: each asks the services, and hands its page what they answered."""
+"""Base classes of the controllers: each calls the services and gives its page the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = "handles"
 
 
 def handles(kind: type[_Message]) -> Callable[[Callable[[Any, _Message], None]], Callable[[Any, _Message], None]]:
-    """Marks the method of a controller that carries out messages of this kind."""
+    """Marks a controller's method as the handler of messages of this kind."""
 
     def mark(method: Callable[[Any, _Message], None]) -> Callable[[Any, _Message], None]:
         setattr(method, _MARK, kind)
@@ -27,10 +27,10 @@ def handles(kind: type[_Message]) -> Callable[[Callable[[Any, _Message], None]],
 
 
 class Controller:
-    """One for each screen: made when its page is first shown, and kept for as long as the app runs."""
+    """One per screen: created when its page is first shown, kept until the app ends."""
 
     handlers: ClassVar[dict[type[PageMessage], Callable[[Any, Any], None]]] = {}
-    """The method that carries out each kind of message."""
+    """The handler of each kind of message."""
 
     def __init_subclass__(cls) -> None:
         found = {getattr(method, _MARK): method for method in vars(cls).values() if hasattr(method, _MARK)}
@@ -40,28 +40,28 @@ class Controller:
         self.shell = shell
 
     def open(self) -> Page | None:
-        """The page, to be shown now; None where the one on the screen stays."""
+        """Return the page to show now; None keeps the current one."""
         raise NotImplementedError
 
     def open_at(self, _field: str) -> Page | None:
-        """The same, pointing at a field of the plan where it has one of that name."""
+        """Like `open`, with the cursor on a field of the plan if the page has it."""
         return self.open()
 
     def shown(self) -> None:
-        """The page is on its way to the screen."""
+        """The page is about to be shown."""
 
     def left(self) -> None:
-        """Another page takes the place of this one, or the app ends."""
+        """Another page replaces this one, or the app ends."""
 
     def back(self) -> str:
-        """The name of the page before; "" where that is as the order of the pages says."""
+        """The name of the previous page; "" for the default order."""
         return ""
 
     def look_again(self) -> None:
         self.shell.read_facts()
 
     def facts_read(self) -> None:
-        """The machine was read while this page is on the screen."""
+        """The machine's facts were read while this page was shown."""
 
     def handle(self, message: PageMessage) -> None:
         """Raises KeyError for a message that no method is marked for."""
@@ -69,7 +69,7 @@ class Controller:
 
 
 class StepController(Controller):
-    """Of a page that edits the draft."""
+    """The controller of a page that edits the draft."""
 
     def open(self) -> Page | None:
         return self.open_at("")
@@ -84,15 +84,15 @@ class StepController(Controller):
         def take(found: DraftCheck) -> None:
             # The review need not check the same draft again.
             self.shell.drafts.latest_check = found
-            message.page.take_judgement(found)
+            message.page.take_check(found)
 
-        self.shell.calls.call("judge", check, take)
+        self.shell.calls.call("check", check, take)
 
 
 def words_of(error: WizardError) -> str:
-    """What is wrong and what to do, in one line."""
+    """Message and remedy in one line."""
     return f"{error.message} {error.remedy}".strip()
 
 
 def change_under_way() -> WizardError:
-    return WizardError("A change is under way already.", "Wait for its end.")
+    return WizardError("A change is already running.", "Wait until it ends.")

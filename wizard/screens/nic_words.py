@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 Columns = tuple[tuple[str, int], ...]
 
-NARROW: Columns = (("NIC", 15), ("role", 9), ("link", 10), ("address", 18), ("what is known", 17))
+NARROW: Columns = (("NIC", 15), ("role", 9), ("link", 10), ("address", 18), ("notes", 17))
 WIDE: Columns = (
     ("NIC", 15),
     ("role", 9),
     ("link", 10),
     ("address", 18),
-    ("what is known", 23),
-    ("what the wire says", 18),
+    ("notes", 23),
+    ("DHCP probe", 18),
     ("traffic", 12),
 )
 _LEADS_TO = {"corporate": "the company network", "cluster": "the cluster switch"}
-ASKING = "Asking both wires whether a DHCP server answers…"
-_FRESH = "Asking both wires; a switch may take half a minute to open a new link…"
-_WAITING = "Both wires are still being asked; ctrl+n again goes on without their answer."
-_FEELING = "Pull a cable, then put it back: the NIC that notices is marked. esc ends."
+ASKING = "Probing both networks for a DHCP server…"
+_FRESH = "Probing both networks; a switch may take 30 s to open a new link…"
+_WAITING = "Still probing both networks; press ctrl+n again to continue without the result."
+_FEELING = "Pull a cable, then plug it in again: its NIC is marked. esc stops."
 WIDE_FROM = sum(width + 2 for _, width in WIDE) + 1
 """Columns that all of them take, with a scroll bar."""
 # A wait that one begins to wonder about, and one that needs a reason.
 _LONG_S, _FRESH_S = 3, 15
-_MOVED = "By the wires the two cables have changed places: exchange the cables."
+_MOVED = "The probe shows that the two cables are swapped: exchange the cables."
 _HERE = {
     CHOOSE_A_NIC: "Choose one above.",
     SWAPPED: "The two NICs look swapped: exchange them (f4).",

@@ -49,10 +49,10 @@ class HostChangeProcess:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def log(self) -> str:
+    def log_path(self) -> str:
         return str(self.events if self.process is None else self.output)
 
-    def said(self) -> str:
+    def output_tail(self) -> str:
         try:
             raw = self.output.read_bytes()[-2000:]
         except OSError:
@@ -77,7 +77,9 @@ class HostChanges:
 
         sudo = commands.find("sudo")
         if sudo is None:
-            raise WizardError("changing this machine needs root, and sudo is not installed", "Start it again as root.")
+            raise WizardError(
+                "changing this machine needs root, and sudo is not installed", "Start the wizard as root."
+            )
         return subprocess.run([sudo, "-v"], check=False).returncode == 0
 
     def start_apply(self, plan_text: str) -> ChangeProcess:

@@ -33,16 +33,16 @@ class HostFiles:
             fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 os.close(fd)
-                raise WizardError(f"{clean(path)} is no file.", "Write the path of a file of text.")
+                raise WizardError(f"{clean(path)} is not a file.", "Write the path of a text file.")
             with os.fdopen(fd, "rb") as handle:
                 raw = handle.read(LARGEST_LIST + 1)
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "that is no file name"
-            raise WizardError(f"{clean(path)} cannot be read: {why}.", "Write the path of a file of text.") from error
+            why = error.strerror if isinstance(error, OSError) else "that is not a file name"
+            raise WizardError(f"{clean(path)} cannot be read: {why}.", "Write the path of a text file.") from error
         text = decode(raw)
         if len(raw) > LARGEST_LIST or not is_text(text):
-            what = "larger than 8 MiB" if len(raw) > LARGEST_LIST else "no text"
-            raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine a line.")
+            what = "larger than 8 MiB" if len(raw) > LARGEST_LIST else "not text"
+            raise WizardError(f"{clean(path)} is {what}.", "Save the list as CSV, one machine per line.")
         return text
 
     def save(self, path: str, text: str, over: bool = False) -> str:
@@ -53,7 +53,7 @@ class HostFiles:
         except FileExistsError:
             if target.is_file() and not target.is_symlink():
                 raise FileThere(target) from None
-            raise WizardError(f"{target} is there already, and is no plain file.", "Choose another name.") from None
+            raise WizardError(f"{target} already exists, and is not a regular file.", "Choose another name.") from None
         except OSError as error:
             raise WizardError(f"{target} cannot be written: {error.strerror}.", "Choose another place.") from error
         self._saved[target] = text
@@ -66,7 +66,7 @@ def home_expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         owner = clean(path.partition("/")[0], 80)
-        raise WizardError(f"{owner} is nobody's home here.", "Write the whole path, from / on.") from None
+        raise WizardError(f"{owner} is not a home directory here.", "Write a full path, from / on.") from None
 
 
 def _place(path: str) -> Path:
@@ -76,10 +76,12 @@ def _place(path: str) -> Path:
             raise ValueError
         target = home_expanded(path).absolute()
     except ValueError:
-        raise WizardError(f"{clean(path)} cannot be written: that is no file name.", "Choose another name.") from None
+        raise WizardError(
+            f"{clean(path)} cannot be written: that is not a file name.", "Choose another name."
+        ) from None
     except FileNotFoundError:
-        told = "The directory in which the wizard was started is gone."
-        raise WizardError(told, "Write the whole path, from / on.") from None
+        told = "The directory where the wizard was started is gone."
+        raise WizardError(told, "Write a full path, from / on.") from None
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise WizardError(f"The name {clean(target.name, 60)} is too long.", "Choose a shorter name.")
     return target
@@ -89,8 +91,8 @@ def _encoded(path: str, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        told = f"{clean(path)} cannot be written: character {error.start + 1} of the text is none."
-        raise WizardError(told, "Type anew what has a ? in the place of a letter.") from None
+        told = f"{clean(path)} cannot be written: character {error.start + 1} of the text is invalid."
+        raise WizardError(told, "Retype what shows a ? in place of a letter.") from None
 
 
 def _holds(target: Path, content: bytes) -> bool:

@@ -33,7 +33,7 @@ class HostLeases:
         told = runtime_state.running_guard()
         if told is None or told.get("mode") == "armed":
             return ""
-        head = "The guard has stopped the gateway" if told.get("mode") == "tripped" else "The guard holds DHCP back"
+        head = "The guard stopped the gateway" if told.get("mode") == "tripped" else "The guard blocks DHCP"
         return f"{head}: {told.get('reason')}"
 
     def plan_to_adopt_into(self) -> str:
@@ -45,8 +45,8 @@ class HostLeases:
             raise WizardError("Nothing is applied here.", "Apply a plan first.")
         if load_plan(text, paths.PLAN_IN_FORCE) != running_plan(Unreadable.SKIP):
             raise WizardError(
-                f"{paths.PLAN_IN_FORCE} was edited and not applied since: this would apply all of that as well.",
-                "Apply it, or take the edit back; then adopt.",
+                f"{paths.PLAN_IN_FORCE} was edited and not applied: adopting would apply that edit too.",
+                "Apply it or undo the edit, then adopt.",
             )
         return text
 

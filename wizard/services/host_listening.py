@@ -30,7 +30,7 @@ def listen(nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMach
     elif commands.works("sudo", "-n", "true"):
         listen_by(["sudo", "-n", sys.executable, "-P", "-m", "wizard.host.dhcp.discovery", nic], stop, tell)
     else:
-        raise NeedsRoot("Listening on a wire needs root.", "Start the wizard with sudo, or run 'sudo -v' first.")
+        raise NeedsRoot("Listening on the network needs root.", "Start the wizard with sudo, or run 'sudo -v' first.")
 
 
 def listen_by(command: list[str], stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
@@ -62,4 +62,4 @@ def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[Discov
             tell(machines_from_json(line.decode("utf-8", "replace")))
         if not raw:
             said = clean(rest.decode("utf-8", "replace").strip(), 300)
-            raise WizardError(f"listening ended: {said or 'it did not say why'}", "Start the wizard as root.")
+            raise WizardError(f"listening ended: {said or 'no reason given'}", "Start the wizard as root.")

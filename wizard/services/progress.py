@@ -13,7 +13,7 @@ KEEP = "keep"
 """The step in which an apply waits for a person."""
 _WORDS = {
     "check": "checks",
-    "wires": "both wires",
+    "wires": "both networks",
     "rules": "rules",
     "gateway": "dnsmasq and guard",
     "verify": "verification",
@@ -22,8 +22,8 @@ _WORDS = {
     "recover": "earlier run",
 }
 SIGHT_LOST = {
-    "kept": "Kept. What it said last was not heard here; the dashboard says how it is.",
-    "rolled-back": "Nothing is applied here any more, but I lost sight of it on the way.",
+    "kept": "Kept, but its last messages were lost; see the dashboard for its state.",
+    "rolled-back": "Undone: nothing is applied any more. Its last messages were lost.",
 }
 """The reason of a result that nobody saw come."""
 LONGEST_DETAIL = 400

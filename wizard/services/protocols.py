@@ -84,7 +84,7 @@ class FileThere(WizardError):
     """There is a file at `path` that the wizard has not written in this run."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is there already.", "Choose another name.")
+        super().__init__(f"{path} already exists.", "Choose another name.")
         self.path = path
 
 
@@ -102,11 +102,11 @@ class ChangeProcess(Protocol):
         """Whether the process that we started still is. The change may go on without it."""
         ...
 
-    def said(self) -> str:
+    def output_tail(self) -> str:
         """The end of what it wrote to its standard error, a few lines, safe to show."""
         ...
 
-    def log(self) -> str:
+    def log_path(self) -> str:
         """The path of the file that has all that it said."""
         ...
 
@@ -141,11 +141,11 @@ class CablingServices(Protocol):
         ...
 
     def watch_nics(self, stop: threading.Event, tell: Callable[[NicActivity], None]) -> None:
-        """Tell of the NICs until `stop` is set: of news at once, of the traffic once a second."""
+        """Report NIC events at once and traffic once a second, until `stop` is set."""
         ...
 
     def listen(self, nic: str, stop: threading.Event, tell: Callable[[tuple[DiscoveredMachine, ...]], None]) -> None:
-        """Tell who asks for an address behind a NIC until `stop` is set; first of nobody, once it listens.
+        """Report machines that ask for an address behind a NIC until `stop` is set; an empty report once it listens.
 
         Raises NeedsRoot where a password would have to be asked for it.
         """

@@ -1,4 +1,4 @@
-"""Whether an answer is too old to be shown as what is so now."""
+"""When data is too old to be shown as current."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wizard.plan.staleness import STALE_S
 
 
 def is_old(looked_at: float) -> bool:
-    """Whether what was seen at this moment of the monotonic clock may no longer be so."""
+    """True if data read at this time of the monotonic clock, in seconds, may be stale."""
     return time.monotonic() - looked_at > STALE_S
 
 

@@ -1,4 +1,4 @@
-"""A page that says things in passing."""
+"""A page with short-lived hints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wizard.widgets.page import StepPage
 
 
 class HintingPage(StepPage):
-    """What it hints at is true of one key: the next one takes it away."""
+    """A hint speaks of one key; the next key clears it."""
 
     _hinted = False
 
@@ -15,7 +15,7 @@ class HintingPage(StepPage):
         super().set_status(message, severity)
 
     def set_hint(self, message: str) -> None:
-        """Say in the status line why a key did nothing, until the next key."""
+        """Show in the status line why a key did nothing, until the next key."""
         self.set_status(message)
         self._hinted = True
 

@@ -1,4 +1,4 @@
-"""What every page has: a head line, one line that says what is wanted, findings where they belong, the keys."""
+"""The base of every page: head line, prompt, body, findings, status line, keys."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_SIZE[1], "-high"), (ROOMY, "-tall")]
 MOST_FINDINGS = 3
 # A key that comes sooner was meant for the page before.
 UNSEEN_S = 0.5
-# A draft of more nodes is judged off the keys' way, once nobody has typed for a moment.
+# A draft of more nodes is is_checked off the keys' way, once nobody has typed for a moment.
 QUICK_NODES = 200
-JUDGE_AFTER_S = 0.15
+CHECK_AFTER_S = 0.15
 LONGEST_WARNING = 2 * (LEAST_SIZE[0] - 2) - 4
 
 STEPS = ("interfaces", "network", "nodes", "forwards", "review", "apply")
@@ -89,7 +89,7 @@ class TooSmall(PlainText):
     def __init__(self) -> None:
         width, height = LEAST_SIZE
         super().__init__(
-            f"ciao-wizard needs {width}×{height}. Make this window larger, or leave with ctrl+q.", id="too-small"
+            f"ciao-wizard needs {width}×{height}. Enlarge this window, or leave with ctrl+q.", id="too-small"
         )
 
 
@@ -134,7 +134,7 @@ class Page(FocusKept[None]):
         """To the page before."""
 
     class RefreshRequested(Message):
-        """Read the machine anew."""
+        """Read the machine again."""
 
     @dataclass
     class PageRequested(Message):
@@ -151,9 +151,9 @@ class Page(FocusKept[None]):
     """So many findings find room in full under this page's body, on the smallest terminal too."""
     AUTO_FOCUS: ClassVar[str | None] = "#body *"
 
-    # What is drawn from it is drawn anew by `state_changed` alone.
+    # Only `state_changed` redraws what depends on it.
     state: reactive[SyncedState] = reactive(SyncedState(), repaint=False)
-    """What the app knows by now: it is set before the page is shown, and for as long as it is."""
+    """What the app knows: set before the page is shown, and updated while it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,10 +195,10 @@ class Page(FocusKept[None]):
         self.state_changed(before, now)
 
     def state_changed(self, before: SyncedState, now: SyncedState) -> None:
-        """Draw what has changed of what the page shows of it."""
+        """Redraw what depends on the changed parts."""
 
     def cannot_look(self, error: WizardError) -> None:
-        """The machine could not be looked at as the app began."""
+        """The machine could not be read when the app started."""
 
     @property
     def drawable(self) -> bool:
@@ -213,14 +213,14 @@ class Page(FocusKept[None]):
             self.draw_line()
 
     def set_status(self, message: str, severity: str = "information") -> None:
-        """Say something in the status line, in the place of what stood there; "" takes it away."""
+        """Show a message in the status line in place of the last one; "" clears it."""
         sign = {"error": "✗ ", "warning": "! "}.get(severity, "") if message else ""
         self._line = Text.assemble((sign, "bold")).append_text(plain(message, limit=600))
         if self.drawable:
             self.draw_line()
 
     def clear_status(self, message: str) -> None:
-        """What was told is no longer so: take it away, unless something else stands there by now."""
+        """Clear the status line if it still shows this message."""
         if message and self._line.plain.endswith(clean(message, 600)):
             self.set_status("")
 
@@ -253,7 +253,7 @@ class Page(FocusKept[None]):
         return Text("·".join(marks))
 
     def set_prompt(self, prompt: str) -> None:
-        """Another line of what is wanted."""
+        """Replace the prompt."""
         self.query_one("#question", PlainText).update(Text(prompt))
 
     def show_findings(self, findings: Sequence[Finding], draft: Draft) -> None:
@@ -286,7 +286,7 @@ class StepPage(Page):
 
     @dataclass
     class CheckRequested(PageMessage):
-        """What is there to say of `draft`? The answer goes to `take_judgement`."""
+        """Check `draft` in the background: The answer goes to `take_check`."""
 
         page: StepPage
         draft: Draft
@@ -299,9 +299,9 @@ class StepPage(Page):
         super().__init__()
         self.draft = draft
         self.pointed = field
-        self._told: tuple[Finding, ...] = ()
-        self._judgement: DraftCheck | None = None
-        self._judging: Timer | None = None
+        self._ignored: tuple[Finding, ...] = ()
+        self._check: DraftCheck | None = None
+        self._check_timer: Timer | None = None
         self._next_waits = False
 
     @property
@@ -332,31 +332,31 @@ class StepPage(Page):
             self.redraw()
 
     @property
-    def judged(self) -> bool:
-        """Whether what is said is said of the draft as it is now."""
-        known = self._judgement
+    def is_checked(self) -> bool:
+        """True if the latest check is of the current draft and facts."""
+        known = self._check
         return known is not None and known.draft is self.draft and known.facts is self.facts
 
-    def judgement(self) -> DraftCheck | None:
-        """The latest one: of a large draft perhaps one that is a moment old, or None until there is one."""
-        if not self.judged:
+    def latest_check(self) -> DraftCheck | None:
+        """The latest check. For a large draft it may be a moment old; None until there is one."""
+        if not self.is_checked:
             from wizard.plan.draft.check import check_draft
 
             if len(self.draft.nodes) <= QUICK_NODES:
-                self._judgement = check_draft(self.draft, self.facts)
+                self._check = check_draft(self.draft, self.facts)
             elif self._ready:
-                if self._judging is not None:
-                    self._judging.stop()
-                self._judging = self.set_timer(JUDGE_AFTER_S, self._have_judged)
-        return self._judgement
+                if self._check_timer is not None:
+                    self._check_timer.stop()
+                self._check_timer = self.set_timer(CHECK_AFTER_S, self._request_check)
+        return self._check
 
-    def _have_judged(self) -> None:
+    def _request_check(self) -> None:
         self.post_message(self.CheckRequested(self, self.draft, self.facts))
 
-    def take_judgement(self, found: DraftCheck) -> None:
-        """What there is to say of this page's draft, unless it has changed meanwhile."""
+    def take_check(self, found: DraftCheck) -> None:
+        """Take the check of this page's draft, unless the draft has changed since."""
         if found.draft is self.draft and found.facts is self.facts:
-            self._judgement = found
+            self._check = found
             self.redraw()
             if self._next_waits:
                 self._next_waits = False
@@ -365,7 +365,7 @@ class StepPage(Page):
 
     def findings(self) -> tuple[Finding, ...]:
         """What is to be said about this page's fields, errors first; notes are left to the review."""
-        known = self.judgement()
+        known = self.latest_check()
         mine = [
             finding
             for finding in (known.findings if known else ())
@@ -382,20 +382,20 @@ class StepPage(Page):
         A second press counts only for the very things that were there at the first.
         """
         errors = self.errors()
-        if not self.judged:
+        if not self.is_checked:
             self._next_waits = True
-            self.set_status("Looking everything through; going on as soon as that is done.")
+            self.set_status("Checking the whole plan; the next page opens when that is done.")
             return
         from wizard.plan.draft.model import UNREADABLE
 
         unreadable = [finding for finding in errors if finding.code == UNREADABLE]
         if unreadable:
             self.point_at(unreadable[0].field)
-            self.notify("Not yet: see what is marked ✗.", severity="error", markup=False)
-        elif errors and errors != self._told:
-            self._told = errors
+            self.notify("Fix the ✗ fields first.", severity="error", markup=False)
+        elif errors and errors != self._ignored:
+            self._ignored = errors
             self.point_at(errors[0].field)
-            self.notify("See what is marked ✗. ctrl+n again goes on all the same.", severity="warning", markup=False)
+            self.notify("See the ✗ fields. Press ctrl+n again to ignore this.", severity="warning", markup=False)
         else:
             self.leave()
 

@@ -1,4 +1,4 @@
-"""Where to save a text: asked before, and once more where a file is there already."""
+"""The dialog that asks where to save a text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from wizard.widgets.plain_text import PlainText
 
 
 class SaveDialog(Dialog[str | None]):
-    """Asks where to; gives back a path, or None. `file` is what it offers, `about` what the file is good for."""
+    """Returns a path, or None. `file` is the suggested name, `about` says what the file is for."""
 
     HELP = (
-        "Enter saves. A name alone goes into the directory in which the wizard was started; ~ is the home of whoever "
-        "it runs as. Where such a file is there already you are asked first, unless the wizard wrote it itself in this "
-        "run. What it saves under sudo is yours, not root's."
+        "Enter saves. A name without a directory goes into the directory where the wizard was started; ~ is the home "
+        "of the user it runs as. If the file exists you are asked first, unless the wizard wrote it in this run. "
+        "A file saved under sudo belongs to you, not to root."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         # Before the field's own enter, which the footer does not show.
@@ -60,16 +60,16 @@ class SaveDialog(Dialog[str | None]):
     def _where(self, file: str) -> str:
         home, _, rest = file.partition("/") if file.startswith("~") else ("", "", file)
         if home and not rest:
-            return f"Which file in {home}?"
+            return f"Write a file name in {home}."
         if not rest:
-            return "Which name?"
+            return "Write a file name."
         try:
             place = (self._home(home) / rest.lstrip("/")) if home else Path(rest)
-            return f"This will be {place.absolute()}"
+            return f"Saves to {place.absolute()}"
         except WizardError as error:
             return f"✗ {error.message} {error.remedy}"
         except FileNotFoundError:
-            return "✗ The directory in which the wizard was started is gone. Write the whole path, from / on."
+            return "✗ The directory where the wizard was started is gone. Write a full path, from / on."
 
     def _home(self, owner: str) -> Path:
         """The home that "~" or "~user" stands for: looked up once, which may take a while. Raises WizardError."""

@@ -23,7 +23,7 @@ class Spinner(PlainText):
     def on_mount(self) -> None:
         self.set_interval(_EVERY_S, self.step)
 
-    def say(self, what: str) -> None:
+    def set_text(self, what: str) -> None:
         if what != self._what:
             self._what = what
             self.refresh(layout=True)

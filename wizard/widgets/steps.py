@@ -77,15 +77,15 @@ class EventsView(RichLog, can_focus=True):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, wrap=True, markup=False, highlight=False, auto_scroll=False, min_width=40)
-        self._told: dict[str, StepState] = {}
+        self._written: dict[str, StepState] = {}
 
     def follow(self, progress: Progress, runs: Mapping[str, Sequence[str]] = _NONE) -> None:
         """Write down what is new. `runs` says what each step does, by name."""
         for step in progress.steps:
-            old = self._told.get(step.name)
+            old = self._written.get(step.name)
             if step.state == "waiting" or (old is not None and (old.state, old.detail) == (step.state, step.detail)):
                 continue
-            self._told[step.name] = step
+            self._written[step.name] = step
             at = step.began.astimezone().strftime("%H:%M:%S ") if step.began else ""
             took = "" if step.took_s is None else f" after {step.took_s:.1f} s"
             self.write(Text.assemble((f"{at}{step_name(step)}: {clean(step.state, 20)}{took}", "bold")))

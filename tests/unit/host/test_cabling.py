@@ -100,7 +100,7 @@ def met(what: DhcpServerSeen | Cause) -> CablingProbe:
         (TWIN, CablingPattern.ANOTHER_GATEWAY, "a second laptop with the same plan"),
         (Cause.ANOTHER_GATEWAY, CablingPattern.ANOTHER_GATEWAY, "Two gateways"),
         (Cause.ADDRESS_TAKEN, CablingPattern.ADDRESS_TAKEN, "a reason"),
-        (Cause.ROUTER, CablingPattern.ROUTER_ON_CLUSTER_WIRE, "a router has"),
+        (Cause.ROUTER, CablingPattern.ROUTER_ON_CLUSTER_WIRE, "has a router"),
     ],
 )
 def test_who_else_is_on_the_cluster_wire_has_words_of_its_own(what: Any, pattern: CablingPattern, words: str) -> None:
@@ -130,7 +130,7 @@ def test_the_dead_nic_is_named() -> None:
 def test_a_hidden_server_is_told_from_a_dead_link() -> None:
     assert "got its address from a DHCP server" in explain(wires(None, None, lease=True)).text
     assert "a reason" in explain(wires(COMPANY, Cause.LINK_LOST)).text
-    assert "could not be tried" in explain(wires(COMPANY, None, None)).text
+    assert "could not be tested" in explain(wires(COMPANY, None, None)).text
 
 
 def test_a_hostile_name_steers_no_terminal() -> None:

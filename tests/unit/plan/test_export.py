@@ -260,7 +260,7 @@ def test_csv_is_read_back_by_the_import(names: list[str]) -> None:
     plan = assign(plan_of(names))
     reading = read_nodes(export(plan, "csv"))
 
-    assert reading.not_understood == ()
+    assert reading.skipped_rows == ()
     assert [(n.name, n.mac, n.ip) for n in reading.nodes] == [
         (n.name, ":".join(f"{int(n.mac):012x}"[i : i + 2] for i in range(0, 12, 2)), str(n.ip)) for n in plan.nodes
     ]

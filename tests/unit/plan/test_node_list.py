@@ -37,7 +37,7 @@ ROLES = st.lists(st.sampled_from(list(Role)), min_size=1, max_size=3, unique=Tru
 def test_the_export_reads_back_whole_whatever_the_names(named: list[tuple[str, list[Role]]]) -> None:
     nodes = tuple(Node(name, tuple(roles), EUI(0xC03FD567A200 + i, 48)) for i, (name, roles) in enumerate(named))
     reading = read_nodes(export(Plan(INTERFACES, NETWORK, nodes), "csv"))
-    assert reading.not_understood == ()
+    assert reading.skipped_rows == ()
     assert [(n.name, n.mac) for n in reading.nodes] == [(n.name, format_mac(n.mac)) for n in nodes]
     assert [set(n.role.split(", ")) for n in reading.nodes] == [set(n.roles) for n in nodes]
     assert all(node.ip for node in reading.nodes)
@@ -80,7 +80,7 @@ def test_a_heading_of_few_columns_will_do(heading: str) -> None:
 def test_under_headings_each_column_must_hold_what_it_says(line: str, why: str) -> None:
     reading = read_nodes(f"name,role,mac,ip\n{line}\n")
     assert reading.nodes == ()
-    assert why in reading.not_understood[0].why
+    assert why in reading.skipped_rows[0].why
     assert reading.rest == f"name,role,mac,ip\n{line}"
 
 
@@ -89,7 +89,7 @@ def test_no_line_is_lost(text: str) -> None:
     reading = read_nodes(text)
     again = read_nodes(reading.rest)
     assert again.nodes == ()
-    assert [line.line for line in again.not_understood] == [line.line for line in reading.not_understood]
+    assert [line.line for line in again.skipped_rows] == [line.line for line in reading.skipped_rows]
 
 
 def test_what_a_line_leaves_out_stays_as_it_is_in_the_plan() -> None:
@@ -128,5 +128,5 @@ def test_ten_thousand_nameless_machines_are_named_at_once() -> None:
 def test_a_field_longer_than_a_table_may_have_is_a_line_not_understood(heading: str) -> None:
     reading = read_nodes(f"{heading}{'x' * 140_000},02:00:00:00:00:01\nb,00:16:3e:00:00:02\n")
     assert [node.name for node in reading.nodes] == ["b"]
-    (line,) = reading.not_understood
+    (line,) = reading.skipped_rows
     assert len(line.why) < 200

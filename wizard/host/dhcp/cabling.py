@@ -153,9 +153,9 @@ def explain(wires: CablingProbe) -> CablingExplanation:
 
 def _as_it_should_be(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     return CablingExplanation(
-        "As it should be",
-        f"A DHCP server answers on the corporate wire, {corporate}:\n{_servers(wires.corporate)}\n"
-        f"None does on the cluster wire, {cluster} ({wires.cluster.in_words()}), and the two are not one network.",
+        "Both networks look right",
+        f"A DHCP server answers on the company network, {corporate}:\n{_servers(wires.corporate)}\n"
+        f"None answers on the cluster network, {cluster} ({wires.cluster.in_words()}), and the two are separate.",
         "",
     )
 
@@ -167,36 +167,36 @@ def _swapped(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplan
         f"{_servers(wires.cluster)}\n"
         f"None was heard on {corporate}, chosen for the company network ({wires.corporate.in_words()}). "
         f"{_WHAT_WOULD_HAPPEN}",
-        "Exchange the two NICs in the plan, or the two cables, and look again.",
+        "Swap the two NICs in the plan, or the two cables, then look again.",
     )
 
 
 def _cable_in_cluster_switch(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     if wires.corporate.servers:
-        beside = f"Another answers on the corporate wire, {corporate}:\n{_servers(wires.corporate)}"
+        beside = f"Another answers on the company network, {corporate}:\n{_servers(wires.corporate)}"
     else:
-        beside = f"On the corporate wire, {corporate}: {wires.corporate.in_words()}."
+        beside = f"On the company network, {corporate}: {wires.corporate.in_words()}."
     return CablingExplanation(
         "STOP: this would answer the company's DHCP",
-        f"A DHCP server already answers on the cluster wire, {cluster}:\n{_servers(wires.cluster)}\n{beside}\n"
-        "So a corporate cable is in the cluster switch or in this NIC, or somebody else already serves there. "
+        f"A DHCP server already answers on the cluster network, {cluster}:\n{_servers(wires.cluster)}\n{beside}\n"
+        "So a company cable is in the cluster switch or in this NIC, or another machine already serves DHCP there. "
         f"{_WHAT_WOULD_HAPPEN}",
-        f"Pull whatever leads from {cluster} to another network, or stop the server that answers there, and look "
+        f"Unplug whatever connects {cluster} to another network, or stop the server that answers there, then look "
         "again.",
     )
 
 
 def _one_network(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     seen = (
-        f"What leaves one of {corporate} and {cluster} comes in at the other."
+        f"A frame sent from one of {corporate} and {cluster} arrives at the other."
         if wires.one_wire
         else f"The same DHCP server answers on {corporate} and on {cluster}:\n{_servers(wires.cluster)}"
     )
     return CablingExplanation(
         "STOP: both NICs are on one network",
         f"{seen}\nThe company network and the cluster switch are connected somewhere. {_WHAT_WOULD_HAPPEN}",
-        "Pull the cable between the two switches, or take the two NICs out of the bridge that they share on this "
-        "machine, and look again.",
+        "Unplug the cable between the two switches, or remove the two NICs from the bridge that they share on this "
+        "machine, then look again.",
     )
 
 
@@ -207,40 +207,40 @@ def _another_gateway(wires: CablingProbe, corporate: str, cluster: str) -> Cabli
     like = "It has this plan's gateway address, so it looks like a second laptop with the same plan. " if same else ""
     return CablingExplanation(
         "STOP: another gateway serves this cluster",
-        f"Behind {cluster} there is one already{seen}{like}Two gateways on one switch give nodes two answers. "
-        f"{corporate} has no part in it.",
-        f"Leave the cluster to it; or run 'ciao-wizard reset' on that machine ({clean(named_mac(mac))}), or unplug it, "
-        "and look again.",
+        f"There is already one behind {cluster}{seen}{like}Two gateways on one switch give nodes two answers. "
+        f"{corporate} is not involved.",
+        f"Let it serve the cluster; or run 'ciao-wizard reset' on that machine ({clean(named_mac(mac))}), or unplug "
+        "it, then look again.",
     )
 
 
 def _address_taken(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     return CablingExplanation(
         "STOP: the gateway's address is taken",
-        f"Behind {cluster}, {clean(wires.cluster.reason, 300)}. Nodes would reach one of the two, and nobody could say "
-        f"which. {corporate} has no part in it.",
-        "Give that machine another address or unplug it, or choose another network.gateway in the plan, and look "
+        f"Behind {cluster}, {clean(wires.cluster.reason, 300)}. Nodes would reach one of the two, and it is "
+        f"unpredictable which. {corporate} is not involved.",
+        "Give that machine another address or unplug it, or choose another network.gateway in the plan, then look "
         "again.",
     )
 
 
 def _router(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     return CablingExplanation(
-        "STOP: the cluster wire has a router",
-        f"On {cluster}, {clean(wires.cluster.reason, 300)}. Silence there proves nothing: a network with a router has "
-        f"somebody who gives out addresses. The company's network should be behind {corporate} alone.",
-        f"Pull whatever leads from {cluster} to another network, and look again. A node that is meant to be a router "
-        "belongs into the plan.",
+        "STOP: the cluster network has a router",
+        f"On {cluster}, {clean(wires.cluster.reason, 300)}. Silence there proves nothing: a network with a router "
+        f"usually has a DHCP server. Only {corporate} should lead to the company network.",
+        f"Unplug whatever connects {cluster} to another network, then look again. If a node is to be the router, add "
+        "it to the plan.",
     )
 
 
 def _without_dhcp(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:
     return CablingExplanation(
-        "No DHCP on the corporate wire",
-        f"No DHCP server answers on {corporate} or on {cluster} ({wires.cluster.in_words()}), and the two are not "
-        f"one network. That is fine where {corporate} has a fixed address; but then no server's answer proves which "
-        "wire is which.",
-        f"Make sure that {corporate} is the company's cable: pull it, and see which NIC notices.",
+        "No DHCP on the company network",
+        f"No DHCP server answers on {corporate} or on {cluster} ({wires.cluster.in_words()}), and the two are "
+        f"separate. That is fine if {corporate} has a fixed address; but no server's answer proves which network is "
+        "which.",
+        f"Make sure that {corporate} has the company's cable: pull it, and see which NIC loses its link.",
     )
 
 
@@ -253,8 +253,8 @@ def _no_carrier(wires: CablingProbe, corporate: str, cluster: str) -> CablingExp
     return CablingExplanation(
         "No carrier on " + " and ".join(dead),
         f"{corporate}: {wires.corporate.in_words()}. {cluster}: {wires.cluster.in_words()}. "
-        "A wire that cannot be asked is not a silent one.",
-        "Plug the cable in, switch on what it leads to, and look again.",
+        "Without a link a network cannot be probed.",
+        "Plug the cable in, switch on the other end, then look again.",
     )
 
 
@@ -263,17 +263,17 @@ def _could_not_tell(wires: CablingProbe, corporate: str, cluster: str) -> Cablin
     remedy = "Look again once both NICs are up and their cables stay in."
     if ProbeOutcome.UNKNOWN not in (wires.corporate.verdict, wires.cluster.verdict):
         if wires.one_wire is None:
-            text += " Whether the two are one wire could not be tried."
+            text += " It could not be tested whether the two are one network."
         else:
             text += (
                 f" Yet {corporate} got its address from a DHCP server: that network hides its server from a probe, "
                 f"so the silence on {cluster} proves nothing either."
             )
             remedy = (
-                f"Follow the cable of {cluster} by hand. If it leads to the cluster switch alone, let "
+                f"Follow the cable of {cluster} by hand. If it leads only to the cluster switch, let "
                 f"{corporate} renew its lease and look again, or ask the network team whether they filter DHCP."
             )
-    return CablingExplanation("Could not tell", text + " Not being able to ask is not silence.", remedy)
+    return CablingExplanation("Could not tell", text + " This does not count as silence.", remedy)
 
 
 def _servers(result: ProbeResult) -> str:

@@ -22,19 +22,19 @@ class SkippedRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportedNodes:
-    """`nodes` are complete. `not_understood` has every line that should have given a node and did not.
+    """`nodes` are complete. `skipped_rows` has every line that should have given a node and did not.
 
     `heading` is the line that says which column is what, "" where there is none.
     """
 
     nodes: tuple[NodeText, ...]
-    not_understood: tuple[SkippedRow, ...]
+    skipped_rows: tuple[SkippedRow, ...]
     heading: str = ""
 
     @property
     def rest(self) -> str:
         """The lines that were not understood, as text to correct and read again."""
-        lines = [line.line for line in self.not_understood]
+        lines = [line.line for line in self.skipped_rows]
         return "\n".join([self.heading, *lines] if self.heading and lines else lines)
 
 
@@ -55,17 +55,17 @@ def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeTex
     role, avoiding `taken`.
     """
     found: list[NodeText] = []
-    not_understood: list[SkippedRow] = []
+    skipped_rows: list[SkippedRow] = []
     listed = read_list(text)
     for machine in listed.machines:
         # The same MAC twice is to be seen as two rows, where a person can choose.
         problem = "" if machine.contradicts else machine.problem
         if problem or not machine.mac:
-            not_understood.append(SkippedRow(machine.line, machine.text, problem or machine.no_mac_reason))
+            skipped_rows.append(SkippedRow(machine.line, machine.text, problem or machine.no_mac_reason))
             continue
         role = ", ".join(role.value for role in machine.roles) if machine.roles_listed else ""
         found.append(NodeText(role, machine.name, machine.mac, machine.ip))
-    return ImportedNodes(_completed(found, taken, known or {}), tuple(not_understood), listed.heading)
+    return ImportedNodes(_completed(found, taken, known or {}), tuple(skipped_rows), listed.heading)
 
 
 def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNodes:

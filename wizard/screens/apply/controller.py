@@ -1,4 +1,4 @@
-"""Begins the apply that the review has prepared, or joins one that is pending, and answers it."""
+"""Starts the apply that the review prepared, or joins a pending one, and sends the answer."""
 
 from __future__ import annotations
 

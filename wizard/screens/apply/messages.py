@@ -9,6 +9,6 @@ from wizard.widgets.page import PageMessage
 
 @dataclass
 class TrialAnswered(PageMessage):
-    """Keep it, or go back."""
+    """A person answered the trial: keep it, or roll back."""
 
     keep: bool

@@ -1,4 +1,4 @@
-"""A change under way, and the question whether to keep it."""
+"""The apply page: the running change, and the question whether to keep it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _BAR = 60
 _ENDS = {
-    "kept": ("✓ ", "Kept. The gateway is in force."),
-    "rolled-back": ("↩ ", "Gone back: this machine is as it was before."),
-    "refused": ("✗ ", "Refused: nothing was changed. Below is why."),
-    "failed": ("✗ ", "This did not work. Below is why, and what could not be undone, if anything."),
+    "kept": ("✓ ", "Kept. The gateway is running."),
+    "rolled-back": ("↩ ", "Rolled back: this machine is as it was before."),
+    "refused": ("✗ ", "Refused: nothing was changed. Details below."),
+    "failed": ("✗ ", "Failed; details below."),
 }
 # An Enter that comes sooner was not meant for the question.
 UNSEEN_S = 1.0
@@ -40,18 +40,18 @@ UNSEEN_S = 1.0
 class ApplyPage(Page):
     TITLE = "Apply"
     STEP = "apply"
-    QUESTION = "Working now. If you do nothing, everything goes back by itself."
+    QUESTION = "Applying. If you do nothing, every change is undone."
     HELP = (
-        "The change runs as a process of its own: it does not need this screen. Once every part is verified it "
-        "waits for your answer. k keeps it; b, no answer, a lost terminal or a crash bring everything back.\n\n"
-        "l shows everything that was said of every step and what it ran, and l again the steps.\n\n"
-        "Leaving with ctrl+q stops nothing. Start ciao-wizard again, here or in another terminal, to find it."
+        "The change runs in its own process and does not need this screen. Once every part is verified it waits for "
+        "your answer. k keeps it; b, no answer, a lost terminal or a crash undo every change.\n\n"
+        "l shows the full log of every step with the commands it ran; l again shows the steps.\n\n"
+        "Leaving with ctrl+q stops nothing. Start ciao-wizard again, here or in another terminal, to return to it."
     )
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "answer(True)", "keep"),
         Binding("b", "answer(False)", "go back"),
-        Binding("l", "log", "everything"),
+        Binding("l", "log", "full log"),
         SHOWN_BACK,
         LEAVE,
     ]
@@ -60,7 +60,7 @@ class ApplyPage(Page):
     log_shown: reactive[bool] = reactive(False)
 
     def __init__(self, now: Callable[[], datetime], steps: Sequence[StepPreview] = ()) -> None:
-        """`steps` are those to come, where they are known."""
+        """`steps` are the planned steps, if known."""
         super().__init__()
         self._now = now
         self._runs = {step.name: step.lines for step in steps}
@@ -125,7 +125,7 @@ class ApplyPage(Page):
             self.set_prompt(_ENDS.get(progress.result, ("", progress.result))[1])
             end.update(Text("\n").join(end_lines(progress)))
         elif progress.asking:
-            self.set_prompt("Every part is in place and verified. Look around, then answer.")
+            self.set_prompt("Everything is in place and verified. Check your network, then answer.")
         self.draw_clock()
         self.refresh_bindings()
 
@@ -144,7 +144,7 @@ class ApplyPage(Page):
             bar.update("")
             return
         if progress.deadline is None:
-            left.update("it goes back by itself")
+            left.update("without an answer it is undone")
             return
         seconds = max((progress.deadline - self._now()).total_seconds(), 0.0)
         left.update(f"going back in {int(seconds) // 60}:{int(seconds) % 60:02d}")
@@ -163,7 +163,7 @@ class ApplyPage(Page):
         event.stop()
         if event.button.id == "yes" and monotonic() - self._asked_at < UNSEEN_S:
             # Meant for what stood there before: nobody has looked yet.
-            self.set_status("Look around first; then Enter or k keeps it.")
+            self.set_status("Check your network first; then Enter or k keeps the change.")
             return
         self.set_status("")
         self.action_answer(event.button.id == "yes")
@@ -175,7 +175,7 @@ class ApplyPage(Page):
 
 
 def end_lines(progress: Progress) -> list[Text]:
-    """How it ended: what failed and why, what was undone and what not, and where all of it can be read."""
+    """The result: what failed and why, what was undone, and the path of the full log."""
     sign = _ENDS.get(progress.result, ("✗ ", ""))[0]
     failed = next((step for step in progress.steps if step.state == "failed"), None)
     what = f"{step_words(failed.name, failed.title)}: " if failed is not None else ""
@@ -184,7 +184,7 @@ def end_lines(progress: Progress) -> list[Text]:
     if undone:
         lines.append(Text.assemble(("↩ Undone: ", "bold")).append_text(plain(", ".join(undone), limit=300)))
     elif progress.result in ("failed", "refused") and failed is not None:
-        lines.append(Text("· Nothing had been changed that had to be undone."))
+        lines.append(Text("· Nothing was changed, so nothing had to be undone."))
     if progress.log and progress.result != "kept":
-        lines.append(Text.assemble(("· Everything that was said: ", "")).append_text(plain(progress.log, limit=300)))
+        lines.append(Text.assemble(("· Full log: ", "")).append_text(plain(progress.log, limit=300)))
     return lines

@@ -1,4 +1,4 @@
-"""Has the gateway looked at for the dashboard, and its traffic counted."""
+"""Reads the gateway's state and traffic for the dashboard."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DashboardController(Controller):
 
     @handles(messages.TrafficRequested)
     def count_traffic(self, _message: messages.TrafficRequested | None = None) -> None:
-        """Once more, unless a count is under way."""
+        """Read the traffic counters, unless a read is running."""
         overview = self.shell.state.overview
         plan = overview.plan if overview is not None else None
         if plan is None or self.counting:
@@ -55,5 +55,5 @@ class DashboardController(Controller):
             self.page.traffic = self._traffic
 
     def _not_counted(self, _error: WizardError) -> None:
-        """Traffic is a nicety: where it cannot be had, nothing stands there."""
+        """Traffic is optional: without counters the page shows none."""
         self.counting = False

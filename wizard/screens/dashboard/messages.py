@@ -6,4 +6,4 @@ from wizard.widgets.page import PageMessage
 
 
 class TrafficRequested(PageMessage):
-    """Count the bytes once more."""
+    """Read the traffic counters."""

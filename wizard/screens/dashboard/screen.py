@@ -1,4 +1,4 @@
-"""What is in force here, and whether it works."""
+"""The dashboard: what is applied, and whether it works."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ TRAFFIC_EVERY_S = 1
 # The least that the picture takes, whatever must be scrolled to then.
 _LEAST_PICTURE = 11
 _SAYS = {
-    "absent": "Nothing is applied here.",
-    "pending": "A change is under way.",
-    "applied": "The gateway is in force.",
-    "tripped": "The guard has stopped the gateway. The cluster gets no addresses.",
-    "interrupted": "A change was interrupted half-way.",
+    "absent": "Not applied.",
+    "pending": "A change is running.",
+    "applied": "Gateway is running.",
+    "tripped": "The guard stopped the gateway. The cluster gets no addresses.",
+    "interrupted": "A change was interrupted.",
 }
 # What stands in the alarm: its title, what to do, the button, and the page that it leads to.
 _ALARMS = {
     "tripped": (
         "✗ STOPPED BY THE GUARD",
-        "It does not go on by itself. What to do:\n"
-        "1  See to what is said above. What is at the other end of that cable?\n"
-        "2  a applies the plan again: only a wire proven silent is served.",
+        "It does not restart by itself. What to do:\n"
+        "1  Fix what is named above. What is at the other end of that cable?\n"
+        "2  Press a to apply again: DHCP starts only if no other server answers.",
         "[ a  Apply again ]",
         "again",
     ),
     "pending": (
-        "A CHANGE IS UNDER WAY",
-        "Somebody changes this gateway now, or waits for your answer to it.",
-        "[ a  Go there ]",
+        "A CHANGE IS RUNNING",
+        "This gateway is being changed, or the change waits for your answer.",
+        "[ a  Show it ]",
         "begin",
     ),
     "interrupted": (
-        "✗ CUT OFF HALF-WAY",
-        "Until it is taken back this gateway is neither as it was nor as planned.",
-        "[ a  See the ways on ]",
+        "✗ INTERRUPTED CHANGE",
+        "Until it is undone, this gateway is neither as it was nor as planned.",
+        "[ a  Show the options ]",
         "begin",
     ),
     "absent": (
-        "NOTHING IS APPLIED HERE",
-        "This machine is no gateway, or is none any more.",
-        "[ a  To the beginning ]",
+        "NOT APPLIED",
+        "This machine is not a gateway.",
+        "[ a  Start ]",
         "begin",
     ),
 }
@@ -72,16 +72,15 @@ _ALARMS = {
 
 class DashboardPage(Page):
     TITLE = "Dashboard"
-    QUESTION = "Looking at the gateway…"
+    QUESTION = "Reading the gateway's state…"
     HELP = (
-        "The picture: ● answers, ◐ has its lease but has not spoken lately, ○ is not seen, ! see what is said "
-        "there. At the forwards ● and ○ tell whether somebody answers behind that port. Traffic is in and out as "
-        "the NIC sees it, over the last two minutes at most, a bar a second.\n\n"
-        "Below: each part of the gateway with ✓ or ✗, ? where it was not tried, and what to do where something is "
-        "wrong; a path is what a node would meet, walked by the guard every few seconds; what somebody "
-        "changed by hand since; strangers that asked for an address; what happened lately. Where a look does not "
-        "come back, what the last one saw stays, with its time.\n\n"
-        "a applies the plan in force once more, after asking both wires anew. Only what differs is touched."
+        "The picture: ● answers, ◐ has a lease but was quiet lately, ○ not seen, ! has a problem, named beside it. "
+        "For forwards, ● and ○ show whether the port answers. Traffic is what each NIC receives (in) and sends (out), "
+        "one bar a second, two minutes at most.\n\n"
+        "Below: each part of the gateway: ✓ works, ✗ failed (with what to do), ? not tried. A path is what a node's "
+        "packets meet; the guard tests it every few seconds. Then manual changes since the apply, strangers that asked "
+        "for an address, and recent events. If a refresh fails, the last data stays, with its time.\n\n"
+        "a applies the plan in force again, after probing both networks again. Only differences are changed."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#status"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -95,11 +94,11 @@ class DashboardPage(Page):
     ]
 
     old: reactive[bool] = reactive(False)
-    """Whether the next look has been waited for so long that what the last one saw may no longer be so."""
+    """True if the next refresh is so late that the data may be stale."""
     traffic: reactive[Traffic | None] = reactive(None)
 
     def __init__(self, traffic: Traffic | None = None) -> None:
-        """`traffic` is what was counted before."""
+        """`traffic` is the history read so far."""
         super().__init__()
         self.set_reactive(DashboardPage.traffic, traffic)
 
@@ -113,7 +112,7 @@ class DashboardPage(Page):
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="status"):
-            yield Spinner("Looking…", id="working")
+            yield Spinner("Reading…", id="working")
             with Vertical(id="alarm"):
                 yield PlainText(id="why")
                 yield PlainText(id="todo")
@@ -158,7 +157,7 @@ class DashboardPage(Page):
 
     @property
     def _seen(self) -> Overview | None:
-        """The last look, as long as it holds."""
+        """The last overview; None once it is invalid."""
         return self.overview if self.status is not None else None
 
     def draw(self) -> None:
@@ -186,10 +185,10 @@ class DashboardPage(Page):
 
     def _said(self, seen: Overview) -> str:
         if self.old:
-            return f"! As of {clock(seen.at)}; still looking. What is below may no longer be so."
+            return f"! As of {clock(seen.at)}; still refreshing. The data below may be stale."
         if seen.status.state != "applied":
             return _SAYS.get(seen.status.state, "")
-        return "The gateway is in force." if seen.status.healthy else "The gateway is in force, and not all is well."
+        return "Gateway is running." if seen.status.healthy else "Gateway is running, but something is wrong."
 
     def draw_picture(self) -> None:
         if not self.drawable:
@@ -224,7 +223,7 @@ class DashboardPage(Page):
         self.action_on()
 
     def action_on(self) -> None:
-        """The way on from here; where all is well, the plan once more."""
+        """Do what the alarm proposes; without one, apply the plan again."""
         state = self._seen.status.state if self._seen is not None else ""
         self.action_go(_ALARMS[state][3] if state in _ALARMS else "again")
 

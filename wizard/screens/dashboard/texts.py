@@ -1,4 +1,4 @@
-"""What is said of a gateway in force, in words: its parts, what was changed by hand, strangers, what happened."""
+"""The dashboard's texts: checks, manual changes, strangers, events."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
 def checks_text(status: Status, width: int, full: bool = False) -> Text:
-    """What is wrong in full, with its remedy; all the rest by name, in as few lines as will do.
+    """Failed checks in full with their remedy; the others by name, in as few lines as possible.
 
-    `full`: there is room to say of each part what was found.
+    `full`: there is room for the detail of each check.
     """
     # Of a tripped guard the alarm tells, and what it stopped needs no telling, whatever was read a moment before.
     known = ("guard", "dnsmasq", "dhcp-socket") if status.state == "tripped" else ()
@@ -36,7 +36,7 @@ def checks_text(status: Status, width: int, full: bool = False) -> Text:
     wrong = [check for check in checks if check.ok is False]
     lines = [_wrong(check) for check in wrong[:_MOST_WRONG]]
     if len(wrong) > _MOST_WRONG:
-        lines.append(Text(f"✗ and {len(wrong) - _MOST_WRONG} more: `ciao-wizard status` names them all", "bold"))
+        lines.append(Text(f"✗ and {len(wrong) - _MOST_WRONG} more: `ciao-wizard status` lists them all", "bold"))
     line = Text()
     fine = [check for check in checks if check.ok is not False]
     if full:
@@ -67,17 +67,17 @@ def _wrong(check: Check) -> Text:
 
 
 def drift_text(status: Status) -> Text:
-    """What somebody changed by hand since."""
+    """The manual changes since the apply."""
     if not status.drift:
         return Text()
     shown = [clean(line, 200) for line in status.drift[:_MOST_DRIFT]]
     if len(status.drift) > _MOST_DRIFT:
         shown.append(f"and {len(status.drift) - _MOST_DRIFT} more")
-    return Text.assemble(("! Changed by hand since: ", "bold"), "; ".join(shown), (".  r re-applies or resets", "bold"))
+    return Text.assemble(("! Changed by hand: ", "bold"), "; ".join(shown), (".  r re-apply or reset", "bold"))
 
 
 def strangers_text(rows: Iterable[LeaseRow]) -> Text:
-    """Who asked and is in no plan; and two machines that are one too many."""
+    """Strangers that asked for an address, and alarms."""
     rows = tuple(rows)
     lines = []
     strangers = [row for row in rows if row.kind == "stranger"]
@@ -96,14 +96,14 @@ def strangers_text(rows: Iterable[LeaseRow]) -> Text:
 
 
 def events_text(events: Sequence[MachineEvent], since: datetime | None, now: datetime, most: int) -> Text:
-    """The last events, the newest first, and at the end when the plan was applied where there is room for it."""
+    """The last `most` events, newest first, then when the plan was applied if there is room."""
     lines = []
     for event in reversed(events[-most:]):
         who = clean(event.name or event.mac, 40)
         line = Text.assemble((_clock(event.at, now), "dim"), "  ", (f"{who}  " if who else "", "bold"))
         lines.append(line.append(clean(event.words, 200)))
     if since is not None and len(lines) < most:
-        lines.append(Text.assemble((_clock(since, now), "dim"), "  the plan in force was applied"))
+        lines.append(Text.assemble((_clock(since, now), "dim"), "  this plan was applied"))
     return Text("\n").join(lines)
 
 

@@ -37,7 +37,7 @@ _ANSWERS = {"answers": UP, "waiting": UNSEEN}
 
 
 class Topology(PlainText):
-    """Draws into as much room as it is given."""
+    """The picture, drawn to fit the given size."""
 
     DEFAULT_CSS = "Topology { height: auto; text-wrap: nowrap; }"
 
@@ -97,9 +97,9 @@ def _left_lines(
     width: int,
     height: int,
 ) -> list[Text]:
-    """The company's network and the gateway, what goes over its NICs, and its forwards."""
+    """The company network and the gateway, the NICs' traffic, and the forwards."""
     nics = plan.interfaces
-    company = _box([_way_out(seen), Text(f"  {seen.router}")], widths[0])
+    company = _box([_default_gateway(seen, widths[0]), Text(f"  {seen.router}")], widths[0])
     here = [Text(seen.address or "no address", "" if seen.address else "bold"), Text(str(plan.network.gateway))]
     machine = _box(here, widths[1])
     # The wires leave and enter the boxes.
@@ -122,10 +122,11 @@ def _crossed(line: Text, mark: tuple[int, str]) -> Text:
     return Text("").join([line[:place], Text(sign, "dim"), line[place + 1 :]])
 
 
-def _way_out(seen: Overview) -> Text:
+def _default_gateway(seen: Overview, width: int) -> Text:
     if any(check.name in ("corporate", "way-out", "path-out") and check.ok is False for check in seen.status.checks):
-        return Text(f"{UNSEEN} no way out", "bold")
-    return Text(f"{UP} the way out" if seen.router else f"{UNSEEN} no way out")
+        return Text(f"{UNSEEN} no route", "bold")
+    name = "default gateway" if width >= 24 else "default gw"
+    return Text(f"{UP} {name}" if seen.router else f"{UNSEEN} no route")
 
 
 def _traffic_lines(nic: str, rates: Sequence[Rate], column: int, width: int) -> list[Text]:
@@ -141,7 +142,7 @@ def _traffic_lines(nic: str, rates: Sequence[Rate], column: int, width: int) -> 
 
 
 def _forward_lines(seen: Overview, plan: Plan, room: int, width: int) -> list[Text]:
-    """One line for each target: its ports on the gateway, and whether somebody answers behind."""
+    """One line per target: its ports on the gateway, and whether each answers."""
     if not plan.forwards or room < 1:
         return []
     by_target: dict[str, list[str]] = {}
@@ -154,7 +155,7 @@ def _forward_lines(seen: Overview, plan: Plan, room: int, width: int) -> list[Te
         lines.append(line)
     if len(lines) > room:
         rest = len(lines) - room + 1
-        lines = [*lines[: room - 1], Text(f"→ and forwards to {plural(rest, 'machine')} more")]
+        lines = [*lines[: room - 1], Text(f"→ and forwards to {plural(rest, 'more machine')}")]
     return lines
 
 
@@ -169,7 +170,7 @@ def _forward_signs(plan: Plan, checks: Iterable[Check]) -> list[tuple[Forward, s
 
 
 def _cluster_lines(crowd: NodeSummary, prefix: int, rows: int, width: int) -> list[Text]:
-    """Everybody on the switch where there is room; else each role in a line, and first those who are not there."""
+    """Every machine on the switch if there is room; else a line per role, then missing machines first."""
     others = _vm_lines(crowd, prefix)
     room = max(rows - len(others), 1)
     if crowd.count <= min(room, len(crowd.first)):

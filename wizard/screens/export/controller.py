@@ -1,4 +1,4 @@
-"""Has the plan written in every format for the export page, and saves what is chosen."""
+"""Renders the plan in every format for the export page, and saves the chosen one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan as other tools read it: looked at, copied, or written to a file."""
+"""The export page: the plan in formats for other tools, to view, copy or save."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ MOST_LINES = 400
 
 class ExportPage(Page):
     TITLE = "Export"
-    QUESTION = "The plan in force, as other tools read it."
+    QUESTION = "The plan in force, in formats for other tools."
     HELP = (
-        "Above the formats, below what the chosen one says, whole as it is written. Lines marked BLANK are for you "
-        "to fill in. Nothing secret is in any of them.\n\n"
-        "s writes it to a file, and asks first where one is there already. c puts it into the clipboard of the "
-        "terminal you sit at, where that lets programs do so: a plain console does not, nor does tmux or screen "
-        "unless told to (tmux: set -g set-clipboard on). Nobody can tell from here: if nothing comes when you paste, "
-        "s saves it. pgup and pgdn scroll the text.\n\n"
-        "The same without a screen: ciao-wizard export FORMAT [-o FILE]."
+        "The formats are above; below is the complete file in the selected one. Fill in the lines marked BLANK. No "
+        "format contains secrets.\n\n"
+        "s saves it to a file, and asks before it overwrites one. c copies it to your terminal's clipboard, if the "
+        "terminal allows it: a plain console does not, nor do tmux and screen by default (tmux: set -g set-clipboard "
+        "on). The wizard cannot tell: if a paste brings nothing, save it with s. pgup and pgdn scroll the text.\n\n"
+        "On the command line: ciao-wizard export FORMAT [-o FILE]."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save", "save"),
@@ -49,8 +48,8 @@ class ExportPage(Page):
     exported_files: reactive[tuple[ExportedFile, ...] | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
-        yield Spinner("Putting it into words…", id="working")
-        yield KeyedTable((("format", 15), ("what it is for", 57)), id="formats")
+        yield Spinner("Rendering…", id="working")
+        yield KeyedTable((("format", 15), ("purpose", 57)), id="formats")
         yield VerticalScroll(PlainText(id="text"), id="preview", can_focus=False)
 
     def on_mount(self) -> None:
@@ -70,7 +69,7 @@ class ExportPage(Page):
         for part in ("#formats", "#preview"):
             self.query_one(part).display = bool(found)
         if found is not None and not found:
-            self.set_prompt("There is no plan in force that could be handed over.")
+            self.set_prompt("No plan is in force: nothing to export.")
         table = self.query_one("#formats", KeyedTable)
         table.sync([(one.form, (Text(one.form), Text(one.about))) for one in found or ()])
         self._draw_preview()
@@ -106,7 +105,7 @@ class ExportPage(Page):
         one = self.current
         if one is not None:
             self.app.copy_to_clipboard(one.text)
-            said = f"{one.form}: copied, if your terminal lets programs do that. If paste brings nothing: s saves it."
+            said = f"{one.form}: copied, if your terminal allows it. If nothing is pasted, save it with s."
             self.notify(said, markup=False)
 
     def action_save(self) -> None:
@@ -120,5 +119,5 @@ class ExportPage(Page):
 
 
 def _line(line: str) -> Text:
-    """Comments stand back, and what is to be filled in stands out."""
+    """Comments are dim, lines to fill in are bold."""
     return plain(line, "bold" if "BLANK" in line else "dim" if line.startswith("#") else "", limit=400)

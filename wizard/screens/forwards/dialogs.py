@@ -1,4 +1,4 @@
-"""One forward in a form; the ports of a preset."""
+"""Dialogs: edit one forward; add the ports of a preset."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from wizard.plan.draft.presets import PRESETS, PresetForward, preset_forwards
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
 from wizard.widgets.field import Field, field_id
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 _KEYS = ("port", "to", "to_port", "protocol", "from")
 _NAMES = {
     "forward.port": "Port",
     "forward.to": "To",
-    "forward.to_port": "Its port",
+    "forward.to_port": "Target port",
     "forward.protocol": "Protocol",
-    "forward.from": "Who may",
+    "forward.from": "Allowed from",
 }
 _WHAT = 30
-_PRESETS = (Column("the ports of", 12), Column("which are", 50, 1))
+_PRESETS = (Column("ports for", 12), Column("description", 50, 1))
 
 
 class ForwardDialog(Dialog[ForwardText | None]):
-    """Gives back the forward as typed, or None."""
+    """Returns the forward as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "ok"),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "Port: of this machine, as the company network sees it. To: a node by name, or an address in the cluster's "
-        "subnet. Its port: where it leads there.\n\n"
-        "Who may: networks with commas between, such as 10.0.0.0/8; blank lets the whole company network in."
+        "Port: the port of this machine that the company network connects to. To: a node's name, or an address in the "
+        "cluster's subnet. Target port: the port there.\n\n"
+        "Allowed from: networks separated by commas, such as 10.0.0.0/8; empty allows the whole company network."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
 
@@ -53,7 +53,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         """`number` is the place in `draft` that the forward has or will have."""
         super().__init__()
         self._facts = facts
-        self._told: tuple[Finding, ...] = ()
+        self._ignored: tuple[Finding, ...] = ()
         self._draft = draft
         self._number = number
         self.title = title
@@ -61,11 +61,11 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
     def body(self) -> Iterable[Widget]:
         forward = self._forward
-        yield Field("forward.port", "Port", forward.port, "", "of this machine, as 8889")
+        yield Field("forward.port", "Port", forward.port, "", "such as 8889")
         yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
-        yield Field("forward.to_port", "Its port", forward.to_port, "", "blank: the same")
+        yield Field("forward.to_port", "Target port", forward.to_port, "", "empty = the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
-        yield Field("forward.from", "Who may", forward.sources, "corporate", "blank: the company")
+        yield Field("forward.from", "Allowed from", forward.sources, "corporate", "empty = company network")
         yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
@@ -74,7 +74,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Refused while a text is no value of its field; what the machine has against it is said once before."""
+        """Refuses invalid values; a conflict with the machine is shown once, and accepted the second time."""
         value = [self.query_one("#" + field_id(f"forward.{key}"), Field).value.strip() for key in _KEYS]
         forward = ForwardText(value[0], value[1], value[2], value[3] or "tcp", value[4])
         refused = check_forward(forward, "forward", self._draft, self._number)
@@ -84,10 +84,10 @@ class ForwardDialog(Dialog[ForwardText | None]):
             field.mark(field.key in wrong)
         lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
         if problems and not refused:
-            lines.append(Text("  ctrl+n again keeps it all the same; it must be mended before an apply.", "bold"))
+            lines.append(Text("  Press ctrl+n again to ignore this; fix it before an apply.", "bold"))
         self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
-        if problems and (refused or problems != self._told):
-            self._told = problems
+        if problems and (refused or problems != self._ignored):
+            self._ignored = problems
             self.query_one("#" + field_id(problems[0].field), Field).point()
         else:
             self.dismiss(forward)
@@ -97,18 +97,18 @@ class ForwardDialog(Dialog[ForwardText | None]):
 
 
 class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
-    """Gives back what the chosen preset offers, or None."""
+    """Returns the forwards of the chosen preset, or None."""
 
-    TITLE: ClassVar[str | None] = "Ports that come in sets"
+    TITLE: ClassVar[str | None] = "Port presets"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "accept", "add these"),
         Binding("ctrl+n", "accept", "add these", show=False),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "Each set has the ports by which people reach that cloud or cluster. They lead to the first controller node. "
-        "+ is added. = is in the plan already, and leads where the arrow says; it stays so. ✗ cannot be, for the "
-        "reason below it; f2 then leads to it from another port of this machine."
+        "Each preset has the ports that users of that cloud or cluster need. They lead to the first controller node. "
+        "+ will be added. = is already in the plan, leads where the arrow shows, and is not changed. ✗ cannot be "
+        "added, for the reason below it; use f2 to forward it from another port of this machine."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#presets"
 
@@ -117,34 +117,35 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
         self._offers = [preset_forwards(preset, draft, facts) for preset in PRESETS]
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(_PRESETS, id="presets")
+        yield VirtualKeyedTable(_PRESETS, id="presets")
         with VerticalScroll(id="offered"):
             yield PlainText(id="ports")
         yield PlainText(id="adds")
 
     def on_mount(self) -> None:
         names = [preset.name for preset in PRESETS]
-        self.query_one(LongTable).show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
-        self._tell()
+        table = self.query_one(VirtualKeyedTable)
+        table.show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
+        self._draw_offer()
 
-    @on(LongTable.Moved)
-    def _tell_of_preset(self, event: LongTable.Moved) -> None:
+    @on(VirtualKeyedTable.Moved)
+    def _show_preset(self, event: VirtualKeyedTable.Moved) -> None:
         event.stop()
-        self._tell()
+        self._draw_offer()
 
-    @on(LongTable.Chosen)
-    def _accept_preset(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _accept_preset(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_accept()
 
-    def _tell(self) -> None:
+    def _draw_offer(self) -> None:
         found = self._chosen
         self.query_one("#ports", PlainText).update(Text("\n").join(_offered(found)))
         self.query_one("#adds", PlainText).update(_adds(found))
 
     @property
     def _chosen(self) -> tuple[PresetForward, ...]:
-        return self._offers[self.query_one(LongTable).cursor]
+        return self._offers[self.query_one(VirtualKeyedTable).cursor]
 
     def action_accept(self) -> None:
         self.dismiss(self._chosen)
@@ -154,7 +155,7 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
 
 
 def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
-    """Port by port: whether it would be added, its number, what it is, where it leads; below it what is against it."""
+    """A line per port: whether it will be added, its number, service and target; below it why it cannot be."""
     lines = []
     for offer in found:
         sign = "= " if offer.there else "✗ " if offer.against else "+ "
@@ -168,12 +169,12 @@ def _offered(found: tuple[PresetForward, ...]) -> list[Text]:
 
 
 def _adds(found: tuple[PresetForward, ...]) -> str:
-    """What Enter would do, in a line."""
+    """What Enter does, in one line."""
     there = sum(offer.there for offer in found)
     against = sum(bool(offer.against) and not offer.there for offer in found)
     if not there and not against:
         return f"Enter adds all {len(found)}."
     told = [f"Enter adds {len(found) - there - against or 'none'} of {len(found)}"]
-    told += [f"{there} in the plan already (=)"] if there else []
-    told += [f"{against} cannot be (✗)"] if against else []
+    told += [f"{there} already in the plan (=)"] if there else []
+    told += [f"{against} cannot be added (✗)"] if against else []
     return "; ".join(told) + "."

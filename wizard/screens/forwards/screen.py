@@ -1,4 +1,4 @@
-"""Which ports of the gateway lead to which node."""
+"""The forwards page: which port of the gateway leads to which node."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from wizard.plan.findings import Severity
 from wizard.plan.model import Protocol, Role
 from wizard.screens.forwards.dialogs import ForwardDialog, PresetDialog
 from wizard.widgets.hinting import HintingPage
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 COLUMNS = (
     Column("port", 11),
-    Column("leads to", 17, 1),
-    Column("who may", 15, 1),
-    Column("what it is", 26, 2),
+    Column("to", 17, 1),
+    Column("allowed from", 15, 1),
+    Column("service", 26, 2),
 )
 MOST_UNDONE = 100
 
@@ -34,12 +34,12 @@ class ForwardsPage(HintingPage):
     TITLE = "Forwards"
     STEP = "forwards"
     FIELDS = "forwards"
-    QUESTION = "Which ports of this machine lead to a node? All others stay closed."
+    QUESTION = "Which ports of this machine lead to a node? All other ports stay closed."
     HELP = (
-        "The company network reaches the nodes through these ports alone. A forward leads from a port of this "
+        "The company network reaches the nodes only through these ports. A forward leads from a port of this "
         "machine to a node, by name or address.\n\n"
-        "f4 puts in the ports of ciao, OpenStack, k3s, Proxmox or Talos. A port that a program of this machine listens "
-        "on can lead nowhere else: it is marked, and the program named. None at all is right too."
+        "f4 adds the ports of ciao, OpenStack, k3s, Proxmox or Talos. A port that a program on this machine uses "
+        "cannot be forwarded: it is marked, and the program named. Having no forwards is fine too."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change"),
@@ -59,9 +59,9 @@ class ForwardsPage(HintingPage):
         self._ports: frozenset[str] = frozenset()
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(COLUMNS, id="forwards")
+        yield VirtualKeyedTable(COLUMNS, id="forwards")
         yield PlainText(
-            "None yet: f4 has the ports of ciao, OpenStack, k3s, Proxmox and Talos; f2 adds one.", id="empty"
+            "No forwards yet: f4 adds the ports of ciao, OpenStack, k3s, Proxmox or Talos; f2 adds one.", id="empty"
         )
 
     def draw(self) -> None:
@@ -70,7 +70,7 @@ class ForwardsPage(HintingPage):
         self._wrong = {f.field.partition(".")[0] for f in self.findings() if f.severity is Severity.ERROR}
         keys = [str(number) for number in range(len(self.draft.forwards))]
         self._ports = frozenset(forward.to_port or forward.port for forward in self.draft.forwards)
-        self.query_one("#forwards", LongTable).show(keys, self._row)
+        self.query_one("#forwards", VirtualKeyedTable).show(keys, self._row)
 
     def _row(self, number: int) -> tuple[Text, ...]:
         forward = self.draft.forwards[number]
@@ -86,10 +86,10 @@ class ForwardsPage(HintingPage):
         )
 
     def point_at(self, field: str) -> None:
-        self.query_one("#forwards", LongTable).point_at(field.removeprefix("forwards[").partition("]")[0])
+        self.query_one("#forwards", VirtualKeyedTable).point_at(field.removeprefix("forwards[").partition("]")[0])
 
-    @on(LongTable.Chosen)
-    def _change_chosen(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _change_chosen(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_change()
 
@@ -113,41 +113,41 @@ class ForwardsPage(HintingPage):
             gone = forwards.pop(number)
             self._set(forwards)
             port = plain(gone.port, limit=20).plain
-            self.notify(f"Port {port} stays closed now. ctrl+z brings it back.", markup=False)
+            self.notify(f"Port {port} is closed now. ctrl+z restores it.", markup=False)
 
     def action_undo(self) -> None:
         if not self._before:
-            self.set_hint("There is nothing to undo on this page.")
+            self.set_hint("Nothing to undo on this page.")
             return
         was, forwards = self.draft.forwards, self._before.pop()
         self.edit(replace(self.draft, forwards=forwards))
         # To where it was done: the first row that is another one now.
         back = next((n for n, forward in enumerate(forwards) if n >= len(was) or was[n] != forward), None)
         if back is not None:
-            self.query_one("#forwards", LongTable).point_at(str(back))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(back))
 
     def action_preset(self) -> None:
         self.app.push_screen(PresetDialog(self.draft, self.facts), self._preset)
 
     def _preset(self, found: tuple[PresetForward, ...] | None) -> None:
-        """Add the ports of a preset that nothing is against."""
+        """Add the ports of a preset that can be added."""
         if found is None:
             return
         new = [offer.forward for offer in found if not offer.against]
         if new:
             self._set([*self.draft.forwards, *new])
-            self.query_one("#forwards", LongTable).point_at(str(len(self.draft.forwards) - 1))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(len(self.draft.forwards) - 1))
         left = [offer.forward.port for offer in found if offer.against and not offer.there]
         there = sum(offer.there for offer in found)
         told = [f"{plural(len(new), 'port')} added"] if new else []
-        told += [f"{there} in the plan already"] if there else []
-        told += [f"left out: {', '.join(left)}, in use on this machine; f2 takes another port for it"] if left else []
+        told += [f"{there} already in the plan"] if there else []
+        told += [f"skipped: {', '.join(left)}, in use on this machine; f2 adds it on another port"] if left else []
         self.notify(f"{'; '.join(told)}.", markup=False)
 
     def _added(self, forward: ForwardText | None) -> None:
         if forward is not None:
             self._set([*self.draft.forwards, forward])
-            self.query_one("#forwards", LongTable).point_at(str(len(self.draft.forwards) - 1))
+            self.query_one("#forwards", VirtualKeyedTable).point_at(str(len(self.draft.forwards) - 1))
 
     def _changed(self, number: int, forward: ForwardText | None) -> None:
         if forward is not None:
@@ -162,7 +162,7 @@ class ForwardsPage(HintingPage):
             self.edit(replace(self.draft, forwards=tuple(forwards)))
 
     def _current(self) -> int | None:
-        key = self.query_one("#forwards", LongTable).current
+        key = self.query_one("#forwards", VirtualKeyedTable).current
         return int(key) if key is not None else None
 
     def _controller(self) -> str:

@@ -1,4 +1,4 @@
-"""Asks the CNCIs for the instances page, which is told as each answers."""
+"""Asks the CNCIs, and gives the instances page each answer as it comes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from wizard.widgets.page import PageMessage
 
 @dataclass
 class InstancesRequested(PageMessage):
-    """Read these."""
+    """Read the instances behind these CNCIs, as `user`."""
 
     cncis: tuple[str, ...]
     user: str

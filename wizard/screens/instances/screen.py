@@ -1,4 +1,4 @@
-"""The instances behind CNCIs, and the ways onto each."""
+"""The instances page: the instances behind CNCIs, and how to reach each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from textual.widgets import Input
 from wizard.plan.findings import WizardError
 from wizard.plan.text import clean
 from wizard.screens.instances import messages
-from wizard.widgets.big_table import BigTable, Column
 from wizard.widgets.field import Field
 from wizard.widgets.page import Page, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.instances import CnciReading, Instance
@@ -33,17 +33,17 @@ _STATES = {
     "read": "✓",
     "no-lease-files": "! no leases",
     "down": "✗ no answer",
-    "no-such-name": "✗ no such",
+    "no-such-name": "✗ no such VM",
     "unknown-host-key": "! unknown key",
     "changed-host-key": "✗ KEY CHANGED",
-    "permission-denied": "✗ not let in",
+    "permission-denied": "✗ denied",
     "ambiguous": "! which one?",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceLine:
-    """One row: a CNCI (with what it said, None while it is asked), or an instance behind it."""
+    """One row: a CNCI (`reading` is None until it answers), or an instance behind it."""
 
     cnci: str
     reading: CnciReading | None = None
@@ -52,25 +52,25 @@ class InstanceLine:
 
 class InstancesPage(Page):
     TITLE = "Instances"
-    QUESTION = "Which CNCIs? Each tells over ssh which instances it gave a lease."
+    QUESTION = "Which CNCIs? Each is asked over ssh for the leases of its instances."
     HELP = (
-        "A CNCI is the VM in which a tenant's network ends; those with a lease here stand in the field already. "
-        "[USER@]NAME or address, several with blanks between, and localhost on a CNCI itself. Your own ssh "
-        "configuration, agent and known_hosts are used; no password is asked. Where there are more VMs than the field "
-        "holds, an empty field stands for all of them. They are asked at the same time: one that does not answer "
-        "holds nobody up.\n\n"
-        "Three ways lead onto an instance: 1 from a shell on its CNCI, 2 from this gateway by the CNCI's port for it "
-        "(33000 + 256 times the third octet + the fourth), 3 from the corporate side by ssh -J. The key of that "
-        "number copies the line, c that from the gateway; the clipboard is that of the terminal you sit at.\n\n"
-        "A changed host key: find out why before you go on. Nothing is read from such a machine."
+        "A CNCI is the VM where a tenant's network ends; those with a lease here are already in the field. Write "
+        "[USER@]NAME or an address, several separated by spaces; on a CNCI itself, localhost. The wizard uses your own "
+        "ssh configuration, agent and known_hosts, and never asks for a password. If there are more VMs than the field "
+        "holds, an empty field means all of them. They are asked in parallel: one that does not answer delays no "
+        "other.\n\n"
+        "There are three ways to reach an instance: 1 from a shell on its CNCI, 2 from this gateway through the CNCI's "
+        "port for it (33000 + 256 × the third octet + the fourth), 3 from the company network with ssh -J. Press that "
+        "number to copy the command; c copies the gateway's. The clipboard is your terminal's.\n\n"
+        "A changed host key: find out why before you continue. Nothing is read from such a machine."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-instances-cncis Input"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "ask", "ask"),
         Binding("c", "copy(2)", "copy ssh"),
-        Binding("1", "copy(1)", "copy the line for the CNCI", show=False),
-        Binding("2", "copy(2)", "copy the line for this gateway", show=False),
-        Binding("3", "copy(3)", "copy the line for the corporate side", show=False),
+        Binding("1", "copy(1)", "copy the CNCI command", show=False),
+        Binding("2", "copy(2)", "copy the gateway command", show=False),
+        Binding("3", "copy(3)", "copy the company command", show=False),
         Binding("escape", "back", "leases"),
     ]
 
@@ -81,9 +81,9 @@ class InstancesPage(Page):
         self._offered: tuple[str, ...] = ()
 
     def body(self) -> Iterable[Widget]:
-        yield Field("instances.cncis", "CNCIs", "", "for example cloud-admin@192.168.0.65 192.168.0.66")
+        yield Field("instances.cncis", "CNCIs", "", "such as cloud-admin@192.168.0.65 192.168.0.66")
         yield Field("instances.user", "Login", USER, USER, "your user on the instances")
-        yield BigTable[InstanceLine](_columns(0), self._cells, id="instances")
+        yield VirtualRowTable[InstanceLine](_columns(0), self._cells, id="instances")
         yield PlainText(id="ways")
 
     def on_mount(self) -> None:
@@ -94,29 +94,31 @@ class InstancesPage(Page):
         self.query_one("#ways").display = False
 
     @property
-    def table(self) -> BigTable[InstanceLine]:
-        return self.query_one("#instances", BigTable)
+    def table(self) -> VirtualRowTable[InstanceLine]:
+        return self.query_one("#instances", VirtualRowTable)
 
     def offer(self, cncis: Sequence[str]) -> None:
-        """VMs that have a lease here: put into the field, unless something was typed already."""
+        """Put the VMs with a lease here into the field, unless something was typed."""
         field = self._field("cncis")
         if field.value or self._lines:
             return
         self._offered = tuple(cncis)
         text = " ".join(cncis)
         if not cncis:
-            self.set_status("No VM has a lease here now. Type the CNCIs, with blanks between.")
+            self.set_status("No VM has a lease here now. Type the CNCIs, separated by spaces.")
         elif not self._crowd:
             field.value = text
-            self.set_status(f"{plural(len(cncis), 'VM')} with a lease here. enter asks.")
+            self.set_status(f"{plural(len(cncis), 'VM')} with a lease here. Press enter to ask.")
         else:
             # A line of so many addresses nobody can read, let alone edit.
             field.query_one(Input).placeholder = f"all {len(cncis)} VMs with a lease here"
-            self.set_status(f"{len(cncis)} VMs with a lease here. enter asks them all, or type those that you mean.")
+            self.set_status(
+                f"{len(cncis)} VMs with a lease here. Press enter to ask them all, or type the ones you want."
+            )
 
     @on(Input.Changed)
-    def _untell_of_typed(self, event: Input.Changed) -> None:
-        """What was told of the field as it was is told no more."""
+    def _clear_status_on_typing(self, event: Input.Changed) -> None:
+        """The status line speaks of the field as it was."""
         if event.value != " ".join(self._offered) and not self._asking:
             self.set_status("")
 
@@ -129,13 +131,13 @@ class InstancesPage(Page):
 
     @property
     def _crowd(self) -> tuple[str, ...]:
-        """The VMs that an empty field stands for: those that have no room in it."""
+        """The VMs that an empty field means: more than fit into it; () if they fit."""
         return self._offered if len(" ".join(self._offered)) > self.size.width - _LABEL else ()
 
     def action_ask(self) -> None:
         cncis = tuple(dict.fromkeys(self._field("cncis").value.replace(",", " ").split())) or self._crowd
         if not cncis:
-            self.set_status("Type at least one CNCI: its name or its address.", "warning")
+            self.set_status("Type at least one CNCI: a name or an address.", "warning")
             self._field("cncis").point()
             return
         self._lines = {place: [InstanceLine(cnci)] for place, cnci in enumerate(cncis)}
@@ -146,7 +148,7 @@ class InstancesPage(Page):
         self.table.focus()
 
     def take(self, found: tuple[int, CnciReading]) -> None:
-        """What one of them said, as it comes."""
+        """Take one CNCI's answer, with its place in the request."""
         place, reading = found
         cnci = self._lines[place][0].cnci if place in self._lines else reading.cnci
         self._lines[place] = [
@@ -154,7 +156,7 @@ class InstancesPage(Page):
             *(InstanceLine(cnci, reading, one) for one in reading.instances),
         ]
         told = sum(lines[0].reading is not None for lines in self._lines.values())
-        self.set_status(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} told so far.")
+        self.set_status(f"Asking… {told} of {plural(len(self._lines), 'CNCI')} answered.")
         self.redraw()
 
     def finish(self) -> None:
@@ -163,7 +165,7 @@ class InstancesPage(Page):
         count = sum(len(reading.instances) for reading in readings if reading is not None)
         failed = sum(reading is None or reading.failed for reading in readings)
         told = f"{plural(count, 'instance')} behind {plural(len(readings) - failed, 'CNCI')}"
-        self.set_status(f"{told}; {failed} could not be read: see there." if failed else f"{told}.")
+        self.set_status(f"{told}; {failed} could not be read: select one to see why." if failed else f"{told}.")
 
     def refuse(self, error: WizardError) -> None:
         self._asking = False
@@ -187,8 +189,8 @@ class InstancesPage(Page):
         table.show(rows, _place(rows, held))
         self._draw_ways()
 
-    @on(BigTable.Moved)
-    def _follow_cursor(self, message: BigTable.Moved) -> None:
+    @on(VirtualRowTable.Moved)
+    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
         message.stop()
         if message.by_hand and not self._asking:
             self.set_status("")
@@ -199,8 +201,8 @@ class InstancesPage(Page):
         panel = self.query_one("#ways", PlainText)
         panel.display = line is not None
         if line is not None:
-            panel.border_title = _called(line)
-            panel.update(_said(line))
+            panel.border_title = _title(line)
+            panel.update(_details(line))
 
     def _cells(self, line: InstanceLine) -> Sequence[Text]:
         one, reading = line.instance, line.reading
@@ -220,11 +222,11 @@ class InstancesPage(Page):
     def action_copy(self, way: int) -> None:
         line = self.table.current if self._lines else None
         if line is None or line.instance is None:
-            self.set_status("Bring the cursor to an instance; there is nothing to copy here.", "warning")
+            self.set_status("Nothing to copy here: select an instance first.", "warning")
             return
         ways = line.instance.ways
         text = (ways.direct, ways.gateway, ways.corporate)[way - 1]
-        place = ("a shell on the CNCI", "a shell on this gateway", "the corporate side")[way - 1]
+        place = ("a shell on the CNCI", "a shell on this gateway", "the company network")[way - 1]
         self.app.copy_to_clipboard(text)
         self.set_status(f"Copied for {place}: {text}")
 
@@ -241,25 +243,25 @@ def _columns(width: int) -> tuple[Column, ...]:
 
 
 def _place(rows: Sequence[InstanceLine], held: InstanceLine | None) -> int | None:
-    """Where a line is by now, by what it stands for."""
+    """The row number of the line that `held` stands for; None if it is gone."""
     if held is None:
         return None
     which = (held.cnci, held.instance.ip if held.instance else "")
     return next((n for n, row in enumerate(rows) if (row.cnci, row.instance.ip if row.instance else "") == which), None)
 
 
-def _called(line: InstanceLine) -> Text:
+def _title(line: InstanceLine) -> Text:
     one = line.instance
     if one is None:
         return Text("this CNCI")
     name = f', "{clean(one.hostname, 40)}"' if one.hostname else ""
-    return plain(f"ways onto {one.ip}{name}", limit=70)
+    return plain(f"reach {one.ip}{name}", limit=70)
 
 
-def _said(line: InstanceLine) -> Text:
+def _details(line: InstanceLine) -> Text:
     one, reading = line.instance, line.reading
     if reading is None:
-        return Text("It is being asked. The others are not waiting for it.")
+        return Text("Asking it. The others do not wait for it.")
     if one is None:
         if reading.failed:
             lines = [plain(f"✗ {reading.reason}", limit=600), plain(reading.remedy, limit=400)]

@@ -1,4 +1,4 @@
-"""Asks both networks, and follows the NICs, for as long as the interfaces page is on the screen."""
+"""Probes both networks and watches the NICs while the interfaces page is shown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class InterfacesController(StepController):
         return InterfacesPage(self.shell.drafts.draft, field)
 
     def shown(self) -> None:
-        """Ask the networks, and follow the NICs for as long as the page is there."""
+        """Probe the networks, and watch the NICs until the page is left."""
         draft = self.shell.drafts.draft
         self._probe(draft.corporate, draft.cluster)
         self._nics_stop.set()
@@ -54,7 +54,7 @@ class InterfacesController(StepController):
         self.shell.calls.stream("nics", watch, partial(self._take_activity, stop))
 
     def left(self) -> None:
-        """Nobody wants to know any more what the networks and the NICs say."""
+        """Stop probing and watching."""
         self._probe_stop.set()
         self._nics_stop.set()
 
@@ -69,7 +69,7 @@ class InterfacesController(StepController):
         self._probe(message.corporate, message.cluster)
 
     def _probe(self, corporate: str, cluster: str) -> None:
-        """Ask both networks while nothing of ours serves on one of them. Nobody waits for it."""
+        """Probe both networks in the background, unless our gateway runs on one of them."""
         self._probe_stop.set()
         status = self.shell.state.status
         if not corporate or not cluster or status is None or status.state != "absent":
@@ -98,7 +98,7 @@ class InterfacesController(StepController):
     def _not_probed(self, error: WizardError) -> None:
         from wizard.services.protocols import CablingReport
 
-        self._take_report(CablingReport(False, "The wires could not be asked", error.message, error.remedy))
+        self._take_report(CablingReport(False, "The networks could not be probed", error.message, error.remedy))
 
     # The NICs
 
@@ -133,7 +133,7 @@ class InterfacesController(StepController):
 
 
 def with_news(facts: Facts, news: Iterable[NicEvent]) -> Facts:
-    """The facts as far as the news alone change them; what else is new is read a moment later."""
+    """The facts with the changes that the events name; the rest is read a moment later."""
     carrier = {"pulled": False, "plugged": True, "moved": True}
     nics = {nic.name: nic for nic in facts.nics}
     for each in news:

@@ -1,4 +1,4 @@
-"""STOP: what was chosen for the cluster is somebody else's network."""
+"""The STOP dialog: the cluster NIC is on a network that another server serves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ UNSEEN_S = 0.5
 
 
 class StopDialog(Dialog[str]):
-    """What was seen, what would happen, what to do. Gives back "swap", "again" or "self"."""
+    """Shows the finding, the danger and the remedy. Returns "swap", "again" or "self"."""
 
     HELP = (
-        "The wizard asked both wires for an address, as any machine that starts would, and took none. A DHCP server "
-        "answered where only your cluster may be, or the two wires are one.\n\n"
-        "Nothing has been changed, and nothing can be applied while this is so: an apply asks the wires again, and "
-        "so does the gateway for as long as it runs."
+        "The wizard asked for an address on both networks, as any booting machine does, and accepted none. A DHCP "
+        "server answered where only your cluster may be, or both NICs are on one network.\n\n"
+        "Nothing was changed, and nothing can be applied until this is fixed: an apply probes both networks again, "
+        "and the gateway keeps probing while it runs."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "answer('swap')", "swap them"),
@@ -46,7 +46,7 @@ class StopDialog(Dialog[str]):
     AUTO_FOCUS: ClassVar[str | None] = "#again"
 
     def __init__(self, said: CablingReport, routed: str = "") -> None:
-        """`routed`: the NIC chosen for the company, where this machine's default route leads over it."""
+        """`routed`: the NIC chosen for the company, if this machine's default route uses it; else ""."""
         super().__init__()
         self.title = said.title
         self._said = said
@@ -57,7 +57,7 @@ class StopDialog(Dialog[str]):
         said = self._said
         lines = [plain(line, limit=600) for line in said.text.splitlines() if line]
         if self._routed and said.swap_helps:
-            cables = f"This machine's default route leads over {self._routed}: more likely the cables changed places."
+            cables = f"This machine's default route goes through {self._routed}: more likely the cables are swapped."
             lines.append(plain(cables))
         with VerticalScroll(can_focus=False):
             yield PlainText(Text("\n").join([*lines, Text(), plain(said.remedy, "bold", limit=600)]))

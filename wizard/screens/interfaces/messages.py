@@ -9,7 +9,7 @@ from wizard.widgets.page import PageMessage
 
 @dataclass
 class RolesChosen(PageMessage):
-    """The roles of the NICs have changed."""
+    """The NICs were given these roles; "" for none."""
 
     corporate: str
     cluster: str

@@ -1,4 +1,4 @@
-"""Which NIC leads where."""
+"""The interfaces page: which NIC leads to which network."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from wizard.host.net.traffic import Rate
     from wizard.services.protocols import CablingReport, NicActivity
 
-_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that notices is the one."
-_IN_FORCE = "The wires are not asked from here while the gateway is in force; an apply asks them."
-_UNASKED = "The wires themselves are asked when you apply. Started as root, the wizard asks them here."
-_LONELY = "A gateway needs two cables. Plug a USB adapter in: it appears here by itself."
-_SOCKETS = 2
-_FELT = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out and in"}
+_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that loses its link is marked."
+_IN_FORCE = "The networks are not probed here while the gateway is running; an apply probes them."
+_UNASKED = "An apply probes both networks. If you start the wizard as root, it probes them here."
+_ONE_NIC = "A gateway needs two NICs. Plug in a USB adapter: it appears here at once."
+_LEAST_NICS = 2
+_CABLE_MARKS = {"pulled": "◂ cable out", "plugged": "◂ cable in", "moved": "◂ out and in"}
 # Rows of a terminal where the hint finds room beside all that the wires say.
 _ROOM_FOR_HINTS = 28
 _ROOM_FOR_DRAWING = 38
 _LEAST_TABLE = 4
-_OF_WIRES, _OF_ERRORS = "\0wires", "\0errors"
+_ABOUT_PROBE, _ABOUT_ERRORS = "\0wires", "\0errors"
 
 
 class InterfacesPage(StepPage):
@@ -56,11 +56,11 @@ class InterfacesPage(StepPage):
     QUESTION = "Which NIC leads to the company network, and which to the cluster switch?"
     HELP = (
         "One NIC leads to the company network and keeps its address. The other leads to the switch of your cluster: "
-        "there, and only there, this machine will hand out addresses.\n\n"
-        "space gives the NIC under the cursor the role that is free, or the next one; where another NIC has it, the "
-        "two change places. enter changes nothing: it goes on once both networks look right. f3, then a cable out and "
-        "in again: the NIC that notices has the cursor. What is plugged in appears by itself.\n\n"
-        "Once both are chosen, both wires are asked whether a DHCP server answers there."
+        "only there will this machine serve DHCP.\n\n"
+        "space gives the selected NIC the free role, or the next one; if another NIC has that role, the two swap. "
+        "enter changes nothing: it continues once both networks look right. f3, then pull a cable and plug it in "
+        "again: the NIC that loses its link is selected. A new NIC appears as soon as it is plugged in.\n\n"
+        "Once both are chosen, the wizard probes both networks for a DHCP server."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "change role"),
@@ -76,13 +76,13 @@ class InterfacesPage(StepPage):
     asking: reactive[bool] = reactive(False)
     identifying: reactive[bool] = reactive(False)
     pending: bool = False
-    """Whether an answer of the wires is still to come. `asking` follows, where that takes a while."""
+    """True while a probe runs. `asking` follows if it takes a while."""
     may_ask: bool = True
-    """Whether the wires are asked at all, from here."""
+    """True if the networks can be probed from here."""
     _waiting: bool = False
-    _tied: str = ""
+    _status_about: str = ""
     """What the status line speaks of: a NIC by its name, or one of the _OF below. Once that is past, so is the line."""
-    _told_all: tuple[object, ...] = ()
+    _ignored_objections: tuple[object, ...] = ()
     _asked_at: float = 0.0
     _wide: bool = False
     _room: int = 0
@@ -101,22 +101,22 @@ class InterfacesPage(StepPage):
         yield PlainText(id="wires")
         yield PlainText(id="hint")
 
-    def set_status(self, message: str, severity: str = "information", tied: str = "") -> None:
+    def set_status(self, message: str, severity: str = "information", about: str = "") -> None:
         super().set_status(message, severity)
-        self._tied = tied
+        self._status_about = about
 
-    def _untie(self, *tied: str) -> None:
+    def _clear_status_about(self, *about: str) -> None:
         """What the status line says of these is no longer true."""
-        if self._tied in tied:
+        if self._status_about in about:
             self.set_status("")
 
     def watch_asking(self) -> None:
         self._asked_at = monotonic()
-        self._untie(_OF_WIRES)
+        self._clear_status_about(_ABOUT_PROBE)
         self.redraw()
 
     def watch_wires(self) -> None:
-        self._untie(_OF_WIRES)
+        self._clear_status_about(_ABOUT_PROBE)
         self.redraw()
 
     def watch_identifying(self) -> None:
@@ -125,7 +125,7 @@ class InterfacesPage(StepPage):
     def draw(self) -> None:
         super().draw()
         if not self.errors():
-            self._untie(_OF_ERRORS)
+            self._clear_status_about(_ABOUT_ERRORS)
         self._draw_table()
         self.draw_nic()
         self.draw_wires()
@@ -135,9 +135,9 @@ class InterfacesPage(StepPage):
     def _draw_hint(self) -> None:
         hint, wires = self.query_one("#hint", PlainText), self.wires
         sockets = sum(nic.kind in CABLE_KINDS for nic in (self.facts or Facts()).nics)
-        if sockets < _SOCKETS and not all(self._chosen()):
-            hint.update(_LONELY)
-            hint.display = not self._turning()
+        if sockets < _LEAST_NICS and not all(self._chosen()):
+            hint.update(_ONE_NIC)
+            hint.display = not self._is_waiting()
             return
         if wires is not None and self._crowded():
             hint.update(nic_words.titled(wires))
@@ -145,14 +145,14 @@ class InterfacesPage(StepPage):
             unasked = _IN_FORCE if self.facts is not None and self.facts.applied_cluster else _UNASKED
             hint.update(_NOT_SURE if self.may_ask or wires is not None else unasked)
         roomy = self.size.height >= _ROOM_FOR_HINTS or wires is None or self._crowded()
-        hint.display = roomy and not self._turning() and (wires is not None or not self.errors())
+        hint.display = roomy and not self._is_waiting() and (wires is not None or not self.errors())
 
     def _crowded(self) -> bool:
-        """Whether what is refused needs the room of all that is not."""
+        """True if the findings leave no room for the report."""
         return self.size.height < ROOMY and bool(self.findings())
 
     def _fit(self) -> None:
-        """The table gets the rows that all the others leave."""
+        """Give the table the rows that the other widgets leave."""
         if not self.is_attached:
             return
         body, table = self.query_one("#body"), self.query_one("#nics", KeyedTable)
@@ -189,11 +189,11 @@ class InterfacesPage(StepPage):
             answers = dict.fromkeys(roles, "asking…")
         return NicNotes(roles, answers, self._marks, self._rates)
 
-    def _turning(self) -> bool:
+    def _is_waiting(self) -> bool:
         return self.asking or self._waiting or self.identifying
 
     def findings(self) -> tuple[Finding, ...]:
-        """In the words of this very page."""
+        """The findings, with remedies in this page's words."""
         fine = self.wires is not None and self.wires.fine
         return tuple(replace(each, remedy=nic_words.said_here(each.remedy, fine)) for each in super().findings())
 
@@ -209,9 +209,9 @@ class InterfacesPage(StepPage):
             panel.update(nic_words.about(nic, suggestion, self._rates.get(nic.name, ())))
 
     def draw_wires(self) -> None:
-        turning = self.query_one("#asking", Spinner)
-        turning.display = self._turning()
-        turning.say(nic_words.patience(self.identifying, self._waiting, int(monotonic() - self._asked_at)))
+        spinner = self.query_one("#asking", Spinner)
+        spinner.display = self._is_waiting()
+        spinner.set_text(nic_words.patience(self.identifying, self._waiting, int(monotonic() - self._asked_at)))
         panel = self.query_one("#wires", PlainText)
         wires = self.wires
         panel.display = wires is not None and not self.asking and not self._crowded()
@@ -222,11 +222,11 @@ class InterfacesPage(StepPage):
             panel.update(Text("\n").join(plain(line, limit=600) for line in said if line))
 
     def await_report(self) -> None:
-        """The networks are being asked."""
+        """A probe has started."""
         self.pending = True
 
     def take_report(self, said: CablingReport | None) -> None:
-        """What the wires have answered. Who waited goes on by a key: one pressed too late would be the next page's."""
+        """Take the probe's report. A person who waited continues by a key: an automatic step could misdirect it."""
         waiting, self._waiting, self.pending = self._waiting, False, False
         self.may_ask = said is not None
         self.wires = said
@@ -236,78 +236,78 @@ class InterfacesPage(StepPage):
             self.app.screen.dismiss("")
         if said is not None and said.stop and not self.identifying:
             # Where cables are being pulled it is no time for a dialog; what is said stands below the table.
-            self._halt(said)
+            self._show_stop(said)
             return
         if not waiting:
             return
         if said is None:
             # They are asked from elsewhere: that is known at once.
             self.post_message(self.StepDone(self.STEP, self.draft))
-        elif self._objections() != self._told_all:
+        elif self._objections() != self._ignored_objections:
             # Nobody who pressed ctrl+n before can have meant this.
-            self.set_status("See what the wires say before you go on.", "warning", _OF_WIRES)
+            self.set_status("See what the probe found before you continue.", "warning", _ABOUT_PROBE)
         else:
-            self.set_status("Both wires have answered: ctrl+n goes on.", tied=_OF_WIRES)
+            self.set_status("Both networks are probed: ctrl+n continues.", about=_ABOUT_PROBE)
 
-    def _halt(self, said: CablingReport) -> None:
+    def _show_stop(self, said: CablingReport) -> None:
         corporate = (self.facts or Facts()).nic(self.draft.corporate)
         routed = corporate.name if corporate is not None and corporate.default_route else ""
-        self.app.push_screen(StopDialog(said, routed), self._after_halt)
+        self.app.push_screen(StopDialog(said, routed), self._stop_answered)
 
-    def _after_halt(self, answer: str | None) -> None:
+    def _stop_answered(self, answer: str | None) -> None:
         if answer == "swap":
             self.action_swap()
         elif answer == "again":
             self.action_look_again()
 
     def take_activity(self, activity: NicActivity) -> None:
-        """What has happened to the NICs, and what goes through them."""
+        """Take NIC events and traffic."""
         self._rates = activity.rates
         for news in activity.news:
-            self._felt(news)
+            self._take_nic_event(news)
         self.redraw()
 
-    def _felt(self, news: NicEvent) -> None:
+    def _take_nic_event(self, news: NicEvent) -> None:
         name = news.name
         if news.what == "came" or (news.what == "renamed" and news.was == self._newcomer):
             self._newcomer = name
             self.set_status(f"{name} was plugged in.")
         elif news.what == "went":
             self._marks.pop(name, None)
-            lost = " It was chosen: choose another, or plug it in again." if name in self._chosen() else ""
-            self.set_status(f"{name} is gone: it was unplugged.{lost}", "warning")
+            lost = " It had a role: choose another NIC, or plug it in again." if name in self._chosen() else ""
+            self.set_status(f"{name} was unplugged.{lost}", "warning")
         elif news.of_cable:
-            self._notice(name, str(news.what))
+            self._mark_nic(name, str(news.what))
 
-    def _notice(self, name: str, what: str) -> None:
+    def _mark_nic(self, name: str, what: str) -> None:
         if not self.identifying:
             return
-        self._marks = {name: _FELT[what]}
+        self._marks = {name: _CABLE_MARKS[what]}
         self.query_one("#nics", KeyedTable).point_at(name)
         if what == "pulled":
-            self.set_status(f"{name} noticed: its cable is out. Put it back.")
+            self.set_status(f"{name} lost its link: its cable is out. Plug it in again.")
         else:
             self.identifying = False
             role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
-            then = f"{role} already: space changes that" if role else "space gives it its role"
-            self.set_status(f"{name} is the one. {then}, f3 tries another.", tied=name)
+            then = f"It is {role}: space changes that" if role else "space gives it a role"
+            self.set_status(f"{name} is the one. {then}, f3 tries another.", about=name)
 
     def facts_changed(self) -> None:
         super().facts_changed()
         facts = self.facts
         if self._newcomer and self._ready and facts is not None and facts.nic(self._newcomer) is not None:
             self.query_one("#nics", KeyedTable).point_at(self._newcomer)
-            self.set_status(f"{self._newcomer} was plugged in. space gives it a role.", tied=self._newcomer)
+            self.set_status(f"{self._newcomer} was plugged in. space gives it a role.", about=self._newcomer)
             self._newcomer = ""
 
     def action_identify(self) -> None:
-        """Have a person pull a cable, and see which NIC notices."""
+        """Start or stop waiting for a pulled cable, to find its NIC."""
         self.identifying = not self.identifying
         self._marks = {}
         blind = [n.name for n in (self.facts or Facts()).nics if n.kind in CABLE_KINDS and not n.up and n.usable_name]
         if self.identifying and blind:
             up = f"sudo ip link set {blind[0]} up"
-            self.set_status(f"Off, and so notices nothing: {', '.join(blind)}. `{up}` switches it on.", "warning")
+            self.set_status(f"Down, so it cannot show a cable: {', '.join(blind)}. `{up}` brings it up.", "warning")
         else:
             self.set_status("")
         self.redraw()
@@ -327,21 +327,21 @@ class InterfacesPage(StepPage):
 
     def action_next(self) -> None:
         super().action_next()
-        if self._line and not self._tied and self.errors():
-            self._tied = _OF_ERRORS
+        if self._line and not self._status_about and self.errors():
+            self._status_about = _ABOUT_ERRORS
 
     def leave(self) -> None:
-        """Waits for the wires once, and says once what they object to."""
+        """Wait once for the probe, and show its objections once."""
         if not self.pending and self.wires is not None and self.wires.stop:
             # Whoever goes on all the same is the accident that this page is for.
-            self._halt(self.wires)
+            self._show_stop(self.wires)
         elif self.pending and not self._waiting:
             self._waiting = True
-            self._told_all = self._objections()
+            self._ignored_objections = self._objections()
             self.redraw()
-        elif not self.pending and self._objections() not in (self.errors(), self._told_all):
-            self._told_all = self._objections()
-            self.set_status("See what the wires say. ctrl+n again goes on all the same.", "warning", _OF_WIRES)
+        elif not self.pending and self._objections() not in (self.errors(), self._ignored_objections):
+            self._ignored_objections = self._objections()
+            self.set_status("See what the probe found. Press ctrl+n again to ignore this.", "warning", _ABOUT_PROBE)
         else:
             super().leave()
 
@@ -349,9 +349,9 @@ class InterfacesPage(StepPage):
     def _show_nic(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         current = self.query_one("#nics", KeyedTable).current
-        if self._tied and self._tied not in (current, _OF_WIRES, _OF_ERRORS):
+        if self._status_about and self._status_about not in (current, _ABOUT_PROBE, _ABOUT_ERRORS):
             # It spoke of the NIC that had the cursor.
-            self._untie(self._tied)
+            self._clear_status_about(self._status_about)
         self.draw_nic()
 
     @on(DataTable.RowSelected)
@@ -360,40 +360,40 @@ class InterfacesPage(StepPage):
         self.action_confirm()
 
     def action_confirm(self) -> None:
-        """Go on with the roles as they are. Unlike ctrl+n it never goes over what speaks against them."""
+        """Continue with the current roles. Unlike ctrl+n it never ignores a problem."""
         if self.unseen or self._waiting:
             return
         if not all(self._chosen()):
-            self.set_status("Give a NIC each role first: space changes the role of the one with the cursor.", "warning")
+            self.set_status("Assign both roles first: space changes the role of the selected NIC.", "warning")
         elif self.wires is not None and self.wires.stop:
-            self._halt(self.wires)
+            self._show_stop(self.wires)
         elif self._objections():
             self.set_status(
-                "Not yet: see what is marked. space changes a role; ctrl+n goes on regardless.", "warning", _OF_ERRORS
+                "Fix the marked problems first. space changes a role; ctrl+n ignores this.", "warning", _ABOUT_ERRORS
             )
         else:
             self.action_next()
 
     def action_choose(self) -> None:
-        """Turn the role of the NIC under the cursor on by one."""
+        """Give the selected NIC its next role."""
         current = self.query_one("#nics", KeyedTable).current
         nic = (self.facts or Facts()).nic(current) if current else None
         if nic is None or self.unseen:
             return
         if not nic.usable_name:
-            self.set_status("Tools would take this name for code. Rename the NIC first.", "error", nic.name)
+            self.set_status("Tools could run this name as code. Rename the NIC first.", "error", nic.name)
             return
         possible = nic_words.roles_of(nic)
         if not possible:
             self.set_status(
-                f"{nic.name} is {kind_label(nic)}: no cable can be in it, so it has no role.", "error", nic.name
+                f"{nic.name} is {kind_label(nic)}: it has no cable, so it cannot have a role.", "error", nic.name
             )
             return
         corporate, cluster = nic_words.turned(nic, *self._chosen())
         self._take(replace(self.draft, corporate=corporate, cluster=cluster))
         if nic.name == corporate and "cluster" not in possible:
-            said = f"{nic.name} is {kind_label(nic)}: it can lead to the company, not to the cluster's switch."
-            self.set_status(said, tied=nic.name)
+            said = f"{nic.name} is {kind_label(nic)}: it can be the company's NIC, not the cluster's."
+            self.set_status(said, about=nic.name)
 
     def action_swap(self) -> None:
         self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))

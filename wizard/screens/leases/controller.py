@@ -1,8 +1,8 @@
-"""Follows the leases for their page, and does something about a machine: adopts it, or releases its lease.
+"""Follows the leases for their page; adopts machines and releases leases.
 
 One feed is kept from the first look at the leases for as long as a page of the gateway in force is open. The leases'
-page asks it four times a second, the others less: so that what takes its time to be seen, as a clone does, is known
-when somebody comes back, and what happened meanwhile is told with its time.
+page asks it four times a second, the others less: so that slow findings, such as a clone, are known when a
+person comes back, and events in between have their time.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class LeasesController(Controller):
         if page is None:
             self._next_look = self.shell.after(AWAY_S, self._look)
         elif wanted == page.wanted:
-            page.blind, page.held_back = "", held_back
-            page.board = board
+            page.failure, page.held_back = "", held_back
+            page.snapshot = board
             self._next_look = self.shell.after(EVERY_S, self._look)
         else:
             self._look()
@@ -96,7 +96,7 @@ class LeasesController(Controller):
     def _not_looked(self, error: WizardError) -> None:
         self.looking = False
         if self.page is not None:
-            self.page.blind = words_of(error)
+            self.page.failure = words_of(error)
         self._next_look = self.shell.after(AGAIN_S, self._look)
 
     def _close_feed(self) -> None:
@@ -133,7 +133,7 @@ class LeasesController(Controller):
     def offer(self, message: messages.AdoptRequested) -> None:
         row, services = message.row, self.shell.services
         if self.shell.changes.under_way:
-            self.shell.set_status("A change is under way already.", "warning")
+            self.shell.set_status("A change is already running.", "warning")
             return
 
         def look() -> AdoptionProposal:
@@ -187,10 +187,10 @@ class LeasesController(Controller):
 
     def _released(self, ip: str, heeded: bool) -> None:
         if heeded:
-            self.shell.set_status(f"dnsmasq has forgotten the lease of {ip}.")
+            self.shell.set_status(f"dnsmasq has released the lease of {ip}.")
         else:
             text = (
-                f"dnsmasq has not let go of {ip}: it may just have been renewed. Does the dashboard say that it runs?"
+                f"dnsmasq did not release {ip}: it may just have been renewed. Check the dashboard: does dnsmasq run?"
             )
             self.shell.set_status(text, "error")
 

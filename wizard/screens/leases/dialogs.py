@@ -1,4 +1,4 @@
-"""A stranger is asked about before it becomes a node."""
+"""The dialog that adopts a stranger as a node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wizard.widgets.sign_checkbox import SignCheckbox
 
 
 class AdoptDialog(Dialog[None]):
-    """Says with `Wanted` what was typed, and stays until it is dismissed; `refuse` tells what is wrong with it."""
+    """Posts AdoptionConfirmed with what was typed, and stays until dismissed; `refuse` shows an error."""
 
     TITLE: ClassVar[str | None] = "Adopt as a node"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,10 +31,10 @@ class AdoptDialog(Dialog[None]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "The machine becomes a node of the plan in force: its MAC gets the name and the reserved address below, and "
-        "dnsmasq reads that without a restart; nobody on the cluster notices. It has the address when it asks next: "
-        "at its next start, or half-way through the lease that it has.\n\n"
-        "Space ticks a role; a node may have several. An address left blank is the next free one."
+        "The machine becomes a node of the plan in force: its MAC gets the name and the reserved address below. "
+        "dnsmasq reads that without a restart, and nothing else changes. The machine gets the address at its next DHCP "
+        "request: when it boots, or half-way through its lease.\n\n"
+        "Space ticks a role; a node may have several. An empty address means the next free one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-adopt-name Input"
 

@@ -1,4 +1,4 @@
-"""What happened, the newest first: as high as there is to say, up to a limit."""
+"""The events box, newest first: as high as its lines, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from wizard.plan.text import clean
-from wizard.widgets.big_table import BigTable, Column
+from wizard.widgets.virtual_table import Column, VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.machine_events import MachineEvent
@@ -22,7 +22,7 @@ _HEAD = 12
 _FRAME = 6
 
 
-class EventsBox(BigTable[Text]):
+class EventsBox(VirtualRowTable[Text]):
     """One row a line, since an event may take several."""
 
     DEFAULT_CSS = """
@@ -32,25 +32,25 @@ class EventsBox(BigTable[Text]):
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__((Column("", 1),), lambda line: (line,), id=id, headed=False)
-        self._told: tuple[Sequence[MachineEvent], int] | None = None
+        self._shown_for: tuple[Sequence[MachineEvent], int] | None = None
         self._lines: dict[MachineEvent, list[Text]] = {}
 
     def on_mount(self) -> None:
-        self.border_title = "what happened, the newest first"
+        self.border_title = "events, newest first"
 
-    def tell(self, events: Sequence[MachineEvent], page_width: int) -> None:
+    def show_events(self, events: Sequence[MachineEvent], page_width: int) -> None:
         """Show these, the oldest first; costs nothing where they are the very ones that are shown."""
         width = max(page_width - _FRAME, 40)
-        if self._told is not None and self._told[0] is events and self._told[1] == width:
+        if self._shown_for is not None and self._shown_for[0] is events and self._shown_for[1] == width:
             return
-        known = self._lines if self._told is not None and self._told[1] == width else {}
-        self._told, self._lines = (events, width), {}
+        known = self._lines if self._shown_for is not None and self._shown_for[1] == width else {}
+        self._shown_for, self._lines = (events, width), {}
         lines: list[Text] = []
         for event in reversed(events):
             self._lines[event] = known[event] if event in known else event_lines(event, width)
             lines += self._lines[event]
         self.set_columns((Column("", width),))
-        self.show(lines or [Text("Nothing yet since this was opened.", "dim")])
+        self.show(lines or [Text("No events since this page was opened.", "dim")])
         self.styles.height = min(max(len(lines), 1), MOST_LINES) + 2
 
 

@@ -41,7 +41,7 @@ class ForwardHealthPanel(PlainText):
         if self.health is None:
             self.update("Asking…")
         elif not self.health:
-            self.update("The plan forwards no port.")
+            self.update("The plan has no forwards.")
         else:
             self.update(health_text(self.health, max(self.content_size.width, 40), self.most))
 
@@ -62,7 +62,7 @@ def health_text(health: Sequence[ForwardCheck], width: int, most: int) -> Text:
             lines.append(Text.assemble((f"{signs if not number else '':<5}", "bold"), line))
     if len(lines) > most:
         left = len(lines) - most + 1
-        lines = [*lines[: most - 1], Text(f"… and {left} lines more: `ciao-wizard status` names every port")]
+        lines = [*lines[: most - 1], Text(f"… and {left} more lines: `ciao-wizard status` lists every port")]
     return Text("\n").join(lines)
 
 

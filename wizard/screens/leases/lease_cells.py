@@ -10,8 +10,8 @@ from rich.text import Text
 
 from wizard.monitor.alarms import alarm_words
 from wizard.plan.text import clean
-from wizard.widgets.big_table import Column
 from wizard.widgets.page import plain
+from wizard.widgets.virtual_table import Column
 
 if TYPE_CHECKING:
     from wizard.monitor.lease_rows import LeaseRow
@@ -20,19 +20,21 @@ WIDE = 120
 """Columns of a terminal that has room for vendor and times too."""
 
 _NARROW = (
-    Column("name", 12),
+    Column("name", 11),
     Column("role", 10),
     Column("address", 15),
     Column("MAC", 17),
-    Column("left", 8, right=True),
-    Column("state", 10),
+    Column("expires in", 10, right=True),
+    Column("state", 9),
 )
-_MORE = (Column("vendor", 11), Column("since", 8, right=True), Column("last", 6, right=True))
+_MORE = (Column("vendor", 10), Column("first seen", 10, right=True), Column("last seen", 9, right=True))
+_SORTED_BY = {"left": "expires in"}
+"""The heading of the column that the rows are sorted by, where it is not the name of the order."""
 _STATES = {
     "missing": ("○ missing", "○ missing"),
     "static": ("● static", "● here, no lease"),
     "wrong-address": ("✗ wrong", "✗ wrong address"),
-    "ignored": ("· ignored", "· asked and ignored"),
+    "ignored": ("· ignored", "· asked, ignored"),
 }
 _HERE = {True: "● here", False: "○ silent", None: "· leased"}
 
@@ -42,14 +44,17 @@ def columns(width: int, order: str, descending: bool) -> tuple[Column, ...]:
     found = list(_NARROW)
     if width >= WIDE:
         spare = width - WIDE
-        found[0] = Column("name", 13 + min(spare, 12))
-        found[5] = Column("state", 19)
+        found[0] = Column("name", 12 + min(spare, 13))
+        found[5] = Column("state", 16)
         found += _MORE
-    sign = "▼" if descending else "▲"
-    return tuple(
-        Column(f"{sign}{c.heading}" if c.right else f"{c.heading}{sign}", c.width, c.right) if c.heading == order else c
-        for c in found
-    )
+    sign, sorted_by = "▼" if descending else "▲", _SORTED_BY.get(order, order)
+    return tuple(_marked(column, sign) if column.heading == sorted_by else column for column in found)
+
+
+def _marked(column: Column, sign: str) -> Column:
+    # "▲expires in" has no room.
+    heading = f"{sign}{column.heading.removesuffix(' in')}" if column.right else f"{column.heading}{sign}"
+    return Column(heading, column.width, right=column.right)
 
 
 def cells(row: LeaseRow, now: datetime, wide: bool) -> Sequence[Text]:
@@ -81,7 +86,7 @@ def state(row: LeaseRow, wide: bool = True) -> str:
 def left(row: LeaseRow, now: datetime) -> str:
     """Until the lease runs out: hours, minutes and seconds, or days."""
     if row.expires is None:
-        return "for ever" if row.state in ("leased", "wrong-address") else "–"
+        return "never" if row.state in ("leased", "wrong-address") else "–"
     seconds = max(int((row.expires - now).total_seconds()), 0)
     if seconds >= 100 * 3600:
         return f"{seconds // 86400} d {seconds % 86400 // 3600:2} h"
@@ -102,7 +107,7 @@ def details(row: LeaseRow, now: datetime) -> Text:
     if row.first_seen is not None:
         seen.append(f"first seen {_when(row.first_seen, now)}")
     if row.last_seen is not None:
-        seen.append(f"last {_ago(row.last_seen, now)} ago")
+        seen.append(f"last seen {_ago(row.last_seen, now)} ago")
     if seen:
         text.append("\n" + ", ".join(seen))
     return text
@@ -118,12 +123,10 @@ def sentence(row: LeaseRow) -> str:
         why = f": {row.reason}" if row.reason else ". Is it switched on, and is its MAC the one in the plan?"
         return f"It has no lease{why}"
     if row.state == "static":
-        return (
-            "It answers at its own address and has no lease: it configures that address itself, or the lease is lost."
-        )
+        return "It answers at its own address without a lease: the address is set on it, or its lease is lost."
     if row.state == "ignored":
         return _sentence(row.reason or "it asked for an address and was ignored")
-    here = {True: " and answers", False: " but does not answer now", None: "; whether it is there is not known yet"}
+    here = {True: " and answers", False: " but does not answer now", None: "; not known yet whether it is there"}
     text = f"It has its lease{here[row.reachable]}"
     return f"{text}; {row.reason}." if row.reason else f"{text}."
 

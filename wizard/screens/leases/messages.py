@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class RowsRequested(PageMessage):
-    """Other leases, or in another order."""
+    """Show the leases that match another query."""
 
     wanted: LeaseQuery
 
 
 class ForwardsRequested(PageMessage):
-    """Ask the forwards now."""
+    """Check the forwards now."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class AdoptRequested(PageMessage):
 
 @dataclass
 class AdoptionConfirmed(PageMessage):
-    """To be adopted so. `role`: one or several, with commas between."""
+    """Adopt the machine with these values. `role`: one or several, separated by commas."""
 
     dialog: AdoptDialog
     name: str

@@ -1,4 +1,4 @@
-"""Who has which address, who is missing, who is a stranger; and what happens while one looks on."""
+"""The leases page: who has which address, who is missing, strangers, and events."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from wizard.screens.leases.events_box import EventsBox
 from wizard.screens.leases.forward_health import ForwardHealthPanel
 from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
 from wizard.widgets.aging import clock, is_old
-from wizard.widgets.big_table import BigTable
 from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Question
 from wizard.widgets.page import ROOMY, Page, plain, plural
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.spinner import Spinner
 from wizard.widgets.synced import SyncedState
+from wizard.widgets.virtual_table import VirtualRowTable
 
 if TYPE_CHECKING:
     from wizard.monitor.forward_checks import ForwardCheck
@@ -44,7 +44,7 @@ _LONGEST_WHY = 110
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """A stranger that is just becoming a node."""
+    """A stranger that is becoming a node."""
 
     name: str
     ip: str
@@ -52,16 +52,15 @@ class Adoption:
 
 class LeasesPage(Page):
     TITLE = "Leases"
-    QUESTION = "Who has which address. It looks again by itself, four times a second."
+    QUESTION = "Who has which address. Live."
     HELP = (
-        "Every node of the plan has a row, whether it has its address or not; then VMs, then strangers that asked. "
-        "● here: it answered a moment ago. ● static: it answers at its own address without a lease. ○ silent: it has "
-        "its lease and does not answer. ○ missing: neither. ✗ wrong: another address than its own, and below the "
-        "table why. ! something that should never be: two machines with one MAC or at one address, or a tenant's MAC "
-        "on this wire.\n"
-        "/ shows only rows that have all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
-        "a reserves a stranger's address, and dnsmasq reads that without a restart. What c and C copy is in the "
-        "clipboard of the terminal you sit at. Where it cannot look any more the rows stay, with their time."
+        "Every node of the plan has a row, with or without a lease; then VMs, then strangers that asked for an "
+        "address. ● here: it answered a moment ago. ● static: it answers at its address without a lease. ○ silent: "
+        "it has a lease and does not answer. ○ missing: neither. ✗ wrong: not its own address; the reason is below the "
+        "table. ! an alarm: two machines with one MAC or one address, or a tenant's MAC on this network.\n"
+        "/ shows only rows that match all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
+        "a adopts a stranger: dnsmasq reserves its address without a restart. c and C copy to your terminal's "
+        "clipboard. If the leases cannot be read, the last rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,23 +71,23 @@ class LeasesPage(Page):
         Binding("i", "instances", "instances", show=False),
         Binding("C", "copy_address", "copy the address", show=False),
         Binding("s", "sort", "sort by the next column", show=False),
-        Binding("S", "turn", "turn the order round", show=False),
+        Binding("S", "turn", "reverse the order", show=False),
         Binding("x", "release", "release the lease", show=False),
         Binding("e", "panel", "machine, events, forwards", show=False),
-        Binding("ctrl+r", "look_again", "ask the forwards again", show=False),
+        Binding("ctrl+r", "look_again", "check the forwards again", show=False),
     ]
 
     # Its parts draw themselves: the whole screen four times a second would be too much for a slow line.
-    board: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
+    snapshot: reactive[LeaseSnapshot | None] = reactive(None, always_update=True, repaint=False)
     health: reactive[tuple[ForwardCheck, ...] | None] = reactive(None)
-    blind: reactive[str] = reactive("")
-    """Why it cannot look at this moment, "" where it can. What is on the page is then as of the last look."""
+    failure: reactive[str] = reactive("")
+    """Why the leases cannot be read now, "" if they can. The page then shows the last ones."""
 
     old: reactive[bool] = reactive(False)
-    """Whether the next board has been waited for so long that this one may no longer be so."""
+    """True if the next snapshot is so late that this one may be stale."""
 
     held_back: reactive[str] = reactive("")
-    """Why nobody gets an address at this moment, "" where everybody of the plan does."""
+    """Why the guard blocks DHCP now, "" if it does not."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -98,12 +97,12 @@ class LeasesPage(Page):
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
         self._as_of: datetime | None = None
-        self._told_at = 0.0
+        self._received_at = 0.0
 
     def body(self) -> Iterable[Widget]:
         yield Spinner("Reading the leases…", id="working")
         yield FindLine(id="find")
-        yield BigTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
+        yield VirtualRowTable[LeaseRow](columns(0, "plan", False), self._cells, id="leases")
         with Container(id="panels"):
             yield PlainText(id="machine", classes="panel")
             yield ForwardHealthPanel(id="health", classes="panel")
@@ -114,8 +113,8 @@ class LeasesPage(Page):
         self.set_interval(TICK_S, self.tick)
 
     @property
-    def table(self) -> BigTable[LeaseRow]:
-        return self.query_one("#leases", BigTable)
+    def table(self) -> VirtualRowTable[LeaseRow]:
+        return self.query_one("#leases", VirtualRowTable)
 
     @property
     def row(self) -> LeaseRow | None:
@@ -124,30 +123,30 @@ class LeasesPage(Page):
 
     # Drawing
 
-    def watch_board(self) -> None:
-        self._as_of = self._now() if self.board is not None else None
-        self._told_at = time.monotonic()
+    def watch_snapshot(self) -> None:
+        self._as_of = self._now() if self.snapshot is not None else None
+        self._received_at = time.monotonic()
         self.old = False
         self.redraw()
 
     def watch_old(self) -> None:
         self.redraw()
 
-    def watch_blind(self, before: str) -> None:
+    def watch_failure(self, before: str) -> None:
         self.clear_status(before)
-        if len(self.blind) > _LONGEST_WHY:
-            self.set_status(self.blind, "error")
+        if len(self.failure) > _LONGEST_WHY:
+            self.set_status(self.failure, "error")
         self.redraw()
 
     def watch_health(self) -> None:
         self.redraw()
 
     def head_right(self) -> Text:
-        if self.board is None or (not len(self.board.rows) and not self.board.counts):
+        if self.snapshot is None or (not len(self.snapshot.rows) and not self.snapshot.counts):
             return Text()
-        counts = self.board.counts
+        counts = self.snapshot.counts
         told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
-        old = self._as_of if self.old or self.blind else None
+        old = self._as_of if self.old or self.failure else None
         if old is None:
             told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
         if counts["alarm"]:
@@ -155,7 +154,7 @@ class LeasesPage(Page):
         return Text((f"as of {clock(old)}: " if old is not None else "") + " · ".join(told))
 
     def draw(self) -> None:
-        board = self.board
+        board = self.snapshot
         self.query_one("#working").display = board is None
         table = self.table
         table.display = board is not None
@@ -163,29 +162,31 @@ class LeasesPage(Page):
             table.set_columns(columns(self.size.width, self.wanted.order, self.wanted.descending))
             place = board.rows.index_of(self._held) if self._held is not None else None
             table.show(board.rows, place)
-            self.query_one(EventsBox).tell(board.events, self.size.width)
-            self.query_one(FindLine).tell(len(board.rows), sum(board.counts[k] for k in ("node", "vm", "stranger")))
+            self.query_one(EventsBox).show_events(board.events, self.size.width)
+            self.query_one(FindLine).show_counts(
+                len(board.rows), sum(board.counts[k] for k in ("node", "vm", "stranger"))
+            )
         self.set_prompt(self._question())
         self._draw_panels()
 
     def _question(self) -> str:
-        board = self.board
-        if self.blind:
-            at = f"As of {clock(self._as_of)}; cannot look since" if self._as_of else "Cannot look"
-            return f"! {at}: {plain(self.blind, limit=_LONGEST_WHY)}"
+        board = self.snapshot
+        if self.failure:
+            at = f"As of {clock(self._as_of)}; cannot refresh" if self._as_of else "Cannot read the leases"
+            return f"! {at}: {plain(self.failure, limit=_LONGEST_WHY)}"
         if board is None:
             return self.QUESTION
         if self.old and self._as_of is not None:
-            return f"! As of {clock(self._as_of)}; still looking. What is below may no longer be so."
+            return f"! As of {clock(self._as_of)}; still refreshing. The data below may be stale."
         if not board.applied:
-            return "Nothing is applied here any more."
+            return "No longer applied."
         if board.problem:
-            return f"What was read last; now {plain(board.problem, limit=120)}."
+            return f"The last rows that could be read; now {plain(board.problem, limit=120)}."
         return f"! {plain(self.held_back, limit=150)}" if self.held_back else self.QUESTION
 
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
-        ready = self.board is not None
+        ready = self.snapshot is not None
         keys = ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
         _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
@@ -197,8 +198,8 @@ class LeasesPage(Page):
         self._draw_row()
 
     def _draw_row(self) -> None:
-        row = self.row if self.board is not None else None
-        said = details(row, self._now()) if row is not None else Text("No such row.")
+        row = self.row if self.snapshot is not None else None
+        said = details(row, self._now()) if row is not None else Text("No row selected.")
         self.query_one("#machine", PlainText).update(said)
 
     def _cells(self, row: LeaseRow) -> Sequence[Text]:
@@ -206,14 +207,14 @@ class LeasesPage(Page):
         return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
 
     def tick(self) -> None:
-        """Leases run out while nothing else changes, and what nobody tells anew grows old."""
-        self.old = self.board is not None and is_old(self._told_at)
+        """Count down the leases, and notice stale data."""
+        self.old = self.snapshot is not None and is_old(self._received_at)
         if self.drawable:
             self.table.refresh()
             self._draw_row()
 
-    @on(BigTable.Moved)
-    def _follow_cursor(self, message: BigTable.Moved) -> None:
+    @on(VirtualRowTable.Moved)
+    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
         message.stop()
         row = self.row
         if row is not None:
@@ -248,7 +249,8 @@ class LeasesPage(Page):
     def action_sort(self) -> None:
         order = ORDERS[(ORDERS.index(self.wanted.order) + 1) % len(ORDERS)]
         self._want(replace(self.wanted, order=order))
-        self.set_status("In the plan's order." if order == "plan" else f"Sorted by {order}. S turns it round.")
+        by = {"left": "expiry", "plan": "the plan's order"}.get(order, order)
+        self.set_status(f"Sorted by {by}. S reverses the order.")
 
     def action_turn(self) -> None:
         self._want(replace(self.wanted, descending=not self.wanted.descending))
@@ -281,7 +283,7 @@ class LeasesPage(Page):
     def action_copy_address(self) -> None:
         row = self.row
         if row is None:
-            self.set_status("There is nothing to copy.", "warning")
+            self.set_status("Nothing to copy.", "warning")
         elif _has_address(row):
             self._copy(row.ip)
         else:
@@ -294,17 +296,17 @@ class LeasesPage(Page):
     def action_adopt(self) -> None:
         row = self.row
         if row is None or row.kind == "node":
-            called = row.name if row is not None else "Nobody"
-            self.set_status(f"{called} is {'a node already' if row else 'there'}. Adopt strangers and VMs.", "warning")
+            why = f"{row.name} is already a node." if row is not None else "No row selected."
+            self.set_status(f"{why} Adopt strangers and VMs.", "warning")
         elif row.alarms:
-            self.set_status("Not this one: see below what is wrong with it.", "warning")
+            self.set_status("Cannot adopt this one: see below what is wrong with it.", "warning")
         else:
             self.post_message(messages.AdoptRequested(row))
 
     def action_release(self) -> None:
         row = self.row
         if row is None or row.state not in ("leased", "wrong-address"):
-            self.set_status("There is no lease to release.", "warning")
+            self.set_status("No lease to release.", "warning")
             return
         question = Question(f"Release {row.ip}?", _release_text(row), "[ y  Release ]", "[ n  Keep it ]")
 
@@ -322,7 +324,9 @@ class LeasesPage(Page):
         who, progress = self.adopting, now.progress
         if progress.result == "kept":
             self.adopting = None
-            self.set_status(f"{who.name} is a node now. It gets {who.ip} when it asks next: at once after a restart.")
+            self.set_status(
+                f"{who.name} is a node now. It gets {who.ip} at its next DHCP request: restart it to get it now."
+            )
         elif progress.result:
             self.adopting = None
             self.set_status(f"{who.name} was not adopted. {progress.reason}".replace("\n", " "), "error")
@@ -332,19 +336,19 @@ class LeasesPage(Page):
 
 
 def _subtitle(panel: Widget, text: str) -> None:
-    """Each setting draws the panel anew, also with what it says already."""
+    """Set the subtitle only if it changes: each setting redraws the panel."""
     if panel.border_subtitle != text:
         panel.border_subtitle = text
 
 
 class FindLine(Widget):
-    """What is looked for, and how much of it there is."""
+    """The search field, and how many rows match."""
 
     DEFAULT_CSS = "FindLine { layout: horizontal; }"
 
     def compose(self) -> Iterable[Widget]:
         yield PlainText("find", classes="label")
-        yield SafeInput(placeholder="words that must all be in a row")
+        yield SafeInput(placeholder="words that a row must match")
         yield PlainText(id="found")
 
     def open(self) -> None:
@@ -355,7 +359,7 @@ class FindLine(Widget):
         self.query_one(SafeInput).value = ""
         self.display = False
 
-    def tell(self, shown: int, total: int) -> None:
+    def show_counts(self, shown: int, total: int) -> None:
         self.query_one("#found", PlainText).update(f"{shown:,} of {total:,} · esc: all")
 
 
@@ -365,12 +369,12 @@ def _has_address(row: LeaseRow) -> bool:
 
 def _release_text(row: LeaseRow) -> str:
     name = plain(row.name or row.hostname or row.mac, limit=63).plain
-    kept = " It stays reserved for it." if row.kind == "node" else " It may then be given to another machine."
+    kept = " It stays reserved." if row.kind == "node" else " Another machine may then get it."
     said = [
-        f"dnsmasq forgets at once that {name} has {row.ip}.{kept}",
-        f"{name} itself learns nothing of that: it goes on using {row.ip} until it asks again. Release what is gone "
-        "for good, or what you restart now.",
+        f"dnsmasq drops the lease of {name} for {row.ip} at once.{kept}",
+        f"{name} is not told: it keeps using {row.ip} until it renews. Release a lease only if its machine is gone for "
+        "good, or if you restart it now.",
     ]
     if row.reachable:
-        said.append(f"! It answers at {row.ip} at this moment.")
+        said.append(f"! It answers at {row.ip} right now.")
     return "\n\n".join([*said, "y releases it. Enter, n and esc change nothing."])

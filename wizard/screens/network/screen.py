@@ -1,4 +1,4 @@
-"""The cluster's own network."""
+"""The network page: the cluster's subnet, gateway, DHCP range and domain."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class NetworkPage(StepPage):
     FEW_FINDINGS = 0
     QUESTION = "The cluster's own network. It must not overlap any network this machine knows."
     HELP = (
-        "Subnet: the network of the cluster, such as 192.168.0.0/24. When you change it, the gateway, the slice "
-        "and the nodes' addresses move along.\n"
+        "Subnet: the network of the cluster, such as 192.168.0.0/24. When you change it, the gateway, the DHCP range "
+        "and the nodes' addresses move with it.\n"
         "Gateway: this machine's address in it.\n"
-        "Slice: where machines without an address of their own get one, such as VMs; a network within the subnet "
-        "(192.168.0.64/26) or a first and last address (192.168.0.65 - 192.168.0.126). Left blank, the wizard "
-        "takes a quarter of the subnet.\n"
+        "DHCP range: addresses for machines without a reserved one, such as VMs; a network within the subnet "
+        "(192.168.0.64/26) or a first and last address (192.168.0.65 - 192.168.0.126). If it is empty, the wizard "
+        "uses a quarter of the subnet.\n"
         "Lease time: 45m, 12h, 7d or infinite.\n"
         "Domain: node names end in it.\n\n"
-        "With the box ticked, machines that are not in the plan and are no VM get no address here. "
-        "f4 puts in another subnet that is free on this machine."
+        "If the box is ticked, only nodes of the plan and VMs get an address. "
+        "f4 suggests another subnet that is free on this machine."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4", "another", "another subnet"),
@@ -73,11 +73,11 @@ class NetworkPage(StepPage):
         draft = self.draft
         yield Field("network.cidr", "Subnet", draft.cidr)
         yield Field("network.gateway", "Gateway", draft.gateway)
-        yield Field("network.dhcp_slice", "Slice", draft.pool)
+        yield Field("network.dhcp_slice", "DHCP range", draft.pool)
         yield Field("network.lease_time", "Lease time", draft.lease_time)
         yield Field("network.domain", "Domain", draft.domain)
         yield SignCheckbox(
-            f"answer only the nodes of this plan and VMs ({draft.vm_macs})",
+            f"answer only nodes of this plan and VMs ({draft.vm_macs})",
             draft.answer == AnswerPolicy.KNOWN.value,
             id="known",
         )
@@ -181,7 +181,7 @@ class NetworkPage(StepPage):
         """The next free network of this machine."""
         free = [str(network) for network in addresses.free_networks(self.facts or Facts(), 8)]
         if not free:
-            said = "No private /24 is free on this machine. End the VPN that takes them all, or have it route less."
+            said = "No private /24 is free on this machine. Stop the VPN that uses them all, or route less through it."
             self.notify(said, severity="warning", markup=False)
             return
         after = free.index(self.draft.cidr) + 1 if self.draft.cidr in free else 0
@@ -263,7 +263,7 @@ class NetworkPage(StepPage):
 
     def _placed(self) -> tuple[int, ...]:
         """The addresses that the nodes will have, as far as they are known by now."""
-        given = self._judgement.node_addresses if self._judgement is not None else ()
+        given = self._check.node_addresses if self._check is not None else ()
         if given is not self._given:
             # There may be thousands, and the picture moves with every key.
             self._given = given
@@ -284,7 +284,7 @@ class NetworkPage(StepPage):
         lines = [f"  {each.what}" for each in busy[:most]]
         if len(busy) > most:
             lines.append(f"  … and {len(busy) - most} more")
-        text = Text("Used on this machine already:\n", "dim")
+        text = Text("Already used on this machine:\n", "dim")
         panel.update(text.append_text(Text("\n").join(plain(line, limit=110) for line in lines)))
 
 
@@ -300,9 +300,9 @@ def _home(draft: Draft) -> str:
 def _moved_words(before: Draft, moved: Draft) -> str:
     lost = sum(bool(old.ip) and not new.ip for old, new in zip(before.nodes, moved.nodes, strict=True))
     if lost:
-        return f"The addresses in the subnet moved along; {plural(lost, 'node')} did not fit and will get another."
-    nodes = ", the nodes' as well" if moved.nodes else ""
-    return f"The addresses in the subnet moved along{nodes}."
+        return f"The addresses moved with the subnet; {plural(lost, 'node')} did not fit and will get another."
+    nodes = ", the nodes' too" if moved.nodes else ""
+    return f"The addresses moved with the subnet{nodes}."
 
 
 def _number(address: str) -> int:

@@ -1,4 +1,4 @@
-"""Listens on the cluster's wire for the nodes page, reads its lists, and finds the vendors of its MACs."""
+"""For the nodes page: listens on the cluster network, reads lists, looks up vendors of MACs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One node in a form; many nodes from pasted lines."""
+"""Dialogs: edit one node; import many from pasted lines."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from wizard.plan.model import Role
 from wizard.screens.nodes import messages
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.inputs import SafeTextArea
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text, plain
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.sign_checkbox import SignCheckbox
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 QUICK_LINES = 200
 READ_AFTER_S = 0.15
-_REASONS = (Column("line", 7), Column("why it is not understood (Enter goes there)", 44, 1))
+_REASONS = (Column("line", 7), Column("why it was skipped (Enter goes there)", 44, 1))
 _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
 
 
 class NodeDialog(Dialog[NodeText | None]):
-    """Gives back the node as typed, or None."""
+    """Returns the node as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "ok"),
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "A node is known by the MAC of its NIC on the cluster's switch: it is on the machine's label, or in its "
-        "boot menu. Space ticks a role; a node may have several.\n\n"
-        "A name or an address left blank is chosen by the wizard."
+        "A node is identified by the MAC of its NIC on the cluster's switch: see the machine's label, or its boot "
+        "menu. Space ticks a role; a node may have several.\n\n"
+        "If the name or the address is empty, the wizard chooses one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
 
@@ -66,8 +66,8 @@ class NodeDialog(Dialog[NodeText | None]):
             for role in Role:
                 yield SignCheckbox(role.value, role.value in held, id=f"role-{role.value}")
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
-        yield Field("node.name", "Name", self._node.name, self._free_name(), "blank: as shown")
-        yield Field("node.ip", "Address", self._node.ip, self._given, "blank: one is given")
+        yield Field("node.name", "Name", self._node.name, self._free_name(), "empty = as shown")
+        yield Field("node.ip", "Address", self._node.ip, self._given, "empty = automatic")
         yield PlainText(id="dialog-findings")
 
     @on(Input.Submitted)
@@ -115,7 +115,7 @@ class NodeDialog(Dialog[NodeText | None]):
 
 
 class PasteDialog(Dialog[ImportedNodes | None]):
-    """Gives back what the pasted lines say, or None. Lines that say nothing go back in by `lines`."""
+    """Returns the nodes of the pasted lines, or None. `lines` puts skipped lines back in."""
 
     TITLE: ClassVar[str | None] = "Many nodes at once"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -125,13 +125,13 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "One node a line: its MAC, and as you have them its name, its role and its address, in any order, with "
-        "blanks, commas, semicolons or tabs between. Lists as programs write them will do: a spreadsheet, "
-        "reservations or leases of dnsmasq, ISC dhcpd, Kea or OpenWrt, an Ansible inventory, the output of arp, "
-        "ip neigh or nmap. Under a line of headings the columns say what is what.\n\n"
-        "f3 goes to the path of a file, Enter there puts its lines below those that are here.\n\n"
-        "A line whose MAC is in the plan already changes that node. ctrl+n adds what was understood. The other "
-        "lines stay here, each with the reason: tab goes to the reasons, Enter there to the line."
+        "One node per line: its MAC, and optionally its name, role and address, in any order, separated by spaces, "
+        "commas, semicolons or tabs. Many lists work as they are: a spreadsheet, reservations or leases of dnsmasq, "
+        "ISC dhcpd, Kea or OpenWrt, an Ansible inventory, the output of arp, ip neigh or nmap. Below a line of "
+        "headings, the headings name the columns.\n\n"
+        "f3 goes to the file field; Enter there appends the lines of that file.\n\n"
+        "A line whose MAC is already in the plan changes that node. ctrl+n adds the lines that were understood. The "
+        "others stay here, each with the reason: tab goes to the reasons, Enter there to the line."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
@@ -148,14 +148,14 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         self._accepting = False
 
     def body(self) -> Iterable[Widget]:
-        asked = "One node a line: its MAC, and as you have them its name, role and address, in any order."
+        asked = "One node per line: its MAC, and optionally name, role and address, in any order."
         yield PlainText(plain(self._reasons or asked, "bold" if self._reasons else ""), id="many")
         lines = SafeTextArea(self._lines, id="lines")
         lines.show_line_numbers = True
         yield lines
         yield Field("list.path", "File", "", "~/nodes.csv", "f3, then Enter opens it")
         yield PlainText(id="understood")
-        yield LongTable(_REASONS, id="reasons")
+        yield VirtualKeyedTable(_REASONS, id="reasons")
 
     def on_mount(self) -> None:
         self._read()
@@ -206,35 +206,35 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         if self.query_one("#lines", SafeTextArea).text != text:
             return
         self._read_text, self._reading = text, reading
-        self._tell(reading)
+        self._draw_reading(reading)
         if self._accepting:
             self._accepting = False
             self.action_accept()
 
-    def _tell(self, reading: ImportedNodes) -> None:
+    def _draw_reading(self, reading: ImportedNodes) -> None:
         text = Text.assemble((f"{len(reading.nodes)} understood", "bold"))
-        if reading.not_understood:
-            text.append(f", {len(reading.not_understood)} not", "bold")
+        if reading.skipped_rows:
+            text.append(f", {len(reading.skipped_rows)} skipped", "bold")
         if reading.nodes:
             last = reading.nodes[-1]
-            text.append_text(plain(f"; the last as {last.role} {last.name} {last.mac} {last.ip}", limit=120))
+            text.append_text(plain(f"; the last one: {last.role} {last.name} {last.mac} {last.ip}", limit=120))
         self.query_one("#understood", PlainText).update(text)
-        reasons = self.query_one("#reasons", LongTable)
-        reasons.show([str(line.number) for line in reading.not_understood], self._reason)
-        reasons.display = bool(reading.not_understood)
+        reasons = self.query_one("#reasons", VirtualKeyedTable)
+        reasons.show([str(line.number) for line in reading.skipped_rows], self._reason)
+        reasons.display = bool(reading.skipped_rows)
 
     def _reason(self, number: int) -> tuple[Text, ...]:
-        line = self._reading.not_understood[number]
+        line = self._reading.skipped_rows[number]
         return Text.assemble(("✗ ", "bold"), str(line.number)), plain(line.why, limit=300)
 
-    @on(LongTable.Chosen)
-    def _mend_chosen(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _mend_chosen(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         self.action_mend()
 
     def action_mend(self) -> None:
         """From a reason to the line that it is about."""
-        number = self.query_one("#reasons", LongTable).current
+        number = self.query_one("#reasons", VirtualKeyedTable).current
         if number is not None:
             lines = self.query_one("#lines", SafeTextArea)
             lines.move_cursor(lines.document.end if int(number) > lines.document.line_count else (int(number) - 1, 0))
@@ -246,12 +246,12 @@ class PasteDialog(Dialog[ImportedNodes | None]):
             self.query_one("#understood", PlainText).update(Text("Reading…", "bold"))
             return
         reading = self._reading
-        if reading.nodes or not reading.not_understood:
+        if reading.nodes or not reading.skipped_rows:
             self.dismiss(reading)
         else:
-            told = "None of these lines says a node yet; Enter goes to the line."
+            told = "No line describes a node yet; Enter goes to the line."
             self.query_one("#understood", PlainText).update(Text.assemble(("✗ ", "bold"), told))
-            self.query_one("#reasons", LongTable).focus()
+            self.query_one("#reasons", VirtualKeyedTable).focus()
 
     def action_cancel(self) -> None:
         self.dismiss(None)

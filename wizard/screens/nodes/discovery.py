@@ -1,4 +1,4 @@
-"""Machines on a wire, as they are heard."""
+"""The panel with machines found on the cluster network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from textual.widget import Widget
 
 from wizard.plan.fields import FieldError, parse_node_name
 from wizard.plan.text import clean
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import plural
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.spinner import Spinner
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -26,7 +26,7 @@ _COLUMNS = (
     Column("MAC", 17),
     Column("vendor", 12, 2),
     Column("name or address", 15, 2),
-    Column("heard", 10),
+    Column("seen", 10),
     Column("in the plan", 12, 1),
 )
 
@@ -38,7 +38,7 @@ class _Machine:
 
 
 class DiscoveryPanel(Vertical):
-    """A box with whoever was heard, in the order in which they came. `clock` is monotonic, in seconds."""
+    """Lists the machines in the order found. `clock` is monotonic, in seconds."""
 
     # Else nothing above the widget, such as the page's size, could be asked for.
     SCOPED_CSS = False
@@ -46,9 +46,9 @@ class DiscoveryPanel(Vertical):
     DiscoveryPanel { height: auto; max-height: 9; border: round $primary; margin-top: 1; display: none; }
     DiscoveryPanel PlainText { padding: 0 1; height: 1; }
     DiscoveryPanel Spinner { padding: 0 1; height: 1; }
-    DiscoveryPanel LongTable { max-height: 5; }
+    DiscoveryPanel VirtualKeyedTable { max-height: 5; }
     .-tall DiscoveryPanel { max-height: 16; }
-    .-tall DiscoveryPanel LongTable { max-height: 12; }
+    .-tall DiscoveryPanel VirtualKeyedTable { max-height: 12; }
     """
 
     def __init__(self, id: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:  # noqa: A002
@@ -59,8 +59,8 @@ class DiscoveryPanel(Vertical):
         self.vendors: Mapping[str, str] = {}
 
     def compose(self) -> Iterable[Widget]:
-        yield Spinner("Switch the machines on. One that runs shows once it speaks: restart it.", id="hearing-none")
-        yield LongTable(_COLUMNS, id="heard")
+        yield Spinner("Switch the machines on. If one already runs, restart it to see it here.", id="hearing-none")
+        yield VirtualKeyedTable(_COLUMNS, id="heard")
         yield PlainText(id="hearing-keys")
 
     def on_mount(self) -> None:
@@ -68,7 +68,7 @@ class DiscoveryPanel(Vertical):
 
     def _tick(self) -> None:
         if self.display and self._machines:
-            self.query_one(LongTable).refresh()
+            self.query_one(VirtualKeyedTable).refresh()
 
     @property
     def macs(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class DiscoveryPanel(Vertical):
     @property
     def chosen(self) -> DiscoveredMachine | None:
         """The machine with the cursor."""
-        machine = self._machines.get(self.query_one(LongTable).current or "")
+        machine = self._machines.get(self.query_one(VirtualKeyedTable).current or "")
         return machine.heard if machine is not None else None
 
     def add_machines(self, machines: Iterable[DiscoveredMachine]) -> None:
@@ -87,19 +87,19 @@ class DiscoveryPanel(Vertical):
                 old.heard, old.at = heard.after(old.heard), self.clock()
             elif len(self._machines) < MOST_KEPT:
                 self._machines[heard.mac] = _Machine(heard, self.clock())
-        if not self.query_one(LongTable).has_focus:
+        if not self.query_one(VirtualKeyedTable).has_focus:
             self.go_on()
 
     def show(self, nic: str, known: Mapping[str, str], vendors: Mapping[str, str], adopts: str) -> None:
         """`known` names machines of the plan by MAC; `adopts` says what the key for it does."""
         self.known, self.vendors = known, vendors
         count = len(self._machines)
-        heard = f"{plural(count, 'machine')} heard" if count else "nobody heard yet"
+        heard = f"{plural(count, 'machine')} found" if count else "no machine found yet"
         first = "the first " if count == MOST_KEPT else ""
         self.border_title = Text(f"Listening on {clean(nic, 20)}: {first}{heard}")
-        self.border_subtitle = Text("One that is missing has said nothing yet: restart it") if count else ""
+        self.border_subtitle = Text("One is missing? Restart it") if count else ""
         self.query_one("#hearing-none").display = not count
-        table = self.query_one(LongTable)
+        table = self.query_one(VirtualKeyedTable)
         table.display = bool(count)
         table.show(tuple(self._machines), self._cells)
         self.query_one("#hearing-keys", PlainText).update(Text(adopts))
@@ -107,14 +107,14 @@ class DiscoveryPanel(Vertical):
             self.go_on()
 
     def go_on(self) -> None:
-        """From a machine of the plan on to the next that is not in it, where there is one."""
-        current = self.query_one(LongTable).current
+        """Move the cursor from a machine of the plan to the next new one, if any."""
+        current = self.query_one(VirtualKeyedTable).current
         if current in self.known:
             macs = list(self._machines)
             place = macs.index(current) if current in macs else 0
             waiting = next((mac for mac in macs[place:] + macs[:place] if mac not in self.known), None)
             if waiting is not None:
-                self.query_one(LongTable).point_at(waiting)
+                self.query_one(VirtualKeyedTable).point_at(waiting)
 
     def _cells(self, number: int) -> tuple[Text, ...]:
         mac, machine = list(self._machines.items())[number]

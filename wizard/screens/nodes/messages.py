@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class VendorsRequested(PageMessage):
-    """Whose are these MACs? The answer goes into the nodes page's `vendors`."""
+    """Look up the vendors of these MACs; the result goes into the page's `vendors`."""
 
     macs: tuple[str, ...]
 
 
 @dataclass
 class ListenRequested(PageMessage):
-    """Hear who asks behind `nic` until `until` is set: to `add_machines`, and at the end to `discovery_stopped`."""
+    """Listen behind `nic` until `until` is set; results go to `add_machines`, an error to `discovery_stopped`."""
 
     page: NodesPage
     nic: str
@@ -42,7 +42,7 @@ class FileRequested(PageMessage):
 
 @dataclass
 class ParseRequested(PageMessage):
-    """What do so many lines say? The answer goes to `take`."""
+    """Parse this many lines in the background; the result goes to `take`."""
 
     dialog: PasteDialog
     text: str

@@ -1,4 +1,4 @@
-"""The machines of the cluster."""
+"""The nodes page: the machines of the cluster."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from wizard.screens.nodes import messages
 from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
 from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
 from wizard.widgets.hinting import HintingPage
-from wizard.widgets.longtable import Column, LongTable
 from wizard.widgets.page import BACK, LOOK_AGAIN, NEXT, ROOMY, plain, plural
 from wizard.widgets.plain_text import PlainText
+from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
@@ -44,15 +44,15 @@ class NodesPage(HintingPage):
     TITLE = "Nodes"
     STEP = "nodes"
     FIELDS = "nodes"
-    QUESTION = "Your machines: one controller, at least one network and one compute node."
+    QUESTION = "Your machines: 1 controller, 1+ network, 1+ compute (one can be several)."
     HELP = (
-        "Each node is known by the MAC of the NIC on the cluster's switch. It always gets the address that "
-        "stands here; those without are given the lowest that are free, in their order (shown in brackets).\n\n"
-        "f4 takes many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
-        "file. What was not understood stays there with the reason.\n\n"
-        "f5 listens on the cluster's wire, and sends nothing: machines show up when they start and ask for an address, "
-        "or have one and look for somebody. One that is idle says nothing: restart it. a takes the one with the cursor "
-        "into the plan, with the address that it has, r changes the role that it will have; tab goes between the lists."
+        "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here. "
+        "Nodes without one get the lowest free addresses, in order (shown in brackets).\n\n"
+        "f4 adds many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
+        "file. Skipped lines stay there with the reason.\n\n"
+        "f5 listens on the cluster network and sends nothing: machines appear when they boot and ask for an address, "
+        "or when they send ARP. An idle machine is silent: restart it. a adds the selected machine to the plan, with "
+        "its current address; r changes the role it will get; tab switches between the lists."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change", show=False),
@@ -61,7 +61,7 @@ class NodesPage(HintingPage):
         Binding("f4", "paste", "paste or import"),
         Binding("f5", "listen", "listen"),
         Binding("a", "adopt", "adopt", show=False),
-        Binding("r", "other_role", "role of the next one adopted", show=False),
+        Binding("r", "other_role", "role of the next one", show=False),
         NEXT,
         BACK,
         LOOK_AGAIN,
@@ -89,8 +89,8 @@ class NodesPage(HintingPage):
         self._role = ""
 
     def body(self) -> Iterable[Widget]:
-        yield LongTable(COLUMNS, id="nodes")
-        yield PlainText("f2 adds one, f4 pastes or imports many, f5 hears the machines on the wire.", id="empty")
+        yield VirtualKeyedTable(COLUMNS, id="nodes")
+        yield PlainText("f2 adds one, f4 pastes or imports many, f5 listens for machines on the network.", id="empty")
         yield DiscoveryPanel(id="hearing")
 
     def on_unmount(self) -> None:
@@ -114,28 +114,28 @@ class NodesPage(HintingPage):
         self.show_findings(self.errors() if crowded else self.findings(), self.draft)
         self.query_one("#empty").display = not self.draft.nodes and not self._hearing
         self._take_up()
-        table = self.query_one("#nodes", LongTable)
+        table = self.query_one("#nodes", VirtualKeyedTable)
         table.show(self._keys, self._row)
         # Beside the other list it takes what that leaves; a share alone would leave nothing to it.
         table.styles.height = "1fr" if self._hearing else None
         table.styles.max_height = len(self._keys) + 1 if self._hearing else None
         panel = self.query_one("#hearing", DiscoveryPanel)
         if self._at_heard() and not self._hearing:
-            self.query_one("#nodes", LongTable).focus()
+            self.query_one("#nodes", VirtualKeyedTable).focus()
         panel.display = self._hearing
         if self._hearing:
             known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
             heard = panel.chosen
             if heard is not None and heard.mac in known:
-                keys = "del takes it out of the plan · f5 stops"
+                keys = "del removes it from the plan · f5 stops"
             else:
-                keys = f"a takes it as {self._role_next()} · r another role · f5 stops"
+                keys = f"a adds it as {self._role_next()} · r changes the role · f5 stops"
             panel.show(self.draft.cluster, known, self.vendors, keys)
             self._want(panel.macs)
 
     def _take_up(self) -> None:
         """What was found of the nodes, by the keys of their rows: it stays true of a row while others come and go."""
-        known = self.judgement()
+        known = self.latest_check()
         if known is None or known is self._shown or known.draft is not self.draft:
             return
         self._shown = known
@@ -172,18 +172,18 @@ class NodesPage(HintingPage):
     def point_at(self, field: str) -> None:
         number = _number(field)
         if number is not None and number < len(self._keys):
-            self.query_one("#nodes", LongTable).point_at(self._keys[number])
+            self.query_one("#nodes", VirtualKeyedTable).point_at(self._keys[number])
 
-    @on(LongTable.Chosen)
-    def _change_or_adopt(self, event: LongTable.Chosen) -> None:
+    @on(VirtualKeyedTable.Chosen)
+    def _change_or_adopt(self, event: VirtualKeyedTable.Chosen) -> None:
         event.stop()
         if event.table.id == "nodes":
             self.action_change()
         else:
             self.action_adopt()
 
-    @on(LongTable.Moved)
-    def _follow_cursor(self, event: LongTable.Moved) -> None:
+    @on(VirtualKeyedTable.Moved)
+    def _follow_cursor(self, event: VirtualKeyedTable.Moved) -> None:
         event.stop()
         if event.table.id == "heard":
             # What the keys would do with it.
@@ -214,24 +214,24 @@ class NodesPage(HintingPage):
             heard = self.query_one("#hearing", DiscoveryPanel).chosen
             number = self._number_of(heard.mac) if heard is not None else None
             if number is None:
-                self.set_hint("That machine is not in the plan. tab goes to the nodes that are.")
+                self.set_hint("That machine is not in the plan. tab goes to the plan's nodes.")
         if number is not None:
             name = plain(self.draft.nodes[number].name, limit=40).plain
             nodes, keys = list(self.draft.nodes), list(self._keys)
             del nodes[number], keys[number]
             self._set(nodes, keys)
-            self.notify(f"{name or 'The node'} is out of the plan. ctrl+z brings it back.", markup=False)
+            self.notify(f"{name or 'The node'} was removed from the plan. ctrl+z restores it.", markup=False)
 
     def action_undo(self) -> None:
         if not self._before:
-            self.set_hint("There is nothing to undo on this page.")
+            self.set_hint("Nothing to undo on this page.")
             return
         was = dict(zip(self._keys, self.draft.nodes, strict=True))
         nodes, keys = self._before.pop()
         self._show(nodes, keys)
         back = next((key for key, node in zip(keys, nodes, strict=True) if was.get(key) != node), None)
         if back is not None:
-            self.query_one("#nodes", LongTable).point_at(back)
+            self.query_one("#nodes", VirtualKeyedTable).point_at(back)
 
     def _added(self, node: NodeText | None) -> None:
         if node is not None:
@@ -255,9 +255,9 @@ class NodesPage(HintingPage):
         if reading.nodes:
             told = self._merge(reading)
             self.notify(told, markup=False)
-        if reading.not_understood:
-            count = len(reading.not_understood)
-            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} not understood:".strip()
+        if reading.skipped_rows:
+            count = len(reading.skipped_rows)
+            were = f"{told} {plural(count, 'line')} {'was' if count == 1 else 'were'} skipped:".strip()
             self.action_paste(reading.rest, were)
 
     def _merge(self, reading: ImportedNodes) -> str:
@@ -268,10 +268,10 @@ class NodesPage(HintingPage):
         if result.new or result.changed:
             self._set(result.nodes, [*self._keys, *fresh])
         if fresh:
-            self.query_one("#nodes", LongTable).point_at(fresh[-1])
+            self.query_one("#nodes", VirtualKeyedTable).point_at(fresh[-1])
         told = [f"{plural(result.new, 'node')} added"] if result.new or not (result.changed or result.same) else []
         told += [f"{result.changed} changed"] if result.changed else []
-        told += [f"{result.same} there already"] if result.same else []
+        told += [f"{result.same} unchanged"] if result.same else []
         return f"{', '.join(told)}."
 
     # Listening
@@ -304,7 +304,7 @@ class NodesPage(HintingPage):
             self.redraw()
             if machines and self._idle:
                 # Whoever waits for them wants to take them. Nobody's keys are turned from where they went.
-                panel.query_one(LongTable).focus()
+                panel.query_one(VirtualKeyedTable).focus()
                 panel.go_on()
 
     def _at_heard(self) -> bool:
@@ -325,12 +325,12 @@ class NodesPage(HintingPage):
     def action_adopt(self) -> None:
         heard = self.query_one("#hearing", DiscoveryPanel).chosen
         if heard is None:
-            self.set_hint("Nobody has been heard yet.")
+            self.set_hint("No machine found yet.")
             return
         known = self._number_of(heard.mac)
         if known is not None:
             name = plain(self.draft.nodes[known].name, limit=40).plain
-            self.set_hint(f"That is {name}, which is in the plan already.")
+            self.set_hint(f"That is {name}, which is already in the plan.")
             return
         role, names = self._role_next(), self._names()
         name = name_from(heard.host_name, names.__contains__) or free_node_name(role, names)
@@ -342,7 +342,7 @@ class NodesPage(HintingPage):
         self._append([node])
         self.query_one("#hearing", DiscoveryPanel).go_on()
         keeps = f" and keeps {node.ip}" if node.ip else ""
-        self.notify(f"{name} is in the plan as {role}{keeps}; ctrl+z takes it out again.", markup=False)
+        self.notify(f"{name} was added as {role}{keeps}; ctrl+z removes it again.", markup=False)
 
     def action_other_role(self) -> None:
         self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]
@@ -359,7 +359,7 @@ class NodesPage(HintingPage):
         keys = [str(self._next_key + number) for number in range(len(new))]
         self._next_key += len(new)
         self._set([*self.draft.nodes, *new], [*self._keys, *keys])
-        self.query_one("#nodes", LongTable).point_at(keys[-1])
+        self.query_one("#nodes", VirtualKeyedTable).point_at(keys[-1])
 
     def _set(self, nodes: Sequence[NodeText], keys: list[str]) -> None:
         self._before.append((self.draft.nodes, self._keys))
@@ -374,7 +374,7 @@ class NodesPage(HintingPage):
         self.edit(replace(self.draft, nodes=nodes, forwards=follow_renames(self.draft.forwards, names)))
 
     def _current(self) -> int | None:
-        key = self.query_one("#nodes", LongTable).current
+        key = self.query_one("#nodes", VirtualKeyedTable).current
         return self._keys.index(key) if key in self._keys else None
 
     def _number_of(self, mac: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Carries out what is chosen on the reset page."""
+"""Starts the reset that is chosen on the reset page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of reset, in words: what each changes, what it leaves alone, and what would be lost by it."""
+"""The kinds of reset: what each changes, leaves alone and would lose."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
 
 MOST_LEASES = 50
-KEPT_LEASES = "the leases, for another apply (f forgets them)"
-FORGOTTEN = "the leases are forgotten: dynamic addresses may then change"
+KEPT_LEASES = "the leases, for the next apply (f forgets them)"
+FORGOTTEN = "the leases are deleted: dynamic addresses may change"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`small`: it brings a part of what is in force about anew and undoes nothing; `key` is then the part's name."""
+    """`small`: it re-applies one part of the running gateway and undoes nothing; `key` is that part's name."""
 
     key: str
     title: str
-    meanwhile: str
+    interruption: str
     changes: tuple[str, ...]
     leaves: tuple[str, ...]
     small: bool = True
@@ -35,57 +35,57 @@ class Kind:
 KINDS = (
     Kind(
         "rules",
-        "Load the rules again",
-        "nothing stops, no packet is lost",
+        "Reload the rules",
+        "no interruption, no packet is lost",
         (
-            "NAT, forwards, firewall, guard: the table inet ciao_gateway, at once",
-            "the accepts that Docker and the like need for us; forwarding",
+            "NAT, forwards, firewall, guard: table inet ciao_gateway, atomically",
+            "our accept rules in Docker's and other firewalls; IP forwarding",
         ),
-        ("connections that go on, leases, addresses, DHCP and DNS", "everybody else's rules"),
-        question="Load the rules again?",
-        warning="The plan's rules take the place of those that are loaded now, in one go.",
+        ("open connections, leases, addresses, DHCP and DNS", "all other rules"),
+        question="Reload the rules?",
+        warning="The plan's rules replace the loaded ones in one transaction.",
     ),
     Kind(
         "nodes",
-        "Read the nodes again",
-        "nothing stops",
-        ("the reserved nodes as the plan has them; dnsmasq reads them, not restarted",),
-        ("leases: a node gets what is reserved for it when it asks again", "rules, addresses"),
-        question="Read the nodes again?",
+        "Reload the nodes",
+        "no interruption",
+        ("the reservations, as in the plan; dnsmasq reads them without a restart",),
+        ("leases: a node gets its reserved address at its next request", "rules, addresses"),
+        question="Reload the nodes?",
         warning="dnsmasq is not restarted.",
     ),
     Kind(
         "dhcp",
         "Restart DHCP, keep the leases",
         "no DHCP and DNS for some seconds",
-        ("dnsmasq and its guard start anew", "the wire is proven silent again before anybody is served"),
-        ("the leases: everybody keeps his address", "NAT and forwards: they work on"),
+        ("dnsmasq and its guard restart", "the cluster network is probed again before DHCP is served"),
+        ("the leases: addresses are kept", "NAT and forwards: no interruption"),
         question="Restart DHCP?",
-        warning="For some seconds the cluster has no DHCP and no names. Connections go on.",
+        warning="The cluster has no DHCP and DNS for some seconds. Open connections are kept.",
     ),
     Kind(
         "leases",
         "Forget the leases",
         "no DHCP and DNS for some seconds",
         (
-            "every lease is forgotten; dnsmasq and its guard start anew",
-            "who has one uses it until half its time is over, and asks again then",
-            "a dynamic address where nobody answers may go to another before that",
+            "every lease is deleted; dnsmasq and its guard restart",
+            "a machine uses its address until half of the lease time, then asks again",
+            "before that, another machine may get a dynamic address that is silent",
         ),
-        ("reserved addresses: they stay whose they are", "NAT and forwards: they work on"),
+        ("reserved addresses", "NAT and forwards: no interruption"),
         question="Forget the leases?",
-        warning="Machines with a dynamic address may get another one. Reserved addresses stay whose they are.",
+        warning="Machines with a dynamic address may get another one. Reserved addresses are kept.",
         yes="Forget them",
     ),
     Kind(
         "again",
         "Apply the whole plan again",
-        "both wires are asked anew; then a trial",
+        "both networks are probed; then a trial",
         (
-            "whatever differs from the plan in force, and nothing that does not",
-            "you see each file as a diff first; afterwards you keep it or go back",
+            "only what differs from the plan in force",
+            "you see each file as a diff first; after the trial you keep it or go back",
         ),
-        ("leases, and connections that go on",),
+        ("leases and open connections",),
         small=False,
     ),
     Kind(
@@ -94,20 +94,20 @@ KINDS = (
         "the cluster loses its gateway",
         (
             "the gateway stops: no addresses, names or forwards for the cluster",
-            "the cluster NIC, forwarding and packet filter go back as they were",
-            "files it wrote go, the plan too; files it changed are as before",
+            "the cluster NIC, IP forwarding and packet filter are restored",
+            "its files are removed, the plan too; files it changed are restored",
         ),
-        ("everything of others", KEPT_LEASES),
+        ("everything else on this machine", KEPT_LEASES),
         small=False,
-        question="Give everything back?",
+        question="Undo everything?",
         warning="The cluster loses its gateway at once.",
         yes="Reset",
     ),
 )
 
 
-def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
-    """What somebody changed by hand since, of which nothing would be left."""
+def lost_changes(key: str, seen: Overview | None) -> tuple[str, ...]:
+    """The manual changes that this kind of reset would lose, a line each."""
     from wizard.deploy.installed_files import KEPT_BY_RESET
 
     drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(KEPT_BY_RESET))
@@ -119,17 +119,17 @@ def lost_by(key: str, seen: Overview | None) -> tuple[str, ...]:
     return ()
 
 
-def whose_leases(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
-    """Who holds which address, those first who may lose theirs."""
+def lease_holders(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
+    """The machines with a lease, a line each; first those whose address may change."""
     held = [row for row in rows if row.ip and row.state in ("leased", "wrong-address")]
     held.sort(key=lambda row: row.kind == "node" and row.state == "leased")
     if not held:
-        return ("nobody holds one",)
+        return ("no machine",)
     lines = []
     for row in held[:MOST_LEASES]:
         who = row.name or row.hostname or row.vendor or row.mac
-        fate = "reserved, stays" if row.kind == "node" and row.state == "leased" else "may change"
+        fate = "reserved, kept" if row.kind == "node" and row.state == "leased" else "may change"
         lines.append(f"{row.ip:15}  {fate:15}  {who}")
     if len(held) > MOST_LEASES:
-        lines.append(f"and {plural(len(held) - MOST_LEASES, 'lease')} more")
+        lines.append(f"and {plural(len(held) - MOST_LEASES, 'more lease')}")
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""Bringing a part of the gateway about anew, applying the plan once more, or giving everything back."""
+"""The reset page: re-apply one part, apply the plan again, or undo everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
 from wizard.screens.reset import messages
-from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lost_by, whose_leases
+from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lease_holders, lost_changes
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
@@ -27,22 +27,21 @@ from wizard.widgets.table import KeyedTable
 if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
 
-_FORGET = "f  forget the leases too: dynamic addresses may then change"
+_FORGET = "f  forget the leases too: dynamic addresses may change"
 _STAY = "Change nothing"
-_QUESTION = "Bring something about anew, or give everything back?"
+_QUESTION = "Restart a part, or undo everything?"
 
 
 class ResetPage(Page):
     TITLE = "Reset"
     QUESTION = _QUESTION
     HELP = (
-        "From the gentlest to the last. Below each stands exactly what it changes, what it leaves alone, and what "
-        "somebody changed by hand that would be lost by it. Enter does what the cursor stands on, after asking; "
-        "y then does it, and Enter or n leaves everything as it is.\n\n"
-        "The first four bring about anew what is in force, and undo nothing. The plan once more goes by the review "
-        "and a trial, like any apply. Only the last undoes: then this machine is as it was before the first apply, "
-        "and the plan in force is gone too. To have it again, save it first (dashboard e, then f6 in the review). "
-        "The leases outlive that, so that an apply another day gives everybody his address again; f has them forgotten."
+        "The smallest change comes first. Below: what the selected one changes, what it leaves alone, and which manual "
+        "changes it would lose. Enter does the selected one, after asking: y does it, Enter or n changes nothing.\n\n"
+        "The first four restart a part of the running gateway and undo nothing. Applying the plan again goes through "
+        "Review and a trial, like any apply. Only the last one undoes: this machine is then as it was before the "
+        "first apply, without the plan. To keep the plan, save it first (e on the dashboard, then f6 in Review). "
+        "The leases are kept, so that addresses stay the same after the next apply; f forgets them too."
     )
     PARTS = frozenset(kind.key for kind in KINDS if kind.small)
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,7 +60,7 @@ class ResetPage(Page):
     _unseen_told: bool = False
 
     def body(self) -> Iterable[Widget]:
-        yield KeyedTable((("what", 30), ("meanwhile", 42)), id="kinds")
+        yield KeyedTable((("action", 30), ("interruption", 42)), id="kinds")
         with VerticalScroll(id="about", can_focus=False):
             # Never with the focus: Enter does what the cursor of the table stands on, always.
             forget = SignCheckbox(_FORGET, id="forget")
@@ -73,7 +72,7 @@ class ResetPage(Page):
 
     def on_mount(self) -> None:
         table = self.query_one("#kinds", KeyedTable)
-        table.sync([(kind.key, (Text(kind.title), Text(kind.meanwhile))) for kind in KINDS])
+        table.sync([(kind.key, (Text(kind.title), Text(kind.interruption))) for kind in KINDS])
         table.focus()
 
     @property
@@ -144,11 +143,11 @@ class ResetPage(Page):
                 Text.assemble(("✓ " if good else "✗ ", "bold")).append_text(plain_lines(self.progress.reason or result))
             )
             if small:
-                self.set_prompt("Done." if good else "This did not work. The rest of the gateway is as it was.")
+                self.set_prompt("Done." if good else "Failed. The rest of the gateway is unchanged.")
             else:
-                self.set_prompt("Done. This machine is as it was." if good else "Not everything could be given back.")
+                self.set_prompt("Done. This machine is as it was." if good else "Not everything could be undone.")
         elif self.running:
-            self.set_prompt("Working…" if small else "Giving everything back…")
+            self.set_prompt("Working…" if small else "Undoing everything…")
         else:
             self.set_prompt(_QUESTION)
 
@@ -172,12 +171,10 @@ class ResetPage(Page):
             return
         if self.overview is None and not self._unseen_told:
             self._unseen_told = True
-            self.set_status(
-                "What others changed since is not known yet. Enter once more goes on all the same.", "warning"
-            )
+            self.set_status("Manual changes are not known yet. Press enter again to ignore this.", "warning")
             return
         forget = self._forgets
-        lost = lost_by(kind.key, self.overview)
+        lost = lost_changes(kind.key, self.overview)
         question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
         self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
 
@@ -192,12 +189,12 @@ class ResetPage(Page):
 def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
     parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
     if kind.key == "leases" and seen is not None:
-        parts.append(("Whose they are", whose_leases(seen.rows)))
+        parts.append(("Assigned to", lease_holders(seen.rows)))
     parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
-    lost = lost_by(kind.key, seen)
+    lost = lost_changes(kind.key, seen)
     if lost:
         # What cannot be had again comes before what stays.
-        parts.insert(1, ("! Changed by hand since, and lost by this", lost))
+        parts.insert(1, ("! Changed by hand, and lost by this", lost))
     text = Text()
     for word, lines in parts:
         text.append(f"{word}\n", "bold")
@@ -208,10 +205,10 @@ def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
 
 
 def _warning(kind: Kind, lost: Sequence[str], forget: bool) -> str:
-    leases = "" if kind.key != "everything" else " Its leases are forgotten." if forget else " Its leases are kept."
+    leases = "" if kind.key != "everything" else " The leases are deleted." if forget else " The leases are kept."
     said = [kind.warning + leases]
     if lost:
         more = f"\n… and {len(lost) - 4} more." if len(lost) > 4 else ""
-        said.append("Changed by hand since, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
+        said.append("Changed by hand, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
     said.append("y does it. Enter, n and esc change nothing.")
     return "\n\n".join(said)

@@ -1,4 +1,4 @@
-"""Compares the draft with this machine for the review page, and begins its apply."""
+"""Compares the draft with this machine for the review page, and starts its apply."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ReviewController(Controller):
         if isinstance(plan, Plan):
             self.shell.saver.save(message.path, dump_plan(plan, self.shell.drafts.original))
         else:
-            self.shell.set_status("This is no plan yet: see what is marked ✗.", "error")
+            self.shell.set_status("This is not a valid plan yet: fix the ✗ fields first.", "error")
 
     @handles(messages.ApplyRequested)
     def apply(self, _message: messages.ApplyRequested) -> None:

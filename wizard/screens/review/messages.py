@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class StepsRequested(PageMessage):
-    """What will be run? The answer goes into `coming`, a trouble with it into `no_commands`."""
+    """List the steps of the apply; the result goes into `coming`, an error into `no_commands`."""
 
     page: ReviewPage
 
@@ -26,4 +26,4 @@ class PlanSaveRequested(PageMessage):
 
 
 class ApplyRequested(PageMessage):
-    """Do it."""
+    """Start the apply."""

@@ -1,4 +1,4 @@
-"""All that will be changed, before it is."""
+"""The review page: findings, file diffs and commands, before anything changes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 MOST_ROWS = 8
-_NOTHING = "Nothing has been changed yet. This is all that will be."
+_NOTHING = "Nothing has been changed yet. Everything that will change:"
 
 
 class ReviewPage(Page):
@@ -43,13 +43,13 @@ class ReviewPage(Page):
     STEP = "review"
     QUESTION = _NOTHING
     HELP = (
-        "Above: what there is to say of the plan. ✗ must be mended before anything is applied; ! is worth a look; "
-        "· is good to know. Enter leads to the field.\n"
-        "Below: every file as it will differ from what is there now; + comes, - goes. f7 shows what will be run "
-        "instead, step by step, and f7 again the files.\n\n"
+        "Above: findings on the plan. ✗ error: fix it before an apply; ! warning: worth a look; · note: good to know. "
+        "Enter goes to the field.\n"
+        "Below: each file as a diff against this machine; + is added, - is removed. f7 shows the commands that will "
+        "run, step by step; f7 again shows the files.\n\n"
         "ctrl+a starts a trial: the changes are made and tested, and you are asked whether to keep them. Without "
-        "an answer within two minutes everything goes back by itself. Where a warning may mean the wrong NIC, its "
-        "name is to be typed first."
+        "an answer within two minutes every change is undone. If a warning may mean the wrong NIC, you type its name "
+        "first."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "file(-1)", "file", key_display="◂ ▸"),
@@ -57,7 +57,7 @@ class ReviewPage(Page):
         Binding("f6", "save", "save plan"),
         Binding("f7", "commands", "commands"),
         Binding("ctrl+a", "apply", "apply"),
-        Binding("enter", "mend", "mend", show=False),
+        Binding("enter", "mend", "go to the field", show=False),
         BACK,
         LOOK_AGAIN,
     ]
@@ -90,7 +90,7 @@ class ReviewPage(Page):
         yield FindingList(
             [finding_text(each, field_label(self.draft, each.field)) for each in self._findings], id="said"
         )
-        yield Spinner("Comparing with what is on this machine…", id="comparing")
+        yield Spinner("Comparing with this machine…", id="comparing")
         yield PlainText(id="files")
         yield DiffView(id="diff")
         yield LinesView(id="commands")
@@ -98,7 +98,7 @@ class ReviewPage(Page):
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
         if self.blocked:
-            self.set_prompt("This plan cannot be applied yet: see what is marked ✗.")
+            self.set_prompt("This plan cannot be applied yet: fix the ✗ findings first.")
         self.query_one("#said" if self.blocked else "#diff").focus()
 
     def watch_changes(self) -> None:
@@ -137,7 +137,7 @@ class ReviewPage(Page):
         elif self.commands_shown:
             files.update(self._commands_head())
         elif self.changes is not None and not changed:
-            files.update(Text("Every file is as the plan wants it."))
+            files.update(Text("No file changes."))
             self._show_diff("")
         elif changed:
             self._file %= len(changed)
@@ -156,8 +156,8 @@ class ReviewPage(Page):
         if self.no_commands:
             return Text.assemble(("✗ ", "bold")).append_text(plain(self.no_commands))
         if self.coming is None:
-            return Text("Looking what is to be run…")
-        return Text.assemble((f"{len(self.coming)} steps, in this order", "bold"), "  ($ is a command, run as root)")
+            return Text("Listing the commands…")
+        return Text.assemble((f"{len(self.coming)} steps, in this order", "bold"), "  ($ marks a command, run as root)")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "apply" and not self.blocked and self.changes is None:
@@ -179,7 +179,7 @@ class ReviewPage(Page):
             said = self.query_one("#said", OptionList)
             said.highlighted = 0
             said.focus()
-            self.set_status(f"{plural(errors, 'error')} first. Enter leads to the field.", "error")
+            self.set_status(f"{plural(errors, 'error')} to fix first. Enter goes to the field.", "error")
             return
         dangers = [finding for finding in self._findings if finding.code in DANGEROUS]
         if dangers:
@@ -202,7 +202,7 @@ class ReviewPage(Page):
             super().action_back()
 
     def action_save(self) -> None:
-        about = "The plan as a file, for `ciao-wizard apply -c FILE` on another day."
+        about = "The plan as a file, for `ciao-wizard apply -c FILE`."
         self.app.push_screen(SaveDialog("Save the plan", "ciao.toml", about), self._save_to)
 
     def _save_to(self, path: str | None) -> None:
@@ -223,7 +223,7 @@ class ReviewPage(Page):
         field = self._findings[number].field
         step = next((step for step in STEPS if field.startswith(step)), None)
         if step is None:
-            self.notify("This is for the machine, not for the plan: see what it says.", markup=False)
+            self.notify("This is about the machine, not the plan: read the finding.", markup=False)
         else:
             self.post_message(Page.PageRequested(step, field))
 
@@ -243,10 +243,10 @@ class ReviewPage(Page):
 class WordDialog(Dialog[bool]):
     """Has the name of the cluster NIC typed where a warning may mean that it is the wrong one; whether it was."""
 
-    TITLE: ClassVar[str | None] = "Before this is applied"
+    TITLE: ClassVar[str | None] = "Confirm the cluster NIC"
     HELP = (
-        "A warning that may mean the wrong NIC, or machines of others that would be answered, is not waved through. "
-        "Whoever has read it types the name of the NIC that is to serve."
+        "This warning may mean that the NIC is the wrong one, or that DHCP would answer other people's machines. If "
+        "you have read it and want to continue, type the name of the NIC that will serve DHCP."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "cancel"),
@@ -264,7 +264,7 @@ class WordDialog(Dialog[bool]):
         lines = [finding_text(danger, field_label(self._draft, danger.field)) for danger in self._dangers]
         with VerticalScroll(id="dangers", can_focus=False):
             yield PlainText(Text("\n").join(lines))
-        asked = f"{clean(self._draft.cluster, 20)} will answer DHCP on its wire. Type its name to go on:"
+        asked = f"{clean(self._draft.cluster, 20)} will serve DHCP. Type its name to continue:"
         yield PlainText(Text(f"\n{asked}", "bold"))
         yield SafeInput()
         yield PlainText(id="dialog-findings")
@@ -275,7 +275,7 @@ class WordDialog(Dialog[bool]):
         if event.value.strip() == self._draft.cluster.strip():
             self.dismiss(True)
         elif event.value.strip():
-            said = f"That is not {self._draft.cluster}. Escape goes back and changes nothing."
+            said = f"That is not {self._draft.cluster}. esc goes back and changes nothing."
             self.query_one("#dialog-findings", PlainText).update(Text.assemble(("✗ ", "bold")).append_text(plain(said)))
 
     def action_scroll(self, lines: int) -> None:
@@ -288,13 +288,13 @@ class WordDialog(Dialog[bool]):
 def _summary(findings: list[Finding]) -> Text:
     counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
     words = [plural(count, severity.value) for severity, count in counts if count]
-    return Text(", ".join(words) or "Nothing speaks against this plan.", "bold")
+    return Text(", ".join(words) or "No problems found.", "bold")
 
 
 def coming_lines(coming: Sequence[StepPreview]) -> list[Text]:
     """The steps in words, and under each what it does; the trial first."""
     lines: list[Text] = []
-    for trial, head in ((True, "The trial: gone with a reboot, and undone unless it is kept"), (False, "Once kept")):
+    for trial, head in ((True, "Trial: undone by a reboot, or if you do not keep it"), (False, "Once you keep it")):
         steps = [step for step in coming if step.trial is trial]
         if not steps:
             continue
@@ -302,7 +302,7 @@ def coming_lines(coming: Sequence[StepPreview]) -> list[Text]:
         for step in steps:
             lines.append(plain(step_words(step.name), "bold", limit=200))
             if step.needed is False:
-                lines.append(Text("    nothing: it is so already", "dim"))
+                lines.append(Text("    nothing to do", "dim"))
             else:
                 lines += [plain(f"    {line}", limit=1000) for line in step.lines]
     return lines

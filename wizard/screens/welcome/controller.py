@@ -40,8 +40,8 @@ class WelcomeController(Controller):
     def shown(self) -> None:
         facts = self.shell.state.facts
         if facts is not None:
-            greet = partial(self._greeting, facts, self.shell.state.status)
-            self.shell.calls.call("welcome", greet, self._greet, self._not_greeted)
+            make = partial(self._make_report, facts, self.shell.state.status)
+            self.shell.calls.call("welcome", make, self._take_report, self._no_report)
 
     def look_again(self) -> None:
         """Look at the machine once more, and say what was found. What was typed in this run stays."""
@@ -64,7 +64,7 @@ class WelcomeController(Controller):
 
     # What is said
 
-    def _greeting(self, facts: Facts, known: Status | None) -> tuple[WelcomeReport, LeftOver | None]:
+    def _make_report(self, facts: Facts, known: Status | None) -> tuple[WelcomeReport, LeftOver | None]:
         from wizard.plan import welcome
 
         # Not known where the gateway was looked at last, and could not be.
@@ -78,7 +78,7 @@ class WelcomeController(Controller):
         left = self.shell.drafts.left_over()
         if left is not None:
             found.append(welcome.WelcomeLine("!", "Draft", left.said))
-        greeting = welcome.WelcomeReport(
+        report = welcome.WelcomeReport(
             welcome.machine_lines(facts, around.root),
             (*welcome.missing_tool_lines(tools, around.installer, around.root), *welcome.port_conflict_lines(facts)),
             tuple(found),
@@ -86,7 +86,7 @@ class WelcomeController(Controller):
             left.said if left is not None else "",
             tuple(nic for nic in facts.nics if nic.kind != "loopback"),
         )
-        return greeting, left
+        return report, left
 
     def _beginning(self, status: Status) -> tuple[Plan | None, str]:
         """The plan that the pages begin with, and where it is from; None where they suggest."""
@@ -103,12 +103,12 @@ class WelcomeController(Controller):
             # Said where it is to be changed.
             return None, ""
 
-    def _greet(self, found: tuple[WelcomeReport, LeftOver | None]) -> None:
+    def _take_report(self, found: tuple[WelcomeReport, LeftOver | None]) -> None:
         if self.page is not None:
-            self.page.greeting, self._left_over = found
+            self.page.report, self._left_over = found
             self.page.trouble = None
 
-    def _not_greeted(self, error: WizardError) -> None:
+    def _no_report(self, error: WizardError) -> None:
         if self.page is not None:
             self.page.trouble = error
 
@@ -128,7 +128,7 @@ class WelcomeController(Controller):
             self.shell.go("interfaces")
 
     def _recover(self) -> None:
-        self._now_busy("Taking back what was cut off…")
+        self._now_busy("Undoing the interrupted change…")
         rollback = self.shell.services.rollback
         self.shell.calls.call("recover", rollback, lambda _: self.shell.go("begin"), self._not_recovered)
 

@@ -1,4 +1,4 @@
-"""The first page: what this machine is, what is missing, what is in the way, what an earlier run has left."""
+"""The first page: the system, missing programs, conflicts, and what an earlier run left."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _QUESTION = "This machine becomes the gateway of your cluster. Nothing changes yet."
 _SAYS = {
-    "applied": "The gateway of your cluster is in force on this machine.",
-    "tripped": "The guard has stopped the gateway, to keep it from answering the wrong network.",
-    "interrupted": "A change was cut off half-way. Take it back first, and nothing of it is left.",
+    "applied": "Gateway is running on this machine.",
+    "tripped": "The guard stopped the gateway, so that it does not answer the wrong network.",
+    "interrupted": "A change was interrupted. Undo it first: nothing of it will be left.",
 }
 _LABEL = 13
 WIDE = 110
@@ -50,19 +50,18 @@ class WelcomePage(Page):
     TITLE = "Welcome"
     QUESTION = _QUESTION
     HELP = (
-        "What the wizard has found on this machine, without changing anything: what it is, which programs an apply "
-        "would miss (with the command that installs them), who already serves DNS or DHCP here, and what an earlier "
-        "run has left.\n\n"
-        "✓ is as it should be, ✗ has to be mended before an apply, ! is worth a look, · is good to know. None of it "
-        "keeps you from planning: enter goes on."
+        "What the wizard found on this machine, without changing anything: the system, missing programs (with the "
+        "command that installs them), other DNS or DHCP servers here, and what an earlier run has left.\n\n"
+        "✓ is fine, ✗ must be fixed before an apply, ! is worth a look, · is good to know. You can plan in any case: "
+        "enter continues."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#found"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+n", "way('begin')", "begin"),
-        Binding("enter,ctrl+n", "way('resume')", "go on"),
-        Binding("n", "way('afresh')", "start afresh"),
-        Binding("enter,ctrl+n", "way('recover')", "take it back"),
-        Binding("s", "way('anyway')", "set up anew"),
+        Binding("enter,ctrl+n", "way('resume')", "resume"),
+        Binding("n", "way('afresh')", "start over"),
+        Binding("enter,ctrl+n", "way('recover')", "undo it"),
+        Binding("s", "way('anyway')", "set up again"),
         Binding("enter,ctrl+n", "way('dashboard')", "dashboard"),
         Binding("e", "way('edit')", "edit plan"),
         Binding("r", "way('reset')", "reset"),
@@ -70,9 +69,9 @@ class WelcomePage(Page):
         LEAVE,
     ]
 
-    greeting: reactive[WelcomeReport | None] = reactive(None)
+    report: reactive[WelcomeReport | None] = reactive(None)
     busy: reactive[str] = reactive("")
-    """What is being done, "" for nothing."""
+    """What the wizard is doing, "" for nothing."""
     trouble: reactive[WizardError | None] = reactive(None)
 
     def body(self) -> Iterable[Widget]:
@@ -93,54 +92,54 @@ class WelcomePage(Page):
     def watch_busy(self) -> None:
         self.redraw()
 
-    def watch_greeting(self) -> None:
+    def watch_report(self) -> None:
         self.redraw()
 
     def draw(self) -> None:
-        greeting, working = self.greeting, self.query_one("#working", Spinner)
+        report, working = self.report, self.query_one("#working", Spinner)
         nics = self._nics()
-        working.display = bool(self.busy) or (self.trouble is None and greeting is None)
-        working.say(self.busy or "Looking at this machine…")
+        working.display = bool(self.busy) or (self.trouble is None and report is None)
+        working.set_text(self.busy or "Looking at this machine…")
         said = self.query_one("#trouble", PlainText)
         said.display = self.trouble is not None
         if self.trouble is not None:
             text = f"{self.trouble.message} {self.trouble.remedy}"
             said.update(Text.assemble(("✗ ", "bold")).append_text(plain(text, limit=900)))
-        if greeting is not None:
-            question = _SAYS.get(greeting.state, _QUESTION)
-            self.set_prompt("Go on where you left off?" if greeting.draft and greeting.state == "absent" else question)
-            for name, lines in (("machine", greeting.machine), ("needs", greeting.needs), ("earlier", greeting.found)):
+        if report is not None:
+            question = _SAYS.get(report.state, _QUESTION)
+            self.set_prompt("Resume where you left off?" if report.draft and report.state == "absent" else question)
+            for name, lines in (("machine", report.machine), ("needs", report.needs), ("earlier", report.found)):
                 listed = nics if name == "machine" else ()
-                self.query_one(f"#{name}", PlainText).update(_table(lines, listed, len(greeting.nics) - len(nics)))
+                self.query_one(f"#{name}", PlainText).update(_table(lines, listed, len(report.nics) - len(nics)))
         # The last row is for how many more there are.
         self.query_one("#picture").display = self._room() - len(nics) - 1 > _PICTURE.count("\n")
         self.refresh_bindings()
 
     def _nics(self) -> Sequence[Nic]:
         """The NICs that there is room for, one by one."""
-        if self.greeting is None or self.size.width < WIDE or self.size.height < ROOMY:
+        if self.report is None or self.size.width < WIDE or self.size.height < ROOMY:
             return ()
         from wizard.screens.nic_words import table_order
 
-        return sorted(self.greeting.nics, key=table_order)[: min(MOST_NICS, max(self._room(), 0))]
+        return sorted(self.report.nics, key=table_order)[: min(MOST_NICS, max(self._room(), 0))]
 
     def _room(self) -> int:
         """Rows that what was found leaves, above the keys and under the head and the question."""
-        greeting = self.greeting
-        if greeting is None:
+        report = self.report
+        if report is None:
             return 0
-        lines = (*greeting.machine, *greeting.needs, *greeting.found)
+        lines = (*report.machine, *report.needs, *report.found)
         return self.size.height - 4 - 3 - sum(2 if line.remedy else 1 for line in lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action != "way":
             return super().check_action(action, parameters)
-        greeting = self.greeting
-        if greeting is None or self.busy:
+        report = self.report
+        if report is None or self.busy:
             return False
-        if greeting.state == "absent" and greeting.draft:
+        if report.state == "absent" and report.draft:
             return parameters[0] in ("resume", "afresh")
-        return parameters[0] in _WAYS.get(greeting.state, ("begin",))
+        return parameters[0] in _WAYS.get(report.state, ("begin",))
 
     def action_way(self, way: str) -> None:
         if way in ("dashboard", "edit", "reset"):
