@@ -75,6 +75,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(wheel, sdist, home / "venv" / "bin")
 
 
+def test_a_wheel_of_the_tree_has_what_that_of_the_sdist_has(built: Built, tmp_path: Path) -> None:
+    """pip builds it from the tree, where tests lie beside the package."""
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert Built(wheel, built.sdist, built.bin).names() == built.names()
+
+
 def test_wheel_has_all_of_the_package(built: Built) -> None:
     ours = [f for f in (ROOT / "wizard").rglob("*") if f.is_file() and "__pycache__" not in f.parts]
     assert {str(f.relative_to(ROOT)) for f in ours} <= built.names()

@@ -144,7 +144,7 @@ def _leases_to_forget() -> list[str]:
         f"{len(leases)} leases will be forgotten{':' if leases else '.'}",
         *lines,
         "A machine uses its address until half of the lease time, then asks again. Reserved addresses are kept; "
-        "another machine may get a dynamic one before that, if dnsmasq finds it unused.",
+        "another machine may get a dynamic one before that: dnsmasq does not check whether it is in use.",
     ]
 
 

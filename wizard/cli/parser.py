@@ -38,7 +38,7 @@ exit status:
 """
 
 EXPORTS = ("ansible", "k3s-ansible", "hosts", "ssh-config", "ciao", "csv", "corporate-hosts")
-"""The names of plan.export.FORMATS, without loading that for --help."""
+"""The names of plan.export.formats.FORMATS, without loading that for --help."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ ALARMS = {
         brief="cloned",
         narrow="! cloned",
         wide="! duplicate MAC",
-        search_terms="clone",
+        search_terms="clone duplicate mac",
         sentence="there are two machines with its MAC",
     ),
     "one-address": AlarmWords(
@@ -35,7 +35,7 @@ ALARMS = {
         brief="doubled",
         narrow="! double",
         wide="! duplicate IP",
-        search_terms="double",
+        search_terms="double duplicate ip address",
         sentence="two machines say that this address is theirs",
     ),
     "tenant-mac": AlarmWords(

@@ -13,7 +13,6 @@ from wizard.monitor.lease_monitor import LeaseMonitor
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.machine_events import MachineEvent, events_of
 from wizard.monitor.node_summary import NodeSummary, summarize_nodes
-from wizard.plan.staleness import STALE_S
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from wizard.plan.model import Plan
 
 ANSWERS_WITHIN_S = 0.1
+# A poll every 2 s whose status waits 4 s for a path report must not restart the monitor: that would drop its alarms.
+RESTART_AFTER_S = 10.0
 _STATE_PREFIXES = {"tripped": "stopped: ", "interrupted": "cut off: ", "pending": "", "applied": "", "absent": ""}
 
 
@@ -54,7 +55,7 @@ class RowReader:
     def rows(self) -> tuple[LeaseRow, ...]:
         """Every machine, and whether it answers. Blocks for ANSWERS_WITHIN_S. Raises PlanUnreadable."""
         with self._lock:
-            if self._monitor is not None and time.monotonic() - self._polled_at > STALE_S:
+            if self._monitor is not None and time.monotonic() - self._polled_at > RESTART_AFTER_S:
                 # Its old answers would count as answers of now.
                 self._monitor.close()
                 self._monitor = None

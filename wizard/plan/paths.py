@@ -39,7 +39,7 @@ DNS_SERVERS = f"{LIVE}/dns.servers"
 DNS_LOG = f"{RUN}/dns.log"
 
 PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
-"""A NIC of our own, while the guard runs: what it proves a node's path with. No cable is in it."""
+"""A NIC of our own, while the guard runs: the path prober injects its frames through it. No cable is in it."""
 
 LAB_MARKER = "/run/ciao-lab/marker"
 """Exists only inside the laboratory."""

@@ -156,7 +156,7 @@ class VirtualRowTable(VirtualTable, Generic[RowT]):
     """
 
     @dataclass
-    class Moved(Message):
+    class RowHighlighted(Message):
         """The cursor is on another row, or its row has other values; `by_hand`: a person moved it."""
 
         by_hand: bool = False
@@ -201,7 +201,7 @@ class VirtualRowTable(VirtualTable, Generic[RowT]):
             # Scroll with a row that went elsewhere, so that it stays at its height on the screen.
             self.scroll_to(y=max(0, self.scroll_offset.y + self._cursor - before), animate=False, force=True)
         self.refresh()
-        self.post_message(self.Moved())
+        self.post_message(self.RowHighlighted())
 
     def move_to(self, number: int) -> None:
         if not self._rows:
@@ -213,7 +213,7 @@ class VirtualRowTable(VirtualTable, Generic[RowT]):
         elif self._cursor >= above + room:
             self.scroll_to(y=self._cursor - room + 1, animate=False, force=True)
         self.refresh()
-        self.post_message(self.Moved(by_hand=True))
+        self.post_message(self.RowHighlighted(by_hand=True))
 
     def on_click(self, event: events.Click) -> None:
         number = self.row_at(event.y)
@@ -240,7 +240,7 @@ class VirtualKeyedTable(VirtualTable):
         key: str
 
     @dataclass
-    class Moved(Message):
+    class KeyHighlighted(Message):
         """The cursor is on another row."""
 
         table: VirtualKeyedTable
@@ -294,7 +294,7 @@ class VirtualKeyedTable(VirtualTable):
     def watch_cursor(self) -> None:
         self._scroll_to_cursor()
         self.refresh()
-        self.post_message(self.Moved(self))
+        self.post_message(self.KeyHighlighted(self))
 
     def on_resize(self) -> None:
         self._scroll_to_cursor()

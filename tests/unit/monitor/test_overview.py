@@ -138,6 +138,6 @@ def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pyt
     assert watch.rows()[0].name == "node2"
     assert watch.rows()[0].name == "node4"
     # Answers from long ago are none from now.
-    monkeypatch.setattr(overview, "STALE_S", -1)
+    monkeypatch.setattr(overview, "RESTART_AFTER_S", -1)
     assert watch.rows()[0].name == "node2"
     assert [each.closed for each in Counting.made] == [True, False]

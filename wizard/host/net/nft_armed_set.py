@@ -1,6 +1,6 @@
 """The nftables set that lets our DHCP answers out, changed over netlink.
 
-Not by `nft`: the guard arms every second, and muting must not wait for a process to start.
+Not by `nft`: the muter renews the element every second, and muting must not wait for a process to start.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):
         table.show(names, lambda number: (Text(names[number], "bold"), Text(PRESETS[number].about)))
         self._draw_offer()
 
-    @on(VirtualKeyedTable.Moved)
-    def _show_preset(self, event: VirtualKeyedTable.Moved) -> None:
+    @on(VirtualKeyedTable.KeyHighlighted)
+    def _show_preset(self, event: VirtualKeyedTable.KeyHighlighted) -> None:
         event.stop()
         self._draw_offer()
 

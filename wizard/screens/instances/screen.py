@@ -189,8 +189,8 @@ class InstancesPage(Page):
         table.show(rows, _place(rows, held))
         self._draw_ways()
 
-    @on(VirtualRowTable.Moved)
-    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
+    @on(VirtualRowTable.RowHighlighted)
+    def _follow_cursor(self, message: VirtualRowTable.RowHighlighted) -> None:
         message.stop()
         if message.by_hand and not self._asking:
             self.set_status("")

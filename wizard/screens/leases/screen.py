@@ -213,8 +213,8 @@ class LeasesPage(Page):
             self.table.refresh()
             self._draw_row()
 
-    @on(VirtualRowTable.Moved)
-    def _follow_cursor(self, message: VirtualRowTable.Moved) -> None:
+    @on(VirtualRowTable.RowHighlighted)
+    def _follow_cursor(self, message: VirtualRowTable.RowHighlighted) -> None:
         message.stop()
         row = self.row
         if row is not None:

@@ -182,8 +182,8 @@ class NodesPage(HintingPage):
         else:
             self.action_adopt()
 
-    @on(VirtualKeyedTable.Moved)
-    def _follow_cursor(self, event: VirtualKeyedTable.Moved) -> None:
+    @on(VirtualKeyedTable.KeyHighlighted)
+    def _follow_cursor(self, event: VirtualKeyedTable.KeyHighlighted) -> None:
         event.stop()
         if event.table.id == "heard":
             # What the keys would do with it.
