@@ -100,7 +100,7 @@ def met(what: DhcpServerSeen | Cause) -> CablingProbe:
         (TWIN, CablingPattern.ANOTHER_GATEWAY, "a second laptop with the same plan"),
         (Cause.ANOTHER_GATEWAY, CablingPattern.ANOTHER_GATEWAY, "Two gateways"),
         (Cause.ADDRESS_TAKEN, CablingPattern.ADDRESS_TAKEN, "a reason"),
-        (Cause.ROUTER, CablingPattern.ROUTER_ON_CLUSTER_WIRE, "has a router"),
+        (Cause.ROUTER, CablingPattern.ROUTER_ON_CLUSTER_WIRE, "with a router"),
     ],
 )
 def test_who_else_is_on_the_cluster_wire_has_words_of_its_own(what: Any, pattern: CablingPattern, words: str) -> None:
