@@ -86,7 +86,7 @@ async def test_over_a_file_that_is_there_it_asks_first(start: Start, sample: str
         await driver.says("Overwrite it?", "/root/inventory.ini already exists.")
         assert faults(driver) == []
         await driver.press("enter")
-        await driver.says("Not saved: /root/inventory.ini is as it was.")
+        await driver.says("Not saved: /root/inventory.ini is unchanged.")
         assert services.did == []
         await driver.press("s", "enter")
         await driver.says("Overwrite it?")

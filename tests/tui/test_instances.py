@@ -145,7 +145,7 @@ async def test_a_login_and_a_subnet_of_usual_length_are_whole(start: Start, samp
         assert faults(driver) == []
         await driver.press("down")
         # What has no column here is told below.
-        await driver.says('ways onto 172.16.0.2, "web"', "02:00:ac:10:00:02")
+        await driver.says('reach 172.16.0.2, "web"', "02:00:ac:10:00:02")
 
 
 async def test_what_is_no_machine_is_refused_with_the_remedy(start: Start, sample: str) -> None:

@@ -86,7 +86,7 @@ async def test_the_nic_whose_cable_moves_is_the_one(start: Start) -> None:
         await driver.press("f3")
         await driver.says("Pull a cable, then plug it in again")
         services.tell(news(NicChange.PULLED, "eth1"))
-        await driver.says("eth1 noticed: its cable is out.", "◂ cable out", "○ no cable")
+        await driver.says("eth1 lost its link: its cable is out.", "◂ cable out", "○ no cable")
         services.tell(news(NicChange.PLUGGED, "eth1"))
         await driver.says("eth1 is the one.", "◂ cable in")
         assert "Pull a cable," not in driver.text()

@@ -123,7 +123,7 @@ async def test_cables_that_changed_places_are_told_from_nics_that_were_mixed_up(
 
     async with start(Wired()) as driver:
         await driver.page("Interfaces")
-        await driver.says("default route leads over eth0: more likely the cables", "[ Swap them ]")
+        await driver.says("default route goes through eth0: more likely the cables", "[ Swap them ]")
         assert faults(driver) == []
         await driver.press("s")
         await driver.says(
@@ -139,7 +139,7 @@ async def test_all_servers_of_a_wire_can_be_read(start: Start) -> None:
         await driver.page("Interfaces")
         await driver.says("[ Swap them ]")
         await driver.press(*["down"] * 12)
-        await driver.until(lambda: "and look again." in driver.flat())
+        await driver.until(lambda: "then look again." in driver.flat())
         await driver.press(*["up"] * 12)
         await driver.says("You chose eth1 for the cluster, but:")
 

@@ -172,7 +172,7 @@ async def test_a_stranger_is_adopted(leases: Start) -> None:
         ]
         await driver.says("compute3 becomes a node… the reserved nodes")
         driver.services.change.fed += [event(2, result="kept", reason="applied and kept")]
-        await driver.says("compute3 is a node now. It gets 192.168.0.105 when it asks next")
+        await driver.says("compute3 is a node now. It gets 192.168.0.105 at its next DHCP request")
         assert driver.app.draft == draft
 
 
@@ -234,10 +234,10 @@ async def test_a_lease_is_released_once_that_was_asked(leases: Start, heeds: boo
     async with leases(heeds=heeds) as driver:
         await opened(driver)
         await driver.press("x")
-        await driver.says("goes on using 192.168.0.101", "! It answers at 192.168.0.101")
+        await driver.says("keeps using 192.168.0.101", "! It answers at 192.168.0.101")
         await driver.press("n")
         await driver.press("x", "y")
-        await driver.says("has released the lease of 192.168.0.101" if heeds else "has not let go of 192.168.0.101")
+        await driver.says("has released the lease of 192.168.0.101" if heeds else "did not release 192.168.0.101")
         assert driver.services.did == ["release b8:ae:ed:7b:51:01 192.168.0.101"]
         await driver.press("end", "x")
         await driver.says("No lease to release")
@@ -247,7 +247,7 @@ async def test_what_happened_and_the_forwards_are_a_key_away(leases: Start) -> N
     async with leases(happenings=list(HAPPENED)) as driver:
         await opened(driver)
         await driver.press("e")
-        await driver.says("what happened", "moved from 192.168.0.103")
+        await driver.says("events, newest first", "moved from 192.168.0.103")
         driver.services.happenings.append(happening(5, "came", "compute9", "came and has 192.168.0.109", NOW))
         await driver.says("came and has 192.168.0.109")
         await driver.press("e")

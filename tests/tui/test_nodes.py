@@ -46,9 +46,9 @@ async def test_hundreds_of_lines_skipped_rows_are_all_reached(start: Start) -> N
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "\n".join(f"bad line {number} [red]x" for number in range(1, 301)))
-        await driver.says("0 understood, 300 not", '✗ 1 "1" is neither')
+        await driver.says("0 understood, 300 skipped", '✗ 1 "1" is neither')
         await driver.press("ctrl+n")
-        await driver.says("✗ None of these lines says a node yet")
+        await driver.says("✗ No line describes a node yet")
         await driver.press("end", "up")
         await driver.says('✗ 299 "299" is neither a MAC nor an address, a role or a name')
         await driver.press("enter")
@@ -57,7 +57,7 @@ async def test_hundreds_of_lines_skipped_rows_are_all_reached(start: Start) -> N
         assert lines.cursor_location[0] == 298
         await driver.press("home", *["delete"] * len("bad line 299 [red]x"))
         await driver.type("c0:3f:d5:67:a2:99")
-        await driver.says("1 understood, 299 not")
+        await driver.says("1 understood, 299 skipped")
 
 
 @pytest.mark.parametrize(("size", "rows"), [((80, 24), 21), ((120, 40), 34)], ids=["80x24", "120x40"])
@@ -65,7 +65,7 @@ async def test_there_is_room_for_many_lines(start: Start, size: tuple[int, int],
     async with start(size=size) as driver:
         await driver.jump("Nodes")
         await paste(driver, "what is this\n" * 40)
-        await driver.says("40 not")
+        await driver.says("40 skipped")
         assert driver.app.screen.query_one("#dialog").size.height >= rows - 4
         assert faults(driver) == []
 
@@ -80,7 +80,7 @@ async def test_what_was_skipped_rows_comes_back_line_by_line_under_its_heading(s
     async with start() as driver:
         await driver.jump("Nodes")
         await paste(driver, "name,role,mac\nrack7,compute,b8:ae:ed:7b:00:07\nx,gpu,b8:ae:ed:7b:00:08\ny,,nothing\n")
-        await driver.says("1 understood, 2 not", '✗ 3 role: "gpu" is not a role', '✗ 4 MAC: "nothing"')
+        await driver.says("1 understood, 2 skipped", '✗ 3 role: "gpu" is not a role', '✗ 4 MAC: "nothing"')
         await driver.press("ctrl+n")
         await driver.says("1 node added. 2 lines were skipped:")
         left = driver.app.screen.query_one(TextArea).text
@@ -130,7 +130,7 @@ async def test_the_same_list_twice_changes_nothing_and_a_newer_one_what_it_says(
         await driver.jump("Nodes")
         await paste(driver, "b8:ae:ed:7b:51:50 controller\nc0:3f:d5:67:a1:fb compute2 192.168.0.44\n")
         await driver.press("ctrl+n")
-        await driver.says("1 changed, 1 there already.")
+        await driver.says("1 changed, 1 unchanged.")
         assert names(driver) == ["controller", "network", "compute1", "compute2"]
         assert driver.app.draft.nodes[3] == NodeText("compute", "compute2", "c0:3f:d5:67:a1:fb", "192.168.0.44")
         await driver.press("ctrl+z")
@@ -178,7 +178,7 @@ async def test_both_lists_are_in_sight_however_long_they_are(start: Start, size:
         await driver.press("f5")
         await driver.says("Listening on eth1: no machine found yet")
         driver.services.ask(tuple(DiscoveredMachine(f"52:54:00:00:01:{n:02x}", f"new-{n}") for n in range(100)))
-        await driver.says("100 machines found", "new-0", "n-1 ", "f5 stops", "restart it")
+        await driver.says("100 machines found", "new-0", "n-1 ", "f5 stops")
         assert driver.app.screen.query_one("#heard").size.height == (5 if size[1] < 32 else 12)
         assert faults(driver) == []
         await driver.press("a")
@@ -255,7 +255,7 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
         await paste(
             driver, "name,role,mac,ip\nrack7,compute,B8AE.ED7B.0007,192.168.0.107\nwhat is this\n,gpu,b8aeed7b0009\n"
         )
-        await driver.says("1 understood, 2 not")
+        await driver.says("1 understood, 2 skipped")
         await shoot(driver, f"nodes-import-{shape}")
         await driver.press("escape")
         await at_thousands(driver)

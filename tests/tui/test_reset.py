@@ -197,7 +197,7 @@ def test_who_may_lose_an_address_comes_first() -> None:
     assert lines[0].split() == ["192.168.0.65", "may", "change", "cnci-7"]
     assert len(lines) == 5
     assert lease_holders(()) == ("no machine",)
-    assert lease_holders([VM] * 70)[-1] == "and 20 leases more"
+    assert lease_holders([VM] * 70)[-1] == "and 20 more leases"
 
 
 def test_only_what_is_lost_is_told() -> None:

@@ -154,7 +154,7 @@ async def test_an_apply_shows_what_it_runs_how_long_and_how_it_ended(start: Star
         await driver.says(
             "✗ address on eth1: ifup: no such thing. Look at it.",
             "↩ Undone: both networks, rules",
-            "Everything that was said: /root/.local/state/ciao-wizard/run-1/output.log",
+            "Full log: /root/.local/state/ciao-wizard/run-1/output.log",
         )
         await driver.press("l")
         await driver.says("both networks: running", "$ ip link set dev eth1 up")

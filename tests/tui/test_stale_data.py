@@ -143,7 +143,7 @@ async def test_a_gateway_that_was_never_looked_at_in_whole_is_not_healthy_for_ev
         monkeypatch.setattr(aging, "STALE_S", -1.0)
         try:
             await driver.until(lambda: "healthy" not in driver.text(), "no word of health")
-            await driver.says("Looking")
+            await driver.says("Reading")
         finally:
             services.free.set()
 
@@ -180,7 +180,7 @@ async def test_the_last_word_knows_only_what_was_looked_at_just_now(
         # Minutes later.
         monkeypatch.setattr(aging, "STALE_S", -1.0)
         assert "goes on" not in driver.app.parting()
-        assert "'ciao-wizard status' says" in driver.app.parting()
+        assert "'ciao-wizard status' shows" in driver.app.parting()
 
 
 @pytest.mark.parametrize("title", ["Dashboard", "Leases"])

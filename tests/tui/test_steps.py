@@ -194,7 +194,7 @@ async def test_pasted_lines_are_taken_and_the_others_stay(start: Start) -> None:
         )
         await driver.says("2 understood", "✗ 3 more than one name")
         await driver.press("ctrl+n")
-        await driver.says("1 line was not understood", "what is this")
+        await driver.says("1 line was skipped", "what is this")
         assert [node.name for node in driver.app.draft.nodes][4:] == ["rack7", "compute3"]
         assert driver.app.draft.nodes[4].mac == "b8:ae:ed:7b:00:07"
         await driver.press("escape")
@@ -318,7 +318,7 @@ async def test_a_nic_that_no_cable_can_be_in_gets_no_role(start: Start) -> None:
     async with start() as driver:
         await driver.page("Interfaces")
         await driver.press("end", "space")
-        await driver.says("lo is the loopback: no cable can be in it")
+        await driver.says("lo is the loopback: it has no cable")
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
 
 
