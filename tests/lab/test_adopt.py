@@ -66,7 +66,7 @@ def test_a_stranger_is_adopted_from_the_screen_and_nobody_notices(gateway: Labor
     with pinging(gateway) as told:
         # Enter takes what the dialog offers.
         said = at_the_screen(gateway, STRANGER, "a", "enter", until="is a node now")
-        address = re.findall(r"It gets (\S+) when it asks next", said)[0]
+        address = re.findall(r"It gets (\S+) at its next DHCP request", said)[0]
         # It has been asking all the time; its next request is answered.
         gateway.wait_for(lambda: gateway.addresses("nuc-05") == [address], 20, f"{address} for the adopted")
         gateway.machine("renew", "nuc-05")
@@ -93,7 +93,7 @@ def test_a_plan_that_was_edited_is_not_applied_along(gateway: Laboratory) -> Non
     before = gateway.run(["cat", PLAN]).stdout
     try:
         gateway.run(["sed", "-i", "s/port *= 5000/port = 5001/", PLAN])
-        said = at_the_screen(gateway, "00:16:3e:00:00:0a", "a", until="edited and not applied since")
+        said = at_the_screen(gateway, "00:16:3e:00:00:0a", "a", until="was edited and not applied")
         assert "Apply it" in said
         assert board(gateway)["00:16:3e:00:00:0a"]["kind"] == "stranger"
     finally:

@@ -70,7 +70,7 @@ def test_nodes_written_in_by_hand_are_not_lost_unasked(applied: Laboratory) -> N
 def test_leases_are_not_forgotten_unasked(applied: Laboratory) -> None:
     refused = ciao(applied, "reset", "--only", "leases")
     assert refused.returncode == 1
-    assert "leases are forgotten" in refused.stderr
+    assert "leases will be forgotten" in refused.stderr
     assert "nothing was changed" in refused.stderr
 
 
