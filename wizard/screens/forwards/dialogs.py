@@ -10,16 +10,16 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Input
 
 from wizard.plan.draft.check import check_forward
 from wizard.plan.draft.model import Draft, ForwardText
 from wizard.plan.draft.presets import PRESETS, PresetForward, preset_forwards
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
-from wizard.widgets.field import Field, field_id
+from wizard.widgets.field import Field
+from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import finding_text, plain
+from wizard.widgets.page import plain
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
@@ -35,7 +35,7 @@ _WHAT = 30
 _PRESETS = (Column("ports for", 12), Column("description", 50, 1))
 
 
-class ForwardDialog(Dialog[ForwardText | None]):
+class ForwardDialog(FormDialog[ForwardText]):
     """Returns the forward as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,6 +48,7 @@ class ForwardDialog(Dialog[ForwardText | None]):
         "Allowed from: networks separated by commas, such as 10.0.0.0/8; empty allows the whole company network."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
+    PREFIX = "forward"
 
     def __init__(self, title: str, draft: Draft, number: int, forward: ForwardText, facts: Facts | None) -> None:
         """`number` is the place in `draft` that the forward has or will have."""
@@ -66,34 +67,21 @@ class ForwardDialog(Dialog[ForwardText | None]):
         yield Field("forward.to_port", "Target port", forward.to_port, "", "empty = the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")
         yield Field("forward.from", "Allowed from", forward.sources, "corporate", "empty = company network")
-        yield PlainText(id="dialog-findings")
-
-    @on(Input.Submitted)
-    def _accept_on_enter(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_accept()
+        yield self.findings_panel()
 
     def action_accept(self) -> None:
         """Refuses invalid values; a conflict with the machine is shown once, and accepted the second time."""
-        value = [self.query_one("#" + field_id(f"forward.{key}"), Field).value.strip() for key in _KEYS]
-        forward = ForwardText(value[0], value[1], value[2], value[3] or "tcp", value[4])
+        port, to, to_port, protocol, sources = (self.typed(key) for key in _KEYS)
+        forward = ForwardText(port, to, to_port, protocol or "tcp", sources)
         refused = check_forward(forward, "forward", self._draft, self._number)
         problems = refused or check_forward(forward, "forward", self._draft, self._number, self._facts)
-        wrong = {problem.field for problem in problems}
-        for field in self.query(Field):
-            field.mark(field.key in wrong)
-        lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
-        if problems and not refused:
-            lines.append(Text("  Press ctrl+n again to ignore this; fix it before an apply.", "bold"))
-        self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
+        hint = Text("  Press ctrl+n again to ignore this; fix it before an apply.", "bold")
+        self.show_problems(problems, _NAMES, *([hint] if problems and not refused else []))
         if problems and (refused or problems != self._ignored):
             self._ignored = problems
-            self.query_one("#" + field_id(problems[0].field), Field).point()
+            self.point_at(problems[0].field)
         else:
             self.dismiss(forward)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
 
 
 class PresetDialog(Dialog[tuple[PresetForward, ...] | None]):

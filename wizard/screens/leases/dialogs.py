@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import on
+from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import Input
 
 from wizard.plan.draft.adopt import AdoptionProposal
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Role
 from wizard.screens.leases import messages
-from wizard.widgets.field import Field, field_id
-from wizard.widgets.modal import Dialog
+from wizard.widgets.field import Field
+from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.page import plain, plain_lines
 from wizard.widgets.plain_text import PlainText
-from wizard.widgets.sign_checkbox import SignCheckbox
 
 
-class AdoptDialog(Dialog[None]):
+class AdoptDialog(FormDialog[None]):
     """Posts AdoptionConfirmed with what was typed, and stays until dismissed; `refuse` shows an error."""
 
     TITLE: ClassVar[str | None] = "Adopt as a node"
@@ -37,6 +33,7 @@ class AdoptDialog(Dialog[None]):
         "Space ticks a role; a node may have several. An empty address means the next free one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-adopt-name Input"
+    PREFIX = "adopt"
 
     def __init__(self, offer: AdoptionProposal, about: str) -> None:
         super().__init__()
@@ -47,37 +44,16 @@ class AdoptDialog(Dialog[None]):
     def body(self) -> Iterable[Widget]:
         yield PlainText(plain(self._about, limit=300))
         yield PlainText()
-        with Horizontal(classes="field"):
-            yield PlainText("Roles", classes="label")
-            yield PlainText(" ", classes="sign")
-            for role in Role:
-                yield SignCheckbox(role.value, role.value == self._offer.role, id=f"role-{role.value}")
+        yield from self.role_boxes({self._offer.role})
         yield Field("adopt.name", "Name", self._offer.name)
         yield Field("adopt.ip", "Address", self._offer.ip, "the next free one", "will be reserved")
-        yield PlainText(id="dialog-findings")
-
-    @on(Input.Submitted)
-    def _accept_on_enter(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_accept()
-
-    @on(SignCheckbox.Submitted)
-    def _accept_on_tick(self, event: SignCheckbox.Submitted) -> None:
-        event.stop()
-        self.action_accept()
+        yield self.findings_panel()
 
     def action_accept(self) -> None:
-        roles = [role.value for role in Role if self.query_one(f"#role-{role.value}", SignCheckbox).value]
-        self.query_one("#dialog-findings", PlainText).update("")
-        self.post_message(messages.AdoptionConfirmed(self, self._typed("name"), ", ".join(roles), self._typed("ip")))
+        self.show_findings_text(Text())
+        self.post_message(messages.AdoptionConfirmed(self, self.typed("name"), self.ticked_roles(), self.typed("ip")))
 
     def refuse(self, error: WizardError) -> None:
         if self.is_mounted:
             text = plain_lines(f"✗ {error.message}\n{error.remedy}")
-            self.query_one("#dialog-findings", PlainText).update(text)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
-
-    def _typed(self, key: str) -> str:
-        return self.query_one("#" + field_id(f"adopt.{key}"), Field).value.strip()
+            self.show_findings_text(text)

@@ -9,7 +9,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Checkbox, Input, TextArea
@@ -20,12 +19,12 @@ from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_node
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Role
 from wizard.screens.nodes import messages
-from wizard.widgets.field import Field, field_id
+from wizard.widgets.field import Field
+from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.inputs import SafeTextArea
 from wizard.widgets.modal import Dialog
-from wizard.widgets.page import finding_text, plain
+from wizard.widgets.page import plain
 from wizard.widgets.plain_text import PlainText
-from wizard.widgets.sign_checkbox import SignCheckbox
 from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 
 QUICK_LINES = 200
@@ -34,7 +33,7 @@ _REASONS = (Column("line", 7), Column("why it was skipped (Enter goes there)", 4
 _NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
 
 
-class NodeDialog(Dialog[NodeText | None]):
+class NodeDialog(FormDialog[NodeText]):
     """Returns the node as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,6 +46,7 @@ class NodeDialog(Dialog[NodeText | None]):
         "If the name or the address is empty, the wizard chooses one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
+    PREFIX = "node"
 
     def __init__(self, title: str, draft: Draft, number: int, node: NodeText, given: str = "") -> None:
         """`number` is the place in `draft` that the node has or will have; `given` its address while it names none."""
@@ -59,55 +59,26 @@ class NodeDialog(Dialog[NodeText | None]):
         self._taken = frozenset(other.name for i, other in enumerate(draft.nodes) if i != number)
 
     def body(self) -> Iterable[Widget]:
-        held = {role.strip() for role in self._node.role.split(",")}
-        with Horizontal(classes="field"):
-            yield PlainText("Roles", classes="label")
-            yield PlainText(" ", classes="sign")
-            for role in Role:
-                yield SignCheckbox(role.value, role.value in held, id=f"role-{role.value}")
+        yield from self.role_boxes({role.strip() for role in self._node.role.split(",")})
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "empty = as shown")
         yield Field("node.ip", "Address", self._node.ip, self._given, "empty = automatic")
-        yield PlainText(id="dialog-findings")
-
-    @on(Input.Submitted)
-    def _accept_on_enter(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_accept()
-
-    @on(SignCheckbox.Submitted)
-    def _accept_on_tick(self, event: SignCheckbox.Submitted) -> None:
-        event.stop()
-        self.action_accept()
+        yield self.findings_panel()
 
     @on(Checkbox.Changed)
     def _suggest_name(self) -> None:
-        self.query_one("#field-node-name Input", Input).placeholder = self._free_name(self._roles())
+        self.query_one("#field-node-name Input", Input).placeholder = self._free_name(self.ticked_roles())
 
     def action_accept(self) -> None:
         """Refused while a text is no value of its field."""
-        name = self._typed("name") or self._free_name(self._roles())
-        node = NodeText(self._roles(), name, self._typed("mac"), self._typed("ip"))
+        roles = self.ticked_roles()
+        node = NodeText(roles, self.typed("name") or self._free_name(roles), self.typed("mac"), self.typed("ip"))
         problems = check_node(node, "node", self._draft, self._number)
-        wrong = {problem.field for problem in problems}
-        for field in self.query(Field):
-            field.mark(field.key in wrong)
-        lines = [finding_text(problem, _NAMES.get(problem.field, "")) for problem in problems]
-        self.query_one("#dialog-findings", PlainText).update(Text("\n").join(lines))
+        self.show_problems(problems, _NAMES)
         if not problems:
             self.dismiss(node)
         elif problems[0].field in _NAMES and problems[0].field != "node.role":
-            self.query_one("#" + field_id(problems[0].field), Field).point()
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
-
-    def _typed(self, key: str) -> str:
-        return self.query_one("#" + field_id(f"node.{key}"), Field).value.strip()
-
-    def _roles(self) -> str:
-        ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", SignCheckbox).value]
-        return ", ".join(ticked)
+            self.point_at(problems[0].field)
 
     def _free_name(self, roles: str | None = None) -> str:
         role = (self._node.role if roles is None else roles).split(",")[0]
