@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 
 from tests.tui.driver import Driver, Start
-from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, NOW, FakeServices, event, row
+from tests.tui.fakes import ABSENT, APPLIED, FOUR_ROWS, FakeServices, event, row
 from tests.tui.layout import faults
 from wizard.app import changes
 from wizard.monitor.lease_rows import LeaseRow
-from wizard.monitor.overview import Overview
-from wizard.screens.reset.kinds import KINDS, lease_holders, lost_changes
+from wizard.screens.reset.kinds import KINDS, lease_holders
 
 DRIFT = (
     "/etc/ciao-wizard/nat.sh was changed",
@@ -200,12 +199,13 @@ def test_who_may_lose_an_address_comes_first() -> None:
     assert lease_holders([VM] * 70)[-1] == "and 20 more leases"
 
 
-def test_only_what_is_lost_is_told() -> None:
-    seen = Overview(NOW, DRIFTED, None, (), "", "")
-    assert lost_changes("everything", seen) == DRIFT
-    assert lost_changes("rules", seen) == DRIFT[:2]
-    assert lost_changes("dhcp", seen) == ()
-    assert lost_changes("everything", None) == ()
+async def test_a_changed_hosts_file_is_told_before_the_nodes_are_reloaded(start: Start, sample: str) -> None:
+    changed = "/run/ciao-wizard/live/tenant_dns.hosts is not what /etc/ciao-wizard/tenant_dns.hosts says"
+    services = FakeServices(state=replace(DRIFTED, drift=(*DRIFT, changed)), in_force=sample)
+    async with start(services, plan=None, size=(120, 40)) as driver:
+        await to_reset(driver, "nodes")
+        await driver.says("Changed by hand, and lost by this", changed)
+        assert DRIFT[0] not in driver.flat()
 
 
 async def test_what_others_changed_is_waited_for(start: Start, sample: str) -> None:

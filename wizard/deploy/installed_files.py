@@ -5,6 +5,7 @@ Pure reads, called in every process: by the engine, the reverter, the guard and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from wizard.deploy.journal import Journal, JournalContents
@@ -97,6 +98,23 @@ def foreign_settings(nic: str, reading: JournalContents) -> list[str]:
     settings += [f"neighbour {address} at {mac}" for address, mac in added["neighbours"]]
     settings += [f"proxy neighbour {address}" for address in added["proxies"]]
     return [f"added to {now['nic']}: {what}; {KEPT_BY_RESET}" for what in settings]
+
+
+def drift_lost_by(part: str, drift: Iterable[str]) -> tuple[str, ...]:
+    """The lines of `deploy.status.drift` whose change would be lost: by a partial reset of `part`, or, where that is
+    "", by a reset or a re-apply of everything.
+
+    A part's own look at the machine (`apply.partial_reset.edits_lost_by`) sees more, and needs root.
+    """
+    found = tuple(line for line in drift if not line.endswith(KEPT_BY_RESET))
+    if not part:
+        return found
+    if part == "rules":
+        # A line about a file begins with its path, one about a rule does not.
+        return tuple(line for line in found if not line.startswith("/") or "/nat.sh" in line)
+    if part == "nodes":
+        return tuple(line for line in found if line.startswith(paths.LIVE_HOSTS))
+    return ()
 
 
 def addresses_given(step: str, reading: JournalContents) -> set[str]:

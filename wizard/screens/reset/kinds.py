@@ -10,7 +10,6 @@ from wizard.widgets.page import plural
 
 if TYPE_CHECKING:
     from wizard.monitor.lease_rows import LeaseRow
-    from wizard.monitor.overview import Overview
 
 MOST_LEASES = 50
 KEPT_LEASES = "the leases, for the next apply (f forgets them)"
@@ -70,7 +69,7 @@ KINDS = (
         (
             "every lease is deleted; dnsmasq and its guard restart",
             "a machine uses its address until half of the lease time, then asks again",
-            "before that, another machine may get a dynamic address that is silent",
+            "before that, another machine may get a dynamic address",
         ),
         ("reserved addresses", "NAT and forwards: no interruption"),
         question="Forget the leases?",
@@ -104,19 +103,6 @@ KINDS = (
         yes="Reset",
     ),
 )
-
-
-def lost_changes(key: str, seen: Overview | None) -> tuple[str, ...]:
-    """The manual changes that this kind of reset would lose, a line each."""
-    from wizard.deploy.installed_files import KEPT_BY_RESET
-
-    drift = tuple(line for line in (seen.status.drift if seen is not None else ()) if not line.endswith(KEPT_BY_RESET))
-    if key in ("again", "everything"):
-        return drift
-    if key == "rules":
-        # Files are told by their path, rules are not.
-        return tuple(line for line in drift if not line.startswith("/") or "/nat.sh" in line)
-    return ()
 
 
 def lease_holders(rows: Iterable[LeaseRow]) -> tuple[str, ...]:

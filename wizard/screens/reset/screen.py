@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
 from wizard.screens.reset import messages
-from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lease_holders, lost_changes
+from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lease_holders
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
@@ -174,7 +174,7 @@ class ResetPage(Page):
             self.set_status("Manual changes are not known yet. Press enter again to ignore this.", "warning")
             return
         forget = self._forgets
-        lost = lost_changes(kind.key, self.overview)
+        lost = _lost(kind, self.overview)
         question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
         self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
 
@@ -186,12 +186,19 @@ class ResetPage(Page):
         self.post_message(messages.RenewRequested(kind.key) if kind.small else messages.ResetRequested(forget))
 
 
+def _lost(kind: Kind, seen: Overview | None) -> tuple[str, ...]:
+    """The manual changes that this kind of reset would lose, a line each."""
+    from wizard.deploy.installed_files import drift_lost_by
+
+    return drift_lost_by(kind.key if kind.small else "", seen.status.drift) if seen is not None else ()
+
+
 def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
     parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
     if kind.key == "leases" and seen is not None:
         parts.append(("Assigned to", lease_holders(seen.rows)))
     parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
-    lost = lost_changes(kind.key, seen)
+    lost = _lost(kind, seen)
     if lost:
         # What cannot be had again comes before what stays.
         parts.insert(1, ("! Changed by hand, and lost by this", lost))

@@ -48,8 +48,8 @@ class ProveWires:
         self.report_progress: Callable[[float], None] | None = None
 
     def needed(self) -> bool:
-        overheard = runtime_state.running_guard() or GuardState()
-        served = overheard.get("mode") == "armed" and overheard.get("nic") == self.cluster
+        guard = runtime_state.running_guard() or GuardState()
+        served = guard.get("mode") == "armed" and guard.get("nic") == self.cluster
         return not (served and proof.holds(self.cluster))
 
     def preview(self) -> list[str]:
