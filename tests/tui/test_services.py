@@ -71,7 +71,7 @@ def test_a_plan_is_saved_and_never_over_another(host: HostServices, tmp_path: Pa
     path = tmp_path / "ciao.toml"
     host.save_file(str(path), "version = 1\n")
     assert path.read_text() == "version = 1\n"
-    with pytest.raises(WizardError, match="is there already"):
+    with pytest.raises(WizardError, match="already exists"):
         HostServices().save_file(str(path), "version = 2\n")
     assert path.read_text() == "version = 1\n"
     with pytest.raises(WizardError, match="cannot be written"):
@@ -153,7 +153,7 @@ def test_what_we_saved_is_saved_again_unless_somebody_changed_it(host: HostServi
     host.save_file(str(path), "version = 2\n")
     assert path.read_text() == "version = 2\n"
     path.write_text("mine\n")
-    with pytest.raises(WizardError, match="is there already"):
+    with pytest.raises(WizardError, match="already exists"):
         host.save_file(str(path), "version = 3\n")
     assert path.read_text() == "mine\n"
 
@@ -185,11 +185,11 @@ def test_over_a_file_of_others_it_writes_only_where_that_was_said(host: HostServ
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o640)
     link = tmp_path / "link"
     link.symlink_to(path)
-    with pytest.raises(WizardError, match="no plain file"):
+    with pytest.raises(WizardError, match="is not a regular file"):
         host.save_file(str(link), "newer\n")
-    with pytest.raises(WizardError, match="no plain file"):
+    with pytest.raises(WizardError, match="is not a regular file"):
         host.save_file(str(link), "newer\n", over=True)
-    with pytest.raises(WizardError, match="no plain file"):
+    with pytest.raises(WizardError, match="is not a regular file"):
         host.save_file(str(tmp_path), "newer\n")
     assert path.read_text() == "new\n"
 
@@ -242,7 +242,7 @@ def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Pa
         path.unlink()
         change()
         # A pipe that nobody writes to must not be waited for.
-        with pytest.raises(WizardError, match="no plain file"):
+        with pytest.raises(WizardError, match="is not a regular file"):
             host.save_file(str(path), "two\n")
         assert other.read_text() == "one\n"
         path.rmdir() if path.is_dir() else path.unlink()
@@ -258,11 +258,11 @@ def test_what_we_saved_may_have_become_anything(host: HostServices, tmp_path: Pa
         ("a\0b", "x", "that is not a file name"),
         ("a\ud800b", "x", "that is not a file name"),
         ("~a\0b/c", "x", "that is not a file name"),
-        ("plan", "x\ud800", "character 2 of the text is none"),
+        ("plan", "x\ud800", "character 2 of the text is invalid"),
         ("a" * 300, "x", "too long"),
         # It would be written once, and never over: that takes a longer name for a moment.
         ("a" * 250, "x", "too long"),
-        ("", "x", "no plain file"),
+        ("", "x", "is not a regular file"),
     ],
 )
 @pytest.mark.parametrize("over", [False, True])

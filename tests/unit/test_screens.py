@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wizard import screens
+from wizard.app.app import PREVIOUS_PAGE
 from wizard.screens.controller import StepController
 from wizard.widgets.page import Page, PageMessage, StepPage
 
@@ -35,6 +36,11 @@ def test_a_controller_carries_out_all_that_its_page_asks(name: str) -> None:
     asked = {kind for kind in found if isinstance(kind, type) and kind.__module__ == module}
     assert all(issubclass(kind, PageMessage) for kind in asked)
     assert asked == set(screens.load_controller(name).handlers) - {StepPage.CheckRequested}
+
+
+@pytest.mark.parametrize("name", sorted({*screens.PAGES} - {"welcome", "dashboard"}))
+def test_a_page_leads_back_to_one(name: str) -> None:
+    assert PREVIOUS_PAGE[name] in screens.PAGES
 
 
 def test_there_is_no_other_page() -> None:

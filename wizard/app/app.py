@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from wizard.services.protocols import Services
 
 FIRST = "welcome"
-_BACK = {
+PREVIOUS_PAGE = {
     "interfaces": "welcome",
     **dict(zip(STEPS[1:], STEPS, strict=False)),
     "leases": "dashboard",
@@ -237,7 +237,7 @@ class WizardApp(PageShell):
 
     @on(Page.BackRequested)
     def _go_back(self) -> None:
-        name = self.controller(self.page_name).back() or _BACK.get(self.page_name, "")
+        name = self.controller(self.page_name).back() or PREVIOUS_PAGE.get(self.page_name, "")
         if name == FIRST and self._in_force:
             name = "dashboard"
         self.go(name)

@@ -72,10 +72,10 @@ def _questions(args: argparse.Namespace) -> ProbeQuestions:
 
 
 def check(args: argparse.Namespace) -> int:
-    from wizard.deploy.apply.engine import check_plan
+    from wizard.deploy.apply.engine import check_against_this_machine
 
     plan, _, _ = read_plan(args.config)
-    _, found = check_plan(plan)
+    _, found = check_against_this_machine(plan)
     if args.json:
         out_json([f.as_json() for f in found])
     else:
@@ -87,14 +87,13 @@ def check(args: argparse.Namespace) -> int:
 
 
 def render(args: argparse.Namespace) -> int:
-    from wizard.cli.console import has_error as errors
     from wizard.deploy.file_changes import render_for_this_machine
     from wizard.host.files import write_below
     from wizard.plan.rules.check import check_plan
 
     plan, text, _ = read_plan(args.config)
     found = check_plan(plan)
-    if errors(found):
+    if has_error(found):
         for line in finding_lines(found, sys.stderr):
             say(line)
         return 1
@@ -110,11 +109,11 @@ def render(args: argparse.Namespace) -> int:
 
 
 def diff(args: argparse.Namespace) -> int:
-    from wizard.deploy.apply.engine import check_plan
+    from wizard.deploy.apply.engine import check_against_this_machine
     from wizard.deploy.file_changes import file_changes
 
     plan, text, _ = read_plan(args.config)
-    errors = [finding for finding in check_plan(plan)[1] if finding.severity is Severity.ERROR]
+    errors = [finding for finding in check_against_this_machine(plan)[1] if finding.severity is Severity.ERROR]
     if errors:
         say("An apply would refuse this plan:")
         for line in finding_lines(errors, sys.stderr):

@@ -67,7 +67,7 @@ class RowReader:
             return self._monitor.rows
 
 
-def corporate_side(corporate: str, nics: Iterable[Nic], routes: Iterable[Route]) -> tuple[str, str]:
+def address_and_router(corporate: str, nics: Iterable[Nic], routes: Iterable[Route]) -> tuple[str, str]:
     """The gateway's address on the corporate NIC, and its default gateway there; "" where there is none."""
     from wizard.plan.addresses import default_routes
 
@@ -82,7 +82,7 @@ def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...])
     from wizard.host.facts.nics import read_nics
     from wizard.host.facts.routes import read_routes
 
-    sides = corporate_side(plan.interfaces.corporate, read_nics(), read_routes()) if plan is not None else ("", "")
+    sides = address_and_router(plan.interfaces.corporate, read_nics(), read_routes()) if plan is not None else ("", "")
     return Overview(datetime.now().astimezone(), status, plan, rows, *sides)
 
 

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from wizard.deploy import installed_files
 from wizard.deploy.apply import reverter
+from wizard.deploy.apply.steps import UNDO
 from wizard.deploy.events import EventWriter
 from wizard.deploy.journal import Journal, parse
+from wizard.deploy.journal_schema import is_valid
 from wizard.host.commands import CommandFailed
 from wizard.host.files import PreImages
 from wizard.host.net import link_image
@@ -224,3 +226,9 @@ def test_a_step_that_this_version_does_not_know_is_said_and_left_behind(tmp_path
     assert told.startswith("wlan:eth1: what the journal says of it cannot be acted on (KeyError('wlan'))")
     assert "cannot be proven" in told
     assert not (journal.read().last or pytest.fail("no journal")).open
+
+
+def test_every_step_that_can_be_undone_has_a_shape_and_a_record_here() -> None:
+    """A record of a kind without a shape would be taken as it is, and its undo would meet what it lacks."""
+    assert set(UNDO) == {name.partition(":")[0] for name in IMAGES}
+    assert [kind for kind in UNDO if is_valid({"t": "before", "step": kind, "image": {}})] == []

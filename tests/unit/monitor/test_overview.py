@@ -13,7 +13,7 @@ from wizard.deploy.status import Status
 from wizard.monitor import overview
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.node_summary import MAX_NAMED, summarize_nodes
-from wizard.monitor.overview import Overview, RowReader, corporate_side, events_between
+from wizard.monitor.overview import Overview, RowReader, address_and_router, events_between
 from wizard.plan.checks import FAILED, OK, UNSEEN, Check
 from wizard.plan.machine import Address, Nic, Route
 
@@ -108,8 +108,8 @@ def test_no_more_are_named_than_a_screen_has_room_for() -> None:
 def test_the_corporate_side_is_that_of_the_plans_nic() -> None:
     eth0 = Nic("eth0", 2, "ethernet", addresses=(Address(IPNetwork("10.77.0.98/24")),))
     routes = (Route(IPNetwork("0.0.0.0/0"), "tun0", "10.8.0.1"), Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"))
-    assert corporate_side("eth0", [eth0], routes) == ("10.77.0.98", "10.77.0.1")
-    assert corporate_side("eth7", [eth0], routes) == ("", "")
+    assert address_and_router("eth0", [eth0], routes) == ("10.77.0.98", "10.77.0.1")
+    assert address_and_router("eth7", [eth0], routes) == ("", "")
 
 
 def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

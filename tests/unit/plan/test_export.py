@@ -89,7 +89,7 @@ def inventory_name(name: str) -> str:
 
 
 def test_the_command_line_names_the_formats() -> None:
-    assert set(EXPORTS) == set(FORMATS) == set(ABOUT)
+    assert EXPORTS == tuple(FORMATS) == tuple(ABOUT)
 
 
 @pytest.mark.parametrize("form", EXPORTS)

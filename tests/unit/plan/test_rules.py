@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
@@ -27,6 +29,7 @@ from tests.unit.plan.plan_changes import (
     routes,
     subnet,
 )
+from wizard.plan import rules
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
@@ -402,3 +405,20 @@ def test_every_finding_can_be_shown_and_acted_on(plan: Plan, facts: Facts, case:
 )
 def test_a_dns_server_that_keeps_to_its_addresses_is_let_be(plan: Plan, facts: Facts, change: Change) -> None:
     assert "dns-takes-every-address" not in {finding.code for finding in check(*change(plan, facts))}
+
+
+# A plan of more nodes than addresses: see test_rules_together.
+WITHOUT_A_CASE = {"subnet-full"}
+
+
+def test_every_finding_has_a_case() -> None:
+    """Of the codes that stand in the rules in full; those that are put together there have their cases by hand."""
+    codes = set()
+    for file in Path(rules.__file__).parent.glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("error", "warning", "note"):
+                code = call.args[0]
+                if isinstance(code, ast.Constant):
+                    codes.add(code.value)
+    assert len(codes) > 40
+    assert codes - {case.code for case in CASES} == WITHOUT_A_CASE

@@ -55,7 +55,7 @@ class ApplyRequest:
     ssh_connection: str = ""
 
 
-def check_plan(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, tuple[Finding, ...]]:
+def check_against_this_machine(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, tuple[Finding, ...]]:
     """The machine's facts and the findings of the plan on it. What the plan in force set up causes no finding."""
     facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
     return facts, check(plan, facts)
@@ -108,7 +108,7 @@ class Engine:
             return
         preflight.check()
         plan = load_plan(self.request.plan_text, self.request.source)
-        facts, findings = check_plan(plan, {"SSH_CONNECTION": self.request.ssh_connection})
+        facts, findings = check_against_this_machine(plan, {"SSH_CONNECTION": self.request.ssh_connection})
         records = [f.as_json() for f in findings]
         errors = [f for f in findings if f.severity is Severity.ERROR]
         if errors:

@@ -21,7 +21,7 @@ from wizard.host.facts.processes import (
     read_processes,
     ssh_session,
 )
-from wizard.host.facts.resolver import nameservers_in
+from wizard.host.facts.resolver import read_nameservers
 from wizard.host.facts.routes import read_routes
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
@@ -69,15 +69,6 @@ def read_facts(
         nameservers=read_nameservers(root),
         ssh_peer=session.peer if session else "",
     )
-
-
-def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
-    """The addresses in resolv.conf; where they are those of systemd-resolved, the ones that it asks."""
-    for path in ("etc/resolv.conf", "run/systemd/resolve/resolv.conf"):
-        found = tuple(nameservers_in(read_sysfs(root / path)))
-        if any(not address.startswith("127.") for address in found):
-            return found
-    return ()
 
 
 def _with_roles(

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from wizard.host.facts.nics import read_sysfs
 from wizard.host.files import read_text
 from wizard.plan.names import nameserver_words, upstream_servers
 from wizard.plan.text import clean
@@ -41,6 +42,15 @@ def nameservers_in(resolv_conf: str) -> list[str]:
 def nameservers() -> list[str]:
     """The servers in this machine's resolv.conf, safe to show; [] if it cannot be read."""
     return nameservers_in(read_text(RESOLV_CONF) or "")
+
+
+def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
+    """The servers that this machine asks: those of resolv.conf, or, if that names only a local stub, the stub's own."""
+    for path in (RESOLV_CONF, _BEHIND_A_STUB[0]):
+        found = tuple(nameservers_in(read_sysfs(root / path.lstrip("/"))))
+        if any(not address.startswith("127.") for address in found):
+            return found
+    return ()
 
 
 def fingerprint() -> Fingerprint:
