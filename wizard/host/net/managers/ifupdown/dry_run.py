@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wizard.host.commands import CommandFailed, run
-from wizard.host.files import make_directory
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_tree import DEEPEST, named_by, read_tree
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
@@ -79,41 +76,41 @@ def _refuse_unknown_files() -> None:
             )
 
 
-@contextlib.contextmanager
-def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A copy of what ifupdown reads, with these texts (by real path) and our file as given, in a directory of ours.
+class CopiedFile(NamedTuple):
+    """A file that ifupdown reads, its text in the copy before `source` lines are led to copies, and the copy's path."""
 
-    Yields the path of the first file, and each file that is read as (path, text). Raises WizardError if it cannot be
-    written.
+    path: str
+    text: str
+    copy: str
+
+
+@contextlib.contextmanager
+def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[str, list[CopiedFile]]]:
+    """A copy of what ifupdown reads, with these texts (by real path) and our file as given, in memory.
+
+    Nothing is left of it if we are killed. Yields the path of the first copy, and each file that is read. Raises
+    WizardError if it cannot be written.
     """
-    parent = Path(paths.RUN) if os.geteuid() == 0 else Path(tempfile.gettempdir())
-    made: list[str] = []
-    directory = ""
-    try:
+    with contextlib.ExitStack() as files:
+        copy = _Copy(files, texts, ours)
         try:
-            made = make_directory(parent)
-            directory = tempfile.mkdtemp(prefix="interfaces.", dir=parent)
-            copy = _Copy(Path(directory), texts, ours)
             first = copy.of(paths.INTERFACES_MAIN, 0)
         except OSError as error:
-            raise WizardError(f"{parent}: {error.strerror}", "Make it writable, with room on it.") from error
+            raise WizardError(
+                f"{paths.INTERFACES_MAIN}: its {len(copy.read)} files cannot be copied: {error.strerror}",
+                "Merge some of the files that it reads, or free memory.",
+            ) from error
         yield first, copy.read
-    finally:
-        if directory:
-            shutil.rmtree(directory, ignore_errors=True)
-        for path in reversed(made):
-            with contextlib.suppress(OSError):
-                Path(path).rmdir()
 
 
 class _Copy:
     """A copy being made. `read` grows in the order in which ifupdown reads."""
 
-    def __init__(self, directory: Path, texts: Mapping[str, str], ours: str | None) -> None:
-        self.directory = directory
+    def __init__(self, files: contextlib.ExitStack, texts: Mapping[str, str], ours: str | None) -> None:
+        self.files = files
         self.texts = texts
         self.ours = ours
-        self.read: list[tuple[str, str]] = []
+        self.read: list[CopiedFile] = []
         self.copies: dict[str, str] = {}
 
     def of(self, path: str, depth: int) -> str:
@@ -124,24 +121,25 @@ class _Copy:
         # ifupdown takes a file that it reads twice by one path only once.
         if path in self.copies:
             return self.copies[path]
-        copy = self.directory / f"{len(self.read)}"
-        self.copies[path] = str(copy)
-        self.read.append((os.path.normpath(path), text))
-        # Reserves the number: the files below are copied first.
-        copy.touch()
+        descriptor = os.memfd_create("interfaces")
+        file = self.files.enter_context(os.fdopen(descriptor, "wb"))
+        copy = f"/proc/{os.getpid()}/fd/{descriptor}"
+        self.copies[path] = copy
+        self.read.append(CopiedFile(os.path.normpath(path), text, copy))
         sources: dict[int, list[str]] = {}
         for place, line in enumerate(interfaces_file.lines_of(text)):
             if line.words[:1] in (("source",), ("source-directory",)):
                 named = named_by(line.words, path)
                 named += [name for name in interfaces_file.ours_as_named(line, path) if name not in named]
                 sources[place] = [file for file in (self.of(name, depth + 1) for name in named) if file]
-        copy.write_bytes(main_file_bytes(interfaces_file.with_sources(text, sources)))
-        return str(copy)
+        file.write(main_file_bytes(interfaces_file.with_sources(text, sources)))
+        file.flush()
+        return copy
 
 
 def _read_by_ifupdown(
     file: str,
-    read: Sequence[tuple[str, str]],
+    read: Sequence[CopiedFile],
     names: list[str],
     classes: list[str],
     ours: set[str],
@@ -153,8 +151,8 @@ def _read_by_ifupdown(
         return _query_all(file, names, classes, ours)
     except CommandFailed as error:
         reason = next(iter(error.stderr.splitlines()), error.message)
-        for number, (path, _) in reversed(list(enumerate(read))):
-            reason = reason.replace(f"{Path(file).parent}/{number}:", f"{path}:")
+        for copied in read:
+            reason = reason.replace(f"{copied.copy}:", f"{copied.path}:")
         raise WizardError(
             f"{paths.INTERFACES_MAIN}: ifupdown cannot read it {state}: {clean(reason)}", remedy
         ) from error

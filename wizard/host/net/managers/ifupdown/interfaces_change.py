@@ -77,7 +77,7 @@ def _refuse_blocked_directory() -> None:
 def _refuse_claims(texts: Mapping[str, str], nic: str) -> None:
     macs = link_state(nic).get("macs") or [""]
     with private_copy(texts, None) as (_, read):
-        lines = [line for path, text in read for line in interfaces_lines(path, text)]
+        lines = [line for file in read for line in interfaces_lines(file.path, file.text)]
     refused = [c for c in claims(lines, nic, macs[0]) if c.harmful and not c.can_go]
     if refused:
         claimants = "; ".join(f"{clean(c.line.place)} {clean(c.what)}" for c in refused)
