@@ -128,7 +128,7 @@ def test_a_killed_front_changes_nothing_and_it_goes_back_by_itself(machine: Mach
 def test_a_closed_terminal_changes_nothing_and_another_session_may_still_keep_it(machine: Machine) -> None:
     lab = machine.lab
     with Terminal(lab, "apply", *PLAN) as terminal:
-        terminal.see("back by itself in 120 s")
+        terminal.see("is undone in 120 s")
         terminal.close()
         assert terminal.front.wait(10) != 0
     assert pending(lab)["healthy"]
@@ -142,7 +142,7 @@ def test_a_closed_terminal_changes_nothing_and_another_session_may_still_keep_it
 def test_ctrl_c_leaves_and_says_that_it_goes_on(machine: Machine) -> None:
     lab = machine.lab
     with Terminal(lab, "apply", *PLAN) as terminal:
-        terminal.see("back by itself")
+        terminal.see("is undone in")
         # Not by the key: what is between us and the front would hear it too, and may take the front with it.
         kill(lab, *(p.pid for p in processes(lab, "wizard apply")), signal="INT")
         terminal.see("continues without this terminal")
@@ -151,7 +151,9 @@ def test_ctrl_c_leaves_and_says_that_it_goes_on(machine: Machine) -> None:
     assert ciao(lab, "rollback").returncode == 0
 
 
-@pytest.mark.parametrize(("typed", "state"), [("y\n", "applied"), ("\n", "absent"), ("what?\n", "absent")])
+@pytest.mark.parametrize(
+    ("typed", "state"), [("y\n", "applied"), ("yes\n", "applied"), ("\n", "absent"), ("what?\n", "absent")]
+)
 def test_a_key_answers(machine: Machine, typed: str, state: str) -> None:
     lab = machine.lab
     with Terminal(lab, "apply", *PLAN) as terminal:
@@ -166,7 +168,7 @@ def test_a_key_answers(machine: Machine, typed: str, state: str) -> None:
 def test_what_was_typed_before_the_question_is_no_answer(machine: Machine) -> None:
     """A yes that somebody typed while the wires were asked."""
     with Terminal(machine.lab, "apply", *PLAN, "--confirm-within", "2") as terminal:
-        terminal.see("both wires")
+        terminal.see("both networks")
         terminal.type("y\ny\n")
         terminal.see("Keep it?")
         assert terminal.front.wait(60) == 1

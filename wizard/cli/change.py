@@ -36,22 +36,22 @@ def apply(args: argparse.Namespace) -> int:
     _, text, source = read_plan(args.config)
     _need_root("apply")
     _settle_pending(args.yes)
-    order: EngineRequest = {
+    request: EngineRequest = {
         "plan_text": text,
         "source": source,
         "confirm_within": args.confirm_within,
         "keep": args.yes,
-        # The engine is no child of ours any more; it could not find the session that must not be cut.
+        # The engine is detached: it could not find the SSH session that must not be cut.
         "ssh_connection": ssh_connection(),
     }
-    return _begin("apply", order, args.events, ask=not args.yes)
+    return _begin("apply", request, args.events, ask=not args.yes)
 
 
-def _begin(verb: str, order: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
-    """Start the engine and attend to it. `events` "-" has them on stdout."""
+def _begin(verb: str, request: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
+    """Start the engine and follow it. `events` is a file to write its events to, "-" stdout."""
     to_stdout = events == "-"
-    following = client.start_engine(verb, order, None if to_stdout else events)
-    return _attend(following, ask=ask, wanted=wanted, to_stdout=to_stdout)
+    stream = client.start_engine(verb, request, None if to_stdout else events)
+    return _follow(stream, ask=ask, wanted=wanted, to_stdout=to_stdout)
 
 
 def confirm(_args: argparse.Namespace) -> int:
@@ -62,10 +62,10 @@ def rollback(_args: argparse.Namespace) -> int:
     _need_root("rollback")
     from wizard.deploy.installed_files import installed_state
 
-    work = runtime_state.running_engine()
-    cut_off = work is None and (installed_state() == "interrupted" or client.engine_was_killed())
-    if cut_off or (work is not None and work.get("kind") == "rollback"):
-        # Perhaps somebody is at it already: then ours waits for the end of that, and looks again.
+    engine = runtime_state.running_engine()
+    cut_off = engine is None and (installed_state() == "interrupted" or client.engine_was_killed())
+    if cut_off or (engine is not None and engine.get("kind") == "rollback"):
+        # Another engine may be undoing it already: ours waits for its lock, then looks again.
         say("An earlier run was interrupted; undoing it.")
         return _begin("recover", {}, None, wanted="rolled-back")
     return _answer("revert")
@@ -73,12 +73,12 @@ def rollback(_args: argparse.Namespace) -> int:
 
 def _answer(word: str) -> int:
     _need_root("confirm" if word == "keep" else "rollback")
-    following = client.answer_pending(word)
-    if following is None:
+    stream = client.answer_pending(word)
+    if stream is None:
         error = WizardError("no apply waits for an answer", "'ciao-wizard status' shows what is applied.")
         error.status = 3
         raise error
-    return _attend(following, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
+    return _follow(stream, ask=False, wanted="kept" if word == "keep" else "rolled-back", from_now=True)
 
 
 def reset(args: argparse.Namespace) -> int:
@@ -94,7 +94,7 @@ def reset(args: argparse.Namespace) -> int:
     try:
         drift = read_status().drift
     except WizardError as error:
-        # It may be for want of a program, which is no reason to keep what is applied.
+        # A missing program must not prevent a reset.
         drift = ()
         say(f"Manual changes since the apply are not known: {clean(error.message, 300)}")
     for line in drift:
@@ -102,10 +102,10 @@ def reset(args: argparse.Namespace) -> int:
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
-        if not _ask(f"Undo everything the wizard did here{leases}? [y/N] ", "y"):
+        if not _ask(f"Undo everything the wizard did here{leases}? [y/N] "):
             raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
-    order: EngineRequest = {"forget_leases": args.forget_leases}
-    return _begin("reset", order, args.events, wanted="rolled-back")
+    request: EngineRequest = {"forget_leases": args.forget_leases}
+    return _begin("reset", request, args.events, wanted="rolled-back")
 
 
 def _renew(args: argparse.Namespace) -> int:
@@ -127,7 +127,7 @@ def _renew(args: argparse.Namespace) -> int:
         for line in _leases_to_forget():
             say(line)
     question = "Forget them? [y/N] " if args.only == "leases" else "Continue? [y/N] "
-    if (lost or args.only == "leases") and not args.yes and not _ask(question, "y"):
+    if (lost or args.only == "leases") and not args.yes and not _ask(question):
         raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     return _begin("renew", {"part": args.only}, args.events)
 
@@ -148,49 +148,50 @@ def _leases_to_forget() -> list[str]:
     ]
 
 
-def _ask(question: str, yes: str) -> bool:
+def _ask(question: str) -> bool:
+    """Whether "y" or "yes" is typed; False without a terminal."""
     if not sys.stdin.isatty():
         return False
     _drop_typed_ahead()
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() == yes
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _settle_pending(unasked: bool) -> None:
-    """An apply that waits for its answer never blocks the next run: it is taken back first, or refused."""
-    work = runtime_state.running_engine()
-    if work is None:
+    """An apply that waits for its answer never blocks the next run: it is undone, if the person agrees."""
+    engine = runtime_state.running_engine()
+    if engine is None:
         return
-    if work.get("kind") == "rollback":
-        # What a killed run left is being taken back; the engine waits for the end of that.
+    if engine.get("kind") == "rollback":
+        # Our engine waits for the lock of the one that undoes a killed run.
         return
-    if work.get("deadline") is None:
+    if engine.get("deadline") is None:
         raise WizardError(
-            f"another change is under way since {work.get('since')}", "Wait until it ends: see 'ciao-wizard status'."
+            f"another change is under way since {engine.get('since')}", "Wait until it ends: see 'ciao-wizard status'."
         )
-    if not unasked and not _ask("An earlier apply waits for its answer. Undo it and continue? [y/N] ", "y"):
+    if not unasked and not _ask("An earlier apply waits for its answer. Undo it and continue? [y/N] "):
         raise WizardError(
             "an earlier apply waits for its answer",
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
         )
     say("Undoing the apply that waits for its answer.")
-    following = client.answer_pending("revert")
-    if following is not None:
-        _attend(following, ask=False, wanted="rolled-back", from_now=True)
+    stream = client.answer_pending("revert")
+    if stream is not None:
+        _follow(stream, ask=False, wanted="rolled-back", from_now=True)
     deadline = time.monotonic() + 30
     while runtime_state.running_engine() is not None and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def _attend(
-    following: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
+def _follow(
+    stream: client.EventStream, *, ask: bool, wanted: str = "kept", from_now: bool = False, to_stdout: bool = False
 ) -> int:
     """Follow the engine and print its events; 0 if it ends as wanted."""
     waiting_until: float | None = None
     skipping = from_now
     try:
-        for event in following:
+        for event in stream:
             if event is None:
                 skipping = False
                 if waiting_until is not None and ask:

@@ -64,14 +64,14 @@ def import_list(args: argparse.Namespace) -> int:
             out(line)
             if machine.problem:
                 out(f"      {clean(machine.problem, 300)}")
-    told = [f"{len(machines) - len(failed)} of {len(machines)} understood"]
+    summary = [f"{len(machines) - len(failed)} of {len(machines)} understood"]
     without = sum(1 for machine in machines if not machine.mac and not machine.problem)
-    told += [f"{without} without a MAC, which a node needs"] if without else []
-    told += [f"{listed.repeated} repeated"] if listed.repeated else []
-    told += (
+    summary += [f"{without} without a MAC, which a node needs"] if without else []
+    summary += [f"{listed.repeated} repeated"] if listed.repeated else []
+    summary += (
         [f"{listed.passed} skipped: {'no machine' if listed.passed == 1 else 'no machines'}"] if listed.passed else []
     )
-    say("; ".join(told) + ".")
+    say("; ".join(summary) + ".")
     return 1 if failed else 0
 
 

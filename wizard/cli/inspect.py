@@ -49,8 +49,8 @@ def probe(args: argparse.Namespace) -> int:
     if args.json:
         out_json(result.as_json())
     else:
-        told = "; ".join(filter(None, (clean(result.reason, 300), result.asked.in_words())))
-        out(f"{result.nic}: {result.verdict}{f' ({told})' if told else ''}")
+        details = "; ".join(filter(None, (clean(result.reason, 300), result.asked.in_words())))
+        out(f"{result.nic}: {result.verdict}{f' ({details})' if details else ''}")
         for server in result.servers:
             out("  " + clean(server.in_words(), 300))
     return {"silence": 0, "answer": 1, "unknown": 3}[str(result.verdict)]
@@ -255,12 +255,12 @@ def lease_lines(rows: Sequence[LeaseRow], width: int | None = None) -> list[str]
         room = max(width - others - 2, 8)
         body = [[clean(line[0], room), *line[1:]] for line in body]
     lines = table(header, body)
-    told = [lines[0]]
+    details = [lines[0]]
     for row, line in zip(rows, lines[1:], strict=True):
-        told.append(line)
+        details.append(line)
         why = clean(row.reason, 300)
         if why:
             indent = " " * 4
             wrapped = textwrap.wrap(why, width, initial_indent=indent, subsequent_indent=indent) if width else None
-            told += wrapped or [f"{indent}{why}"]
-    return told
+            details += wrapped or [f"{indent}{why}"]
+    return details

@@ -80,8 +80,8 @@ def _place(path: str) -> Path:
             f"{clean(path)} cannot be written: that is not a file name.", "Choose another name."
         ) from None
     except FileNotFoundError:
-        told = "The directory where the wizard was started is gone."
-        raise WizardError(told, "Write a full path, from / on.") from None
+        message = "The directory where the wizard was started is gone."
+        raise WizardError(message, "Write a full path, from / on.") from None
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise WizardError(f"The name {clean(target.name, 60)} is too long.", "Choose a shorter name.")
     return target
@@ -91,8 +91,8 @@ def _encoded(path: str, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        told = f"{clean(path)} cannot be written: character {error.start + 1} of the text is invalid."
-        raise WizardError(told, "Retype what shows a ? in place of a letter.") from None
+        message = f"{clean(path)} cannot be written: character {error.start + 1} of the text is invalid."
+        raise WizardError(message, "Retype what shows a ? in place of a letter.") from None
 
 
 def _holds(target: Path, content: bytes) -> bool:

@@ -30,11 +30,11 @@ class HostLeases:
     def held_back(self) -> str:
         from wizard.deploy import runtime_state
 
-        told = runtime_state.running_guard()
-        if told is None or told.get("mode") == "armed":
+        guard = runtime_state.running_guard()
+        if guard is None or guard.get("mode") == "armed":
             return ""
-        head = "The guard stopped the gateway" if told.get("mode") == "tripped" else "The guard blocks DHCP"
-        return f"{head}: {told.get('reason')}"
+        head = "The guard stopped the gateway" if guard.get("mode") == "tripped" else "The guard blocks DHCP"
+        return f"{head}: {guard.get('reason')}"
 
     def plan_to_adopt_into(self) -> str:
         from wizard.host.plan_in_force import Unreadable, running_plan

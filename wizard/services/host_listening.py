@@ -61,5 +61,5 @@ def _tell_lines(source: int, stop: threading.Event, tell: Callable[[tuple[Discov
         for line in lines:
             tell(machines_from_json(line.decode("utf-8", "replace")))
         if not raw:
-            said = clean(rest.decode("utf-8", "replace").strip(), 300)
-            raise WizardError(f"listening ended: {said or 'no reason given'}", "Start the wizard as root.")
+            text = clean(rest.decode("utf-8", "replace").strip(), 300)
+            raise WizardError(f"listening ended: {text or 'no reason given'}", "Start the wizard as root.")

@@ -46,7 +46,7 @@ class StepState:
 class Progress:
     """An apply so far. `asking`: it waits for a person, until `deadline`. `result` is "" until it has ended.
 
-    `log` is the path of the file that has all that was said, "" where none is known.
+    `log` is the path of the full log, "" if unknown.
     """
 
     steps: tuple[StepState, ...] = ()
@@ -128,9 +128,9 @@ def _stepped(progress: Progress, name: str, state: str, event: dict[str, Any]) -
     return replace(progress, steps=tuple(new if step is old else step for step in progress.steps))
 
 
-def _seconds(told: object, began: datetime | None, ended: datetime | None) -> float | None:
-    if isinstance(told, int | float):
-        return float(told)
+def _seconds(seconds: object, began: datetime | None, ended: datetime | None) -> float | None:
+    if isinstance(seconds, int | float):
+        return float(seconds)
     return max((ended - began).total_seconds(), 0.0) if began and ended else None
 
 

@@ -107,7 +107,7 @@ class ChangeProcess(Protocol):
         ...
 
     def log_path(self) -> str:
-        """The path of the file that has all that it said."""
+        """The path of the full log."""
         ...
 
 
