@@ -17,9 +17,10 @@ import pytest
 
 from tests.waiting import wait_for
 from wizard.deploy import runtime_state
-from wizard.deploy.apply import engine
+from wizard.deploy.apply import engine, session
 from wizard.deploy.apply.engine import ApplyRequest, Engine
 from wizard.deploy.apply.lock import BusyMarker, ChangeLock, wait_for_orphans
+from wizard.deploy.apply.session import EngineSession
 from wizard.deploy.events import EventWriter, read_events
 from wizard.host import commands, processes
 from wizard.plan.findings import WizardError
@@ -90,6 +91,20 @@ def test_whoever_comes_while_something_is_taken_back_waits_for_it(run_dir: Path)
     begun = time.monotonic()
     ChangeLock("ciao-wizard apply")
     assert 0.2 < time.monotonic() - begun < 5
+
+
+def test_whoever_reads_the_result_may_begin_the_next_run(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "installed_state", lambda: "applied")
+    monkeypatch.setattr(runtime_state, "ENGINE_STATE", str(run_dir / "work.json"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    begun: list[ChangeLock] = []
+
+    class Events(EventWriter):
+        def result(self, *_: Any, **__: Any) -> None:
+            begun.append(ChangeLock("ciao-wizard apply"))
+
+    EngineSession("apply", Events(), ()).run(lambda task: task.end("kept", ""))
+    assert len(begun) == 1
 
 
 def test_no_child_keeps_it(run_dir: Path) -> None:

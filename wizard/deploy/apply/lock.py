@@ -49,8 +49,12 @@ class ChangeLock:
         self.fd = fd
 
     def remove(self) -> None:
-        """Remove the file, as the last act of a run that leaves nothing. The lock is held until the process ends."""
+        """Remove the file, as the last act of a run that leaves nothing. The lock is still held."""
         LOCK_FILE.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let the next run begin. Whoever was killed before releases it by its end."""
+        os.close(self.fd)
 
 
 def _try_lock() -> tuple[int | None, str]:

@@ -75,6 +75,8 @@ class EngineSession:
             clean_up(self.lock, self.event_files)
         except OSError as error:
             self.outcome["reason"] += f" ({paths.RUN} could not be tidied up: {error})"
+        # Whoever reads the result may start the next run at once.
+        self.lock.release()
         self.events.result(**self.outcome)
         return 0 if self.outcome["result"] == ("rolled-back" if self.kind in GOING_BACK else "kept") else 1
 
