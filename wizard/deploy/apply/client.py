@@ -24,7 +24,8 @@ from wizard.plan.findings import WizardError
 
 ENGINE_LOG = f"{paths.RUN}/engine.log"
 _START_PATIENCE_S = 20.0
-_TAKEOVER_PATIENCE_S = 3.0
+_TAKEOVER_PATIENCE_S = 10.0
+"""A busy laptop takes seconds to start Python."""
 
 
 class EventStream:
