@@ -71,8 +71,9 @@ def reset(lab: Laboratory) -> None:
 
 def _take_the_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    # Under nohup it is ignored.
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # The tests may run under nohup, or in the background of a shell, and these be ignored.
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Terminal:
