@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -279,6 +280,17 @@ def test_a_file_of_ours_that_would_be_read_under_two_paths_is_refused(machine: P
 def test_a_circle_has_an_end(machine: Path) -> None:
     write(machine, {"interfaces": f"{LO}source more/a\n", "more/a": "source a\n"})
     assert len(list(read_tree(paths.INTERFACES_MAIN).files())) < 20
+
+
+def test_more_files_than_a_process_may_usually_open_are_tried_too(machine: Path) -> None:
+    write(machine, {f"interfaces.d/{number}": f"# {number}\n" for number in range(400)})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        interfaces_wanted("eth1")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (256, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +78,7 @@ def _refuse_unknown_files() -> None:
 
 
 class CopiedFile(NamedTuple):
-    """A file that ifupdown reads, its text in the copy before `source` lines are led to copies, and the copy's path."""
+    """A file that ifupdown reads: its path, its text, and the path of its copy, whose `source` lines name copies."""
 
     path: str
     text: str
@@ -91,16 +92,28 @@ def private_copy(texts: Mapping[str, str], ours: str | None) -> Iterator[tuple[s
     Nothing is left of it if we are killed. Yields the path of the first copy, and each file that is read. Raises
     WizardError if it cannot be written.
     """
-    with contextlib.ExitStack() as files:
+    with _descriptors_for(len(texts)), contextlib.ExitStack() as files:
         copy = _Copy(files, texts, ours)
         try:
             first = copy.of(paths.INTERFACES_MAIN, 0)
         except OSError as error:
             raise WizardError(
                 f"{paths.INTERFACES_MAIN}: its {len(copy.read)} files cannot be copied: {error.strerror}",
-                "Merge some of the files that it reads, or free memory.",
+                "Merge some of the files that it reads, or free some memory.",
             ) from error
         yield first, copy.read
+
+
+@contextlib.contextmanager
+def _descriptors_for(count: int) -> Iterator[None]:
+    """Allow for `count` more open files than usual, where the hard limit does: each copy takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A file may be read under two names.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft + 2 * count, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class _Copy:
