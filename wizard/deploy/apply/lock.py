@@ -53,7 +53,7 @@ class ChangeLock:
         LOCK_FILE.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Let the next run begin. Whoever was killed before releases it by its end."""
+        """Let the next run begin. The kernel does this for a holder that is killed."""
         os.close(self.fd)
 
 
