@@ -216,6 +216,12 @@ def interrupted(lab: Laboratory) -> bool:
     return True
 
 
+def taken_back(lab: Laboratory, deadline: float = 30) -> None:
+    """Wait until what was struck is taken back, and by nobody's order."""
+    # Both at once: a process that is just becoming an engine is not yet seen as one.
+    lab.wait_for(lambda: not engines(lab) and not interrupted(lab), deadline, "that it is taken back")
+
+
 def strike_all(
     lab: Laboratory, before: dict[str, Any], places: Sequence[str], strike: Any, argv: Sequence[str] = APPLY
 ) -> dict[str, list[str]]:

@@ -23,6 +23,7 @@ from tests.lab.striking import (
     replaced,
     status,
     strike_all,
+    taken_back,
     wake,
     what_is_left,
 )
@@ -79,8 +80,7 @@ def test_the_watchman_is_killed_and_the_worker_takes_his_place(machine: Machine,
     def strike(lab: Laboratory) -> None:
         kill_watchman(lab)
         wake(lab)
-        at_rest(lab)
-        assert not interrupted(lab), "nobody had to be told to take it back"
+        taken_back(lab)
 
     assert strike_all(machine.lab, machine.before, found, strike) == {}
 
@@ -88,8 +88,7 @@ def test_the_watchman_is_killed_and_the_worker_takes_his_place(machine: Machine,
 def test_the_worker_is_killed_and_the_watchman_takes_it_back(machine: Machine, steps: list[str]) -> None:
     def strike(lab: Laboratory) -> None:
         kill_worker(lab)
-        at_rest(lab)
-        assert not interrupted(lab), "nobody had to be told to take it back"
+        taken_back(lab)
 
     found = [f"did:{step}" for step in steps if is_trial(step)]
     assert strike_all(machine.lab, machine.before, found, strike) == {}
