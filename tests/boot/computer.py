@@ -109,7 +109,7 @@ class Computer:
         self._nspawn = self.wires.popen(
             *("sh", "-c", IN_CGROUP, "sh", self.wires.cgroup, *nspawn),
             log=self.console,
-            SYSTEMD_NSPAWN_API_VFS_WRITABLE="1",
+            SYSTEMD_NSPAWN_API_VFS_WRITABLE="network",
         )
         self.leader = wait_for(self._find_leader, 30, f"the machine's first process; see {self.console}")
         wait_for(self._has_started, _BOOT_S, f"the end of booting; see {self.console}")

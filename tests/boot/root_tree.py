@@ -21,6 +21,10 @@ PACKAGES = ",".join(
         *("ifupdown", "isc-dhcp-client", "iproute2", "dnsmasq-base", "iptables", "nftables"),
     )
 )
+MORE_PACKAGES = ("network-manager", "netplan.io", "firewalld", "ufw")
+"""Installed by apt afterwards: debootstrap cannot configure polkitd, which comes with them."""
+UNITS = ("NetworkManager", "NetworkManager-wait-online", "systemd-networkd", "firewalld", "ufw")
+"""Installed, and started by no boot unless a test enables them."""
 TOOLS = ("debootstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv", "ip", "dnsmasq", "udhcpc")
 _MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
 _MAKING_S = 1800
@@ -46,7 +50,7 @@ def root_tree() -> Path:
         return Path(there)
     release = platform.freedesktop_os_release()
     suite, mirror = release["VERSION_CODENAME"], _MIRRORS[release["ID"]]
-    what = hashlib.sha256(f"{mirror} {PACKAGES}".encode()).hexdigest()[:12]
+    what = hashlib.sha256(f"{mirror} {PACKAGES} {MORE_PACKAGES} {UNITS}".encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ciao-wizard"
     cache.mkdir(parents=True, exist_ok=True)
     made = cache / f"boot-{suite}-{what}"
@@ -62,14 +66,26 @@ def _make(made: Path, suite: str, mirror: str) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     # What debootstrap mounts in there goes with the namespace.
     own_mounts = ["unshare", "--mount", "--propagation", "private", "--"]
-    argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(draft), mirror]
-    done = subprocess.run(
-        [*own_mounts, *argv], capture_output=True, text=True, timeout=_MAKING_S, stdin=subprocess.DEVNULL, check=False
-    )
-    if done.returncode:
-        said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
-        shutil.rmtree(draft, ignore_errors=True)
-        raise RuntimeError(f"{' '.join(argv)}: {said}")
+    install = "apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends"
+    for argv in (
+        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(draft), mirror],
+        ["chroot", str(draft), *install.split(), *MORE_PACKAGES],
+    ):
+        done = subprocess.run(
+            [*own_mounts, *argv],
+            capture_output=True,
+            text=True,
+            timeout=_MAKING_S,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            check=False,
+        )
+        if done.returncode:
+            said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
+            shutil.rmtree(draft, ignore_errors=True)
+            raise RuntimeError(f"{' '.join(argv)}: {said}")
+    for unit in UNITS:
+        subprocess.run(["systemctl", f"--root={draft}", "--quiet", "disable", unit], timeout=60, check=True)
     draft.rename(made)
 
 

@@ -89,6 +89,7 @@ def check(args: argparse.Namespace) -> int:
 def render(args: argparse.Namespace) -> int:
     from wizard.deploy.file_changes import render_for_this_machine
     from wizard.host.files import write_below
+    from wizard.host.net.managers import backend_for
     from wizard.plan.rules.check import check_plan
 
     plan, text, _ = read_plan(args.config)
@@ -97,7 +98,7 @@ def render(args: argparse.Namespace) -> int:
         for line in finding_lines(found, sys.stderr):
             say(line)
         return 1
-    files = render_for_this_machine(plan, text)
+    files = render_for_this_machine(plan, text, backend_for(plan))
     for number, file in enumerate(files):
         if args.output is None or args.output == "-":
             out(("" if number == 0 else "\n") + f"==> {file.path} <==")
@@ -111,6 +112,7 @@ def render(args: argparse.Namespace) -> int:
 def diff(args: argparse.Namespace) -> int:
     from wizard.deploy.apply.engine import check_against_this_machine
     from wizard.deploy.file_changes import file_changes
+    from wizard.host.net.managers import backend_for
 
     plan, text, _ = read_plan(args.config)
     errors = [finding for finding in check_against_this_machine(plan)[1] if finding.severity is Severity.ERROR]
@@ -118,7 +120,7 @@ def diff(args: argparse.Namespace) -> int:
         say("An apply would refuse this plan:")
         for line in finding_lines(errors, sys.stderr):
             say(line)
-    changed = [c for c in file_changes(plan, text) if c.diff]
+    changed = [c for c in file_changes(plan, text, backend_for(plan)) if c.diff]
     for change in changed:
         for line in change.diff.rstrip("\n").split("\n"):
             tone = {"+": "good", "-": "error", "@": "note"}.get(line[:1])

@@ -15,9 +15,10 @@ from wizard.host.files import read_text
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
 from wizard.plan import paths
+from wizard.plan.backends import Backend
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.render import File, render, render_identity
+from wizard.plan.render import File, render, render_identity, render_live_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,22 @@ class FileChange:
     diff: str
 
 
-def render_for_this_machine(plan: Plan, plan_text: str) -> tuple[File, ...]:
-    """Every file of the plan as rendered for this machine, the interfaces file last."""
+def render_for_this_machine(plan: Plan, plan_text: str, backend: Backend) -> tuple[File, ...]:
+    """Every file of the plan as rendered for this machine and backend, that of the cluster NIC's address last."""
     facts = Facts(nics=read_nics())
     mac = _cluster_mac(plan.interfaces.cluster, facts)
-    *files, interfaces = render(plan, plan_text, dnsmasq.user_id(), mac)
-    identity = render_identity(plan, facts)
+    *files, address = render(plan, plan_text, dnsmasq.user_id(), mac, backend)
+    identity = render_identity(plan, facts, backend)
     if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
         # Keep the recorded identity of a NIC that is not plugged in.
         identity = File(identity.path, read_text(identity.path) or identity.text)
-    return (*files, identity, interfaces)
+    return (*files, identity, address)
+
+
+def render_live_address_here(plan: Plan, backend: Backend) -> File:
+    """The file of the cluster NIC's address that a trial on this machine writes."""
+    mac = _cluster_mac(plan.interfaces.cluster, Facts(nics=read_nics()))
+    return render_live_address(plan, mac, backend)
 
 
 def _cluster_mac(name: str, facts: Facts) -> str:
@@ -54,10 +61,10 @@ def _cluster_mac(name: str, facts: Facts) -> str:
     return str(known.get("mac", "")) if known.get("name") == name else ""
 
 
-def file_changes(plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
+def file_changes(plan: Plan, plan_text: str, backend: Backend) -> tuple[FileChange, ...]:
     """Every file of the plan, and every shared file that must change, compared with what is there now."""
-    found = [_change(f.path, read_text(f.path), f.text) for f in render_for_this_machine(plan, plan_text)]
-    for text in interfaces_wanted(plan.interfaces.cluster):
+    found = [_change(f.path, read_text(f.path), f.text) for f in render_for_this_machine(plan, plan_text, backend)]
+    for text in interfaces_wanted(plan.interfaces.cluster) if backend is Backend.IFUPDOWN else ():
         if text.wanted != text.now:
             found.append(_change(text.path, _shown(text.now) or None, _shown(text.wanted)))
     return tuple(found)

@@ -11,8 +11,9 @@ from pathlib import Path
 from wizard.deploy.journal import Journal, JournalContents
 from wizard.host.files import digest_of, read_text
 from wizard.host.net import link_image
-from wizard.host.net.managers import applied_backend
+from wizard.host.net.managers import BACKENDS
 from wizard.plan import paths
+from wizard.plan.backends import ADDRESS_FILES
 from wizard.plan.render import HEADER, live_text
 
 PERSISTENT_FILES = (
@@ -23,7 +24,10 @@ PERSISTENT_FILES = (
     paths.IDENTITY,
 )
 """Files that are kept under /etc; the gateway runs from their live copies under /run."""
-INSTALLED_FILES = (*PERSISTENT_FILES, paths.INTERFACES_FILE, paths.SERVICE_FILE)
+INSTALLED_FILES = (*PERSISTENT_FILES, *(file.kept for file in ADDRESS_FILES.values()), paths.SERVICE_FILE)
+
+
+LIVE_ADDRESS_FILES = tuple(dict.fromkeys(file.live for file in ADDRESS_FILES.values()))
 
 
 def is_ours(path: str) -> bool:
@@ -33,7 +37,8 @@ def is_ours(path: str) -> bool:
 
 def leftovers() -> list[str]:
     """The paths of our files that exist, kept or live, found by name and header."""
-    return [p for p in (*INSTALLED_FILES, *map(paths.live, PERSISTENT_FILES), paths.LIVE_INTERFACES) if is_ours(p)]
+    live = (*map(paths.live, PERSISTENT_FILES), *LIVE_ADDRESS_FILES)
+    return [path for path in (*INSTALLED_FILES, *live) if is_ours(path)]
 
 
 def read_journal(journal: Journal) -> JournalContents:
@@ -120,5 +125,4 @@ def drift_lost_by(part: str, drift: Iterable[str]) -> tuple[str, ...]:
 def addresses_given(step: str, reading: JournalContents) -> set[str]:
     """Every address (CIDR) that an apply may have given to the NIC of a step "address:NIC"."""
     noted = {str(i["gives"]) for t in reading.transactions for name, i in t.steps if name == step and "gives" in i}
-    backend = applied_backend()
-    return noted | backend.addresses_of(paths.LIVE_INTERFACES) | backend.addresses_of(paths.INTERFACES_FILE)
+    return noted | {address for backend in BACKENDS.values() for address in backend.addresses()}

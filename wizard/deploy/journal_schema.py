@@ -10,6 +10,7 @@ from typing import Any
 
 from wizard.host.net import firewalls, forwarding, link_image
 from wizard.host.shapes import Predicate, are_texts, has, is_flag, is_mapping, is_number, is_text, may_have
+from wizard.plan.backends import ADDRESS_FILES
 
 Record = dict[str, Any]
 
@@ -58,8 +59,15 @@ def _is_xattrs(value: Any) -> bool:
 
 
 def _is_address(image: Any) -> bool:
-    own = {"link": link_image.is_image, "held": is_flag, "config": _is_path_image, "state": _is_path_image}
-    return has(image, **own) and may_have(image, gives=is_text, stanza=is_text)
+    own = {"link": link_image.is_image, "held": is_flag, "config": _is_path_image}
+    more = {"gives": is_text, "stanza": is_text, "state": _is_path_image, "backend": _is_backend}
+    if not (has(image, **own) and may_have(image, **more)):
+        return False
+    return "former" not in image or ("backend" in image["former"] and _is_address(image["former"]))
+
+
+def _is_backend(value: Any) -> bool:
+    return value in {str(backend) for backend in ADDRESS_FILES}
 
 
 def _is_gateway(image: Any) -> bool:

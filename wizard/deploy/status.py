@@ -16,9 +16,11 @@ from wizard.deploy.shapes import EngineState, GuardState
 from wizard.host.commands import CommandFailed
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules
+from wizard.host.net.managers import applied_backend
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
 from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
+from wizard.plan.backends import Backend
 from wizard.plan.checks import Check
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
@@ -136,14 +138,15 @@ def _since() -> str | None:
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
     """What differs from what was kept, a line for each file, rule and setting. Without root: files only."""
     found = []
-    for file in render_for_this_machine(plan, text):
+    backend = applied_backend().backend
+    for file in render_for_this_machine(plan, text, backend):
         now = read_text(file.path)
         if now is None:
             found.append(f"{file.path} is missing")
         elif now != file.text:
             unapplied = " and not applied since" if file.path == paths.PLAN_IN_FORCE else ""
             found.append(f"{file.path} was changed{unapplied}")
-    for other in interfaces_texts(plan.interfaces.cluster):
+    for other in interfaces_texts(plan.interfaces.cluster) if backend is Backend.IFUPDOWN else ():
         if other.now != other.wanted:
             found.append(f"{other.path} was changed: it gets in the way of {paths.INTERFACES_FILE}")
     if os.geteuid() == 0:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
+from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.model import AnswerPolicy, Protocol, Role
 
@@ -231,6 +232,10 @@ def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
 
 def parse_answer(text: str) -> AnswerPolicy:
     return _choice(text, AnswerPolicy, "an answer")
+
+
+def parse_backend(text: str) -> Backend:
+    return _choice(text, Backend, "a network backend")
 
 
 def parse_protocol(text: str) -> Protocol:

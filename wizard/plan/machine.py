@@ -83,6 +83,16 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class NicOwner:
+    """Who manages a NIC now: `backend` is a value of `backends.Backend`; `reason` is a sentence for people without
+    its full stop."""
+
+    nic: str
+    backend: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Suggestion:
     """The role suggested for a NIC ("corporate", "cluster" or None), and the reasons, each half a sentence."""
 
@@ -112,6 +122,8 @@ class Facts:
     system: str = ""
     applied_cluster: str = ""
     """Name of the cluster NIC of an applied plan: its address, routes and listeners are ours, not in the way."""
+    applied_backend: str = ""
+    """Who gave that NIC its address: a value of `backends.Backend`, "" where nothing is applied."""
     our_pids: frozenset[int] = frozenset()
     """Processes of an applied gateway (dnsmasq and its guard)."""
     interfaces: tuple[InterfacesLine, ...] = ()
@@ -122,6 +134,8 @@ class Facts:
     """Paths where an apply cannot write its file, each with the reason."""
     nameservers: tuple[str, ...] = ()
     """The DNS servers in use here; behind a local resolver, its upstream servers."""
+    owners: tuple[NicOwner, ...] = ()
+    """The NICs that a network manager manages. Where several do, the first counts."""
     ssh_peer: str = ""
     """The client's address of the SSH session that we were started in, "" without one."""
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from netaddr import EUI, IPAddress, IPNetwork
 
+from wizard.plan.backends import Backend
+
 
 class Role(StrEnum):
     CONTROLLER = "controller"
@@ -50,6 +52,7 @@ class Network:
     domain: str = "ciao.lan"
     answer: AnswerPolicy = AnswerPolicy.KNOWN
     vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
+    backend: Backend = Backend.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import jinja2
 from netaddr import cidr_merge
 
 from wizard.plan import addresses, names, paths
+from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
@@ -22,6 +23,9 @@ _ZONES_A_LINE = 16
 DHCP_UID = 60867
 """The user that our dnsmasq runs as: a number that no distribution hands out (60578-61183 are free by
 systemd's table), so that the packet filter can tell its answers from everyone else's."""
+
+PROFILE_UUID = "c1a0c1a0-9a7e-4c1a-8a5e-0c1a0c1a0c1a"
+"""Of NetworkManager's profile. One for every plan: a new plan changes the profile instead of adding one."""
 
 WALK_PORT = 1
 """Source port of the guard's own connections to forwards: it proves their path."""
@@ -144,6 +148,7 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         "dhcp_uid": dhcp_uid,
         "walk_port": WALK_PORT,
         "cluster_mac": cluster_mac,
+        "profile_uuid": PROFILE_UUID,
         "pid_file": paths.DNSMASQ_PID,
         "lease_file": paths.LEASES,
         "hosts_file": paths.DNSMASQ_HOSTS,
@@ -159,11 +164,17 @@ def plan_in_force_text(plan_text: str) -> str:
     return f"{header}\n{body}"
 
 
-def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> tuple[File, ...]:
-    """Every file of the plan, the interfaces file last.
+def render(
+    plan: Plan,
+    plan_text: str,
+    dhcp_uid: int = DHCP_UID,
+    cluster_mac: str = "",
+    backend: Backend = Backend.IFUPDOWN,
+) -> tuple[File, ...]:
+    """Every file of the plan, that of the cluster NIC's address last.
 
     `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
-    it is not known. The plan must have passed the rules.
+    it is not known; `backend` whoever sets the address. The plan must have passed the rules.
     """
     filled = template_context(plan, dhcp_uid, cluster_mac)
     return (
@@ -171,17 +182,30 @@ def render(plan: Plan, plan_text: str, dhcp_uid: int = DHCP_UID, cluster_mac: st
         File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),
         File(paths.DNSMASQ_HOSTS, _fill("tenant_dns.hosts", filled)),
         File(paths.NAT_SCRIPT, _fill("nat.sh", filled), 0o755),
-        File(paths.INTERFACES_FILE, _fill("interfaces", filled)),
+        _kept_address(ADDRESS_FILES[backend], filled),
     )
 
 
-def render_identity(plan: Plan, facts: Facts) -> File:
-    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path."""
+def _kept_address(file: AddressFile, filled: dict[str, Any]) -> File:
+    return File(file.kept, _fill(file.template, filled), file.mode)
+
+
+def render_live_address(plan: Plan, cluster_mac: str, backend: Backend) -> File:
+    """The file of the cluster NIC's address as a trial needs it. The plan must have passed the rules."""
+    file = ADDRESS_FILES[backend]
+    filled = template_context(plan, cluster_mac=cluster_mac)
+    return File(file.live, _fill(file.live_template, filled), file.mode)
+
+
+def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOWN) -> File:
+    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path, and who sets the address."""
     lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
     for role, name in (("corporate", plan.interfaces.corporate), ("cluster", plan.interfaces.cluster)):
         nic = facts.nic(name)
         if nic is not None:
             lines += ["", f"[{role}]", f'name = "{nic.name}"', f'mac  = "{nic.permanent_mac}"', f'bus  = "{nic.bus}"']
+    if backend is not Backend.IFUPDOWN:
+        lines += ["", "[address]", f'backend = "{backend}"']
     return File(paths.IDENTITY, "\n".join(lines) + "\n")
 
 

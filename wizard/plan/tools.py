@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-NEEDED = ("dnsmasq", "nft", "ip", "ss", "ifup", "setpriv", "unshare", "flock")
-"""Programs that every apply runs. What a firewall of this machine adds is in the facts."""
+NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
+"""Programs that every apply runs. What this machine's firewall and network manager add is in the facts."""
 
 PACKAGES = {
     "dnsmasq": "dnsmasq-base",
@@ -11,6 +11,9 @@ PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
     "ifup": "ifupdown",
+    "nmcli": "network-manager",
+    "networkctl": "systemd",
+    "netplan": "netplan.io",
     "ifdown": "ifupdown",
     "ifquery": "ifupdown",
     "setpriv": "util-linux",

@@ -89,8 +89,9 @@ class HostServices:
 
     def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]:
         from wizard.deploy.file_changes import file_changes
+        from wizard.host.net.managers import backend_for
 
-        return file_changes(plan, plan_text)
+        return file_changes(plan, plan_text, backend_for(plan))
 
     def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
         from wizard.deploy.apply import preview

@@ -140,7 +140,7 @@ def test_where_no_program_runs_and_no_file_is_there_nothing_is_known(
     facts = read_facts({}, root=tmp_path)
 
     assert (facts.nics, facts.routes, facts.network_managers, facts.firewalls) == ((), (), (), ())
-    assert facts.missing_tools == ("dnsmasq", "nft", "ip", "ss", "ifup", "setpriv", "unshare", "flock")
+    assert facts.missing_tools == ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
 
 
 # In namespaces of its own: a real kernel's word for each kind, and sockets bound to a NIC.

@@ -13,9 +13,10 @@ import pytest
 from wizard.host import commands
 from wizard.host.facts.processes import RunningProcess
 from wizard.host.net import managers
+from wizard.host.net.managers import networkd, own_address
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
-from wizard.plan.findings import WizardError
+from wizard.plan.backends import ADDRESS_FILES, Backend
 
 
 @pytest.fixture
@@ -48,17 +49,41 @@ def test_networkd_keeps_leases_by_index(tmp_path: Path) -> None:
     assert not managers.holds_lease(5, tmp_path)
 
 
-def test_the_first_backend_that_is_installed_configures_the_cluster_nic(ifup: set[str]) -> None:
-    with pytest.raises(WizardError, match="ifup is not installed"):
-        managers.cluster_backend()
+def test_without_a_recorded_backend_it_was_ifupdown(ifup: set[str]) -> None:
     # What an older apply did is undone also where its programs are gone.
-    assert managers.applied_backend().name == "ifupdown"
-
-    ifup.add("ifup")
-    assert managers.cluster_backend().name == "ifupdown"
+    assert managers.applied_backend().backend is Backend.IFUPDOWN
+    assert ifup == set()
 
 
-@pytest.mark.parametrize("backend", managers.BACKENDS, ids=lambda backend: backend.name)
+LINK = "ADMIN_STATE=configured\nOPER_STATE=routable\nNETWORK_FILE=/run/systemd/network/{}\n"
+NMCLI = "eth0:connected:Wired 1\neth1:connecting (getting IP configuration):a\\:b\nlo:connected (externally):lo"
+
+
+def test_networkd_and_netplan_say_which_nics_they_have(tmp_path: Path, ifup: set[str]) -> None:
+    links = tmp_path / "run/systemd/netif/links"
+    links.mkdir(parents=True)
+    (links / "2").write_text(LINK.format("10-netplan-all.network"))
+    (links / "3").write_text(LINK.format("20-wired.network"))
+    (links / "4").write_text("ADMIN_STATE=unmanaged\n")
+    nics = {"eth0": 2, "eth1": 3, "eth2": 4, "eth3": 5}
+
+    found = managers.owners(["networkd", "netplan"], nics, tmp_path)
+
+    first = {owner.nic: owner.backend for owner in reversed(found)}
+    assert first == {"eth0": "netplan", "eth1": "networkd"}
+    assert managers.owners([], nics, tmp_path) == ()
+
+
+def test_networkmanager_says_which_nics_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(commands, "run", lambda *_, **__: NMCLI)
+
+    found = managers.owners(["NetworkManager"], {"eth0": 2, "eth1": 3, "lo": 1}, tmp_path)
+
+    assert [(owner.nic, owner.backend) for owner in found] == [("eth0", "networkmanager"), ("eth1", "networkmanager")]
+    assert found[1].reason == "NetworkManager has eth1 connecting (getting IP configuration), by its profile 'a:b'"
+
+
+@pytest.mark.parametrize("backend", managers.BACKENDS.values(), ids=lambda backend: backend.name)
 def test_the_preview_shows_the_commands_that_are_run(
     backend: NetworkBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -70,14 +95,15 @@ def test_the_preview_shows_the_commands_that_are_run(
 
     monkeypatch.setattr(commands, "run", run)
     monkeypatch.setattr(ifstate, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(networkd, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(own_address, "link_state", lambda nic: {"nic": nic, "present": False})
 
-    backend.bring_up("eth1", "/x/cluster")
-    backend.bring_down("eth1", "/x/cluster")
+    backend.bring_up("eth1")
 
-    assert ran == [backend.bring_up_command("eth1", "/x/cluster"), backend.bring_down_command("eth1", "/x/cluster")]
+    assert [argv for argv in ran if argv[0] != "ip" or "-j" not in argv] == backend.bring_up_commands("eth1")
 
 
-def test_every_backend_is_recognized_by_a_name_of_its_own() -> None:
+def test_every_manager_is_recognized_by_a_name_of_its_own() -> None:
     names = [manager.name for manager in managers.MANAGERS]
     assert len(set(names)) == len(names)
-    assert {backend.name for backend in managers.BACKENDS} <= set(names)
+    assert set(managers.BACKENDS) == set(ADDRESS_FILES) == set(Backend) - {Backend.AUTO}

@@ -8,7 +8,8 @@ from typing import Any
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.plan.machine import Address, Facts, Listener, Nic, Route
+from wizard.plan.backends import Backend
+from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
 from wizard.plan.model import Forward, Interfaces, Plan, Protocol
 
 Change = Callable[[Plan, Facts], tuple[Plan, Facts]]
@@ -41,6 +42,16 @@ def listens(
 
 def machine(**changes: Any) -> Change:
     return lambda plan, facts: (plan, replace(facts, **changes))
+
+
+def owned_by(backend: str, reason: str) -> Change:
+    """The cluster NIC managed by somebody, who is at work."""
+    managers = ("ifupdown", "NetworkManager", "networkd", "netplan")
+    return machine(owners=(NicOwner("eth1", backend, reason),), network_managers=managers)
+
+
+def backed_by(backend: str) -> Change:
+    return network(backend=Backend(backend))
 
 
 def names(corporate: str = "eth0", cluster: str = "eth1") -> Change:

@@ -16,12 +16,22 @@ import pytest
 
 from tests.needs import need, unavailable
 from wizard.plan import paths
+from wizard.plan.backends import ADDRESS_FILES, Backend
 from wizard.plan.fields import parse_sources
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Interfaces, Plan
-from wizard.plan.render import HEADER, File, live_file, plan_in_force_text, render, render_identity, render_service
+from wizard.plan.render import (
+    HEADER,
+    File,
+    live_file,
+    plan_in_force_text,
+    render,
+    render_identity,
+    render_live_address,
+    render_service,
+)
 from wizard.plan.rules.check import check_plan
 
 ROOT = Path(__file__).parents[3]
@@ -34,6 +44,14 @@ CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12"}
 def rendered(name: str) -> dict[str, File]:
     text = PLANS[name].read_text(encoding="utf-8")
     return {file.path: file for file in render(load_plan(text, name), text, cluster_mac=CLUSTER_MACS[name])}
+
+
+def address_files(name: str) -> list[File]:
+    """The files of the cluster NIC's address, of every backend but ifupdown."""
+    text = PLANS[name].read_text(encoding="utf-8")
+    plan, mac = load_plan(text, name), CLUSTER_MACS[name]
+    backends = [backend for backend in ADDRESS_FILES if backend is not Backend.IFUPDOWN]
+    return [render(plan, text, cluster_mac=mac, backend=backend)[-1] for backend in backends]
 
 
 @pytest.fixture(params=PLANS)
@@ -68,7 +86,7 @@ def in_empty_network(*argv: str) -> list[str]:
 
 
 def test_golden_files(name: str, request: pytest.FixtureRequest) -> None:
-    files = rendered(name)
+    files = rendered(name) | {file.path: file for file in address_files(name)}
     home = GOLDEN / name
     if request.config.option.update_snapshots:
         shutil.rmtree(home, ignore_errors=True)
@@ -80,7 +98,7 @@ def test_golden_files(name: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_every_file_says_who_wrote_it_from_what_and_how_to_change_it(name: str) -> None:
-    for file in rendered(name).values():
+    for file in [*rendered(name).values(), *address_files(name)]:
         lines = file.text.splitlines()
         first = lines[1] if lines[0].startswith("#!") else lines[0]
         assert first.startswith(HEADER)
@@ -100,6 +118,25 @@ def test_the_rules_look_no_farther_into_a_packet_than_old_kernels_do(name: str) 
     matches = re.findall(r"@(?:ll|nh|th|ih),(\d+),(\d+)", script)
     assert matches, "no raw match: this test is for nothing"
     assert [match for match in matches if int(match[0]) // 8 > 255 or int(match[1]) > 128] == []
+
+
+@pytest.mark.parametrize("backend", ADDRESS_FILES, ids=str)
+def test_the_address_of_a_trial_is_rendered_as_that_of_a_boot(name: str, backend: Backend) -> None:
+    text, mac = PLANS[name].read_text(encoding="utf-8"), CLUSTER_MACS[name]
+    plan = load_plan(text, name)
+    kept, live = render(plan, text, cluster_mac=mac, backend=backend)[-1], render_live_address(plan, mac, backend)
+
+    assert (kept.path, live.path) == (ADDRESS_FILES[backend].kept, ADDRESS_FILES[backend].live)
+    assert kept.mode == live.mode
+    if backend is Backend.NETPLAN:
+        kept = render(plan, text, cluster_mac=mac, backend=Backend.NETWORKD)[-1]
+    assert live.text == kept.text
+
+
+def test_a_profile_of_networkmanager_is_nobody_elses(name: str) -> None:
+    modes = {Path(file.path).name: file.mode for file in address_files(name)}
+    assert modes["ciao-cluster.nmconnection"] == 0o600
+    assert modes["90-ciao-cluster.yaml"] == 0o600
 
 
 def test_interfaces_file_comes_last(name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from wizard.deploy.journal import Journal
 from wizard.host.files import make_directory, write_atomic
+from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan.model import Plan
 from wizard.plan.render import File
 
@@ -17,13 +18,16 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ApplyContext:
-    """The input of an apply's steps. `files`: all that the plan renders. `dhcp_uid`: the user that dnsmasq runs as.
+    """The input of an apply's steps. `files`: all that the plan renders, that of the address last; `live_address`: the
+    latter as a trial needs it, for `backend`. `dhcp_uid`: the user that dnsmasq runs as.
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease.
     """
 
     plan: Plan
     files: tuple[File, ...]
+    live_address: File
+    backend: NetworkBackend
     dhcp_uid: int
     journal: Journal
     previous: Plan | None = None

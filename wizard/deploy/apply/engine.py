@@ -21,7 +21,7 @@ from wizard.deploy.apply.session import EngineSession, full_message
 from wizard.deploy.apply.steps.trial import ProveWires
 from wizard.deploy.apply.worker import TrialOutcome, TrialResult, Worker
 from wizard.deploy.events import EventWriter, timestamp
-from wizard.deploy.file_changes import render_for_this_machine
+from wizard.deploy.file_changes import render_for_this_machine, render_live_address_here
 from wizard.deploy.guard import control, proof
 from wizard.deploy.installed_files import read_journal
 from wizard.deploy.journal import Journal
@@ -29,7 +29,9 @@ from wizard.deploy.shapes import StepTitle
 from wizard.host.dhcp import dnsmasq
 from wizard.host.facts.reader import read_facts
 from wizard.host.facts.resolver import nameservers
+from wizard.host.net import managers
 from wizard.host.plan_in_force import Unreadable, running_plan
+from wizard.plan.backends import ADDRESS_FILES, choose_backend
 from wizard.plan.checks import Check
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import Finding, Severity, WizardError
@@ -71,8 +73,16 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal) -> Apply
     """The context of an apply of this plan on this machine: the rendered files and the plan in force."""
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and corporate.leased
+    backend = choose_backend(plan, facts).backend
     return ApplyContext(
-        plan, render_for_this_machine(plan, text), dnsmasq.user_id(), journal, running_plan(Unreadable.SKIP), leased
+        plan,
+        render_for_this_machine(plan, text, backend),
+        render_live_address_here(plan, backend),
+        managers.BACKENDS[backend],
+        dnsmasq.user_id(),
+        journal,
+        running_plan(Unreadable.SKIP),
+        leased,
     )
 
 
@@ -106,9 +116,9 @@ class Engine:
     def _apply_locked(self, session: EngineSession) -> None:
         if not self._settle_earlier(session):
             return
-        preflight.check()
         plan = load_plan(self.request.plan_text, self.request.source)
         facts, findings = check_against_this_machine(plan, {"SSH_CONNECTION": self.request.ssh_connection})
+        preflight.check(ADDRESS_FILES[choose_backend(plan, facts).backend].kept)
         records = [f.as_json() for f in findings]
         errors = [f for f in findings if f.severity is Severity.ERROR]
         if errors:

@@ -18,6 +18,7 @@ from wizard.deploy.journal import Journal
 from wizard.host.dhcp import dnsmasq
 from wizard.host.files import read_text, remove
 from wizard.host.net import gateway_rules
+from wizard.host.net.managers import applied_backend
 from wizard.host.plan_in_force import RUNNING, read_plan_in_force
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
@@ -29,7 +30,8 @@ def _running(path: str) -> File:
     running = read_plan_in_force(RUNNING)
     if running is None:
         raise WizardError("the gateway does not run here", "Run 'ciao-wizard apply' to bring it back.")
-    return live_file(next(f for f in render_for_this_machine(running.plan, running.text) if f.path == path))
+    files = render_for_this_machine(running.plan, running.text, applied_backend().backend)
+    return live_file(next(file for file in files if file.path == path))
 
 
 def edits_lost_by(part: str) -> list[str]:

@@ -14,19 +14,22 @@ MIN_FREE_BYTES = 1 << 20
 """A plan's files take some kilobytes; a disk with less than this is in trouble anyway."""
 
 
-def check() -> None:
-    """Raises WizardError, naming the directory, where a disk is full or read-only, or others could change our files."""
+def check(address_file: str) -> None:
+    """Raises WizardError, naming the directory, where a disk is full or read-only, or others could change our files.
+
+    `address_file`: the kept file of the cluster NIC's address.
+    """
     for path in (paths.ETC, paths.RUN, paths.STATE, paths.LIVE, paths.DNSMASQ_RUN):
         if path != paths.DNSMASQ_RUN:
             refuse_others_directory(Path(path))
         elif Path(path).is_symlink():
             raise WizardError(f"{path} is a link", "Remove it: our dnsmasq's files would lie elsewhere.")
-    for path in paths.WRITTEN:
+    for path in (*paths.WRITTEN, address_file):
         if why := blocked(path):
             raise WizardError(f"{path} cannot be written: {why}", "Move it away. Nothing was changed.")
     for path in (
         paths.PLAN_IN_FORCE,
-        paths.INTERFACES_FILE,
+        address_file,
         f"{paths.STATE}/journal",
         paths.LEASES,
         runtime_state.LOCK,

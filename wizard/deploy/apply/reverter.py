@@ -23,7 +23,7 @@ from wizard.host import systemd
 from wizard.host.dhcp import dnsmasq
 from wizard.host.files import remove
 from wizard.host.net import forwarding, gateway_rules
-from wizard.host.net.managers import applied_backend, cluster_backend
+from wizard.host.net.managers import BACKENDS, applied_backend
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
 from wizard.host.net.managers.ifupdown.main_file import write_main_file
@@ -208,9 +208,10 @@ class Reverter:
         if runtime_state.running_guard() is not None or control.stray_servers():
             control.stop()
             found.append("dnsmasq and its guard")
-        for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE):
-            if installed_files.is_ours(config) and applied_backend().withdraw(config):
-                found.append(f"the address that {config} gives")
+        for backend in BACKENDS.values():
+            files = [path for path in (backend.file.live, backend.file.kept) if installed_files.is_ours(path)]
+            if files and backend.withdraw():
+                found.append(f"the address that {files[0]} gives")
         removed, problems = gateway_rules.remove_everything()
         self.leftovers += problems
         return [*found, *removed, *forwarding.restore()]
@@ -229,9 +230,10 @@ class Reverter:
         """After a reboot: set up the address and start the guard from the files under /etc."""
         try:
             shutil.rmtree(paths.LIVE, ignore_errors=True)
-            nic = applied_backend().nic_of(paths.INTERFACES_FILE)
-            if nic and not applied_backend().is_configured(nic):
-                cluster_backend().bring_up(nic, paths.INTERFACES_FILE)
+            backend = applied_backend()
+            nic = backend.nic()
+            if nic and not backend.is_configured(nic):
+                backend.bring_up(nic)
         except (WizardError, OSError) as error:
             return [f"the gateway's address cannot be restored: {error}"]
         return self._ensure_guard()

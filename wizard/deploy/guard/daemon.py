@@ -174,8 +174,8 @@ class Guard:
 
         Raises WizardError where no plan is in force, OSError.
         """
-        # The interfaces file is written last: where it exists, the others do.
-        if not Path(paths.LIVE_INTERFACES).exists():
+        # The last of them to be written: where it exists, the others do.
+        if not Path(paths.LIVE_IDENTITY).exists():
             restore_runtime_files()
         self.loaded_at = runtime_state.boottime()
         self.digest = control.configuration_fingerprint()
@@ -476,14 +476,15 @@ def restore_runtime_files() -> None:
     Raises WizardError where a file is missing, OSError.
     """
     make_directory(Path(paths.LIVE))
+    if (interfaces := read_text(paths.INTERFACES_FILE)) is not None:
+        # ifup is given it by hand. The other managers read what is kept.
+        write_atomic(paths.LIVE_INTERFACES, interfaces.encode(), 0o644)
     for path in PERSISTENT_FILES:
         text = read_text(path)
         if text is None:
             raise WizardError(f"{path} is missing: nothing is applied here", "Run 'ciao-wizard apply -c PLAN'.")
         mode = Path(path).stat().st_mode & 0o777
         write_atomic(paths.live(path), live_text(text).encode(), mode)
-    interfaces = read_text(paths.INTERFACES_FILE) or ""
-    write_atomic(paths.LIVE_INTERFACES, interfaces.encode(), 0o644)
 
 
 def main() -> int:

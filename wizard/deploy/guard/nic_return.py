@@ -10,8 +10,7 @@ import time
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard.preconditions import GuardVerdict
-from wizard.host.net.managers import cluster_backend
-from wizard.plan import paths
+from wizard.host.net.managers import applied_backend
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
 
@@ -52,9 +51,7 @@ class NicReturn:
             return
         self.next_attempt = nic.index, now + _AGAIN_S
         log.info("%s is here without its address; raising it", nic.name)
-        backend = cluster_backend()
-        config = paths.LIVE_INTERFACES
-        if backend.is_configured(nic.name):
-            # The network manager has not noticed that the NIC was away.
-            backend.bring_down(nic.name, config)
-        backend.bring_up(nic.name, config)
+        backend = applied_backend()
+        # ifupdown has not noticed that the NIC was away.
+        backend.make_way(nic.name)
+        backend.bring_up(nic.name)

@@ -50,12 +50,13 @@ def read_facts(
     routes = read_routes()
     session = ssh_session(os.environ if environ is None else environ, root)
     nics = _with_roles(read_nics(root), routes, processes, session, root)
+    network_managers = managers.active(processes, root)
     active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
     return Facts(
         nics=nics,
         routes=routes,
         listeners=read_listeners(root),
-        network_managers=managers.active(processes, root),
+        network_managers=network_managers,
         firewalls=active_firewalls,
         missing_tools=_missing_tools(active_firewalls),
         ssh_port=session.port if session else None,
@@ -65,9 +66,11 @@ def read_facts(
         our_pids=our_pids,
         interfaces=read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE, root),
         interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
-        blocked=tuple((path, why) for path in paths.WRITTEN if (why := blocked(path))),
+        blocked=tuple((path, why) for path in (*paths.WRITTEN, paths.INTERFACES_FILE) if (why := blocked(path))),
         nameservers=read_nameservers(root),
         ssh_peer=session.peer if session else "",
+        applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
+        owners=managers.owners(network_managers, {nic.name: nic.index for nic in nics if nic.usable_name}, root),
     )
 
 

@@ -13,6 +13,7 @@ from netaddr import IPAddress, IPNetwork
 
 from wizard.plan import addresses
 from wizard.plan import fields as parsers
+from wizard.plan.backends import Backend
 from wizard.plan.draft import suggest
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
@@ -38,6 +39,7 @@ _FIELD_NAMES = {
     "network.domain": "Domain",
     "network.answer": "Answer",
     "network.vm_macs": "VM MACs",
+    "network.backend": "Backend",
     "nodes.name": "name",
     "nodes.role": "role",
     "nodes.mac": "MAC",
@@ -106,6 +108,7 @@ class Draft:
     domain: str = "ciao.lan"
     answer: str = AnswerPolicy.KNOWN.value
     vm_macs: str = "02:*:*:*:*:*"
+    backend: str = Backend.AUTO.value
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
 
@@ -122,6 +125,7 @@ class Draft:
             domain=network.domain,
             answer=network.answer.value,
             vm_macs=", ".join(network.vm_macs),
+            backend=network.backend.value,
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
         )
@@ -184,9 +188,11 @@ def _network(draft: Draft, reader: _Reader) -> Network | None:
     answer = reader.read("network.answer", parsers.parse_answer, draft.answer)
     patterns = [text for text in draft.vm_macs.split(",") if text.strip()]
     vm_macs = [reader.read("network.vm_macs", parsers.parse_vm_mac, text) for text in patterns]
-    if cidr is None or gateway is None or lease_time is None or domain is None or answer is None:
+    backend = reader.read("network.backend", parsers.parse_backend, draft.backend)
+    if cidr is None or gateway is None or lease_time is None or domain is None or answer is None or backend is None:
         return None
-    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, tuple(m for m in vm_macs if m))
+    macs = tuple(mac for mac in vm_macs if mac)
+    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend)
 
 
 def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress, IPAddress] | None]:

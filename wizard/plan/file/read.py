@@ -99,7 +99,7 @@ def _interfaces(table: TomlTable | None) -> Interfaces | None:
 def _network(table: TomlTable | None) -> Network | None:
     if table is None:
         return None
-    known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs")
+    known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs", "backend")
     table.only(*known)
     cidr = table.required("cidr", as_text(fields.parse_network))
     gateway = table.optional("gateway", as_text(fields.parse_address), None)
@@ -120,6 +120,7 @@ def _network(table: TomlTable | None) -> Network | None:
         domain=table.optional("domain", as_text(fields.parse_domain), stand_in.domain),
         answer=table.optional("answer", as_text(fields.parse_answer), AnswerPolicy.KNOWN),
         vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
+        backend=table.optional("backend", as_text(fields.parse_backend), stand_in.backend),
     )
     return None if cidr is None else network
 

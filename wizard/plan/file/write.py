@@ -124,6 +124,7 @@ def _network_rows(network: Network) -> list[Row]:
         ("domain", network.domain, network.domain == plain_network.domain),
         ("answer", network.answer.value, network.answer is AnswerPolicy.KNOWN),
         ("vm_macs", list(network.vm_macs), network.vm_macs == plain_network.vm_macs),
+        ("backend", network.backend.value, network.backend is plain_network.backend),
     ]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from netaddr import AddrFormatError, IPAddress
 
+from wizard.plan.backends import NAMES, Backend, choose_backend
 from wizard.plan.fields import shown
-from wizard.plan.findings import Finding, error, note, warning
+from wizard.plan.findings import Finding, error, note
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules import ifupdown
@@ -19,10 +20,9 @@ _SERVICES = {53: "DNS", 67: "DHCP"}
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _tools(facts)
-    yield from _manager(facts)
+    yield from _manager(plan, facts)
     yield from ifupdown.against_machine(plan, facts)
     yield from _blocked(facts)
-    yield from _rivals(plan, facts)
     yield from _ports(plan, facts)
     yield from _takers(plan, facts)
     yield from _firewalld(plan, facts)
@@ -49,38 +49,62 @@ def _blocked(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _manager(facts: Facts) -> Iterator[Finding]:
-    if "ifupdown" in facts.network_managers:
+def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """Who sets the cluster NIC's address, and whether somebody else would take it away."""
+    nic = plan.interfaces.cluster
+    choice = choose_backend(plan, facts)
+    name = NAMES[choice.backend]
+    manager = _MANAGER_OF.get(choice.backend)
+    if manager is not None and manager not in facts.network_managers:
+        yield error(
+            "network-manager-unsupported",
+            "network.backend",
+            f"{name} is not at work here, so it cannot give {shown(nic)} its address.",
+            'Write `backend = "auto"`, or take that line out.',
+        )
         return
-    found = " and ".join(facts.network_managers)
-    here = f"{found} manages the network here" if found else "No known network manager was found here"
-    yield error(
-        "network-manager-unsupported",
-        "machine",
-        f"{here}; the cluster NIC's address is configured through ifupdown.",
-        "Run `sudo apt install ifupdown`; it can run beside the other and will manage only the cluster NIC.",
-    )
+    owner = next((owner for owner in facts.owners if owner.nic == nic), None)
+    if owner is not None and _differ(owner.backend, choice.backend):
+        yield error(
+            "nic-managed-elsewhere",
+            "network.backend",
+            f"{owner.reason}; the plan has {name} set the address of {shown(nic)}. The two would undo each other's "
+            "changes.",
+            'Write `backend = "auto"`, or take that line out.',
+        )
+    elif facts.applied_cluster == nic and owner is not None and _differ(owner.backend, facts.applied_backend):
+        yield error(
+            "nic-managed-elsewhere",
+            "interfaces.cluster",
+            f"{owner.reason}; its address was set by {NAMES[Backend(facts.applied_backend)]}. The two undo each "
+            "other's changes.",
+            "Run `sudo ciao-wizard apply`: it has whoever manages the NIC set the address.",
+        )
+    elif choice.backend is not Backend.IFUPDOWN and facts.applied_cluster != nic:
+        if choice.backend is Backend.NONE:
+            how = "An apply sets the gateway's address over the kernel, and the guard does at boot"
+        else:
+            how = f"An apply gives {name} a configuration of its own for the gateway's address"
+        yield note(
+            "network-manager",
+            "interfaces.cluster",
+            f"{choice.reason}. {how}; a reset gives {shown(nic)} back as it was.",
+            "Nothing to do.",
+        )
 
 
-def _rivals(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    cluster = plan.interfaces.cluster
-    if "NetworkManager" in facts.network_managers:
-        yield warning(
-            "networkmanager-active",
-            "interfaces.cluster",
-            f"NetworkManager runs here and may manage {shown(cluster)}. After an apply it leaves the "
-            "NIC alone from its next start on, because /etc/network/interfaces names it.",
-            f"Run `sudo nmcli device set {cluster} managed no` before an apply.",
-        )
-    if "networkd" in facts.network_managers:
-        yield warning(
-            "networkd-active",
-            "interfaces.cluster",
-            f"systemd-networkd runs here; if one of its .network files matches {shown(cluster)}, the two undo "
-            "each other's changes.",
-            f"See `networkctl status {cluster}`; a file with `[Match] Name={cluster}` and `[Link] Unmanaged=yes` under "
-            "/etc/systemd/network makes it leave the NIC alone.",
-        )
+_MANAGER_OF = {
+    Backend.IFUPDOWN: "ifupdown",
+    Backend.NETWORKMANAGER: "NetworkManager",
+    Backend.NETWORKD: "networkd",
+    Backend.NETPLAN: "netplan",
+}
+
+
+def _differ(owner: str, backend: str) -> bool:
+    # What netplan has configured networkd has too.
+    over_networkd = {Backend.NETWORKD, Backend.NETPLAN}
+    return owner != backend and not {owner, backend} <= over_networkd
 
 
 def _ports(plan: Plan, facts: Facts) -> Iterator[Finding]:

@@ -13,7 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from wizard.deploy.apply.context import ApplyContext, Record, Step
-from wizard.deploy.apply.steps.persist import EnableService, InstallFile, main_files, undo_file, undo_service
+from wizard.deploy.apply.steps.persist import (
+    EnableService,
+    InstallFile,
+    former_address_files,
+    main_files,
+    undo_file,
+    undo_service,
+)
 from wizard.deploy.apply.steps.trial import (
     LoadRules,
     ProveWires,
@@ -28,7 +35,6 @@ from wizard.deploy.apply.steps.trial import (
 )
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
-from wizard.plan import paths
 from wizard.plan.findings import WizardError
 
 UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
@@ -54,12 +60,10 @@ def trial_steps(context: ApplyContext) -> list[Step]:
 
 
 def persist_steps(context: ApplyContext) -> list[Step]:
-    """The steps that persist a kept trial, in order: the interfaces file last. Raises WizardError."""
-    files = [InstallFile(context, f) for f in context.files if f.path != paths.INTERFACES_FILE]
-    others = main_files(context)
+    """The steps that persist a kept trial, in order: that of the NIC's address last. Raises WizardError."""
+    *files, address = [InstallFile(context, file) for file in context.files]
     service = [EnableService(context)] if systemd.running() else []
-    last = InstallFile(context, context.file(paths.INTERFACES_FILE))
-    return [*files, *service, *others, last]
+    return [*files, *service, *main_files(context), *former_address_files(context), address]
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from wizard.deploy.apply.context import ApplyContext, Record, command_line, write_file
 from wizard.deploy.guard import control
+from wizard.deploy.installed_files import is_ours
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
-from wizard.host.files import read_text
+from wizard.host.files import read_text, remove
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import InterfacesText, interfaces_wanted
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
 from wizard.plan import paths
+from wizard.plan.backends import ADDRESS_FILES, Backend
 from wizard.plan.render import File
 
 
@@ -109,8 +111,39 @@ class EditInterfacesFile:
         return "written"
 
 
+class RemoveFile:
+    """The kept file of a backend that no longer sets the address."""
+
+    def __init__(self, context: ApplyContext, path: str) -> None:
+        self.context = context
+        self.path = path
+        self.name = f"file:{path}"
+        self.title = Path(path).name
+
+    def needed(self) -> bool:
+        return Path(self.path).exists()
+
+    def preview(self) -> list[str]:
+        return [f"removes {self.path}"]
+
+    def capture(self) -> Record:
+        return self.context.journal.images.capture(self.path)
+
+    def do(self) -> str:
+        remove(self.path)
+        return "removed"
+
+
+def former_address_files(context: ApplyContext) -> list[RemoveFile]:
+    """A step for each kept file of another backend than the context's."""
+    ours = context.backend.file.kept
+    return [RemoveFile(context, f.kept) for f in ADDRESS_FILES.values() if f.kept != ours and is_ours(f.kept)]
+
+
 def main_files(context: ApplyContext) -> list[EditInterfacesFile]:
     """A step for each file of ifupdown's that has to change. Raises WizardError where one cannot be changed."""
+    if context.backend.backend is not Backend.IFUPDOWN:
+        return []
     texts = interfaces_wanted(context.plan.interfaces.cluster)
     return [EditInterfacesFile(context, text) for text in texts if text.now != text.wanted]
 

@@ -23,15 +23,17 @@ from wizard.host.dhcp import dnsmasq
 from wizard.host.dhcp.cabling import CablingProbe, explain
 from wizard.host.dhcp.probe import ProbeOutcome
 from wizard.host.dhcp.probe_questions import questions_for
-from wizard.host.files import read_text
+from wizard.host.files import read_text, remove
 from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
 from wizard.host.net.frames import NOBODY
 from wizard.host.net.link import read_link
-from wizard.host.net.managers import applied_backend, cluster_backend
+from wizard.host.net.managers import BACKENDS, applied_backend
+from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan import paths
+from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
-from wizard.plan.render import File, live_file
+from wizard.plan.render import live_file
 
 PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 
@@ -199,52 +201,66 @@ def _nics_of(script: str) -> list[str]:
 
 
 class SetClusterAddress:
-    """The gateway's address on the cluster NIC, set by the machine's network manager."""
+    """The gateway's address on the cluster NIC, set by whoever manages that NIC."""
 
     def __init__(self, context: ApplyContext) -> None:
         self.context = context
+        self.backend = context.backend
+        self.former = applied_backend()
         self.nic = context.plan.interfaces.cluster
         self.cidr = _gateway_cidr(context.plan)
         self.name = f"address:{self.nic}"
         self.title = "address"
-        self.text = context.file(paths.INTERFACES_FILE).text
+        self.file = context.live_address
 
     def needed(self) -> bool:
-        return read_text(paths.LIVE_INTERFACES) != self.text or not link_image.has_address(self.nic, self.cidr)
+        return self._replaces_former() or not self._is_written() or not link_image.has_address(self.nic, self.cidr)
+
+    def _replaces_former(self) -> bool:
+        return self.context.previous is not None and self.former is not self.backend
+
+    def _is_written(self) -> bool:
+        """Whether it is configured from the text of now. After a boot there may be the kept file alone."""
+        live = read_text(self.file.path)
+        kept = self.context.files[-1]
+        return live == self.file.text or (live is None and read_text(kept.path) == kept.text)
 
     def preview(self) -> list[str]:
-        up = command_line(*cluster_backend().bring_up_command(self.nic, paths.LIVE_INTERFACES))
-        return [*_release_preview(self.nic), f"writes {paths.LIVE_INTERFACES}", up]
+        former = self.former.make_way_commands(self.nic) if self._replaces_former() else []
+        commands = [*former, *self.backend.make_way_commands(self.nic)]
+        up = self.backend.bring_up_commands(self.nic)
+        lines = [command_line(*argv) for argv in commands]
+        return [*lines, f"writes {self.file.path}", *(command_line(*argv) for argv in up)]
 
     def capture(self) -> Record:
-        return _capture_nic(self.nic, self.context.journal) | {"gives": self.cidr}
+        return _capture_nic(self.nic, self.backend, self.context.journal) | {"gives": self.cidr}
 
     def do(self) -> str:
-        backend = cluster_backend()
+        backend = self.backend
         before = link_image.whole_state(self.nic)
-        up_to_date = backend.is_configured(self.nic) and read_text(paths.LIVE_INTERFACES) == self.text
+        if self._replaces_former():
+            self.former.make_way(self.nic)
+            self.former.release(self.nic)
+        up_to_date = backend.is_configured(self.nic) and self._is_written()
         if up_to_date and not link_image.has_address(self.nic, self.cidr):
             # The guard removed it for another gateway. Add it without taking the link down, which would end the proof.
             run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
         if (
             backend.is_configured(self.nic)
             and link_image.has_address(self.nic, self.cidr)
-            and Path(paths.LIVE_INTERFACES).exists()
+            and (Path(self.file.path).exists() or up_to_date)
         ):
             # A comment or a check in the text changed: no reason to take the link down.
-            write_file(File(paths.LIVE_INTERFACES, self.text))
+            write_file(self.file)
             return f"{self.cidr} on {self.nic}, as before"
-        if backend.is_configured(self.nic):
-            # With the configuration that it was set up from: an earlier plan's, or the person's own. This takes the
-            # link down and ends the proof: the guard probes again.
-            backend.release(self.nic, backend.config_in_use())
+        backend.make_way(self.nic)
         problems: list[str] = []
         theirs = any(a["cidr"] == self.cidr for a in link_image.link_state(self.nic).get("addresses", []))
         if theirs:
             # ifup fails over an existing address. The journal has it, and a reset restores it.
             link_image.remove_address(problems, self.nic, self.cidr)
-        write_file(File(paths.LIVE_INTERFACES, self.text))
-        backend.bring_up(self.nic, paths.LIVE_INTERFACES)
+        write_file(self.file)
+        backend.bring_up(self.nic)
         if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
                 f"{self.nic} does not have {self.cidr}, though {backend.name} reported no error",
@@ -262,6 +278,7 @@ class ReleaseFormerNic(SetClusterAddress):
 
     def __init__(self, context: ApplyContext, nic: str) -> None:
         super().__init__(context)
+        self.backend = self.former
         self.nic = nic
         if context.previous is not None:
             self.cidr = _gateway_cidr(context.previous)
@@ -272,12 +289,15 @@ class ReleaseFormerNic(SetClusterAddress):
         return True
 
     def preview(self) -> list[str]:
-        return [f"takes our address off {self.nic}", *_release_preview(self.nic)]
+        return [
+            f"takes our address off {self.nic}",
+            *(command_line(*argv) for argv in self.former.make_way_commands(self.nic)),
+        ]
 
     def do(self) -> str:
         first = dict(self.context.journal.read().first_images()).get(self.name)
         seen = link_image.whole_state(self.nic)
-        applied_backend().release(self.nic, applied_backend().config_in_use())
+        self.former.release(self.nic)
         if first is None:
             return "our address is gone"
         problems = link_image.restore_link(first["link"], addresses_given(self.name, self.context.journal.read()), seen)
@@ -292,38 +312,49 @@ def _with_problems(detail: str, problems: list[str]) -> str:
     return f"{detail}; could not be put back: {'; '.join(problems)}" if problems else detail
 
 
-def _release_preview(nic: str) -> list[str]:
-    """The preview of releasing a NIC; nothing where no network manager has configured it."""
-    backend = cluster_backend()
-    if not backend.is_configured(nic):
-        return []
-    return [command_line(*backend.bring_down_command(nic, backend.config_in_use()))]
-
-
-def _capture_nic(nic: str, journal: Journal) -> Record:
-    backend = applied_backend()
-    return {
+def _capture_nic(nic: str, backend: NetworkBackend, journal: Journal) -> Record:
+    image: Record = {
         "link": link_image.whole_state(nic),
+        "backend": str(backend.backend),
         "held": backend.is_configured(nic),
         "stanza": backend.configured_as(nic),
-        "config": journal.images.capture(paths.LIVE_INTERFACES),
-        "state": journal.images.capture(backend.state_file(nic)),
+        "config": journal.images.capture(backend.file.live),
     }
+    if state := backend.state_file(nic):
+        image["state"] = journal.images.capture(state)
+    former = applied_backend()
+    if former is not backend and former.is_configured(nic):
+        image["former"] = _capture_nic(nic, former, journal)
+    return image
 
 
 def undo_address(image: Record, journal: Journal) -> str:
     nic = str(image["link"]["nic"])
-    backend = applied_backend()
     ours = addresses_given(f"address:{nic}", journal.read())
     seen = link_image.whole_state(link_image.current_name(image["link"]))
-    backend.release(nic, backend.config_in_use())
-    journal.images.restore(image["config"])
-    problems: list[str] = []
-    if image["held"] and link_image.link_state(nic)["present"]:
-        problems = backend.reconfigure(nic, backend.config_in_use(), str(image.get("stanza") or ""))
-    else:
-        journal.images.restore(image["state"])
+    # Older versions recorded no backend: there was only ifupdown.
+    backend = BACKENDS[Backend(image.get("backend", Backend.IFUPDOWN))]
+    for other in BACKENDS.values():
+        # A later apply may have gone through another one.
+        if other is not backend and Path(other.file.live).exists() and other.file.live != backend.file.live:
+            other.release(nic)
+            remove(other.file.live)
+            other.reconfigure(nic, "")
+    backend.release(nic)
+    problems = _reconfigure(backend, image, journal)
+    if former := image.get("former"):
+        problems += _reconfigure(BACKENDS[Backend(former["backend"])], former, journal)
     return _with_problems(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
+
+
+def _reconfigure(backend: NetworkBackend, image: Record, journal: Journal) -> list[str]:
+    nic = str(image["link"]["nic"])
+    journal.images.restore(image["config"])
+    if image["held"] and link_image.link_state(nic)["present"]:
+        return backend.reconfigure(nic, str(image.get("stanza") or nic))
+    if "state" in image:
+        journal.images.restore(image["state"])
+    return backend.reconfigure(nic, str(image.get("stanza") or ""))
 
 
 class StartGuard:

@@ -1,25 +1,38 @@
 """The network managers. To add one: write its module here, and put it into MANAGERS and, once it can configure the
-cluster NIC, into BACKENDS. `backend.py` says what each must be able to do."""
+cluster NIC, into BACKENDS and `plan.backends`. `backend.py` says what each must be able to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from wizard.host.facts.processes import RunningProcess
-from wizard.host.net.managers.backend import KnownManager, NetworkBackend, none_installed
+from wizard.host.facts.nics import read_nics
+from wizard.host.facts.processes import RunningProcess, read_processes
+from wizard.host.files import read_text
+from wizard.host.net.managers.backend import KnownManager, NetworkBackend
 from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.host.net.managers.netplan import Netplan
 from wizard.host.net.managers.networkd import Networkd
 from wizard.host.net.managers.networkmanager import NetworkManager
+from wizard.host.net.managers.own_address import OwnAddress
+from wizard.plan import paths
+from wizard.plan.backends import Backend, choose_backend
+from wizard.plan.machine import Facts, NicOwner
+from wizard.plan.model import Plan
 
-_IFUPDOWN = Ifupdown()
+_IFUPDOWN, _NETWORKMANAGER, _NETWORKD, _NETPLAN = Ifupdown(), NetworkManager(), Networkd(), Netplan()
 
-MANAGERS: tuple[KnownManager, ...] = (_IFUPDOWN, NetworkManager(), Networkd(), Netplan())
+MANAGERS: tuple[KnownManager, ...] = (_IFUPDOWN, _NETWORKMANAGER, _NETWORKD, _NETPLAN)
 """All that are recognized, in the order in which they are shown."""
 
-BACKENDS: tuple[NetworkBackend, ...] = (_IFUPDOWN,)
-"""Those that can configure the cluster NIC; the first that is installed does."""
+_ASKED: tuple[KnownManager, ...] = (_NETWORKMANAGER, _NETPLAN, _NETWORKD, _IFUPDOWN)
+"""The same, in the order in which they are believed: netplan's files are networkd's too."""
+
+BACKENDS: Mapping[Backend, NetworkBackend] = {
+    backend.backend: backend for backend in (_IFUPDOWN, _NETWORKMANAGER, _NETWORKD, _NETPLAN, OwnAddress())
+}
+"""Those that can configure the cluster NIC."""
 
 
 def active(processes: Iterable[RunningProcess], root: Path) -> tuple[str, ...]:
@@ -28,22 +41,41 @@ def active(processes: Iterable[RunningProcess], root: Path) -> tuple[str, ...]:
     return tuple(manager.name for manager in MANAGERS if manager.is_active(names, root))
 
 
+def owners(active_names: Iterable[str], nics: Mapping[str, int], root: Path) -> tuple[NicOwner, ...]:
+    """Who manages which of these NICs (name -> index), of the managers at work."""
+    at_work = set(active_names)
+    return tuple(owner for manager in _ASKED if manager.name in at_work for owner in manager.owned(nics, root))
+
+
+def backend_for(plan: Plan) -> Backend:
+    """The backend that an apply of this plan would go through now."""
+    root = Path("/")
+    names = active(read_processes(root), root)
+    nics = {nic.name: nic.index for nic in read_nics() if nic.name == plan.interfaces.cluster and nic.usable_name}
+    return choose_backend(plan, Facts(network_managers=names, owners=owners(names, nics, root))).backend
+
+
 def holds_lease(index: int, root: Path) -> bool:
     """Whether a manager holds a DHCP lease for the NIC of that index."""
     return any(manager.holds_lease(index, root) for manager in MANAGERS)
 
 
-def cluster_backend() -> NetworkBackend:
-    """The backend that configures the cluster NIC on this machine. Raises WizardError where none is installed."""
-    for backend in BACKENDS:
-        if backend.is_installed():
-            return backend
-    raise none_installed()
-
-
 def applied_backend() -> NetworkBackend:
     """The backend that an apply on this machine went through, even if its programs are gone by now.
 
-    The journal does not name it: there has only been one.
+    By the recorded identity, else by the files that are here. Older versions recorded none: there was only ifupdown.
     """
+    for path in (paths.LIVE_IDENTITY, paths.IDENTITY):
+        if (text := read_text(path)) is not None:
+            return BACKENDS[_recorded(text)]
+    for backend in BACKENDS.values():
+        if any(Path(path).exists() for path in (backend.file.live, backend.file.kept)):
+            return backend
     return _IFUPDOWN
+
+
+def _recorded(identity: str) -> Backend:
+    try:
+        return Backend(str(tomllib.loads(identity).get("address", {}).get("backend", Backend.IFUPDOWN)))
+    except (tomllib.TOMLDecodeError, AttributeError, ValueError):
+        return Backend.IFUPDOWN

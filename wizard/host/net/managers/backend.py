@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from wizard.host import commands
+from wizard.host.net.link_image import link_state, remove_address
+from wizard.plan.backends import ADDRESS_FILES, NAMES, AddressFile, Backend
 from wizard.plan.findings import WizardError
+from wizard.plan.machine import NicOwner
+
+TIMEOUT_S = 30
 
 
 class KnownManager(Protocol):
@@ -27,83 +33,101 @@ class KnownManager(Protocol):
         """Whether it holds a DHCP lease for the NIC of that index that no process of a DHCP client shows."""
         return False
 
+    def owned(self, _nics: Mapping[str, int], _root: Path, /) -> list[NicOwner]:
+        """Those of the NICs (name -> index) that it manages now. Asks it; called where `is_active`."""
+        return []
 
-class NetworkBackend(KnownManager, Protocol):
-    """A network manager that can configure the cluster NIC. `config` is the path of a configuration of ours.
 
-    Every method but `withdraw` and `reconfigure` may raise CommandFailed.
+class NetworkBackend(Protocol):
+    """Whoever can configure the cluster NIC: a network manager, or we ourselves.
+
+    Each has a live file (`file.live`), which the caller writes before `bring_up` and restores after `release`. Every
+    method but `release`, `withdraw` and `reconfigure` may raise CommandFailed.
     """
+
+    backend: Backend
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return NAMES[self.backend]
+
+    @property
+    def file(self) -> AddressFile:
+        return ADDRESS_FILES[self.backend]
 
     @abstractmethod
     def is_installed(self) -> bool:
         """Whether its programs are here."""
 
     @abstractmethod
-    def bring_up_command(self, nic: str, config: str) -> tuple[str, ...]:
-        """The command that `bring_up` runs, for the preview."""
+    def make_way_commands(self, nic: str) -> list[tuple[str, ...]]:
+        """The commands that `make_way` runs, for the preview."""
 
     @abstractmethod
-    def bring_up(self, nic: str, config: str) -> None:
-        """Bring the link up and give the NIC the address in `config`."""
+    def make_way(self, nic: str) -> None:
+        """Before the live file changes: release the NIC, where `bring_up` cannot replace what it was configured with.
+
+        This may take the link down, which ends a proof.
+        """
 
     @abstractmethod
-    def bring_down_command(self, nic: str, config: str) -> tuple[str, ...]:
-        """The command that `bring_down` runs, for the preview."""
+    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+        """The commands that `bring_up` runs, for the preview."""
 
-    @abstractmethod
-    def bring_down(self, nic: str, config: str) -> None:
-        """Remove that address again."""
+    def bring_up(self, nic: str) -> None:
+        """Bring the link up and give the NIC the address of the live file, at boot that of the kept one."""
+        for argv in self.bring_up_commands(nic):
+            commands.run(*argv, timeout=TIMEOUT_S)
 
     @abstractmethod
     def is_configured(self, nic: str) -> bool:
-        """Whether the manager believes that it has configured the NIC, with our configuration or another."""
+        """Whether it believes that it has configured the NIC, with our configuration or another."""
 
     @abstractmethod
     def configured_as(self, nic: str) -> str:
         """The profile or stanza that it has configured the NIC with, for `reconfigure`; "" where it has not."""
 
-    @abstractmethod
-    def config_in_use(self) -> str:
-        """The configuration that the manager uses now: ours of a trial, else its own."""
+    def state_file(self, _nic: str) -> str:
+        """The file in which it remembers that it configured the NIC, "" for none; the journal keeps an image of it."""
+        return ""
 
     @abstractmethod
-    def state_file(self, nic: str) -> str:
-        """The file in which the manager remembers that it configured the NIC; the journal keeps an image of it."""
-
-    @abstractmethod
-    def nic_of(self, config: str) -> str:
+    def nic(self) -> str:
         """The NIC that our configuration is for; "" if there is none."""
 
     @abstractmethod
-    def addresses_of(self, config: str) -> set[str]:
-        """The addresses that our configuration gives to its NIC, as "address/prefix"."""
+    def addresses(self) -> set[str]:
+        """The addresses that our configuration, live or kept, gives to its NIC, as "address/prefix"."""
 
     @abstractmethod
-    def release(self, nic: str, config: str) -> bool:
-        """Have the manager release a NIC, whatever it was configured with. Returns whether it had configured it.
+    def release(self, nic: str) -> bool:
+        """Have it release a NIC that our configuration, or (ifupdown) another, was applied to. Returns whether it was.
 
-        If the name now belongs to another NIC than the one that `config` is for, or if the manager fails or is gone,
-        only its record is removed; what the NIC still has, the caller removes over the kernel.
+        What the NIC still has, the caller removes over the kernel.
         """
 
     @abstractmethod
-    def withdraw(self, config: str) -> bool:
+    def withdraw(self) -> bool:
         """Remove what our configuration gave to its NIC, whoever applied it. Returns whether there was anything.
 
         Raises WizardError if the kernel refuses.
         """
 
     @abstractmethod
-    def reconfigure(self, nic: str, config: str, configured_as: str) -> list[str]:
-        """Have the manager configure a NIC as it had before. Returns what failed, in words.
+    def reconfigure(self, nic: str, configured_as: str) -> list[str]:
+        """After the live file is as before: have it configure a NIC as it had (`configured_as`; "": it had not).
 
-        Its record says "configured" in any case, as before.
+        Returns what failed, in words.
         """
 
 
-def none_installed() -> WizardError:
-    """For a machine without any backend of ours."""
-    return WizardError(
-        "no network manager that ciao-wizard can work with: ifup is not installed",
-        "Install it beside the one you have: sudo apt install ifupdown",
-    )
+def withdraw_address(nic: str, cidrs: Collection[str]) -> bool:
+    """Remove these addresses from a NIC over the kernel; whether there was one. Raises WizardError if it refuses."""
+    found = {a["cidr"] for a in link_state(nic).get("addresses", [])} & set(cidrs) if nic else set()
+    problems: list[str] = []
+    for cidr in found:
+        remove_address(problems, nic, cidr)
+    if problems:
+        raise WizardError("; ".join(problems))
+    return bool(found)

@@ -1,15 +1,30 @@
-"""systemd-networkd: recognized, not driven yet."""
+"""systemd-networkd, by a .network file of our own. A trial's lies under /run, so that /etc stays as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from wizard.host.net.managers.backend import KnownManager
+from wizard.host import commands
+from wizard.host.files import read_text, remove
+from wizard.host.net.link_image import has_address
+from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend, withdraw_address
+from wizard.plan import paths
+from wizard.plan.backends import Backend
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import NicOwner
+from wizard.plan.text import clean
+
+PATIENCE_S = 10.0
+_LINKS = "run/systemd/netif/links"
+FROM_NETPLAN = "/run/systemd/network/10-netplan-"
 
 
-class Networkd(KnownManager):
+class Networkd(KnownManager, NetworkBackend):
     name = "networkd"
+    backend = Backend.NETWORKD
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:
         # systemd-networkd, as the kernel cuts it.
@@ -17,3 +32,105 @@ class Networkd(KnownManager):
 
     def holds_lease(self, index: int, root: Path, /) -> bool:
         return (root / "run/systemd/netif/leases" / str(index)).exists()
+
+    def owned(self, nics: Mapping[str, int], root: Path, /) -> list[NicOwner]:
+        found = []
+        for nic, index in nics.items():
+            file = network_file(index, root)
+            if file:
+                found.append(NicOwner(nic, self.backend, f"systemd-networkd configures {nic} by {clean(file)}"))
+        return found
+
+    def is_installed(self) -> bool:
+        return commands.find("networkctl") is not None
+
+    def make_way_commands(self, _nic: str) -> list[tuple[str, ...]]:
+        return []
+
+    def make_way(self, _nic: str) -> None:
+        """A new file replaces another."""
+
+    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+        return [("networkctl", "reload"), ("networkctl", "reconfigure", nic)]
+
+    def bring_up(self, nic: str) -> None:
+        super().bring_up(nic)
+        # networkctl does not wait.
+        deadline = time.monotonic() + PATIENCE_S
+        while not any(has_address(nic, cidr) for cidr in self.addresses()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def is_configured(self, nic: str) -> bool:
+        return bool(self.configured_as(nic))
+
+    def configured_as(self, nic: str) -> str:
+        """The .network file that it has configured the NIC by, "" where it leaves the NIC alone or does not run."""
+        index = _index(nic)
+        return network_file(index, Path("/")) if index and _runs() else ""
+
+    def nic(self) -> str:
+        return _value(read_text(self.file.live) or read_text(paths.NETWORKD_FILE) or "", "Name")
+
+    def addresses(self) -> set[str]:
+        texts = (read_text(path) or "" for path in (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE))
+        return {address for text in texts if (address := _value(text, "Address"))}
+
+    def release(self, nic: str) -> bool:
+        return self.configured_as(nic) in (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
+
+    def withdraw(self) -> bool:
+        nic, addresses = self.nic(), self.addresses()
+        known = [path for path in self._files() if Path(path).exists()]
+        if not known:
+            return False
+        for path in known:
+            remove(path)
+        self.reconfigure(nic, "")
+        withdraw_address(nic, addresses)
+        return True
+
+    def _files(self) -> tuple[str, ...]:
+        return self.file.live, self.file.kept
+
+    def reconfigure(self, nic: str, _configured_as: str) -> list[str]:
+        """By its files, which are as before."""
+        if not _runs():
+            return []
+        try:
+            commands.run("networkctl", "reload", timeout=TIMEOUT_S)
+            if _index(nic):
+                commands.run("networkctl", "reconfigure", nic, timeout=TIMEOUT_S)
+        except WizardError as error:
+            return [f"systemd-networkd did not configure {nic} as before: {error.message}"]
+        return []
+
+
+def network_file(index: int, root: Path) -> str:
+    """The .network file by which networkd configures the NIC of that index; "" where it leaves the NIC alone.
+
+    From its own state file, whose keys sd-network(3) reads.
+    """
+    state = _state(root / _LINKS / str(index))
+    if state.get("ADMIN_STATE", "unmanaged") in ("unmanaged", ""):
+        return ""
+    return state.get("NETWORK_FILE", "")
+
+
+def _state(path: Path) -> dict[str, str]:
+    lines = (read_text(str(path)) or "").splitlines()
+    return {key: value for key, _, value in (line.partition("=") for line in lines)}
+
+
+def _index(nic: str) -> int:
+    text = read_text(f"/sys/class/net/{nic}/ifindex")
+    return int(text) if text else 0
+
+
+def _runs() -> bool:
+    return commands.works("networkctl", "list", "--no-legend", timeout=5)
+
+
+def _value(text: str, key: str) -> str:
+    """The first value of a key of a .network file, "" if it has none."""
+    found = re.search(rf"^{key}=(\S+)$", text, re.MULTILINE)
+    return found[1] if found else ""

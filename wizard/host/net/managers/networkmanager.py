@@ -1,15 +1,146 @@
-"""NetworkManager: recognized, not driven yet."""
+"""NetworkManager, by a profile of our own. A trial's lies under /run, so that /etc stays as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from wizard.host.net.managers.backend import KnownManager
+from wizard.host import commands
+from wizard.host.files import read_text, remove
+from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend, withdraw_address
+from wizard.plan.backends import Backend
+from wizard.plan.findings import WizardError
+from wizard.plan.machine import NicOwner
+from wizard.plan.render import PROFILE_UUID
+from wizard.plan.text import clean
+
+_ASK_S = 5.0
+_DISCONNECTED = "disconnected"
+"""`configured_as` of a NIC on which NetworkManager has no profile active, and activates none by itself."""
 
 
-class NetworkManager(KnownManager):
+class NetworkManager(KnownManager, NetworkBackend):
     name = "NetworkManager"
+    backend = Backend.NETWORKMANAGER
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:
         return "NetworkManager" in processes
+
+    def owned(self, nics: Mapping[str, int], _root: Path, /) -> list[NicOwner]:
+        found = []
+        for nic, (state, profile) in _devices().items():
+            # "connected (externally)": it watches what somebody else has configured.
+            if nic in nics and state not in ("unmanaged", "connected (externally)"):
+                by = f", by its profile {clean(profile, 40)!r}" if profile else ""
+                found.append(NicOwner(nic, self.backend, f"NetworkManager has {nic} {clean(state, 60)}{by}"))
+        return found
+
+    def is_installed(self) -> bool:
+        return commands.find("nmcli") is not None
+
+    def make_way_commands(self, _nic: str) -> list[tuple[str, ...]]:
+        return []
+
+    def make_way(self, _nic: str) -> None:
+        """Raising a profile replaces another."""
+
+    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+        load = [("nmcli", "connection", "load", self.file.live)] if Path(self.file.live).exists() else []
+        return [*load, _up(PROFILE_UUID, nic)]
+
+    def is_configured(self, nic: str) -> bool:
+        return self.configured_as(nic) not in ("", _DISCONNECTED)
+
+    def configured_as(self, nic: str) -> str:
+        """The UUID of the active profile, `_DISCONNECTED`, or "" where it does not manage the NIC or does not run."""
+        try:
+            told = commands.run("nmcli", "-g", "GENERAL.STATE,GENERAL.CON-UUID", "device", "show", nic, timeout=_ASK_S)
+        except commands.CommandFailed:
+            return ""
+        state, _, uuid = told.strip().partition("\n")
+        if uuid:
+            return uuid.strip()
+        return _DISCONNECTED if state.startswith("30 ") else ""
+
+    def nic(self) -> str:
+        return _value(self._text(), "interface-name")
+
+    def addresses(self) -> set[str]:
+        texts = (read_text(path) or "" for path in (self.file.live, self.file.kept))
+        return {address for text in texts if (address := _value(text, "address1"))}
+
+    def _text(self) -> str:
+        return read_text(self.file.live) or read_text(self.file.kept) or ""
+
+    def release(self, nic: str) -> bool:
+        if self.configured_as(nic) != PROFILE_UUID:
+            return False
+        # Until another is raised: the caller does that, or a reload after the file's end.
+        return commands.works("nmcli", "connection", "down", "uuid", PROFILE_UUID, timeout=TIMEOUT_S)
+
+    def withdraw(self) -> bool:
+        nic, addresses = self.nic(), self.addresses()
+        known = any(Path(path).exists() for path in (self.file.live, self.file.kept))
+        if not known:
+            return False
+        self.release(nic)
+        for path in (self.file.live, self.file.kept):
+            remove(path)
+        commands.works("nmcli", "connection", "reload", timeout=TIMEOUT_S)
+        withdraw_address(nic, addresses)
+        return True
+
+    def reconfigure(self, nic: str, configured_as: str) -> list[str]:
+        if not _runs():
+            # At its next start it reads its files, which are as before.
+            return []
+        try:
+            commands.run("nmcli", "connection", "reload", timeout=TIMEOUT_S)
+            if configured_as == PROFILE_UUID:
+                self.bring_up(nic)
+            elif configured_as == _DISCONNECTED:
+                commands.run("nmcli", "device", "disconnect", nic, timeout=TIMEOUT_S, ok=(0, 6))
+            elif configured_as:
+                return self._raise_theirs(nic, configured_as)
+            else:
+                commands.run("nmcli", "device", "set", nic, "autoconnect", "yes", timeout=TIMEOUT_S)
+        except WizardError as error:
+            return [f"NetworkManager did not configure {nic} as before: {error.message}"]
+        return []
+
+    def _raise_theirs(self, nic: str, uuid: str) -> list[str]:
+        """A profile that was active, or still waiting for a DHCP server, is begun again; its success is not awaited."""
+        try:
+            commands.run("nmcli", "--wait", "0", *_up(uuid, nic)[1:], timeout=TIMEOUT_S)
+        except commands.CommandFailed as error:
+            # The profiles that it makes by itself get a new UUID each time: it has raised such a one already.
+            if "unknown connection" in error.stderr:
+                commands.run("nmcli", "device", "set", nic, "autoconnect", "yes", timeout=TIMEOUT_S)
+                return []
+            raise
+        return []
+
+
+def _up(uuid: str, nic: str) -> tuple[str, ...]:
+    return "nmcli", "connection", "up", "uuid", uuid, "ifname", nic
+
+
+def _runs() -> bool:
+    return commands.works("nmcli", "-g", "RUNNING", "general", timeout=_ASK_S)
+
+
+def _devices() -> dict[str, tuple[str, str]]:
+    """NIC -> its state in words, and the profile that it has; {} where NetworkManager does not answer."""
+    try:
+        lines = commands.run("nmcli", "-t", "-f", "DEVICE,STATE,CONNECTION", "device", timeout=_ASK_S).splitlines()
+    except commands.CommandFailed:
+        return {}
+    rows = [[re.sub(r"\\(.)", r"\1", cell) for cell in re.split(r"(?<!\\):", line)] for line in lines]
+    return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+
+
+def _value(text: str, key: str) -> str:
+    """The value of a key of a profile, "" if it has none."""
+    found = re.search(rf"^{key}=(\S+)$", text, re.MULTILINE)
+    return found[1] if found else ""

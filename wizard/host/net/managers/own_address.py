@@ -1,0 +1,69 @@
+"""No network manager: the address is set over the kernel, by an apply, and by the guard at boot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wizard.host.files import read_text, remove
+from wizard.host.net.link_image import link_state
+from wizard.host.net.managers.backend import NetworkBackend, withdraw_address
+from wizard.plan.backends import Backend
+
+
+class OwnAddress(NetworkBackend):
+    backend = Backend.NONE
+
+    def is_installed(self) -> bool:
+        return True
+
+    def make_way_commands(self, nic: str) -> list[tuple[str, ...]]:
+        has = {a["cidr"] for a in link_state(nic).get("addresses", [])} if self.is_configured(nic) else set()
+        return [("ip", "addr", "del", cidr, "dev", nic) for cidr in sorted(has & self.addresses())]
+
+    def make_way(self, nic: str) -> None:
+        self.release(nic)
+
+    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+        has = {a["cidr"] for a in link_state(nic).get("addresses", [])}
+        wanted = [cidr for cidr in self._given() if cidr not in has]
+        add = [("ip", "address", "add", cidr, "broadcast", "+", "dev", nic) for cidr in wanted]
+        return [("ip", "link", "set", "dev", nic, "up"), *add]
+
+    def is_configured(self, nic: str) -> bool:
+        return bool(self.configured_as(nic))
+
+    def configured_as(self, nic: str) -> str:
+        return nic if nic and self.nic() == nic else ""
+
+    def nic(self) -> str:
+        found = re.search(r"^nic (\S+)$", self._text(), re.MULTILINE)
+        return found[1] if found else ""
+
+    def addresses(self) -> set[str]:
+        return {*_addresses(read_text(self.file.live) or ""), *_addresses(read_text(self.file.kept) or "")}
+
+    def _given(self) -> list[str]:
+        return _addresses(self._text())
+
+    def _text(self) -> str:
+        return read_text(self.file.live) or read_text(self.file.kept) or ""
+
+    def release(self, nic: str) -> bool:
+        return self.is_configured(nic) and withdraw_address(nic, self.addresses())
+
+    def withdraw(self) -> bool:
+        nic, addresses = self.nic(), self.addresses()
+        known = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
+        for path in known:
+            remove(path)
+        return withdraw_address(nic, addresses) or bool(known)
+
+    def reconfigure(self, nic: str, configured_as: str) -> list[str]:
+        if configured_as:
+            self.bring_up(nic)
+        return []
+
+
+def _addresses(text: str) -> list[str]:
+    return re.findall(r"^address (\S+/\d+)$", text, re.MULTILINE)
