@@ -180,7 +180,7 @@ def check_path(since: float | None, in_force: bool = True) -> list[Check]:
     if guard is None or guard.get("mode") not in ("armed", "muted"):
         # The check "guard" reports that.
         return []
-    remedy = f"Its log is {control.SERVE_LOG}. {REAPPLY_HINT}"
+    remedy = f"Its log is {control.guard_log()}. {REAPPLY_HINT}"
     return [Check("path", FAILED, "the guard has not probed a node's path lately", remedy)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wizard.host.commands import run, works
+from wizard.host.commands import CommandFailed, run, works
 
 
 def running() -> bool:
@@ -30,6 +30,16 @@ def start(unit: str) -> None:
 
 def stop(unit: str) -> None:
     run("systemctl", "stop", unit, timeout=60, ok=(0, 5))
+
+
+def log_tail(unit: str, lines: int = 3) -> str:
+    """The last lines that a unit's processes wrote since boot, joined by "; "; "" if there are none."""
+    try:
+        # Not -u: what systemd says of the unit would be among them.
+        wrote = run("journalctl", f"_SYSTEMD_UNIT={unit}", "-b", "-n", str(lines), "-o", "cat", "--no-pager", timeout=5)
+    except CommandFailed:
+        return ""
+    return "; ".join(line for line in wrote.splitlines() if line and not line.startswith("-- "))
 
 
 def active(unit: str) -> bool:

@@ -214,9 +214,9 @@ class Engine:
         failed = [c for c in checks if c.ok is False]
         records = [c.as_json() for c in checks]
         if failed:
-            why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+            why = failure_text(failed)
             self.events.step("verify", "failed", why, checks=records)
-            raise WizardError(f"verification failed: {why}", control.with_log_excerpts(failed[0].remedy))
+            raise WizardError(f"verification failed: {why}")
         self.events.step("verify", "done", _held_text(checks), checks=records)
         failpoints.hit("verified")
 
@@ -268,7 +268,7 @@ class Engine:
         failed = [c for c in checks if c.ok is False]
         if not failed:
             return None
-        why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+        why = failure_text(failed)
         self.events.step("verify", "failed", why, checks=[c.as_json() for c in checks])
         return f"not kept, as it no longer holds: {why}"
 
@@ -286,6 +286,14 @@ class Engine:
             session.end("failed", f"{why}; and not all could be taken back: {'; '.join(problems)}")
         else:
             session.end(result, why)
+
+
+def failure_text(failed: Sequence[Check]) -> str:
+    """What failed in a trial, the remedies, and the last lines of the logs that they name: all that outlives it."""
+    why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+    # To apply is what is being done.
+    remedies = (c.remedy.replace(verify.REAPPLY_HINT, "") for c in failed)
+    return control.with_log_excerpts(" ".join([f"{why}.", *dict.fromkeys(remedies)]))
 
 
 def trial_health() -> str:

@@ -144,24 +144,35 @@ def wait_until_armed(since: float, patience: float = _PATIENCE_S) -> str:
     raise WizardError(f"the gateway does not serve: {reason}", _last_words())
 
 
-_LOGS = {SERVE_LOG: "guard", paths.DNSMASQ_LOG: "DHCP server", paths.DNS_LOG: "name server"}
+def guard_log() -> str:
+    """Where the guard's log is: a file under /run, or the command that shows systemd's journal of it."""
+    return f"'journalctl -u {paths.SERVICE_NAME}'" if systemd.running() else SERVE_LOG
+
+
+def _logs() -> dict[str, str]:
+    return {guard_log(): "guard", paths.DNSMASQ_LOG: "DHCP server", paths.DNS_LOG: "name server"}
 
 
 def _last_words() -> str:
-    lines = [f"The {who} last said: {words}." for log, who in _LOGS.items() if (words := _end_of(log))]
-    return " ".join(lines) or f"Its log is {SERVE_LOG}."
+    lines = [said for log, who in _logs().items() if (said := _last_said(log, who))]
+    return " ".join(lines) or f"Its log is {guard_log()}."
 
 
 def with_log_excerpts(text: str) -> str:
-    """The text, followed by the last lines of each log of ours that it names: a rollback removes those logs."""
-    for log, who in _LOGS.items():
-        if log in text and (words := _end_of(log)):
-            text += f" The {who} last said: {words}."
-    return text
+    """The text, with the last lines of each log of ours that it names: a rollback removes those logs."""
+    for log, who in _logs().items():
+        if log not in text:
+            continue
+        said = _last_said(log, who)
+        text = text.replace(f"Its log is {log}.", "") if Path(log).is_absolute() else text
+        text = f"{text} {said}"
+    return " ".join(text.split())
 
 
-def _end_of(log: str) -> str:
-    return clean(dnsmasq.log_tail(log), 400).rstrip(".")
+def _last_said(log: str, who: str) -> str:
+    tail = dnsmasq.log_tail(log) if Path(log).is_absolute() else systemd.log_tail(paths.SERVICE_NAME)
+    words = clean(tail, 400).rstrip(".")
+    return f"The {who} last said: {words}." if words else ""
 
 
 def _has_loaded(guard: GuardState | None, wanted: str, since: float) -> bool:

@@ -326,7 +326,7 @@ def _untraced_remedy() -> str:
     """The remedy where the kernel's trace names no rule."""
     if (read_text("/proc/net/ip_tables_names") or "").strip():
         return "No chain of nftables drops it; iptables-legacy cannot be traced, see 'sudo iptables-legacy-save'."
-    return f"No chain of nftables drops it. Look at {control.SERVE_LOG} and {paths.DNSMASQ_LOG}."
+    return f"No chain of nftables drops it. Look at {control.guard_log()} and {paths.DNSMASQ_LOG}."
 
 
 def _open_request_pipe() -> int:
