@@ -320,11 +320,12 @@ def test_somebody_with_our_mac_on_the_other_wire_is_no_loop(served: Laboratory) 
 
 
 def test_without_its_address_it_is_mute_and_says_where_that_is(served: Laboratory) -> None:
-    served.run(["ip", "address", "del", f"{GATEWAY}/24", "dev", "eth1"])
-    assert "no NIC" in await_mode(served, "muted", code="address")["reason"]
-    assert not armed(served)
-    served.run(["ip", "address", "add", f"{GATEWAY}/24", "dev", "eth0"])
+    """It is not given back beside another NIC that has it."""
+    sh(served, f"ip address del {GATEWAY}/24 dev eth1; ip address add {GATEWAY}/24 dev eth0")
     served.wait_for(lambda: "it is on eth0" in told(served)["reason"])
+    assert not armed(served)
+    (check,) = (each for each in ciao_json(served, "status")["checks"] if each["name"] == "address")
+    assert check["remedy"] == f"Take it off eth0: 'sudo ip address del {GATEWAY}/24 dev eth0'."
     served.run(["ip", "address", "add", f"{GATEWAY}/24", "dev", "eth1"])
     served.wait_for(lambda: "it is on eth0, eth1" in told(served)["reason"])
     assert not armed(served)
@@ -348,6 +349,12 @@ def test_a_cluster_nic_that_is_put_into_a_bridge_is_no_longer_served(served: Lab
         served.wait_for(lambda: not armed(served), 2, "muted")
         state = await_mode(served, *(("tripped",) if both else ("muted",)))
         assert "br0" in state["reason"]
+        if not both:
+            (check,) = (each for each in ciao_json(served, "status")["checks"] if each["name"] == "guard")
+            remedy = check["remedy"].split("'")[1]
+            assert remedy == "sudo ip link set eth1 nomaster"
+            sh(served, remedy.removeprefix("sudo "))
+            await_mode(served, "armed")
     finally:
         served.run(["ip", "link", "delete", "br0"])
 

@@ -245,6 +245,19 @@ def list_of_decisions(lab: Laboratory) -> list[str]:
     return lab.run(["sh", "-c", "ls /run/ciao-wizard/decision.* 2>/dev/null"], check=False).stdout.split()
 
 
+def test_an_address_that_was_taken_while_it_waited_is_not_kept(machine: Machine) -> None:
+    """And the guard does not interfere with an apply that is under way."""
+    lab = machine.lab
+    with waiting(lab) as front:
+        lab.run(["ip", "addr", "del", "192.168.0.200/24", "dev", "eth1"])
+        lab.wait_for(lambda: not status(lab)["healthy"], what="a status that tells")
+        ciao(lab, "confirm")
+        assert front.wait(60) == 1
+        told = said(front)
+    assert "not kept, as it no longer holds: address: 192.168.0.200/24 should be on eth1 alone; no NIC has it" in told
+    assert status(lab)["state"] == "absent"
+
+
 def test_a_late_answer_is_none(machine: Machine) -> None:
     lab = machine.lab
     with waiting(lab, 5) as front:

@@ -50,6 +50,25 @@ class AddressConflict(TypedDict):
     name: str
 
 
+class AddressLoss(TypedDict, total=False):
+    """The last time that the cluster NIC lost the gateway's address, or (`link_down`) was set down.
+
+    `at`, `back`: ISO 8601; `back` is None while it is away, and `given_back` says whether the guard did that. `times`:
+    how often since the configuration was loaded. `by`: who, for people. `contested`: it is away, and was given back
+    less than a minute before. `failure`: why it could not be given back.
+    """
+
+    at: str
+    link_down: bool
+    times: int
+    by: str
+    remedy: str
+    back: str | None
+    given_back: bool
+    contested: bool
+    failure: str
+
+
 class NameServerState(TypedDict, total=False):
     """The name server's part of the guard's state."""
 
@@ -73,6 +92,7 @@ class GuardState(NameServerState, total=False):
     nic: str
     dnsmasq: ProcessRecord | None
     conflicts: list[AddressConflict]
+    address: AddressLoss | None
     since: str | None
     process: ProcessRecord | None
 

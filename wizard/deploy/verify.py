@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, path_report
+from wizard.deploy.guard.address_watch import CONTESTED, clock_text, lost_words
 from wizard.deploy.journal import Journal
-from wizard.deploy.shapes import GuardState
+from wizard.deploy.shapes import AddressLoss, GuardState
 from wizard.host import systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.dhcp.packet import SERVER_PORT
@@ -44,9 +45,11 @@ _REMEDY_BY_CODE = {
     "second-server": f"Stop that program. {_BY_ITSELF}",
     "foreign-armed": f"Find the program that changes the table inet ciao_gateway. {_BY_ITSELF}",
     "changing": _BY_ITSELF,
+    "enslaved": f"Take it out: 'sudo ip link set NIC nomaster', and see who put it there. {_BY_ITSELF}",
     "starting": _BY_ITSELF,
 }
-"""The remedies for codes of a muted guard that an apply would not cure."""
+"""The remedies for codes of a muted guard that an apply would not cure. NIC stands for the cluster NIC."""
+_GIVES_BACK = "The guard gives it back by itself."
 
 
 def default_route_texts(routes: Iterable[Route]) -> list[str]:
@@ -78,11 +81,40 @@ def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -
 def _address(plan: Plan) -> Check:
     net, nic = plan.network, plan.interfaces.cluster
     cidr = f"{net.gateway}/{net.cidr.prefixlen}"
-    on = sorted({n.name for n in read_nics() for a in n.addresses if str(a.network.ip) == str(net.gateway)})
-    if on == [nic] and link_image.has_address(nic, cidr):
-        return Check("address", OK, f"{cidr} on {nic}")
-    where = f"it is on {', '.join(on)}" if on else "no NIC has it"
-    return Check("address", FAILED, f"{cidr} should be on {nic} alone; {where}", REAPPLY_HINT)
+    nics = read_nics()
+    held = sorted({(n.name, str(a.network)) for n in nics for a in n.addresses if a.network.ip == net.gateway})
+    last = (runtime_state.running_guard() or GuardState()).get("address")
+    if {name for name, _ in held} == {nic} and link_image.has_address(nic, cidr):
+        return Check("address", OK, f"{cidr} on {nic}{_was_lost(last)}")
+    wanted = f"{cidr} should be on {nic} alone"
+    others = [(name, has) for name, has in held if name != nic]
+    if others:
+        remedy = " ".join(f"Take it off {name}: 'sudo ip address del {has} dev {name}'." for name, has in others)
+        return Check("address", FAILED, f"{wanted}; it is on {', '.join(sorted({name for name, _ in held}))}", remedy)
+    down = any(n.name == nic and not n.up for n in nics)
+    where = f"{nic} is set down" if down else f"it has {held[0][1]}" if held else "no NIC has it"
+    away = clean(f": {lost_words(last, _today())}", 300) if last and not last.get("back") else ""
+    return Check("address", FAILED, f"{wanted}; {where}{away}", _address_remedy(last))
+
+
+def _was_lost(last: AddressLoss | None) -> str:
+    """What happened to the address the last time that somebody took it, "" if nobody has."""
+    if not last or not last.get("back"):
+        return ""
+    back = f"{'given back' if last.get('given_back') else 'back'} at {clock_text(last.get('back'), _today())}"
+    return clean(f"; was {lost_words(last, _today())}; {back}", 300)
+
+
+def _address_remedy(last: AddressLoss | None) -> str:
+    if not last or last.get("back"):
+        return REAPPLY_HINT
+    if last.get("contested") or last.get("failure"):
+        return str(last.get("remedy") or REAPPLY_HINT)
+    return _GIVES_BACK
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()
 
 
 def _forwarding(plan: Plan) -> Check:
@@ -147,13 +179,21 @@ def _guard(in_force: bool) -> Check:
     if guard.get("mode") == "armed":
         return _armed()
     if guard.get("code") not in control.MUTE_WITHOUT_FAULT:
-        return Check("guard", FAILED, reason, _REMEDY_BY_CODE.get(str(guard.get("code")), REAPPLY_HINT))
+        return Check("guard", FAILED, reason, _guards_remedy(guard))
     if _seconds_since(guard.get("since")) > _MUTED_TOO_LONG_S:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
         return Check("guard", FAILED, f"mute since {guard.get('since')}: {reason}", remedy)
     if in_force:
         return Check("guard", FAILED, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for up to 35 s.")
     return Check("guard", OK, f"mute for now: {reason}")
+
+
+def _guards_remedy(guard: GuardState) -> str:
+    """What to do about a muted guard."""
+    code = str(guard.get("code"))
+    if code in ("address", CONTESTED):
+        return _address_remedy(guard.get("address"))
+    return _REMEDY_BY_CODE.get(code, REAPPLY_HINT).replace("NIC", str(guard.get("nic") or "NIC"))
 
 
 def check_path(since: float | None, in_force: bool = True) -> list[Check]:

@@ -9,7 +9,9 @@
     proof                     the proof that the cluster wire is silent, and when it ends
     trip_record               why the guard tripped, over a reboot too
     corporate_dhcp_history    which corporate wires have ever answered DHCP
-    nic_return                restores the address of a replugged NIC
+    address_watch             gives the gateway's address back where it was taken off the cluster NIC
+    address_owner             who took it, and the remedy
+    address_probe             whether another machine uses it (ARP)
     rules_watch               loads our rules again where others removed them
     supervised_process        a dnsmasq that is restarted when it ends
     dhcp_server               the DHCP server's dnsmasq: start, socket, suspend and resume

@@ -27,9 +27,9 @@ from typing import Any, Literal
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, proof
+from wizard.deploy.guard.address_watch import AddressWatch
 from wizard.deploy.guard.dhcp_server import DhcpServer
 from wizard.deploy.guard.name_server import NameServer
-from wizard.deploy.guard.nic_return import NicReturn
 from wizard.deploy.guard.path_prober import GuardSnapshot, PathProber
 from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict, check_identity, check_nic
 from wizard.deploy.guard.rules_watch import RulesWatch
@@ -77,7 +77,7 @@ class Guard:
         self.dhcp_server = DhcpServer(lambda process: self.muter.resume_muted(process, self.inspected_sequence))
         self.name_server = NameServer()
         self.rules = RulesWatch(self.dhcp_server.stop)
-        self.returning = NicReturn()
+        self.address_watch = AddressWatch()
         self.plan: Plan | None = None
         self.identity: dict[str, dict[str, str]] = {}
         self.digest = ""
@@ -194,6 +194,7 @@ class Guard:
         self.dhcp_server.reload()
         self.name_server.reload(plan)
         self.wire.reload(plan)
+        self.address_watch.reset()
         self.plan = plan
 
     def tick(self) -> None:
@@ -265,7 +266,7 @@ class Guard:
     def inspection_is_due(self) -> bool:
         age = time.monotonic() - self.inspected_at
         # Starting fifty containers causes a storm of netlink events.
-        if self.inspection_wanted or self.rules.due():
+        if self.inspection_wanted or self.rules.due() or self.address_watch.due():
             return age > _INSPECT_NO_SOONER_S
         return age > (INSPECT_EVERY_S if self.inspected.ok else INSPECT_WHEN_MUTE_EVERY_S)
 
@@ -294,7 +295,10 @@ class Guard:
             self.rules.changed()
         if verdict.ok:
             verdict = check_nic(plan, self.nics, nics_of_default_routes(read_routes()))
-            self.returning.restore_address(plan, self.nics[plan.interfaces.cluster], verdict)
+            if not verdict.ok:
+                # What follows asks and runs other programs.
+                self.mute()
+            verdict = self.address_watch.watch(plan, self.nics, verdict)
         return verdict
 
     def arm(self, cluster: Nic) -> GuardVerdict:
@@ -399,6 +403,8 @@ class Guard:
             "dns_reason": names["dns_reason"],
             "resolver": names["resolver"],
             "conflicts": self.wire.conflicts(),
+            # A copy: it is changed in place.
+            "address": last.copy() if (last := self.address_watch.last) is not None else None,
         }
         if state == {k: self.published.get(k) for k in state}:
             return

@@ -86,6 +86,8 @@ def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> G
             reason = f"{cluster} and {corporate} are joined in {nic.master}: the company's network and the cluster"
             return GuardVerdict(False, "one-wire", reason, tripped=True)
         return GuardVerdict(False, "enslaved", f"{cluster} was put into {nic.master}")
+    if not nic.up:
+        return GuardVerdict(False, "no-carrier", f"{cluster} is set down")
     if not nic.carrier:
         return GuardVerdict(False, "no-carrier", f"{cluster} has no link: no cable, or nothing at its other end")
     ours = str(net.gateway)

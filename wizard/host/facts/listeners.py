@@ -49,7 +49,7 @@ def _listener(line: str, root: Path) -> Listener | None:
         process=_process(root, int(pid[1])) if pid else "",
         pid=int(pid[1]) if pid else None,
         nic=shown_name(nic) if nic else "",
-        unit=_unit(root, int(pid[1])) if pid else "",
+        unit=unit_of(root, int(pid[1])) if pid else "",
     )
 
 
@@ -57,7 +57,7 @@ def _process(root: Path, pid: int) -> str:
     return clean(read_sysfs(root / "proc" / str(pid) / "comm"), 40)
 
 
-def _unit(root: Path, pid: int) -> str:
+def unit_of(root: Path, pid: int) -> str:
     """The service of this machine that a process belongs to: what has to be disabled for it to stay away."""
     found = _UNIT.search(read_sysfs(root / "proc" / str(pid) / "cgroup"))
     return found[1] if found else ""
@@ -77,7 +77,7 @@ def _from_psutil(root: Path) -> tuple[Listener, ...]:
             port=c.laddr.port,
             process=_process(root, c.pid) if c.pid else "",
             pid=c.pid,
-            unit=_unit(root, c.pid) if c.pid else "",
+            unit=unit_of(root, c.pid) if c.pid else "",
         )
         for c in connections
         if c.laddr and not c.raddr and c.status in ("LISTEN", "NONE")
