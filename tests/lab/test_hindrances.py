@@ -3,6 +3,8 @@ that does not hold what it held. Said clearly, with nothing left behind; or take
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -146,6 +148,20 @@ def test_a_program_that_fails_takes_everything_back(machine: Machine, program: s
         done = ciao(machine.lab, *APPLY)
     assert done.returncode == 1
     assert "the reason why" in done.stderr
+
+
+def test_the_event_of_a_step_that_failed_carries_the_log(machine: Machine) -> None:
+    """The rollback removes the log itself."""
+    lab = machine.lab
+    with replaced(lab, "dnsmasq", DYING):
+        done = ciao(lab, *APPLY, "--events", "-")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    (failed,) = (event for event in told if event.get("state") == "failed")
+    assert failed["step"] == "gateway"
+    assert "The guard last said: " in failed["detail"]
+    assert "the reason why" in failed["detail"]
+    named = re.findall(r"/run/\S+", failed["detail"] + told[-1]["reason"])
+    assert not [path for path in named if lab.run(["test", "-e", path.rstrip(".;:'")], check=False).returncode]
 
 
 # Ports

@@ -58,6 +58,7 @@ class World(ClusterNicAccess):
         self.owner = SOMEBODY
         self.rival = ""
         self.failure = ""
+        self.tries = 0
         self.given: list[float] = []
         self.raised: list[float] = []
         self.notices: list[str] = []
@@ -79,6 +80,7 @@ class World(ClusterNicAccess):
         self.eth1 = replace(self.eth1, up=True, carrier=True)
 
     def give_back(self, _nic: Nic, cidr: str) -> None:
+        self.tries += 1
         if self.failure:
             raise WizardError(self.failure)
         assert cidr == f"{GATEWAY}/24"
@@ -131,6 +133,14 @@ def test_what_was_taken_away_once_is_given_back_once_after_a_few_seconds(world: 
     assert len(world.given) == 1
 
 
+def test_who_shows_only_later_is_named_too(world: World) -> None:
+    world.take()
+    world.owner = MANAGER
+    assert world.spend(PATIENCE_S + 1).ok
+    assert world.watch.last is not None
+    assert "NetworkManager" in world.watch.last["by"]
+
+
 def test_who_sets_it_again_in_time_is_not_interfered_with(world: World) -> None:
     """A manager that restarts, and a person between ifdown and ifup."""
     world.take()
@@ -163,6 +173,11 @@ def test_twice_within_a_minute_is_a_fight_that_is_said_and_ends(world: World) ->
     assert world.watch.last["contested"] is False
     world.spend(FIGHT_S + 1)
     assert world.take().code == "address", "a minute of peace ends the fight"
+    world.spend(PATIENCE_S + 1)
+    assert world.take().code == CONTESTED
+    count = len(world.given)
+    world.spend(FIGHT_S + PATIENCE_S)
+    assert len(world.given) == count + 1, "the next one begins with a pause of a minute"
 
 
 def test_the_pauses_of_a_fight_grow_to_an_end_and_one_notice_is_enough(world: World) -> None:
@@ -302,6 +317,16 @@ def test_it_waits_for_the_cable(world: World) -> None:
     assert world.watch.last is None
 
 
+def test_a_wire_that_comes_back_is_asked_before_the_address_is_set(world: World) -> None:
+    world.take()
+    world.eth1 = replace(ETH1, carrier=False, addresses=())
+    world.spend(30)
+    world.eth1 = replace(ETH1, addresses=())
+    world.spend(PATIENCE_S - 1)
+    assert world.given == []
+    assert world.spend(2).ok
+
+
 # A NIC that was set down
 
 
@@ -345,8 +370,10 @@ def test_a_backend_that_fails_is_said_and_tried_again_with_growing_pauses(world:
     world.take()
     verdict = world.spend(PATIENCE_S)
     assert (verdict.code, verdict.tripped) == ("address", False)
-    assert "could not be given back: nmcli: NetworkManager is not running" in verdict.reason
+    assert "that could not be mended: nmcli: NetworkManager is not running" in verdict.reason
+    assert not [probe for probe in world.probes if probe.open]
     world.spend(200)
+    assert world.tries < 8
     world.failure = ""
     assert world.spend(LONGEST_PAUSE_S).ok
     assert len(world.given) == 1
@@ -370,7 +397,7 @@ def test_a_nic_that_was_away_and_is_back_is_raised_again_and_again() -> None:
     world.eth1 = replace(ETH1, up=False, carrier=None, addresses=())
     world.failure = "no such device"
     verdict = world.spend(PATIENCE_S)
-    assert "could not be raised: no such device" in verdict.reason
+    assert "that could not be mended: no such device" in verdict.reason
     world.failure = ""
     world.spend(30)
     assert len(world.given) == 1
@@ -378,6 +405,31 @@ def test_a_nic_that_was_away_and_is_back_is_raised_again_and_again() -> None:
     world.eth1 = replace(ETH1, index=9, up=False, carrier=None, addresses=())
     assert world.spend(PATIENCE_S + 1).ok
     assert len(world.given) == 2
+
+
+def test_a_nic_that_is_back_gets_its_address_only_where_nobody_else_uses_it() -> None:
+    """A guard that was started again has not seen the NIC with it either."""
+    world = World()
+    world.eth1, world.rival = replace(ETH1, addresses=()), "00:1b:21:00:00:77"
+    assert world.spend(60).code == "address-conflict"
+    assert world.given == []
+    world.rival = ""
+    assert world.spend(15).ok
+    assert world.watch.last is None
+
+
+def test_without_a_cable_a_nic_that_is_back_is_raised_too() -> None:
+    world = World()
+    world.eth1 = replace(ETH1, carrier=False, addresses=())
+    world.spend(PATIENCE_S)
+    assert (len(world.given), world.probes) == (1, [])
+
+
+def test_unplugged_while_its_address_was_away_it_is_another_nic(world: World) -> None:
+    world.take()
+    world.eth1 = replace(ETH1, index=9, addresses=())
+    assert "taken away" not in world.look().reason
+    assert world.spend(PATIENCE_S + 1).ok
 
 
 def test_what_takes_it_at_once_from_a_raised_nic_meets_a_pause_too() -> None:

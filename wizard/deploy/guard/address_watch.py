@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -89,16 +89,19 @@ class ClusterNicAccess:
 
 @dataclass
 class _Loss:
-    """The address is away, or the link is down. Times are of the watch's clock.
+    """The address is away, or the link is down. Times are of the watch's clock. `index`: the NIC's.
 
+    `returned`: nobody took it, as the NIC has just appeared.
     `due`: when it is given back, unless something hinders; `due_text`: the time of day. `owner`: the key of the taker
     when it was last looked for.
     """
 
+    index: int
     asked_at: float
     taker: Taker
     owner: str
-    contested: bool
+    contested: bool = False
+    returned: bool = False
     due: float = 0.0
     due_text: str = ""
     raised_link: bool = False
@@ -127,7 +130,6 @@ class AddressWatch:
         self._given_at: float | None = None
         self._pause = 0.0
         self._next_step = 0.0
-        self._return: tuple[int, float, float] | None = None
 
     def reset(self) -> None:
         """Forget what happened: another configuration is in force, or a person has applied."""
@@ -157,42 +159,28 @@ class AddressWatch:
         if verdict.code not in _CURABLE_CODES or any(_has(n, plan) for n in nics.values() if n is not nic):
             self._close_probe()
             return verdict
+        if self._loss is not None and self._loss.index != nic.index:
+            self._drop_loss()
         if self._held_index != nic.index:
-            return self._raise_returned(plan, nic, verdict)
+            return self._pursue(self._loss or self._note_return(nic), plan, nic, verdict)
         if nic.up and not nic.carrier:
             # Without a cable some managers take the address off, and set it again with the cable.
             self._close_probe()
             return verdict
-        loss = self._loss or self._note_loss(plan, nic)
-        return self._pursue(loss, plan, nic, verdict)
+        return self._pursue(self._loss or self._note_loss(plan, nic), plan, nic, verdict)
 
-    # A NIC that has not had the address since it appeared
-
-    def _raise_returned(self, plan: Plan, nic: Nic, verdict: GuardVerdict) -> GuardVerdict:
-        now = self.clock()
-        if self._return is None or self._return[0] != nic.index:
-            self._return = nic.index, now + PATIENCE_S, _AGAIN_S
-        _, due, pause = self._return
-        if now < due:
-            return verdict
-        self._return = nic.index, now + pause, min(2 * pause, _LONGEST_AGAIN_S)
-        log.info("%s is here without its address; raising it", nic.name)
-        try:
-            self.access.give_back(nic, _cidr(plan))
-        except (WizardError, OSError) as error:
-            log.warning("%s could not be raised: %s", nic.name, error)
-            return GuardVerdict(False, verdict.code, f"{verdict.reason}; it could not be raised: {error}")
-        self._held_index = nic.index
-        return verdict
-
-    # One from which it was taken
+    def _note_return(self, nic: Nic) -> _Loss:
+        """A NIC that has not had the address since it appeared."""
+        loss = self._loss = _Loss(nic.index, self.clock(), Taker(), "", returned=True)
+        self._set_due(loss, PATIENCE_S)
+        return loss
 
     def _note_loss(self, plan: Plan, nic: Nic) -> _Loss:
         now = self.clock()
         contested = self._given_at is not None and now - self._given_at < FIGHT_S
         self._pause = min(max(2 * self._pause, FIGHT_S), LONGEST_PAUSE_S) if contested else 0.0
         taker = self.access.taker(plan, nic)
-        loss = self._loss = _Loss(now, taker, taker.key, contested)
+        loss = self._loss = _Loss(nic.index, now, taker, taker.key, contested)
         self._set_due(loss, self._pause or PATIENCE_S)
         times = self.last["times"] + 1 if self.last is not None else 1
         self.last = AddressLoss(at=self._moment(), link_down=not nic.up, times=times, back=None, given_back=False)
@@ -205,7 +193,7 @@ class AddressWatch:
 
     def _pursue(self, loss: _Loss, plan: Plan, nic: Nic, verdict: GuardVerdict) -> GuardVerdict:
         now = self.clock()
-        if now - loss.asked_at > _ASK_EVERY_S:
+        if now - loss.asked_at > _ASK_EVERY_S and not loss.returned:
             self._ask_again(loss, plan, nic)
         if not nic.up and loss.raised_link:
             # Set down again before its address was back.
@@ -215,8 +203,11 @@ class AddressWatch:
             rival = self._find_rival(loss, plan, nic)
             if rival:
                 return GuardVerdict(False, "address-conflict", rival)
-            if now >= loss.due and (not nic.up or now - loss.probed_since >= PATIENCE_S):
+            if now >= loss.due and (loss.probe is None or now - loss.probed_since >= PATIENCE_S):
                 self._give_back(loss, plan, nic)
+        if loss.returned:
+            failed = _failed(loss)
+            return replace(verdict, reason=f"{verdict.reason}; {failed}") if failed else verdict
         story = _story(loss, plan, self.last or AddressLoss())
         if loss.contested:
             return GuardVerdict(False, CONTESTED, story)
@@ -234,9 +225,9 @@ class AddressWatch:
             self._name_taker(loss)
 
     def _find_rival(self, loss: _Loss, plan: Plan, nic: Nic) -> str:
-        """The reason not to give the address back, where another machine uses it, or "". A link that is down cannot be
-        asked: its wire is probed before it is served again."""
-        if not nic.up:
+        """The reason not to give the address back, where another machine uses it, or "". A wire that cannot be asked
+        now, as its link is down, is probed before it is served."""
+        if not nic.up or not nic.carrier:
             self._close_probe()
             return ""
         now, address = self.clock(), plan.network.gateway
@@ -259,10 +250,10 @@ class AddressWatch:
         )
 
     def _give_back(self, loss: _Loss, plan: Plan, nic: Nic) -> None:
-        if not loss.taker.name:
+        if not loss.taker.name and not loss.returned:
             self._ask_again(loss, plan, nic)
         try:
-            if not nic.up and not _has(nic, plan):
+            if not nic.up and not _has(nic, plan) and not loss.returned:
                 # So that its wire can be asked for the address before it is set.
                 self.access.set_up(nic.name)
                 loss.raised_link, self._given_at = True, self.clock()
@@ -274,18 +265,21 @@ class AddressWatch:
             return
         finally:
             self._close_probe()
-        self._given_at = self.clock()
-        if self.last is not None:
+        log.info("%s was given to %s", plan.network.gateway, nic.name)
+        self._held_index = nic.index
+        if not loss.returned:
+            self._given_at = self.clock()
+        if self.last is not None and not loss.returned:
             self.last["back"], self.last["given_back"], self.last["contested"] = self._moment(), True, False
-        log.info("%s was given back to %s", plan.network.gateway, nic.name)
         self._drop_loss()
 
     def _postpone(self, loss: _Loss, failure: str) -> None:
         if failure != loss.failure:
-            log.warning("the address could not be given back: %s", failure)
-        loss.retry_s = min(max(2 * loss.retry_s, _AGAIN_S), LONGEST_PAUSE_S)
+            log.warning("the cluster NIC could not be given its address: %s", failure)
+        longest = _LONGEST_AGAIN_S if loss.returned else LONGEST_PAUSE_S
+        loss.retry_s = min(max(2 * loss.retry_s, _AGAIN_S), longest)
         loss.failure = failure
-        if self.last is not None:
+        if self.last is not None and not loss.returned:
             self.last["failure"] = failure
         self._set_due(loss, loss.retry_s)
 
@@ -293,14 +287,12 @@ class AddressWatch:
         loss.due, loss.due_text = self.clock() + seconds, f"{self.wall() + timedelta(seconds=seconds):%H:%M:%S}"
 
     def _note_back(self, nic: Nic) -> None:
-        self._held_index, self._return = nic.index, None
+        self._held_index = nic.index
         if self._loss is not None:
-            if self.last is not None:
+            if self.last is not None and not self._loss.returned:
                 self.last["back"], self.last["contested"] = self._moment(), False
             log.info("%s has its address again", nic.name)
             self._drop_loss()
-        if self._given_at is not None and self.clock() - self._given_at > FIGHT_S:
-            self._pause = 0.0
 
     def _drop_loss(self) -> None:
         self._close_probe()
@@ -331,12 +323,19 @@ def _cidr(plan: Plan) -> str:
 
 def _story(loss: _Loss, plan: Plan, last: AddressLoss) -> str:
     """What happened and what comes next, for people."""
-    again = f"the guard tries again at {loss.due_text}"
-    failed = f"it could not be given back: {loss.failure}; {again}" if loss.failure else ""
+    failed = _failed(loss)
     if loss.contested:
         given = f"{plan.network.gateway} was given back to {plan.interfaces.cluster}"
-        return f"{given}, and {lost_words(last, again=' again')}; {failed or again}"
+        return f"{given}, and {lost_words(last, again=' again')}; {failed or _again(loss)}"
     return f"{lost_words(last)}; {failed or 'it is given back in a moment'}"
+
+
+def _failed(loss: _Loss) -> str:
+    return f"that could not be mended: {loss.failure}; {_again(loss)}" if loss.failure else ""
+
+
+def _again(loss: _Loss) -> str:
+    return f"the guard tries again at {loss.due_text}"
 
 
 def lost_words(last: AddressLoss, today: date | None = None, again: str = "") -> str:
