@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.lab.fake_networkmanager import installed as networkmanager
+from tests.lab.fake_networkmanager import wired
 from tests.lab.guarded import GATEWAY
 from tests.lab.guarded import served as served
 from tests.lab.guarded import world as world
 from tests.lab.guarding import armed, await_mode, kill, report, seconds_until, sh, told
-from tests.lab.support import await_nodes, ciao, ciao_json
+from tests.lab.support import apply, await_nodes, ciao, ciao_json, reset
 from wizard.lab.control import Laboratory
+from wizard.plan.render import PROFILE_UUID
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("guard")]
 
@@ -148,3 +151,40 @@ def test_another_machine_that_uses_it_meanwhile_keeps_it(calm: Laboratory) -> No
     finally:
         calm.machine("remove", "rival")
     await_mode(calm, "armed", deadline=30)
+
+
+def test_what_networkmanager_takes_is_told_with_the_remedy_that_works(lab: Laboratory) -> None:
+    """First an apply that went through ifupdown, then another profile than ours."""
+    apply(lab)
+    await_mode(lab, "armed")
+    with networkmanager(lab):
+        by = "by NetworkManager (NetworkManager has eth1 connected, by its profile 'Wired connection 2')"
+        assert by in await_mode(lab, "muted", code="address")["reason"]
+        given_back(lab)
+        wired(lab)
+        await_mode(lab, "muted", code="address-contested")
+        remedy = check(lab, "guard")["remedy"]
+        assert followed(lab, remedy) == ["ciao-wizard apply"]
+        await_mode(lab, "armed")
+        assert sh(lab, "cat /run/ciao-lab/nm/active").strip() == PROFILE_UUID
+        lab.wait_for(lambda: ciao_json(lab, "status")["healthy"], 20, "healthy")
+
+        wired(lab)
+        assert by in await_mode(lab, "muted", code="address")["reason"]
+        given_back(lab)
+        wired(lab)
+        await_mode(lab, "muted", code="address-contested")
+        assert len(followed(lab, check(lab, "guard")["remedy"])) == 2
+        await_mode(lab, "armed")
+        lab.wait_for(lambda: ciao_json(lab, "status")["healthy"], 20, "healthy")
+        reset(lab)
+
+
+def followed(lab: Laboratory, remedy: str) -> list[str]:
+    """Run the commands of a remedy to the letter, but for sudo and the question whether to keep it."""
+    commands = [command.removeprefix("sudo ") for command in remedy.split("'")[1::2]]
+    for command in commands:
+        words = command.split()
+        done = ciao(lab, *words[1:], "--yes") if words[0] == "ciao-wizard" else lab.run(words, check=False)
+        assert done.returncode == 0, done.stderr
+    return commands

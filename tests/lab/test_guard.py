@@ -373,7 +373,8 @@ def test_rules_that_somebody_takes_away_are_back_in_a_moment(served: Laboratory,
     seconds_until(lambda: "oif != @armed" in served.run(chain, check=False).stdout, began, 5, "the guard's rules")
     await_mode(served, "armed")
     served.wait_for(lambda: armed(served), 5, "armed")
-    assert ciao(served, "status").returncode == 0
+    shown = ciao(served, "status")
+    assert shown.returncode == 0, shown.stdout
 
 
 def test_without_rules_there_is_no_dnsmasq(served: Laboratory) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPNetwork
 
-from wizard.plan.machine import Address, Facts, Listener, Nic, Route
+from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
 from wizard.plan.model import Plan
 from wizard.plan.rules import in_force
 
@@ -67,6 +67,14 @@ def test_a_machine_that_changes_around_it_is_said(plan: Plan, applied: Facts) ->
         ),
     ):
         assert codes(plan, changed) == [code]
+
+
+def test_another_manager_on_the_cluster_nic_harms_until_an_apply(plan: Plan, applied: Facts) -> None:
+    """For an apply it is a warning, as an apply ends it."""
+    owner = NicOwner("eth1", "networkmanager", "NetworkManager has eth1 connected")
+    changed = replace(applied, applied_backend="ifupdown", owners=(owner,), network_managers=("NetworkManager",))
+    assert codes(plan, changed) == ["nic-managed-elsewhere"]
+    assert codes(plan, replace(changed, applied_backend="networkmanager")) == []
 
 
 def test_on_the_road_nobody_misses_a_way_out(plan: Plan, applied: Facts) -> None:

@@ -85,6 +85,7 @@ class PathProber(threading.Thread):
         self._resolver_stamp: object = None
         self._plan_checked_at = 0.0
         self._plan_check_wanted = True
+        self._checked_digest = ""
         self._macs = (synthetic_mac(), synthetic_mac())
 
     # Called by the guard
@@ -169,6 +170,10 @@ class PathProber(threading.Thread):
             return
         begun = runtime_state.boottime()
         before = self._nic_stamps(snapshot.plan)
+        if snapshot.digest != self._checked_digest:
+            # The findings of another configuration are none of this one's; an apply is judged by the first report.
+            self._checked_digest = snapshot.digest
+            self._check_plan(snapshot.plan)
         found = self._probe_path(snapshot.plan, snapshot)
         unnamed = self._forget_causes(found)
         if not self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed):

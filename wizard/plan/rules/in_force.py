@@ -10,6 +10,8 @@ from wizard.plan.rules.check import check
 
 _BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "path-blocked"})
 """Errors that prevent an apply and do not harm a running gateway."""
+_UNTIL_APPLIED = frozenset({"nic-managed-elsewhere"})
+"""Only a warning before an apply, which ends it, and harmful until then."""
 _GUARDED = frozenset({"nic-missing"})
 """Reported by the guard itself."""
 
@@ -25,4 +27,4 @@ def _harms(finding: Finding, plan: Plan, facts: Facts) -> bool:
     if finding.code == "corporate-no-default-route":
         # Away from the office there is no default route at all, and that is fine.
         return bool(default_route_nics(facts) - {plan.interfaces.corporate, plan.interfaces.cluster})
-    return finding.severity is Severity.ERROR
+    return finding.severity is Severity.ERROR or finding.code in _UNTIL_APPLIED

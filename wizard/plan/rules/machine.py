@@ -8,7 +8,7 @@ from netaddr import AddrFormatError, IPAddress
 
 from wizard.plan.backends import NAMES, Backend, choose_backend
 from wizard.plan.fields import shown
-from wizard.plan.findings import Finding, error, note
+from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules import ifupdown
@@ -73,7 +73,8 @@ def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
             'Write `backend = "auto"`, or take that line out.',
         )
     elif facts.applied_cluster == nic and owner is not None and _differ(owner.backend, facts.applied_backend):
-        yield error(
+        # No error: that would refuse the apply that ends it. `in_force` holds it against a gateway that runs.
+        yield warning(
             "nic-managed-elsewhere",
             "interfaces.cluster",
             f"{owner.reason}; its address was set by {NAMES[Backend(facts.applied_backend)]}. The two undo each "
