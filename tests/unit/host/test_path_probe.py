@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -120,6 +121,24 @@ def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
     test = probe.OutboundTest(PATH)
     test.ask(lambda _: None)
     test.read_corporate_frame(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)
+    assert test.result().ok is None
+
+
+def test_who_is_looked_for_by_others_excuses_no_drop() -> None:
+    """The kernel renews what it knows of the router all the time, and the router answers."""
+    router = bytes((10, 77, 0, 254))
+    asked, answer = arp_request(CORPORATE.mac, OFFICE, router), arp_request(MAC, router, OFFICE)
+    for frames in (
+        [(arp_request(CORPORATE.mac, OFFICE, bytes((10, 77, 0, 9))), True)],
+        [(arp_request(CORPORATE.mac, OFFICE, BEYOND), True)],
+        [(asked, True), (answer, False)],
+    ):
+        test = probe.OutboundTest(replace(PATH, next_hop=router))
+        test.ask(lambda _: None)
+        for frame, leaves in frames:
+            test.read_corporate_frame(frame, leaves)
+        assert test.result().ok is False
+    test.read_corporate_frame(asked, True)
     assert test.result().ok is None
 
 

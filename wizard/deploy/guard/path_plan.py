@@ -95,6 +95,7 @@ def build_path(
             outside=bool(resolver.servers),
             beyond=socket.inet_aton(beyond) if beyond else b"",
             forwards=tuple(forwards),
+            next_hop=_next_hop(beyond, routes),
         ),
         untried,
     )
@@ -155,6 +156,15 @@ def _outside_target(plan: Plan, routes: Sequence[Route]) -> str:
         if route is not None and route.nic == plan.interfaces.corporate:
             return address
     return ""
+
+
+def _next_hop(beyond: str, routes: Sequence[Route]) -> bytes:
+    route = route_to(beyond, routes) if beyond else None
+    try:
+        return socket.inet_aton(route.gateway) if route is not None and route.gateway else b""
+    except OSError:
+        # A gateway of IPv6.
+        return b""
 
 
 def _forward_paths(

@@ -92,6 +92,8 @@ class NodePath:
     outside: bool
     beyond: bytes
     forwards: tuple[ForwardPath, ...]
+    next_hop: bytes = b""
+    """The router on the way to `beyond`, b"" where that is on the corporate wire."""
 
 
 class PathTest(Protocol):
@@ -295,6 +297,7 @@ class OutboundTest(_PathTestBase):
         self.sequence, self.port = secrets.randbits(31), 32768 + secrets.randbelow(28000)
         self.left_as = b""
         self.looked_for = self.came_back = self.asked = False
+        self.next_hop = path.next_hop or path.beyond
 
     def ask(self, send: Callable[[bytes], None]) -> None:
         self.asked = True
@@ -304,8 +307,12 @@ class OutboundTest(_PathTestBase):
         segment = parse_segment(frame)
         if segment is None:
             arp = parse_arp(frame)
-            # The kernel asks for the MAC of the target or of the router to it.
-            self.looked_for = self.looked_for or (leaves and arp is not None and not arp.reply)
+            # The kernel asks for the MAC of the target or of the router to it, for other packets than ours too: once it
+            # is answered, ours should have left.
+            if arp is not None and leaves and not arp.reply and arp.target == self.next_hop:
+                self.looked_for = True
+            elif arp is not None and not leaves and arp.ip == self.next_hop:
+                self.looked_for = False
             return
         if leaves and segment.flags & SYN and segment.sequence == self.sequence:
             self.left_as = segment.ends.source
