@@ -20,6 +20,7 @@ from wizard.deploy.guard.address_watch import (
     lost_words,
 )
 from wizard.deploy.guard.preconditions import GuardVerdict, check_nic
+from wizard.deploy.shapes import AddressLoss
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Nic
@@ -453,3 +454,12 @@ def test_it_asks_to_be_called_only_while_there_is_something_to_do(world: World) 
     assert not world.watch.due()
     world.seconds += 1
     assert world.watch.due()
+
+
+def test_yesterdays_loss_has_its_date_and_a_strange_record_does_no_harm(world: World) -> None:
+    world.take()
+    last = world.watch.last
+    assert last is not None
+    assert lost_words(last, NOON.date()) == "taken away at 12:00:05 by somebody"
+    assert lost_words(last, NOON.date() + timedelta(days=1)) == "taken away at 2026-11-30 12:00:05 by somebody"
+    assert lost_words(AddressLoss(at="soon")) == "taken away at ? by somebody"
