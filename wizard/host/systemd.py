@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from pathlib import Path
 
 from wizard.host.commands import CommandFailed, run, works
@@ -40,6 +43,16 @@ def log_tail(unit: str, lines: int = 3) -> str:
     except CommandFailed:
         return ""
     return "; ".join(line for line in wrote.splitlines() if line and not line.startswith("-- "))
+
+
+def notify(*states: str) -> None:
+    """Tell systemd states such as "READY=1", see sd_notify(3). Nothing where it did not start us, or is gone."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+        peer.setblocking(False)
+        peer.sendto("\n".join(states).encode(), address.replace("@", "\0", 1))
 
 
 def active(unit: str) -> bool:

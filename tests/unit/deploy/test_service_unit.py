@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 
 from wizard.deploy.guard import control
+from wizard.host import systemd
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,15 @@ def test_the_program_is_one_word_and_no_specifier(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "executable", program)
     (line,) = (line for line in control.service_unit().text.splitlines() if line.startswith("ExecStart="))
     assert line == f"ExecStart={written} -P -m wizard serve"
+
+
+def test_systemd_is_told_where_it_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        systemd.notify("READY=1", "STATUS=armed")
+        assert heard.recv(100) == b"READY=1\nSTATUS=armed"
+    # It is gone, or there never was one.
+    systemd.notify("WATCHDOG=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    systemd.notify("WATCHDOG=1")

@@ -36,7 +36,7 @@ from wizard.deploy.guard.rules_watch import RulesWatch
 from wizard.deploy.guard.wire_watch import WireWatch
 from wizard.deploy.installed_files import PERSISTENT_FILES, installed_state
 from wizard.deploy.shapes import GuardState, process_record
-from wizard.host import processes
+from wizard.host import processes, systemd
 from wizard.host.commands import detach
 from wizard.host.dhcp import dnsmasq
 from wizard.host.facts.nics import read_nics
@@ -117,6 +117,7 @@ class Guard:
             for stray in control.stray_servers():
                 processes.stop(stray, paths.LIVE)
             self.reload()
+            systemd.notify("READY=1")
             self.path_prober.start()
             while not self.end_wanted:
                 self.tick()
@@ -199,6 +200,7 @@ class Guard:
 
     def tick(self) -> None:
         """One turn of the loop: supervise, evaluate, arm or mute, publish. Never raises WizardError or OSError."""
+        systemd.notify("WATCHDOG=1")
         try:
             self.supervise_muter()
             self.supervise_engine()
