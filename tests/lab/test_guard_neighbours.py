@@ -125,6 +125,19 @@ def test_a_gateway_that_comes_to_anothers_switch_leaves_that_one_the_address(ser
     assert GATEWAY in sh(served, "ip address show dev eth1")
 
 
+def test_a_gateway_whose_mark_comes_late_is_left_the_address_too(served: Laboratory) -> None:
+    """A switch may hold a fresh port back until the wire is taken for silent."""
+    served.machine("unplug", "eth1")
+    await_mode(served, "muted")
+    served.machine("plug", "eth1")
+    await_mode(served, "armed")
+    with saying(served, TWINS["its mark"]):
+        state = await_mode(served, "tripped", code="another-gateway")
+        assert "02:aa:bb:cc:dd:01" in state["reason"]
+    apply(served)
+    await_mode(served, "armed")
+
+
 # Servers on this very laptop
 
 

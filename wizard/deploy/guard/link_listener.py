@@ -4,8 +4,8 @@
 
 It reports: a DHCP server's reply to anybody behind the cluster NIC, also in fragments, to a relay or from this machine;
 a client's broadcast that accepts such a server's offer, where the reply itself went past us; an IPv6 router or a DHCPv6
-server; and our own mark, sent out of the cluster NIC, received at the corporate one: then both are one wire. It also
-notes who claims the gateway's address by ARP, or a node's.
+server; the mark of another gateway that serves there; and our own mark, sent out of the cluster NIC, received at the
+corporate one: then both are one wire. It also notes who claims the gateway's address by ARP, or a node's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wizard.deploy.guard.address_defence import AddressDefence
 from wizard.host.dhcp.own_replies import OwnReplyFilter
 from wizard.host.dhcp.packet import CLIENT_PORT, SERVER_PORT, Reply, chosen_server, parse_reply
 from wizard.host.facts.vendors import named_mac
-from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, marked_frame
+from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_serving_marker, marked_frame
 from wizard.host.net.bpf import arp_from, ether_type, ipv6_routers, udp_fragments, udp_to_port
 from wizard.host.net.fragments import FragmentReassembler
 from wizard.host.net.frames import ARP, NOBODY, arp_request, parse_arp
@@ -39,6 +39,8 @@ _NODES_PER_PROBE = 8
 _THROTTLE_S = 0.05
 _ADDRESSES_AT_ONCE, _ADDRESSES_EVERY_S = 4, 8.0
 _MAX_HOLDERS = 256
+_NEWCOMER_S = 60.0
+ANOTHER_GATEWAY = "another-gateway"
 
 
 class LinkListener:
@@ -77,6 +79,7 @@ class LinkListener:
         # Secret: another machine with our MAC, or a replayed old mark, is not taken for ours.
         self.token = secrets.token_bytes(16)
         self.mark_sent_at = self.arp_sent_at = 0.0
+        self._opened_at = time.monotonic()
         self._throttled_until: dict[PacketSocket, float] = {}
         self._close = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
@@ -100,6 +103,8 @@ class LinkListener:
                     sock.listen(cluster.name)
             with contextlib.suppress(OSError):
                 self.routers.join(ALL_NODES_MAC)
+            self.others_marks = opened.enter_context(PacketSocket(ether_type(LOCAL_EXPERIMENTAL)))
+            self.others_marks.listen(cluster.name)
             self.marks = None
             if corporate is not None:
                 self.marks = opened.enter_context(PacketSocket(ether_type(LOCAL_EXPERIMENTAL)))
@@ -123,7 +128,16 @@ class LinkListener:
     def _urgent(self) -> list[PacketSocket]:
         # ARP is frequent, and a conflict about a node's address can wait for the next tick.
         arp = None if self.node_heard else self.arp
-        every = (self.answers, self.fragments, self.requests, self.routers, self.claims, arp, self.marks)
+        every = (
+            self.answers,
+            self.fragments,
+            self.requests,
+            self.routers,
+            self.claims,
+            arp,
+            self.marks,
+            self.others_marks,
+        )
         return [sock for sock in every if sock is not None]
 
     def _is_flooded(self, sock: PacketSocket) -> bool:
@@ -132,7 +146,8 @@ class LinkListener:
     def poll(self) -> tuple[str, str]:
         """Read the frames that came in since the last call.
 
-        Returns the code of the first that must not be there ("foreign-dhcp", "foreign-router", "one-wire") and a
+        Returns the code of the first that must not be there ("foreign-dhcp", "foreign-router", "one-wire",
+        "another-gateway") and a
         description for people, or ("", ""). Raises OSError where a NIC is gone.
         """
         for sock, code, describe in (
@@ -143,6 +158,7 @@ class LinkListener:
             (self.claims, "", self._note_claim),
             (self.arp, "", self._note_arp),
             (self.marks, "one-wire", self._own_mark),
+            (self.others_marks, ANOTHER_GATEWAY, self._others_mark),
         ):
             detail = self._first_finding(sock, describe)
             if detail:
@@ -167,7 +183,7 @@ class LinkListener:
     def send_mark(self) -> None:
         """Send the marked frame out of the cluster NIC, at most once a second. Raises OSError."""
         now = time.monotonic()
-        if self.marks is None or now - self.mark_sent_at < MARK_EVERY_S:
+        if now - self.mark_sent_at < MARK_EVERY_S:
             return
         self.mark_sent_at = now
         try:
@@ -308,6 +324,22 @@ class LinkListener:
 
     def _own_mark(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
         return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
+
+    def _others_mark(self, frame: bytes, tagged: bool, _ours: bool) -> str:
+        if tagged or self.token in frame or not is_serving_marker(frame):
+            return ""
+        if not must_yield(self.may_defend, time.monotonic() - self._opened_at):
+            return ""
+        mac = frame[6:12].hex(":")
+        return f"another gateway, {named_mac(mac)}, serves there"
+
+
+def must_yield(proven: bool, behind_link_s: float) -> bool:
+    """Whether we are the newcomer where another gateway serves: the wire is not proven, or the link is fresh.
+
+    A switch may hold a fresh port back, so that the other one is first heard after the proof.
+    """
+    return not proven or behind_link_s < _NEWCOMER_S
 
 
 def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:

@@ -15,7 +15,7 @@ from netaddr import IPAddress
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import corporate_dhcp_history, proof, trip_record
-from wizard.deploy.guard.link_listener import LinkListener, nodes_by_mac
+from wizard.deploy.guard.link_listener import ANOTHER_GATEWAY, LinkListener, nodes_by_mac
 from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict
 from wizard.deploy.shapes import AddressConflict
 from wizard.host.dhcp import cabling
@@ -39,8 +39,6 @@ _TRY_AGAIN_S = 5.0
 
 ProbeReport = cabling.CablingProbe | ProbeResult
 
-
-ANOTHER_GATEWAY = "another-gateway"
 
 Stamps = tuple[proof.WireStamp | None, proof.WireStamp | None]
 
