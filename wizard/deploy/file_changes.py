@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 
 from wizard.host.dhcp import dnsmasq
-from wizard.host.facts.nics import read_nics
+from wizard.host.facts.nics import has_permanent_mac, read_nics
 from wizard.host.files import read_text
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
@@ -35,6 +35,8 @@ def render_for_this_machine(plan: Plan, plan_text: str, backend: Backend) -> tup
     """Every file of the plan as rendered for this machine and backend, that of the cluster NIC's address last."""
     facts = Facts(nics=read_nics())
     mac = _cluster_mac(plan.interfaces.cluster, facts)
+    if backend is Backend.NETPLAN and not _can_be_matched(plan.interfaces.cluster, facts):
+        mac = ""
     *files, address = render(plan, plan_text, dnsmasq.user_id(), mac, backend)
     identity = render_identity(plan, facts, backend)
     if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
@@ -59,6 +61,12 @@ def _cluster_mac(name: str, facts: Facts) -> str:
     except tomllib.TOMLDecodeError:
         return ""
     return str(known.get("mac", "")) if known.get("name") == name else ""
+
+
+def _can_be_matched(name: str, facts: Facts) -> bool:
+    """Whether netplan's `macaddress` can match a NIC: it has networkd look at the permanent MAC, which a veth lacks."""
+    nic = facts.nic(name)
+    return nic is None or nic.permanent_mac != nic.mac or has_permanent_mac(name)
 
 
 def file_changes(plan: Plan, plan_text: str, backend: Backend) -> tuple[FileChange, ...]:

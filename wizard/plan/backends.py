@@ -29,8 +29,7 @@ class Backend(StrEnum):
 class AddressFile:
     """The file by which a backend gives the cluster NIC its address.
 
-    `kept` is read at boot, `live` is that of a trial, gone with a reboot; each has its template. `mode`: permission
-    bits of both.
+    `kept` is read at boot, `live` is that of a trial, gone with a reboot; each has its template and permission bits.
     """
 
     kept: str
@@ -38,16 +37,18 @@ class AddressFile:
     live: str
     live_template: str
     mode: int = 0o644
+    live_mode: int = 0o644
 
 
 ADDRESS_FILES: Mapping[Backend, AddressFile] = {
     Backend.IFUPDOWN: AddressFile(paths.INTERFACES_FILE, "interfaces", paths.LIVE_INTERFACES, "interfaces"),
     # NetworkManager reads no profile that others may read.
     Backend.NETWORKMANAGER: AddressFile(
-        paths.NETWORKMANAGER_FILE, "nmconnection", paths.LIVE_NETWORKMANAGER_FILE, "nmconnection", 0o600
+        paths.NETWORKMANAGER_FILE, "nmconnection", paths.LIVE_NETWORKMANAGER_FILE, "nmconnection", 0o600, 0o600
     ),
     Backend.NETWORKD: AddressFile(paths.NETWORKD_FILE, "network", paths.LIVE_NETWORKD_FILE, "network"),
-    # For a trial networkd alone: `netplan apply` would reconfigure every NIC. netplan warns of files others may read.
+    # For a trial networkd alone: `netplan apply` would reconfigure every NIC. netplan warns of files others may read;
+    # networkd is no root, and reads no other ones.
     Backend.NETPLAN: AddressFile(paths.NETPLAN_FILE, "netplan.yaml", paths.LIVE_NETWORKD_FILE, "network", 0o600),
     Backend.NONE: AddressFile(paths.ADDRESS_FILE, "address", paths.LIVE_ADDRESS_FILE, "address"),
 }

@@ -194,7 +194,7 @@ def render_live_address(plan: Plan, cluster_mac: str, backend: Backend) -> File:
     """The file of the cluster NIC's address as a trial needs it. The plan must have passed the rules."""
     file = ADDRESS_FILES[backend]
     filled = template_context(plan, cluster_mac=cluster_mac)
-    return File(file.live, _fill(file.live_template, filled), file.mode)
+    return File(file.live, _fill(file.live_template, filled), file.live_mode)
 
 
 def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOWN) -> File:

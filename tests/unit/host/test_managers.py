@@ -16,6 +16,7 @@ from wizard.host.net import managers
 from wizard.host.net.managers import networkd, own_address
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
+from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES, Backend
 
 
@@ -107,3 +108,57 @@ def test_every_manager_is_recognized_by_a_name_of_its_own() -> None:
     names = [manager.name for manager in managers.MANAGERS]
     assert len(set(names)) == len(names)
     assert set(managers.BACKENDS) == set(ADDRESS_FILES) == set(Backend) - {Backend.AUTO}
+
+
+def test_networkd_waits_for_the_address_of_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {paths.LIVE_NETWORKD_FILE: "Address=10.0.0.2/24\n", paths.NETWORKD_FILE: "Address=10.0.0.1/24\n"}
+    asked: list[str] = []
+
+    def has_address(_nic: str, cidr: str) -> bool:
+        asked.append(cidr)
+        return len(asked) > 1
+
+    monkeypatch.setattr(commands, "run", lambda *_, **__: "")
+    monkeypatch.setattr(networkd, "read_text", texts.get)
+    monkeypatch.setattr(networkd, "has_address", has_address)
+
+    managers.BACKENDS[Backend.NETWORKD].bring_up("eth1")
+
+    assert asked == ["10.0.0.2/24", "10.0.0.2/24"]
+
+
+def test_of_two_files_of_one_name_networkd_would_read_the_kept_one() -> None:
+    file = ADDRESS_FILES[Backend.NETWORKD]
+    live, kept, made = (Path(path).name for path in (file.live, file.kept, paths.NETPLAN_MAKES))
+    assert live < kept < made
+
+
+AUTOMATIC, SOMEBODYS = "cbea193b-e269-3a7f-a388-00ab15b0e1ac", "0d8c52d6-8f0b-4e9b-9d2b-5f0b4c7a1f11"
+
+
+@pytest.mark.parametrize(
+    ("uuid", "answer"),
+    [
+        (AUTOMATIC, ("nmcli", "connection", "add", "save", "no")),
+        (SOMEBODYS, ("nmcli", "device", "set", "eth1", "autoconnect")),
+    ],
+)
+def test_a_profile_that_networkmanager_has_no_more_is_made_again_if_it_made_it(
+    uuid: str, answer: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes profiles by itself when it starts, and none for a NIC that had ours then."""
+    ran: list[tuple[str, ...]] = []
+
+    def run(*argv: str, **_: Any) -> str:
+        ran.append(argv)
+        if "up" in argv:
+            raise commands.CommandFailed(argv, 10, f"Error: unknown connection '{uuid}'.")
+        return ""
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "works", lambda *_, **__: True)
+
+    assert managers.BACKENDS[Backend.NETWORKMANAGER].reconfigure("eth1", uuid) == []
+
+    assert ran[-1][: len(answer)] == answer
+    assert (uuid in ran[-1]) == (uuid == AUTOMATIC)

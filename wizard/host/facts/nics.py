@@ -156,6 +156,11 @@ def read_sysfs(path: Path) -> str:
         return ""
 
 
+def has_permanent_mac(name: str) -> bool:
+    """Whether a NIC's present MAC is the one that it was built with. False too where there is no such NIC."""
+    return read_sysfs(Path("/sys/class/net", name, "addr_assign_type")) == "0"
+
+
 def _nic(link: LinkRecord, net: Path) -> Nic:
     name = str(link["ifname"])
     at = _directory(link, net)

@@ -210,7 +210,11 @@ def put_back(nic: str, image: Record, without: Collection[str] = ()) -> list[str
                 continue
             # An address with a peer has its prefix there.
             cidr = address["cidr"].partition("/")[0] if "peer" in address["more"] else address["cidr"]
-            _try(problems, "ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
+            failed: list[str] = []
+            _try(failed, "ip", "addr", "add", cidr, *address["more"], "dev", nic, "scope", address["scope"])
+            # Its network manager may have been sooner.
+            if failed and address["cidr"] not in {a["cidr"] for a in link_state(nic).get("addresses", [])}:
+                problems += failed
     if not image["up"]:
         return problems
     failed = _restore_routes(nic, image)

@@ -49,8 +49,15 @@ class Netplan(Networkd):
         return found[1] if found else super().nic()
 
     def addresses(self) -> set[str]:
+        kept = self._kept_address()
+        return super().addresses() | ({kept} if kept else set())
+
+    def _given(self) -> str:
+        return super()._given() or self._kept_address()
+
+    def _kept_address(self) -> str:
         found = re.search(r'^\s+addresses: \["(\S+)"\]$', read_text(self.file.kept) or "", re.MULTILINE)
-        return super().addresses() | ({found[1]} if found else set())
+        return found[1] if found else ""
 
     def reconfigure(self, nic: str, configured_as: str) -> list[str]:
         if not Path(self.file.kept).exists():

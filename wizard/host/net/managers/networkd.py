@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from wizard.host import commands
@@ -20,6 +20,7 @@ from wizard.plan.text import clean
 PATIENCE_S = 10.0
 _LINKS = "run/systemd/netif/links"
 FROM_NETPLAN = "/run/systemd/network/10-netplan-"
+_OURS = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
 
 
 class Networkd(KnownManager, NetworkBackend):
@@ -56,9 +57,8 @@ class Networkd(KnownManager, NetworkBackend):
     def bring_up(self, nic: str) -> None:
         super().bring_up(nic)
         # networkctl does not wait.
-        deadline = time.monotonic() + PATIENCE_S
-        while not any(has_address(nic, cidr) for cidr in self.addresses()) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        cidr = self._given()
+        _wait_for(lambda: has_address(nic, cidr))
 
     def is_configured(self, nic: str) -> bool:
         return bool(self.configured_as(nic))
@@ -75,8 +75,12 @@ class Networkd(KnownManager, NetworkBackend):
         texts = (read_text(path) or "" for path in (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE))
         return {address for text in texts if (address := _value(text, "Address"))}
 
+    def _given(self) -> str:
+        """The address that our configuration gives now, "" for none."""
+        return _value(read_text(self.file.live) or read_text(paths.NETWORKD_FILE) or "", "Address")
+
     def release(self, nic: str) -> bool:
-        return self.configured_as(nic) in (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
+        return self.configured_as(nic) in _OURS
 
     def withdraw(self) -> bool:
         nic, addresses = self.nic(), self.addresses()
@@ -92,7 +96,7 @@ class Networkd(KnownManager, NetworkBackend):
     def _files(self) -> tuple[str, ...]:
         return self.file.live, self.file.kept
 
-    def reconfigure(self, nic: str, _configured_as: str) -> list[str]:
+    def reconfigure(self, nic: str, configured_as: str) -> list[str]:
         """By its files, which are as before."""
         if not _runs():
             return []
@@ -100,6 +104,10 @@ class Networkd(KnownManager, NetworkBackend):
             commands.run("networkctl", "reload", timeout=TIMEOUT_S)
             if _index(nic):
                 commands.run("networkctl", "reconfigure", nic, timeout=TIMEOUT_S)
+                # It flushes the NIC before; what is put back by hand comes after that.
+                cidr = self._given()
+                ours = bool(cidr) and configured_as in _OURS
+                _wait_for(lambda: has_address(nic, cidr) if ours else self.configured_as(nic) not in _OURS)
         except WizardError as error:
             return [f"systemd-networkd did not configure {nic} as before: {error.message}"]
         return []
@@ -119,6 +127,12 @@ def network_file(index: int, root: Path) -> str:
 def _state(path: Path) -> dict[str, str]:
     lines = (read_text(str(path)) or "").splitlines()
     return {key: value for key, _, value in (line.partition("=") for line in lines)}
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _index(nic: str) -> int:

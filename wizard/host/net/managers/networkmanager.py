@@ -114,12 +114,26 @@ class NetworkManager(KnownManager, NetworkBackend):
         try:
             commands.run("nmcli", "--wait", "0", *_up(uuid, nic)[1:], timeout=TIMEOUT_S)
         except commands.CommandFailed as error:
-            # The profiles that it makes by itself get a new UUID each time: it has raised such a one already.
-            if "unknown connection" in error.stderr:
+            if "unknown connection" not in error.stderr:
+                raise
+            if not _is_automatic(uuid):
+                # Somebody has deleted it since.
                 commands.run("nmcli", "device", "set", nic, "autoconnect", "yes", timeout=TIMEOUT_S)
                 return []
-            raise
+            commands.run(*_add_automatic(uuid, nic), timeout=TIMEOUT_S)
         return []
+
+
+def _is_automatic(uuid: str) -> bool:
+    """Whether NetworkManager made the profile by itself: such a UUID is made of a name, others are random."""
+    return uuid[14:15] == "3"
+
+
+def _add_automatic(uuid: str, nic: str) -> tuple[str, ...]:
+    """Adds the profile that NetworkManager makes for a NIC that has none: at its start only, so that there is none
+    where ours was there then. In memory, as its own. It is activated at once."""
+    profile = ("type", "ethernet", "con-name", f"Wired connection {nic}", "ifname", nic, "connection.uuid", uuid)
+    return "nmcli", "connection", "add", "save", "no", *profile, "connection.autoconnect-priority", "-999"
 
 
 def _up(uuid: str, nic: str) -> tuple[str, ...]:
