@@ -162,3 +162,31 @@ def test_a_profile_that_networkmanager_has_no_more_is_made_again_if_it_made_it(
 
     assert ran[-1][: len(answer)] == answer
     assert (uuid in ran[-1]) == (uuid == AUTOMATIC)
+
+
+@pytest.mark.parametrize(
+    ("told", "configured_as", "last"),
+    [
+        (f"100 (connected)\n{SOMEBODYS}\nyes\n", SOMEBODYS, ("connection", "up", "uuid", SOMEBODYS)),
+        ("30 (disconnected)\n\nno\n", "disconnected by hand", ("device", "set", "eth1", "autoconnect", "no")),
+        ("30 (disconnected)\n\nyes\n", "disconnected", ("device", "set", "eth1", "autoconnect", "yes")),
+        ("10 (unmanaged)\n\n\n", "", ("device", "set", "eth1", "autoconnect", "yes")),
+    ],
+)
+def test_networkmanager_is_left_as_it_was_found(
+    told: str, configured_as: str, last: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(*argv: str, **_: Any) -> str:
+        ran.append(argv)
+        return told
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "works", lambda *_, **__: True)
+    backend = managers.BACKENDS[Backend.NETWORKMANAGER]
+
+    assert backend.configured_as("eth1") == configured_as
+    assert backend.is_configured("eth1") == (configured_as == SOMEBODYS)
+    assert backend.reconfigure("eth1", configured_as) == []
+    assert " ".join(last) in " ".join(ran[-1])

@@ -16,8 +16,8 @@ from wizard.plan.render import PROFILE_UUID
 from wizard.plan.text import clean
 
 _ASK_S = 5.0
-_DISCONNECTED = "disconnected"
-"""`configured_as` of a NIC on which NetworkManager has no profile active, and activates none by itself."""
+_DISCONNECTED, _SWITCHED_OFF = "disconnected", "disconnected by hand"
+"""`configured_as` of a NIC on which NetworkManager has no profile active; by hand it activates none by itself."""
 
 
 class NetworkManager(KnownManager, NetworkBackend):
@@ -50,18 +50,20 @@ class NetworkManager(KnownManager, NetworkBackend):
         return [*load, _up(PROFILE_UUID, nic)]
 
     def is_configured(self, nic: str) -> bool:
-        return self.configured_as(nic) not in ("", _DISCONNECTED)
+        return self.configured_as(nic) not in ("", _DISCONNECTED, _SWITCHED_OFF)
 
     def configured_as(self, nic: str) -> str:
-        """The UUID of the active profile, `_DISCONNECTED`, or "" where it does not manage the NIC or does not run."""
+        """The UUID of the active profile, or how the NIC comes to have none; "" where NetworkManager does not manage it
+        or does not run."""
+        fields = "GENERAL.STATE,GENERAL.CON-UUID,GENERAL.AUTOCONNECT"
         try:
-            told = commands.run("nmcli", "-g", "GENERAL.STATE,GENERAL.CON-UUID", "device", "show", nic, timeout=_ASK_S)
+            told = commands.run("nmcli", "-g", fields, "device", "show", nic, timeout=_ASK_S)
         except commands.CommandFailed:
             return ""
-        state, _, uuid = told.strip().partition("\n")
-        if uuid:
+        state, uuid, autoconnect = (*told.split("\n"), "", "")[:3]
+        if uuid or not state.startswith("30 "):
             return uuid.strip()
-        return _DISCONNECTED if state.startswith("30 ") else ""
+        return _SWITCHED_OFF if autoconnect.strip() == "no" else _DISCONNECTED
 
     def nic(self) -> str:
         return _value(self._text(), "interface-name")
@@ -99,9 +101,11 @@ class NetworkManager(KnownManager, NetworkBackend):
             commands.run("nmcli", "connection", "reload", timeout=TIMEOUT_S)
             if configured_as == PROFILE_UUID:
                 self.bring_up(nic)
-            elif configured_as == _DISCONNECTED:
+            elif configured_as == _SWITCHED_OFF:
+                # 6: it is disconnected.
                 commands.run("nmcli", "device", "disconnect", nic, timeout=TIMEOUT_S, ok=(0, 6))
-            elif configured_as:
+                commands.run("nmcli", "device", "set", nic, "autoconnect", "no", timeout=TIMEOUT_S)
+            elif configured_as not in ("", _DISCONNECTED):
                 return self._raise_theirs(nic, configured_as)
             else:
                 commands.run("nmcli", "device", "set", nic, "autoconnect", "yes", timeout=TIMEOUT_S)
