@@ -14,6 +14,8 @@ OTHERS = (
     # Written by the system itself whenever it runs: leases of the corporate NIC, clocks, logs.
     "etc/resolv.conf",
     "var/cache",
+    # NetworkManager notes in there when each profile was last active.
+    "var/lib/NetworkManager",
     "var/lib/dhcp",
     "var/lib/systemd",
     "var/log",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wizard.deploy import file_changes
+from wizard.host.dhcp import dnsmasq
 from wizard.plan.backends import Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Nic
@@ -26,7 +27,7 @@ def test_netplan_is_given_a_mac_that_it_can_match(
     nic = Nic("eth1", 3, "ethernet", mac=MAC, permanent_mac=permanent)
     monkeypatch.setattr(file_changes, "read_nics", lambda: (nic,))
     monkeypatch.setattr(file_changes, "has_permanent_mac", lambda _: has_permanent)
-    monkeypatch.setattr(file_changes.dnsmasq, "user_id", lambda: 60867)
+    monkeypatch.setattr(dnsmasq, "user_id", lambda: 60867)
     text = EXAMPLE.read_text()
 
     def rendered(backend: Backend) -> str:
