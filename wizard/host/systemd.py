@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wizard.host.commands import CommandFailed, run, works
+
+NETWORK_FILES = Path("/run/systemd/network")
+_BY_NETPLAN = "10-netplan-*"
 
 
 def running() -> bool:
@@ -17,16 +22,18 @@ def running() -> bool:
 
 def reload() -> None:
     if running():
-        run("systemctl", "daemon-reload", timeout=60)
+        _daemon_reload()
 
 
 def enable(unit: str) -> None:
-    run("systemctl", "daemon-reload", timeout=60)
-    run("systemctl", "enable", "--quiet", unit, timeout=60)
+    _daemon_reload()
+    # It has systemd reload too.
+    with _same_network_files():
+        run("systemctl", "enable", "--quiet", unit, timeout=60)
 
 
 def start(unit: str) -> None:
-    run("systemctl", "daemon-reload", timeout=60)
+    _daemon_reload()
     run("systemctl", "reset-failed", unit, ok=(0, 1, 5))
     run("systemctl", "start", unit, timeout=60)
 
@@ -40,7 +47,7 @@ def notify(*states: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
         peer.setblocking(False)
         peer.sendto("\n".join(states).encode(), address.replace("@", "\0", 1))
 
@@ -57,3 +64,32 @@ def log_tail(unit: str, lines: int = 3) -> str:
 
 def active(unit: str) -> bool:
     return running() and works("systemctl", "is-active", "--quiet", unit)
+
+
+def _daemon_reload() -> None:
+    with _same_network_files():
+        run("systemctl", "daemon-reload", timeout=60)
+
+
+@contextmanager
+def _same_network_files() -> Iterator[None]:
+    """Keep netplan's files for networkd the files that they are, where their text stays.
+
+    netplan's generator writes all of them again at every reload of systemd's. networkd takes another inode for another
+    configuration, and would reconfigure every NIC at the next `networkctl reload`, the company's too.
+    """
+    files = sorted(NETWORK_FILES.glob(_BY_NETPLAN))
+    if not files:
+        yield
+        return
+    # networkd reads no file with such a name, and no directory.
+    with tempfile.TemporaryDirectory(prefix=".ciao-", dir=NETWORK_FILES) as kept:
+        for file in files:
+            with suppress(OSError):
+                os.link(file, Path(kept, file.name))
+        yield
+        for old in Path(kept).iterdir():
+            now = NETWORK_FILES / old.name
+            with suppress(OSError):
+                if now.read_bytes() == old.read_bytes():
+                    old.replace(now)

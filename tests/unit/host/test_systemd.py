@@ -1,6 +1,9 @@
-"""What systemd's journal has of a unit."""
+"""systemd's journal of a unit; and units read again without a change to anybody's network."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +34,32 @@ def test_a_unit_that_wrote_nothing_has_no_last_lines(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(systemd, "run", journalctl)
     assert systemd.log_tail("a.service") == ""
+
+
+@pytest.mark.parametrize("act", [systemd.reload, lambda: systemd.enable("x.service")], ids=["reload", "enable"])
+def test_the_files_that_netplan_writes_again_stay_the_same_to_networkd(
+    act: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    same, other, gone = (tmp_path / f"10-netplan-{name}.network" for name in ("same", "other", "gone"))
+    for file in (same, other, gone):
+        file.write_text("[Match]\n")
+    somebodys = tmp_path / "20-mine.network"
+    somebodys.write_text("[Match]\n")
+    before = same.stat()
+
+    def generate(*_: str, **__: object) -> str:
+        for file, text in ((same, "[Match]\n"), (other, "[Network]\n")):
+            file.unlink()
+            file.write_text(text)
+        gone.unlink(missing_ok=True)
+        return ""
+
+    monkeypatch.setattr(systemd, "NETWORK_FILES", tmp_path)
+    monkeypatch.setattr(systemd, "run", generate)
+    monkeypatch.setattr(systemd, "running", lambda: True)
+
+    act()
+
+    assert (same.stat().st_ino, same.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert other.read_text() == "[Network]\n"
+    assert sorted(tmp_path.iterdir()) == sorted([same, other, somebodys])
