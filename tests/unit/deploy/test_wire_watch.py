@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netaddr import IPAddress
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import proof, wire_watch
@@ -508,3 +509,15 @@ def test_the_listener_knows_the_nodes_of_the_plan_that_was_loaded_last(world: Wo
     same = world.watch.listener
     world.watch.evaluate(corporate_has_lease=False)
     assert world.watch.listener is same
+
+
+def test_the_address_of_a_trial_is_ours_before_its_plan_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = wire_watch.OwnGateways()
+    ours.add(IPAddress("192.168.0.200"))
+    monkeypatch.setattr(paths, "LIVE_INTERFACES", str(tmp_path / "interfaces"))
+    assert IPAddress("192.168.0.200") in ours
+    assert IPAddress("192.168.0.201") not in ours
+    (tmp_path / "interfaces").write_text("iface eth1 inet static\n    address 192.168.0.201/24\n")
+    assert IPAddress("192.168.0.201") in ours

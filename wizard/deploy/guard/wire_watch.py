@@ -25,6 +25,7 @@ from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, addre
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import rtnetlink
 from wizard.host.net.link import LinkState, read_link
+from wizard.host.net.managers import BACKENDS
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.notice import desktop_notice
 from wizard.plan.findings import WizardError
@@ -69,13 +70,32 @@ class ProbeThread(threading.Thread):
             self.wake()
 
 
+class OwnGateways:
+    """The gateway's addresses: of the plans that were loaded, since clients may still name those, and of the live file.
+
+    An apply sets a new address before the guard loads the plan that it is of, and our dnsmasq answers from it at once.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: set[IPAddress] = set()
+
+    def add(self, address: IPAddress) -> None:
+        self._loaded.add(address)
+
+    def __contains__(self, address: object) -> bool:
+        if address in self._loaded:
+            return True
+        given = {cidr for backend in BACKENDS.values() for cidr in backend.addresses()}
+        return str(address) in {cidr.partition("/")[0] for cidr in given}
+
+
 class WireWatch:
     """Not thread-safe. `wake` is called from the probe's thread when its report is ready."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
         self.plan: Plan | None = None
-        self.ours: set[IPAddress] = set()
+        self.ours = OwnGateways()
         self.probe_thread: ProbeThread | None = None
         self.listener: LinkListener | None = None
         self.listener_stamp: proof.WireStamp | None = None
