@@ -22,7 +22,7 @@ name() {{ if [ "$(cat active)" = {PROFILE_UUID} ]; then echo ciao-cluster; else 
 echo "$*" >>log
 case "$*" in
 '-t -f DEVICE,STATE,CONNECTION device') echo "eth0:unmanaged:"; echo "eth1:connected:$(name)";;
-'-g GENERAL.STATE,GENERAL.CON-UUID device show eth1') echo "100 (connected)"; cat active;;
+'-g GENERAL.STATE,GENERAL.CON-UUID,GENERAL.AUTOCONNECT device show eth1') echo "100 (connected)"; cat active; echo yes;;
 '-g RUNNING general'|'connection reload'|'connection load '*) ;;
 "connection modify uuid {WIRED} connection.autoconnect no") ;;
 "connection up uuid {PROFILE_UUID}"*)
