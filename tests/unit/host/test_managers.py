@@ -5,6 +5,7 @@ To add a manager: a line in `test_network_managers_at_work`. A backend is in the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
 from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES, Backend
+from wizard.plan.file.read import load_plan
+from wizard.plan.render import render_live_address
+
+SAMPLE = Path(__file__).parents[3] / "examples" / "ciao.toml"
 
 
 @pytest.fixture
@@ -98,10 +103,18 @@ def test_the_preview_shows_the_commands_that_are_run(
     monkeypatch.setattr(ifstate, "DIRECTORY", str(tmp_path))
     monkeypatch.setattr(networkd, "PATIENCE_S", 0.0)
     monkeypatch.setattr(own_address, "link_state", lambda nic: {"nic": nic, "present": False})
+    foretold = backend.bring_up_commands("eth1", "192.168.0.200/24")
+    live = tmp_path / "live"
+    live.write_text(render_live_address(load_plan(SAMPLE.read_text(), "sample"), "", backend.backend).text)
+    written = replace(backend.file, live=str(live))
+    monkeypatch.setattr(type(backend), "file", written)
+    monkeypatch.setattr(paths, "LIVE_INTERFACES", str(live))
 
     backend.bring_up("eth1")
 
-    assert [argv for argv in ran if argv[0] != "ip" or "-j" not in argv] == backend.bring_up_commands("eth1")
+    before = {argument.replace(str(live), ADDRESS_FILES[backend.backend].live) for argv in ran for argument in argv}
+    assert before >= {argument for argv in foretold for argument in argv}
+    assert len([argv for argv in ran if "-j" not in argv]) == len(foretold)
 
 
 def test_every_manager_is_recognized_by_a_name_of_its_own() -> None:

@@ -228,7 +228,7 @@ class SetClusterAddress:
     def preview(self) -> list[str]:
         former = self.former.make_way_commands(self.nic) if self._replaces_former() else []
         commands = [*former, *self.backend.make_way_commands(self.nic)]
-        up = self.backend.bring_up_commands(self.nic)
+        up = self.backend.bring_up_commands(self.nic, self.cidr)
         lines = [command_line(*argv) for argv in commands]
         return [*lines, f"writes {self.file.path}", *(command_line(*argv) for argv in up)]
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from wizard.host import commands
 from wizard.host.net.link_image import link_state, remove_address
 from wizard.plan.backends import ADDRESS_FILES, NAMES, AddressFile, Backend
 from wizard.plan.findings import WizardError
@@ -72,13 +71,12 @@ class NetworkBackend(Protocol):
         """
 
     @abstractmethod
-    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
-        """The commands that `bring_up` runs, for the preview."""
+    def bring_up_commands(self, nic: str, cidr: str) -> list[tuple[str, ...]]:
+        """The commands that `bring_up` runs once the live file is written, for the preview. `cidr`: what that gives."""
 
+    @abstractmethod
     def bring_up(self, nic: str) -> None:
         """Bring the link up and give the NIC the address of the live file, at boot that of the kept one."""
-        for argv in self.bring_up_commands(nic):
-            commands.run(*argv, timeout=TIMEOUT_S)
 
     @abstractmethod
     def is_configured(self, nic: str) -> bool:

@@ -51,13 +51,14 @@ class Networkd(KnownManager, NetworkBackend):
     def make_way(self, _nic: str) -> None:
         """A new file replaces another."""
 
-    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+    def bring_up_commands(self, nic: str, _cidr: str) -> list[tuple[str, ...]]:
         return [("networkctl", "reload"), ("networkctl", "reconfigure", nic)]
 
     def bring_up(self, nic: str) -> None:
-        super().bring_up(nic)
-        # networkctl does not wait.
         cidr = self._given()
+        for argv in self.bring_up_commands(nic, cidr):
+            commands.run(*argv, timeout=TIMEOUT_S)
+        # networkctl does not wait.
         _wait_for(lambda: has_address(nic, cidr))
 
     def is_configured(self, nic: str) -> bool:

@@ -45,9 +45,14 @@ class NetworkManager(KnownManager, NetworkBackend):
     def make_way(self, _nic: str) -> None:
         """Raising a profile replaces another."""
 
-    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
-        load = [("nmcli", "connection", "load", self.file.live)] if Path(self.file.live).exists() else []
-        return [*load, _up(PROFILE_UUID, nic)]
+    def bring_up_commands(self, nic: str, _cidr: str) -> list[tuple[str, ...]]:
+        return [("nmcli", "connection", "load", self.file.live), _up(PROFILE_UUID, nic)]
+
+    def bring_up(self, nic: str) -> None:
+        load, up = self.bring_up_commands(nic, "")
+        if Path(self.file.live).exists():
+            commands.run(*load, timeout=TIMEOUT_S)
+        commands.run(*up, timeout=TIMEOUT_S)
 
     def is_configured(self, nic: str) -> bool:
         return self.configured_as(nic) not in ("", _DISCONNECTED, _SWITCHED_OFF)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from wizard.host import commands
 from wizard.host.files import read_text, remove
 from wizard.host.net.link_image import link_state
-from wizard.host.net.managers.backend import NetworkBackend, withdraw_address
+from wizard.host.net.managers.backend import TIMEOUT_S, NetworkBackend, withdraw_address
 from wizard.plan.backends import Backend
 
 
@@ -24,11 +25,15 @@ class OwnAddress(NetworkBackend):
     def make_way(self, nic: str) -> None:
         self.release(nic)
 
-    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
+    def bring_up_commands(self, nic: str, cidr: str) -> list[tuple[str, ...]]:
         has = {a["cidr"] for a in link_state(nic).get("addresses", [])}
-        wanted = [cidr for cidr in self._given() if cidr not in has]
-        add = [("ip", "address", "add", cidr, "broadcast", "+", "dev", nic) for cidr in wanted]
+        add = [("ip", "address", "add", cidr, "broadcast", "+", "dev", nic)] if cidr not in has else []
         return [("ip", "link", "set", "dev", nic, "up"), *add]
+
+    def bring_up(self, nic: str) -> None:
+        for cidr in self._given():
+            for argv in self.bring_up_commands(nic, cidr):
+                commands.run(*argv, timeout=TIMEOUT_S)
 
     def is_configured(self, nic: str) -> bool:
         return bool(self.configured_as(nic))

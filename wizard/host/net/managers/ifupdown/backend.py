@@ -41,12 +41,13 @@ class Ifupdown(KnownManager, NetworkBackend):
         # With the configuration that it was set up from: an earlier plan's, or the person's own.
         self.release(nic)
 
-    def bring_up_commands(self, nic: str) -> list[tuple[str, ...]]:
-        return [_up(nic, paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_FILE)]
+    def bring_up_commands(self, nic: str, _cidr: str) -> list[tuple[str, ...]]:
+        return [_up(nic, paths.LIVE_INTERFACES)]
 
     def bring_up(self, nic: str) -> None:
         Path(ifstate.DIRECTORY).mkdir(parents=True, exist_ok=True)
-        super().bring_up(nic)
+        config = paths.LIVE_INTERFACES if Path(paths.LIVE_INTERFACES).exists() else paths.INTERFACES_FILE
+        commands.run(*_up(nic, config), timeout=TIMEOUT_S)
 
     def is_configured(self, nic: str) -> bool:
         return bool(self.configured_as(nic))
