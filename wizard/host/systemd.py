@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from wizard.host.commands import CommandFailed, run, works
 
 NETWORK_FILES = Path("/run/systemd/network")
-_BY_NETPLAN = "10-netplan-*"
+_BY_NETPLAN, _KEPT = "10-netplan-*", ".ciao-wizard"
 
 
 def running() -> bool:
@@ -78,18 +78,26 @@ def _same_network_files() -> Iterator[None]:
     netplan's generator writes all of them again at every reload of systemd's. networkd takes another inode for another
     configuration, and would reconfigure every NIC at the next `networkctl reload`, the company's too.
     """
+    restore_network_files()
     files = sorted(NETWORK_FILES.glob(_BY_NETPLAN))
-    if not files:
-        yield
-        return
     # networkd reads no file with such a name, and no directory.
-    with tempfile.TemporaryDirectory(prefix=".ciao-", dir=NETWORK_FILES) as kept:
-        for file in files:
-            with suppress(OSError):
-                os.link(file, Path(kept, file.name))
-        yield
-        for old in Path(kept).iterdir():
-            now = NETWORK_FILES / old.name
-            with suppress(OSError):
-                if now.read_bytes() == old.read_bytes():
-                    old.replace(now)
+    kept = NETWORK_FILES / _KEPT
+    for file in files:
+        with suppress(OSError):
+            kept.mkdir(mode=0o700, exist_ok=True)
+            os.link(file, kept / file.name)
+    yield
+    restore_network_files()
+
+
+def restore_network_files() -> None:
+    """Finish what a `daemon-reload` of ours that was killed has left half done, or nothing."""
+    kept = NETWORK_FILES / _KEPT
+    if not kept.is_dir() or kept.is_symlink():
+        return
+    for old in kept.iterdir():
+        now = NETWORK_FILES / old.name
+        with suppress(OSError):
+            if now.read_bytes() == old.read_bytes():
+                old.replace(now)
+    shutil.rmtree(kept, ignore_errors=True)
