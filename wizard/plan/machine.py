@@ -136,6 +136,8 @@ class Facts:
     """The DNS servers in use here; behind a local resolver, its upstream servers."""
     owners: tuple[NicOwner, ...] = ()
     """The NICs that a network manager manages. Where several do, the first counts."""
+    silent_managers: tuple[str, ...] = ()
+    """Those of `network_managers` that do not answer: what they manage is not known."""
     ssh_peer: str = ""
     """The client's address of the SSH session that we were started in, "" without one."""
 

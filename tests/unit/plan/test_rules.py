@@ -333,6 +333,12 @@ CASES = [
         "machine",
         "sudo apt install dnsmasq-base ifupdown nftables",
     ),
+    Case(
+        "network-manager-silent",
+        machine(network_managers=("ifupdown", "NetworkManager"), silent_managers=("NetworkManager",)),
+        "machine",
+        "systemctl status NetworkManager",
+    ),
     Case("network-manager-unsupported", backed_by("networkd"), "network.backend", 'backend = "auto"'),
     Case(
         "nic-managed-elsewhere",

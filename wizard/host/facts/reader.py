@@ -70,6 +70,7 @@ def read_facts(
         nameservers=read_nameservers(root),
         ssh_peer=session.peer if session else "",
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
+        silent_managers=managers.silent(network_managers),
         owners=managers.owners(network_managers, {nic.name: nic.index for nic in nics if nic.usable_name}, root),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from wizard.plan.backends import NAMES, Backend, choose_backend
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.ifupdown import Claim, claims
 from wizard.plan.machine import Facts
@@ -29,8 +30,18 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
             )
         else:
             yield warning("nic-used-elsewhere", _FIELD, f"{claim.line.place} {claim.what}.", claim.remedy)
-    if own := [claim for claim in found if claim.can_go]:
+    own = [claim for claim in found if claim.can_go]
+    backend = choose_backend(plan, facts).backend
+    if own and backend is Backend.IFUPDOWN:
         yield _own(name, own)
+    elif own and facts.applied_backend != Backend.IFUPDOWN:
+        lines = "; ".join(f"{claim.line.place} {claim.what}" for claim in own)
+        yield error(
+            "nic-claimed-elsewhere",
+            _FIELD,
+            f"ifupdown configures {name} at boot too, beside {NAMES[backend]}: {lines}.",
+            'Take these lines out, or write `backend = "ifupdown"` under [network].',
+        )
     for path in facts.interfaces_closed:
         yield warning(
             "interfaces-unreadable",

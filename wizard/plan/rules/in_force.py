@@ -8,7 +8,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
 
-_BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "path-blocked"})
+_BEFORE_ONLY = frozenset({"missing-tools", "network-manager-unsupported", "network-manager-silent", "path-blocked"})
 """Errors that prevent an apply and do not harm a running gateway."""
 _UNTIL_APPLIED = frozenset({"nic-managed-elsewhere"})
 """Only a warning before an apply, which ends it, and harmful until then."""

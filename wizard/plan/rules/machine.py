@@ -52,6 +52,13 @@ def _blocked(facts: Facts) -> Iterator[Finding]:
 def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
     """Who sets the cluster NIC's address, and whether somebody else would take it away."""
     nic = plan.interfaces.cluster
+    for silent in facts.silent_managers:
+        yield error(
+            "network-manager-silent",
+            "machine",
+            f"{silent} runs here and does not answer: whether it manages {shown(nic)} is not known.",
+            f"Look at `systemctl status {silent}`, restart it if it hangs, and run this again.",
+        )
     choice = choose_backend(plan, facts)
     name = NAMES[choice.backend]
     manager = _MANAGER_OF.get(choice.backend)
