@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from wizard.deploy.journal import Journal, JournalContents, Transaction
 from wizard.host import systemd
 from wizard.host.dhcp import dnsmasq
 from wizard.host.files import remove
-from wizard.host.net import forwarding, gateway_rules
+from wizard.host.net import forwarding, gateway_rules, link_image
 from wizard.host.net.managers import BACKENDS, applied_backend
+from wizard.host.net.managers.backend import withdraw_address
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
 from wizard.host.net.managers.ifupdown.main_file import write_main_file
 from wizard.plan import paths
+from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 
 Record = dict[str, Any]
@@ -50,15 +53,18 @@ class Reverter:
         self.events = events
         self.unreadable = False
         self.leftovers: list[str] = []
+        self.given: dict[str, set[str]] = {}
 
     def revert(self, why: str, killed: bool = False) -> list[str]:
         """Undo the open transaction. `killed`: its own engine was, and this is another process."""
         wait_for_orphans()
+        systemd.restore_network_files()
         reading = installed_files.read_journal(self.journal)
         last = reading.last
+        self._note_given(reading)
         if last is not None and last.open:
             self._note({"t": "reverting", "why": why, "at": timestamp()})
-            problems = self._undo_transaction(last)
+            problems = self._undo_transaction(last, reading)
             if problems and not self.unreadable:
                 return problems
             return [*problems, *self._conclude(reading, killed=killed)]
@@ -76,9 +82,11 @@ class Reverter:
     def reset(self, forget_leases: bool) -> list[str]:
         """Undo everything that the wizard ever did here."""
         wait_for_orphans()
+        systemd.restore_network_files()
         reading = installed_files.read_journal(self.journal)
         if reading.last is not None and not (reading.last.is_reset and reading.last.open):
             self._note({"t": "begin", "kind": "reset", "at": timestamp(), "forget_leases": forget_leases})
+        self._note_given(reading)
         images = reading.first_images()
         if not forget_leases:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
@@ -92,12 +100,23 @@ class Reverter:
 
     # The parts of an undo
 
-    def _undo_transaction(self, transaction: Transaction) -> list[str]:
+    def _note_given(self, reading: JournalContents) -> None:
+        """Note what addresses of ours are on which NIC, before the files that say so are undone."""
+        for backend in BACKENDS.values():
+            if any(map(installed_files.is_ours, (backend.file.live, backend.file.kept))):
+                self.given.setdefault(backend.nic(), set()).update(backend.addresses())
+        for step, image in reading.first_images():
+            if step.startswith("address:"):
+                had = {address["cidr"] for address in image["link"].get("addresses", [])}
+                ours = installed_files.addresses_given(step, reading) - had
+                self.given[link_image.current_name(image["link"])] = ours
+
+    def _undo_transaction(self, transaction: Transaction, reading: JournalContents) -> list[str]:
         if transaction.same_boot:
             return self._undo(list(reversed(transaction.steps)))
         # The reboot has undone the trial, and then set up what lies under /etc.
         try:
-            self._stop_by_name()
+            self._stop_by_name(in_force=reading.written())
         except (WizardError, OSError) as error:
             return [str(error)]
         return self._undo(list(reversed(transaction.steps)), after_boot=True)
@@ -202,16 +221,24 @@ class Reverter:
                 found.append(f"our changes of {file.path}")
         return found
 
-    def _stop_by_name(self) -> list[str]:
-        """End our processes, address and rules, found by their names; returns what it was. Raises WizardError."""
+    def _stop_by_name(self, in_force: Collection[str] = ()) -> list[str]:
+        """End our processes, address and rules, found by their names; returns what it was. Raises WizardError.
+
+        `in_force`: files that stay. Their manager follows them, and they are what it is given afterwards.
+        """
         found = []
         if runtime_state.running_guard() is not None or control.stray_servers():
             control.stop()
             found.append("dnsmasq and its guard")
-        for backend in BACKENDS.values():
-            files = [path for path in (backend.file.live, backend.file.kept) if installed_files.is_ours(path)]
-            if files and backend.withdraw():
-                found.append(f"the address that {files[0]} gives")
+        for kind, backend in BACKENDS.items():
+            # ifupdown's file is no harm without its address; what a manager reads by itself has to go.
+            if backend.file.kept in in_force and kind is not Backend.IFUPDOWN:
+                continue
+            if backend.withdraw(backend.nic() or next(iter(self.given), "")):
+                found.append(f"what {backend.name} has of ours")
+        for nic, cidrs in self.given.items() if not in_force else ():
+            if withdraw_address(nic, cidrs):
+                found.append(f"our address on {nic}")
         removed, problems = gateway_rules.remove_everything()
         self.leftovers += problems
         return [*found, *removed, *forwarding.restore()]
@@ -232,7 +259,8 @@ class Reverter:
             shutil.rmtree(paths.LIVE, ignore_errors=True)
             backend = applied_backend()
             nic = backend.nic()
-            if nic and not backend.is_configured(nic):
+            # Another manager than ifupdown may have the NIC by somebody else's profile.
+            if nic and not (backend.backend is Backend.IFUPDOWN and backend.is_configured(nic)):
                 backend.bring_up(nic)
         except (WizardError, OSError) as error:
             return [f"the gateway's address cannot be restored: {error}"]

@@ -78,8 +78,7 @@ class ClusterNicAccess:
             # ifupdown believes that it is there, and ifdown would take the link down, which ends the proof.
             run("ip", "address", "add", cidr, "broadcast", "+", "dev", nic.name)
         else:
-            backend.make_way(nic.name)
-            backend.bring_up(nic.name)
+            backend.give_back(nic.name)
         if not link_image.has_address(nic.name, cidr):
             raise WizardError(f"{nic.name} does not have {cidr}, though {backend.name} reported no error")
 

@@ -243,7 +243,7 @@ def remove_runtime_files() -> None:
     """Remove the guard's files and its unit under /run."""
     for directory in (paths.LIVE, paths.DNSMASQ_RUN):
         # The undo of the rules, the address and the proof needs these, and removes them.
-        keep = {"nat.sh", "interfaces", "proof.json"} if directory == paths.LIVE else set()
+        keep = {"nat.sh", "interfaces", "address", "proof.json"} if directory == paths.LIVE else set()
         if Path(directory).is_symlink():
             # Nothing in the link's target is ours.
             Path(directory).unlink()

@@ -504,6 +504,8 @@ def main() -> int:
         # After a power cut or a kill: an unconfirmed apply is not served but taken back.
         log.warning("an apply was cut off; taking it back")
         detach(runtime_state.engine_command("recover"), control.SERVE_LOG)
+        # An end before that counts as a failure: systemd would start another guard beside the recovery.
+        systemd.notify("READY=1")
         return 0
     try:
         take_guard_lock()

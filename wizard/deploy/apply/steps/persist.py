@@ -12,6 +12,7 @@ from wizard.deploy.installed_files import is_ours
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
 from wizard.host.files import read_text, remove
+from wizard.host.net.managers import BACKENDS
 from wizard.host.net.managers.ifupdown import interfaces_file
 from wizard.host.net.managers.ifupdown.interfaces_change import InterfacesText, interfaces_wanted
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes, read_main_file, write_main_file
@@ -131,6 +132,12 @@ class RemoveFile:
 
     def do(self) -> str:
         remove(self.path)
+        for backend in BACKENDS.values():
+            if backend.file.kept == self.path:
+                if backend.file.live != self.context.backend.file.live:
+                    remove(backend.file.live)
+                # Only to have it read its files again: the NIC is another's now.
+                backend.reconfigure("", "")
         return "removed"
 
 

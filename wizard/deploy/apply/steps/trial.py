@@ -334,23 +334,33 @@ def undo_address(image: Record, journal: Journal) -> str:
     seen = link_image.whole_state(link_image.current_name(image["link"]))
     # Older versions recorded no backend: there was only ifupdown.
     backend = BACKENDS[Backend(image.get("backend", Backend.IFUPDOWN))]
+    here = _name_now(image)
     for other in BACKENDS.values():
-        # A later apply may have gone through another one.
-        if other is not backend and Path(other.file.live).exists() and other.file.live != backend.file.live:
-            other.release(nic)
-            remove(other.file.live)
-            other.reconfigure(nic, "")
-    backend.release(nic)
+        # A later apply may have gone through another one, and a boot since.
+        if other is not backend and (Path(other.file.live).exists() or other.has_ours(here)):
+            other.release(here)
+            if other.file.live != backend.file.live:
+                remove(other.file.live)
+            other.reconfigure(here, "")
+    backend.release(here if backend.backend is not Backend.IFUPDOWN else nic)
     problems = _reconfigure(backend, image, journal)
     if former := image.get("former"):
         problems += _reconfigure(BACKENDS[Backend(former["backend"])], former, journal)
     return _with_problems(f"{nic} is as it was", [*problems, *link_image.restore_link(image["link"], ours, seen)])
 
 
+def _name_now(image: Record) -> str:
+    """The present name of a record's NIC, "" where no NIC here has its MAC: the name may be the corporate one's now."""
+    name, macs = link_image.current_name(image["link"]), image["link"].get("macs") or []
+    now = link_image.link_state(name)
+    return name if now["present"] and (not macs or macs[0] in now["macs"]) else ""
+
+
 def _reconfigure(backend: NetworkBackend, image: Record, journal: Journal) -> list[str]:
-    nic = str(image["link"]["nic"])
+    # ifupdown knows a NIC by its name alone, and checks the MAC itself.
+    nic = str(image["link"]["nic"]) if backend.backend is Backend.IFUPDOWN else _name_now(image)
     journal.images.restore(image["config"])
-    if image["held"] and link_image.link_state(nic)["present"]:
+    if nic and image["held"] and link_image.link_state(nic)["present"]:
         return backend.reconfigure(nic, str(image.get("stanza") or nic))
     if "state" in image:
         journal.images.restore(image["state"])

@@ -47,6 +47,12 @@ def owners(active_names: Iterable[str], nics: Mapping[str, int], root: Path) -> 
     return tuple(owner for manager in _ASKED if manager.name in at_work for owner in manager.owned(nics, root))
 
 
+def silent(active_names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the managers at work that do not answer."""
+    at_work = set(active_names)
+    return tuple(manager.name for manager in MANAGERS if manager.name in at_work and not manager.answers())
+
+
 def backend_for(plan: Plan) -> Backend:
     """The backend that an apply of this plan would go through now."""
     root = Path("/")
@@ -69,7 +75,8 @@ def applied_backend() -> NetworkBackend:
         if (text := read_text(path)) is not None:
             return BACKENDS[_recorded(text)]
     for backend in BACKENDS.values():
-        if any(Path(path).exists() for path in (backend.file.live, backend.file.kept)):
+        # Not Path.exists, which raises where only root may look.
+        if any(read_text(path) is not None for path in (backend.file.live, backend.file.kept)):
             return backend
     return _IFUPDOWN
 

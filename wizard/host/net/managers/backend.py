@@ -32,6 +32,10 @@ class KnownManager(Protocol):
         """Whether it holds a DHCP lease for the NIC of that index that no process of a DHCP client shows."""
         return False
 
+    def answers(self) -> bool:
+        """False where it is at work, and does not answer within seconds: what it manages is not known."""
+        return True
+
     def owned(self, _nics: Mapping[str, int], _root: Path, /) -> list[NicOwner]:
         """Those of the NICs (name -> index) that it manages now. Asks it; called where `is_active`."""
         return []
@@ -78,6 +82,11 @@ class NetworkBackend(Protocol):
     def bring_up(self, nic: str) -> None:
         """Bring the link up and give the NIC the address of the live file, at boot that of the kept one."""
 
+    def give_back(self, nic: str) -> None:
+        """Bring it up again from what the manager has read already; nothing else of its configuration is looked at."""
+        self.make_way(nic)
+        self.bring_up(nic)
+
     @abstractmethod
     def is_configured(self, nic: str) -> bool:
         """Whether it believes that it has configured the NIC, with our configuration or another."""
@@ -106,17 +115,22 @@ class NetworkBackend(Protocol):
         """
 
     @abstractmethod
-    def withdraw(self) -> bool:
-        """Remove what our configuration gave to its NIC, whoever applied it. Returns whether there was anything.
+    def has_ours(self, nic: str) -> bool:
+        """Whether it knows our configuration, of this NIC or (NetworkManager) of any, though its file may be gone."""
 
-        Raises WizardError if the kernel refuses.
+    @abstractmethod
+    def withdraw(self, nic: str) -> bool:
+        """Remove our files, and have the manager forget them at this NIC. Returns whether there was anything.
+
+        May be killed at any point and run again. What the NIC still has, the caller removes over the kernel.
         """
 
     @abstractmethod
     def reconfigure(self, nic: str, configured_as: str) -> list[str]:
         """After the live file is as before: have it configure a NIC as it had (`configured_as`; "": it had not).
 
-        Returns what failed, in words.
+        `nic` "": the NIC is gone, or its name is
+        another one's by now; it only reads its files again. Returns what failed, in words.
         """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from wizard.host import commands
 from wizard.host.files import read_text, remove
 from wizard.host.net.link_image import has_address
-from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend, withdraw_address
+from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend
 from wizard.plan import paths
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
@@ -83,19 +83,23 @@ class Networkd(KnownManager, NetworkBackend):
     def release(self, nic: str) -> bool:
         return self.configured_as(nic) in _OURS
 
-    def withdraw(self) -> bool:
-        nic, addresses = self.nic(), self.addresses()
-        known = [path for path in self._files() if Path(path).exists()]
-        if not known:
+    def has_ours(self, nic: str) -> bool:
+        return bool(nic) and self.configured_as(nic) in _OURS
+
+    def withdraw(self, nic: str) -> bool:
+        files = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
+        if not files and not self.has_ours(nic):
             return False
-        for path in known:
+        for path in files:
             remove(path)
         self.reconfigure(nic, "")
-        withdraw_address(nic, addresses)
         return True
 
-    def _files(self) -> tuple[str, ...]:
-        return self.file.live, self.file.kept
+    def give_back(self, nic: str) -> None:
+        # Without a reload, which would take up whatever else has changed since.
+        commands.run("networkctl", "reconfigure", nic, timeout=TIMEOUT_S)
+        cidr = self._given()
+        _wait_for(lambda: has_address(nic, cidr))
 
     def reconfigure(self, nic: str, configured_as: str) -> list[str]:
         """By its files, which are as before."""
@@ -103,7 +107,7 @@ class Networkd(KnownManager, NetworkBackend):
             return []
         try:
             commands.run("networkctl", "reload", timeout=TIMEOUT_S)
-            if _index(nic):
+            if nic and _index(nic):
                 commands.run("networkctl", "reconfigure", nic, timeout=TIMEOUT_S)
                 # It flushes the NIC before; what is put back by hand comes after that.
                 cidr = self._given()
@@ -142,7 +146,8 @@ def _index(nic: str) -> int:
 
 
 def _runs() -> bool:
-    return commands.works("networkctl", "list", "--no-legend", timeout=5)
+    # Not networkctl: it lists the NICs without networkd too.
+    return commands.works("systemctl", "is-active", "--quiet", "systemd-networkd", timeout=5)
 
 
 def _value(text: str, key: str) -> str:

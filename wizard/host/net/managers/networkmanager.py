@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wizard.host import commands
 from wizard.host.files import read_text, remove
-from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend, withdraw_address
+from wizard.host.net.managers.backend import TIMEOUT_S, KnownManager, NetworkBackend
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import NicOwner
@@ -26,6 +26,9 @@ class NetworkManager(KnownManager, NetworkBackend):
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:
         return "NetworkManager" in processes
+
+    def answers(self) -> bool:
+        return _runs()
 
     def owned(self, nics: Mapping[str, int], _root: Path, /) -> list[NicOwner]:
         found = []
@@ -49,10 +52,13 @@ class NetworkManager(KnownManager, NetworkBackend):
         return [("nmcli", "connection", "load", self.file.live), _up(PROFILE_UUID, nic)]
 
     def bring_up(self, nic: str) -> None:
-        load, up = self.bring_up_commands(nic, "")
-        if Path(self.file.live).exists():
-            commands.run(*load, timeout=TIMEOUT_S)
-        commands.run(*up, timeout=TIMEOUT_S)
+        file = next((path for path in (self.file.live, self.file.kept) if Path(path).exists()), None)
+        if file is not None:
+            commands.run("nmcli", "connection", "load", file, timeout=TIMEOUT_S)
+        self.give_back(nic)
+
+    def give_back(self, nic: str) -> None:
+        commands.run(*_up(PROFILE_UUID, nic), timeout=TIMEOUT_S)
 
     def is_configured(self, nic: str) -> bool:
         return self.configured_as(nic) not in ("", _DISCONNECTED, _SWITCHED_OFF)
@@ -86,16 +92,17 @@ class NetworkManager(KnownManager, NetworkBackend):
         # Until another is raised: the caller does that, or a reload after the file's end.
         return commands.works("nmcli", "connection", "down", "uuid", PROFILE_UUID, timeout=TIMEOUT_S)
 
-    def withdraw(self) -> bool:
-        nic, addresses = self.nic(), self.addresses()
-        known = any(Path(path).exists() for path in (self.file.live, self.file.kept))
-        if not known:
+    def has_ours(self, _nic: str) -> bool:
+        return commands.works("nmcli", "connection", "show", "uuid", PROFILE_UUID, timeout=_ASK_S)
+
+    def withdraw(self, nic: str) -> bool:
+        files = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
+        if not files and not self.has_ours(nic):
             return False
         self.release(nic)
-        for path in (self.file.live, self.file.kept):
+        for path in files:
             remove(path)
         commands.works("nmcli", "connection", "reload", timeout=TIMEOUT_S)
-        withdraw_address(nic, addresses)
         return True
 
     def reconfigure(self, nic: str, configured_as: str) -> list[str]:
@@ -104,6 +111,8 @@ class NetworkManager(KnownManager, NetworkBackend):
             return []
         try:
             commands.run("nmcli", "connection", "reload", timeout=TIMEOUT_S)
+            if not nic:
+                return []
             if configured_as == PROFILE_UUID:
                 self.bring_up(nic)
             elif configured_as == _SWITCHED_OFF:

@@ -57,15 +57,20 @@ class OwnAddress(NetworkBackend):
     def release(self, nic: str) -> bool:
         return self.is_configured(nic) and withdraw_address(nic, self.addresses())
 
-    def withdraw(self) -> bool:
-        nic, addresses = self.nic(), self.addresses()
-        known = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
-        for path in known:
+    def has_ours(self, nic: str) -> bool:
+        return self.is_configured(nic)
+
+    def withdraw(self, nic: str) -> bool:
+        files = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
+        if not files:
+            return False
+        withdraw_address(self.nic() or nic, self.addresses())
+        for path in files:
             remove(path)
-        return withdraw_address(nic, addresses) or bool(known)
+        return True
 
     def reconfigure(self, nic: str, configured_as: str) -> list[str]:
-        if configured_as:
+        if nic and configured_as:
             self.bring_up(nic)
         return []
 

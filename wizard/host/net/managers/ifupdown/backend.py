@@ -68,7 +68,10 @@ class Ifupdown(KnownManager, NetworkBackend):
     def release(self, nic: str) -> bool:
         return _release(nic, _config_in_use())
 
-    def withdraw(self) -> bool:
+    def has_ours(self, nic: str) -> bool:
+        return bool(nic) and self.nic() == nic and self.is_configured(nic)
+
+    def withdraw(self, _nic: str) -> bool:
         # Both: each may give an address that the other does not.
         found = [_withdraw(config) for config in (paths.LIVE_INTERFACES, paths.INTERFACES_FILE)]
         return any(found)
