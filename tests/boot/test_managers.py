@@ -302,3 +302,33 @@ def test_networking_that_is_switched_off_and_on_again_is_served_again(computer: 
     wait_for(lambda: computer.guard()["mode"] != "armed", PATIENCE_S, "a mute guard without its address")
     computer.run("nmcli", "networking", "on")
     job.await_service("networking off and on")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_power_cut_in_a_later_trial_leaves_what_was_in_force(
+    computer: Computer, record_property: Say, kind: str
+) -> None:
+    job = Job(computer, KINDS[kind], FIREWALLS["no firewall"], record_property, "")
+    job.apply()
+    job.await_service("applied")
+    kept = image(computer.disk)
+
+    plan = computer.disk / PLAN
+    in_force = plan.read_text()
+    plan.write_text(in_force.replace(FIRST, SECOND))
+    job.gateway = SECOND
+    front = computer.start("ciao-wizard", "apply", "-c", f"/{PLAN}", "--confirm-within", "120")
+    wait_for(lambda: computer.status().get("remaining_s") is not None, PATIENCE_S, "an apply that waits")
+    job.pull_the_plug()
+    front.wait()
+    plan.write_text(in_force)
+    job.gateway = FIRST
+
+    computer.await_armed()
+    job.await_service("power cut in a trial, from power", computer.powered_at)
+    differing = [path for path in changed(kept, image(computer.disk)) if path != PLAN and not path.startswith(JOURNAL)]
+    assert differing == []
+    computer.ciao("reset", "--yes", "--forget-leases")
+    job.await_as_before("after a reset")
+    assert job.disk_changes() == []
