@@ -65,7 +65,8 @@ def test_while_mute_not_even_a_flushed_packet_filter_lets_anything_out(hidden: L
     lab.machine("move", "eth1", "corporate")
     await_mode(lab, "muted")
     lab.wait_for(lambda: rests(lab, told(lab)["dnsmasq"]), 5, "dnsmasq at rest")
-    assert offers(lab, "for i in 1 2 3 4 5 6; do nft flush ruleset; sleep 0.5; done") == {VM: []}
+    heard = offers(lab, "for i in 1 2 3 4 5 6; do nft flush ruleset; sleep 0.5; done")
+    assert heard == {VM: []}, sh(lab, "cat /run/ciao-wizard/serve.log")
 
 
 def test_on_the_road_idle_nodes_are_asked_for_a_sign_of_life(lab: Laboratory) -> None:

@@ -147,6 +147,7 @@ class Muter:
         self.control, self.guard = control, guard
         control.setblocking(False)
         self.links, self.rules = listen_for_links(), listen_for_rules()
+        netlink.join(self.rules, _RULE_CHANGES)
         # Differs from that of any earlier muter.
         self.sequence = time.monotonic_ns()
         self.suspended_s = _suspended_s()
@@ -192,7 +193,8 @@ class Muter:
         if self.grant is not None and (self.grant.carrier_moved() or _suspended_s() - self.suspended_s > _SUSPEND_S):
             self.on_event()
         removed = [kind == netlink.LOST or _is_ours(kind, body) for kind, body in netlink.drain_or_lost(self.rules)]
-        if any(removed) and self.child_state == RUNNING_MUTED:
+        if any(removed) and self.child_state != SERVING:
+            # Also while it is stopped: the guard may be about to resume it on what it saw before.
             self.on_event()
 
     def concerns(self, kind: int, body: bytes) -> bool:
@@ -234,9 +236,9 @@ class Muter:
         self.set_child_state(STOPPED)
 
     def set_child_state(self, state: int) -> None:
-        """Record the state of dnsmasq. While only our rules keep it mute, listen for their removal."""
-        if (state == RUNNING_MUTED) != (self.child_state == RUNNING_MUTED):
-            change = netlink.join if state == RUNNING_MUTED else netlink.leave
+        """Record the state of dnsmasq. While it may not answer, listen for the removal of our rules."""
+        if (state == SERVING) != (self.child_state == SERVING):
+            change = netlink.leave if state == SERVING else netlink.join
             change(self.rules, _RULE_CHANGES)
         self.child_state = state
 
@@ -285,7 +287,7 @@ class Muter:
         return True
 
     def watch(self, child: int) -> None:
-        """Take over a running dnsmasq, muted, by its pidfd."""
+        """Take over a dnsmasq that waits or runs, muted, by its pidfd."""
         self.mute()
         if self.child is not None:
             os.close(self.child)
@@ -371,7 +373,7 @@ def listen_for_links() -> socket.socket:
 
 
 def listen_for_rules() -> socket.socket:
-    """For nftables rules; silent until `Muter.set_child_state` joins their group."""
+    """For nftables rules; silent until the muter joins their group."""
     return netlink.listen(netlink.NETFILTER, 0, _RECEIVE_BUFFER)
 
 

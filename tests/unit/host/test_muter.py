@@ -331,8 +331,19 @@ def test_what_runs_and_is_kept_mute_by_rules_alone_rests_when_they_are_taken_awa
     bench.rules.there.send(rule_gone())
     wait_for(bench.rests)
     wait_for(lambda: bench.muter.sequence == bench.sequence + 2)
-    assert not bench.rules.joined
     bench.order(RESUME_MUTED, RESUME_BODY.pack(bench.sequence + 1))
+    assert bench.state()[2] == STOPPED
+    assert bench.rests()
+
+
+def test_what_rests_does_not_go_on_once_the_rules_were_taken_away(bench: Bench) -> None:
+    """The guard saw the rules before that, and is about to let it bind its sockets."""
+    wait_for(lambda: bench.muter.set.done == (None, 0))
+    bench.order(HALT)
+    bench.state()
+    bench.rules.there.send(rule_gone())
+    wait_for(lambda: bench.muter.sequence == bench.sequence + 1)
+    bench.order(RESUME_MUTED, RESUME_BODY.pack(bench.sequence))
     assert bench.state()[2] == STOPPED
     assert bench.rests()
 

@@ -250,6 +250,7 @@ class Guard:
         verdict = self.dhcp_server.ensure(self.rules.uid, others)
         if self.dhcp_server.process is not None:
             self.muter.watch(self.dhcp_server.process)
+            self.dhcp_server.begin()
         if verdict.ok:
             verdict = self.inspected
         if verdict.ok:

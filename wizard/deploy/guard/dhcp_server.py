@@ -29,7 +29,10 @@ _REBIND_S = 4.0
 
 
 class DhcpServer(SupervisedProcess):
-    """Our DHCP server. `loosen` asks the muter to let the process run (SIGCONT); `suspended`: it was sent SIGSTOP."""
+    """Our DHCP server. `loosen` asks the muter to let the process run (SIGCONT); `suspended`: it was sent SIGSTOP.
+
+    `begun`: it has bound its sockets.
+    """
 
     log_file = paths.DNSMASQ_LOG
     ports = DHCP_PORTS
@@ -39,7 +42,7 @@ class DhcpServer(SupervisedProcess):
         self.loosen = loosen
         self.conf_text = ""
         self.wrong_since: float | None = None
-        self.suspended = False
+        self.suspended = self.begun = False
 
     def reload(self) -> None:
         """Apply the live files: reservations by SIGHUP, options by stopping it, so that `ensure` starts it again."""
@@ -58,10 +61,21 @@ class DhcpServer(SupervisedProcess):
         def spawn() -> subprocess.Popen[bytes]:
             dnsmasq.prepare(uid)
             dnsmasq.drop_leases(dnsmasq.conflicts(read_text(dnsmasq.HOSTS) or "", read_text(paths.LEASES) or ""))
-            self.wrong_since = time.monotonic()
+            self.wrong_since, self.begun = time.monotonic(), False
             return dnsmasq.spawn(uid, no_dhcp_on)
 
         return self.keep_running(spawn)
+
+    def begin(self) -> None:
+        """Have one that was started run until it has bound its sockets. Once the muter watches it. Raises OSError.
+
+        It waits, stopped, from its first moment: until then somebody may have flushed the rules that hold its answers.
+        """
+        if self.process is None or self.begun:
+            return
+        self.begun = bool(bound_indexes(self.process.pid, DHCP_PORT))
+        if not self.begun:
+            self.resume()
 
     def answers_only_at(self, index: int, nic: str) -> GuardVerdict:
         """HOLDS where its only DHCP socket is bound to the NIC with this index. Raises OSError."""

@@ -22,6 +22,8 @@ HOSTS = paths.LIVE_HOSTS
 CONFS = (CONF, paths.DNS_CONF)
 _DHCP_CAPABILITIES = ("net_raw", "net_admin", "net_bind_service")
 _DNS_CAPABILITIES = ("net_bind_service",)
+_STOPPED = ("sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
+"""A program that stops itself, and goes on as the one that the words behind it name."""
 _UID_RANGE = range(DHCP_UID, 61184)
 _LOG_LIMIT = 1_000_000
 
@@ -76,11 +78,15 @@ def check(conf: str) -> None:
 def spawn(uid: int, no_dhcp_on: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start the DHCP server on the live configuration, without its DNS part. Raises WizardError, OSError.
 
+    It stops itself (SIGSTOP) before it becomes dnsmasq: it must not run before the muter watches it.
+
     `no_dhcp_on`: NICs to serve no DHCP on, besides those in the configuration: the ones present now, which the file
     cannot know.
     """
     options = [f"--conf-file={CONF}", f"--log-facility={paths.DNSMASQ_LOG}", "--port=0"]
-    return _spawn(uid, _DHCP_CAPABILITIES, [*options, *(f"--no-dhcp-interface={nic}" for nic in no_dhcp_on)])
+    child = _spawn(uid, _DHCP_CAPABILITIES, [*options, *(f"--no-dhcp-interface={nic}" for nic in no_dhcp_on)], _STOPPED)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return child
 
 
 def spawn_dns(uid: int) -> subprocess.Popen[bytes]:
@@ -89,8 +95,10 @@ def spawn_dns(uid: int) -> subprocess.Popen[bytes]:
     return _spawn(uid, _DNS_CAPABILITIES, options)
 
 
-def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start dnsmasq in the foreground, as our child.
+def _spawn(
+    uid: int, capabilities: Sequence[str], options: Sequence[str], through: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Start dnsmasq in the foreground, as our child; `through`: by this program, which executes the words behind it.
 
     With Popen, not sh: we must wait for the child ourselves, and it dies with the thread that starts it.
     """
@@ -105,7 +113,7 @@ def _spawn(uid: int, capabilities: Sequence[str], options: Sequence[str]) -> sub
     if uid:
         kept = ",".join(("-all", *(f"+{name}" for name in capabilities)))
         lower += [f"--{kind}={kept}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
-    argv = ["setpriv", *lower, "--pdeathsig=KILL", "--", *argv]
+    argv = ["setpriv", *lower, "--pdeathsig=KILL", "--", *through, *argv]
     return subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd="/"
     )
