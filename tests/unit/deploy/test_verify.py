@@ -1,18 +1,19 @@
-"""What is said of the corporate side: the way out and the company's DNS, against what they were."""
+"""What is said of the corporate side, against what it was; and when a check is made again."""
 
 from __future__ import annotations
 
 import os
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from netaddr import IPNetwork
 
 from wizard.deploy import verify
 from wizard.host.facts import resolver
-from wizard.plan.checks import OK, Check
+from wizard.plan.checks import FAILED, OK, Check
 from wizard.plan.machine import Route
+from wizard.plan.model import Plan
 
 WAY_OUT = Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1")
 
@@ -62,3 +63,22 @@ def test_another_way_out_is_no_fault(machine: Any) -> None:
 def test_a_hostile_resolver_line_does_not_steer_the_terminal(machine: Any) -> None:
     machine.resolv = "nameserver \x1b[2J\nnameserver\n"
     assert "\x1b" not in corporate().detail
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "failed"),
+    [
+        (["path-resolver"], [], []),
+        (["path-resolver"], ["path-resolver"], ["path-resolver"]),
+        (["path-out", "address"], [], ["path-out", "address"]),
+    ],
+)
+def test_a_path_that_failed_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, first: list[str], second: list[str], failed: list[str]
+) -> None:
+    """A machine that is busy for a few seconds answers a node too late."""
+    runs = iter([first, second])
+    monkeypatch.setattr(
+        verify, "run_checks", lambda *_, **__: [Check(name, FAILED, "no answer", "") for name in next(runs)]
+    )
+    assert [check.name for check in verify.run_checks_twice(cast(Plan, None)) if check.ok is False] == failed

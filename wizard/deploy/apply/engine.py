@@ -122,7 +122,9 @@ class Engine:
         records = [f.as_json() for f in findings]
         errors = [f for f in findings if f.severity is Severity.ERROR]
         if errors:
-            self.events.step("check", "failed", f"{len(errors)} errors", findings=records)
+            self.events.step(
+                "check", "failed", f"{len(errors)} error{'' if len(errors) == 1 else 's'}", findings=records
+            )
             session.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=records)
             return
         context = make_context(plan, self.request.plan_text, facts, self.journal)
@@ -164,7 +166,7 @@ class Engine:
         return True
 
     def _nothing_to_do(self, session: EngineSession, context: ApplyContext) -> None:
-        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        checks = verify.run_checks_twice(context.plan)
         failed = [c for c in checks if c.ok is False]
         if failed:
             session.end("failed", "; ".join(f"{c.name}: {c.detail}. {c.remedy}" for c in failed))
@@ -210,7 +212,7 @@ class Engine:
 
     def _verify(self, context: ApplyContext) -> None:
         self.events.step("verify", "running", "checking the result")
-        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        checks = verify.run_checks_twice(context.plan)
         failed = [c for c in checks if c.ok is False]
         records = [c.as_json() for c in checks]
         if failed:
@@ -264,7 +266,7 @@ class Engine:
 
     def _verify_again(self, context: ApplyContext) -> str | None:
         """Verify again before keeping: the reason to revert, or None."""
-        checks = verify.run_checks(context.plan, since=runtime_state.boottime())
+        checks = verify.run_checks_twice(context.plan)
         failed = [c for c in checks if c.ok is False]
         if not failed:
             return None
