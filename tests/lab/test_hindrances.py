@@ -13,7 +13,9 @@ import pytest
 from tests.lab.port_holder import PLAIN, holding
 from tests.lab.striking import (
     APPLY,
+    BESIDE_MARKER,
     Machine,
+    beside_marker,
     ciao,
     interrupted,
     kill,
@@ -24,7 +26,7 @@ from tests.lab.striking import (
     status,
     wake,
 )
-from tests.lab.support import LEASES
+from tests.lab.support import EXAMPLE, LEASES
 from wizard.lab.control import Laboratory
 
 RESET = ("reset", "--yes", "--forget-leases")
@@ -130,12 +132,23 @@ def test_a_reset_needs_no_room(machine: Machine) -> None:
 # Programs
 
 
-@pytest.mark.parametrize(
-    ("program", "package"), [("dnsmasq", "dnsmasq-base"), ("nft", "nftables"), ("ifup", "ifupdown")]
-)
+@pytest.mark.parametrize(("program", "package"), [("dnsmasq", "dnsmasq-base"), ("nft", "nftables")])
 def test_a_program_that_is_not_there_is_a_refusal(machine: Machine, program: str, package: str) -> None:
     with replaced(machine.lab, program, ""):
         refused(machine.lab, program, f"apt install {package}")
+
+
+def test_ifupdown_is_needed_only_by_a_plan_that_wants_it(machine: Machine) -> None:
+    lab = machine.lab
+    plan = beside_marker(lab, "wants-ifupdown.toml")
+    plan.write_text(EXAMPLE.read_text().replace("[network]", '[network]\nbackend = "ifupdown"', 1))
+    with replaced(lab, "ifup", ""):
+        done = ciao(lab, "apply", "-c", f"/{BESIDE_MARKER}/{plan.name}", "--yes")
+        assert done.returncode == 1, done.stderr
+        assert "ifupdown is not at work here" in done.stderr
+        assert status(lab)["state"] == "absent"
+        assert ciao(lab, *APPLY).returncode == 0
+        assert ciao(lab, *RESET).returncode == 0
 
 
 DYING = '#!/bin/sh\n[ "$1" = --test ] && exit 0\necho "dnsmasq: the reason why" >&2\nexit 3\n'

@@ -130,7 +130,9 @@ def test_each_is_started_again_by_itself_and_both_die_with_the_guard(served: Lab
 
 def test_dhcp_goes_on_while_somebody_has_port_53(served: Laboratory) -> None:
     """And who has it is said; names come by themselves once it is free."""
-    kill(served, told(served)["process"], "KILL")
+    before = told(served)
+    kill(served, before["process"], "KILL")
+    served.wait_for(lambda: not is_running(served, before["dns"]), 5, "a free port")
     with holding(served, "SOCK_STREAM", 53, GATEWAY):
         start_serve(served)
         state = await_mode(served, "armed", deadline=30)

@@ -177,8 +177,9 @@ def test_a_re_apply_is_killed_anywhere_and_what_was_kept_goes_on(applied: Labora
 def only(lab: Laboratory, part: str) -> str:
     done = ciao(lab, "reset", "--only", part, "--yes")
     assert done.returncode == 0, done.stderr
-    assert status(lab)["healthy"]
-    assert status(lab)["drift"] == []
+    found = status(lab)
+    assert found["healthy"], found
+    assert found["drift"] == []
     return done.stderr
 
 
