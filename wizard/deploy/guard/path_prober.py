@@ -77,6 +77,7 @@ class PathProber(threading.Thread):
         self._injector_key: object = None
         self._inject_failure: tuple[float, str, str] | None = None
         self._turn = 0
+        self._repeats = False
         self._path: NodePath | None = None
         self._node_address: IPAddress | None = None
         self._causes: dict[PathFault, DroppedPacket | None] = {}
@@ -126,7 +127,7 @@ class PathProber(threading.Thread):
             while not self._ended:
                 begun = time.monotonic()
                 try:
-                    self._probe_once()
+                    self._probe_once(netlink)
                 except (WizardError, OSError) as error:
                     log.warning("a node's path could not be probed: %s", error)
                 self._wait(netlink, requests, begun)
@@ -158,12 +159,15 @@ class PathProber(threading.Thread):
             woken = bool(self._wake.recv(65536))
         with contextlib.suppress(OSError):
             woken = bool(os.read(requests, 65536)) or woken
+        return self._drain_netlink(netlink) is not NetlinkChange.NOTHING or woken
+
+    def _drain_netlink(self, netlink: NetlinkEvents) -> NetlinkChange:
         changes = netlink.drain()
         if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
             self._plan_check_wanted = True
-        return woken or changes is not NetlinkChange.NOTHING
+        return changes
 
-    def _probe_once(self) -> None:
+    def _probe_once(self, netlink: NetlinkEvents) -> None:
         with self._lock:
             snapshot = self._snapshot
         if snapshot.plan is None or snapshot.mode not in ("armed", "muted"):
@@ -175,6 +179,13 @@ class PathProber(threading.Thread):
             self._checked_digest = snapshot.digest
             self._check_plan(snapshot.plan)
         found = self._probe_path(snapshot.plan, snapshot)
+        rules_changed = bool(self._drain_netlink(netlink) & NetlinkChange.RULES)
+        if rules_changed and not self._repeats and any(each.ok is False for each in found):
+            # It may have met rules that were being loaded. Once: on some machines rules change all the time.
+            self._repeats = True
+            self._wake_up()
+            return
+        self._repeats = False
         unnamed = self._forget_causes(found)
         if not self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed):
             return
