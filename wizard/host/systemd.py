@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,6 +43,22 @@ def stop(unit: str) -> None:
     run("systemctl", "stop", unit, timeout=60, ok=(0, 5))
 
 
+def show(units: Sequence[str], properties: Sequence[str]) -> dict[str, dict[str, str]]:
+    """These properties of each unit, by its name; "" for one that it has not. {} where systemd cannot be asked."""
+    if not units or not running():
+        return {}
+    try:
+        told = run("systemctl", "show", f"--property={','.join(('Id', *properties))}", "--", *units, timeout=10)
+    except CommandFailed:
+        return {}
+    found = {}
+    for block in told.split("\n\n"):
+        values = dict.fromkeys(properties, "") | dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if name := values.pop("Id", ""):
+            found[name] = values
+    return found
+
+
 def notify(*states: str) -> None:
     """Tell systemd states such as "READY=1", see sd_notify(3). Nothing where it did not start us, or is gone."""
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -60,6 +77,36 @@ def log_tail(unit: str, lines: int = 3) -> str:
     except CommandFailed:
         return ""
     return "; ".join(line for line in wrote.splitlines() if line and not line.startswith("-- "))
+
+
+def known(unit: str) -> bool:
+    """Whether there is such a unit."""
+    return show([unit], ("LoadState",)).get(unit, {}).get("LoadState") not in (None, "", "not-found")
+
+
+def triggers_of(unit: str) -> tuple[str, ...]:
+    """The units that start this one when it is needed: its socket, a timer."""
+    return tuple(show([unit], ("TriggeredBy",)).get(unit, {}).get("TriggeredBy", "").split())
+
+
+def enabling_links(unit: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The links under /etc that have systemd start a unit at boot, and those that give it another name."""
+    below = root / "etc/systemd/system"
+    found = [
+        path for kind in ("wants", "requires", "upholds") for path in below.glob(f"*.{kind}/*") if path.name == unit
+    ]
+    found += [path for path in below.glob("*") if path.name != unit and path.is_symlink() and _names(path, unit)]
+    # The same of an init script, which may stand beside a unit of the same name.
+    found += (root / "etc").glob(f"rc[S2345].d/S[0-9][0-9]{_bare(unit)}")
+    return tuple(sorted(str(path) for path in found if path.is_symlink()))
+
+
+def _names(link: Path, unit: str) -> bool:
+    return Path(os.readlink(link)).name == unit
+
+
+def _bare(unit: str) -> str:
+    return glob.escape(unit.removesuffix(".service"))
 
 
 def active(unit: str) -> bool:

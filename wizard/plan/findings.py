@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NotRequired, TypedDict
 
 
 class Severity(StrEnum):
@@ -12,24 +13,40 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
+class FindingRecord(TypedDict):
+    """A finding as JSON."""
+
+    severity: str
+    code: str
+    field: str
+    message: str
+    remedy: str
+    stops: NotRequired[list[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result of a check. `code` is stable; `field` is the plan's key path, such as "nodes[2].mac"."""
+    """One result of a check. `code` is stable; `field` is the plan's key path, such as "nodes[2].mac".
+
+    `stops`: what an apply stops to settle it where a person agrees, a service first and then what would start it again.
+    """
 
     severity: Severity
     code: str
     field: str
     message: str
     remedy: str
+    stops: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, str]:
-        return {
+    def as_json(self) -> FindingRecord:
+        record: FindingRecord = {
             "severity": str(self.severity),
             "code": self.code,
             "field": self.field,
             "message": self.message,
             "remedy": self.remedy,
         }
+        return {**record, "stops": list(self.stops)} if self.stops else record
 
 
 def error(code: str, field: str, message: str, remedy: str) -> Finding:

@@ -83,6 +83,24 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class PortService:
+    """The systemd service of a listener on port 53 or 67, as systemd describes it.
+
+    `main_pid`: its main process, or the only one of a service that is an init script; 0 for none. `triggers`: the units
+    that would start it again, such as its socket. `lasting`: of it and these, what `systemctl disable` cannot keep from
+    starting at boot. `dependents`: the active units that stop with it. `for_network`: the machine's network waits for
+    it.
+    """
+
+    unit: str
+    main_pid: int = 0
+    triggers: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
+    for_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NicOwner:
     """Who manages a NIC now: `backend` is a value of `backends.Backend`; `reason` is a sentence for people without
     its full stop."""
@@ -138,6 +156,12 @@ class Facts:
     """The NICs that a network manager manages. Where several do, the first counts."""
     silent_managers: tuple[str, ...] = ()
     """Those of `network_managers` that do not answer: what they manage is not known."""
+    services: tuple[PortService, ...] = ()
+    """The services of the listeners on ports 53 and 67, except our own."""
+    resolvers: tuple[str, ...] = ()
+    """Every DNS server that this machine's programs ask, one of its own too."""
+    to_stop: frozenset[str] = frozenset()
+    """Services that a person agreed to have stopped by an apply."""
     ssh_peer: str = ""
     """The client's address of the SSH session that we were started in, "" without one."""
 

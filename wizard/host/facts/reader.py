@@ -13,6 +13,7 @@ from typing import Any
 from wizard.host import commands
 from wizard.host.facts.listeners import read_listeners
 from wizard.host.facts.nics import read_nics, read_sysfs, shown_name
+from wizard.host.facts.port_services import read_port_services
 from wizard.host.facts.processes import (
     RunningProcess,
     SshSession,
@@ -21,7 +22,7 @@ from wizard.host.facts.processes import (
     read_processes,
     ssh_session,
 )
-from wizard.host.facts.resolver import read_nameservers
+from wizard.host.facts.resolver import read_nameservers, read_resolvers
 from wizard.host.facts.routes import read_routes
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
@@ -51,11 +52,12 @@ def read_facts(
     session = ssh_session(os.environ if environ is None else environ, root)
     nics = _with_roles(read_nics(root), routes, processes, session, root)
     network_managers = managers.active(processes, root)
+    listeners = read_listeners(root)
     active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
     return Facts(
         nics=nics,
         routes=routes,
-        listeners=read_listeners(root),
+        listeners=listeners,
         network_managers=network_managers,
         firewalls=active_firewalls,
         missing_tools=_missing_tools(active_firewalls),
@@ -68,6 +70,8 @@ def read_facts(
         interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
         blocked=tuple((path, why) for path in (*paths.WRITTEN, paths.INTERFACES_FILE) if (why := blocked(path))),
         nameservers=read_nameservers(root),
+        resolvers=read_resolvers(root),
+        services=read_port_services(listeners, root),
         ssh_peer=session.peer if session else "",
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
         silent_managers=managers.silent(network_managers),

@@ -53,6 +53,14 @@ def read_nameservers(root: Path = Path("/")) -> tuple[str, ...]:
     return ()
 
 
+def read_resolvers(root: Path = Path("/")) -> tuple[str, ...]:
+    """Every DNS server that this machine's programs ask, stubs and local ones too: what must go on answering."""
+    asked = nameservers_in(read_sysfs(root / RESOLV_CONF.lstrip("/")))
+    # Without a server in resolv.conf the C library asks this machine itself, see resolv.conf(5).
+    behind = [nameservers_in(read_sysfs(root / path.lstrip("/"))) for path in _BEHIND_A_STUB]
+    return tuple(dict.fromkeys([*(asked or ["127.0.0.1"]), *(address for each in behind for address in each)]))
+
+
 def fingerprint() -> Fingerprint:
     """Compares unequal after the resolver configuration has changed; cheap enough for every second."""
     return tuple(_file_fingerprint(path) for path in (RESOLV_CONF, *_BEHIND_A_STUB))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import forwards, machine, network, nics, nodes
+from wizard.plan.rules import forwards, machine, network, nics, nodes, ports
 from wizard.plan.text import clean
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
@@ -24,6 +24,7 @@ def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
             *nodes.against_machine(plan, facts),
             *forwards.against_machine(plan, facts),
             *machine.against_machine(plan, facts),
+            *ports.against_machine(plan, facts),
         ]
     )
 
