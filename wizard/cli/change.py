@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from wizard.cli.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
 from wizard.cli.plans import nothing_applied, read_plan
@@ -18,9 +18,12 @@ from wizard.deploy.apply import client
 from wizard.deploy.shapes import ApplyEvent as Event
 from wizard.deploy.shapes import EngineRequest
 from wizard.host.facts.processes import ssh_connection
-from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.findings import Finding, FindingRecord, Severity, WizardError
 from wizard.plan.text import clean
 from wizard.services.progress import step_words
+
+if TYPE_CHECKING:
+    from wizard.plan.model import Plan
 
 _SIGNS = {"running": "▸", "done": "✓", "skipped": "·", "failed": "✗", "undone": "↩"}
 
@@ -33,9 +36,12 @@ def _need_root(what: str) -> None:
 
 
 def apply(args: argparse.Namespace) -> int:
-    _, text, source = read_plan(args.config)
+    plan, text, source = read_plan(args.config)
     _need_root("apply")
     _settle_pending(args.yes)
+    stop = list(dict.fromkeys(map(_unit, args.stop)))
+    if not args.yes and sys.stdin.isatty():
+        stop += _agreed_stops(plan, stop)
     request: EngineRequest = {
         "plan_text": text,
         "source": source,
@@ -43,8 +49,33 @@ def apply(args: argparse.Namespace) -> int:
         "keep": args.yes,
         # The engine is detached: it could not find the SSH session that must not be cut.
         "ssh_connection": ssh_connection(),
+        "stop": stop,
     }
     return _begin("apply", request, args.events, ask=not args.yes)
+
+
+def _unit(name: str) -> str:
+    return name if "." in name else f"{name}.service"
+
+
+def _agreed_stops(plan: Plan, stop: list[str]) -> list[str]:
+    """The services, besides `stop`, that the person agrees to have stopped; asks only where that is all it takes."""
+    from wizard.deploy.apply.engine import check_against_this_machine
+
+    _, found = check_against_this_machine(plan, stop=stop)
+    errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    if not errors or not all(finding.stops for finding in errors):
+        return []
+    agreed = []
+    for unit in dict.fromkeys(finding.stops[0] for finding in errors):
+        of_it = [finding for finding in errors if finding.stops[0] == unit]
+        for finding in of_it:
+            say(clean(finding.message, 500))
+        units = clean(" and ".join(of_it[0].stops), 300)
+        if not _ask(f"Stop and disable {units} until a reset? [y/N] "):
+            return []
+        agreed.append(unit)
+    return agreed
 
 
 def _begin(verb: str, request: EngineRequest, events: str | None, *, ask: bool = False, wanted: str = "kept") -> int:
@@ -262,7 +293,7 @@ def _print_result(event: Event, wanted: str) -> int:
     return 1
 
 
-def _finding(data: dict[str, Any]) -> Finding:
+def _finding(data: FindingRecord) -> Finding:
     return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
 
 

@@ -89,6 +89,13 @@ def build_parser() -> argparse.ArgumentParser:
         default=120.0,
         help="undo it after S seconds without an answer (default: 120)",
     )
+    apply.add_argument(
+        "--stop",
+        metavar="UNIT",
+        action="append",
+        default=[],
+        help="stop and disable this service, which has port 53 or 67, until a reset; may be given again",
+    )
     apply.add_argument("--events", metavar="FILE", help="write the events as JSON, one object per line")
     command("confirm", "keep the apply that waits for an answer")
     command("rollback", "undo the apply that waits for an answer, or an interrupted one")

@@ -77,6 +77,20 @@ def _is_gateway(image: Any) -> bool:
     return has(image, running=is_flag, files=files, leases=_is_path_image)
 
 
+def _is_stopped(image: Any) -> bool:
+    units = image.get("units")
+    return isinstance(units, list) and all(has(unit, unit=_is_unit, active=is_flag) for unit in units)
+
+
+def _is_disabled(image: Any) -> bool:
+    links = image.get("links")
+    return isinstance(links, list) and all(_is_path_image(link) and link["kind"] == "link" for link in links)
+
+
+def _is_unit(value: Any) -> bool:
+    return is_text(value) and value != "" and not value.startswith("-")
+
+
 _IMAGES: Mapping[str, Predicate] = {
     "wires": lambda image: has(image, link=link_image.is_image, proof=_is_path_image),
     "rules": lambda image: (
@@ -87,4 +101,6 @@ _IMAGES: Mapping[str, Predicate] = {
     "gateway": _is_gateway,
     "file": _is_path_image,
     "service": lambda image: has(image, unit=_is_path_image, wanted=_is_path_image),
+    "stop": _is_stopped,
+    "disable": _is_disabled,
 }

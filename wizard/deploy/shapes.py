@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 
 from wizard.host.processes import Process
 from wizard.plan.checks import CheckRecord
+from wizard.plan.findings import FindingRecord
 
 
 class ProcessRecord(TypedDict):
@@ -141,7 +142,7 @@ class ApplyEvent(TypedDict, total=False):
     detail: str
     seconds: float
     remaining_s: float
-    findings: list[dict[str, str]]
+    findings: list[FindingRecord]
     checks: list[CheckRecord]
     steps: list[StepTitle]
     result: Literal["kept", "rolled-back", "refused", "failed"]
@@ -149,9 +150,9 @@ class ApplyEvent(TypedDict, total=False):
 
 
 class EngineRequest(TypedDict, total=False):
-    """order-*.json: an engine's request. `apply` has the first five keys, `reset` and `renew` one each; all `events`.
+    """order-*.json: an engine's request. `apply` has the first six keys, `reset` and `renew` one each; all `events`.
 
-    `confirm_within`: s. `events`: the files to write events to.
+    `confirm_within`: s. `stop`: services that may be stopped. `events`: the files to write events to.
     """
 
     plan_text: str
@@ -159,6 +160,7 @@ class EngineRequest(TypedDict, total=False):
     confirm_within: float
     keep: bool
     ssh_connection: str
+    stop: list[str]
     forget_leases: bool
     part: str
     events: list[str]

@@ -68,6 +68,8 @@ def step_words(name: str, title: str = "") -> str:
         return what
     if kind == "address" and what:
         return f"address on {what}"
+    if kind in ("stop", "disable") and what:
+        return f"{kind} {what}"
     # Titles are "name" or "name: what it does".
     return _WORDS.get(kind) or title.partition(": ")[0] or name
 

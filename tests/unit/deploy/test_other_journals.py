@@ -64,6 +64,8 @@ IMAGES: dict[str, Any] = {
     "file:/c": FILE,
     "file:/e": {**FILE, "main": True, "named": "/e"},
     "service": {"unit": ABSENT, "wanted": LINK},
+    "stop:a.service": {"units": [{"unit": "a.socket", "active": False}, {"unit": "a.service", "active": True}]},
+    "disable:a.service": {"links": [LINK]},
 }
 RECORDS: list[dict[str, Any]] = [
     {"t": "begin", "kind": "apply", "boot": "b", "default_routes": ["eth0"], "nameservers": []},

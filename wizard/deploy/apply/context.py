@@ -21,7 +21,8 @@ class ApplyContext:
     """The input of an apply's steps. `files`: all that the plan renders, that of the address last; `live_address`: the
     latter as a trial needs it, for `backend`. `dhcp_uid`: the user that dnsmasq runs as.
 
-    `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease.
+    `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
+    services to stop.
     """
 
     plan: Plan
@@ -32,6 +33,7 @@ class ApplyContext:
     journal: Journal
     previous: Plan | None = None
     corporate_has_lease: bool = False
+    stop: tuple[str, ...] = ()
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)

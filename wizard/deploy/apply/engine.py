@@ -10,8 +10,8 @@ over and reverts. Where both die the guard starts a recovery, and failing that t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from wizard.deploy import failpoints, installed_files, runtime_state, verify
 from wizard.deploy.apply import preflight, steps
@@ -47,6 +47,7 @@ class ApplyRequest:
     """A requested apply. `confirm_within`: s to wait for the answer. `keep`: keep without asking, once verified.
 
     `source`: the plan's path, for messages. `event_files`: where events go. `ssh_connection`: of who asks, for rules.
+    `stop`: services that a person agreed to have stopped.
     """
 
     plan_text: str
@@ -55,11 +56,18 @@ class ApplyRequest:
     confirm_within: float = 120.0
     keep: bool = False
     ssh_connection: str = ""
+    stop: tuple[str, ...] = ()
 
 
-def check_against_this_machine(plan: Plan, environ: dict[str, str] | None = None) -> tuple[Facts, tuple[Finding, ...]]:
-    """The machine's facts and the findings of the plan on it. What the plan in force set up causes no finding."""
+def check_against_this_machine(
+    plan: Plan, environ: dict[str, str] | None = None, stop: Collection[str] = ()
+) -> tuple[Facts, tuple[Finding, ...]]:
+    """The machine's facts and the findings of the plan on it. What the plan in force set up causes no finding.
+
+    `stop`: services that a person agreed to have stopped.
+    """
     facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
+    facts = replace(facts, to_stop=frozenset(stop))
     return facts, check(plan, facts)
 
 
@@ -69,7 +77,7 @@ def applied_cluster() -> str:
     return plan.interfaces.cluster if plan else ""
 
 
-def make_context(plan: Plan, text: str, facts: Facts, journal: Journal) -> ApplyContext:
+def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Sequence[str] = ()) -> ApplyContext:
     """The context of an apply of this plan on this machine: the rendered files and the plan in force."""
     corporate = facts.nic(plan.interfaces.corporate)
     leased = corporate is not None and corporate.leased
@@ -83,6 +91,7 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal) -> Apply
         journal,
         running_plan(Unreadable.SKIP),
         leased,
+        tuple(stop),
     )
 
 
@@ -117,7 +126,9 @@ class Engine:
         if not self._settle_earlier(session):
             return
         plan = load_plan(self.request.plan_text, self.request.source)
-        facts, findings = check_against_this_machine(plan, {"SSH_CONNECTION": self.request.ssh_connection})
+        environ = {"SSH_CONNECTION": self.request.ssh_connection}
+        facts, findings = check_against_this_machine(plan, environ, self.request.stop)
+        preflight.check_stops(self.request.stop, facts, findings, read_journal(self.journal))
         preflight.check(ADDRESS_FILES[choose_backend(plan, facts).backend].kept)
         records = [f.as_json() for f in findings]
         errors = [f for f in findings if f.severity is Severity.ERROR]
@@ -127,7 +138,7 @@ class Engine:
             )
             session.end("refused", "; ".join(f"{f.message} {f.remedy}" for f in errors), findings=records)
             return
-        context = make_context(plan, self.request.plan_text, facts, self.journal)
+        context = make_context(plan, self.request.plan_text, facts, self.journal, self.request.stop)
         trial, persist = steps.trial_steps(context), steps.persist_steps(context)
         self.events.step(
             "check", "done", _count_text(len(findings)), steps=_step_titles(trial, persist), findings=records

@@ -37,5 +37,6 @@ def main(argv: Sequence[str]) -> int:
             confirm_within=float(request["confirm_within"]),
             keep=bool(request["keep"]),
             ssh_connection=str(request["ssh_connection"]),
+            stop=tuple(request.get("stop", ())),
         )
     ).run()

@@ -1,14 +1,23 @@
-"""Preflight: disk space, and the ownership of the directories that an apply writes to. Called by `engine`."""
+"""Preflight: disk space, the ownership of the directories that an apply writes to, the services that it may stop.
+
+Called by `engine`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from wizard.deploy import runtime_state
+from wizard.deploy.apply.steps import services
+from wizard.deploy.journal import JournalContents
 from wizard.host.files import blocked, refuse_others_directory
 from wizard.plan import paths
-from wizard.plan.findings import WizardError
+from wizard.plan.fields import shown
+from wizard.plan.findings import Finding, WizardError
+from wizard.plan.machine import Facts
+from wizard.plan.rules.ports import why_not_stopped
 
 MIN_FREE_BYTES = 1 << 20
 """A plan's files take some kilobytes; a disk with less than this is in trouble anyway."""
@@ -45,6 +54,21 @@ def check(address_file: str) -> None:
                 f"the disk of {directory} is full: less than 1 MiB is left",
                 "Make room there and run it again. Nothing was changed.",
             )
+
+
+def check_stops(stop: Collection[str], facts: Facts, findings: Collection[Finding], journal: JournalContents) -> None:
+    """Raises WizardError for a service that an apply may not stop, or need not.
+
+    `findings`: with these services agreed to. One that an earlier apply stopped may be named again.
+    """
+    offered = list(dict.fromkeys(finding.stops[0] for finding in findings if finding.stops))
+    stopped = dict(journal.first_images())
+    for unit in stop:
+        if unit in offered or f"{services.STOP}:{unit}" in stopped:
+            continue
+        why = why_not_stopped(unit, facts) or "it does not hinder this plan"
+        others = f", or name {' or '.join(offered)} instead" if offered else ""
+        raise WizardError(f"--stop {shown(unit)}: {why}", f"Leave it out{others}. Nothing was changed.")
 
 
 def _nearest(path: Path) -> Path:

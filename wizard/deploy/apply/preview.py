@@ -6,6 +6,7 @@ Each step previews itself; a test in the laboratory takes the steps and compares
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wizard.deploy import runtime_state
@@ -30,10 +31,13 @@ class StepPreview:
     needed: bool | None
 
 
-def preview_steps(plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
-    """The steps of an apply of `plan` here, in order. Raises WizardError where it could not begin."""
+def preview_steps(plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
+    """The steps of an apply of `plan` here, in order. Raises WizardError where it could not begin.
+
+    `stop`: services that a person agreed to have stopped.
+    """
     facts = read_facts(applied_cluster=engine.applied_cluster(), our_pids=runtime_state.own_pids())
-    context = engine.make_context(plan, plan_text, facts, Journal())
+    context = engine.make_context(plan, plan_text, facts, Journal(), stop)
     listed = [
         *((step, True) for step in steps.trial_steps(context)),
         *((step, False) for step in steps.persist_steps(context)),

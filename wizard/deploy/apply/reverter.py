@@ -17,6 +17,7 @@ from typing import Any
 from wizard.deploy import failpoints, installed_files, runtime_state
 from wizard.deploy.apply import steps
 from wizard.deploy.apply.lock import wait_for_orphans
+from wizard.deploy.apply.steps import services
 from wizard.deploy.events import EventWriter, timestamp
 from wizard.deploy.guard import control
 from wizard.deploy.journal import Journal, JournalContents, Transaction
@@ -87,7 +88,8 @@ class Reverter:
         if reading.last is not None and not (reading.last.is_reset and reading.last.open):
             self._note({"t": "begin", "kind": "reset", "at": timestamp(), "forget_leases": forget_leases})
         self._note_given(reading)
-        images = reading.first_images()
+        # Undone last, whichever apply stopped them: they want the ports that the gateway still has.
+        images = sorted(reading.first_images(), key=lambda named: not named[0].startswith(f"{services.STOP}:"))
         if not forget_leases:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
         problems = self._undo(list(reversed(images)))

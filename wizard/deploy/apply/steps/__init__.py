@@ -3,8 +3,9 @@
 A step captures a pre-image as a plain record, changes the machine, and its undo works from that record alone: in
 another process, after a crash, any number of times. `engine` takes them, `preview` shows them, `reverter` undoes them.
 
-    trial     both wires, rules, address, guard: all under /run and in the kernel, gone with a reboot
-    persist   the files under /etc and the service, written once the trial was kept
+    trial     both wires, rules, services to stop, address, guard: all under /run, in the kernel and in systemd, gone
+              with a reboot
+    persist   the files under /etc and the services, written once the trial was kept
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wizard.deploy.apply.steps.persist import (
     undo_file,
     undo_service,
 )
+from wizard.deploy.apply.steps.services import DisableService, StopService, undo_disable, undo_stop
 from wizard.deploy.apply.steps.trial import (
     LoadRules,
     ProveWires,
@@ -44,16 +46,20 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
     "gateway": undo_gateway,
     "file": undo_file,
     "service": undo_service,
+    "stop": undo_stop,
+    "disable": undo_disable,
 }
 
-UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases}
+# A service that was disabled already is not started by the boot.
+UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases, "stop": undo_stop}
 """The trial's steps of which something survives a reboot."""
-_TRIAL = ("wires", "rules", "address", "gateway")
+_TRIAL = ("wires", "rules", "stop", "address", "gateway")
 
 
 def trial_steps(context: ApplyContext) -> list[Step]:
     """The trial's steps, in order. Nothing that they change survives a reboot, but the leases."""
-    steps: list[Step] = [ProveWires(context), LoadRules(context)]
+    # The services before the address: some would take it as it appears.
+    steps: list[Step] = [ProveWires(context), LoadRules(context), *(StopService(unit) for unit in context.stop)]
     if context.previous is not None and context.previous.interfaces.cluster != context.plan.interfaces.cluster:
         steps.append(ReleaseFormerNic(context, context.previous.interfaces.cluster))
     return [*steps, SetClusterAddress(context), StartGuard(context)]
@@ -63,7 +69,8 @@ def persist_steps(context: ApplyContext) -> list[Step]:
     """The steps that persist a kept trial, in order: that of the NIC's address last. Raises WizardError."""
     *files, address = [InstallFile(context, file) for file in context.files]
     service = [EnableService(context)] if systemd.running() else []
-    return [*files, *service, *main_files(context), *former_address_files(context), address]
+    disabled = [DisableService(context, unit) for unit in context.stop]
+    return [*files, *service, *disabled, *main_files(context), *former_address_files(context), address]
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:
