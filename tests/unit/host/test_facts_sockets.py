@@ -49,6 +49,25 @@ def test_the_service_that_a_program_belongs_to(
     assert read_listeners(proc)[0].unit == unit
 
 
+@pytest.mark.parametrize(
+    ("own", "unit"),
+    [
+        ("/box/payload/system.slice/named.service", "named.service"),
+        ("/system.slice/named.service", ""),
+        ("/box/payload/user.slice/system.slice/named.service", ""),
+    ],
+)
+@pytest.mark.parametrize("hierarchy", ["0::", "1:name=systemd:"])
+def test_in_a_container_the_service_is_one_of_its_own_systemd(
+    monkeypatch: pytest.MonkeyPatch, proc: Path, hierarchy: str, own: str, unit: str
+) -> None:
+    monkeypatch.setattr(commands, "run", lambda *_, **__: SS_OUTPUT)
+    (proc / "proc/1").mkdir()
+    (proc / "proc/1/cgroup").write_text(f"9:cpu:/\n{hierarchy}/box/payload/init.scope\n")
+    (proc / "proc/123/cgroup").write_text(f"9:cpu:/\n{hierarchy}{own}\n")
+    assert read_listeners(proc)[0].unit == unit
+
+
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     for pid, name in ((123, "dnsmasq"), (124, "evil\x1b[31m")):

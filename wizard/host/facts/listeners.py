@@ -13,11 +13,10 @@ from wizard.plan.text import clean
 _STATES = frozenset({"LISTEN", "UNCONN"})
 # The last one: a process may carry the likes of this in its own name.
 _PID = re.compile(r",pid=([0-9]+),fd=[0-9]+\)\)\s*$")
-# "0::/system.slice/named.service", also on the v1 line of systemd; in a container of its own there is no such line.
-_UNIT = re.compile(
-    r"^[0-9]+:(?:name=systemd)?:/system\.slice/(?:[^/\n]+\.slice/)*([A-Za-z0-9:_.@-]{1,100}\.service)(?:/|$)",
-    re.MULTILINE,
-)
+# The line of systemd's own hierarchy: "0::/system.slice/named.service", on cgroup v1 "1:name=systemd:/…".
+_CGROUP = re.compile(r"^[0-9]+:(?:name=systemd)?:(/.*)$", re.MULTILINE)
+_UNIT = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([A-Za-z0-9:_.@-]{1,100}\.service)(?:/|$)")
+_INIT = "/init.scope"
 
 
 def read_listeners(root: Path = Path("/")) -> tuple[Listener, ...]:
@@ -59,8 +58,15 @@ def _process(root: Path, pid: int) -> str:
 
 def unit_of(root: Path, pid: int) -> str:
     """The service of this machine that a process belongs to: what has to be disabled for it to stay away."""
-    found = _UNIT.search(read_sysfs(root / "proc" / str(pid) / "cgroup"))
-    return found[1] if found else ""
+    # Its systemd's own root, where that runs in a container without a cgroup namespace.
+    tops = [path.removesuffix(_INIT) for path in _cgroups(root, 1) if path.endswith(_INIT)]
+    top = tops[0] if tops else ""
+    found = (_UNIT.match(path.removeprefix(top)) for path in _cgroups(root, pid) if path.startswith(top))
+    return next((unit[1] for unit in found if unit), "")
+
+
+def _cgroups(root: Path, pid: int) -> list[str]:
+    return _CGROUP.findall(read_sysfs(root / "proc" / str(pid) / "cgroup"))
 
 
 def _from_psutil(root: Path) -> tuple[Listener, ...]:
