@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,8 +230,8 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     def ask_password(self) -> bool:
         return False
 
-    def start_apply(self, plan_text: str) -> FakeRun:
-        self.did.append("apply")
+    def start_apply(self, plan_text: str, stop: Sequence[str] = ()) -> FakeRun:
+        self.did.append(" and ".join(["apply", *(f"stop {unit}" for unit in stop)]))
         self.applied_text = plan_text
         return self.change
 

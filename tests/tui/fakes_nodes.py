@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wizard.deploy.apply.preview import StepPreview
@@ -57,5 +57,5 @@ class FakeNodes:
             raise WizardError(f"{path} cannot be read: No such file or directory.", "Write another path.")
         return self.lists[path]
 
-    def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+    def preview_steps(self, plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
         return self.to_come

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,7 @@ async def test_what_will_be_run_is_shown_step_by_step(start: Start) -> None:
 
 async def test_what_cannot_be_foretold_is_said(start: Start) -> None:
     class Without(FakeServices):
-        def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+        def preview_steps(self, plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
             raise WizardError("no network manager that ciao-wizard can work with", "sudo apt install ifupdown")
 
     async with start(Without()) as driver:

@@ -251,6 +251,9 @@ class WizardApp(PageShell):
         self.calls.call("facts", self.services.facts, self._facts_read)
 
     def _facts_read(self, facts: Facts) -> None:
+        if self.facts is not None:
+            # What was agreed to holds for this run.
+            facts = replace(facts, to_stop=self.facts.to_stop)
         self.state = replace(self.state, facts=facts)
         self.controller(self.page_name).facts_read()
 

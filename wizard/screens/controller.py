@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from wizard.plan.findings import WizardError
@@ -56,6 +57,13 @@ class Controller:
     def back(self) -> str:
         """The name of the previous page; "" for the default order."""
         return ""
+
+    def agree_to_stop(self, units: Iterable[str]) -> None:
+        """The person agrees, for this run, that an apply stops these services."""
+        facts = self.shell.state.facts
+        if facts is not None:
+            facts = replace(facts, to_stop=facts.to_stop | {*units})
+            self.shell.state = replace(self.shell.state, facts=facts)
 
     def look_again(self) -> None:
         self.shell.read_facts()

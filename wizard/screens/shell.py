@@ -42,10 +42,12 @@ class LeftOver:
 
 @dataclass(frozen=True, slots=True)
 class PreparedApply:
-    """What the review has found: the text of the plan, and the steps of its apply where these are known."""
+    """What the review has found: the text of the plan, the steps of its apply where these are known, and the services
+    that it is to stop."""
 
     plan_text: str
     steps: tuple[StepPreview, ...] = ()
+    stop: tuple[str, ...] = ()
 
 
 class Calls(Protocol):

@@ -93,10 +93,10 @@ class HostServices:
 
         return file_changes(plan, plan_text, backend_for(plan))
 
-    def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
+    def preview_steps(self, plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
         from wizard.deploy.apply import preview
 
-        return preview.preview_steps(plan, plan_text)
+        return preview.preview_steps(plan, plan_text, stop)
 
     def may_change(self) -> bool:
         return self._changes.may_change()
@@ -104,8 +104,8 @@ class HostServices:
     def ask_password(self) -> bool:
         return self._changes.ask_password()
 
-    def start_apply(self, plan_text: str) -> ChangeProcess:
-        return self._changes.start_apply(plan_text)
+    def start_apply(self, plan_text: str, stop: Sequence[str] = ()) -> ChangeProcess:
+        return self._changes.start_apply(plan_text, stop)
 
     def start_adopt(self, plan_text: str) -> ChangeProcess:
         return self._changes.start_adopt(plan_text)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +83,9 @@ class HostChanges:
             )
         return subprocess.run([sudo, "-v"], check=False).returncode == 0
 
-    def start_apply(self, plan_text: str) -> ChangeProcess:
-        return self._apply(plan_text, "--confirm-within", str(CONFIRM_WITHIN_S))
+    def start_apply(self, plan_text: str, stop: Sequence[str] = ()) -> ChangeProcess:
+        stopped = [f"--stop={unit}" for unit in stop]
+        return self._apply(plan_text, "--confirm-within", str(CONFIRM_WITHIN_S), *stopped)
 
     def start_adopt(self, plan_text: str) -> ChangeProcess:
         return self._apply(plan_text, "--yes")

@@ -46,7 +46,8 @@ class StepState:
 class Progress:
     """An apply so far. `asking`: it waits for a person, until `deadline`. `result` is "" until it has ended.
 
-    `log` is the path of the full log, "" if unknown.
+    `log` is the path of the full log, "" if unknown. `stops`: where it was refused, and all it takes is to stop them, a
+    service each with the units that are stopped along with it.
     """
 
     steps: tuple[StepState, ...] = ()
@@ -56,6 +57,7 @@ class Progress:
     result: str = ""
     reason: str = ""
     log: str = ""
+    stops: tuple[tuple[str, ...], ...] = ()
 
 
 def step_words(name: str, title: str = "") -> str:
@@ -86,13 +88,23 @@ def follow(progress: Progress, line: str) -> Progress:
         progress = _with_plan(progress, event["steps"])
     if "result" in event:
         result = _text(event["result"]) or "failed"
-        return replace(progress, result=result, reason=_lines(event.get("reason")), asking=False, deadline=None)
+        ended = replace(progress, result=result, reason=_lines(event.get("reason")), asking=False, deadline=None)
+        return replace(ended, stops=_stops(event.get("findings")) if result == "refused" else ())
     name, state = _text(event.get("step")), _text(event.get("state"))
     if not name or not state:
         return progress
     if name == KEEP:
         return _waiting(progress, event, state)
     return _stepped(progress, name, state, event)
+
+
+def _stops(findings: object) -> tuple[tuple[str, ...], ...]:
+    """What to stop, () where an error would remain."""
+    found = [each for each in findings if isinstance(each, dict)] if isinstance(findings, list) else []
+    errors = [each.get("stops") for each in found if each.get("severity") == "error"]
+    if not all(isinstance(units, list) and units for units in errors):
+        return ()
+    return tuple(dict.fromkeys(tuple(_text(unit) for unit in units) for units in errors if units))
 
 
 def _with_plan(progress: Progress, coming: list[Any]) -> Progress:

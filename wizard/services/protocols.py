@@ -156,8 +156,8 @@ class ChangeServices(Protocol):
     """What a change would do, and the processes that do it."""
 
     def changes(self, plan: Plan, plan_text: str) -> tuple[FileChange, ...]: ...
-    def preview_steps(self, plan: Plan, plan_text: str) -> tuple[StepPreview, ...]:
-        """The steps that an apply of this plan would take here, and what each runs."""
+    def preview_steps(self, plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
+        """The steps that an apply of this plan would take here, and what each runs; `stop` as in `start_apply`."""
         ...
 
     def may_change(self) -> bool:
@@ -168,7 +168,10 @@ class ChangeServices(Protocol):
         """Have sudo ask on the terminal, which must be free of the screen. Whether it was given."""
         ...
 
-    def start_apply(self, plan_text: str) -> ChangeProcess: ...
+    def start_apply(self, plan_text: str, stop: Sequence[str] = ()) -> ChangeProcess:
+        """Apply a plan; `stop` are the services that the person agreed to have stopped for it."""
+        ...
+
     def start_adopt(self, plan_text: str) -> ChangeProcess:
         """Apply a plan that has a node more, and keep it once every verification holds."""
         ...

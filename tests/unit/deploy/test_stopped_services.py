@@ -217,7 +217,7 @@ FACTS = Facts(
     services=(PortService("named.service", 7), PortService("libvirtd.service", 8)),
 )
 OFFER = Finding(
-    Severity.NOTE, "port-53-taken", "interfaces.cluster", "It serves.", "Nothing to do.", ("named.service",)
+    Severity.WARNING, "port-53-taken", "interfaces.cluster", "It serves.", "Nothing to do.", ("named.service",)
 )
 NOTHING = JournalContents(())
 

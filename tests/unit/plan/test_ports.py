@@ -31,7 +31,7 @@ def test_a_server_that_is_a_service_of_its_own_may_be_stopped(plan: Plan, facts:
     found = finding(plan, facts, served(port), f"port-{port}-taken")
     assert (found.severity, found.stops) == (Severity.ERROR, (UNIT,))
     assert found.remedy.startswith("Run `sudo ciao-wizard apply -c PLAN --stop named.service`: it stays stopped until")
-    assert "Or: Run `sudo systemctl disable --now named.service`, or bind it to" in found.remedy
+    assert "By hand: run `sudo systemctl disable --now named.service`, or bind it to" in found.remedy
     assert found.as_json()["stops"] == [UNIT]
 
 
@@ -50,7 +50,7 @@ def test_what_would_start_it_again_is_stopped_with_it(plan: Plan, facts: Facts) 
 
 def test_one_agreed_to_is_no_error_and_the_finding_says_what_becomes_of_it(plan: Plan, facts: Facts) -> None:
     found = finding(plan, facts, both(served(), AGREED))
-    assert (found.severity, found.stops) == (Severity.NOTE, (UNIT,))
+    assert (found.severity, found.stops) == (Severity.WARNING, (UNIT,))
     assert "an apply stops and disables named.service, and a reset gives it back." in found.message
     assert not [each for each in check(*both(served(), AGREED)(plan, facts)) if each.severity is Severity.ERROR]
 

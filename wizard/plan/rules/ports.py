@@ -58,7 +58,7 @@ def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 
 def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str, bind: str) -> Finding:
-    """An error; or, where the program's service is stopped by the apply, a note."""
+    """An error; or, where the program's service is stopped by the apply, a warning."""
     unit, bound = listener.unit, f"bind it to {bind}."
     by_hand = f"{_stop_for_good(listener)}, or {bound}"
     service = next((each for each in facts.services if each.unit == unit), None)
@@ -72,9 +72,10 @@ def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str,
         remedy = f"{by_hand} An apply does not stop {unit}: {objection}."
     else:
         stops = (unit, *service.triggers)
-        remedy = f"Run `sudo ciao-wizard apply -c PLAN --stop {unit}`: it stays stopped until a reset. Or: {by_hand}"
+        ours = f"Run `sudo ciao-wizard apply -c PLAN --stop {unit}`: it stays stopped until a reset."
+        remedy = f"{ours} By hand: {by_hand[0].lower()}{by_hand[1:]}"
         if unit in facts.to_stop:
-            severity, why = Severity.NOTE, f"an apply stops and disables {unit}, and a reset gives it back"
+            severity, why = Severity.WARNING, f"an apply stops and disables {unit}, and a reset gives it back"
             remedy = "Nothing to do."
     return Finding(severity, code, "interfaces.cluster", f"{served}: {why}.", remedy, stops)
 

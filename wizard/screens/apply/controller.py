@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from wizard.plan.findings import WizardError
 from wizard.screens.apply import messages
 from wizard.screens.apply.screen import ApplyPage
@@ -28,13 +31,22 @@ class ApplyController(Controller):
         if prepared is None:
             self.shell.changes.start(services.pending_change, outcome_of("", None), self._ended)
         else:
-            change = PlanChange(services, services.start_apply, prepared.plan_text)
+            start = partial(services.start_apply, stop=prepared.stop)
+            change = PlanChange(services, start, prepared.plan_text)
             self.shell.changes.start(change.begin, change.outcome, self._ended)
 
     @handles(messages.TrialAnswered)
     def answer(self, message: messages.TrialAnswered) -> None:
         answer = self.shell.services.confirm if message.keep else self.shell.services.rollback
         self.shell.calls.call("answer", answer, lambda _: None, self._not_answered)
+
+    @handles(messages.StopAgreed)
+    def agree(self, message: messages.StopAgreed) -> None:
+        drafts = self.shell.drafts
+        self.agree_to_stop(message.units)
+        if drafts.prepared is not None:
+            drafts.prepared = replace(drafts.prepared, stop=(*drafts.prepared.stop, *message.units))
+        self.shell.changes.when_privileged(partial(self.shell.go, "apply"))
 
     def _not_answered(self, error: WizardError) -> None:
         if self.page is not None:

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from wizard.screens.apply import messages
+from wizard.screens.stop_question import stop_question
 from wizard.services.progress import Progress, step_words
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
 from wizard.widgets.plain_text import PlainText
@@ -51,6 +52,7 @@ class ApplyPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "answer(True)", "keep"),
         Binding("b", "answer(False)", "go back"),
+        Binding("s", "stop", "stop the server"),
         Binding("l", "log", "full log"),
         SHOWN_BACK,
         LEAVE,
@@ -68,6 +70,11 @@ class ApplyPage(Page):
     @property
     def progress(self) -> Progress:
         return self.state.progress
+
+    @property
+    def _may_stop(self) -> bool:
+        """Whether all that the last attempt lacked is a yes to stopping services."""
+        return bool(self.progress.stops) and self.state.facts is not None
 
     def body(self) -> Iterable[Widget]:
         yield StepsView(id="steps")
@@ -123,7 +130,7 @@ class ApplyPage(Page):
         end.display = bool(progress.result)
         if progress.result:
             self.set_prompt(_ENDS.get(progress.result, ("", progress.result))[1])
-            end.update(Text("\n").join(end_lines(progress)))
+            end.update(Text("\n").join(end_lines(progress, self._may_stop)))
         elif progress.asking:
             self.set_prompt("Everything is in place and verified. Check your network, then answer.")
         self.draw_clock()
@@ -156,6 +163,8 @@ class ApplyPage(Page):
             return self.progress.asking and self.answer is None
         if action == "back":
             return bool(self.progress.result)
+        if action == "stop":
+            return self._may_stop
         return super().check_action(action, parameters)
 
     @on(Button.Pressed)
@@ -168,14 +177,29 @@ class ApplyPage(Page):
         self.set_status("")
         self.action_answer(event.button.id == "yes")
 
+    def action_stop(self) -> None:
+        self._ask_to_stop(list(self.progress.stops), ())
+
+    def _ask_to_stop(self, left: list[tuple[str, ...]], agreed: tuple[str, ...]) -> None:
+        """Ask about one service after the other; the first no ends it."""
+        if not left:
+            self.post_message(messages.StopAgreed(agreed))
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._ask_to_stop(left[1:], (*agreed, left[0][0]))
+
+        self.app.push_screen(stop_question(left[0]), answered)
+
     def action_answer(self, keep: bool) -> None:
         if self.progress.asking and self.answer is None:
             self.answer = keep
             self.post_message(messages.TrialAnswered(keep))
 
 
-def end_lines(progress: Progress) -> list[Text]:
-    """The result: what failed and why, what was undone, and the path of the full log."""
+def end_lines(progress: Progress, may_stop: bool = False) -> list[Text]:
+    """The result: what failed and why, what was undone, what a key helps with, and the path of the full log."""
     sign = _ENDS.get(progress.result, ("✗ ", ""))[0]
     failed = next((step for step in progress.steps if step.state == "failed"), None)
     what = f"{step_words(failed.name, failed.title)}: " if failed is not None else ""
@@ -185,6 +209,9 @@ def end_lines(progress: Progress) -> list[Text]:
         lines.append(Text.assemble(("↩ Undone: ", "bold")).append_text(plain(", ".join(undone), limit=300)))
     elif progress.result in ("failed", "refused") and failed is not None:
         lines.append(Text("· Nothing was changed, so nothing had to be undone."))
+    if may_stop:
+        units = " and ".join(units[0] for units in progress.stops)
+        lines.append(Text.assemble(("· s ", "bold")).append_text(plain(f"applies again, and stops {units} for it.")))
     if progress.log and progress.result != "kept":
         lines.append(Text.assemble(("· Full log: ", "")).append_text(plain(progress.log, limit=300)))
     return lines

@@ -34,7 +34,7 @@ class ReviewController(Controller):
             return text, services.changes(plan, text)
 
         def compared(found: tuple[str, tuple[FileChange, ...]]) -> None:
-            drafts.prepared, page.changes = PreparedApply(found[0]), found[1]
+            drafts.prepared, page.changes = PreparedApply(found[0], stop=page.stop), found[1]
 
         def not_compared(error: WizardError) -> None:
             page.trouble = error
@@ -48,18 +48,19 @@ class ReviewController(Controller):
     def preview(self, message: messages.StepsRequested) -> None:
         page, drafts, plan = message.page, self.shell.drafts, self.shell.drafts.draft.to_plan()
         text = drafts.prepared.plan_text if drafts.prepared is not None else ""
-        drafts.prepared = PreparedApply(text)
+        drafts.prepared = PreparedApply(text, stop=page.stop)
         if isinstance(plan, tuple):
             return
 
         def come(steps: tuple[StepPreview, ...]) -> None:
-            drafts.prepared = PreparedApply(text, steps)
+            drafts.prepared = PreparedApply(text, steps, page.stop)
             page.coming = steps
 
         def cannot(error: WizardError) -> None:
             page.no_commands = words_of(error)
 
-        self.shell.calls.call("coming", partial(self.shell.services.preview_steps, plan, text), come, cannot)
+        preview = partial(self.shell.services.preview_steps, plan, text, page.stop)
+        self.shell.calls.call("coming", preview, come, cannot)
 
     @handles(messages.PlanSaveRequested)
     def save(self, message: messages.PlanSaveRequested) -> None:
@@ -70,6 +71,11 @@ class ReviewController(Controller):
             self.shell.saver.save(message.path, dump_plan(plan, self.shell.drafts.original))
         else:
             self.shell.set_status("This is not a valid plan yet: fix the ✗ fields first.", "error")
+
+    @handles(messages.StopAgreed)
+    def agree(self, message: messages.StopAgreed) -> None:
+        self.agree_to_stop([message.unit])
+        self.shell.go("review")
 
     @handles(messages.ApplyRequested)
     def apply(self, _message: messages.ApplyRequested) -> None:

@@ -25,5 +25,12 @@ class PlanSaveRequested(PageMessage):
     path: str
 
 
+@dataclass
+class StopAgreed(PageMessage):
+    """A person agreed that the apply stops this service."""
+
+    unit: str
+
+
 class ApplyRequested(PageMessage):
     """Start the apply."""

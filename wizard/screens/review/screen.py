@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -21,6 +22,7 @@ from wizard.plan.text import clean
 from wizard.screens.review import messages
 from wizard.screens.review.diff import DiffView, LinesView
 from wizard.screens.review.finding_list import FindingList
+from wizard.screens.stop_question import stop_question
 from wizard.services.progress import step_words
 from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Dialog
@@ -44,7 +46,7 @@ class ReviewPage(Page):
     QUESTION = _NOTHING
     HELP = (
         "Above: findings on the plan. ✗ error: fix it before an apply; ! warning: worth a look; · note: good to know. "
-        "Enter goes to the field.\n"
+        "Enter goes to the field, or asks whether the apply may stop a server that is in the way.\n"
         "Below: each file as a diff against this machine; + is added, - is removed. f7 shows the commands that will "
         "run, step by step; f7 again shows the files.\n\n"
         "ctrl+a starts a trial: the changes are made and tested, and you are asked whether to keep them. Without "
@@ -81,6 +83,12 @@ class ReviewPage(Page):
         return any(finding.severity is Severity.ERROR for finding in self._findings)
 
     @property
+    def stop(self) -> tuple[str, ...]:
+        """The services that the apply stops, as agreed."""
+        agreed = [each.stops[0] for each in self._findings if each.stops and each.severity is not Severity.ERROR]
+        return tuple(dict.fromkeys(agreed))
+
+    @property
     def readable(self) -> bool:
         """Whether the draft is a plan at all; only then can it be compared."""
         return not any(finding.code == UNREADABLE for finding in self._findings)
@@ -98,7 +106,11 @@ class ReviewPage(Page):
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
         if self.blocked:
-            self.set_prompt("This plan cannot be applied yet: fix the ✗ findings first.")
+            errors = [finding for finding in self._findings if finding.severity is Severity.ERROR]
+            if all(finding.stops for finding in errors):
+                self.set_prompt("A server is in the way. Enter on its ✗ finding to have the apply stop it.")
+            else:
+                self.set_prompt("This plan cannot be applied yet: fix the ✗ findings first.")
         self.query_one("#said" if self.blocked else "#diff").focus()
 
     def watch_changes(self) -> None:
@@ -220,12 +232,20 @@ class ReviewPage(Page):
     def _lead_to(self, number: int | None) -> None:
         if number is None:
             return
-        field = self._findings[number].field
+        finding = self._findings[number]
+        if finding.stops and finding.severity is Severity.ERROR:
+            self.app.push_screen(stop_question(finding.stops), partial(self._agree, finding.stops[0]))
+            return
+        field = finding.field
         step = next((step for step in STEPS if field.startswith(step)), None)
         if step is None:
             self.notify("This is about the machine, not the plan: read the finding.", markup=False)
         else:
             self.post_message(Page.PageRequested(step, field))
+
+    def _agree(self, unit: str, agreed: bool | None) -> None:
+        if agreed:
+            self.post_message(messages.StopAgreed(unit))
 
     def _changed(self) -> list[FileChange]:
         return [change for change in self.changes or () if change.diff]
