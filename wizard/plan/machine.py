@@ -71,7 +71,7 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A listening TCP or bound UDP socket. `nic` where it is bound to one; `process` "" where not readable; `unit`
-    the systemd service that started it, "" for none."""
+    the systemd service that it belongs to, "" for none: known without root too."""
 
     protocol: str
     address: str
@@ -86,7 +86,8 @@ class Listener:
 class PortService:
     """The systemd service of a listener on port 53 or 67, as systemd describes it.
 
-    `main_pid`: its main process, or the only one of a service that is an init script; 0 for none. `triggers`: the units
+    `main_pid`: its main process, or the only one of a service that is an init script; 0 for none. `alone`: it has no
+    other process. `triggers`: the units
     that would start it again, such as its socket. `lasting`: of it and these, what `systemctl disable` cannot keep from
     starting at boot. `dependents`: the active units that stop with it. `for_network`: the machine's network waits for
     it.
@@ -94,6 +95,7 @@ class PortService:
 
     unit: str
     main_pid: int = 0
+    alone: bool = False
     triggers: tuple[str, ...] = ()
     lasting: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()

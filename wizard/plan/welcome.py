@@ -11,6 +11,7 @@ from wizard.plan.machine import Facts, Listener, Nic
 from wizard.plan.model import Plan
 from wizard.plan.rules.forwards import WILDCARDS
 from wizard.plan.rules.nics import CABLE_KINDS
+from wizard.plan.rules.ports import answers_this_machine, is_ours, why_not_stopped
 from wizard.plan.tools import PACKAGES
 
 _NAMES = {
@@ -117,13 +118,13 @@ def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
     beside: dict[str, list[str]] = {}
     listed: set[tuple[int, str, int | None]] = set()
     for listener in facts.listeners:
-        key = (listener.port, listener.process, listener.pid)
+        key = (listener.port, listener.process or listener.unit, listener.pid)
         wanted = listener.port == 53 or (listener.port == 67 and listener.protocol == "udp")
-        if not wanted or key in listed or listener.pid in facts.our_pids:
+        if not wanted or key in listed or is_ours(listener, facts):
             continue
         if listener.address in WILDCARDS and not listener.nic:
             listed.add(key)
-            yield _rival(listener)
+            yield _rival(listener, facts)
         elif not (facts.applied_cluster and listener.nic in ("", facts.applied_cluster) and not listener.process):
             where = f"{listener.address}{f'%{listener.nic}' if listener.nic else ''}"
             places = beside.setdefault(_who(listener), [])
@@ -134,9 +135,13 @@ def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
         yield WelcomeLine("·", "Beside us", f"{who} serves only {', '.join(places[:2])}{more}; no conflict")
 
 
-def _rival(listener: Listener) -> WelcomeLine:
+def _rival(listener: Listener, facts: Facts) -> WelcomeLine:
     unit = listener.unit or _UNITS.get(listener.process)
-    if unit:
+    if answers_this_machine(listener, facts):
+        stop = "Do not stop it: this machine itself asks it for names. Bind it to its own addresses."
+    elif listener.unit and not why_not_stopped(listener.unit, facts):
+        stop = f"Review asks whether the apply may stop {listener.unit}."
+    elif unit:
         # Stopped alone, it is back at the next boot.
         stop = f"sudo systemctl disable --now {unit}"
     elif listener.pid is not None:
@@ -151,7 +156,7 @@ def _rival(listener: Listener) -> WelcomeLine:
 
 def _who(listener: Listener) -> str:
     if not listener.process:
-        return "another program"
+        return listener.unit or "another program"
     return listener.process if listener.pid is None else f"{listener.process} (pid {listener.pid})"
 
 

@@ -238,7 +238,7 @@ def test_one_that_hinders_the_plan_may_be_stopped() -> None:
     ("unit", "why"),
     [
         ("ssh.service", "it serves neither DNS nor DHCP"),
-        ("libvirtd.service", '"dnsmasq" is only a part of it'),
+        ("libvirtd.service", '"dnsmasq" may be only a part of it'),
         ("a\x1b[2J.service", "it serves neither DNS nor DHCP"),
     ],
 )

@@ -77,6 +77,44 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
+WITH_GROUPS = """\
+udp   UNCONN 0      0      0.0.0.0:53       0.0.0.0:* users:(("dnsmasq",pid=123,fd=4)) cgroup:/system.slice/o.service
+udp   UNCONN 0      0      0.0.0.0:52       0.0.0.0:* users:(("dnsmasq",pid=123,fd=4),("systemd",pid=1,fd=9)) cgroup:/x
+udp   UNCONN 0      0      0.0.0.0:51       0.0.0.0:* users:(("systemd",pid=1,fd=9)) cgroup:unreachable:1
+udp   UNCONN 0      0      127.0.0.1:53     0.0.0.0:* cgroup:/system.slice/named.service
+udp   UNCONN 0      0      127.0.0.2:53     0.0.0.0:* cgroup:unreachable:7c1
+tcp   LISTEN 0      128    0.0.0.0:54       0.0.0.0:* users:(("x cgroup:/system.slice/a.service",pid=9,fd=3))
+tcp   LISTEN 0      128    0.0.0.0:55       0.0.0.0:* cgroup:/
+"""
+
+
+def test_the_unit_of_a_socket_is_known_without_its_process(monkeypatch: pytest.MonkeyPatch, proc: Path) -> None:
+    def ss(*argv: str, **_: Any) -> str:
+        assert "--cgroup" in argv
+        return WITH_GROUPS
+
+    monkeypatch.setattr(commands, "run", ss)
+    assert read_listeners(proc) == (
+        Listener("udp", ANY, 53, "dnsmasq", 123, unit="dnsmasq@lan.service"),
+        Listener("udp", ANY, 52, "dnsmasq", 123, unit="dnsmasq@lan.service"),
+        Listener("udp", ANY, 51, "", 1),
+        Listener("udp", "127.0.0.1", 53, unit="named.service"),
+        Listener("udp", "127.0.0.2", 53),
+        Listener("tcp", ANY, 54, "", 9),
+        Listener("tcp", ANY, 55),
+    )
+
+
+def test_an_older_ss_tells_the_rest(monkeypatch: pytest.MonkeyPatch, proc: Path) -> None:
+    def ss(*argv: str, **_: Any) -> str:
+        if "--cgroup" in argv:
+            raise commands.CommandFailed(argv, 255, "ss: unrecognized option '--cgroup'")
+        return SS_OUTPUT
+
+    monkeypatch.setattr(commands, "run", ss)
+    assert read_listeners(proc)[0].process == "dnsmasq"
+
+
 def test_addresses_ports_nics_and_processes(monkeypatch: pytest.MonkeyPatch, proc: Path) -> None:
     monkeypatch.setattr(commands, "run", lambda *_, **__: SS_OUTPUT)
 

@@ -18,6 +18,7 @@ UNITS = {
         "UnitFileState": "enabled",
         "Before": "nss-lookup.target shutdown.target",
         "RequiredBy": "mail.service idle.service",
+        "ControlGroup": "/system.slice/named.service",
         "ConsistsOf": "named-resolvconf.service",
     },
     "proxy.service": {"MainPID": "8", "UnitFileState": "enabled", "TriggeredBy": "proxy.socket"},
@@ -77,7 +78,16 @@ def test_an_init_script_has_a_main_process_where_it_has_only_one(
     group = tmp_path / tree / "system.slice/isc-dhcp-server.service"
     group.mkdir(parents=True)
     (group / "cgroup.procs").write_text(processes)
-    assert service("isc-dhcp-server.service", 67, tmp_path) == PortService("isc-dhcp-server.service", main)
+    assert service("isc-dhcp-server.service", 67, tmp_path) == PortService("isc-dhcp-server.service", main, main != 0)
+
+
+@pytest.mark.parametrize(("processes", "alone"), [("7\n", True), ("7\n8\n", False), ("", False)])
+def test_a_service_of_a_single_process_is_told_from_others(tmp_path: Path, processes: str, alone: bool) -> None:
+    group = tmp_path / "sys/fs/cgroup/system.slice/named.service"
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text(processes)
+    found = service("named.service", root=tmp_path)
+    assert (found.main_pid, found.alone) == (7, alone)
 
 
 def test_what_a_generator_makes_at_each_boot_cannot_be_disabled() -> None:

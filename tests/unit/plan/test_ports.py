@@ -56,7 +56,7 @@ def test_one_agreed_to_is_no_error_and_the_finding_says_what_becomes_of_it(plan:
 
 
 OBJECTIONS = {
-    "a part of another service": (served(unit="libvirtd.service", main_pid=6), '"named" is only a part of it'),
+    "a part of another service": (served(unit="libvirtd.service", main_pid=6), '"named" may be only a part of it'),
     "one of several": (served(unit="dnsmasq@lan.service"), "it is one of several of its kind"),
     "the machine's network": (served(unit="systemd-networkd.service", for_network=True), "own network needs it"),
     "a web server too": (both(served(), listens("tcp", ANY, 80, "named", 7, unit=UNIT)), "it serves TCP port 80 too"),
@@ -117,3 +117,34 @@ def test_a_machine_that_asks_another_server_may_lose_it(plan: Plan, facts: Facts
 
 def test_a_service_that_has_neither_port_is_none_to_stop(plan: Plan, facts: Facts) -> None:
     assert why_not_stopped("ssh.service", facts) == "it serves neither DNS nor DHCP"
+
+
+# Without root
+
+
+def seen_by_a_user(places: tuple[str, ...], *, alone: bool) -> Change:
+    """No program's name, and no process; the unit alone."""
+    return both(
+        *(listens("udp", place, 53, unit=UNIT) for place in places), machine(services=(PortService(UNIT, 7, alone),))
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "code"),
+    [((ANY,), "port-53-taken"), (("127.0.0.1", "10.77.0.98", "172.17.0.1"), "dns-takes-every-address")],
+)
+def test_without_root_a_server_is_known_by_its_unit(
+    plan: Plan, facts: Facts, places: tuple[str, ...], code: str
+) -> None:
+    found = finding(plan, facts, seen_by_a_user(places, alone=True), code)
+    assert found.message.startswith(f"{UNIT} ")
+    assert found.stops == (UNIT,)
+    other = finding(plan, facts, seen_by_a_user(places, alone=False), code)
+    assert other.stops == ()
+    assert f"An apply does not stop {UNIT}: the server may be only a part of it." in other.remedy
+
+
+@pytest.mark.parametrize("places", [(ANY,), ("127.0.0.1", "10.77.0.98", "172.17.0.1")])
+def test_our_own_server_is_known_by_its_unit_too(plan: Plan, facts: Facts, places: tuple[str, ...]) -> None:
+    ours = both(*(listens("udp", place, 53, unit="ciao-gateway.service") for place in places))
+    assert not {"port-53-taken", "dns-takes-every-address"} & {each.code for each in check(*ours(plan, facts))}

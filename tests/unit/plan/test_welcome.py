@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan.machine import Facts, Listener, Nic, Route
+from wizard.plan.machine import Facts, Listener, Nic, PortService, Route
 from wizard.plan.model import Interfaces, Network, Plan
 from wizard.plan.welcome import (
     INSTALLERS,
@@ -106,10 +106,31 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
     assert beside.text.startswith("dnsmasq (pid 9) serves only 192.168.122.1, ")
 
 
+def test_one_that_an_apply_may_stop_is_left_to_the_review() -> None:
+    named = Listener("udp", "0.0.0.0", 53, "named", 7, unit="named.service")  # noqa: S104
+    facts = replace(PLAIN, listeners=(named,), services=(PortService("named.service", 7),), resolvers=("10.77.0.1",))
+    (line,) = port_conflict_lines(facts)
+    assert line.remedy == "Review asks whether the apply may stop named.service."
+    (line,) = port_conflict_lines(replace(facts, services=(PortService("named.service", 6),)))
+    assert line.remedy == "sudo systemctl disable --now named.service"
+    (line,) = port_conflict_lines(replace(facts, listeners=(replace(named, process="", pid=None),)))
+    assert line.text == "named.service serves DNS on every NIC (port 53)"
+
+
+def test_one_that_this_machine_asks_is_never_to_be_stopped() -> None:
+    named = Listener("udp", "0.0.0.0", 53, "named", 7, unit="named.service")  # noqa: S104
+    (line,) = port_conflict_lines(replace(PLAIN, listeners=(named,), resolvers=("127.0.0.1",)))
+    assert line.remedy == "Do not stop it: this machine itself asks it for names. Bind it to its own addresses."
+
+
 def test_our_own_gateway_is_in_nobodys_way() -> None:
     listeners = (Listener("udp", "::", 67, "dnsmasq", 812), Listener("udp", "192.168.0.200", 53, "", None))
     facts = replace(PLAIN, listeners=listeners, our_pids=frozenset({812}), applied_cluster="eth1")
     (line,) = port_conflict_lines(facts)
+    assert line.sign == "✓"
+    # As somebody other than root sees it.
+    ours = Listener("udp", "0.0.0.0", 53, unit="ciao-gateway.service")  # noqa: S104
+    (line,) = port_conflict_lines(replace(PLAIN, listeners=(ours,)))
     assert line.sign == "✓"
 
 

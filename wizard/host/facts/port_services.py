@@ -49,9 +49,14 @@ def _service(name: str, about: Mapping[str, str], others: Mapping[str, Mapping[s
     states = {name: about, **{trigger: others.get(trigger, {}) for trigger in triggers}}
     dependents = [each for key in _STOPPED_WITH for each in about[key].split() if each not in triggers]
     main = int(about["MainPID"]) if about["MainPID"].isdigit() else 0
+    only = _only_process(about["ControlGroup"], root)
+    if not main and about["SourcePath"].startswith(_INIT_SCRIPTS):
+        # systemd does not know which of its processes is the main one.
+        main = only
     return PortService(
         name,
-        main or _only_process(about, root),
+        main,
+        main == only != 0,
         triggers,
         tuple(unit for unit, state in states.items() if not _can_be_disabled(state)),
         tuple(each for each in dict.fromkeys(dependents) if others.get(each, {}).get("ActiveState") == "active"),
@@ -65,11 +70,8 @@ def _can_be_disabled(state: Mapping[str, str]) -> bool:
     return word in _CAN_BE_DISABLED and (word != "generated" or state.get("SourcePath", "").startswith(_INIT_SCRIPTS))
 
 
-def _only_process(about: Mapping[str, str], root: Path) -> int:
-    """The process of an init script, of which systemd does not know which one is its main; 0 where it has several."""
-    if not about["SourcePath"].startswith(_INIT_SCRIPTS) or not about["ControlGroup"]:
-        return 0
-    group = about["ControlGroup"].lstrip("/")
-    found = [read_sysfs(root / tree / group / "cgroup.procs").split() for tree in _GROUPS]
+def _only_process(group: str, root: Path) -> int:
+    """The process of a control group, 0 where it has none or several."""
+    found = [read_sysfs(root / tree / group.lstrip("/") / "cgroup.procs").split() for tree in _GROUPS if group]
     pids = next((each for each in found if each), [])
     return int(pids[0]) if len(pids) == 1 and pids[0].isdigit() else 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from netaddr import AddrFormatError, IPAddress
 
+from wizard.plan import paths
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts, Listener
@@ -26,35 +27,50 @@ def _holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
     reported: set[tuple[int, str]] = set()
     for listener in facts.listeners:
         port = listener.port
-        if not _holds(listener, plan, facts) or (port, listener.process) in reported:
+        key = (port, listener.process or listener.unit)
+        if not _holds(listener, plan, facts) or key in reported:
             continue
-        reported.add((port, listener.process))
-        pid = f" (process {listener.pid})" if listener.pid is not None else ""
-        who = f"{shown(listener.process)}{pid}" if listener.process else "Another program"
+        reported.add(key)
         where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"
         if port == 67:
             why, bind = "two DHCP servers on one network do damage", "the NICs it serves"
         else:
             why, bind = "ours cannot serve the nodes", f"its own addresses{_how_to_bind(listener)}"
-        served = f"{who} already serves {_SERVICES[port]} {where}, port {port}"
+        served = f"{_who(listener)} already serves {_SERVICES[port]} {where}, port {port}"
         yield _finding(f"port-{port}-taken", listener, facts, served, why, bind)
 
 
 def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
     """DNS servers that bind every address, new ones too, as bind9 does: one socket per address gives them away."""
-    listeners = [x for x in facts.listeners if x.port == 53 and x.nic == "" and x.pid not in facts.our_pids]
+    listeners = [x for x in facts.listeners if x.port == 53 and x.nic == "" and not is_ours(x, facts)]
     gateway = plan.network.gateway
     here = {a.network.ip for n in facts.nics if n.up for a in n.addresses if a.network.version == 4} - {gateway}
-    for process, pid in dict.fromkeys((x.process, x.pid) for x in listeners if x.process):
-        own = [x for x in listeners if (x.process, x.pid) == (process, pid)]
+    for of_one in dict.fromkeys(map(_owner, listeners)):
+        own = [x for x in listeners if _owner(x) == of_one and any(of_one)]
         held = {address for address in map(_address, own) if address is not None}
         others = {address for x in listeners if x not in own and (address := _address(x)) is not None}
         wanted = {address for address in here - others if not address.is_loopback()}
         if wanted and wanted <= held and any(address.is_loopback() for address in held):
-            served = f"{shown(process)} (process {pid}) serves DNS on every address of this machine, port 53"
+            served = f"{_who(own[0])} serves DNS on every address of this machine, port 53"
             why = f"it will bind {gateway} too, and answer the nodes in our place"
             bind = f"127.0.0.1 alone{_how_to_bind(own[0])}"
             yield _finding("dns-takes-every-address", own[0], facts, served, why, bind)
+
+
+def _owner(listener: Listener) -> tuple[str, str, int | None]:
+    """Tells one program from another; all empty where nothing is known of it."""
+    return listener.process, listener.unit, listener.pid
+
+
+def _who(listener: Listener) -> str:
+    if not listener.process:
+        return listener.unit or "Another program"
+    return f"{shown(listener.process)}{f' (process {listener.pid})' if listener.pid is not None else ''}"
+
+
+def is_ours(listener: Listener, facts: Facts) -> bool:
+    """True if it is the gateway's own server."""
+    return listener.pid in facts.our_pids or listener.unit == paths.SERVICE_NAME
 
 
 def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str, bind: str) -> Finding:
@@ -66,7 +82,7 @@ def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str,
     severity = Severity.ERROR
     if service is None:
         remedy = by_hand
-    elif _answers_this_machine(listener, facts):
+    elif answers_this_machine(listener, facts):
         remedy = f"B{bound[1:]} Do not stop {unit}: this machine itself asks it for names (/etc/resolv.conf)."
     elif objection := why_not_stopped(unit, facts):
         remedy = f"{by_hand} An apply does not stop {unit}: {objection}."
@@ -89,14 +105,15 @@ def why_not_stopped(unit: str, facts: Facts) -> str:
     own = [x for x in facts.listeners if x.unit == unit and x.port in _SERVICES]
     if service is None or not own:
         return "it serves neither DNS nor DHCP"
-    if any(_answers_this_machine(listener, facts) for listener in own):
+    if any(answers_this_machine(listener, facts) for listener in own):
         return "this machine itself asks it for names"
     if service.for_network:
         return "this machine's own network needs it"
     if "@" in unit:
         return "it is one of several of its kind"
-    if any(listener.pid != service.main_pid for listener in own):
-        return f"{shown(own[0].process)} is only a part of it"
+    # Only root sees the owner of a socket; of a single process it can be no other.
+    if any(x.pid != service.main_pid if x.pid is not None else not service.alone for x in own):
+        return f"{shown(own[0].process) if own[0].process else 'the server'} may be only a part of it"
     if more := [x for x in facts.listeners if x.unit == unit and _is_another_service(x)]:
         return f"it serves {more[0].protocol.upper()} port {more[0].port} too"
     if service.dependents:
@@ -114,10 +131,12 @@ def _is_another_service(listener: Listener) -> bool:
     return listener.protocol == "tcp" or listener.port < 1024
 
 
-def _answers_this_machine(listener: Listener, facts: Facts) -> bool:
-    """True if it is this program that answers when this machine asks for a name."""
+def answers_this_machine(listener: Listener, facts: Facts) -> bool:
+    """True if it is this program that answers when this machine asks for a name; False where it is not known."""
+    if not any(_owner(listener)):
+        return False
     served = [x for x in facts.listeners if x.port == 53]
-    own = {x.address for x in served if x.pid == listener.pid and x.unit == listener.unit}
+    own = {x.address for x in served if _owner(x) == _owner(listener)}
     others = {x.address for x in served} - own
     for resolver in facts.resolvers:
         if resolver in own or (own & WILDCARDS and resolver not in others and _is_here(resolver, facts)):
@@ -166,7 +185,7 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
     if listener.port not in _SERVICES or (listener.port == 67 and listener.protocol != "udp"):
         return False
     cluster = plan.interfaces.cluster
-    if listener.pid in facts.our_pids or listener.nic not in ("", cluster):
+    if is_ours(listener, facts) or listener.nic not in ("", cluster):
         return False
     if listener.nic == "" and listener.address in WILDCARDS:
         return True
