@@ -173,12 +173,12 @@ def test_without_systemd_nothing_is_started(laptop: Systemd, journal: Journal, m
     assert laptop.did[2:] == []
 
 
-def test_in_a_trial_they_stop_before_the_address_comes(laptop: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_trial_they_stop_before_the_wires_are_heard(laptop: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ProveWires", "LoadRules", "SetClusterAddress", "StartGuard"):
         monkeypatch.setattr(steps, name, lambda _, name=name: SimpleNamespace(name=name))
     context: Any = SimpleNamespace(previous=None, stop=(SERVICE,))
     names = [step.name for step in steps.trial_steps(context)]
-    assert names == ["ProveWires", "LoadRules", "stop:proxy.service", "SetClusterAddress", "StartGuard"]
+    assert names == ["stop:proxy.service", "ProveWires", "LoadRules", "SetClusterAddress", "StartGuard"]
 
 
 def test_a_reset_starts_them_once_the_gateway_is_gone(

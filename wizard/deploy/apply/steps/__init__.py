@@ -3,7 +3,7 @@
 A step captures a pre-image as a plain record, changes the machine, and its undo works from that record alone: in
 another process, after a crash, any number of times. `engine` takes them, `preview` shows them, `reverter` undoes them.
 
-    trial     both wires, rules, services to stop, address, guard: all under /run, in the kernel and in systemd, gone
+    trial     services to stop, both wires, rules, address, guard: all under /run, in the kernel and in systemd, gone
               with a reboot
     persist   the files under /etc and the services, written once the trial was kept
 """
@@ -53,13 +53,13 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
 # A service that was disabled already is not started by the boot.
 UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases, "stop": undo_stop}
 """The trial's steps of which something survives a reboot."""
-_TRIAL = ("wires", "rules", "stop", "address", "gateway")
+_TRIAL = ("stop", "wires", "rules", "address", "gateway")
 
 
 def trial_steps(context: ApplyContext) -> list[Step]:
     """The trial's steps, in order. Nothing that they change survives a reboot, but the leases."""
-    # The services before the address: some would take it as it appears.
-    steps: list[Step] = [ProveWires(context), LoadRules(context), *(StopService(unit) for unit in context.stop)]
+    # The services first: a DHCP server among them could be heard on the cluster wire.
+    steps: list[Step] = [*(StopService(unit) for unit in context.stop), ProveWires(context), LoadRules(context)]
     if context.previous is not None and context.previous.interfaces.cluster != context.plan.interfaces.cluster:
         steps.append(ReleaseFormerNic(context, context.previous.interfaces.cluster))
     return [*steps, SetClusterAddress(context), StartGuard(context)]
