@@ -1,4 +1,7 @@
-"""A DNS server that takes every address, as bind9 does: an apply stops it after a yes, and a reset gives it back."""
+"""Servers in the gateway's way: an apply stops them after a yes, and a reset gives them back.
+
+A DNS server that takes every address, as bind9 does, and a DHCP server that is an init script, as ISC's on Debian 12.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from tests.boot.wires import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-UNIT = "named.service"
+UNIT, SCRIPT = "named.service", "lan-dhcp"
 PLAN = "root/plan.toml"
 FILES = {
     **HASTE,
@@ -25,15 +28,38 @@ ExecStart=/usr/sbin/dnsmasq -k -p 53 --conf-file=/dev/null --pid-file= --no-reso
 WantedBy=multi-user.target
 Alias=bind9.service
 """,
+    f"etc/init.d/{SCRIPT}": """#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          lan-dhcp
+# Required-Start:    $network
+# Required-Stop:     $network
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+### END INIT INFO
+case "$1" in
+start) dnsmasq --conf-file=/dev/null --port=0 --pid-file=/run/lan-dhcp.pid --dhcp-range=10.99.0.5,10.99.0.9 ;;
+stop) kill "$(cat /run/lan-dhcp.pid)" && rm /run/lan-dhcp.pid ;;
+esac
+""",
 }
-LINKS = ("multi-user.target.wants/named.service", "bind9.service")
+LINKS = {
+    f"etc/systemd/system/multi-user.target.wants/{UNIT}": f"/etc/systemd/system/{UNIT}",
+    "etc/systemd/system/bind9.service": f"/etc/systemd/system/{UNIT}",
+    **{f"etc/rc{level}.d/S01{SCRIPT}": f"../init.d/{SCRIPT}" for level in "2345"},
+    **{f"etc/rc{level}.d/K01{SCRIPT}": f"../init.d/{SCRIPT}" for level in "016"},
+}
+STOP = ("--stop", UNIT, "--stop", SCRIPT)
+BOTH = "active enabled, active enabled"
+STOPPED, DISABLED = "inactive enabled, inactive enabled", "inactive disabled, inactive disabled"
 JOURNAL = ("var/lib/ciao-wizard", "var/lib/misc")
 PATIENCE_S = 60.0
-_ASKED = ("is-active", "is-enabled")
 
 
 def state(computer: Computer) -> str:
-    return " ".join(computer.run("systemctl", verb, UNIT, check=False).stdout.strip() for verb in _ASKED)
+    def told(*words: str) -> str:
+        return computer.run("systemctl", *words, check=False).stdout.strip()
+
+    return ", ".join(f"{told('is-active', unit)} {told('is-enabled', unit)}" for unit in (UNIT, SCRIPT))
 
 
 def serves(computer: Computer) -> bool:
@@ -44,7 +70,7 @@ def serves(computer: Computer) -> bool:
 
 
 def start_trial(computer: Computer) -> None:
-    front = computer.start("ciao-wizard", "apply", "-c", f"/{PLAN}", "--stop", "named", "--confirm-within", "120")
+    front = computer.start("ciao-wizard", "apply", "-c", f"/{PLAN}", *STOP, "--confirm-within", "120")
     try:
         wait_for(lambda: computer.status().get("remaining_s") is not None, PATIENCE_S, "an apply that waits")
     finally:
@@ -52,12 +78,13 @@ def start_trial(computer: Computer) -> None:
         front.wait()
 
 
-def test_a_server_that_takes_every_address_is_stopped_after_a_yes_and_given_back(computer: Computer) -> None:
+def test_servers_in_the_way_are_stopped_after_a_yes_and_given_back(computer: Computer) -> None:
     computer.write(FILES)
-    for link in LINKS:
-        there = computer.disk / "etc/systemd/system" / link
+    for link, target in LINKS.items():
+        there = computer.disk / link
         there.parent.mkdir(exist_ok=True)
-        there.symlink_to(f"/etc/systemd/system/{UNIT}")
+        there.symlink_to(target)
+    (computer.disk / "etc/init.d" / SCRIPT).chmod(0o755)
     computer.power_on()
     wait_for(
         lambda: computer.addresses("eth0") and serves(computer), PATIENCE_S, "a server on the laptop's own address"
@@ -69,39 +96,44 @@ def test_a_server_that_takes_every_address_is_stopped_after_a_yes_and_given_back
 
     # Nothing is stopped that nobody agreed to.
     told = computer.ciao("check", "-c", f"/{PLAN}", check=False).stdout
-    assert "dns-takes-every-address" in told
-    assert f"sudo ciao-wizard apply -c PLAN --stop {UNIT}" in told
-    for words, why in (((), f"--stop {UNIT}"), (("--stop", "dbus"), f"Leave it out, or name {UNIT} instead")):
+    assert {"dns-takes-every-address", "port-67-taken"} <= set(told.split())
+    for unit in (UNIT, f"{SCRIPT}.service"):
+        assert f"sudo ciao-wizard apply -c PLAN --stop {unit}`" in told
+    for words, why in (
+        ((), f"--stop {UNIT}"),
+        (STOP[:2], f"--stop {SCRIPT}.service"),
+        ((*STOP, "--stop", "dbus"), f"Leave it out, or name {SCRIPT}.service or {UNIT} instead"),
+    ):
         done = computer.ciao("apply", "-c", f"/{PLAN}", "--yes", *words, check=False)
         assert done.returncode == 1
         assert why in " ".join(done.stderr.split())
-    assert state(computer) == "active enabled"
+    assert state(computer) == BOTH
 
     start_trial(computer)
-    assert state(computer) == "inactive enabled"
+    assert state(computer) == STOPPED
     assert computer.wires.leased("switch") == CONTROLLER
     computer.ciao("rollback")
-    assert state(computer) == "active enabled"
+    assert state(computer) == BOTH
     assert serves(computer)
     assert differing() == []
 
     start_trial(computer)
     computer.pull_the_plug()
     computer.power_on()
-    assert state(computer) == "active enabled"
+    assert state(computer) == BOTH
     computer.ciao("rollback")
-    assert state(computer) == "active enabled"
+    assert state(computer) == BOTH
     assert differing() == []
 
-    computer.ciao("apply", "-c", f"/{PLAN}", "--yes", "--stop", UNIT)
-    assert state(computer) == "inactive disabled"
+    computer.ciao("apply", "-c", f"/{PLAN}", "--yes", *STOP)
+    assert state(computer) == DISABLED
     assert computer.wires.leased("switch") == CONTROLLER
-    # Named again, it is nothing to refuse.
-    computer.ciao("apply", "-c", f"/{PLAN}", "--yes", "--stop", UNIT)
+    # Named again, they are nothing to refuse.
+    computer.ciao("apply", "-c", f"/{PLAN}", "--yes", *STOP)
     computer.pull_the_plug()
     computer.power_on()
     computer.await_armed()
-    assert state(computer) == "inactive disabled"
+    assert state(computer) == DISABLED
     assert computer.wires.leased("switch") == CONTROLLER
     plan = computer.disk / PLAN
     plan.write_text(plan.read_text().replace("192.168.0.200", "192.168.0.201"))
@@ -109,8 +141,8 @@ def test_a_server_that_takes_every_address_is_stopped_after_a_yes_and_given_back
     assert computer.status()["healthy"]
 
     computer.ciao("reset", "--yes", "--forget-leases")
-    assert state(computer) == "active enabled"
-    wait_for(lambda: serves(computer), PATIENCE_S, "the server at its addresses again")
+    assert state(computer) == BOTH
+    wait_for(lambda: serves(computer), PATIENCE_S, "the DNS server at its addresses again")
     assert differing() == [PLAN]
     assert computer.failed_units() == []
     assert computer.processes("wizard serve", "wizard engine") == []
