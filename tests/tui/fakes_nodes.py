@@ -37,10 +37,14 @@ def nobody(machines: tuple[DiscoveredMachine, ...]) -> None:
 
 @dataclass(kw_only=True)
 class FakeNodes:
-    """`ask` is whoever listens on the wire now; `until` is set once he no longer does."""
+    """`ask` is whoever listens on the wire now; `until` is set once he no longer does.
+
+    `foretold` lists what each preview of an apply was to stop.
+    """
 
     lists: dict[str, str] = field(default_factory=dict)
     to_come: tuple[StepPreview, ...] = STEPS_TO_COME
+    foretold: list[tuple[str, ...]] = field(default_factory=list)
     deaf: WizardError | None = None
     ask: Callable[[tuple[DiscoveredMachine, ...]], None] = field(default=nobody)
     until: threading.Event = field(default_factory=threading.Event)
@@ -58,4 +62,5 @@ class FakeNodes:
         return self.lists[path]
 
     def preview_steps(self, plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple[StepPreview, ...]:
+        self.foretold.append(tuple(stop))
         return self.to_come

@@ -83,18 +83,19 @@ import sys, json, os
 words = sys.argv[1:]
 events = words[words.index("--events") + 1]
 plan = words[words.index("-c") + 1]
+kept = [words[0], *(word for word in words if word.startswith("--stop"))]
 print("\\x1b[31mnot for a terminal", file=sys.stderr)
 with open(events, "a") as out:
     seen = open(plan).read() + repr(sys.stdin.read()) + str(os.getsid(0) == os.getpid())
     print(json.dumps({"at": "2026-03-02T14:00:00+00:00", "step": words[0], "state": "done", "detail": seen}), file=out)
-    print(json.dumps({"at": "2026-03-02T14:00:01+00:00", "result": "kept", "reason": " ".join(words[:1])}), file=out)
+    print(json.dumps({"at": "2026-03-02T14:00:01+00:00", "result": "kept", "reason": " ".join(kept)}), file=out)
 """
 
 
 def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "wizard_command", lambda: [sys.executable, "-c", SCRIPT])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    run = host.start_apply("the plan")
+    run = host.start_apply("the plan", ("named.service", "kea.service"))
     progress = Progress()
 
     def ended() -> bool:
@@ -106,7 +107,7 @@ def test_an_apply_is_another_process_that_tells_a_file(host: HostServices, monke
     wait_for(ended)
     # The plan came as a file; its standard input is empty; it leads a session of its own, away from the terminal's.
     assert progress.steps[0].detail == "the plan''True"
-    assert (progress.result, progress.reason) == ("kept", "apply")
+    assert (progress.result, progress.reason) == ("kept", "apply --stop=named.service --stop=kea.service")
     wait_for(lambda: not run.alive())
     assert run.output_tail() == "?[31mnot for a terminal"
 

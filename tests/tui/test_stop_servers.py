@@ -36,6 +36,7 @@ async def test_the_review_asks_what_the_apply_may_stop(start: Start) -> None:
     async with start(FakeServices(machine=BUSY)) as driver:
         await driver.jump("Review")
         await driver.says("A server is in the way. Enter on its ✗ finding", "1 error")
+        await driver.until(lambda: driver.services.foretold)
         await driver.press("ctrl+a", "enter")
         await driver.says("Stop named.service until a reset?", "named.service and named.socket, and disables them")
         # Enter by habit, or escape, agrees to nothing.
@@ -43,6 +44,8 @@ async def test_the_review_asks_what_the_apply_may_stop(start: Start) -> None:
         await driver.says("1 error")
         await driver.press("enter", "y")
         await driver.says("2 warnings, 1 note", "1/3")
+        await driver.until(lambda: driver.services.foretold[-1:] == [(NAMED,)])
+        assert {*driver.services.foretold[:-1]} == {()}, "before the yes"
         await driver.press("shift+tab", "down")
         await driver.says("an apply stops and disables named.service")
         # It holds for this run, whatever is looked at meanwhile.

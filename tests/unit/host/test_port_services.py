@@ -21,7 +21,12 @@ UNITS = {
         "ControlGroup": "/system.slice/named.service",
         "ConsistsOf": "named-resolvconf.service",
     },
-    "proxy.service": {"MainPID": "8", "UnitFileState": "enabled", "TriggeredBy": "proxy.socket"},
+    "proxy.service": {
+        "MainPID": "8",
+        "UnitFileState": "enabled",
+        "TriggeredBy": "proxy.socket",
+        "BoundBy": "proxy.socket",
+    },
     "isc-dhcp-server.service": {
         "MainPID": "0",
         "UnitFileState": "generated",
