@@ -40,8 +40,8 @@ class ApplyController(Controller):
         answer = self.shell.services.confirm if message.keep else self.shell.services.rollback
         self.shell.calls.call("answer", answer, lambda _: None, self._not_answered)
 
-    @handles(messages.StopAgreed)
-    def agree(self, message: messages.StopAgreed) -> None:
+    @handles(messages.RetryRequested)
+    def apply_again(self, message: messages.RetryRequested) -> None:
         drafts = self.shell.drafts
         self.agree_to_stop(message.units)
         if drafts.prepared is not None:

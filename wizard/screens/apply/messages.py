@@ -15,7 +15,7 @@ class TrialAnswered(PageMessage):
 
 
 @dataclass
-class StopAgreed(PageMessage):
-    """A person agreed that another attempt stops these services, which the last one was refused for."""
+class RetryRequested(PageMessage):
+    """Apply again, and stop these services, which the last attempt was refused for: the person agreed."""
 
     units: tuple[str, ...]

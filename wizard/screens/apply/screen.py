@@ -183,7 +183,7 @@ class ApplyPage(Page):
     def _ask_to_stop(self, left: list[tuple[str, ...]], agreed: tuple[str, ...]) -> None:
         """Ask about one service after the other; the first no ends it."""
         if not left:
-            self.post_message(messages.StopAgreed(agreed))
+            self.post_message(messages.RetryRequested(agreed))
             return
 
         def answered(yes: bool | None) -> None:
