@@ -8,6 +8,9 @@
 #   nat.sh leave   all but the table, which another version of this script is to replace
 #   nat.sh status  what is loaded; ends with 0 when all of it is
 #   nat.sh table   the nftables text, for reading or for 'nft -c -f -'
+{% if auto %}
+#   nat.sh uplinks [NIC...]  these NICs lead out from now on; the guard says which, when the default route moves
+{% endif %}
 #
 # Everything is in nftables tables of our own, one for IP and one for ARP. Nobody else's rule is changed or removed. Where
 # iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
@@ -19,7 +22,9 @@ LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 
+{% if not auto %}
 CORPORATE={{ corporate }}
+{% endif %}
 CLUSTER={{ cluster }}
 NET={{ cidr }}
 RUN=/run/ciao-wizard
@@ -32,6 +37,10 @@ table inet ciao_gateway {
     # The NICs, by index, that our DHCP answers may leave by. The guard puts the cluster NIC here for a
     # few seconds at a time, and only while everything holds.
     set armed { type iface_index; flags timeout; }
+{% if auto %}
+    # The NICs that lead out: where the default route leads, and never the cluster's.
+    set uplinks { type ifname; }
+{% endif %}
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
     set restricted { type inet_proto . inet_service; }
     set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
@@ -94,7 +103,7 @@ table inet ciao_gateway {
         meta skuid {{ dhcp_uid }} icmpv6 type nd-router-advert oif != @armed counter name muted drop
         # Bytes 248 to 250 of UDP: option 53, the message type, 6 for a refusal (DHCPNAK).
         meta skuid {{ dhcp_uid }} udp sport 67 @th,1984,24 0x350106 jump refusals
-        oifname "{{ corporate }}" udp sport { 67, 547 } counter name muted drop
+        oifname {{ uplink }} udp sport { 67, 547 } counter name muted drop
     }
 
     # A refusal is for the plan's own nodes (bytes 36 to 41 of UDP: the MAC): whoever else came with an address
@@ -121,8 +130,13 @@ table inet ciao_gateway {
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
-        iifname "{{ corporate }}" meta l4proto . th dport @restricted ip protocol . th dport . ip saddr != @allowed return
+        iifname {{ uplink }} meta l4proto . th dport @restricted ip protocol . th dport . ip saddr != @allowed return
+{% if auto %}
+        iifname @uplinks fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+        iifname "{{ cluster }}" fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+{% else %}
         iifname { "{{ corporate }}", "{{ cluster }}" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+{% endif %}
     }
     chain output {
         type nat hook output priority -100; policy accept;
@@ -130,7 +144,7 @@ table inet ciao_gateway {
     }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
-        oifname "{{ corporate }}" ip saddr {{ cidr }} ip daddr != {{ cidr }} masquerade
+        oifname {{ uplink }} ip saddr {{ cidr }} ip daddr != {{ cidr }} masquerade
         # A node that asks for a forward must get its answer from us, not from its neighbour.
         oifname "{{ cluster }}" ip saddr {{ cidr }} ct status dnat masquerade
     }
@@ -139,8 +153,8 @@ table inet ciao_gateway {
     # NIC is away: the office sees no address of the cluster.
     chain traces {
         type filter hook postrouting priority srcnat + 100; policy accept;
-        oifname "{{ corporate }}" ip saddr {{ cidr }} fib saddr . oif type != local counter name refused_forward drop
-        oifname "{{ corporate }}" ip daddr {{ cidr }} ct direction original ct status dnat counter name refused_forward drop
+        oifname {{ uplink }} ip saddr {{ cidr }} fib saddr . oif type != local counter name refused_forward drop
+        oifname {{ uplink }} ip daddr {{ cidr }} ct direction original ct status dnat counter name refused_forward drop
     }
 
     # No TCP segment larger than the way there and back has room for: who drops larger ones may say so to nobody.
@@ -160,11 +174,15 @@ table inet ciao_gateway {
         ip daddr { 224.0.0.0/4, 255.255.255.255 } counter name refused_forward drop
         # From this port the guard asks for a forward, to see that it leads to its node: nobody is to get the answer.
         tcp dport {{ walk_port }} ct direction reply drop
+{% if auto %}
+        # What leaves the cluster leaves by an uplink: an open connection, too, whose route has moved elsewhere.
+        iifname "{{ cluster }}" oifname != "{{ cluster }}" oifname != @uplinks counter name refused_forward drop
+{% endif %}
         ct state established,related accept
         ct state invalid counter name refused_forward drop
         iifname "{{ cluster }}" oifname "{{ cluster }}" accept
-        iifname "{{ cluster }}" oifname "{{ corporate }}" ip saddr {{ cidr }} accept
-        iifname "{{ corporate }}" oifname "{{ cluster }}" ct status dnat accept
+        iifname "{{ cluster }}" oifname {{ uplink }} ip saddr {{ cidr }} accept
+        iifname {{ uplink }} oifname "{{ cluster }}" ct status dnat accept
         counter name refused_forward drop
     }
 
@@ -178,7 +196,7 @@ table inet ciao_gateway {
         type filter hook input priority filter; policy accept;
         # The gateway's cluster address is for the cluster. Should that NIC come to have it too, it is this machine's
         # own there.
-        iifname "{{ corporate }}" ip daddr { {{ gateway }}, {{ broadcast }} } fib daddr . iif type != { local, broadcast } counter name refused_in drop
+        iifname {{ uplink }} ip daddr { {{ gateway }}, {{ broadcast }} } fib daddr . iif type != { local, broadcast } counter name refused_in drop
         iifname != "{{ cluster }}" accept
         meta nfproto ipv6 counter name refused_in drop
         ct state established,related accept
@@ -252,8 +270,14 @@ accepts() {
     case $1 in
     FORWARD)
         echo "-A CIAO-FORWARD -i $CLUSTER -o $CLUSTER -j ACCEPT"
+{% if auto %}
+        # Which NICs lead out is judged by our own table, whose drop counts for all.
+        echo "-A CIAO-FORWARD -s $NET -i $CLUSTER -j ACCEPT"
+        echo "-A CIAO-FORWARD -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+{% else %}
         echo "-A CIAO-FORWARD -s $NET -i $CLUSTER -o $CORPORATE -j ACCEPT"
         echo "-A CIAO-FORWARD -i $CORPORATE -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+{% endif %}
         ;;
     INPUT)
         echo "-A CIAO-INPUT -i $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
@@ -381,11 +405,52 @@ firewalld_status() {
     fi
 }
 
+{% if auto %}
+# Where the kernel would send what is for the internet now: the default route of the lowest metric, and where a VPN
+# leads it instead, by rules of its own or by halves of the address space. Looks only; nothing is sent.
+uplinks_now() {
+    {
+        ip -4 -o route show default 2>/dev/null | awk '{
+            metric = 0
+            for (i = 1; i < NF; i++) if ($i == "metric") metric = $(i + 1) + 0
+            if (NR == 1 || metric < best) { best = metric; found = "" }
+            if (metric == best) for (i = 1; i < NF; i++) if ($i == "dev") found = found $(i + 1) "\n"
+        } END { printf "%s", found }'
+        for to in {{ internet }}; do
+            ip -4 -o route get "$to" 2>/dev/null | sed -n 's/.* dev \([^ ]*\) .*/\1/p'
+        done
+    } | sort -u | while read -r nic; do
+        if may_lead_out "$nic"; then echo "$nic"; fi
+    done
+}
+
+# Never the cluster's own NIC or one upon it, never to containers and virtual machines.
+may_lead_out() {
+    case $1 in
+    "$CLUSTER" | {{ never_uplinks }}) return 1 ;;
+    *[!A-Za-z0-9_.-]*) return 1 ;;
+    esac
+    [ ! -e "/sys/class/net/$1/lower_$CLUSTER" ]
+}
+
+uplinks_loaded() {
+    nft list set inet ciao_gateway uplinks 2>/dev/null | grep -o '"[^"]*"' | tr -d '"'
+}
+
+# The set's new content, for nft. NIC...
+uplinks_text() {
+    echo 'flush set inet ciao_gateway uplinks'
+    for nic in "$@"; do
+        echo "add element inet ciao_gateway uplinks { \"$nic\" }"
+    done
+}
+
+{% endif %}
 # Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
 # Docker decides by it whether to close FORWARD.
 forwarding_up() {
     mkdir -p "$RUN"
-    for nic in "$CORPORATE" "$CLUSTER"; do
+    for nic in {{ forwarding_nics }}; do
         switch=/proc/sys/net/ipv4/conf/$nic/forwarding
         [ -e "$switch" ] || continue
         # By its index, which a NIC keeps whatever it is called; written down whole or not at all.
@@ -399,12 +464,20 @@ forwarding_up() {
     done
 }
 
+{% if auto %}
+# But for the NICs given.
+{% endif %}
 forwarding_down() {
     now=$(cat /proc/sys/net/ipv4/ip_forward)
     for note in "$RUN"/forwarding.*; do
         [ -e "$note" ] || continue
         nic=$(ip -o link show | sed -n "s/^${note##*.}: \([^:@]*\).*/\1/p")
         switch=/proc/sys/net/ipv4/conf/$nic/forwarding
+{% if auto %}
+        case " $* " in
+        *" ${nic:-/} "*) continue ;;
+        esac
+{% endif %}
         if [ -n "$nic" ] && [ -e "$switch" ]; then
             read -r before global <"$note"
             # Docker and others need the global switch; where it was thrown since, every NIC goes by it.
@@ -418,11 +491,33 @@ forwarding_down() {
 case ${1-} in
 up)
     alone 30
+{% if auto %}
+    UPLINKS=$(uplinks_now)
+    # shellcheck disable=SC2086 # names without blanks
+    { table && uplinks_text $UPLINKS; } | nft -f -
+{% else %}
     table | nft -f -
+{% endif %}
     neighbours_up
     firewalld_up
     forwarding_up
     ;;
+{% if auto %}
+uplinks)
+    shift
+    alone 30
+    UPLINKS=
+    for nic in "$@"; do
+        may_lead_out "$nic" || continue
+        UPLINKS="$UPLINKS $nic"
+    done
+    # shellcheck disable=SC2086 # names without blanks
+    uplinks_text $UPLINKS | nft -f -
+    forwarding_up
+    # shellcheck disable=SC2086
+    forwarding_down $UPLINKS "$CLUSTER"
+    ;;
+{% endif %}
 down)
     alone 30
     forwarding_down
@@ -455,7 +550,12 @@ status)
     done
     neighbours_status
     firewalld_status
-    for nic in "$CORPORATE" "$CLUSTER"; do
+{% if auto %}
+    UPLINKS=$(uplinks_loaded)
+    # shellcheck disable=SC2086 # names without blanks
+    echo "uplinks  " ${UPLINKS:-none}
+{% endif %}
+    for nic in {{ forwarding_nics }}; do
         if [ "$(cat "/proc/sys/net/ipv4/conf/$nic/forwarding" 2>/dev/null)" = 1 ]; then
             echo "forward   $nic: on"
         else
@@ -469,7 +569,7 @@ table)
     table
     ;;
 *)
-    echo "usage: ${0##*/} up | down | leave | status | table" >&2
+    echo "usage: ${0##*/} up | down | leave | status | table{% if auto %} | uplinks [NIC...]{% endif %}" >&2
     exit 2
     ;;
 esac

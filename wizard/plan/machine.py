@@ -164,6 +164,8 @@ class Facts:
     """Every DNS server that this machine's programs ask, one of its own too."""
     to_stop: frozenset[str] = frozenset()
     """Services that a person agreed to have stopped by an apply."""
+    outbound: tuple[str, ...] = ()
+    """The NICs by which this machine's own packets to the internet would leave, by every routing rule and table."""
     ssh_peer: str = ""
     """The client's address of the SSH session that we were started in, "" without one."""
 

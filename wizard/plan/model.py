@@ -9,6 +9,9 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
 
+AUTO = "auto"
+"""In place of the corporate NIC's name: whichever NIC has the default route."""
+
 
 class Role(StrEnum):
     CONTROLLER = "controller"
@@ -30,10 +33,14 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interfaces:
-    """The two NICs, by name."""
+    """The two NICs, by name. `corporate` may be AUTO: see `uplinks`."""
 
     corporate: str
     cluster: str
+
+    @property
+    def follows_default_route(self) -> bool:
+        return self.corporate == AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan
+from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
 HEADER = "# written by ciao-wizard"
 _ZONES_A_LINE = 16
@@ -116,10 +117,17 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
     net = plan.network
     first, last = addresses.dynamic_range(net)
     size = int(last) - int(first) + 1
+    follows = plan.interfaces.follows_default_route
     taken_names = {n.name for n in plan.nodes}
     return {
         "plan_path": paths.PLAN_IN_FORCE,
         "corporate": plan.interfaces.corporate,
+        "auto": follows,
+        # How the rules and the script name what leads out.
+        "uplink": _Quoted("@uplinks" if follows else f'"{_plain(plan.interfaces.corporate)}"'),
+        "forwarding_nics": _Quoted('$UPLINKS "$CLUSTER"' if follows else '"$CORPORATE" "$CLUSTER"'),
+        "never_uplinks": _Quoted(" | ".join(NEVER_BY_NAME)),
+        "internet": " ".join(INTERNET),
         "cluster": plan.interfaces.cluster,
         "cidr": str(net.cidr),
         "prefix": int(net.cidr.prefixlen),
@@ -200,7 +208,9 @@ def render_live_address(plan: Plan, cluster_mac: str, backend: Backend) -> File:
 def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOWN) -> File:
     """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path, and who sets the address."""
     lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
-    for role, name in (("corporate", plan.interfaces.corporate), ("cluster", plan.interfaces.cluster)):
+    # Where the corporate NIC is whichever has the default route, none is recorded: it may be another tomorrow.
+    corporate = "" if plan.interfaces.follows_default_route else plan.interfaces.corporate
+    for role, name in (("corporate", corporate), ("cluster", plan.interfaces.cluster)):
         nic = facts.nic(name)
         if nic is not None:
             lines += ["", f"[{role}]", f'name = "{nic.name}"', f'mac  = "{nic.permanent_mac}"', f'bus  = "{nic.bus}"']

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from wizard.plan.draft.model import CHOOSE_A_NIC
 from wizard.plan.machine import Nic, Suggestion
-from wizard.plan.rules.nics import CABLE_KINDS, KINDS_WITHOUT_UPLINK, SWAPPED
+from wizard.plan.rules.nics import CABLE_KINDS, SWAPPED, can_lead_out
 from wizard.widgets.page import plain
 from wizard.widgets.sparkline import sparkline
 
@@ -156,7 +156,7 @@ def _total(rates: Sequence[Rate]) -> str:
 
 def roles_of(nic: Nic) -> list[str]:
     """The roles that a NIC can have at all."""
-    if nic.kind in KINDS_WITHOUT_UPLINK or (nic.kind == "bridge" and not nic.default_route):
+    if not can_lead_out(nic, nic.default_route):
         return []
     return ["corporate", "cluster"] if nic.kind in CABLE_KINDS else ["corporate"]
 

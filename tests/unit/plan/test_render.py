@@ -36,8 +36,12 @@ from wizard.plan.rules.check import check_plan
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "snapshots" / "rendered"
-PLANS = {"sample": ROOT / "examples" / "ciao.toml", "rich": Path(__file__).with_name("rich.toml")}
-CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12"}
+PLANS = {
+    "sample": ROOT / "examples" / "ciao.toml",
+    "rich": Path(__file__).with_name("rich.toml"),
+    "auto": Path(__file__).with_name("auto.toml"),
+}
+CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12", "auto": "00:e0:4c:68:0f:12"}
 """The sample is rendered for a machine that has no such NIC."""
 
 
@@ -249,12 +253,13 @@ def test_shellcheck_has_nothing_to_say(on_disk: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
-def test_script_without_a_verb_only_says_how_to_use_it(on_disk: Path, shell: str) -> None:
+def test_script_without_a_verb_only_says_how_to_use_it(on_disk: Path, shell: str, name: str) -> None:
     need(shell)
     script = str(on_disk / paths.NAT_SCRIPT[1:])
     done = subprocess.run([shell, script], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "usage: nat.sh up | down | leave | status | table\n"
+    more = " | uplinks [NIC...]" if name == "auto" else ""
+    assert done.stderr == f"usage: nat.sh up | down | leave | status | table{more}\n"
 
 
 def test_nft_takes_the_table_twice_and_says_it_back(name: str, on_disk: Path) -> None:

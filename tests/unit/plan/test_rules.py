@@ -174,6 +174,31 @@ CASES = [
         WARNING,
     ),
     Case(
+        "no-way-out",
+        both(names(corporate="auto"), nic("eth0", default_route=False), machine(routes=())),
+        CORPORATE,
+        "no default route now",
+        WARNING,
+    ),
+    Case(
+        "no-way-out",
+        both(
+            names(corporate="auto"),
+            nic("eth0", default_route=False),
+            machine(routes=(Route(IPNetwork("0.0.0.0/0"), "docker0"),)),
+        ),
+        CORPORATE,
+        'that over "docker0" leads to no company',
+        WARNING,
+    ),
+    Case(
+        "vpn-has-default-route",
+        both(more_nics(TUN), machine(outbound=("wg0",))),
+        CORPORATE,
+        '"wg0" takes this machine\'s traffic',
+        WARNING,
+    ),
+    Case(
         "nics-alike",
         both(
             nic("eth0", mac="00:1b:21:00:00:09", permanent_mac="", bus=""),

@@ -65,7 +65,7 @@ def test_one_that_could_be_the_clusters_says_why_it_is_not_suggested() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"master": "br0"}, {"usable_name": False}, {"kind": "loopback"}, {"kind": "tunnel"}]
+    "change", [{"master": "br0"}, {"usable_name": False}, {"kind": "loopback"}, {"kind": "container"}]
 )
 def test_what_is_never_suggested_for_the_company(change: dict[str, Any]) -> None:
     assert suggest_interfaces(Facts(nics=(replace(corp(), **change), nic("eth1")))) == ("", "")
@@ -185,6 +185,12 @@ def test_under_a_vpn_the_nic_below_it_leads_to_the_company() -> None:
     tun = nic("tun0", kind="tunnel", default_route=True, addresses=STATIC)
     facts = Facts(nics=(tun, nic("eth0", addresses=LEASE), nic("eth1")))
     assert suggest_interfaces(facts) == ("eth0", "eth1")
+
+
+def test_a_line_that_is_nothing_but_a_tunnel_leads_to_the_company() -> None:
+    """PPPoE over a NIC without an address."""
+    ppp = nic("ppp0", kind="tunnel", default_route=True, addresses=STATIC)
+    assert suggest_interfaces(Facts(nics=(ppp, nic("eth1")))) == ("ppp0", "eth1")
 
 
 def test_ssh_alone_is_evidence_enough() -> None:

@@ -17,7 +17,7 @@ from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.model import Network
 from wizard.plan.rules.nics import (
     CABLE_KINDS,
-    KINDS_WITHOUT_UPLINK,
+    can_lead_out,
     corporate_wire_reason,
     kind_label,
     may_be_a_phone,
@@ -60,9 +60,10 @@ def _corporate(facts: Facts) -> Nic | None:
     """The NIC with the best evidence of leading to the company; None if several are equal."""
     routed = default_route_nics(facts)
     able = [nic for nic in facts.nics if _usable(nic) and nic.name != facts.applied_cluster]
-    able = [
-        nic for nic in able if nic.kind not in KINDS_WITHOUT_UPLINK and (nic.kind != "bridge" or nic.name in routed)
-    ]
+    able = [nic for nic in able if can_lead_out(nic, nic.name in routed)]
+    # The last resort: below a VPN's there is the NIC that leads to the company, and below PPPoE's there is none.
+    tunnels = [nic for nic in able if nic.kind == "tunnel"]
+    able = [nic for nic in able if nic.kind != "tunnel"]
     with_route = [nic for nic in able if nic.name in routed]
     if len(with_route) > 1:
         metrics = {nic.name: _metric(nic, facts) for nic in with_route}
@@ -72,6 +73,7 @@ def _corporate(facts: Facts) -> Nic | None:
         with_route,
         [nic for nic in able if nic.carries_ssh],
         [nic for nic in able if _leased(nic)],
+        tunnels,
     ):
         if evidence:
             return evidence[0] if len(evidence) == 1 else None

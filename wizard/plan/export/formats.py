@@ -16,6 +16,7 @@ from wizard.plan.export import ciao
 from wizard.plan.fields import format_mac
 from wizard.plan.machine import Facts
 from wizard.plan.model import Node, Plan, Protocol, Role
+from wizard.plan.uplinks import resolved
 
 GROUPS = {Role.CONTROLLER: "controllers", Role.NETWORK: "networks", Role.COMPUTE: "computes"}
 """The groups of ciao's playbooks."""
@@ -38,12 +39,16 @@ class CorporateSide:
 
 def corporate_side(plan: Plan, facts: Facts) -> CorporateSide:
     """The corporate side as seen from a machine; empty if it lacks either of the plan's NICs."""
-    corporate = facts.nic(plan.interfaces.corporate)
+    corporate = facts.nic(resolved(plan, facts).interfaces.corporate)
     if corporate is None or facts.nic(plan.interfaces.cluster) is None:
         return CorporateSide()
     addresses = [a.network.ip for a in corporate.addresses if a.network.version == 4]
     networks = tuple(busy.network for busy in busy_networks(facts, plan.interfaces.cluster))
     return CorporateSide(str(addresses[0]) if addresses else "", networks)
+
+
+def _corporate_nic(plan: Plan) -> str:
+    return "the NIC of the default route" if plan.interfaces.follows_default_route else plan.interfaces.corporate
 
 
 def export(plan: Plan, form: str, around: CorporateSide | None = None) -> str:
@@ -184,7 +189,7 @@ def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
     if not found:
         return _text([*lines, "# No port of the gateway leads to a node that has a name."])
     if not around.address:
-        lines.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {plan.interfaces.corporate}.")
+        lines.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {_corporate_nic(plan)}.")
     return _text([*lines, *found])
 
 
@@ -202,7 +207,7 @@ def _corporate_comments(plan: Plan, around: CorporateSide) -> list[str]:
         "# On the corporate side the forwarded ports answer by name with this in /etc/hosts (the ports behind):",
     ]
     if not around.address:
-        head.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {plan.interfaces.corporate}.")
+        head.append(f"# BLANK: {UNKNOWN_GATEWAY} is this gateway's address on {_corporate_nic(plan)}.")
     return [*head, *(f"# {line}" for line in lines)]
 
 

@@ -11,7 +11,7 @@ from wizard.plan.fields import FieldError, printable, shown
 
 _EXAMPLES = {
     "interfaces": '[interfaces] with corporate = "eth0" and cluster = "eth1"',
-    "interfaces.corporate": 'corporate = "eth0", the NIC that leads to the company',
+    "interfaces.corporate": 'corporate = "eth0", the NIC that leads to the company, or "auto"',
     "interfaces.cluster": 'cluster = "eth1", the NIC that leads to the nodes',
     "network": '[network] with cidr = "192.168.0.0/24"',
     "network.cidr": 'cidr = "192.168.0.0/24"',

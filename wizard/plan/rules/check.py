@@ -10,19 +10,21 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules import forwards, machine, network, nics, nodes, ports
 from wizard.plan.text import clean
+from wizard.plan.uplinks import resolved
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 
 def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
     """All findings on a plan on this machine, errors first. Any error keeps it from being applied."""
+    here = resolved(plan, facts)
     return _sorted(
         [
             *_of_plan(plan),
             *nics.against_machine(plan, facts),
-            *network.against_machine(plan, facts),
-            *nodes.against_machine(plan, facts),
-            *forwards.against_machine(plan, facts),
+            *network.against_machine(here, facts),
+            *nodes.against_machine(here, facts),
+            *forwards.against_machine(here, facts),
             *machine.against_machine(plan, facts),
             *ports.against_machine(plan, facts),
         ]

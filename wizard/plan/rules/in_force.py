@@ -24,6 +24,9 @@ def harmful_findings(plan: Plan, facts: Facts) -> list[Finding]:
 def _harms(finding: Finding, plan: Plan, facts: Facts) -> bool:
     if finding.code in _BEFORE_ONLY | _GUARDED:
         return False
+    if finding.code == "no-way-out":
+        # Its own check says it.
+        return False
     if finding.code == "corporate-no-default-route":
         # Away from the office there is no default route at all, and that is fine.
         return bool(default_route_nics(facts) - {plan.interfaces.corporate, plan.interfaces.cluster})

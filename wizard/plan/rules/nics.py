@@ -9,6 +9,7 @@ from wizard.plan.fields import FieldError, parse_nic_name, shown
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Nic
 from wizard.plan.model import Plan
+from wizard.plan.uplinks import resolved
 
 SWAPPED = "The two NICs look swapped: exchange them."
 """A remedy. The Interfaces page adds the key that swaps them."""
@@ -31,8 +32,14 @@ _KIND_WORDS = {
 }
 # Drivers that USB adapters, phones and modems share.
 _ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
-KINDS_WITHOUT_UPLINK = frozenset({"loopback", "tunnel", "container", "gadget", "conduit"})
+KINDS_WITHOUT_UPLINK = frozenset({"loopback", "container", "gadget", "conduit"})
 """Kinds of NICs that cannot lead to the company."""
+_UPLINK_WITH_ROUTE = frozenset({"bridge", "tunnel"})
+
+
+def can_lead_out(nic: Nic, routed: bool) -> bool:
+    """Whether a NIC of this kind can be the corporate one: a bridge or a tunnel (VPN, PPPoE) where it is `routed`."""
+    return nic.kind not in KINDS_WITHOUT_UPLINK and (routed or nic.kind not in _UPLINK_WITH_ROUTE)
 
 
 def kind_label(nic: Nic) -> str:
@@ -87,10 +94,11 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
 
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    corporate = facts.nic(plan.interfaces.corporate)
+    follows = plan.interfaces.follows_default_route
+    corporate = facts.nic(resolved(plan, facts).interfaces.corporate)
     cluster = facts.nic(plan.interfaces.cluster)
     for field, name, nic in (
-        ("interfaces.corporate", plan.interfaces.corporate, corporate),
+        *([] if follows else [("interfaces.corporate", plan.interfaces.corporate, corporate)]),
         ("interfaces.cluster", plan.interfaces.cluster, cluster),
     ):
         if nic is None:
@@ -98,12 +106,26 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
                 yield _missing(field, name, facts)
             continue
         yield from _any_nic(field, nic)
-    if corporate is not None:
+    if follows and corporate is None:
+        yield _no_way_out(plan, facts)
+    if corporate is not None and not follows:
         yield from _corporate(corporate, facts)
+        yield from _vpn_instead(corporate, facts)
     if cluster is not None:
         yield from _cluster(plan, cluster, corporate, facts)
         if corporate is not None and cluster.name != corporate.name:
             yield from _alike(corporate, cluster)
+
+
+def _no_way_out(plan: Plan, facts: Facts) -> Finding:
+    routed = sorted(default_route_nics(facts) - {plan.interfaces.cluster})
+    over = f"; that over {', '.join(map(shown, routed))} leads to no company" if routed else ""
+    return warning(
+        "no-way-out",
+        "interfaces.corporate",
+        f"This machine has no default route now{over}: the nodes reach nothing beyond this machine's own networks.",
+        "Plug in the company's cable or join a Wi-Fi network: the gateway follows by itself.",
+    )
 
 
 def _missing(field: str, name: str, facts: Facts) -> Finding:
@@ -147,7 +169,7 @@ def _name_passes(name: str) -> bool:
 def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
     field = "interfaces.corporate"
     routed = nic.name in default_route_nics(facts)
-    if nic.kind in KINDS_WITHOUT_UPLINK or (nic.kind == "bridge" and not routed):
+    if not can_lead_out(nic, routed):
         yield error(
             "nic-kind",
             field,
@@ -160,6 +182,18 @@ def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
             field,
             f"{nic.name} has no default route: the nodes will reach nothing beyond this machine's own networks.",
             "Check that this is the NIC that leads to the company, and that its cable is in.",
+        )
+
+
+def _vpn_instead(nic: Nic, facts: Facts) -> Iterator[Finding]:
+    tunnels = [each.name for each in facts.nics if each.kind == "tunnel" and each.name in facts.outbound]
+    if tunnels and nic.kind != "tunnel":
+        yield warning(
+            "vpn-has-default-route",
+            "interfaces.corporate",
+            f"{shown(tunnels[0])} takes this machine's traffic to the internet, and the nodes' with it; but they may "
+            f"leave by {nic.name} alone, so they reach nothing beyond the company's network.",
+            'Write corporate = "auto": then they go out by whichever has the default route, the VPN too.',
         )
 
 

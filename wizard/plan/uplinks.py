@@ -1,0 +1,71 @@
+"""The uplinks: the NICs by which a plan's nodes go out, where `corporate = "auto"` follows the default route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from wizard.plan.addresses import default_routes
+from wizard.plan.machine import Facts, Nic, Route
+from wizard.plan.model import Plan
+
+INTERNET = ("1.1.1.1", "193.0.0.1")
+"""One address in either half of the address space: a VPN may route 0/1 and 128/1 and leave the default route in place.
+Only looked up in the routing tables; nothing is ever sent to them."""
+
+NEVER_BY_NAME = (
+    *("lo", "docker*", "br-????????????", "veth*", "virbr*", "vnet*", "lxcbr*", "lxdbr*", "incusbr*"),
+    *("cni*", "podman*", "flannel*", "cali*", "cilium*", "kube*", "ciao-*"),
+)
+"""Patterns, the shell's and fnmatch's: NICs of containers and virtual machines, and our own. Never an uplink."""
+
+_NEVER_BY_KIND = frozenset({"loopback", "container", "gadget", "conduit"})
+_WITHOUT_WIRE = frozenset({"tunnel"})
+
+
+def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """The names of the uplinks now, that of the corporate wire first; () where there is none.
+
+    For a named corporate NIC that name alone. Else what the default route leads over: the main table's of the lowest
+    metric, and whatever the kernel answers when it is asked for a way to the internet (`Facts.outbound`), which a VPN
+    may have taken over by rules or by halves of the address space.
+    """
+    if not plan.interfaces.follows_default_route:
+        return (plan.interfaces.corporate,)
+    cluster = plan.interfaces.cluster
+    # The outbound ones first: of two alike, it is by that one that packets leave.
+    names = dict.fromkeys((*facts.outbound, *_lowest_metric(default_routes(facts.routes))))
+    able = [nic for name in names if (nic := facts.nic(name)) is not None and may_be_uplink(nic, cluster, facts)]
+    # A stable sort: a tunnel has no wire that could be probed, and no colleague behind it.
+    return tuple(nic.name for nic in sorted(able, key=lambda nic: nic.kind in _WITHOUT_WIRE))
+
+
+def resolved(plan: Plan, facts: Facts) -> Plan:
+    """The plan with the first of its uplinks as its corporate NIC; "" where it follows a default route and has none."""
+    if not plan.interfaces.follows_default_route:
+        return plan
+    names = uplinks(plan, facts)
+    return replace(plan, interfaces=replace(plan.interfaces, corporate=names[0] if names else ""))
+
+
+def may_be_uplink(nic: Nic, cluster: str, facts: Facts) -> bool:
+    """Whether the nodes' packets may leave by a NIC: never by the cluster's, nor to containers.
+
+    Nor by what shares the cluster's wire.
+    """
+    if not nic.usable_name or nic.name == cluster or nic.kind in _NEVER_BY_KIND:
+        return False
+    if any(fnmatchcase(nic.name, pattern) for pattern in NEVER_BY_NAME):
+        return False
+    if any(other.name == nic.name for other in facts.sharing(cluster)):
+        return False
+    members = [other for other in facts.nics if other.master == nic.name]
+    return not members or any(other.kind != "container" for other in members)
+
+
+def _lowest_metric(routes: Iterable[Route]) -> list[str]:
+    found = list(routes)
+    best = min((route.metric for route in found), default=0)
+    # Without a NIC it leads nowhere: the kernel drops what it is for, and looks no further.
+    return [route.nic for route in found if route.metric == best and route.nic]
