@@ -62,7 +62,9 @@ def _questions(args: argparse.Namespace) -> ProbeQuestions:
 
     if args.config is not None:
         plan, _, _ = read_plan(args.config)
-        return NOTHING_MORE if args.nic == plan.interfaces.corporate else questions_for(plan)
+        from wizard.host.facts.uplinks import uplinks_now
+
+        return NOTHING_MORE if args.nic in uplinks_now(plan) else questions_for(plan)
     try:
         plan, _, _ = read_plan(None)
     except WizardError:

@@ -39,7 +39,8 @@ def render_for_this_machine(plan: Plan, plan_text: str, backend: Backend) -> tup
         mac = ""
     *files, address = render(plan, plan_text, dnsmasq.user_id(), mac, backend)
     identity = render_identity(plan, facts, backend)
-    if any(facts.nic(name) is None for name in (plan.interfaces.corporate, plan.interfaces.cluster)):
+    named = () if plan.interfaces.follows_default_route else (plan.interfaces.corporate,)
+    if any(facts.nic(name) is None for name in (*named, plan.interfaces.cluster)):
         # Keep the recorded identity of a NIC that is not plugged in.
         identity = File(identity.path, read_text(identity.path) or identity.text)
     return (*files, identity, address)

@@ -24,6 +24,7 @@ from wizard.host.facts.nics import read_nics
 from wizard.host.facts.resolver import nameservers
 from wizard.host.facts.routes import read_routes
 from wizard.host.facts.udp_sockets import bound_names
+from wizard.host.facts.uplinks import uplinks_now
 from wizard.host.files import read_text
 from wizard.host.net import gateway_rules, link_image
 from wizard.host.net.tcp_ports import answering
@@ -72,6 +73,7 @@ def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -
     checks += check_conflicts() if in_force else []
     checks.append(_socket(plan) if root else Check("dhcp-socket", UNSEEN, "needs root to see"))
     checks.append(check_corporate())
+    checks += _way_out(plan, in_force) if plan.interfaces.follows_default_route else []
     checks += _cables(plan) if in_force else []
     checks += _forwards(plan)
     if systemd.running():
@@ -129,11 +131,13 @@ def _today() -> date:
 
 def _forwarding(plan: Plan) -> Check:
     off = []
-    for nic in (plan.interfaces.corporate, plan.interfaces.cluster):
+    for nic in (*uplinks_now(plan), plan.interfaces.cluster):
         if (read_text(f"/proc/sys/net/ipv4/conf/{nic}/forwarding") or "0").strip() != "1":
             off.append(nic)
     if off:
         return Check("forwarding", FAILED, f"IPv4 forwarding is off on {', '.join(off)}", REAPPLY_HINT)
+    if plan.interfaces.follows_default_route:
+        return Check("forwarding", OK, "on for the cluster's NIC and those that lead out")
     return Check("forwarding", OK, "on for the two NICs")
 
 
@@ -299,6 +303,19 @@ def check_corporate() -> Check:
     unchanged = ", as before" if before.get("default_routes") == [] else ""
     detail = ", ".join(now) or f"no default route{unchanged}"
     return Check("corporate", OK, f"{detail}; DNS {', '.join(servers)}" if servers else detail)
+
+
+def _way_out(plan: Plan, in_force: bool) -> list[Check]:
+    """Where a plan that follows the default route leads now. That there is none does not revert a trial."""
+    names = uplinks_now(plan)
+    if not names:
+        remedy = "Plug in the company's cable or join a Wi-Fi network: the gateway follows by itself."
+        return [Check("way-out", FAILED, "no way out now: this machine has no default route", remedy, blocks=in_force)]
+    loaded = gateway_rules.loaded_uplinks() if os.geteuid() == 0 else None
+    if loaded is not None and loaded != sorted(names):
+        detail = f"the nodes go out by {clean(', '.join(loaded)) or 'no NIC'}; the way out is {', '.join(names)}"
+        return [Check("way-out", FAILED, detail, f"{_BY_ITSELF} Its log is {control.guard_log()}.", blocks=in_force)]
+    return [Check("way-out", OK, f"the nodes go out by {', '.join(names)}, where the default route leads")]
 
 
 def _cables(plan: Plan) -> list[Check]:

@@ -29,7 +29,8 @@ _STATE_PREFIXES = {"tripped": "stopped: ", "interrupted": "cut off: ", "pending"
 class Overview:
     """One moment. `plan` has an address for every node; None where none is in force or readable.
 
-    `address`: the gateway's own on the corporate side; `router`: its default gateway there; "" where unknown.
+    `address`: the gateway's own on the corporate side; `router`: its default gateway there; `corporate`: the NIC there,
+    of several that of the wire; "" where unknown.
     """
 
     at: datetime
@@ -38,6 +39,7 @@ class Overview:
     rows: tuple[LeaseRow, ...] = ()
     address: str = ""
     router: str = ""
+    corporate: str = ""
     nodes: NodeSummary = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,19 +73,27 @@ def address_and_router(corporate: str, nics: Iterable[Nic], routes: Iterable[Rou
     """The gateway's address on the corporate NIC, and its default gateway there; "" where there is none."""
     from wizard.plan.addresses import default_routes
 
+    if not corporate:
+        return "", ""
     nic = next((n for n in nics if n.name == corporate), None)
     addresses = [str(a.network.ip) for a in (nic.addresses if nic else ()) if a.network.version == 4]
-    routers = [r.gateway for r in default_routes(routes, corporate, any_table=True) if r.gateway]
+    ways = default_routes(routes, corporate, any_table=True)
+    # A tunnel or a modem has nobody but the other end.
+    routers = [r.gateway for r in ways if r.gateway] or ["point-to-point" for _ in ways]
     return addresses[0] if addresses else "", routers[0] if routers else ""
 
 
 def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...]) -> Overview:
     """An overview of what was read already, and of the corporate side as it is now."""
-    from wizard.host.facts.nics import read_nics
-    from wizard.host.facts.routes import read_routes
+    from wizard.host.facts.uplinks import read_route_facts
+    from wizard.plan.uplinks import resolved
 
-    sides = address_and_router(plan.interfaces.corporate, read_nics(), read_routes()) if plan is not None else ("", "")
-    return Overview(datetime.now().astimezone(), status, plan, rows, *sides)
+    if plan is None:
+        return Overview(datetime.now().astimezone(), status, plan, rows)
+    facts = read_route_facts()
+    corporate = resolved(plan, facts).interfaces.corporate
+    sides = address_and_router(corporate, facts.nics, facts.routes)
+    return Overview(datetime.now().astimezone(), status, plan, rows, *sides, corporate)
 
 
 def events_between(before: Overview | None, after: Overview) -> tuple[MachineEvent, ...]:

@@ -23,6 +23,8 @@ class ApplyContext:
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
     services to stop.
+    `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `uplinks`: the
+    NICs that lead out now, that of the corporate wire first.
     """
 
     plan: Plan
@@ -34,6 +36,7 @@ class ApplyContext:
     previous: Plan | None = None
     corporate_has_lease: bool = False
     stop: tuple[str, ...] = ()
+    uplinks: tuple[str, ...] = ()
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)

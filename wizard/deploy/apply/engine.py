@@ -38,6 +38,7 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
+from wizard.plan.uplinks import resolved, uplinks
 
 TICK_S = 0.1
 
@@ -79,7 +80,7 @@ def applied_cluster() -> str:
 
 def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Sequence[str] = ()) -> ApplyContext:
     """The context of an apply of this plan on this machine: the rendered files and the plan in force."""
-    corporate = facts.nic(plan.interfaces.corporate)
+    corporate = facts.nic(resolved(plan, facts).interfaces.corporate)
     leased = corporate is not None and corporate.leased
     backend = choose_backend(plan, facts).backend
     return ApplyContext(
@@ -92,6 +93,7 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Se
         running_plan(Unreadable.SKIP),
         leased,
         tuple(stop),
+        uplinks(plan, facts),
     )
 
 

@@ -33,6 +33,7 @@ from wizard.deploy.guard.name_server import NameServer
 from wizard.deploy.guard.path_prober import GuardSnapshot, PathProber
 from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict, check_identity, check_nic
 from wizard.deploy.guard.rules_watch import RulesWatch
+from wizard.deploy.guard.uplink_watch import UplinkWatch
 from wizard.deploy.guard.wire_watch import WireWatch
 from wizard.deploy.installed_files import PERSISTENT_FILES, installed_state
 from wizard.deploy.shapes import GuardState, process_record
@@ -78,6 +79,7 @@ class Guard:
         self.name_server = NameServer()
         self.rules = RulesWatch(self.dhcp_server.stop)
         self.address_watch = AddressWatch()
+        self.uplinks = UplinkWatch()
         self.plan: Plan | None = None
         self.identity: dict[str, dict[str, str]] = {}
         self.digest = ""
@@ -146,7 +148,7 @@ class Guard:
     def wait(self) -> None:
         """Block until an event or the next tick is due; mute at once where the cluster NIC's wire changed."""
         timeout = _SHORT_WAIT_S if self.verdict.code == "starting" or self.wire.is_throttled() else _WAIT_S
-        if self.inspection_wanted:
+        if self.inspection_wanted or self.uplinks.wanted:
             timeout = min(timeout, _INSPECT_NO_SOONER_S)
         watched: list[Any] = [*self.netlink.sockets(), self.wake, *self.wire.sockets()]
         select.select(watched, [], [], timeout)
@@ -164,6 +166,7 @@ class Guard:
             self.inspection_wanted = True
         if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
             self.inspection_wanted = True
+            self.uplinks.changed()
         if changes & NetlinkChange.RULES:
             self.rules.changed()
             self.inspection_wanted = True
@@ -194,6 +197,7 @@ class Guard:
         self.rules.reload()
         self.dhcp_server.reload()
         self.name_server.reload(plan)
+        self.uplinks.reload(plan)
         self.wire.reload(plan)
         self.address_watch.reset()
         self.plan = plan
@@ -207,6 +211,7 @@ class Guard:
             if self.reload_wanted:
                 self.reload_wanted = False
                 self.reload()
+            self.follow_uplinks()
             verdict = self.apply_grace(self.evaluate())
         except (WizardError, OSError) as error:
             self.inspection_wanted = True
@@ -229,6 +234,13 @@ class Guard:
         dnsmasq.trim_log(self.dhcp_server.identity)
         trim_own_log()
 
+    def follow_uplinks(self) -> None:
+        """Keep up with the default route, whether or not DHCP may be served now. Raises OSError."""
+        if self.plan is not None:
+            if self.uplinks.follow(self.plan):
+                self.path_prober.probe_again()
+            self.wire.follow(self.uplinks.corporate)
+
     def evaluate(self) -> GuardVerdict:
         """Check every precondition in order; arm when all hold. Raises WizardError, OSError."""
         if self.plan is None:
@@ -244,7 +256,7 @@ class Guard:
         if foreign:
             return GuardVerdict(False, "foreign-armed", foreign)
         cluster = self.nics[self.plan.interfaces.cluster]
-        corporate = self.nics.get(self.plan.interfaces.corporate)
+        corporate = self.nics.get(self.uplinks.corporate)
         # dnsmasq may run before the wire is up or proven: the packet filter holds its answers back.
         others = [n.name for n in self.nics.values() if n.usable_name and n != cluster]
         verdict = self.dhcp_server.ensure(self.rules.uid, others)
@@ -283,8 +295,7 @@ class Guard:
         self.inspected = GuardVerdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(
-            _index(before, nic) != _index(self.nics, nic)
-            for nic in (plan.interfaces.corporate, plan.interfaces.cluster)
+            _index(before, nic) != _index(self.nics, nic) for nic in (self.uplinks.corporate, plan.interfaces.cluster)
         ):
             # Forwarding is not yet enabled on a NIC that has just appeared.
             self.rules.changed()
@@ -297,7 +308,7 @@ class Guard:
             # Nothing needs the rules now; check them again before the next use.
             self.rules.changed()
         if verdict.ok:
-            verdict = check_nic(plan, self.nics, nics_of_default_routes(read_routes()))
+            verdict = check_nic(plan, self.nics, nics_of_default_routes(read_routes()), self.uplinks.corporate)
             if not verdict.ok:
                 # What follows asks and runs other programs.
                 self.mute()

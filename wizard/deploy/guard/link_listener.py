@@ -81,7 +81,7 @@ class LinkListener:
         self.mark_sent_at = self.arp_sent_at = 0.0
         self._opened_at = time.monotonic()
         self._throttled_until: dict[PacketSocket, float] = {}
-        self._close = contextlib.ExitStack()
+        self._close, self._close_marks = contextlib.ExitStack(), contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self.answers, self.fragments, self.requests, self.routers, self.arp = (
                 opened.enter_context(PacketSocket(program, outgoing=number == 0))
@@ -103,20 +103,39 @@ class LinkListener:
                     sock.listen(cluster.name)
             with contextlib.suppress(OSError):
                 self.routers.join(ALL_NODES_MAC)
-            self.others_marks = opened.enter_context(PacketSocket(ether_type(LOCAL_EXPERIMENTAL)))
-            self.others_marks.listen(cluster.name)
-            self.marks = None
+            self.others_marks = self._listen_for_marks(cluster, opened)
+            self.marks: PacketSocket | None = None
             if corporate is not None:
-                self.marks = opened.enter_context(PacketSocket(ether_type(LOCAL_EXPERIMENTAL)))
-                self.marks.listen(corporate.name)
+                with contextlib.ExitStack() as marks:
+                    self.marks = self._listen_for_marks(corporate, marks)
+                    self._close_marks = marks.pop_all()
             self._close = opened.pop_all()
 
     def close(self) -> None:
         self._close.close()
+        self._close_marks.close()
 
     def is_behind(self, cluster: LinkState, corporate: LinkState | None) -> bool:
         """Whether it listens on these NICs, by index, name and MAC."""
         return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
+
+    def follow(self, corporate: LinkState | None) -> None:
+        """Listen for our mark on another corporate NIC, or on none. Raises OSError where that NIC is gone."""
+        if _key(corporate) == _key(self.corporate):
+            return
+        self._close_marks.close()
+        self.corporate, self.marks = None, None
+        if corporate is not None:
+            with contextlib.ExitStack() as opened:
+                self.marks = self._listen_for_marks(corporate, opened)
+                self._close_marks = opened.pop_all()
+            self.corporate = corporate
+
+    @staticmethod
+    def _listen_for_marks(nic: LinkState, opened: contextlib.ExitStack) -> PacketSocket:
+        marks = opened.enter_context(PacketSocket(ether_type(LOCAL_EXPERIMENTAL)))
+        marks.listen(nic.name)
+        return marks
 
     def sockets(self) -> list[PacketSocket]:
         """The sockets to select on now; a flooded one is left out for 50 ms."""

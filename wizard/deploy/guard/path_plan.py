@@ -21,13 +21,14 @@ from wizard.host.net.neighbours import Neighbour, read_neighbours
 from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_query, parse_dns_answer
 from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
 from wizard.plan import paths
-from wizard.plan.addresses import assign, default_routes, dynamic_range
+from wizard.plan.addresses import assign, default_routes, dynamic_range, is_default_route
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.lease_parser import leased_address
 from wizard.plan.machine import Nic, Route
 from wizard.plan.model import Forward, Plan, Protocol
 from wizard.plan.render import template_context
 from wizard.plan.text import clean
+from wizard.plan.uplinks import INTERNET
 
 MAX_FORWARDS_PER_PROBE = 64
 """Forwards that one probe tries; the others take turns."""
@@ -51,7 +52,7 @@ def build_path(
     """The path to probe (None where there is none), and an UNTRIED check with the reason for each part left out.
 
     `turn` counts the probes: nodes and forwards take turns. `macs`: the synthetic node's, and the synthetic machine's
-    on the corporate side. `own`: the address that the synthetic node had last.
+    on the corporate side. `own`: the address that the synthetic node had last. The plan must be a `resolved` one.
     """
     plan = assign(plan)
     cluster = read_link(plan.interfaces.cluster)
@@ -65,14 +66,17 @@ def build_path(
     nics, routes = {nic.name: nic for nic in read_nics()}, read_routes()
     corporate = _corporate(plan, untried)
     address = _address_of(nics.get(plan.interfaces.corporate))
-    beyond = _outside_target(plan, routes) if corporate is not None else ""
+    beyond = _outside_target(plan, routes, address) if corporate is not None else ""
     if corporate is not None and not beyond:
         untried.append(Check("path-out", UNTRIED, f"not tried: {corporate.name} has no default route"))
     forwards = []
     if corporate is not None and address:
-        forwards = _forward_paths(plan, turn, address, _gateway(plan, routes), neighbours, untried)
+        router = _gateway(plan, routes) or _other_end(plan.interfaces.corporate, address, routes)
+        forwards = _forward_paths(plan, turn, address, router, neighbours, untried)
     elif plan.forwards:
-        untried.append(Check("path-in", UNTRIED, f"not tried: {plan.interfaces.corporate} has no address or no link"))
+        nic = plan.interfaces.corporate
+        why = f"{nic} has no address or no link" if nic else "this machine has no default route"
+        untried.append(Check("path-in", UNTRIED, f"not tried: {why}"))
     resolver = read_resolver(str(plan.network.gateway))
     if not resolver.servers:
         untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
@@ -133,9 +137,10 @@ def _leased() -> list[str]:
 def _corporate(plan: Plan, untried: list[Check]) -> LinkState | None:
     nic = plan.interfaces.corporate
     link = read_link(nic)
-    if link is not None and link.ethernet and link.carrier:
+    if link is not None and link.carrier:
         return link
-    untried.append(Check("path-out", UNTRIED, f"not tried: {nic} has no link"))
+    why = f"{nic} has no link" if nic else "this machine has no default route"
+    untried.append(Check("path-out", UNTRIED, f"not tried: {why}"))
     return None
 
 
@@ -149,11 +154,28 @@ def _gateway(plan: Plan, routes: Sequence[Route]) -> str:
     return min(ways, key=lambda r: r.metric).gateway if ways else ""
 
 
-def _outside_target(plan: Plan, routes: Sequence[Route]) -> str:
-    """The target behind the corporate NIC: the company's DNS server, else its router; "" where there is none."""
-    for address in (*nameservers(), _gateway(plan, routes)):
+def _other_end(nic: str, address: str, routes: Sequence[Route]) -> str:
+    """A tunnel and a modem have no router: an address that is on their link, "" where none is."""
+    for route in routes:
+        network = route.destination
+        if route.nic == nic and route.table == "main" and network.version == 4 and not is_default_route(network):
+            ends = (network.first + (network.size > 2), network.first + (network.size > 2) + 1)
+            found = [str(IPAddress(end)) for end in ends if end in range(network.first, network.last + 1)]
+            if not route.gateway and (other := [end for end in found if end != address]):
+                return other[0]
+    return ""
+
+
+def _outside_target(plan: Plan, routes: Sequence[Route], own: str) -> str:
+    """The target behind the corporate NIC: the company's DNS server, its router, else the other end of a tunnel.
+
+    "" where there is none. `own`: the address of the NIC.
+    """
+    nic = plan.interfaces.corporate
+    routed = default_routes(routes, nic)
+    for address in (*nameservers(), _gateway(plan, routes), _other_end(nic, own, routes) if routed else ""):
         route = route_to(address, routes) if address else None
-        if route is not None and route.nic == plan.interfaces.corporate:
+        if route is not None and route.nic == nic:
             return address
     return ""
 
@@ -204,13 +226,14 @@ def _source(forward: Forward, address: str, router: str) -> str:
     return next((host for host in hosts if host != address), "")
 
 
-# One in either half of the address space: a VPN may route 0/1 and 128/1 to leave the default route in place.
-_INTERNET = ("1.1.1.1", "193.0.0.1")
 MAX_NODES_PER_PROBE = 64
 
 
-def check_routes(plan: Plan, path: NodePath, turn: int) -> list[Check]:
-    """Ask the kernel which NIC it would route to: for the internet from a node, and for each node. Sends nothing."""
+def check_routes(plan: Plan, path: NodePath, turn: int, uplinks: Collection[str] = ()) -> list[Check]:
+    """Ask the kernel which NIC it would route to: for the internet from a node, and for each node. Sends nothing.
+
+    `uplinks`: the NICs that the nodes may go out by, besides the path's own corporate one.
+    """
     found = []
     nodes = assign(plan).nodes
     start = turn * MAX_NODES_PER_PROBE % max(len(nodes), 1)
@@ -221,16 +244,20 @@ def check_routes(plan: Plan, path: NodePath, turn: int) -> list[Check]:
             found.append(Check("path-nodes", FAILED, detail, _SEE_RULES))
     if path.corporate is None or not path.beyond:
         return found
-    leave = {_leaves_by(socket.inet_aton(to), path.own, path.cluster.index) for to in _INTERNET}
-    others = sorted(leave - {"", path.corporate.name})
+    leave = {_leaves_by(socket.inet_aton(to), path.own, path.cluster.index) for to in INTERNET}
+    allowed = {path.corporate.name, *uplinks}
+    others = sorted(leave - {"", *allowed})
     if others:
         detail = f"what a node sends beyond the company leaves by {clean(others[0])}, and is refused there"
-        remedy = f"Nodes go out by {path.corporate.name} alone: have the VPN leave their traffic alone. {_SEE_RULES}"
+        auto = "" if uplinks else 'write corporate = "auto" for the nodes to follow, or '
+        only = clean(" and ".join(sorted(allowed)))
+        remedy = f"Nodes go out by {only} alone: {auto}have the VPN leave their traffic alone. {_SEE_RULES}"
         found.append(Check("path-world", FAILED, detail, remedy))
     elif "" in leave:
         found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
     else:
-        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {path.corporate.name}"))
+        by = clean(" and ".join(sorted(leave)))
+        found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {by}"))
     return found
 
 

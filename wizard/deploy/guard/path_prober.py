@@ -25,6 +25,7 @@ from wizard.deploy.shapes import ProcessRecord
 from wizard.host.facts.reader import read_facts
 from wizard.host.facts.resolver import fingerprint as resolver_fingerprint
 from wizard.host.facts.resolver import read_resolver
+from wizard.host.facts.uplinks import read_route_facts, uplinks_now
 from wizard.host.files import read_text
 from wizard.host.net.netlink_events import NetlinkChange, NetlinkEvents
 from wizard.host.path.injection import CannotInject, Injector, remove_stray, synthetic_mac
@@ -37,6 +38,7 @@ from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules import in_force
+from wizard.plan.uplinks import resolved, uplinks
 
 log = logging.getLogger("ciao-gateway")
 
@@ -97,6 +99,10 @@ class PathProber(threading.Thread):
             if snapshot == self._snapshot:
                 return
             self._snapshot = snapshot
+        self._wake_up()
+
+    def probe_again(self) -> None:
+        """Probe at once: something has changed that no event of the kernel's tells."""
         self._wake_up()
 
     def end(self) -> None:
@@ -216,14 +222,17 @@ class PathProber(threading.Thread):
 
     @staticmethod
     def _nic_stamps(plan: Plan) -> object:
-        nics = (plan.interfaces.cluster, plan.interfaces.corporate)
-        return [(proof.read_stamp(nic), proof.has_carrier(nic)) for nic in nics]
+        nics = (plan.interfaces.cluster, *uplinks_now(plan))
+        return [(nic, proof.read_stamp(nic), proof.has_carrier(nic)) for nic in nics]
 
     # Probing
 
     def _probe_path(self, plan: Plan, snapshot: GuardSnapshot) -> tuple[Check, ...]:
         armed = snapshot.mode == "armed"
         self._path = None
+        facts = read_route_facts() if plan.interfaces.follows_default_route else Facts()
+        others = uplinks(plan, facts) if plan.interfaces.follows_default_route else ()
+        plan = resolved(plan, facts)
         path, untried = path_plan.build_path(plan, self._turn, armed, self._macs, self._node_address)
         if path is None:
             return tuple(untried)
@@ -232,7 +241,7 @@ class PathProber(threading.Thread):
             injector = self._injector_for(path)
         except CannotInject as error:
             return (Check("path", FAILED, f"a node's path cannot be probed: {error.message}", error.remedy), *untried)
-        found = [*probe_path(path, injector), *path_plan.check_routes(plan, path, self._turn)]
+        found = [*probe_path(path, injector), *path_plan.check_routes(plan, path, self._turn, others)]
         if not armed:
             found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {snapshot.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers

@@ -70,12 +70,14 @@ def _recorded(identity: Identity) -> tuple[str, str]:
     return str(known.get("mac", "")), str(known.get("bus", ""))
 
 
-def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> GuardVerdict:
+def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str], corporate: str = "") -> GuardVerdict:
     """The cluster NIC has carrier and no default route, and it alone has the gateway's address.
 
-    `nics`: by name, the cluster's must be there. `routed`: the names of NICs that carry a default route.
+    `nics`: by name, the cluster's must be there. `routed`: the names of NICs that carry a default route. `corporate`:
+    the NIC of the corporate wire now, where the plan follows the default route and there is one.
     """
-    cluster, corporate, net = plan.interfaces.cluster, plan.interfaces.corporate, plan.network
+    cluster, net = plan.interfaces.cluster, plan.network
+    corporate = corporate or plan.interfaces.corporate
     if cluster in routed:
         reason = f"a default route leads over {cluster}: that is no cluster"
         return GuardVerdict(False, "default-route", reason, tripped=True)
@@ -84,6 +86,9 @@ def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str]) -> G
         other = nics.get(corporate)
         if nic.master == corporate or (other is not None and other.master == nic.master):
             reason = f"{cluster} and {corporate} are joined in {nic.master}: the company's network and the cluster"
+            return GuardVerdict(False, "one-wire", reason, tripped=True)
+        if nic.master in routed:
+            reason = f"{cluster} was put into {nic.master}, which has the default route: the company's network"
             return GuardVerdict(False, "one-wire", reason, tripped=True)
         return GuardVerdict(False, "enslaved", f"{cluster} was put into {nic.master}")
     if not nic.up:

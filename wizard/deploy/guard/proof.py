@@ -151,7 +151,8 @@ def is_proven(seen: cabling.CablingProbe, *, node_heard: bool, answered_before: 
     a cluster comes up while travelling too, without a corporate cable. A corporate wire that never had a DHCP server
     needs no control; one that had (`answered_before`) and is silent now may be the other cable.
     """
-    unplugged = seen.corporate.cause in (Cause.NO_CARRIER, Cause.DOWN, Cause.NO_NIC)
+    # A tunnel or a modem, too, has no wire that could be asked.
+    unplugged = seen.corporate.cause in (Cause.NO_CARRIER, Cause.DOWN, Cause.NO_NIC, Cause.NOT_ETHERNET)
     if unplugged:
         return node_heard and seen.cluster.verdict is ProbeOutcome.SILENCE
     if seen.pattern is cabling.CablingPattern.CORPORATE_WITHOUT_DHCP and answered_before:

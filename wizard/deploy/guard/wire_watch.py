@@ -6,6 +6,7 @@ a report; the main thread decides whether the report is still valid.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -95,6 +96,7 @@ class WireWatch:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
         self.plan: Plan | None = None
+        self.corporate = ""
         self.ours = OwnGateways()
         self.probe_thread: ProbeThread | None = None
         self.listener: LinkListener | None = None
@@ -122,12 +124,18 @@ class WireWatch:
             self.listener.close()
             self.listener = None
         self.plan, self.questions = plan, questions_for(plan)
+        if not plan.interfaces.follows_default_route:
+            self.corporate = plan.interfaces.corporate
         self.ours.add(plan.network.gateway)
         proven = proof.proven_at(plan.interfaces.cluster)
         if self.trip_verdict is not None and proven is not None and trip_record.ended_by(proven):
             trip_record.clear()
             self.trip_verdict = None
             log.info("a fresh proof ends the trip")
+
+    def follow(self, corporate: str) -> None:
+        """The corporate wire is behind this NIC from now on; "" where there is none."""
+        self.corporate = corporate
 
     def tripped(self) -> GuardVerdict | None:
         """The verdict that a person must clear by an apply, or None."""
@@ -252,7 +260,7 @@ class WireWatch:
         if self.plan is None:
             raise WizardError("there is no plan")
         return proof.probe_both_wires(
-            self.plan.interfaces.corporate,
+            self.corporate,
             self.plan.interfaces.cluster,
             corporate_has_lease=corporate_has_lease,
             fresh_link=True,
@@ -263,7 +271,7 @@ class WireWatch:
     def _stamps(self) -> Stamps:
         if self.plan is None:
             return None, None
-        return proof.read_stamp(self.plan.interfaces.corporate), proof.read_stamp(self.plan.interfaces.cluster)
+        return proof.read_stamp(self.corporate), proof.read_stamp(self.plan.interfaces.cluster)
 
     def _collect(self) -> GuardVerdict:
         """Evaluate a finished probe. It proves the wire only if the carrier did not change during it."""
@@ -321,12 +329,16 @@ class WireWatch:
         """Keep a listener on the NICs as they are now, and evaluate what it received."""
         if self.plan is None:
             return HOLDS
-        cluster, corporate = read_link(self.plan.interfaces.cluster), read_link(self.plan.interfaces.corporate)
+        cluster, corporate = read_link(self.plan.interfaces.cluster), read_link(self.corporate)
         if cluster is None:
             return GuardVerdict(False, "deaf", f"{self.plan.interfaces.cluster} is gone")
-        if corporate is not None and not corporate.up:
+        if corporate is not None and not (corporate.up and corporate.ethernet):
             corporate = None
         now = proof.read_stamp(cluster.name)
+        if self.listener is not None and self.plan.interfaces.follows_default_route:
+            # The cluster wire is the same one, and all that was heard there holds.
+            with contextlib.suppress(OSError):
+                self.listener.follow(corporate)
         if self.listener is not None and not (
             self.listener.is_behind(cluster, corporate) and _same_wire(now, self.listener_stamp)
         ):

@@ -148,7 +148,9 @@ _WHAT_WOULD_HAPPEN = "Serving here would hand your colleagues wrong addresses, a
 
 def explain(wires: CablingProbe) -> CablingExplanation:
     """Title, text and remedy for the person who plugged the cables; nothing in it steers a terminal."""
-    return _EXPLAIN[wires.pattern](wires, clean(wires.corporate.nic), clean(wires.cluster.nic))
+    # Without a default route there is no name, where the plan follows that.
+    corporate = clean(wires.corporate.nic) or "company network"
+    return _EXPLAIN[wires.pattern](wires, corporate, clean(wires.cluster.nic))
 
 
 def _as_it_should_be(wires: CablingProbe, corporate: str, cluster: str) -> CablingExplanation:

@@ -24,6 +24,7 @@ from wizard.host.facts.processes import (
 )
 from wizard.host.facts.resolver import read_nameservers, read_resolvers
 from wizard.host.facts.routes import read_routes
+from wizard.host.facts.uplinks import read_outbound
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
@@ -72,6 +73,7 @@ def read_facts(
         nameservers=read_nameservers(root),
         resolvers=read_resolvers(root),
         services=read_port_services(listeners, root),
+        outbound=read_outbound(),
         ssh_peer=session.peer if session else "",
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
         silent_managers=managers.silent(network_managers),

@@ -14,7 +14,8 @@ _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 # x becomes the length of the IPv4 header at that place; a byte or half-word is loaded from x plus that place.
 _HEADER_LENGTH, _HALF_AT_X, _BYTE_AT_X = 0xB1, 0x48, 0x50
 _JUMP_IF, _JUMP_SET, _RETURN = 0x15, 0x45, 0x06
-_PACKET_TYPE = 0xFFFFF004
+_FROM_THE_START = frozenset({_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _HEADER_LENGTH, _HALF_AT_X, _BYTE_AT_X})
+_PROTOCOL, _PACKET_TYPE = 0xFFFFF000, 0xFFFFF004
 _ATTACH_FILTER = 26
 LARGEST = 1 << 16
 """No frame is longer, in bytes."""
@@ -132,12 +133,26 @@ _LEAVING: tuple[_Step, ...] = (
 )
 
 
-def path_traffic(*, only_leaving: bool) -> tuple[Instruction, ...]:
+_ETHERNET_HEADER = 14
+_IS_IPV4: tuple[_Step, ...] = (("", _LOAD_HALF, _PROTOCOL, "", ""), ("", _JUMP_IF, 0x0800, "", "no"))
+# The same of packets that begin with their IP header.
+_BARE_TRAFFIC: tuple[_Step, ...] = (
+    *_IS_IPV4,
+    *(
+        (label, code, value - _ETHERNET_HEADER if code in _FROM_THE_START else value, yes, no)
+        for label, code, value, yes, no in _PATH_TRAFFIC[3:]
+    ),
+)
+
+
+def path_traffic(*, only_leaving: bool, ethernet: bool = True) -> tuple[Instruction, ...]:
     """Passes untagged ARP, ICMP, SYN and RST of TCP, and UDP from DNS and DHCP servers.
 
-    `only_leaving`: only frames that this machine sends.
+    `only_leaving`: only frames that this machine sends. Without `ethernet`, for a socket whose packets begin with their
+    IP header.
     """
-    return _assemble((*_LEAVING, *_PATH_TRAFFIC) if only_leaving else _PATH_TRAFFIC)
+    traffic = _PATH_TRAFFIC if ethernet else _BARE_TRAFFIC
+    return _assemble((*_LEAVING, *traffic) if only_leaving else traffic)
 
 
 def _assemble(steps: Sequence[_Step]) -> tuple[Instruction, ...]:

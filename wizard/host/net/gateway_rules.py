@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from wizard.host.net.nfnetlink import KernelRefused
 
 TABLE = ("inet", nft_armed_set.TABLE)
 TABLES = (TABLE, ("arp", nft_armed_set.TABLE))
+UPLINKS = "uplinks"
+"""The set of the NICs that lead out, and the verb of nat.sh that fills it, where the plan follows the default route."""
 _SCRIPT_S = 60
 
 
@@ -43,7 +46,7 @@ def table_loaded() -> bool:
 
 
 def table_text() -> str | None:
-    """The loaded rules, without counters and without the armed set's elements; None if none are loaded."""
+    """The loaded rules, without counters and without what the guard puts into sets; None if none are loaded."""
     listed = [_listed(table) for table in TABLES]
     return _without_armed("".join(listed)) if listed[0] else None
 
@@ -109,6 +112,7 @@ def load(path: str) -> str:
     return output
 
 
+_ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _KINDS = ("chain", "map", "set", "counter")
 
 
@@ -128,16 +132,30 @@ def _objects(listing: str) -> dict[tuple[str, str, str], str]:
     return found
 
 
+def loaded_uplinks() -> list[str] | None:
+    """The NICs in the set of uplinks; None where there is no such set: the corporate NIC is a named one."""
+    try:
+        listed = run("nft", "list", "set", *TABLE, UPLINKS)
+    except CommandFailed:
+        return None
+    return sorted(re.findall(r'"([^"]*)"', listed))
+
+
+def follow_uplinks(path: str, nics: Sequence[str]) -> str:
+    """Have these NICs lead out from now on, and no other. Returns the script's output. Raises CommandFailed."""
+    return run("sh", path, UPLINKS, *nics, timeout=_SCRIPT_S)
+
+
 def _without_armed(listing: str) -> str:
-    """The listing without the elements of the armed set, its objects sorted: nft lists them by age."""
+    """The listing without the elements of the guard's own sets, its objects sorted: nft lists them by age."""
     lines: list[str] = []
     last = ""
     for (table, kind, name), text in sorted(_objects(listing).items()):
         if table != last:
             lines += [*(["}"] if last else []), f"table {table} {{"]
             last = table
-        inside = (kind, name) == ("set", nft_armed_set.SET)
-        lines += [line for line in text.splitlines() if not (inside and line.strip().startswith("elements"))]
+        guards = (kind, name) in (("set", nft_armed_set.SET), ("set", UPLINKS))
+        lines += (_ELEMENTS.sub("", text) if guards else text).splitlines()
     return "\n".join([*lines, *(["}"] if last else [])])
 
 

@@ -1,4 +1,4 @@
-"""Kernel events: links, addresses, routes and nftables rules that change, and forwarding that is switched off."""
+"""Kernel events: links, addresses, routes, rules of routing and nftables that change, and forwarding switched off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import Flag, auto
 from wizard.host.net import netlink
 
 _LINKS, _IPV4_ADDRESSES, _IPV4_ROUTES, _IPV6_ROUTES = 0x1, 0x10, 0x40, 0x400
-_IPV4_SWITCHES = 1 << 23
+_IPV4_SWITCHES, _IPV4_ROUTING_RULES = 1 << 23, 1 << 7
 _RULE_CHANGES = 1 << 6
 _NEW_LINK, _DELETE_LINK, _NEW_SWITCHES = 16, 17, 80
 _FORWARDING_OFF = struct.pack("=HHi", 8, 2, 0)
@@ -29,7 +29,7 @@ class NetlinkEvents:
     """Two netlink sockets to select on. Close it when done. Raises OSError."""
 
     def __init__(self) -> None:
-        groups = _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES | _IPV4_SWITCHES
+        groups = _LINKS | _IPV4_ADDRESSES | _IPV4_ROUTES | _IPV6_ROUTES | _IPV4_SWITCHES | _IPV4_ROUTING_RULES
         self.machine = netlink.listen(socket.NETLINK_ROUTE, groups)
         self.rules = netlink.listen(netlink.NETFILTER, _RULE_CHANGES)
 

@@ -26,15 +26,19 @@ _VLAN_VALID = 0x10
 
 
 def packet_socket(
-    program: Sequence[Instruction], refused: str = "probing a network needs root (CAP_NET_RAW)"
+    program: Sequence[Instruction], refused: str = "probing a network needs root (CAP_NET_RAW)", *, bare: bool = False
 ) -> socket.socket:
     """A socket that receives the whole frames that the filter passes, once it is bound to a NIC.
+
+    `bare`: without their link's header, which not every link has.
 
     Raises NeedsRoot with the words `refused` if packet sockets are not allowed, else OSError.
     """
     try:
         # Protocol 0 receives nothing until it is bound, so no frame of another NIC gets in.
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        opened = socket.socket(
+            socket.AF_PACKET, (socket.SOCK_DGRAM if bare else socket.SOCK_RAW) | socket.SOCK_CLOEXEC, 0
+        )
     except PermissionError:
         raise NeedsRoot(refused, "run it with sudo") from None
     try:

@@ -373,7 +373,8 @@ class ForwardTest(_PathTestBase):
 
     def _from_office(self, flags: int, sequence: int) -> bytes:
         path, forward = self.path, self.forward
-        to_mac = path.corporate.mac if path.corporate is not None else b""
+        # A tunnel has none, and takes the packet without it.
+        to_mac = (path.corporate.mac if path.corporate is not None else b"") or bytes(6)
         return tcp(
             Ends(path.office_mac, to_mac, forward.source, path.corporate_address, WALK_PORT, forward.port),
             flags,
@@ -486,7 +487,8 @@ def run_tests(
         cluster = stack.enter_context(EgressCapture(path.cluster.name))
         corporate = None
         if path.corporate is not None:
-            corporate = stack.enter_context(EgressCapture(path.corporate.name, both_ways=True))
+            nic = path.corporate
+            corporate = stack.enter_context(EgressCapture(nic.name, both_ways=True, ethernet=nic.ethernet))
         try:
             for seconds in patience:
                 waiting = [test for test in tests if not test.settled]

@@ -39,10 +39,10 @@ class DashboardController(Controller):
         """Read the traffic counters, unless a read is running."""
         overview = self.shell.state.overview
         plan = overview.plan if overview is not None else None
-        if plan is None or self.counting:
+        if overview is None or plan is None or self.counting:
             return
         self.counting = True
-        nics = (plan.interfaces.corporate, plan.interfaces.cluster)
+        nics = (overview.corporate or plan.interfaces.corporate, plan.interfaces.cluster)
         count = partial(self.shell.services.traffic, nics)
         self.shell.calls.call("traffic", count, self._counted, self._not_counted)
 

@@ -109,8 +109,9 @@ def _left_lines(
     links = ("   ", "───", "   ", "   ")
     lines = [Text.assemble(one, (link, "dim"), other) for one, link, other in zip(company, links, machine, strict=True)]
     lines.append(Text())
-    column = max(len(nics.corporate), len(nics.cluster))
-    for nic in (nics.corporate, nics.cluster):
+    corporate = seen.corporate or ("no uplink" if nics.follows_default_route else nics.corporate)
+    column = max(len(corporate), len(nics.cluster))
+    for nic in (corporate, nics.cluster):
         lines += _traffic_lines(nic, rates.get(nic, ()), column, width)
     return lines + _forward_lines(seen, plan, height - len(lines), width)
 

@@ -43,7 +43,7 @@ class ProveWires:
 
     def __init__(self, context: ApplyContext) -> None:
         self.context = context
-        self.corporate, self.cluster = context.plan.interfaces.corporate, context.plan.interfaces.cluster
+        self.corporate, self.cluster = next(iter(context.uplinks), ""), context.plan.interfaces.cluster
         self.name = f"wires:{self.cluster}"
         self.title = "both wires"
         self._up_command = ("ip", "link", "set", "dev", self.cluster, "up")
@@ -57,9 +57,10 @@ class ProveWires:
     def preview(self) -> list[str]:
         link = read_link(self.cluster)
         raised = [command_line(*self._up_command)] if link is not None and not link.up else []
+        both = (self.corporate, self.cluster)
         return [
             *raised,
-            f"asks {self.corporate} and {self.cluster} for DHCP servers (DISCOVER alone), for 12 s",
+            f"asks {' and '.join(filter(None, both))} for DHCP servers (DISCOVER alone), for 12 s",
             f"sends one marked frame out of {self.cluster}, to hear whether both are one wire",
             f"asks the plan's nodes behind {self.cluster} by ARP whether they are there, each at its own MAC",
         ]
@@ -95,7 +96,7 @@ class ProveWires:
         with ExitStack() as stack:
             listener, links = None, (read_link(self.cluster), read_link(self.corporate))
             if links[0] is not None and links[0].up:
-                corporate = links[1] if links[1] is not None and links[1].up else None
+                corporate = links[1] if links[1] is not None and links[1].up and links[1].ethernet else None
                 plans = [plan for plan in (self.context.plan, self.context.previous) if plan is not None]
                 listener = LinkListener(
                     links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.context.plan)
@@ -148,7 +149,7 @@ class LoadRules:
 
     def capture(self) -> Record:
         old = self.context.previous
-        nics = {self.context.plan.interfaces.corporate, self.context.plan.interfaces.cluster}
+        nics = {*self.context.uplinks, self.context.plan.interfaces.cluster}
         # The journal has the previous plan's NICs from before they became ours.
         nics -= {old.interfaces.corporate, old.interfaces.cluster} if old is not None else set()
         cluster = self.context.plan.interfaces.cluster

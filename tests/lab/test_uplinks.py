@@ -1,0 +1,292 @@
+"""The way out moves, goes, and is of every kind that laptops have: the nodes go out by it, and by nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.lab.guarding import OURS, RUN, asking, await_mode, hearing, sh, told
+from tests.lab.support import HERE, await_nodes, ciao, ciao_json, page, peer, plan_with, reset
+from tests.lab.support import apply as apply_plan
+from wizard.lab.control import Laboratory
+from wizard.lab.world import INTERNET_ADDRESS, LAPTOP_ADDRESS
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("uplinks")]
+
+AUTO = plan_with(('corporate = "eth0"', 'corporate = "auto"'))
+AT_HOME, HOME_ROUTER = "192.168.178.20", "192.168.178.1"
+IN_TUNNEL, BEHIND_TUNNEL = "10.9.0.2", "10.9.0.1"
+PAGE = f"http://{INTERNET_ADDRESS}:5000/"
+
+
+@pytest.fixture(scope="module")
+def world(lab_possible: None) -> Iterator[Laboratory]:
+    """Beside the office a network at home, on the laptop's wlan0. Both lead to the same page on the internet."""
+    with Laboratory() as lab:
+        sh(
+            lab,
+            f"""
+            ip netns add home
+            ip link add wlan0 type veth peer name eth0 netns home
+            ip address add {AT_HOME}/24 dev wlan0
+            ip -n home address add {HOME_ROUTER}/24 dev eth0
+            ip -n home address add {INTERNET_ADDRESS}/32 dev lo
+            ip -n home link set lo up
+            ip -n home link set eth0 up
+            ip link set wlan0 up
+            """,
+        )
+        with peer(lab, "serve", "home", "5000", netns="home"):
+            apply_plan(lab, AUTO)
+            await_nodes(lab)
+            yield lab
+
+
+@pytest.fixture
+def office(world: Laboratory) -> Iterator[Laboratory]:
+    """The default route leads to the office, as the laptop's DHCP client left it."""
+    yield world
+    sh(world, "ip route del default dev wlan0; ip route del default dev vpn0", check=False)
+    sh(world, "ip route replace default via 10.77.0.1 dev eth0")
+    follows(world, "eth0")
+
+
+def go_home(lab: Laboratory) -> None:
+    sh(lab, f"ip route replace default via {HOME_ROUTER} dev wlan0")
+
+
+def followed(lab: Laboratory) -> list[str]:
+    """The NICs that the kernel lets the nodes out by."""
+    listed = sh(lab, "nft list set inet ciao_gateway uplinks", check=False)
+    return sorted(listed.split('"')[1::2])
+
+
+def follows(lab: Laboratory, *nics: str) -> None:
+    lab.wait_for(lambda: followed(lab) == sorted(nics), 15, f"the uplinks {nics}; the guard says {log(lab)}")
+
+
+def log(lab: Laboratory) -> str:
+    return sh(lab, f"tail -n 20 {RUN}/serve.log", check=False)
+
+
+def forwarding(lab: Laboratory) -> set[str]:
+    switches = sh(lab, "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding", check=False).split()
+    return {switch.split("/")[-2] for switch in switches} - {"all", "default"}
+
+
+def forwards_on(lab: Laboratory, *nics: str) -> None:
+    lab.wait_for(lambda: forwarding(lab) == set(nics), what=f"forwarding on {nics} alone")
+
+
+def sees(lab: Laboratory, name: str, by: str, asked_by: str, node: str = "compute1") -> Callable[[], bool]:
+    """Whether a node gets that page from there, and as whom."""
+    return lambda: lab.fetch(PAGE, netns=node, timeout=2) == page(name, 5000, by, asked_by)
+
+
+def healthy(lab: Laboratory) -> bool:
+    return bool(ciao_json(lab, "status")["healthy"])
+
+
+def checks(lab: Laboratory) -> dict[str, dict[str, Any]]:
+    return {check["name"]: check for check in ciao_json(lab, "status")["checks"]}
+
+
+@contextmanager
+def tunnel(lab: Laboratory, to: str = "corporate") -> Iterator[None]:
+    """vpn0: point to point, without a MAC, to a machine that is on the internet as well."""
+    argv = [sys.executable, str(HERE / "tunnel.py"), "vpn0", IN_TUNNEL, BEHIND_TUNNEL, to]
+    process = lab.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.communicate(timeout=10)
+
+
+def test_a_node_goes_on_while_the_default_route_moves(office: Laboratory) -> None:
+    guard, dnsmasq = told(office)["process"], told(office)["dnsmasq"]
+    assert sees(office, "corporate", INTERNET_ADDRESS, LAPTOP_ADDRESS)()
+    pinging = office.popen(["ping", "-i", "0.2", INTERNET_ADDRESS], netns="compute2", stdout=subprocess.PIPE)
+    try:
+        go_home(office)
+        follows(office, "wlan0")
+        office.wait_for(sees(office, "home", INTERNET_ADDRESS, AT_HOME), what="the way by home")
+        forwards_on(office, "wlan0", "eth1")
+        office.wait_for(partial(healthy, office), 20, "health at home")
+        sh(office, "ip route replace default via 10.77.0.1 dev eth0")
+        follows(office, "eth0")
+        office.wait_for(sees(office, "corporate", INTERNET_ADDRESS, LAPTOP_ADDRESS), what="the way by the office")
+        assert forwarding(office) == {"eth0", "eth1"}
+    finally:
+        sh(office, "kill -INT $(pgrep -x ping)")
+        said = pinging.communicate(timeout=10)[0]
+    sent, received = (int(word) for word in said.split("ping statistics ---")[1].split()[0:4:3])
+    assert sent > 5
+    # Of each move the packets are lost that come before the guard has heard of it.
+    assert sent - received <= 10, said
+    # Nothing was started again.
+    assert (told(office)["process"], told(office)["dnsmasq"]) == (guard, dnsmasq)
+    assert told(office)["mode"] == "armed"
+
+
+def test_without_a_default_route_it_is_said_and_dhcp_goes_on(office: Laboratory) -> None:
+    sh(office, "ip route del default")
+    follows(office)
+    found = checks(office)["way-out"]
+    assert (found["ok"], found["detail"]) == (False, "no way out now: this machine has no default route")
+    assert ciao(office, "status").returncode == 1
+    assert told(office)["mode"] == "armed"
+    office.machine("reboot", "compute1")
+    await_nodes(office)
+    go_home(office)
+    follows(office, "wlan0")
+    office.wait_for(partial(healthy, office), 20, "health, by itself")
+
+
+def test_what_leaves_by_another_nic_than_an_uplink_is_held_back(office: Laboratory) -> None:
+    """The guard is not asked: a route of its own for one network, over a NIC that does not lead out."""
+    astray, switch = f"{INTERNET_ADDRESS}/32 via {HOME_ROUTER} dev wlan0", "/proc/sys/net/ipv4/conf/wlan0/forwarding"
+    sh(office, f"ip route add {astray}; echo 1 >{switch}")
+    try:
+        with hearing(office, "home") as heard:
+            assert office.fetch(PAGE, netns="compute1", timeout=2) is None
+            frames = heard.end()
+        assert not [frame for frame in frames if "192.168.0." in str(frame)]
+        assert followed(office) == ["eth0"]
+    finally:
+        sh(office, f"ip route del {astray}; echo 0 >{switch}")
+
+
+BY_HALVES = "ip route add 0.0.0.0/1 dev vpn0; ip route add 128.0.0.0/1 dev vpn0"
+NOT_BY_HALVES = "ip route del 0.0.0.0/1 dev vpn0; ip route del 128.0.0.0/1 dev vpn0"
+BY_A_TABLE = (
+    "ip route add default dev vpn0 table 51820; ip rule add not fwmark 51820 table 51820 priority 900;"
+    " ip rule add table main suppress_prefixlength 0 priority 800"
+)
+NOT_BY_A_TABLE = "ip rule del priority 900; ip rule del priority 800; ip route flush table 51820"
+
+
+VPNS = {"halves": (BY_HALVES, NOT_BY_HALVES), "rules": (BY_A_TABLE, NOT_BY_A_TABLE)}
+
+
+@pytest.mark.parametrize(("up", "down"), VPNS.values(), ids=VPNS)
+def test_a_vpn_that_takes_everything_takes_the_nodes_along(office: Laboratory, up: str, down: str) -> None:
+    with tunnel(office, "home"):
+        sh(office, up)
+        try:
+            follows(office, "eth0", "vpn0")
+            office.wait_for(sees(office, "home", INTERNET_ADDRESS, IN_TUNNEL), what="the way through the tunnel")
+            # The company's network is beside the tunnel still.
+            assert office.fetch("http://10.77.0.1/", netns="compute1") == page(
+                "corporate", 80, "10.77.0.1", LAPTOP_ADDRESS
+            )
+            office.wait_for(partial(healthy, office), 20, "health under the VPN")
+        finally:
+            sh(office, down)
+    follows(office, "eth0")
+    office.wait_for(sees(office, "corporate", INTERNET_ADDRESS, LAPTOP_ADDRESS), what="the way without it")
+
+
+def test_a_forward_comes_in_by_the_nic_that_leads_out(office: Laboratory) -> None:
+    go_home(office)
+    follows(office, "wlan0")
+    landed = page("controller", 8889, "192.168.0.101", HOME_ROUTER)
+    office.wait_for(
+        lambda: office.fetch(f"http://{AT_HOME}:8889/", netns="home", timeout=2) == landed, what="the forward at home"
+    )
+    assert office.fetch(f"http://{LAPTOP_ADDRESS}:8889/", netns="colleague", timeout=2) is None
+
+
+def test_a_bridge_takes_the_default_route_over(office: Laboratory) -> None:
+    """As a desktop with virtual machines has it."""
+    sh(
+        office,
+        f"""
+        ip link add br0 type bridge
+        ip link set br0 up
+        ip address del {LAPTOP_ADDRESS}/24 dev eth0
+        ip link set eth0 master br0
+        ip address add {LAPTOP_ADDRESS}/24 dev br0
+        ip route add default via 10.77.0.1 dev br0
+        """,
+    )
+    try:
+        follows(office, "br0")
+        office.wait_for(sees(office, "corporate", INTERNET_ADDRESS, LAPTOP_ADDRESS), 20, "the way by the bridge")
+        office.wait_for(partial(healthy, office), 20, "health with a bridge")
+    finally:
+        sh(office, f"ip link del br0; ip address add {LAPTOP_ADDRESS}/24 dev eth0")
+        sh(office, "ip route replace default via 10.77.0.1 dev eth0")
+
+
+def test_neither_docker_nor_what_shares_the_clusters_wire_leads_out(office: Laboratory) -> None:
+    sh(office, "ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
+    try:
+        sh(office, "ip route replace default via 172.17.0.2 dev docker0")
+        follows(office)
+        forwards_on(office, "eth1")
+        # By hand, too.
+        sh(office, f"sh {RUN}/live/nat.sh uplinks eth1 docker0 lo")
+        assert followed(office) == []
+    finally:
+        sh(office, "ip link del docker0")
+
+
+def test_dhcp_is_answered_on_no_uplink(office: Laboratory) -> None:
+    with hearing(office, "home") as heard, asking(office, "home", macs=["02:00:00:00:79:01"], every=0.2):
+        go_home(office)
+        follows(office, "wlan0")
+        await_mode(office, "armed")
+        office.machine("reboot", "compute1")
+        await_nodes(office)
+        frames = heard.end()
+    assert not [frame for frame in frames if frame.get("kind") == "dhcp" and frame["source"] in OURS]
+
+
+def test_the_default_route_over_the_cluster_nic_trips_as_ever(world: Laboratory) -> None:
+    sh(world, "ip route replace default via 192.168.0.101 dev eth1")
+    try:
+        follows(world)
+        await_mode(world, "tripped", code="default-route")
+    finally:
+        sh(world, "ip route del default; ip route add default via 10.77.0.1 dev eth0")
+    follows(world, "eth0")
+    apply_plan(world, AUTO)
+    await_mode(world, "armed")
+
+
+def test_a_named_tunnel_without_a_mac_is_a_way_out(lab: Laboratory) -> None:
+    """PPPoE, LTE, a VPN: named in the plan, and walked like any other."""
+    with tunnel(lab):
+        sh(lab, "ip route replace default dev vpn0")
+        apply_plan(lab, plan_with(('corporate = "eth0"', 'corporate = "vpn0"')))
+        await_nodes(lab)
+        await_mode(lab, "armed", deadline=30)
+        assert sees(lab, "corporate", INTERNET_ADDRESS, IN_TUNNEL)()
+        found = lab.wait_for(lambda: (now := checks(lab))["path-in-8889"]["ok"] and now, 20, "the walk")
+        assert f"{IN_TUNNEL}:8889 leads to controller" in found["path-in-8889"]["detail"]
+        assert found["path-out"]["ok"], found["path-out"]
+        assert found["path-world"]["ok"], found["path-world"]
+        sh(lab, "ip route replace default via 10.77.0.1 dev eth0")
+
+
+def test_auto_to_a_name_and_back_leaves_no_set_and_reset_gives_all_back(lab: Laboratory) -> None:
+    before = forwarding(lab)
+    apply_plan(lab, AUTO)
+    assert followed(lab) == ["eth0"]
+    apply_plan(lab)
+    assert "uplinks" not in sh(lab, "nft list ruleset")
+    assert forwarding(lab) == {"eth0", "eth1"}
+    apply_plan(lab, AUTO)
+    follows(lab, "eth0")
+    await_nodes(lab)
+    reset(lab)
+    assert forwarding(lab) == before
+    assert "ciao" not in sh(lab, "nft list ruleset")

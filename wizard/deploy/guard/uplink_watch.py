@@ -1,0 +1,89 @@
+"""Follows the default route where the plan says so: keeps the packet filter's set of uplinks and their forwarding.
+
+Called by `daemon.Guard` in the guard's main thread. What it decides is which NICs the cluster's packets leave by; DHCP
+is no matter of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from wizard.host.commands import CommandFailed
+from wizard.host.facts.uplinks import read_route_facts
+from wizard.host.net import gateway_rules
+from wizard.plan import paths
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+from wizard.plan.uplinks import resolved, uplinks
+
+log = logging.getLogger("ciao-gateway")
+
+LOOK_EVERY_S = 10.0
+"""How often it looks besides the kernel's events: somebody may have changed the set."""
+_NO_SOONER_S = 0.2
+
+
+class UplinkWatch:
+    """`corporate`: the NIC of the corporate wire now, "" where there is none. `wanted`: a look is due soon."""
+
+    def __init__(self) -> None:
+        self.corporate = ""
+        self.followed: tuple[str, ...] | None = None
+        self.failure = ""
+        self._looked_at = 0.0
+        self.wanted = True
+
+    def changed(self) -> None:
+        """Links, addresses, routes or routing rules have changed: look at the next `follow`."""
+        self.wanted = True
+
+    def reload(self, plan: Plan) -> None:
+        """Another plan, or the same anew."""
+        self.corporate, self.followed, self.wanted, self._looked_at = plan.interfaces.corporate, None, True, 0.0
+        if plan.interfaces.follows_default_route:
+            self.corporate = ""
+
+    def follow(self, plan: Plan) -> bool:
+        """Have the cluster's packets leave by the uplinks of now; whether that changed anything.
+
+        Does nothing for a named corporate NIC. Never raises CommandFailed: it tries again at the next look.
+        """
+        if not plan.interfaces.follows_default_route:
+            return False
+        age = time.monotonic() - self._looked_at
+        # A VPN that comes up causes a storm of events.
+        if age < (_NO_SOONER_S if self.wanted else LOOK_EVERY_S):
+            return False
+        self.wanted, self._looked_at = False, time.monotonic()
+        return self._update(plan, read_route_facts())
+
+    def _update(self, plan: Plan, facts: Facts) -> bool:
+        names = uplinks(plan, facts)
+        self.corporate = resolved(plan, facts).interfaces.corporate
+        loaded = gateway_rules.loaded_uplinks()
+        # No set: the rules are not loaded, or an apply has just loaded those of another plan.
+        if loaded is not None and (loaded != sorted(names) or not all(map(_forwards, names))):
+            try:
+                gateway_rules.follow_uplinks(paths.LIVE_SCRIPT, names)
+                self.failure = ""
+            except CommandFailed as error:
+                self.wanted = True
+                if str(error) != self.failure:
+                    log.warning("the uplinks could not be set: %s", error)
+                self.failure = str(error)
+                return False
+        moved = names != self.followed
+        if moved:
+            log.info("the way out is %s", ", ".join(names) or "gone: there is no default route")
+        self.followed = names
+        return moved
+
+
+def _forwards(nic: str) -> bool:
+    try:
+        return Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding").read_text().strip() == "1"
+    except OSError:
+        # It has just gone; the next event says so.
+        return True
