@@ -294,3 +294,29 @@ async def test_enter_goes_over_nothing_that_is_objected(start: Start) -> None:
         await driver.says("Fix the marked problems first.")
         assert "─ Interfaces ─" in driver.text()
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("eth0", "eth1")
+
+
+async def test_the_companys_nic_may_follow_the_default_route(start: Start) -> None:
+    machine = replace(FACTS, outbound=("eth0",))
+    async with start(FakeServices(wires=FINE, machine=machine)) as driver:
+        await driver.page("Interfaces")
+        await driver.says("Both networks look right")
+        await driver.press("f6")
+        await driver.says("auto, follows the default route (now eth0)", "CORPORATE")
+        assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("auto", "eth1")
+        # Neither key may make "auto" the cluster's.
+        await driver.press("f4")
+        await driver.says("there is nothing to swap")
+        assert driver.app.draft.cluster == "eth1"
+        await driver.press("f6")
+        await driver.says("The company's NIC is eth0.")
+        assert driver.app.draft.corporate == "eth0"
+
+
+async def test_without_a_default_route_auto_can_still_be_chosen(start: Start) -> None:
+    nics = tuple(replace(nic, default_route=False) for nic in FACTS.nics)
+    async with start(FakeServices(wires=FINE, machine=replace(FACTS, nics=nics, routes=()))) as driver:
+        await driver.page("Interfaces")
+        await driver.press("f6")
+        await driver.says("(none now)")
+        assert driver.app.draft.corporate == "auto"

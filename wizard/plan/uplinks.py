@@ -33,7 +33,11 @@ def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """
     if not plan.interfaces.follows_default_route:
         return (plan.interfaces.corporate,)
-    cluster = plan.interfaces.cluster
+    return default_uplinks(plan.interfaces.cluster, facts)
+
+
+def default_uplinks(cluster: str, facts: Facts) -> tuple[str, ...]:
+    """The uplinks of a plan that follows the default route, and whose cluster NIC is this one."""
     # The outbound ones first: of two alike, it is by that one that packets leave.
     names = dict.fromkeys((*facts.outbound, *_lowest_metric(default_routes(facts.routes))))
     able = [nic for name in names if (nic := facts.nic(name)) is not None and may_be_uplink(nic, cluster, facts)]

@@ -154,6 +154,12 @@ def _total(rates: Sequence[Rate]) -> str:
     return f"{sparkline(values, 3, _LEAST_BPS)} {rate_words(values[-1])}"
 
 
+def follows(now: str) -> str:
+    """What a corporate NIC is that follows the default route; `now`: the one that has it, "" for none."""
+    has = f"now {now}" if now else "none now"
+    return f"Company network: auto, follows the default route ({has}). f6: this NIC alone."
+
+
 def roles_of(nic: Nic) -> list[str]:
     """The roles that a NIC can have at all."""
     if not can_lead_out(nic, nic.default_route):

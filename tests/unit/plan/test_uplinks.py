@@ -10,6 +10,7 @@ import pytest
 from netaddr import IPNetwork
 
 from tests.unit.plan.plan_changes import TUN, Change, both, machine, more_nics, names, nic
+from wizard.plan.draft.model import first_draft
 from wizard.plan.export.formats import corporate_side, export
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
@@ -152,3 +153,12 @@ def test_no_corporate_nic_is_recorded(auto: Plan, facts: Facts) -> None:
     text = render_identity(auto, facts).text
     assert "[corporate]" not in text
     assert "[cluster]" in text
+
+
+def test_a_draft_keeps_auto_on_any_machine(auto: Plan, facts: Facts) -> None:
+    draft = first_draft(auto, facts)
+    assert (draft.corporate, draft.cluster) == ("auto", "eth1")
+    assert draft.to_plan() == auto
+    elsewhere = replace(facts, nics=tuple(replace(n, name="eth7") if n.name == "eth1" else n for n in facts.nics))
+    draft = first_draft(auto, elsewhere)
+    assert (draft.corporate, draft.cluster) == ("auto", "eth7")

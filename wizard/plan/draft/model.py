@@ -17,7 +17,7 @@ from wizard.plan.backends import Backend
 from wizard.plan.draft import suggest
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.model import AUTO, AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
@@ -111,6 +111,10 @@ class Draft:
     backend: str = Backend.AUTO.value
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
+
+    @property
+    def follows_default_route(self) -> bool:
+        return self.corporate == AUTO
 
     @classmethod
     def from_plan(cls, plan: Plan) -> Draft:
@@ -288,8 +292,8 @@ def first_draft(plan: Plan | None, facts: Facts) -> Draft:
             domain=network.domain,
         )
     draft = Draft.from_plan(plan)
-    if facts.nic(draft.corporate) is None or facts.nic(draft.cluster) is None:
-        return replace(draft, corporate=corporate, cluster=cluster)
+    if facts.nic(draft.cluster) is None or (facts.nic(draft.corporate) is None and not draft.follows_default_route):
+        return replace(draft, corporate=AUTO if draft.follows_default_route else corporate, cluster=cluster)
     return draft
 
 

@@ -13,7 +13,7 @@ from textual.timer import Timer
 from wizard.plan.findings import WizardError
 from wizard.screens.controller import StepController, handles
 from wizard.screens.interfaces import messages
-from wizard.screens.interfaces.screen import InterfacesPage
+from wizard.screens.interfaces.screen import InterfacesPage, nics_now
 
 if TYPE_CHECKING:
     from wizard.host.facts.nic_watch import NicEvent
@@ -47,7 +47,7 @@ class InterfacesController(StepController):
     def shown(self) -> None:
         """Probe the networks, and watch the NICs until the page is left."""
         draft = self.shell.drafts.draft
-        self._probe(draft.corporate, draft.cluster)
+        self._probe(*nics_now(draft, self.shell.state.facts))
         self._nics_stop.set()
         stop = self._nics_stop = threading.Event()
         watch = partial(self.shell.services.watch_nics, stop)
@@ -60,7 +60,7 @@ class InterfacesController(StepController):
 
     def facts_read(self) -> None:
         if self.page is not None:
-            self._probe(self.page.draft.corporate, self.page.draft.cluster)
+            self._probe(*nics_now(self.page.draft, self.shell.state.facts))
 
     # The networks
 
@@ -113,7 +113,7 @@ class InterfacesController(StepController):
         if not news:
             return
         self._stirred |= {name for each in news for name in (each.name, each.was) if name}
-        if self._stirred & {page.draft.corporate, page.draft.cluster}:
+        if self._stirred & {*nics_now(page.draft, self.shell.state.facts)}:
             # What they said, they said of another cable.
             self._probe_stop.set()
             page.wires = None
@@ -128,8 +128,8 @@ class InterfacesController(StepController):
         self.shell.state = replace(self.shell.state, facts=facts)
         stirred, self._stirred = self._stirred, set()
         page = self.page
-        if page is not None and stirred & {page.draft.corporate, page.draft.cluster}:
-            self._probe(page.draft.corporate, page.draft.cluster)
+        if page is not None and stirred & {*nics_now(page.draft, self.shell.state.facts)}:
+            self._probe(*nics_now(page.draft, self.shell.state.facts))
 
 
 def with_news(facts: Facts, news: Iterable[NicEvent]) -> Facts:

@@ -18,7 +18,9 @@ from wizard.plan.draft.model import Draft
 from wizard.plan.draft.suggest import suggest
 from wizard.plan.findings import Finding
 from wizard.plan.machine import Facts
+from wizard.plan.model import AUTO
 from wizard.plan.rules.nics import CABLE_KINDS, kind_label
+from wizard.plan.uplinks import default_uplinks
 from wizard.screens import nic_words
 from wizard.screens.interfaces import messages
 from wizard.screens.interfaces.dialogs import StopDialog
@@ -60,12 +62,15 @@ class InterfacesPage(StepPage):
         "space gives the selected NIC the free role, or the next one; if another NIC has that role, the two swap. "
         "enter changes nothing: it continues once both networks look right. f3, then pull a cable and plug it in "
         "again: the NIC that loses its link is selected. A new NIC appears as soon as it is plugged in.\n\n"
+        "f6 makes the company's NIC 'auto': it follows the default route, at home and in the office, by cable, Wi-Fi "
+        "or VPN. f6 again gives the role to the NIC of now.\n\n"
         "Once both are chosen, the wizard probes both networks for a DHCP server."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "change role"),
         Binding("f3", "identify", "identify"),
         Binding("f4", "swap", "swap"),
+        Binding("f6", "follow", "auto", show=False),
         NEXT,
         Binding("enter", "confirm", "go on", show=False),
         BACK,
@@ -141,6 +146,8 @@ class InterfacesPage(StepPage):
             return
         if wires is not None and self._crowded():
             hint.update(nic_words.titled(wires))
+        elif self.draft.follows_default_route:
+            hint.update(nic_words.follows(self._nics()[0]))
         else:
             unasked = _IN_FORCE if self.facts is not None and self.facts.applied_cluster else _UNASKED
             hint.update(_NOT_SURE if self.may_ask or wires is not None else unasked)
@@ -176,14 +183,14 @@ class InterfacesPage(StepPage):
         facts, known = self.facts or Facts(), self._known()
         nics = sorted(facts.nics, key=nic_words.table_order)
         self.query_one("#wiring").display = wide and self.size.height >= _ROOM_FOR_DRAWING
-        corporate, cluster = map(facts.nic, self._chosen())
+        corporate, cluster = map(facts.nic, self._nics())
         self.query_one("#wiring", PlainText).update(wiring(corporate, cluster, known.answers))
         table.sync([(nic.name, nic_words.cells(nic, known, wide)) for nic in nics])
         if here is not None:
             table.point_at(here)
 
     def _known(self) -> NicNotes:
-        roles = {self.draft.corporate: "corporate", self.draft.cluster: "cluster"}
+        roles = dict(zip(self._nics(), ("corporate", "cluster"), strict=True))
         answers = dict(self.wires.answers) if self.wires is not None else {}
         if self.asking:
             answers = dict.fromkeys(roles, "asking…")
@@ -250,7 +257,7 @@ class InterfacesPage(StepPage):
             self.set_status("Both networks are probed: ctrl+n continues.", about=_ABOUT_PROBE)
 
     def _show_stop(self, said: CablingReport) -> None:
-        corporate = (self.facts or Facts()).nic(self.draft.corporate)
+        corporate = (self.facts or Facts()).nic(self._nics()[0])
         routed = corporate.name if corporate is not None and corporate.default_route else ""
         self.app.push_screen(StopDialog(said, routed), self._stop_answered)
 
@@ -274,7 +281,7 @@ class InterfacesPage(StepPage):
             self.set_status(f"{name} was plugged in.")
         elif news.what == "went":
             self._marks.pop(name, None)
-            lost = " It had a role: choose another NIC, or plug it in again." if name in self._chosen() else ""
+            lost = " It had a role: choose another NIC, or plug it in again." if name in self._nics() else ""
             self.set_status(f"{name} was unplugged.{lost}", "warning")
         elif news.of_cable:
             self._mark_nic(name, str(news.what))
@@ -288,7 +295,7 @@ class InterfacesPage(StepPage):
             self.set_status(f"{name} lost its link: its cable is out. Plug it in again.")
         else:
             self.identifying = False
-            role = {self.draft.corporate: "CORPORATE", self.draft.cluster: "CLUSTER"}.get(name)
+            role = dict(zip(self._nics(), ("CORPORATE", "CLUSTER"), strict=True)).get(name)
             then = f"It is {role}: space changes that" if role else "space gives it a role"
             self.set_status(f"{name} is the one. {then}, f3 tries another.", about=name)
 
@@ -320,6 +327,10 @@ class InterfacesPage(StepPage):
 
     def _chosen(self) -> tuple[str, str]:
         return self.draft.corporate, self.draft.cluster
+
+    def _nics(self) -> tuple[str, str]:
+        """The NICs that have the roles now; "" for none."""
+        return nics_now(self.draft, self.facts)
 
     def _objections(self) -> tuple[object, ...]:
         wires = self.wires
@@ -395,7 +406,19 @@ class InterfacesPage(StepPage):
             said = f"{nic.name} is {kind_label(nic)}: it can be the company's NIC, not the cluster's."
             self.set_status(said, about=nic.name)
 
+    def action_follow(self) -> None:
+        """Have the corporate NIC follow the default route, or be the one that has it now."""
+        if self.unseen:
+            return
+        now = self._nics()[0] if self.draft.follows_default_route else AUTO
+        self._take(replace(self.draft, corporate=now))
+        fixed = f"The company's NIC is {now or 'not chosen'}."
+        self.set_status(nic_words.follows(self._nics()[0]) if now == AUTO else fixed)
+
     def action_swap(self) -> None:
+        if self.draft.follows_default_route:
+            self.set_status("The company's NIC follows the default route: there is nothing to swap. f6 ends that.")
+            return
         self._take(replace(self.draft, corporate=self.draft.cluster, cluster=self.draft.corporate))
 
     def _take(self, draft: Draft) -> None:
@@ -404,4 +427,11 @@ class InterfacesPage(StepPage):
         self._waiting = False
         self._asked_at = monotonic()
         self.edit(draft)
-        self.post_message(messages.RolesChosen(draft.corporate, draft.cluster))
+        self.post_message(messages.RolesChosen(*nics_now(draft, self.facts)))
+
+
+def nics_now(draft: Draft, facts: Facts | None) -> tuple[str, str]:
+    """The names of the corporate and the cluster NIC of a draft as the machine is now; "" for none."""
+    if not draft.follows_default_route:
+        return draft.corporate, draft.cluster
+    return next(iter(default_uplinks(draft.cluster, facts or Facts())), ""), draft.cluster
