@@ -16,6 +16,7 @@ from wizard.host.net import gateway_rules, nft_armed_set
 FORWARDS = "".join(f'[[forwards]]\nport = {port}\nto = "192.168.0.{port % 200 + 1}"\n' for port in range(10000, 10300))
 UDP = '[[forwards]]\nport = 53000\nto = "controller"\nto_port = 53\nprotocol = "udp"\n'
 SOURCES = '[[forwards]]\nport = 8443\nto = "network"\nto_port = 443\nfrom = ["10.77.0.0/24", "198.51.100.10/32"]\n'
+AUTO = "the default route followed"
 PLANS = {
     "the example": "",
     "no forwards": None,
@@ -23,6 +24,7 @@ PLANS = {
     + SOURCES
     + SOURCES.replace("8443", "8444").replace("from", 'protocol = "udp"\nfrom'),
     "300 forwards": FORWARDS,
+    AUTO: "",
 }
 
 
@@ -34,6 +36,8 @@ def both_nics(kernel: str) -> Iterator[None]:
 
 def plan(name: str) -> str:
     more = PLANS[name]
+    if name == AUTO:
+        return plan_with(('corporate = "eth0"', 'corporate = "auto"'))
     return plan_with() + "\n" + more if more is not None else plan_with().partition("[[forwards]]")[0]
 
 
@@ -53,6 +57,26 @@ def test_the_rules_load_load_again_and_go(name: str, tmp_path: Path) -> None:
     assert run("nft", "list", "ruleset") == ""
     assert forwarding() == before
     assert not [*Path("/run/ciao-wizard").glob("forwarding.*")]
+
+
+def uplinks() -> list[str] | None:
+    return gateway_rules.loaded_uplinks()
+
+
+def test_the_set_of_uplinks_is_filled_and_changed_and_survives_a_load(tmp_path: Path) -> None:
+    script = script_of(plan(AUTO), tmp_path)
+    with loaded(script):
+        assert uplinks() == ["eth0"]
+        gateway_rules.follow_uplinks(script, [])
+        assert uplinks() == []
+        # Never the cluster's, whoever says so.
+        gateway_rules.follow_uplinks(script, ["eth0", "eth1", "lo", "docker0"])
+        assert uplinks() == ["eth0"]
+        assert gateway_rules.changes(script) == []
+        run("sh", script, "up")
+        assert uplinks() == ["eth0"]
+    with loaded(script_of(plan("the example"), tmp_path)):
+        assert uplinks() is None
 
 
 def test_loading_again_keeps_what_is_armed_and_what_was_counted(tmp_path: Path) -> None:

@@ -262,6 +262,21 @@ def test_the_default_route_over_the_cluster_nic_trips_as_ever(world: Laboratory)
     await_mode(world, "armed")
 
 
+def test_a_captive_portal_is_named(office: Laboratory) -> None:
+    """By what NetworkManager knows; that is asked for its connectivity, and nothing is sent."""
+    fake = "/run/ciao-lab/bin/nmcli"
+    sh(office, f"mkdir -p /run/NetworkManager; printf '#!/bin/sh\\necho portal\\n' >{fake}; chmod 755 {fake}")
+    try:
+        office.wait_for(lambda: "captive portal" in checks(office)["path-world"]["detail"], 20, "the portal")
+        found = checks(office)["path-world"]
+        assert not found["ok"]
+        assert "log in" in found["remedy"]
+        sh(office, f"printf '#!/bin/sh\\necho full\\n' >{fake}")
+        office.wait_for(partial(healthy, office), 20, "health once logged in")
+    finally:
+        sh(office, f"rm -rf {fake} /run/NetworkManager")
+
+
 def test_a_named_tunnel_without_a_mac_is_a_way_out(lab: Laboratory) -> None:
     """PPPoE, LTE, a VPN: named in the plan, and walked like any other."""
     with tunnel(lab):

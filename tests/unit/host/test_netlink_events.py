@@ -7,6 +7,7 @@ import sys
 from tests.needs import unavailable
 
 SCRIPT = """
+import subprocess
 from pathlib import Path
 from wizard.host.net.netlink_events import NetlinkEvents
 news = NetlinkEvents()
@@ -14,6 +15,8 @@ switches = Path("/proc/sys/net/ipv4")
 for path, value in (("ip_forward", "1"), ("conf/lo/forwarding", "0"), ("conf/lo/rp_filter", "1"), ("ip_forward", "0")):
     (switches / path).write_text(value)
     print(path, value, news.drain().name)
+subprocess.run(["ip", "rule", "add", "fwmark", "7", "table", "7"], check=True)
+print("rule", news.drain().name)
 """
 
 
@@ -27,4 +30,6 @@ def test_forwarding_that_is_switched_off_is_news() -> None:
         "conf/lo/forwarding 0 RULES",
         "conf/lo/rp_filter 1 NOTHING",
         "ip_forward 0 RULES",
+        # A VPN may need no more than that to take over.
+        "rule ADDRESSES",
     ], done.stderr

@@ -261,6 +261,15 @@ def check_routes(plan: Plan, path: NodePath, turn: int, uplinks: Collection[str]
     return found
 
 
+def with_portal(found: Sequence[Check]) -> list[Check]:
+    """The same checks, with the way to the internet failed by a captive portal, where it has not failed otherwise."""
+    if any(each.name == "path-world" and each.ok is False for each in found):
+        return list(found)
+    detail = "this network wants a log-in first (a captive portal, says NetworkManager): the nodes reach no internet"
+    portal = Check("path-world", FAILED, detail, "Open a browser on this machine and log in; the gateway goes on.")
+    return [*(each for each in found if each.name != "path-world"), portal]
+
+
 _SEE_RULES = "See 'ip rule' and 'ip route show table all'."
 
 

@@ -27,6 +27,7 @@ from wizard.host.facts.resolver import fingerprint as resolver_fingerprint
 from wizard.host.facts.resolver import read_resolver
 from wizard.host.facts.uplinks import read_route_facts, uplinks_now
 from wizard.host.files import read_text
+from wizard.host.net.managers.networkmanager import behind_portal
 from wizard.host.net.netlink_events import NetlinkChange, NetlinkEvents
 from wizard.host.path.injection import CannotInject, Injector, remove_stray, synthetic_mac
 from wizard.host.path.probe import NodePath, path_tests_named, probe_path
@@ -242,6 +243,8 @@ class PathProber(threading.Thread):
         except CannotInject as error:
             return (Check("path", FAILED, f"a node's path cannot be probed: {error.message}", error.remedy), *untried)
         found = [*probe_path(path, injector), *path_plan.check_routes(plan, path, self._turn, others)]
+        if behind_portal():
+            found = path_plan.with_portal(found)
         if not armed:
             found.append(Check("path-dhcp", UNTRIED, f"not tried: mute for now: {snapshot.reason}"))
         servers = read_resolver(str(plan.network.gateway)).servers

@@ -64,7 +64,7 @@ class UplinkWatch:
         self.corporate = resolved(plan, facts).interfaces.corporate
         loaded = gateway_rules.loaded_uplinks()
         # No set: the rules are not loaded, or an apply has just loaded those of another plan.
-        if loaded is not None and (loaded != sorted(names) or not all(map(_forwards, names))):
+        if loaded is not None and (loaded != sorted(names) or not all(map(forwards, names))):
             try:
                 gateway_rules.follow_uplinks(paths.LIVE_SCRIPT, names)
                 self.failure = ""
@@ -81,9 +81,10 @@ class UplinkWatch:
         return moved
 
 
-def _forwards(nic: str) -> bool:
+def forwards(nic: str) -> bool:
+    """Whether the kernel forwards what comes in by a NIC; True, too, where the NIC is gone."""
     try:
         return Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding").read_text().strip() == "1"
     except OSError:
-        # It has just gone; the next event says so.
+        # The next event says so.
         return True

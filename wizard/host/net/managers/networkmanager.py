@@ -19,6 +19,9 @@ _ASK_S = 5.0
 _DISCONNECTED, _SWITCHED_OFF = "disconnected", "disconnected by hand"
 """`configured_as` of a NIC on which NetworkManager has no profile active; by hand it activates none by itself."""
 
+_STATE = "/run/NetworkManager"
+"""Its own directory, there since it ran."""
+
 
 class NetworkManager(KnownManager, NetworkBackend):
     name = "NetworkManager"
@@ -160,6 +163,16 @@ def _up(uuid: str, nic: str) -> tuple[str, ...]:
 
 def _runs() -> bool:
     return commands.works("nmcli", "-g", "RUNNING", "general", timeout=_ASK_S)
+
+
+def behind_portal() -> bool:
+    """Whether NetworkManager found that the network wants a log-in first. Asks for what it knows: nothing is sent."""
+    if not Path(_STATE).is_dir():
+        return False
+    try:
+        return commands.run("nmcli", "-t", "-f", "CONNECTIVITY", "general", timeout=_ASK_S).strip() == "portal"
+    except commands.CommandFailed:
+        return False
 
 
 def _devices() -> dict[str, tuple[str, str]]:
