@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.lab.guarding import OURS, RUN, asking, await_mode, hearing, sh, told
-from tests.lab.support import HERE, await_nodes, ciao, ciao_json, page, peer, plan_with, reset
+from tests.lab.guarding import OURS, RUN, asking, await_mode, hearing, macs, sh, told
+from tests.lab.support import HERE, await_nodes, ciao, ciao_json, page, peer, plan_with, reset, usable
 from tests.lab.support import apply as apply_plan
 from wizard.lab.control import Laboratory
-from wizard.lab.world import INTERNET_ADDRESS, LAPTOP_ADDRESS
+from wizard.lab.world import COLLEAGUE_ADDRESS, INTERNET_ADDRESS, LAPTOP_ADDRESS
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("uplinks")]
 
 AUTO = plan_with(('corporate = "eth0"', 'corporate = "auto"'))
+WLAN_MAC = "00:1b:21:5a:02:98"
 AT_HOME, HOME_ROUTER = "192.168.178.20", "192.168.178.1"
 IN_TUNNEL, BEHIND_TUNNEL = "10.9.0.2", "10.9.0.1"
 PAGE = f"http://{INTERNET_ADDRESS}:5000/"
@@ -33,7 +34,7 @@ def world(lab_possible: None) -> Iterator[Laboratory]:
             lab,
             f"""
             ip netns add home
-            ip link add wlan0 type veth peer name eth0 netns home
+            ip link add wlan0 address {WLAN_MAC} type veth peer name eth0 netns home
             ip address add {AT_HOME}/24 dev wlan0
             ip -n home address add {HOME_ROUTER}/24 dev eth0
             ip -n home address add {INTERNET_ADDRESS}/32 dev lo
@@ -150,18 +151,40 @@ def test_without_a_default_route_it_is_said_and_dhcp_goes_on(office: Laboratory)
     office.wait_for(partial(healthy, office), 20, "health, by itself")
 
 
-def test_what_leaves_by_another_nic_than_an_uplink_is_held_back(office: Laboratory) -> None:
-    """The guard is not asked: a route of its own for one network, over a NIC that does not lead out."""
-    astray, switch = f"{INTERNET_ADDRESS}/32 via {HOME_ROUTER} dev wlan0", "/proc/sys/net/ipv4/conf/wlan0/forwarding"
-    sh(office, f"ip route add {astray}; echo 1 >{switch}")
+@contextmanager
+def astray(lab: Laboratory, to: str) -> Iterator[Callable[[], int]]:
+    """Traffic to one machine leads by wlan0, which is no uplink and forwards; how many packets get to the other end."""
+    switch = "/proc/sys/net/ipv4/conf/wlan0/forwarding"
+    count = "type filter hook prerouting priority -400; iifname eth0 ip daddr " + to + " counter"
+    sh(lab, f"ip netns exec home nft 'table ip seen {{ chain judge {{ {count}; }}; }}'")
+    sh(lab, f"ip route add {to}/32 via {HOME_ROUTER} dev wlan0; echo 1 >{switch}")
+
+    def seen() -> int:
+        return int(sh(lab, "ip netns exec home nft list table ip seen").split("packets")[1].split()[0])
+
     try:
-        with hearing(office, "home") as heard:
-            assert office.fetch(PAGE, netns="compute1", timeout=2) is None
-            frames = heard.end()
-        assert not [frame for frame in frames if "192.168.0." in str(frame)]
-        assert followed(office) == ["eth0"]
+        yield seen
     finally:
-        sh(office, f"ip route del {astray}; echo 0 >{switch}")
+        sh(lab, f"ip route del {to}/32 dev wlan0; echo 0 >{switch}; ip netns exec home nft delete table ip seen")
+
+
+def test_what_leaves_by_another_nic_than_an_uplink_is_held_back(office: Laboratory) -> None:
+    with astray(office, INTERNET_ADDRESS) as seen:
+        assert office.fetch(PAGE, netns="compute1", timeout=2) is None
+        assert seen() == 0
+        assert followed(office) == ["eth0"]
+        # The laptop's own traffic is nobody's business.
+        assert office.fetch(PAGE) is not None
+        assert seen() > 0
+
+
+def test_so_is_what_answers_a_forward_by_another_nic(office: Laboratory) -> None:
+    """It is of a connection that was let in, and not masqueraded."""
+    sh(office, "for nic in all eth0; do echo 0 >/proc/sys/net/ipv4/conf/$nic/rp_filter; done")
+    with astray(office, COLLEAGUE_ADDRESS) as seen:
+        assert office.fetch(f"http://{LAPTOP_ADDRESS}:8889/", netns="colleague", timeout=2) is None
+        assert seen() == 0
+    assert office.fetch(f"http://{LAPTOP_ADDRESS}:8889/", netns="colleague") is not None
 
 
 BY_HALVES = "ip route add 0.0.0.0/1 dev vpn0; ip route add 128.0.0.0/1 dev vpn0"
@@ -240,14 +263,53 @@ def test_neither_docker_nor_what_shares_the_clusters_wire_leads_out(office: Labo
 
 
 def test_dhcp_is_answered_on_no_uplink(office: Laboratory) -> None:
-    with hearing(office, "home") as heard, asking(office, "home", macs=["02:00:00:00:79:01"], every=0.2):
+    with hearing(office, "home") as heard, asking(office, "home", macs=macs(3), every=0.2) as asked:
         go_home(office)
         follows(office, "wlan0")
         await_mode(office, "armed")
         office.machine("reboot", "compute1")
         await_nodes(office)
-        frames = heard.end()
-    assert not [frame for frame in frames if frame.get("kind") == "dhcp" and frame["source"] in OURS]
+        found, frames = asked.end(), heard.end()
+    assert [seen["offers"] for seen in found.values()] == [[]] * 3
+    assert not [frame for frame in frames if frame["source"] in OURS | {WLAN_MAC}]
+
+
+def test_docker_closing_forward_closes_no_uplink(office: Laboratory) -> None:
+    usable(office, "iptables-nft")
+    try:
+        sh(office, "iptables-nft -P FORWARD DROP")
+        office.wait_for(lambda: "CIAO-FORWARD" in sh(office, "iptables-nft -S FORWARD"), 20, "our accepts")
+        go_home(office)
+        follows(office, "wlan0")
+        office.wait_for(sees(office, "home", INTERNET_ADDRESS, AT_HOME), 20, "the way by home")
+        landed = page("controller", 8889, "192.168.0.101", HOME_ROUTER)
+        assert office.fetch(f"http://{AT_HOME}:8889/", netns="home") == landed
+    finally:
+        sh(office, f"iptables-nft -P FORWARD ACCEPT; sh {RUN}/live/nat.sh leave; nft delete table ip filter")
+
+
+def test_the_wire_behind_the_uplink_of_now_is_listened_to(office: Laboratory) -> None:
+    """The network at home is joined with the cluster: our own mark comes in at wlan0."""
+    go_home(office)
+    follows(office, "wlan0")
+    await_mode(office, "armed")
+    sh(
+        office,
+        """
+        ip -n home link add joint type bridge
+        ip -n home link set joint up
+        ip -n home link add patch type veth peer name home-patch netns switch
+        ip -n home link set patch master joint up
+        ip -n home link set eth0 master joint
+        ip -n switch link set home-patch master cluster up
+        """,
+    )
+    try:
+        await_mode(office, "tripped", code="one-wire")
+    finally:
+        sh(office, "ip -n home link del patch; ip -n home link del joint")
+    apply_plan(office, AUTO)
+    await_mode(office, "armed")
 
 
 def test_the_default_route_over_the_cluster_nic_trips_as_ever(world: Laboratory) -> None:

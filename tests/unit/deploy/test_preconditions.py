@@ -11,6 +11,7 @@ from netaddr import IPNetwork
 from wizard.deploy.guard.preconditions import HOLDS, check_identity, check_nic
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Address, Nic
+from wizard.plan.model import Interfaces
 
 PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 MAC, BUS = "00:1b:21:00:00:02", "pci0000:00/usb1/1-1"
@@ -30,6 +31,19 @@ def nics(*found: Nic) -> Nics:
 def test_on_the_machine_as_it_was_applied_everything_holds() -> None:
     assert check_identity(PLAN, IDENTITY, nics(ETH0, ETH1)) == HOLDS
     assert check_nic(PLAN, nics(ETH0, ETH1), {"eth0"}) == HOLDS
+
+
+def test_the_cluster_nic_in_the_default_routes_bridge_is_the_companys_network() -> None:
+    """Where the plan follows the default route, that bridge is nobody's corporate NIC by name."""
+    auto = replace(PLAN, interfaces=Interfaces("auto", "eth1"))
+    bridge = Nic("br0", 7, "bridge", up=True, carrier=True)
+    joined = nics(bridge, replace(ETH1, master="br0"))
+    verdict = check_nic(auto, joined, {"br0"})
+    assert (verdict.code, verdict.tripped) == ("one-wire", True)
+    assert "br0, which has the default route" in verdict.reason
+    assert check_nic(auto, joined, set()).code == "enslaved"
+    both = nics(bridge, replace(ETH0, master="br0"), replace(ETH1, master="br0"))
+    assert check_nic(auto, both, set(), "eth0").code == "one-wire"
 
 
 @dataclass(frozen=True)

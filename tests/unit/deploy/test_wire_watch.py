@@ -48,11 +48,15 @@ class FakeListener:
         self.nodes = args[3] if args else {}
         self.gateway = args[4].packed if args else b""
         self.heard = ("", "")
+        self.corporate: LinkState | None = args[1] if args else None
         self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
 
     def is_behind(self, *_: LinkState) -> bool:
         return True
+
+    def follow(self, corporate: LinkState | None) -> None:
+        self.corporate = corporate
 
     def send_mark(self) -> None:
         return
@@ -521,3 +525,46 @@ def test_the_address_of_a_trial_is_ours_before_its_plan_is_loaded(
     assert IPAddress("192.168.0.201") not in ours
     (tmp_path / "interfaces").write_text("iface eth1 inet static\n    address 192.168.0.201/24\n")
     assert IPAddress("192.168.0.201") in ours
+
+
+AUTO = replace(PLAN, interfaces=Interfaces("auto", "eth1"))
+WITHOUT_WIRE = CablingProbe(
+    ProbeResult("ppp0", ProbeOutcome.UNKNOWN, 0.0, cause=Cause.NOT_ETHERNET),
+    SILENT,
+    None,
+    CablingPattern.COULD_NOT_TELL,
+)
+
+
+def test_the_corporate_wire_moves_and_the_cluster_wire_is_the_same_one(world: World) -> None:
+    world.watch.reload(AUTO)
+    world.watch.follow("eth0")
+    assert world.settled().ok
+    listener, probes = world.listener, world.probes
+    assert listener.corporate == world.links["eth0"]
+    world.links["wlan0"] = replace(world.links["eth0"], index=5, name="wlan0")
+    for nic in ("wlan0", "", "eth0"):
+        world.watch.follow(nic)
+        assert world.settled().ok
+        assert world.listener is listener
+        assert listener.corporate == world.links.get(nic)
+    assert world.probes == probes
+
+
+def test_a_tunnel_is_not_listened_to(world: World) -> None:
+    world.links["ppp0"] = replace(world.links["eth0"], index=6, name="ppp0", mac=b"", ethernet=False)
+    world.watch.reload(AUTO)
+    world.watch.follow("ppp0")
+    world.settled()
+    assert world.listener.corporate is None
+
+
+def test_beside_a_tunnel_a_node_has_to_be_heard(world: World) -> None:
+    world.both = lambda _stop: WITHOUT_WIRE
+    world.links["ppp0"] = replace(world.links["eth0"], index=6, name="ppp0", mac=b"", ethernet=False)
+    world.watch.reload(AUTO)
+    world.watch.follow("ppp0")
+    assert world.settled().code == "unproven"
+    world.listener.node_heard = True
+    world.now += 60
+    assert world.settled().ok
