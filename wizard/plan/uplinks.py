@@ -21,7 +21,6 @@ NEVER_BY_NAME = (
 """Patterns, the shell's and fnmatch's: NICs of containers and virtual machines, and our own. Never an uplink."""
 
 _NEVER_BY_KIND = frozenset({"loopback", "container", "gadget", "conduit"})
-_WITHOUT_WIRE = frozenset({"tunnel"})
 
 
 def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -41,8 +40,8 @@ def default_uplinks(cluster: str, facts: Facts) -> tuple[str, ...]:
     # The outbound ones first: of two alike, it is by that one that packets leave.
     names = dict.fromkeys((*facts.outbound, *_lowest_metric(default_routes(facts.routes))))
     able = [nic for name in names if (nic := facts.nic(name)) is not None and may_be_uplink(nic, cluster, facts)]
-    # A stable sort: a tunnel has no wire that could be probed, and no colleague behind it.
-    return tuple(nic.name for nic in sorted(able, key=lambda nic: nic.kind in _WITHOUT_WIRE))
+    # A stable sort: a tunnel or a modem without a MAC has no wire that could be probed, and no colleague behind it.
+    return tuple(nic.name for nic in sorted(able, key=lambda nic: nic.kind == "tunnel" or not nic.mac))
 
 
 def resolved(plan: Plan, facts: Facts) -> Plan:

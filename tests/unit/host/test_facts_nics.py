@@ -286,6 +286,16 @@ def test_what_is_behind_the_socket(
     assert (nic.kind, nic.driver) == (kind, driver)
 
 
+@pytest.mark.parametrize("link_type", ["rawip", "none", "[519]"])
+def test_a_modem_without_ethernet_is_a_modem(
+    machine: Callable[..., tuple[Nic, ...]], tmp_path: Path, link_type: str
+) -> None:
+    """LTE in raw IP mode, as ModemManager sets it up: no header, no MAC."""
+    in_sysfs(tmp_path, "wwan0", "pci0000:00/usb1/1-1", "qmi_wwan", uevent="DEVTYPE=wwan", address="")
+    (nic,) = machine(link("wwan0", address="", link_type=link_type))
+    assert (nic.kind, nic.mac, nic.permanent_mac) == ("modem", "", "")
+
+
 @pytest.mark.parametrize(
     ("name", "mac", "kind"),
     [

@@ -209,7 +209,8 @@ def _kind_by_device(kind: str, at: Path | None, mac: str) -> str:
     """The kind, where the device behind an Ethernet NIC or its name says more than the kernel does."""
     if kind == "veth" and at is not None and (_CONTAINER_NAME.match(at.name) or mac == _CONTAINER_MAC):
         return "container"
-    if at is None or kind not in ("ethernet", "other"):
+    # A modem may have no Ethernet header, as a tunnel.
+    if at is None or kind not in ("ethernet", "other", "tunnel"):
         return kind
     driver = _driver(at)
     made_up = bool(mac) and int(mac[:2], 16) & 2
