@@ -398,7 +398,7 @@ uplinks_now() {
 may_lead_out() {
     case $1 in
     "$CLUSTER" | lo | docker* | br-???????????? | veth* | virbr* | vnet* | lxcbr* | lxdbr* | incusbr* | cni* | podman* | flannel* | cali* | cilium* | kube* | ciao-*) return 1 ;;
-    *[!A-Za-z0-9_.-]*) return 1 ;;
+    [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) return 1 ;;
     esac
     [ ! -e "/sys/class/net/$1/lower_$CLUSTER" ]
 }
