@@ -357,6 +357,16 @@ def test_a_named_tunnel_without_a_mac_is_a_way_out(lab: Laboratory) -> None:
         sh(lab, "ip route replace default via 10.77.0.1 dev eth0")
 
 
+def test_applied_without_a_default_route_it_waits_for_a_node_and_then_for_the_route(lab: Laboratory) -> None:
+    sh(lab, "ip route del default")
+    apply_plan(lab, AUTO)
+    await_nodes(lab)
+    await_mode(lab, "armed")
+    assert [check["name"] for check in checks(lab).values() if check["ok"] is False] == ["way-out"]
+    sh(lab, "ip route add default via 10.77.0.1 dev eth0")
+    lab.wait_for(partial(healthy, lab), 20, "health with the route")
+
+
 def test_auto_to_a_name_and_back_leaves_no_set_and_reset_gives_all_back(lab: Laboratory) -> None:
     before = forwarding(lab)
     apply_plan(lab, AUTO)

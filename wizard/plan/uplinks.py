@@ -20,7 +20,8 @@ NEVER_BY_NAME = (
 )
 """Patterns, the shell's and fnmatch's: NICs of containers and virtual machines, and our own. Never an uplink."""
 
-_NEVER_BY_KIND = frozenset({"loopback", "container", "gadget", "conduit"})
+KINDS_WITHOUT_UPLINK = frozenset({"loopback", "container", "gadget", "conduit"})
+"""Kinds of NICs that cannot lead to the company."""
 
 
 def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def may_be_uplink(nic: Nic, cluster: str, facts: Facts) -> bool:
 
     Nor by what shares the cluster's wire.
     """
-    if not nic.usable_name or nic.name == cluster or nic.kind in _NEVER_BY_KIND:
+    if not nic.usable_name or nic.name == cluster or nic.kind in KINDS_WITHOUT_UPLINK:
         return False
     if any(fnmatchcase(nic.name, pattern) for pattern in NEVER_BY_NAME):
         return False

@@ -110,6 +110,11 @@ def test_the_corporate_side_is_that_of_the_plans_nic() -> None:
     routes = (Route(IPNetwork("0.0.0.0/0"), "tun0", "10.8.0.1"), Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"))
     assert address_and_router("eth0", [eth0], routes) == ("10.77.0.98", "10.77.0.1")
     assert address_and_router("eth7", [eth0], routes) == ("", "")
+    # Nowhere to go now.
+    assert address_and_router("", [eth0], routes) == ("", "")
+    ppp = Nic("ppp0", 8, "tunnel", addresses=(Address(IPNetwork("100.64.0.7/32")),))
+    ways = [Route(IPNetwork("0.0.0.0/0"), "ppp0")]
+    assert address_and_router("ppp0", [ppp], ways) == ("100.64.0.7", "point-to-point")
 
 
 def test_the_rows_are_watched_by_one_monitor_until_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

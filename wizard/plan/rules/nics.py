@@ -9,7 +9,7 @@ from wizard.plan.fields import FieldError, parse_nic_name, shown
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Nic
 from wizard.plan.model import Plan
-from wizard.plan.uplinks import resolved
+from wizard.plan.uplinks import KINDS_WITHOUT_UPLINK, resolved
 
 SWAPPED = "The two NICs look swapped: exchange them."
 """A remedy. The Interfaces page adds the key that swaps them."""
@@ -32,8 +32,6 @@ _KIND_WORDS = {
 }
 # Drivers that USB adapters, phones and modems share.
 _ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
-KINDS_WITHOUT_UPLINK = frozenset({"loopback", "container", "gadget", "conduit"})
-"""Kinds of NICs that cannot lead to the company."""
 _UPLINK_WITH_ROUTE = frozenset({"bridge", "tunnel"})
 
 
