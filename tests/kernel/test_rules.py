@@ -9,7 +9,19 @@ import pytest
 
 from tests.kernel import wires
 from tests.kernel.machine import NFT, OTHER_NFT
-from tests.kernel.wires import loaded, plan_with, run, script_of
+from tests.kernel.wires import (
+    ANSWER_S,
+    CORPORATE_ADDRESS,
+    FAR_AWAY,
+    NODE,
+    OFFICE,
+    client,
+    listening,
+    loaded,
+    plan_with,
+    run,
+    script_of,
+)
 from tests.needs import need
 from wizard.host.net import gateway_rules, nft_armed_set
 
@@ -59,6 +71,19 @@ def test_the_rules_load_load_again_and_go(name: str, tmp_path: Path) -> None:
     assert not [*Path("/run/ciao-wizard").glob("forwarding.*")]
 
 
+def leaves_as(within_s: float = ANSWER_S) -> str:
+    """Who it is that a node's connection comes from, seen from far away; "" where none comes."""
+    with listening(OFFICE, 80) as server, client(NODE) as asking:
+        asking.settimeout(within_s)
+        try:
+            asking.connect((FAR_AWAY, 80))
+        except TimeoutError:
+            return ""
+        served, (seen, _) = server.accept()
+        served.close()
+        return str(seen)
+
+
 def uplinks() -> list[str] | None:
     return gateway_rules.loaded_uplinks()
 
@@ -67,8 +92,10 @@ def test_the_set_of_uplinks_is_filled_and_changed_and_survives_a_load(tmp_path: 
     script = script_of(plan(AUTO), tmp_path)
     with loaded(script):
         assert uplinks() == ["eth0"]
+        assert leaves_as() == CORPORATE_ADDRESS
         gateway_rules.follow_uplinks(script, [])
         assert uplinks() == []
+        assert leaves_as(within_s=1.0) == ""
         # Never the cluster's, whoever says so.
         gateway_rules.follow_uplinks(script, ["eth0", "eth1", "lo", "docker0"])
         assert uplinks() == ["eth0"]
