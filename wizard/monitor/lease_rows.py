@@ -113,7 +113,7 @@ class LeaseTable:
     """The plan joined with leases that come and go; makes the rows of one machine at a time.
 
     `neighbours` (by address), `ignored` and `reasons` (by MAC) may be replaced at any time. `current`: leases by MAC.
-    `holders`: the lease by address. `ended`: the last expired lease by MAC.
+    `holders`: the lease by address. `ended`: expired leases by MAC.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -125,25 +125,24 @@ class LeaseTable:
         self.ignored: Mapping[str, IgnoredClient] = {}
         self.reasons: Mapping[str, str] = {}
         self.current: dict[str, list[Lease]] = {}
-        self.ended: dict[str, Lease] = {}
+        self.ended: dict[str, list[Lease]] = {}
         self.holders: dict[str, Lease] = {}
 
     def add(self, lease: Lease, now: datetime) -> None:
         if lease.expires is not None and lease.expires <= now:
-            self.ended[lease.mac] = lease
+            self.ended.setdefault(lease.mac, []).append(lease)
             return
         self.current.setdefault(lease.mac, []).append(lease)
         self.holders[lease.ip] = lease
 
     def remove(self, lease: Lease) -> None:
         """Remove a lease, if it is there."""
-        held = self.current.get(lease.mac, [])
-        if lease in held:
-            held.remove(lease)
-            if not held:
-                del self.current[lease.mac]
-        if self.ended.get(lease.mac) == lease:
-            del self.ended[lease.mac]
+        for leases in (self.current, self.ended):
+            of_mac = leases.get(lease.mac, [])
+            if lease in of_mac:
+                of_mac.remove(lease)
+                if not of_mac:
+                    del leases[lease.mac]
         if self.holders.get(lease.ip) == lease:
             del self.holders[lease.ip]
 
@@ -151,7 +150,7 @@ class LeaseTable:
         """Move a lease to `ended`: it has expired, and is still in the file."""
         if lease in self.current.get(lease.mac, []):
             self.remove(lease)
-            self.ended[lease.mac] = lease
+            self.ended.setdefault(lease.mac, []).append(lease)
 
     def affected_macs(self, ip: str) -> set[str]:
         """The MACs whose rows depend on an address."""
@@ -216,10 +215,11 @@ class LeaseTable:
             return f"{reserved_ip} is reserved for it, but is leased to {_label(holder)}"
         if mac in self.reasons:
             return self.reasons[mac]
-        ended = self.ended.get(mac)
-        if ended is not None and ended.expires is not None:
-            return f"its lease of {ended.ip} ended at {ended.expires.astimezone():%Y-%m-%d %H:%M}"
-        return ""
+        ended = [(lease.expires, lease.ip) for lease in self.ended.get(mac, []) if lease.expires is not None]
+        if not ended:
+            return ""
+        moment, ip = max(ended)
+        return f"its lease of {ip} ended at {moment.astimezone():%Y-%m-%d %H:%M}"
 
     def _other_row(self, lease: Lease) -> LeaseRow:
         kind = "vm" if self.is_vm(lease.mac) else "stranger"
