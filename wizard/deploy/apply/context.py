@@ -22,9 +22,7 @@ class ApplyContext:
     latter as a trial needs it, for `backend`. `dhcp_uid`: the user that dnsmasq runs as.
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
-    services to stop.
-    `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `uplinks`: the
-    NICs that lead out now, that of the corporate wire first.
+    services to stop. `uplinks`: the NICs that lead out now, that of the corporate wire first.
     """
 
     plan: Plan
