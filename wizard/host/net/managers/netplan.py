@@ -18,12 +18,12 @@ from wizard.plan.backends import Backend
 from wizard.plan.machine import NicOwner
 
 _DIRECTORIES = ("etc/netplan", "run/netplan", "lib/netplan")
-_OURS = (paths.LIVE_NETWORKD_FILE, paths.NETPLAN_MAKES)
 
 
 class Netplan(Networkd):
     name = "netplan"
     backend = Backend.NETPLAN
+    applied_by = (paths.LIVE_NETWORKD_FILE, paths.NETPLAN_MAKES)
 
     def is_active(self, _processes: Collection[str], root: Path, /) -> bool:
         # It runs only while it hands over to one of the others.
@@ -37,7 +37,7 @@ class Netplan(Networkd):
         kept = (root / self.file.kept.lstrip("/")).exists()
         for nic, index in nics.items():
             file = network_file(index, root)
-            if file.startswith(FROM_NETPLAN) or (kept and file in _OURS):
+            if file.startswith(FROM_NETPLAN) or (kept and file in self.applied_by):
                 found.append(NicOwner(nic, self.backend, f"netplan has systemd-networkd configure {nic}"))
         return found
 

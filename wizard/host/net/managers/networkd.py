@@ -26,6 +26,8 @@ _OURS = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
 class Networkd(KnownManager, NetworkBackend):
     name = "networkd"
     backend = Backend.NETWORKD
+    applied_by: tuple[str, ...] = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE)
+    """The files by which networkd has configured a NIC that this backend has."""
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:
         # systemd-networkd, as the kernel cuts it.
@@ -84,15 +86,17 @@ class Networkd(KnownManager, NetworkBackend):
         return self.configured_as(nic) in _OURS
 
     def has_ours(self, nic: str) -> bool:
-        return bool(nic) and self.configured_as(nic) in _OURS
+        return bool(nic) and self.configured_as(nic) in self.applied_by
 
     def withdraw(self, nic: str) -> bool:
         files = [path for path in (self.file.live, self.file.kept) if Path(path).exists()]
-        if not files and not self.has_ours(nic):
+        has_ours = self.has_ours(nic)
+        if not files and not has_ours:
             return False
         for path in files:
             remove(path)
-        self.reconfigure(nic, "")
+        # To reconfigure flushes a NIC, and the name may be the corporate one's by now.
+        self.reconfigure(nic if has_ours else "", "")
         return True
 
     def give_back(self, nic: str) -> None:
