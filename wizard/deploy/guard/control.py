@@ -32,7 +32,7 @@ from wizard.plan.render import File, render_service
 from wizard.plan.text import clean
 
 SERVE_LOG = f"{paths.RUN}/serve.log"
-_RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
+RUNTIME_UNIT = f"/run/systemd/system/{paths.SERVICE_NAME}"
 _PATIENCE_S = 20.0
 _DYING_S = 5.0
 _START_FORKS = 3
@@ -92,8 +92,8 @@ def start() -> float:
     runtime_state.remove(runtime_state.GUARD_STATE)
     if systemd.running():
         if not Path(paths.SERVICE_FILE).exists():
-            make_directory(Path(_RUNTIME_UNIT).parent)
-            write_atomic(_RUNTIME_UNIT, service_unit().text.encode(), 0o644)
+            make_directory(Path(RUNTIME_UNIT).parent)
+            write_atomic(RUNTIME_UNIT, service_unit().text.encode(), 0o644)
         systemd.start(paths.SERVICE_NAME)
     else:
         detach(serve_command(), SERVE_LOG)
@@ -257,6 +257,6 @@ def remove_runtime_files() -> None:
     logs = (paths.DNSMASQ_LOG, paths.DNS_LOG)
     for name in (*logs, *(f"{log}.1" for log in logs), SERVE_LOG):
         Path(name).unlink(missing_ok=True)
-    if Path(_RUNTIME_UNIT).exists():
-        Path(_RUNTIME_UNIT).unlink()
+    if Path(RUNTIME_UNIT).exists():
+        Path(RUNTIME_UNIT).unlink()
         systemd.reload()

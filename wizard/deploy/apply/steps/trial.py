@@ -338,10 +338,15 @@ def undo_address(image: Record, journal: Journal) -> str:
     here = _name_now(image)
     for other in BACKENDS.values():
         # A later apply may have gone through another one, and a boot since.
-        if other is not backend and (Path(other.file.live).exists() or other.has_ours(here)):
+        if other is backend:
+            continue
+        # networkd and netplan share a live file, and `backend` has networkd configure the NIC by what is there then.
+        shared = other.file.live == backend.file.live
+        if shared and other.has_ours(here):
+            other.reconfigure("", "")
+        elif not shared and (Path(other.file.live).exists() or other.has_ours(here)):
             other.release(here)
-            if other.file.live != backend.file.live:
-                remove(other.file.live)
+            remove(other.file.live)
             other.reconfigure(here, "")
     backend.release(here if backend.backend is not Backend.IFUPDOWN else nic)
     problems = _reconfigure(backend, image, journal)
