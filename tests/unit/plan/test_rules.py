@@ -118,6 +118,14 @@ CASES = [
         CLUSTER,
         "/run/network/interfaces.d/eth1:1 brings it up at the next boot. It is written at every boot",
     ),
+    Case(
+        "nic-claimed-elsewhere",
+        both(
+            reads("auto eth1", "iface eth1 inet dhcp"), owned_by("networkmanager", "NetworkManager has eth1 connected")
+        ),
+        CLUSTER,
+        "ifupdown configures eth1 at boot too, beside NetworkManager: /etc/network/interfaces.d/50-cloud-init:1",
+    ),
     Case("nic-used-elsewhere", reads("auto eth1.20", "iface eth1.20 inet manual"), CLUSTER, "VLAN eth1.20", WARNING),
     Case("interfaces-unreadable", machine(interfaces_closed=("/etc/network/x",)), CLUSTER, "/etc/network/x", WARNING),
     Case("path-blocked", machine(blocked=(("/a/b", "/a is no directory"),)), "machine", "/a is no directory"),
@@ -460,3 +468,13 @@ def test_every_finding_has_a_case() -> None:
                     codes.add(code.value)
     assert len(codes) > 40
     assert codes - {case.code for case in CASES} == WITHOUT_A_CASE
+
+
+def test_lines_of_an_ifupdown_that_is_not_here_configure_nothing(plan: Plan, facts: Facts) -> None:
+    """A leftover /etc/network/interfaces, where NetworkManager or netplan took over."""
+    changed = both(
+        reads("auto eth1", "iface eth1 inet dhcp"),
+        owned_by("networkmanager", "NetworkManager has eth1 connected"),
+        machine(network_managers=("NetworkManager",)),
+    )(plan, facts)
+    assert not [f for f in check(*changed) if f.code in ("nic-claimed-elsewhere", "nic-configured-elsewhere")]

@@ -18,6 +18,9 @@ _CLOUD_INIT = (
 
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    if "ifupdown" not in facts.network_managers:
+        # Its files may have outlived it.
+        return
     name = plan.interfaces.cluster
     nic = facts.nic(name)
     found = claims(facts.interfaces, name, nic.mac if nic is not None else "")
