@@ -144,6 +144,8 @@ def test_of_two_files_of_one_name_networkd_would_read_the_kept_one() -> None:
     file = ADDRESS_FILES[Backend.NETWORKD]
     live, kept, made = (Path(path).name for path in (file.live, file.kept, paths.NETPLAN_MAKES))
     assert live < kept < made
+    assert not live < "05-base.network" < kept, "a file of somebody's between them would have the NIC once it is kept"
+    assert kept < "05-base.network"
 
 
 AUTOMATIC, SOMEBODYS = "cbea193b-e269-3a7f-a388-00ab15b0e1ac", "0d8c52d6-8f0b-4e9b-9d2b-5f0b4c7a1f11"

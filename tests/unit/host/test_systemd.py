@@ -63,3 +63,32 @@ def test_the_files_that_netplan_writes_again_stay_the_same_to_networkd(
     assert (same.stat().st_ino, same.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert other.read_text() == "[Network]\n"
     assert sorted(tmp_path.iterdir()) == sorted([same, other, somebodys])
+
+
+def test_a_reload_that_was_killed_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        """A SIGKILL: nothing is cleaned up after it."""
+
+    same = tmp_path / "10-netplan-all.network"
+    same.write_text("[Match]\n")
+    before = same.stat()
+    kills = [True]
+
+    def generate(*_: str, **__: object) -> str:
+        same.unlink()
+        same.write_text("[Match]\n")
+        if kills:
+            kills.clear()
+            raise Killed
+        return ""
+
+    monkeypatch.setattr(systemd, "NETWORK_FILES", tmp_path)
+    monkeypatch.setattr(systemd, "run", generate)
+    monkeypatch.setattr(systemd, "running", lambda: True)
+    with pytest.raises(Killed):
+        systemd.reload()
+
+    systemd.reload()
+
+    assert (same.stat().st_ino, same.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert list(tmp_path.iterdir()) == [same]

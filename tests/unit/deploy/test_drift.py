@@ -1,0 +1,42 @@
+"""What `status` says of the kept files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.moved_files import move_address_files
+from wizard.deploy import status
+from wizard.host.net import managers
+from wizard.plan.backends import ADDRESS_FILES, Backend
+from wizard.plan.file.read import load_plan
+from wizard.plan.render import File
+
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["file", "directory"])
+def test_without_root_a_file_that_only_root_may_read_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    """NetworkManager's profiles are 0600, and their directory is 0700 on some systems."""
+    move_address_files(tmp_path, monkeypatch)
+    path = ADDRESS_FILES[Backend.NETWORKMANAGER].kept
+    files = [File(path, "x", 0o600)]
+    monkeypatch.setattr(status, "applied_backend", lambda: managers.BACKENDS[Backend.NETWORKMANAGER])
+    monkeypatch.setattr(status, "render_for_this_machine", lambda *_: files)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert status.drift(PLAN, "") == (f"{path} is missing",)
+
+    Path(path).touch()
+    # As read_text has it; root, who may run this test, may read any.
+    monkeypatch.setattr(status, "read_text", lambda _: None)
+    if closed:
+
+        def refuse(self: Path, **_: object) -> os.stat_result:
+            raise PermissionError(13, "Permission denied", str(self))
+
+        monkeypatch.setattr(Path, "stat", refuse)
+    assert status.drift(PLAN, "") == ()
