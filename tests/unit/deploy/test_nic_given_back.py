@@ -20,6 +20,7 @@ from wizard.deploy.apply import reverter
 from wizard.deploy.apply.context import ApplyContext
 from wizard.deploy.apply.reverter import Reverter
 from wizard.deploy.apply.steps.persist import RemoveFile
+from wizard.deploy.apply.steps.trial import former_nic
 from wizard.deploy.events import EventWriter
 from wizard.deploy.guard import control
 from wizard.deploy.journal import Journal
@@ -392,3 +393,25 @@ def test_what_the_undo_of_the_address_needs_outlives_the_guard(tmp_path: Path, m
     control.remove_runtime_files()
 
     assert {entry.name for entry in live.iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("macs", "former"),
+    [
+        ({"eth0": CORPORATE, "eth1": OURS, "eth2": "02:00:00:00:00:03"}, "eth1"),
+        ({"eth1": CORPORATE, "eth2": OURS}, "eth2"),
+        ({"eth1": CORPORATE, "eth3": OURS, "eth2": "02:00:00:00:00:03"}, "eth3"),
+        ({"eth1": CORPORATE, "eth2": "02:00:00:00:00:03"}, ""),
+    ],
+    ids=["as it was", "the new plan's", "renamed", "gone"],
+)
+def test_a_plan_for_another_name_leaves_the_former_one_by_its_mac(
+    machine: Machine, macs: dict[str, str], former: str
+) -> None:
+    """Not the NIC that has its name by now, which may be the company's."""
+    machine.begin(Backend.NETWORKMANAGER, FIRST)
+    machine.keep(Backend.NETWORKMANAGER)
+    machine.macs = macs
+    machine.addresses = {nic: {FIRST} if mac == OURS else set() for nic, mac in macs.items()}
+
+    assert former_nic(machine.journal, "eth1") == former

@@ -29,6 +29,7 @@ from wizard.deploy.apply.steps.trial import (
     ReleaseFormerNic,
     SetClusterAddress,
     StartGuard,
+    former_nic,
     undo_address,
     undo_gateway,
     undo_leases,
@@ -60,8 +61,10 @@ def trial_steps(context: ApplyContext) -> list[Step]:
     """The trial's steps, in order. Nothing that they change survives a reboot, but the leases."""
     # The services first: a DHCP server among them could be heard on the cluster wire.
     steps: list[Step] = [*(StopService(unit) for unit in context.stop), ProveWires(context), LoadRules(context)]
-    if context.previous is not None and context.previous.interfaces.cluster != context.plan.interfaces.cluster:
-        steps.append(ReleaseFormerNic(context, context.previous.interfaces.cluster))
+    was = context.previous.interfaces.cluster if context.previous is not None else ""
+    if was and was != context.plan.interfaces.cluster:
+        nic = former_nic(context.journal, was)
+        steps += [ReleaseFormerNic(context, nic, was)] if nic else []
     return [*steps, SetClusterAddress(context), StartGuard(context)]
 
 

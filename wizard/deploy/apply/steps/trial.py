@@ -275,15 +275,19 @@ class SetClusterAddress:
 
 
 class ReleaseFormerNic(SetClusterAddress):
-    """Take the previous plan's cluster NIC out of use, where the new plan names another one."""
+    """Take the previous plan's cluster NIC out of use, where the new plan names another one.
 
-    def __init__(self, context: ApplyContext, nic: str) -> None:
+    `nic`: its present name, `was`: the previous plan's.
+    """
+
+    def __init__(self, context: ApplyContext, nic: str, was: str) -> None:
         super().__init__(context)
         self.backend = self.former
         self.nic = nic
         if context.previous is not None:
             self.cidr = _gateway_cidr(context.previous)
-        self.name = f"address:{nic}"
+        # The name under which the journal has its first image.
+        self.name = f"address:{was}"
         self.title = f"leave {nic}"
 
     def needed(self) -> bool:
@@ -303,6 +307,12 @@ class ReleaseFormerNic(SetClusterAddress):
             return "our address is gone"
         problems = link_image.restore_link(first["link"], addresses_given(self.name, self.context.journal.read()), seen)
         return _with_problems("as it was before it was ours", problems)
+
+
+def former_nic(journal: Journal, was: str) -> str:
+    """The present name of the NIC that a previous plan called `was`, by the journal's MAC; "" where it is gone."""
+    first = dict(journal.read().first_images()).get(f"address:{was}")
+    return was if first is None else _name_now(first)
 
 
 def _gateway_cidr(plan: Plan) -> str:
