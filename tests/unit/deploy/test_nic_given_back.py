@@ -20,7 +20,7 @@ from wizard.deploy.apply import reverter
 from wizard.deploy.apply.context import ApplyContext
 from wizard.deploy.apply.reverter import Reverter
 from wizard.deploy.apply.steps.persist import RemoveFile
-from wizard.deploy.apply.steps.trial import former_nic
+from wizard.deploy.apply.steps.trial import ReleaseFormerNic, former_nic
 from wizard.deploy.events import EventWriter
 from wizard.deploy.guard import control
 from wizard.deploy.journal import Journal
@@ -32,8 +32,10 @@ from wizard.host.net.managers import backend as backend_module
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES, Backend
-from wizard.plan.render import HEADER
+from wizard.plan.file.read import load_plan
+from wizard.plan.render import HEADER, File
 
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 FIRST, SECOND = "10.0.0.1/24", "10.0.0.2/24"
 CORPORATE, OURS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 OTHERS = [kind for kind in ADDRESS_FILES if kind is not Backend.IFUPDOWN]
@@ -415,3 +417,26 @@ def test_a_plan_for_another_name_leaves_the_former_one_by_its_mac(
     machine.addresses = {nic: {FIRST} if mac == OURS else set() for nic, mac in macs.items()}
 
     assert former_nic(machine.journal, "eth1") == former
+
+
+def test_a_former_nic_under_another_name_is_left_and_given_back(machine: Machine) -> None:
+    kind = Backend.NETWORKMANAGER
+    machine.begin(kind, FIRST)
+    machine.keep(kind)
+    machine.macs = {"eth1": CORPORATE, "eth3": OURS}
+    machine.addresses = {"eth1": {"10.77.0.98/24"}, "eth3": {FIRST}}
+    machine.daemons[kind].on, machine.daemons[kind].theirs = "eth3", "eth1"
+    manager = machine.managers[kind]
+    live = File(manager.file.live, f"{HEADER} …\neth2 {FIRST}\n", 0o600)
+    context = ApplyContext(PLAN, (), live, manager, 0, machine.journal, PLAN)
+    step = ReleaseFormerNic(context, "eth3", "eth1")
+    manager.told.clear()
+
+    machine.journal.begin(kind="apply")
+    machine.journal.append({"t": "before", "step": step.name, "image": step.capture()})
+    step.do()
+    assert machine.addresses == {"eth1": {"10.77.0.98/24"}, "eth3": set()}
+
+    assert machine.undo().revert("refused") == []
+    assert machine.addresses == {"eth1": {"10.77.0.98/24"}, "eth3": {FIRST}}
+    assert "eth1" not in manager.told
