@@ -14,14 +14,17 @@ import pytest
 
 from tests.unit.moved_files import move_address_files
 from wizard.host import commands
+from wizard.host.facts.processes import RunningProcess
 from wizard.host.files import read_text, remove
 from wizard.host.net import link_image, managers
 from wizard.host.net.managers import backend as backend_module
 from wizard.host.net.managers import netplan, networkd, networkmanager, own_address
 from wizard.plan import paths
 from wizard.plan.backends import Backend
+from wizard.plan.file.read import load_plan
 from wizard.plan.render import PROFILE_UUID
 
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
 TEXT = "Name=eth1\nAddress=10.0.0.1/24\ninterface-name=eth1\naddress1=10.0.0.1/24\nnic eth1\naddress 10.0.0.1/24\n"
 SOMEBODYS = "/etc/systemd/network/20-company.network"
 DAEMONS = [Backend.NETWORKMANAGER, Backend.NETWORKD, Backend.NETPLAN, Backend.NONE]
@@ -270,3 +273,18 @@ def test_without_root_the_applied_backend_is_told_where_only_root_may_look(
     monkeypatch.setattr(Path, "stat", guarded_stat)
     monkeypatch.setattr(Path, "read_text", guarded_read)
     assert managers.applied_backend().backend is Backend.NONE
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_while_a_manager_is_silent_what_was_applied_through_it_stays_its(
+    host: Host, monkeypatch: pytest.MonkeyPatch, applied: bool
+) -> None:
+    """Else a diff would show the loss of its file."""
+    monkeypatch.setattr(managers, "read_processes", lambda _: [RunningProcess(1, "NetworkManager", ("x",))])
+    monkeypatch.setattr(managers, "read_nics", list)
+    monkeypatch.setattr(commands, "find", lambda _: None)
+    if applied:
+        Path(paths.IDENTITY).write_text('[address]\nbackend = "networkmanager"\n')
+    host.networkmanager_answers = False
+
+    assert managers.backend_for(PLAN) is (Backend.NETWORKMANAGER if applied else Backend.NONE)

@@ -57,6 +57,9 @@ def backend_for(plan: Plan) -> Backend:
     """The backend that an apply of this plan would go through now."""
     root = Path("/")
     names = active(read_processes(root), root)
+    if plan.network.backend is Backend.AUTO and (kind := _recorded_backend()) is not None and silent(names):
+        # Who has the NIC is not known, and an apply would be refused.
+        return kind
     nics = {nic.name: nic.index for nic in read_nics() if nic.name == plan.interfaces.cluster and nic.usable_name}
     return choose_backend(plan, Facts(network_managers=names, owners=owners(names, nics, root))).backend
 
@@ -71,14 +74,20 @@ def applied_backend() -> NetworkBackend:
 
     By the recorded identity, else by the files that are here. Older versions recorded none: there was only ifupdown.
     """
-    for path in (paths.LIVE_IDENTITY, paths.IDENTITY):
-        if (text := read_text(path)) is not None:
-            return BACKENDS[_recorded(text)]
+    if (kind := _recorded_backend()) is not None:
+        return BACKENDS[kind]
     for backend in BACKENDS.values():
         # Not Path.exists, which raises where only root may look.
         if any(read_text(path) is not None for path in (backend.file.live, backend.file.kept)):
             return backend
     return _IFUPDOWN
+
+
+def _recorded_backend() -> Backend | None:
+    """The backend of the recorded identity; None where none is recorded."""
+    texts = (read_text(path) for path in (paths.LIVE_IDENTITY, paths.IDENTITY))
+    text = next((text for text in texts if text is not None), None)
+    return None if text is None else _recorded(text)
 
 
 def _recorded(identity: str) -> Backend:
