@@ -92,7 +92,7 @@ def ear(nic: str, plan: str, wait: float) -> None:
     told = load_plan(Path(plan).read_text(), plan)
     link = read_link(nic)
     assert link is not None
-    listening = LinkListener(link, None, [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))
+    listening = LinkListener(link, [], [IPAddress("10.9.0.200"), told.network.gateway], nodes_by_mac(told))
     say("ready")
     until, heard = time.monotonic() + wait, ("", "")
     while time.monotonic() < until and not heard[0]:

@@ -28,8 +28,8 @@ def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """The names of the uplinks now, that of the corporate wire first; () where there is none.
 
     For a named corporate NIC that name alone. Else what the default route leads over: the main table's of the lowest
-    metric, and whatever the kernel answers when it is asked for a way to the internet (`Facts.outbound`), which a VPN
-    may have taken over by rules or by halves of the address space.
+    metric, that below a VPN's, and whatever the kernel answers when it is asked for a way to the internet
+    (`Facts.outbound`), which a VPN may have taken over by rules or by halves of the address space.
     """
     if not plan.interfaces.follows_default_route:
         return (plan.interfaces.corporate,)
@@ -39,10 +39,36 @@ def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
 def default_uplinks(cluster: str, facts: Facts) -> tuple[str, ...]:
     """The uplinks of a plan that follows the default route, and whose cluster NIC is this one."""
     # The outbound ones first: of two alike, it is by that one that packets leave.
-    names = dict.fromkeys((*facts.outbound, *_lowest_metric(default_routes(facts.routes))))
+    routes = list(default_routes(facts.routes))
+    names = dict.fromkeys((*facts.outbound, *_lowest_metric(routes)))
     able = [nic for name in names if (nic := facts.nic(name)) is not None and may_be_uplink(nic, cluster, facts)]
-    # A stable sort: a tunnel or a modem without a MAC has no wire that could be probed, and no colleague behind it.
-    return tuple(nic.name for nic in sorted(able, key=lambda nic: nic.kind == "tunnel" or not nic.mac))
+    if able and not any(_has_wire(nic) for nic in able):
+        # The company's own addresses are reached past a VPN, and colleagues come in there.
+        below = [route for route in routes if (nic := facts.nic(route.nic)) is not None and _has_wire(nic)]
+        able += [nic for nic in map(facts.nic, _lowest_metric(below)) if nic and may_be_uplink(nic, cluster, facts)]
+    # A stable sort: behind a tunnel or a modem there is no wire to probe.
+    return tuple(nic.name for nic in sorted(able, key=lambda nic: not _has_wire(nic)))
+
+
+def other_wires(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """The NICs whose wire may be the company's, whichever way packets leave now: they have an address of another
+    network. () where the plan names a corporate NIC with a wire: it is that one.
+    """
+    named = facts.nic(plan.interfaces.corporate)
+    if not plan.interfaces.follows_default_route and (named is None or _has_wire(named)):
+        return ()
+    able = (nic for nic in facts.nics if nic.up and _has_wire(nic) and _is_elsewhere(nic, plan))
+    return tuple(nic.name for nic in able if may_be_uplink(nic, plan.interfaces.cluster, facts))
+
+
+def _is_elsewhere(nic: Nic, plan: Plan) -> bool:
+    found = (address.network for address in nic.addresses)
+    return any(each.version == 4 and each.ip not in plan.network.cidr for each in found)
+
+
+def _has_wire(nic: Nic) -> bool:
+    """Whether Ethernet frames come in by it."""
+    return bool(nic.mac) and nic.kind != "tunnel"
 
 
 def resolved(plan: Plan, facts: Facts) -> Plan:

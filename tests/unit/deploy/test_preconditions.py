@@ -110,6 +110,7 @@ def test_two_nics_with_one_mac_are_told_apart_by_their_ports() -> None:
     assert check_identity(PLAN, IDENTITY, swapped).code == "other-nic"
 
 
+BARE = Address(IPNetwork("192.168.0.200/32"))
 ELSEWHERE = replace(ETH0, addresses=(OURS,))
 IN_BRIDGE = replace(ETH1, master="br0")
 WIRE = [
@@ -117,6 +118,7 @@ WIRE = [
     Case("no carrier", nics(ETH0, replace(ETH1, carrier=False)), "no-carrier", ("no cable",), False),
     Case("it is down", nics(ETH0, replace(ETH1, up=False, carrier=None)), "no-carrier", ("eth1",), False),
     Case("no address", nics(ETH0, replace(ETH1, addresses=())), "address", ("192.168.0.200", "no NIC"), False),
+    Case("no prefix", nics(ETH0, replace(ETH1, addresses=(BARE,))), "address", ("with the prefix /24",), False),
     Case(
         "the address is elsewhere", nics(ELSEWHERE, replace(ETH1, addresses=())), "address", ("it is on eth0",), False
     ),

@@ -40,6 +40,8 @@ def test_only_an_address_that_is_on_the_nic_asks(
     monkeypatch.setattr(trial, "LinkListener", lambda *_: listener)
     monkeypatch.setattr(trial, "read_link", lambda nic: LinkState(3, nic, bytes(6), True, True, True, False, 3, 0, 0))
     monkeypatch.setattr(proof, "probe_both_wires", lambda *_, **__: BOTH)
-    context: Any = SimpleNamespace(plan=MOVED, previous=previous, corporate_has_lease=False, uplinks=("eth0",))
+    context: Any = SimpleNamespace(
+        plan=MOVED, previous=previous, corporate_has_lease=False, uplinks=("eth0",), others=()
+    )
     assert ProveWires(context).probe_wires(fresh_link=False)[0] is BOTH
     assert asked == [sender]

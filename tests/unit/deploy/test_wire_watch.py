@@ -48,15 +48,15 @@ class FakeListener:
         self.nodes = args[3] if args else {}
         self.gateway = args[4].packed if args else b""
         self.heard = ("", "")
-        self.corporate: LinkState | None = args[1] if args else None
+        self.others: list[LinkState] = list(args[1]) if args else []
         self.node_heard = self.may_defend = self.same_gateway_heard = False
         self.address = AddressDefence()
 
     def is_behind(self, *_: LinkState) -> bool:
         return True
 
-    def follow(self, corporate: LinkState | None) -> None:
-        self.corporate = corporate
+    def follow(self, others: list[LinkState]) -> None:
+        self.others = others
 
     def send_mark(self) -> None:
         return
@@ -123,6 +123,11 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     there = World()
     for module in (proof, wire_watch):
         monkeypatch.setattr(module, "read_link", there.links.get)
+    monkeypatch.setattr(
+        wire_watch,
+        "ethernet_links",
+        lambda names: [link for name, link in there.links.items() if name in names and link.ethernet],
+    )
     monkeypatch.setattr(wire_watch, "LinkListener", FakeListener)
     monkeypatch.setattr(wire_watch, "desktop_notice", lambda *_: 0)
     monkeypatch.setattr(runtime_state, "boottime", lambda: there.now)
@@ -538,32 +543,41 @@ WITHOUT_WIRE = CablingProbe(
 
 def test_the_corporate_wire_moves_and_the_cluster_wire_is_the_same_one(world: World) -> None:
     world.watch.reload(AUTO)
-    world.watch.follow("eth0")
+    world.watch.follow("eth0", ())
     assert world.settled().ok
     listener, probes = world.listener, world.probes
-    assert listener.corporate == world.links["eth0"]
+    assert listener.others == [world.links["eth0"]]
     world.links["wlan0"] = replace(world.links["eth0"], index=5, name="wlan0")
     for nic in ("wlan0", "", "eth0"):
-        world.watch.follow(nic)
+        world.watch.follow(nic, ())
         assert world.settled().ok
         assert world.listener is listener
-        assert listener.corporate == world.links.get(nic)
+        assert listener.others == [link for name, link in world.links.items() if name == nic]
     assert world.probes == probes
 
 
 def test_a_tunnel_is_not_listened_to(world: World) -> None:
     world.links["ppp0"] = replace(world.links["eth0"], index=6, name="ppp0", mac=b"", ethernet=False)
     world.watch.reload(AUTO)
-    world.watch.follow("ppp0")
+    world.watch.follow("ppp0", ())
     world.settled()
-    assert world.listener.corporate is None
+    assert world.listener.others == []
+
+
+def test_whichever_way_packets_leave_the_other_wires_are_listened_to(world: World) -> None:
+    """The way out is a VPN or Wi-Fi now; the office's cable is in, and may be the cluster's switch's too."""
+    world.links["ppp0"] = replace(world.links["eth0"], index=6, name="ppp0", mac=b"", ethernet=False)
+    world.watch.reload(AUTO)
+    world.watch.follow("ppp0", ("eth0",))
+    world.settled()
+    assert world.listener.others == [world.links["eth0"]]
 
 
 def test_beside_a_tunnel_a_node_has_to_be_heard(world: World) -> None:
     world.both = lambda _stop: WITHOUT_WIRE
     world.links["ppp0"] = replace(world.links["eth0"], index=6, name="ppp0", mac=b"", ethernet=False)
     world.watch.reload(AUTO)
-    world.watch.follow("ppp0")
+    world.watch.follow("ppp0", ())
     assert world.settled().code == "unproven"
     world.listener.node_heard = True
     world.now += 60

@@ -38,7 +38,13 @@ UNITS = {
     "mail.service": {"ActiveState": "active"},
     "idle.service": {"ActiveState": "inactive"},
     "named-resolvconf.service": {"ActiveState": "inactive"},
-    "proxy.socket": {"ActiveState": "active", "UnitFileState": "static"},
+    "proxy.socket": {
+        "ActiveState": "active",
+        "UnitFileState": "static",
+        "RequiredBy": "proxy.service web.service",
+        "PropagatesStopTo": "idle.service",
+    },
+    "web.service": {"ActiveState": "active"},
 }
 
 
@@ -69,9 +75,9 @@ def test_what_stops_with_a_service_is_what_is_active_and_needs_it() -> None:
     assert service("named.service") == PortService("named.service", 7, dependents=("mail.service",))
 
 
-def test_what_would_start_it_again_is_named_and_whether_that_can_be_disabled() -> None:
+def test_what_would_start_it_again_is_named_whether_that_can_be_disabled_and_who_needs_it() -> None:
     assert service("proxy.service") == PortService(
-        "proxy.service", 8, triggers=("proxy.socket",), lasting=("proxy.socket",)
+        "proxy.service", 8, triggers=("proxy.socket",), lasting=("proxy.socket",), dependents=("web.service",)
     )
 
 

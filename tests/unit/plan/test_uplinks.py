@@ -20,7 +20,7 @@ from wizard.plan.model import Interfaces, Plan
 from wizard.plan.render import render_identity
 from wizard.plan.rules.check import check
 from wizard.plan.rules.in_force import harmful_findings
-from wizard.plan.uplinks import NEVER_BY_NAME, resolved, uplinks
+from wizard.plan.uplinks import NEVER_BY_NAME, other_wires, resolved, uplinks
 
 ANYWHERE = IPNetwork("0.0.0.0/0")
 WLAN = Nic("wlan0", 5, "wireless", "00:1b:21:00:00:05", up=True, carrier=True)
@@ -63,6 +63,7 @@ CASES = [
     # The VPN below comes second: it has no wire that could be probed.
     Case("a VPN by a table of its own", both(more_nics(TUN), by(way("eth0"), outbound=("wg0",))), ("eth0", "wg0")),
     Case("a VPN by halves", both(more_nics(TUN), by(way("eth0"), outbound=("wg0", "wg0"))), ("eth0", "wg0")),
+    Case("a VPN by a lower metric", both(more_nics(TUN), by(way("wg0", 50), way("eth0", 100))), ("eth0", "wg0")),
     Case("a VPN and nothing below it", both(more_nics(TUN), by(way("wg0"), outbound=("wg0",))), ("wg0",)),
     Case("the cluster's own NIC", by(way("eth1"), outbound=("eth1",)), ()),
     Case("a VLAN on it", at("eth1.7", "vlan", parent="eth1"), ()),
@@ -162,3 +163,26 @@ def test_a_draft_keeps_auto_on_any_machine(auto: Plan, facts: Facts) -> None:
     elsewhere = replace(facts, nics=tuple(replace(n, name="eth7") if n.name == "eth1" else n for n in facts.nics))
     draft = first_draft(auto, elsewhere)
     assert (draft.corporate, draft.cluster) == ("auto", "eth7")
+
+
+OFFICE = Address(IPNetwork("10.77.0.98/24"))
+AT_HOME = both(more_nics(replace(WLAN, addresses=(Address(IPNetwork("192.168.178.2/24")),))), by(way("wlan0")))
+
+
+@pytest.mark.parametrize(
+    ("corporate", "change", "others"),
+    [
+        ("auto", both(AT_HOME, nic("eth0", addresses=(OFFICE,))), ("eth0", "wlan0")),
+        # Another cable into the cluster's own switch is no fault.
+        ("auto", both(AT_HOME, nic("eth0", addresses=())), ("wlan0",)),
+        ("auto", both(AT_HOME, nic("eth0", addresses=(Address(IPNetwork("192.168.0.7/24")),))), ("wlan0",)),
+        ("eth0", both(AT_HOME, nic("eth0", addresses=(OFFICE,))), ()),
+        ("wg0", both(more_nics(TUN), nic("eth0", addresses=(OFFICE,))), ("eth0",)),
+    ],
+)
+def test_every_wire_of_another_network_must_not_be_the_clusters(
+    plan: Plan, facts: Facts, corporate: str, change: Change, others: tuple[str, ...]
+) -> None:
+    _, facts = change(plan, facts)
+    chosen = replace(plan, interfaces=Interfaces(corporate, plan.interfaces.cluster))
+    assert other_wires(chosen, facts) == others

@@ -22,7 +22,7 @@ class ApplyContext:
     latter as a trial needs it, for `backend`. `dhcp_uid`: the user that dnsmasq runs as.
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
-    services to stop. `uplinks`: the NICs that lead out now, that of the corporate wire first.
+    services to stop. `uplinks`, `others`: see `plan.uplinks`, its functions `uplinks` and `other_wires`.
     """
 
     plan: Plan
@@ -35,6 +35,7 @@ class ApplyContext:
     corporate_has_lease: bool = False
     stop: tuple[str, ...] = ()
     uplinks: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)

@@ -38,7 +38,7 @@ from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
-from wizard.plan.uplinks import resolved, uplinks
+from wizard.plan.uplinks import other_wires, resolved, uplinks
 
 TICK_S = 0.1
 
@@ -94,6 +94,7 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Se
         leased,
         tuple(stop),
         uplinks(plan, facts),
+        other_wires(plan, facts),
     )
 
 

@@ -145,7 +145,7 @@ class AddressWatch:
         `nics`: by name; the cluster's must be there, its identity checked. Never raises.
         """
         nic = nics[plan.interfaces.cluster]
-        has_it = _has(nic, plan)
+        has_it = _has_in_full(nic, plan)
         self._next_step = self.clock() + _STEP_S
         if self.access.engine_runs():
             # Its steps take the address off and set it again.
@@ -252,7 +252,7 @@ class AddressWatch:
         if not loss.taker.name and not loss.returned:
             self._ask_again(loss, plan, nic)
         try:
-            if not nic.up and not _has(nic, plan) and not loss.returned:
+            if not nic.up and not _has_in_full(nic, plan) and not loss.returned:
                 # So that its wire can be asked for the address before it is set.
                 self.access.set_up(nic.name)
                 loss.raised_link, self._given_at = True, self.clock()
@@ -314,6 +314,11 @@ class AddressWatch:
 
 def _has(nic: Nic, plan: Plan) -> bool:
     return any(str(address.network.ip) == str(plan.network.gateway) for address in nic.addresses)
+
+
+def _has_in_full(nic: Nic, plan: Plan) -> bool:
+    """With the cluster's prefix length, too: without it no node is behind the NIC."""
+    return any(str(address.network) == _cidr(plan) for address in nic.addresses)
 
 
 def _cidr(plan: Plan) -> str:

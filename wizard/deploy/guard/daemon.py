@@ -239,7 +239,7 @@ class Guard:
         if self.plan is not None:
             if self.uplinks.follow(self.plan):
                 self.path_prober.probe_again()
-            self.wire.follow(self.uplinks.corporate)
+            self.wire.follow(self.uplinks.corporate, self.uplinks.others)
 
     def evaluate(self) -> GuardVerdict:
         """Check every precondition in order; arm when all hold. Raises WizardError, OSError."""
@@ -290,8 +290,11 @@ class Guard:
         self.inspection_wanted, self.inspected_at = False, time.monotonic()
         # Read before looking: what follows is newer than every event up to this sequence.
         self.inspected_sequence = self.muter.sequence
-        if self.netlink.drain() & NetlinkChange.RULES:
+        changes = self.netlink.drain()
+        if changes & NetlinkChange.RULES:
             self.rules.changed()
+        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
+            self.uplinks.changed()
         self.inspected = GuardVerdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(
@@ -302,7 +305,11 @@ class Guard:
         verdict = check_identity(plan, self.identity, self.nics)
         if verdict.ok or self.dhcp_server.running():
             # Also while the NIC is away: dnsmasq must not run unguarded.
+            loaded_at = self.rules.loaded_at
             guarded = self.rules.enforce()
+            if self.rules.loaded_at != loaded_at:
+                # The script knows less of NICs than we do.
+                self.uplinks.changed()
             verdict = guarded if verdict.ok else verdict
         else:
             # Nothing needs the rules now; check them again before the next use.

@@ -1,11 +1,11 @@
-"""The link listener: packet sockets on both NICs that detect between the probes what must not be on the cluster wire.
+"""The link listener: packet sockets that detect between the probes what must not be on the cluster wire.
 
 `wire_watch.WireWatch` polls one in the guard's main thread; an apply's step "wires" opens another while it probes.
 
 It reports: a DHCP server's reply to anybody behind the cluster NIC, also in fragments, to a relay or from this machine;
 a client's broadcast that accepts such a server's offer, where the reply itself went past us; an IPv6 router or a DHCPv6
-server; the mark of another gateway that serves there; and our own mark, sent out of the cluster NIC, received at the
-corporate one: then both are one wire. It also notes who claims the gateway's address by ARP, or a node's.
+server; the mark of another gateway that serves there; and our own mark, sent out of the cluster NIC, received at
+another one: then both are one wire. It also notes who claims the gateway's address by ARP, or a node's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import errno
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from netaddr import IPAddress
 
@@ -42,9 +42,14 @@ _MAX_HOLDERS = 256
 _NEWCOMER_S = 60.0
 ANOTHER_GATEWAY = "another-gateway"
 
+_Key = tuple[int, str, bytes]
+"""A NIC by its index, name and MAC."""
+
 
 class LinkListener:
-    """Listens on two NICs from its construction until `close`. Raises OSError, NeedsRoot.
+    """Listens from its construction until `close`. Raises OSError, NeedsRoot.
+
+    `others`: Ethernet NICs whose wire must be another one than the cluster's; one that is gone is left out.
 
     `ours`: the gateway's addresses, former ones too, since clients may still name those. `nodes`: the plan's,
     MAC -> address; `node_heard` is True once one of them was heard behind the cluster NIC. `gateway`: the address that
@@ -56,12 +61,12 @@ class LinkListener:
     def __init__(
         self,
         cluster: LinkState,
-        corporate: LinkState | None,
+        others: Sequence[LinkState],
         ours: Container[IPAddress],
         nodes: Mapping[bytes, IPAddress],
         gateway: IPAddress | None = None,
     ) -> None:
-        self.cluster, self.corporate, self.ours, self.nodes = cluster, corporate, ours, nodes
+        self.cluster, self.ours, self.nodes = cluster, ours, nodes
         self.node_heard = False
         self.gateway = gateway.packed if gateway is not None else NOBODY
         self.address = AddressDefence()
@@ -81,7 +86,8 @@ class LinkListener:
         self.mark_sent_at = self.arp_sent_at = 0.0
         self._opened_at = time.monotonic()
         self._throttled_until: dict[PacketSocket, float] = {}
-        self._close, self._close_marks = contextlib.ExitStack(), contextlib.ExitStack()
+        self._close = contextlib.ExitStack()
+        self._marks: dict[_Key, tuple[PacketSocket, contextlib.ExitStack]] = {}
         with contextlib.ExitStack() as opened:
             self.answers, self.fragments, self.requests, self.routers, self.arp = (
                 opened.enter_context(PacketSocket(program, outgoing=number == 0))
@@ -104,32 +110,27 @@ class LinkListener:
             with contextlib.suppress(OSError):
                 self.routers.join(ALL_NODES_MAC)
             self.others_marks = self._listen_for_marks(cluster, opened)
-            self.marks: PacketSocket | None = None
-            if corporate is not None:
-                with contextlib.ExitStack() as marks:
-                    self.marks = self._listen_for_marks(corporate, marks)
-                    self._close_marks = marks.pop_all()
             self._close = opened.pop_all()
+        self.follow(others)
 
     def close(self) -> None:
         self._close.close()
-        self._close_marks.close()
+        self.follow(())
 
-    def is_behind(self, cluster: LinkState, corporate: LinkState | None) -> bool:
-        """Whether it listens on these NICs, by index, name and MAC."""
-        return _key(cluster) == _key(self.cluster) and _key(corporate) == _key(self.corporate)
+    def is_behind(self, cluster: LinkState) -> bool:
+        """Whether it listens on this cluster NIC, by index, name and MAC."""
+        return _key(cluster) == _key(self.cluster)
 
-    def follow(self, corporate: LinkState | None) -> None:
-        """Listen for our mark on another corporate NIC, or on none. Raises OSError where that NIC is gone."""
-        if _key(corporate) == _key(self.corporate):
-            return
-        self._close_marks.close()
-        self.corporate, self.marks = None, None
-        if corporate is not None:
-            with contextlib.ExitStack() as opened:
-                self.marks = self._listen_for_marks(corporate, opened)
-                self._close_marks = opened.pop_all()
-            self.corporate = corporate
+    def follow(self, others: Sequence[LinkState]) -> None:
+        """Listen for our mark on these NICs from now on; what was heard on the cluster NIC holds. Never raises."""
+        wanted = {_key(nic): nic for nic in others}
+        for key in [key for key in self._marks if key not in wanted]:
+            self._marks.pop(key)[1].close()
+        for key, nic in wanted.items():
+            if key not in self._marks:
+                with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+                    marks = self._listen_for_marks(nic, opened)
+                    self._marks[key] = marks, opened.pop_all()
 
     @staticmethod
     def _listen_for_marks(nic: LinkState, opened: contextlib.ExitStack) -> PacketSocket:
@@ -154,7 +155,7 @@ class LinkListener:
             self.routers,
             self.claims,
             arp,
-            self.marks,
+            *(marks for marks, _ in self._marks.values()),
             self.others_marks,
         )
         return [sock for sock in every if sock is not None]
@@ -176,12 +177,23 @@ class LinkListener:
             (self.routers, "foreign-router", self._foreign_router),
             (self.claims, "", self._note_claim),
             (self.arp, "", self._note_arp),
-            (self.marks, "one-wire", self._own_mark),
             (self.others_marks, ANOTHER_GATEWAY, self._others_mark),
         ):
             detail = self._first_finding(sock, describe)
             if detail:
                 return code, detail
+        return self._heard_elsewhere()
+
+    def _heard_elsewhere(self) -> tuple[str, str]:
+        """Whether our own mark came in by one of the other NICs: a code and a description, or ("", "")."""
+        for key, (marks, opened) in list(self._marks.items()):
+            try:
+                if self._first_finding(marks, self._own_mark):
+                    return "one-wire", f"what leaves it comes in at {key[1]} too"
+            except OSError:
+                # That NIC is gone; the next `follow` leaves it out, or listens on it anew.
+                del self._marks[key]
+                opened.close()
         return "", ""
 
     def _first_finding(self, sock: PacketSocket | None, describe: Callable[[bytes, bool, bool], str]) -> str:
@@ -342,7 +354,7 @@ class LinkListener:
         return f"a client there took the address that {server} offered: a DHCP server that answered it"
 
     def _own_mark(self, frame: bytes, _tagged: bool, _ours: bool) -> str:
-        return "what leaves it comes in at the corporate NIC" if self.token in frame else ""
+        return "our mark" if self.token in frame else ""
 
     def _others_mark(self, frame: bytes, tagged: bool, _ours: bool) -> str:
         if tagged or self.token in frame or not is_serving_marker(frame):
@@ -366,8 +378,8 @@ def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
     return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
 
 
-def _key(link: LinkState | None) -> tuple[int, str, bytes] | None:
-    return (link.index, link.name, link.mac) if link is not None else None
+def _key(link: LinkState) -> _Key:
+    return link.index, link.name, link.mac
 
 
 def _next_frame(sock: PacketSocket) -> tuple[bytes, int | None, bool] | None:

@@ -255,6 +255,10 @@ def check_routes(plan: Plan, path: NodePath, turn: int, uplinks: Collection[str]
         found.append(Check("path-world", FAILED, detail, remedy))
     elif "" in leave:
         found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
+    elif leave - {path.corporate.name}:
+        by = clean(" and ".join(sorted(leave - {path.corporate.name})))
+        detail = f"not tried: what a node sends beyond the company leaves by {by}, and the way out is tried by"
+        found.append(Check("path-world", UNTRIED, f"{detail} {path.corporate.name}"))
     else:
         by = clean(" and ".join(sorted(leave)))
         found.append(Check("path-world", OK, f"what a node sends beyond the company leaves by {by}"))

@@ -100,4 +100,6 @@ def check_nic(plan: Plan, nics: Mapping[str, Nic], routed: Collection[str], corp
     if holders != {cluster}:
         where = ", ".join(sorted(holders)) or "no NIC"
         return GuardVerdict(False, "address", f"{ours} should be on {cluster} alone; it is on {where}")
+    if all(str(a.network) != f"{ours}/{net.cidr.prefixlen}" for a in nic.addresses):
+        return GuardVerdict(False, "address", f"{ours} should be on {cluster} with the prefix /{net.cidr.prefixlen}")
     return HOLDS

@@ -13,10 +13,11 @@ from pathlib import Path
 from wizard.host.commands import CommandFailed
 from wizard.host.facts.uplinks import read_route_facts
 from wizard.host.net import gateway_rules
+from wizard.host.net.link import read_link
 from wizard.plan import paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.uplinks import resolved, uplinks
+from wizard.plan.uplinks import other_wires, resolved, uplinks
 
 log = logging.getLogger("ciao-gateway")
 
@@ -26,10 +27,14 @@ _NO_SOONER_S = 0.2
 
 
 class UplinkWatch:
-    """`corporate`: the NIC of the corporate wire now, "" where there is none. `wanted`: a look is due soon."""
+    """`corporate`: the NIC of the corporate wire now, "" where there is none. `wanted`: a look is due soon.
+
+    `others`: see `plan.uplinks.other_wires`; () for a named corporate NIC.
+    """
 
     def __init__(self) -> None:
         self.corporate = ""
+        self.others: tuple[str, ...] = ()
         self.followed: tuple[str, ...] | None = None
         self.failure = ""
         self._looked_at = 0.0
@@ -42,22 +47,27 @@ class UplinkWatch:
     def reload(self, plan: Plan) -> None:
         """Another plan, or the same anew."""
         self.corporate, self.followed, self.wanted, self._looked_at = plan.interfaces.corporate, None, True, 0.0
+        self.others = ()
         if plan.interfaces.follows_default_route:
             self.corporate = ""
 
     def follow(self, plan: Plan) -> bool:
         """Have the cluster's packets leave by the uplinks of now; whether that changed anything.
 
-        Does nothing for a named corporate NIC. Never raises CommandFailed: it tries again at the next look.
+        A named corporate NIC stays the only one. Never raises CommandFailed: it tries again at the next look.
         """
-        if not plan.interfaces.follows_default_route:
+        named = read_link(plan.interfaces.corporate) if not plan.interfaces.follows_default_route else None
+        if not plan.interfaces.follows_default_route and (named is None or named.ethernet):
+            self.others = ()
             return False
         age = time.monotonic() - self._looked_at
         # A VPN that comes up causes a storm of events.
         if age < (_NO_SOONER_S if self.wanted else LOOK_EVERY_S):
             return False
         self.wanted, self._looked_at = False, time.monotonic()
-        return self._update(plan, read_route_facts())
+        facts = read_route_facts()
+        self.others = other_wires(plan, facts)
+        return plan.interfaces.follows_default_route and self._update(plan, facts)
 
     def _update(self, plan: Plan, facts: Facts) -> bool:
         names = uplinks(plan, facts)

@@ -6,11 +6,10 @@ a report; the main thread decides whether the report is still valid.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from netaddr import IPAddress
 
@@ -25,7 +24,7 @@ from wizard.host.dhcp.probe import Cause, ProbeOutcome, ProbeResult, probe
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_text, questions_for
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import rtnetlink
-from wizard.host.net.link import LinkState, read_link
+from wizard.host.net.link import LinkState, ethernet_links, read_link
 from wizard.host.net.managers import BACKENDS
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.notice import desktop_notice
@@ -97,6 +96,7 @@ class WireWatch:
         self.wake = wake
         self.plan: Plan | None = None
         self.corporate = ""
+        self.others: tuple[str, ...] = ()
         self.ours = OwnGateways()
         self.probe_thread: ProbeThread | None = None
         self.listener: LinkListener | None = None
@@ -125,7 +125,7 @@ class WireWatch:
             self.listener = None
         self.plan, self.questions = plan, questions_for(plan)
         if not plan.interfaces.follows_default_route:
-            self.corporate = plan.interfaces.corporate
+            self.corporate, self.others = plan.interfaces.corporate, ()
         self.ours.add(plan.network.gateway)
         proven = proof.proven_at(plan.interfaces.cluster)
         if self.trip_verdict is not None and proven is not None and trip_record.ended_by(proven):
@@ -133,9 +133,12 @@ class WireWatch:
             self.trip_verdict = None
             log.info("a fresh proof ends the trip")
 
-    def follow(self, corporate: str) -> None:
-        """The corporate wire is behind this NIC from now on; "" where there is none."""
-        self.corporate = corporate
+    def follow(self, corporate: str, others: tuple[str, ...]) -> None:
+        """The corporate wire is behind this NIC from now on; "" where there is none.
+
+        `others`: further NICs whose wire must not be the cluster's.
+        """
+        self.corporate, self.others = corporate, others
 
     def tripped(self) -> GuardVerdict | None:
         """The verdict that a person must clear by an apply, or None."""
@@ -329,25 +332,21 @@ class WireWatch:
         """Keep a listener on the NICs as they are now, and evaluate what it received."""
         if self.plan is None:
             return HOLDS
-        cluster, corporate = read_link(self.plan.interfaces.cluster), read_link(self.corporate)
+        cluster = read_link(self.plan.interfaces.cluster)
         if cluster is None:
             return GuardVerdict(False, "deaf", f"{self.plan.interfaces.cluster} is gone")
-        if corporate is not None and not (corporate.up and corporate.ethernet):
-            corporate = None
+        others = ethernet_links((self.corporate, *self.others))
         now = proof.read_stamp(cluster.name)
-        if self.listener is not None and self.plan.interfaces.follows_default_route:
-            # The cluster wire is the same one, and all that was heard there holds.
-            with contextlib.suppress(OSError):
-                self.listener.follow(corporate)
         if self.listener is not None and not (
-            self.listener.is_behind(cluster, corporate) and _same_wire(now, self.listener_stamp)
+            self.listener.is_behind(cluster) and _same_wire(now, self.listener_stamp)
         ):
             # The frames in its queues came over another NIC or cable.
             self.listener.close()
             self.listener = None
         try:
             if self.listener is None:
-                self.listener, self.listener_stamp = self._new_listener(cluster, corporate), now
+                self.listener, self.listener_stamp = self._new_listener(cluster, others), now
+            self.listener.follow(others)
             self.listener.may_defend = proof.holds(cluster.name)
             self.listener.send_mark()
             code, detail = self.listener.poll()
@@ -363,10 +362,10 @@ class WireWatch:
             code, detail = ANOTHER_GATEWAY, f"{detail}: another gateway with this plan's address"
         return GuardVerdict(False, code, _foreign(self.plan.interfaces.cluster, detail), tripped=True)
 
-    def _new_listener(self, cluster: LinkState, corporate: LinkState | None) -> LinkListener:
+    def _new_listener(self, cluster: LinkState, others: Sequence[LinkState]) -> LinkListener:
         if self.plan is None:
             raise WizardError("there is no plan")
-        return LinkListener(cluster, corporate, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)
+        return LinkListener(cluster, others, self.ours, nodes_by_mac(self.plan), self.plan.network.gateway)
 
     def _address_holds(self) -> GuardVerdict:
         """No other machine uses the gateway's address: nodes would send to one of the two."""

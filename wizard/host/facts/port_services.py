@@ -18,12 +18,14 @@ _PROPERTIES = (
     "ConsistsOf",
     "ControlGroup",
     "MainPID",
+    "PropagatesStopTo",
     "RequiredBy",
+    "RequisiteOf",
     "SourcePath",
     "TriggeredBy",
     "UnitFileState",
 )
-_STOPPED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
+_STOPPED_WITH = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 # Enabled by links under /etc, or started by hand alone. "generated" is an init script.
 _CAN_BE_DISABLED = ("enabled", "disabled", "indirect", "generated")
 _INIT_SCRIPTS = "/etc/init.d/"
@@ -40,14 +42,23 @@ def read_port_services(listeners: Iterable[Listener], root: Path = Path("/")) ->
         return ()
     told = systemd.show(sorted(units), _PROPERTIES)
     related = {name for unit in told.values() for key in (*_STOPPED_WITH, "TriggeredBy") for name in unit[key].split()}
-    others = systemd.show(sorted(related), ("ActiveState", "UnitFileState", "SourcePath"))
+    others = systemd.show(sorted(related), ("ActiveState", "UnitFileState", "SourcePath", *_STOPPED_WITH))
+    beyond = {name for unit in others.values() for key in _STOPPED_WITH for name in unit[key].split()} - set(others)
+    others |= systemd.show(sorted(beyond), ("ActiveState",))
     return tuple(_service(name, about, others, root) for name, about in told.items())
 
 
 def _service(name: str, about: Mapping[str, str], others: Mapping[str, Mapping[str, str]], root: Path) -> PortService:
     triggers = tuple(about["TriggeredBy"].split())
     states = {name: about, **{trigger: others.get(trigger, {}) for trigger in triggers}}
-    dependents = [each for key in _STOPPED_WITH for each in about[key].split() if each not in triggers]
+    stopped = (about, *(others.get(trigger, {}) for trigger in triggers))
+    dependents = [
+        each
+        for state in stopped
+        for key in _STOPPED_WITH
+        for each in state.get(key, "").split()
+        if each not in (name, *triggers)
+    ]
     main = int(about["MainPID"]) if about["MainPID"].isdigit() else 0
     only = _only_process(about["ControlGroup"], root)
     if not main and about["SourcePath"].startswith(_INIT_SCRIPTS):

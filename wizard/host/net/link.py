@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wizard.host.net import netlink
@@ -60,6 +61,12 @@ def read_link(nic: str | int) -> LinkState | None:
         # One message: the link, or a refusal.
         kind, _, body = next(netlink.messages(netlink.receive(kernel)))
     return _decode(body) if kind == NEW_LINK else None
+
+
+def ethernet_links(names: Iterable[str]) -> list[LinkState]:
+    """The links of those of these NICs that are there, are up and take Ethernet frames; each once. Raises OSError."""
+    links = (read_link(name) for name in dict.fromkeys(names) if name)
+    return [link for link in links if link is not None and link.up and link.ethernet]
 
 
 def _decode(body: bytes) -> LinkState:

@@ -26,7 +26,7 @@ from wizard.host.dhcp.probe_questions import questions_for
 from wizard.host.files import read_text, remove
 from wizard.host.net import firewalls, forwarding, gateway_rules, link_image
 from wizard.host.net.frames import NOBODY
-from wizard.host.net.link import read_link
+from wizard.host.net.link import ethernet_links, read_link
 from wizard.host.net.managers import BACKENDS, applied_backend
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan import paths
@@ -61,7 +61,7 @@ class ProveWires:
         return [
             *raised,
             f"asks {' and '.join(filter(None, both))} for DHCP servers (DISCOVER alone), for 12 s",
-            f"sends one marked frame out of {self.cluster}, to hear whether both are one wire",
+            f"sends marked frames out of {self.cluster}, to hear whether another NIC is on the same wire",
             f"asks the plan's nodes behind {self.cluster} by ARP whether they are there, each at its own MAC",
         ]
 
@@ -94,12 +94,14 @@ class ProveWires:
     def probe_wires(self, fresh_link: bool) -> tuple[CablingProbe, str, bool]:
         """Probe both wires: the report, what a listener heard that must not be there, and whether it heard a node."""
         with ExitStack() as stack:
-            listener, links = None, (read_link(self.cluster), read_link(self.corporate))
-            if links[0] is not None and links[0].up:
-                corporate = links[1] if links[1] is not None and links[1].up and links[1].ethernet else None
+            listener, link = None, read_link(self.cluster)
+            if link is not None and link.up:
                 plans = [plan for plan in (self.context.plan, self.context.previous) if plan is not None]
                 listener = LinkListener(
-                    links[0], corporate, [p.network.gateway for p in plans], nodes_by_mac(self.context.plan)
+                    link,
+                    ethernet_links((self.corporate, *self.context.others)),
+                    [p.network.gateway for p in plans],
+                    nodes_by_mac(self.context.plan),
                 )
                 stack.callback(listener.close)
                 # ARP needs a sender: the new address is on no NIC yet, the previous plan's may be on this one.
@@ -110,11 +112,23 @@ class ProveWires:
                 self.cluster,
                 corporate_has_lease=self.context.corporate_has_lease,
                 fresh_link=fresh_link,
-                progress=self.report_progress,
+                progress=self._progress(listener),
                 questions=questions_for(self.context.plan),
             )
             _, overheard = listener.poll() if listener is not None else ("", "")
             return seen, overheard, listener is not None and listener.node_heard
+
+    def _progress(self, listener: LinkListener | None) -> Callable[[float], None]:
+        """Besides the time gone: our mark, for those NICs that the probe itself does not try."""
+
+        def tell(seconds: float) -> None:
+            if listener is not None:
+                with suppress(OSError):
+                    listener.send_mark()
+            if self.report_progress is not None:
+                self.report_progress(seconds)
+
+        return tell
 
 
 def undo_wires(image: Record, journal: Journal) -> str:

@@ -10,6 +10,7 @@ from wizard.host.files import read_text, remove
 from wizard.host.net.link_image import link_state
 from wizard.host.net.managers.backend import TIMEOUT_S, NetworkBackend, withdraw_address
 from wizard.plan.backends import Backend
+from wizard.plan.findings import WizardError
 
 
 class OwnAddress(NetworkBackend):
@@ -31,9 +32,20 @@ class OwnAddress(NetworkBackend):
         return [("ip", "link", "set", "dev", nic, "up"), *add]
 
     def bring_up(self, nic: str) -> None:
+        self._refuse_another(nic)
         for cidr in self._given():
             for argv in self.bring_up_commands(nic, cidr):
                 commands.run(*argv, timeout=TIMEOUT_S)
+
+    def _refuse_another(self, nic: str) -> None:
+        """Raises WizardError where the NIC of this name is not the one that the file was written for."""
+        wanted = re.search(r"^mac ([0-9a-f:]{17})$", self._text(), re.MULTILINE)
+        link = link_state(nic)
+        if wanted and link["present"] and wanted[1] not in link["macs"]:
+            raise WizardError(
+                f"{nic} is not the NIC that was given the gateway's address: that had the MAC {wanted[1]}",
+                "Look at 'ciao-wizard check', and apply again.",
+            )
 
     def is_configured(self, nic: str) -> bool:
         return bool(self.configured_as(nic))
