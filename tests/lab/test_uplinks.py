@@ -197,9 +197,17 @@ BY_A_TABLE = (
     " ip rule add table main suppress_prefixlength 0 priority 800"
 )
 NOT_BY_A_TABLE = "ip rule del priority 900; ip rule del priority 800; ip route flush table 51820"
+BY_METRIC = (
+    "ip route add default dev vpn0 metric 50; ip route del default dev eth0;"
+    " ip route add default via 10.77.0.1 dev eth0 metric 100"
+)
+NOT_BY_METRIC = "ip route del default dev vpn0; ip route del default; ip route add default via 10.77.0.1 dev eth0"
 
-
-VPNS = {"halves": (BY_HALVES, NOT_BY_HALVES), "rules": (BY_A_TABLE, NOT_BY_A_TABLE)}
+VPNS = {
+    "halves": (BY_HALVES, NOT_BY_HALVES),
+    "rules": (BY_A_TABLE, NOT_BY_A_TABLE),
+    "metric": (BY_METRIC, NOT_BY_METRIC),
+}
 
 
 @pytest.mark.parametrize(("up", "down"), VPNS.values(), ids=VPNS)
@@ -213,6 +221,8 @@ def test_a_vpn_that_takes_everything_takes_the_nodes_along(office: Laboratory, u
             assert office.fetch("http://10.77.0.1/", netns="compute1") == page(
                 "corporate", 80, "10.77.0.1", LAPTOP_ADDRESS
             )
+            landed = page("controller", 8889, "192.168.0.101", COLLEAGUE_ADDRESS)
+            assert office.fetch(f"http://{LAPTOP_ADDRESS}:8889/", netns="colleague") == landed
             office.wait_for(partial(healthy, office), 20, "health under the VPN")
         finally:
             sh(office, down)
@@ -311,6 +321,40 @@ def test_the_wire_behind_the_uplink_of_now_is_listened_to(office: Laboratory) ->
         await_mode(office, "tripped", code="one-wire")
     finally:
         sh(office, "ip -n home link del patch; ip -n home link del joint")
+    apply_plan(office, AUTO)
+    await_mode(office, "armed")
+
+
+@contextmanager
+def joined_and_silent(lab: Laboratory) -> Iterator[None]:
+    """The two switches are joined, by a cable that the company's DHCP does not cross."""
+    silent = "type filter hook {0} priority 0; udp sport 67 drop;"
+    chains = " ".join(f"chain {hook} {{ {silent.format(hook)} }};" for hook in ("forward", "output"))
+    sh(lab, f"ip netns exec corporate nft 'table bridge silent {{ {chains} }}'")
+    try:
+        lab.machine("join")
+        yield
+    finally:
+        lab.machine("part")
+        sh(lab, "ip netns exec corporate nft delete table bridge silent")
+
+
+@pytest.mark.parametrize("way_out", ["wi-fi", "vpn"])
+def test_the_offices_cable_is_listened_to_whichever_way_packets_leave(office: Laboratory, way_out: str) -> None:
+    with tunnel(office, "home"):
+        if way_out == "vpn":
+            sh(office, BY_METRIC)
+            follows(office, "eth0", "vpn0")
+        else:
+            go_home(office)
+            follows(office, "wlan0")
+        await_mode(office, "armed")
+        with joined_and_silent(office):
+            await_mode(office, "tripped", code="one-wire")
+            # Neither does an apply believe the silence.
+            assert ciao(office, "apply", "--yes").returncode == 1
+            await_mode(office, "tripped", code="one-wire")
+        sh(office, NOT_BY_METRIC, check=False)
     apply_plan(office, AUTO)
     await_mode(office, "armed")
 
