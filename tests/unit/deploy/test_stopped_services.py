@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from wizard.deploy.apply import preflight, reverter, steps
+from wizard.deploy.apply.context import NotAsBefore
 from wizard.deploy.apply.steps.services import DisableService, StopService
 from wizard.deploy.events import EventWriter
 from wizard.deploy.journal import Journal, JournalContents, Transaction
@@ -151,13 +152,14 @@ def test_one_that_was_removed_since_is_told_and_left_alone(laptop: Systemd, jour
     assert (laptop.did[2:], laptop.wants) == ([], [])
 
 
-def test_one_that_no_longer_starts_does_not_hold_up_a_reset(laptop: Systemd, journal: Journal) -> None:
+def test_one_that_no_longer_starts_is_told_with_the_reason(laptop: Systemd, journal: Journal) -> None:
     stopped = take(StopService(SERVICE))
     laptop.broken = {SERVICE}
-    told = undo("stop", stopped, journal)
-    assert "proxy.socket runs again" in told
-    assert "proxy.service could not be started again: " in told
-    assert "Job for proxy.service failed." in told
+    with pytest.raises(NotAsBefore) as told:
+        undo("stop", stopped, journal)
+    assert "proxy.socket runs again" in told.value.message
+    assert "proxy.service could not be started again: " in told.value.message
+    assert "Job for proxy.service failed." in told.value.message
 
 
 def test_one_that_comes_back_at_once_ends_the_trial(laptop: Systemd) -> None:
@@ -181,10 +183,11 @@ def test_in_a_trial_they_stop_before_the_wires_are_heard(laptop: Systemd, monkey
     assert names == ["stop:proxy.service", "ProveWires", "LoadRules", "SetClusterAddress", "StartGuard"]
 
 
+@pytest.mark.parametrize("broken", [False, True])
 def test_a_reset_starts_them_once_the_gateway_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: Journal
+    monkeypatch: pytest.MonkeyPatch, journal: Journal, broken: bool
 ) -> None:
-    """Whichever apply stopped them: they want the ports that it has."""
+    """Whichever apply stopped them: they want the ports that it has. One that does not start holds nothing up."""
     first = Transaction(1, {"boot": "b"}, [("gateway", {}), ("file:/x", {})], phase="applied")
     second = Transaction(2, {"boot": "b"}, [("gateway", {}), ("stop:a.service", {}), ("file:/y", {})], phase="applied")
     reading = JournalContents((first, second))
@@ -192,6 +195,8 @@ def test_a_reset_starts_them_once_the_gateway_is_gone(
 
     def note(name: str, *_: object) -> str:
         undone.append(name)
+        if broken and name == "stop:a.service":
+            raise NotAsBefore("a.service could not be started again")
         return ""
 
     def nothing(*_: object, **__: object) -> list[str]:
@@ -202,8 +207,9 @@ def test_a_reset_starts_them_once_the_gateway_is_gone(
     monkeypatch.setattr(reverter, "wait_for_orphans", nothing)
     monkeypatch.setattr(reverter, "forwarding", SimpleNamespace(restore=nothing))
     monkeypatch.setattr(reverter, "gateway_rules", SimpleNamespace(remove_everything=lambda: ([], [])))
-    reverter.Reverter(journal, EventWriter()).reset(forget_leases=True)
+    problems = reverter.Reverter(journal, EventWriter()).reset(forget_leases=True)
     assert undone == ["file:/y", "file:/x", "gateway", "stop:a.service"]
+    assert problems == (["stop:a.service: a.service could not be started again"] if broken else [])
 
 
 # Before anything is changed

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from wizard.deploy.journal import Journal
 from wizard.host.files import make_directory, write_atomic
 from wizard.host.net.managers.backend import NetworkBackend
+from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
 from wizard.plan.render import File
 
@@ -39,6 +40,10 @@ class ApplyContext:
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)
+
+
+class NotAsBefore(WizardError):
+    """What a step had changed cannot be put back, and trying again would not help: the rest goes on without it."""
 
 
 class Step(Protocol):

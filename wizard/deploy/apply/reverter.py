@@ -16,6 +16,7 @@ from typing import Any
 
 from wizard.deploy import failpoints, installed_files, runtime_state
 from wizard.deploy.apply import steps
+from wizard.deploy.apply.context import NotAsBefore
 from wizard.deploy.apply.lock import wait_for_orphans
 from wizard.deploy.apply.steps import services
 from wizard.deploy.events import EventWriter, timestamp
@@ -54,6 +55,7 @@ class Reverter:
         self.events = events
         self.unreadable = False
         self.leftovers: list[str] = []
+        self.lost: list[str] = []
         self.given: dict[str, set[str]] = {}
 
     def revert(self, why: str, killed: bool = False) -> list[str]:
@@ -67,8 +69,8 @@ class Reverter:
             self._note({"t": "reverting", "why": why, "at": timestamp()})
             problems = self._undo_transaction(last, reading)
             if problems and not self.unreadable:
-                return problems
-            return [*problems, *self._conclude(reading, killed=killed)]
+                return [*problems, *self.lost]
+            return [*problems, *self._conclude(reading, killed=killed), *self.lost]
         if reading.in_force is not None:
             return self._ensure_guard()
         return self._conclude(reading)
@@ -94,11 +96,11 @@ class Reverter:
             images = [(s, {**i, "keep_leases": True} if s == "gateway" else i) for s, i in images]
         problems = self._undo(list(reversed(images)))
         if problems and not reading.damage and not self.unreadable:
-            return problems
+            return [*problems, *self.lost]
         if forget_leases:
             remove(paths.LEASES)
         # With a damaged journal another attempt would do no better: remove what bears our names in any case.
-        return [*problems, *self._conclude(reading, everything=True)]
+        return [*problems, *self._conclude(reading, everything=True), *self.lost]
 
     # The parts of an undo
 
@@ -140,6 +142,10 @@ class Reverter:
                 gateway_lives = gateway_lives or step == "gateway"
                 problems.append(f"{step}: what the journal says of it cannot be acted on ({error!r}). {UNPROVEN}")
                 self.events.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
+                continue
+            except NotAsBefore as error:
+                self.lost.append(f"{step}: {error}")
+                self.events.step(step, "failed", str(error))
                 continue
             except (WizardError, OSError) as error:
                 problems.append(f"{step}: {error}")

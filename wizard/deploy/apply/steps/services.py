@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wizard.deploy.apply.context import ApplyContext, Record, command_line
+from wizard.deploy.apply.context import ApplyContext, NotAsBefore, Record, command_line
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
 from wizard.host.files import remove
@@ -43,10 +43,11 @@ class StopService:
 
 
 def undo_stop(image: Record, _journal: Journal) -> str:
-    """Start what was active. A unit that is gone, or does not start, does not keep the rest from being undone."""
+    """Start what was active. Raises NotAsBefore where one no longer starts; one that is gone is only told."""
     if not systemd.running():
         return "systemd does not run here"
     done: list[str] = []
+    failed: list[str] = []
     for unit in (str(each["unit"]) for each in image["units"] if each["active"]):
         if not systemd.known(unit):
             done.append(f"{unit} is not installed any more")
@@ -55,7 +56,9 @@ def undo_stop(image: Record, _journal: Journal) -> str:
                 systemd.start(unit)
                 done.append(f"{unit} runs again")
             except WizardError as error:
-                done.append(f"{unit} could not be started again: {error}")
+                failed.append(f"{unit} could not be started again: {error}")
+    if failed:
+        raise NotAsBefore("; ".join([*failed, *done]), f"Look at 'systemctl status {image['units'][-1]['unit']}'.")
     return "; ".join(done) or "as it was"
 
 
