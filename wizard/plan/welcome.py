@@ -139,8 +139,14 @@ def _rival(listener: Listener, facts: Facts) -> WelcomeLine:
     unit = listener.unit or _UNITS.get(listener.process)
     if answers_this_machine(listener, facts):
         stop = "Do not stop it: this machine itself asks it for names. Bind it to its own addresses."
-    elif listener.unit and not why_not_stopped(listener.unit, facts):
-        stop = f"Review asks whether the apply may stop {listener.unit}."
+    elif any(service.unit == listener.unit for service in facts.services):
+        objection = why_not_stopped(listener.unit, facts)
+        bind = "the NICs it serves" if listener.port == 67 else "its own addresses"
+        stop = (
+            f"Bind it to {bind}; {listener.unit} is not to be stopped: {objection}."
+            if objection
+            else f"Review asks whether the apply may stop {listener.unit}."
+        )
     elif unit:
         # Stopped alone, it is back at the next boot.
         stop = f"sudo systemctl disable --now {unit}"

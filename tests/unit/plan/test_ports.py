@@ -10,6 +10,7 @@ from wizard.plan.machine import Facts, PortService
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
 from wizard.plan.rules.ports import why_not_stopped
+from wizard.plan.welcome import port_conflict_lines
 
 UNIT = "named.service"
 AGREED = machine(to_stop=frozenset({UNIT}))
@@ -58,7 +59,10 @@ def test_one_agreed_to_is_no_error_and_the_finding_says_what_becomes_of_it(plan:
 OBJECTIONS = {
     "a part of another service": (served(unit="libvirtd.service", main_pid=6), '"named" may be only a part of it'),
     "one of several": (served(unit="dnsmasq@lan.service"), "it is one of several of its kind"),
-    "the machine's network": (served(unit="systemd-networkd.service", for_network=True), "own network needs it"),
+    "the machine's network": (
+        served(unit="systemd-networkd.service", for_network=True),
+        "this machine's own network needs it",
+    ),
     "a web server too": (both(served(), listens("tcp", ANY, 80, "named", 7, unit=UNIT)), "it serves TCP port 80 too"),
     "TFTP too": (both(served(), listens("udp", ANY, 69, "named", 7, unit=UNIT)), "it serves UDP port 69 too"),
     "others need it": (served(dependents=("mail.service",)), "mail.service needs it"),
@@ -72,8 +76,11 @@ def test_others_are_not_and_the_remedy_says_why(plan: Plan, facts: Facts, name: 
     unit = change(plan, facts)[1].services[0].unit
     found = finding(plan, facts, both(change, machine(to_stop=frozenset({unit}))))
     assert (found.severity, found.stops) == (Severity.ERROR, ())
-    assert found.remedy.startswith(f"Run `sudo systemctl disable --now {unit}`, or bind it to")
-    assert why in found.remedy.partition(f"An apply does not stop {unit}: ")[2]
+    bind, _, objection = found.remedy.partition(f"; {unit} is not to be stopped: ")
+    assert bind.startswith("Bind it to its own addresses")
+    assert objection == f"{why}."
+    (line,) = [each for each in port_conflict_lines(change(plan, facts)[1]) if unit in each.remedy]
+    assert line.remedy == f"Bind it to its own addresses; {unit} is not to be stopped: {why}."
     assert "stops" not in found.as_json()
 
 
@@ -141,7 +148,8 @@ def test_without_root_a_server_is_known_by_its_unit(
     assert found.stops == (UNIT,)
     other = finding(plan, facts, seen_by_a_user(places, alone=False), code)
     assert other.stops == ()
-    assert f"An apply does not stop {UNIT}: the server may be only a part of it." in other.remedy
+    assert f"; {UNIT} is not to be stopped: the server may be only a part of it." in other.remedy
+    assert "disable" not in other.remedy
 
 
 @pytest.mark.parametrize("places", [(ANY,), ("127.0.0.1", "10.77.0.98", "172.17.0.1")])

@@ -85,7 +85,7 @@ def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str,
     elif answers_this_machine(listener, facts):
         remedy = f"B{bound[1:]} Do not stop {unit}: this machine itself asks it for names (/etc/resolv.conf)."
     elif objection := why_not_stopped(unit, facts):
-        remedy = f"{by_hand} An apply does not stop {unit}: {objection}."
+        remedy = f"B{bound[1:-1]}; {unit} is not to be stopped: {objection}."
     else:
         stops = (unit, *service.triggers)
         ours = f"Run `sudo ciao-wizard apply -c PLAN --stop {unit}`: it stays stopped until a reset."
