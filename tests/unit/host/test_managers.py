@@ -18,7 +18,7 @@ from wizard.host.net.managers import networkd, own_address
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
 from wizard.plan import paths
-from wizard.plan.backends import ADDRESS_FILES, Backend
+from wizard.plan.backends import ADDRESS_FILES, NAMES, Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.render import render_live_address
 
@@ -118,9 +118,14 @@ def test_the_preview_shows_the_commands_that_are_run(
 
 
 def test_every_manager_is_recognized_by_a_name_of_its_own() -> None:
-    names = [manager.name for manager in managers.MANAGERS]
+    names = [manager.key for manager in managers.MANAGERS]
     assert len(set(names)) == len(names)
     assert set(managers.BACKENDS) == set(ADDRESS_FILES) == set(Backend) - {Backend.AUTO}
+
+
+@pytest.mark.parametrize("backend", managers.BACKENDS.values(), ids=lambda backend: backend.backend)
+def test_a_backend_has_in_a_sentence_the_name_that_every_sentence_uses(backend: NetworkBackend) -> None:
+    assert backend.name == NAMES[backend.backend]
 
 
 def test_networkd_waits_for_the_address_of_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:

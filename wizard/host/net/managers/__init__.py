@@ -36,21 +36,21 @@ BACKENDS: Mapping[Backend, NetworkBackend] = {
 
 
 def active(processes: Iterable[RunningProcess], root: Path) -> tuple[str, ...]:
-    """The names of the managers that are at work on this machine."""
+    """The keys of the managers that are at work on this machine."""
     names = {process.name for process in processes}
-    return tuple(manager.name for manager in MANAGERS if manager.is_active(names, root))
+    return tuple(manager.key for manager in MANAGERS if manager.is_active(names, root))
 
 
 def owners(active_names: Iterable[str], nics: Mapping[str, int], root: Path) -> tuple[NicOwner, ...]:
     """Who manages which of these NICs (name -> index), of the managers at work."""
     at_work = set(active_names)
-    return tuple(owner for manager in _ASKED if manager.name in at_work for owner in manager.owned(nics, root))
+    return tuple(owner for manager in _ASKED if manager.key in at_work for owner in manager.owned(nics, root))
 
 
 def silent(active_names: Iterable[str]) -> tuple[str, ...]:
     """Those of the managers at work that do not answer."""
     at_work = set(active_names)
-    return tuple(manager.name for manager in MANAGERS if manager.name in at_work and not manager.answers())
+    return tuple(manager.key for manager in MANAGERS if manager.key in at_work and not manager.answers())
 
 
 def backend_for(plan: Plan) -> Backend:

@@ -16,9 +16,9 @@ TIMEOUT_S = 30
 
 
 class KnownManager(Protocol):
-    """A network manager that is recognized. `name` is what `Facts.network_managers` calls it."""
+    """A network manager that is recognized. `key` is what `Facts.network_managers` calls it."""
 
-    name: str
+    key: str
 
     @abstractmethod
     def is_active(self, processes: Collection[str], root: Path, /) -> bool:

@@ -21,7 +21,7 @@ _DIRECTORIES = ("etc/netplan", "run/netplan", "lib/netplan")
 
 
 class Netplan(Networkd):
-    name = "netplan"
+    key = "netplan"
     backend = Backend.NETPLAN
     applied_by = (paths.LIVE_NETWORKD_FILE, paths.NETPLAN_MAKES)
 

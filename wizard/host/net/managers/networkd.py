@@ -24,7 +24,7 @@ _OURS = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
 
 
 class Networkd(KnownManager, NetworkBackend):
-    name = "networkd"
+    key = "networkd"
     backend = Backend.NETWORKD
     applied_by: tuple[str, ...] = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE)
     """The files by which networkd has configured a NIC that this backend has."""

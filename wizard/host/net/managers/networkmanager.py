@@ -24,7 +24,7 @@ _STATE = "/run/NetworkManager"
 
 
 class NetworkManager(KnownManager, NetworkBackend):
-    name = "NetworkManager"
+    key = "NetworkManager"
     backend = Backend.NETWORKMANAGER
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:

@@ -21,7 +21,7 @@ from wizard.plan.render import HEADER
 class Ifupdown(KnownManager, NetworkBackend):
     """A trial gives ifup a file under /run, so that /etc stays as it is."""
 
-    name = "ifupdown"
+    key = "ifupdown"
     backend = Backend.IFUPDOWN
 
     def is_active(self, _processes: Collection[str], _root: Path, /) -> bool:
