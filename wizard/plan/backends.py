@@ -62,6 +62,14 @@ NAMES: Mapping[Backend, str] = {
 }
 """What each is called in a sentence."""
 
+MANAGER_KEYS: Mapping[Backend, str] = {
+    Backend.IFUPDOWN: "ifupdown",
+    Backend.NETWORKMANAGER: "NetworkManager",
+    Backend.NETWORKD: "networkd",
+    Backend.NETPLAN: "netplan",
+}
+"""What `Facts.network_managers` calls those that are network managers."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:

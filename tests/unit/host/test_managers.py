@@ -18,7 +18,7 @@ from wizard.host.net.managers import networkd, own_address
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.host.net.managers.ifupdown import ifstate
 from wizard.plan import paths
-from wizard.plan.backends import ADDRESS_FILES, NAMES, Backend
+from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, NAMES, Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.render import render_live_address
 
@@ -117,10 +117,14 @@ def test_the_preview_shows_the_commands_that_are_run(
     assert len([argv for argv in ran if "-j" not in argv]) == len(foretold)
 
 
-def test_every_manager_is_recognized_by_a_name_of_its_own() -> None:
-    names = [manager.key for manager in managers.MANAGERS]
-    assert len(set(names)) == len(names)
-    assert set(managers.BACKENDS) == set(ADDRESS_FILES) == set(Backend) - {Backend.AUTO}
+def test_all_registries_agree() -> None:
+    keys = [manager.key for manager in managers.MANAGERS]
+    assert len(set(keys)) == len(keys)
+    assert sorted(manager.key for manager in managers.ASKED) == sorted(keys)
+    assert set(managers.BACKENDS) == set(ADDRESS_FILES) == set(NAMES) == set(Backend) - {Backend.AUTO}
+    assert all(backend.backend is kind for kind, backend in managers.BACKENDS.items())
+    key_of = {id(manager): manager.key for manager in managers.MANAGERS}
+    assert {kind: key_of[id(one)] for kind, one in managers.BACKENDS.items() if id(one) in key_of} == MANAGER_KEYS
 
 
 @pytest.mark.parametrize("backend", managers.BACKENDS.values(), ids=lambda backend: backend.backend)

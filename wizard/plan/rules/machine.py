@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wizard.plan.backends import NAMES, Backend, choose_backend
+from wizard.plan.backends import MANAGER_KEYS, NAMES, Backend, choose_backend
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
@@ -54,7 +54,7 @@ def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
         )
     choice = choose_backend(plan, facts)
     name = NAMES[choice.backend]
-    manager = _MANAGER_OF.get(choice.backend)
+    manager = MANAGER_KEYS.get(choice.backend)
     if manager is not None and manager not in facts.network_managers:
         yield error(
             "network-manager-unsupported",
@@ -92,14 +92,6 @@ def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
             f"{choice.reason}. {how}; a reset gives {shown(nic)} back as it was.",
             "Nothing to do.",
         )
-
-
-_MANAGER_OF = {
-    Backend.IFUPDOWN: "ifupdown",
-    Backend.NETWORKMANAGER: "NetworkManager",
-    Backend.NETWORKD: "networkd",
-    Backend.NETPLAN: "netplan",
-}
 
 
 def _differ(owner: str, backend: str) -> bool:

@@ -26,7 +26,7 @@ _IFUPDOWN, _NETWORKMANAGER, _NETWORKD, _NETPLAN = Ifupdown(), NetworkManager(), 
 MANAGERS: tuple[KnownManager, ...] = (_IFUPDOWN, _NETWORKMANAGER, _NETWORKD, _NETPLAN)
 """All that are recognized, in the order in which they are shown."""
 
-_ASKED: tuple[KnownManager, ...] = (_NETWORKMANAGER, _NETPLAN, _NETWORKD, _IFUPDOWN)
+ASKED: tuple[KnownManager, ...] = (_NETWORKMANAGER, _NETPLAN, _NETWORKD, _IFUPDOWN)
 """The same, in the order in which they are believed: netplan's files are networkd's too."""
 
 BACKENDS: Mapping[Backend, NetworkBackend] = {
@@ -44,7 +44,7 @@ def active(processes: Iterable[RunningProcess], root: Path) -> tuple[str, ...]:
 def owners(active_names: Iterable[str], nics: Mapping[str, int], root: Path) -> tuple[NicOwner, ...]:
     """Who manages which of these NICs (name -> index), of the managers at work."""
     at_work = set(active_names)
-    return tuple(owner for manager in _ASKED if manager.key in at_work for owner in manager.owned(nics, root))
+    return tuple(owner for manager in ASKED if manager.key in at_work for owner in manager.owned(nics, root))
 
 
 def silent(active_names: Iterable[str]) -> tuple[str, ...]:
