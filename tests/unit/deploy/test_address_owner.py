@@ -13,7 +13,7 @@ from wizard.deploy.guard.address_owner import find_taker
 from wizard.host.facts.processes import RunningProcess
 from wizard.host.net import managers
 from wizard.plan import paths
-from wizard.plan.backends import Backend
+from wizard.plan.backends import MANAGER_KEYS, NAMES, Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic, NicOwner
@@ -58,20 +58,29 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("applied", "configured_as"),
-    [
+EVERY_CONFIGURATION_OF_OURS = [(kind, ours) for kind, one in managers.BACKENDS.items() for ours in one.ours("eth1")]
+
+
+def test_the_configurations_of_ours() -> None:
+    """Every manager has one: else the guard would call the manager that it went through the taker."""
+    assert {kind for kind, _ in EVERY_CONFIGURATION_OF_OURS} == set(MANAGER_KEYS)
+    assert set(EVERY_CONFIGURATION_OF_OURS) >= {
         (Backend.IFUPDOWN, "eth1"),
         (Backend.NETWORKMANAGER, PROFILE_UUID),
         (Backend.NETWORKD, paths.NETWORKD_FILE),
         (Backend.NETWORKD, paths.LIVE_NETWORKD_FILE),
         (Backend.NETPLAN, paths.NETPLAN_MAKES),
-    ],
-)
+    }
+
+
+@pytest.mark.parametrize(("applied", "configured_as"), sorted(EVERY_CONFIGURATION_OF_OURS))
 def test_our_own_configuration_is_nobody(world: World, applied: Backend, configured_as: str) -> None:
     """A person's `ip addr del`: the manager still believes that it has set the address."""
     world.applied = applied
     world.has(applied, configured_as)
+    if applied is Backend.NETPLAN:
+        # Its files are networkd's too.
+        world.has(Backend.NETWORKD, configured_as)
     taker = world.taker()
     assert (taker.name, str(taker), taker.key) == ("", "somebody", "")
     assert "'ip monitor address link dev eth1'" in taker.remedy
@@ -132,6 +141,15 @@ def test_the_same_manager_with_another_configuration(
     world.applied = backend
     world.has(backend, configured_as)
     assert world.taker().remedy.split("'")[1::2] == commands
+
+
+@pytest.mark.parametrize("applied", MANAGER_KEYS)
+def test_the_same_manager_with_another_configuration_has_a_remedy(world: World, applied: Backend) -> None:
+    world.applied = applied
+    world.has(applied, "another")
+    taker = world.taker()
+    assert taker.name == NAMES[applied]
+    assert taker.remedy.split("'")[1::2]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,9 @@ class Manager(NetworkBackend):
     def configured_as(self, nic: str) -> str:
         return {self.daemon.theirs: "theirs", self.daemon.on: "ours", "": ""}.get(nic, "")
 
+    def ours(self, _nic: str) -> frozenset[str]:
+        return frozenset({"ours"})
+
     def nic(self) -> str:
         return (
             (read_text(self.file.live) or read_text(self.file.kept) or "\n- ").splitlines()[1].split(" ")[0].strip("-")

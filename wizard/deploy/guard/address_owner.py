@@ -17,11 +17,8 @@ from wizard.plan.backends import NAMES, Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
-from wizard.plan.render import PROFILE_UUID
 from wizard.plan.text import clean
 
-_OURS = frozenset({PROFILE_UUID, paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES})
-"""What a manager is configured with while it has the NIC as we want it."""
 _ROOT = Path("/")
 
 
@@ -61,11 +58,10 @@ def _other_manager(plan: Plan, nic: Nic, running: tuple[RunningProcess, ...], ap
     for owner in managers.owners(managers.active(running, _ROOT), {nic.name: nic.index}, _ROOT):
         backend = managers.BACKENDS[Backend(owner.backend)]
         configured_as = backend.configured_as(nic.name)
-        # ifupdown knows a NIC by the name of its stanza.
-        if configured_as in _OURS or (backend is applied and configured_as == nic.name):
+        if configured_as in applied.ours(nic.name):
             continue
         remedy = (
-            _remedy_for_same(backend.backend, nic.name, clean(configured_as))
+            backend.remedy_for_other(nic.name, clean(configured_as))
             if backend is applied
             else _remedy_for_another(plan, backend)
         )
@@ -82,22 +78,6 @@ def _remedy_for_another(plan: Plan, backend: NetworkBackend) -> str:
         f"The plan has {NAMES[wanted]} configure {nic}. Keep {name} from it, or write "
         f"backend = \"auto\" under [network] in {paths.PLAN_IN_FORCE} and run 'sudo ciao-wizard apply'."
     )
-
-
-def _remedy_for_same(backend: Backend, nic: str, configured_as: str) -> str:
-    """It has the NIC by another configuration than ours."""
-    if backend is Backend.NETWORKMANAGER:
-        ours = f"'sudo nmcli connection up uuid {PROFILE_UUID}'"
-        # Its word for a NIC that somebody has disconnected is no UUID.
-        if configured_as.count("-") != PROFILE_UUID.count("-"):
-            return f"Run {ours}."
-        return f"Run 'sudo nmcli connection modify uuid {configured_as} connection.autoconnect no', then {ours}."
-    if backend in (Backend.NETWORKD, Backend.NETPLAN):
-        return (
-            f"Change {configured_as} so that it does not match {nic}, then run 'sudo networkctl reload' and "
-            f"'sudo networkctl reconfigure {nic}'."
-        )
-    return "Run 'sudo ciao-wizard apply'."
 
 
 def _dhcp_client(nic: Nic, running: tuple[RunningProcess, ...]) -> Taker | None:

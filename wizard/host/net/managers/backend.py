@@ -100,6 +100,17 @@ class NetworkBackend(Protocol):
         return ""
 
     @abstractmethod
+    def ours(self, nic: str) -> frozenset[str]:
+        """What `configured_as` is of a NIC that a network manager has by our configuration, as this backend gives it.
+
+        Whoever has the NIC by anything else has taken it from the gateway.
+        """
+
+    def remedy_for_other(self, _nic: str, _configured_as: str) -> str:
+        """What a person can do where it has the NIC by another configuration than ours; commands in '…'."""
+        return "Run 'sudo ciao-wizard apply'."
+
+    @abstractmethod
     def nic(self) -> str:
         """The NIC that our configuration is for; "" if there is none."""
 

@@ -20,7 +20,7 @@ from wizard.plan.text import clean
 PATIENCE_S = 10.0
 _LINKS = "run/systemd/netif/links"
 FROM_NETPLAN = "/run/systemd/network/10-netplan-"
-_OURS = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES)
+_OURS = frozenset({paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_MAKES})
 
 
 class Networkd(KnownManager, NetworkBackend):
@@ -70,6 +70,15 @@ class Networkd(KnownManager, NetworkBackend):
         """The .network file that it has configured the NIC by, "" where it leaves the NIC alone or does not run."""
         index = _index(nic)
         return network_file(index, Path("/")) if index and _runs() else ""
+
+    def ours(self, _nic: str) -> frozenset[str]:
+        return _OURS
+
+    def remedy_for_other(self, nic: str, configured_as: str) -> str:
+        return (
+            f"Change {configured_as} so that it does not match {nic}, then run 'sudo networkctl reload' and "
+            f"'sudo networkctl reconfigure {nic}'."
+        )
 
     def nic(self) -> str:
         return _value(read_text(self.file.live) or read_text(paths.NETWORKD_FILE) or "", "Name")

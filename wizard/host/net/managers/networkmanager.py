@@ -79,6 +79,15 @@ class NetworkManager(KnownManager, NetworkBackend):
             return uuid.strip()
         return _SWITCHED_OFF if autoconnect.strip() == "no" else _DISCONNECTED
 
+    def ours(self, _nic: str) -> frozenset[str]:
+        return frozenset({PROFILE_UUID})
+
+    def remedy_for_other(self, _nic: str, configured_as: str) -> str:
+        ours = f"'sudo nmcli connection up uuid {PROFILE_UUID}'"
+        if configured_as in ("", _DISCONNECTED, _SWITCHED_OFF):
+            return f"Run {ours}."
+        return f"Run 'sudo nmcli connection modify uuid {configured_as} connection.autoconnect no', then {ours}."
+
     def nic(self) -> str:
         return _value(self._text(), "interface-name")
 

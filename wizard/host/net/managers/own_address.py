@@ -53,6 +53,10 @@ class OwnAddress(NetworkBackend):
     def configured_as(self, nic: str) -> str:
         return nic if nic and self.nic() == nic else ""
 
+    def ours(self, _nic: str) -> frozenset[str]:
+        """No network manager has a NIC by it."""
+        return frozenset()
+
     def nic(self) -> str:
         found = re.search(r"^nic (\S+)$", self._text(), re.MULTILINE)
         return found[1] if found else ""

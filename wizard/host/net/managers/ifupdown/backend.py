@@ -58,6 +58,10 @@ class Ifupdown(KnownManager, NetworkBackend):
     def state_file(self, nic: str) -> str:
         return ifstate.own_file(nic)
 
+    def ours(self, nic: str) -> frozenset[str]:
+        # It knows a NIC by the name of its stanza.
+        return frozenset({nic})
+
     def nic(self) -> str:
         return own_stanza.nic_of(read_text(paths.INTERFACES_FILE) or "")
 
