@@ -128,7 +128,8 @@ class Facts:
     `network_managers`: of "ifupdown", "NetworkManager", "networkd", "netplan", those that are active.
     `firewalls`: of "docker", "ufw", "libvirt", "firewalld", "iptables", "nftables", those whose rules were
     seen; without root, when nobody may look, those whose daemon or NIC is there. `missing_tools`: programs
-    that an apply needs and that are not here. `ssh_port`: the port of the SSH session that we were started from.
+    that every apply here needs and that are not here. `ssh_port`: the port of the SSH session that we were
+    started from.
     """
 
     nics: tuple[Nic, ...] = ()
@@ -158,6 +159,8 @@ class Facts:
     """The NICs that a network manager manages. Where several do, the first counts."""
     silent_managers: tuple[str, ...] = ()
     """Those of `network_managers` that do not answer: what they manage is not known."""
+    missing_programs: tuple[tuple[str, str], ...] = ()
+    """(manager, program): those of `network_managers` whose own programs, such as nmcli, are not here."""
     services: tuple[PortService, ...] = ()
     """The services of the listeners on ports 53 and 67, except our own."""
     resolvers: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 NEEDED = ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
-"""Programs that every apply runs. What this machine's firewall and network manager add is in the facts."""
+"""Programs that every apply runs. What this machine's firewall and network managers add is in the facts."""
 
 PACKAGES = {
     "dnsmasq": "dnsmasq-base",
@@ -11,11 +11,9 @@ PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
     "ifup": "ifupdown",
+    "ifdown": "ifupdown",
     "nmcli": "network-manager",
     "networkctl": "systemd",
-    "netplan": "netplan.io",
-    "ifdown": "ifupdown",
-    "ifquery": "ifupdown",
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "nsenter": "util-linux",

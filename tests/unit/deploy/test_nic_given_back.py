@@ -72,9 +72,6 @@ class Manager(NetworkBackend):
         self.told: list[str] = []
         daemon.files += [path for path in (self.file.live, self.file.kept) if path not in daemon.files]
 
-    def is_installed(self) -> bool:
-        return True
-
     def make_way_commands(self, _nic: str) -> list[tuple[str, ...]]:
         return []
 

@@ -21,6 +21,7 @@ from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, NAMES, Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.render import render_live_address
+from wizard.plan.tools import PACKAGES
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "ciao.toml"
 
@@ -53,6 +54,16 @@ def test_networkd_keeps_leases_by_index(tmp_path: Path) -> None:
 
     assert managers.holds_lease(4, tmp_path)
     assert not managers.holds_lease(5, tmp_path)
+
+
+def test_the_programs_of_the_managers_at_work_are_missed(ifup: set[str]) -> None:
+    ifup.add("nmcli")
+    assert managers.missing_programs(["NetworkManager", "networkd"]) == (("networkd", "networkctl"),)
+    assert managers.missing_programs([]) == ()
+
+
+def test_each_program_of_a_backend_has_its_package() -> None:
+    assert {program for backend in managers.BACKENDS.values() for program in backend.programs} <= set(PACKAGES)
 
 
 def test_without_a_recorded_backend_it_was_ifupdown(ifup: set[str]) -> None:

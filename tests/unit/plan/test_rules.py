@@ -53,6 +53,9 @@ class Case:
 HERE = ("10.77.0.98", "172.17.0.1")
 
 
+NO_PROGRAMS = (("ifupdown", "ifdown"), ("NetworkManager", "nmcli"), ("networkd", "networkctl"))
+
+
 def on_each(pid: int, *places: str) -> Change:
     """A DNS server with a socket for each of these addresses, as bind9 has them."""
     sockets = [
@@ -367,6 +370,12 @@ CASES = [
         "sudo apt install dnsmasq-base ifupdown nftables",
     ),
     Case(
+        "missing-tools",
+        both(backed_by("networkd"), machine(network_managers=("networkd",), missing_programs=NO_PROGRAMS)),
+        "machine",
+        "sudo apt install systemd`",
+    ),
+    Case(
         "network-manager-silent",
         machine(network_managers=("ifupdown", "NetworkManager"), silent_managers=("NetworkManager",)),
         "machine",
@@ -468,6 +477,22 @@ def test_every_finding_has_a_case() -> None:
                     codes.add(code.value)
     assert len(codes) > 40
     assert codes - {case.code for case in CASES} == WITHOUT_A_CASE
+
+
+def test_a_network_manager_without_its_program_does_not_hang(plan: Plan, facts: Facts) -> None:
+    """NetworkManager runs, and nmcli is not here: who has the NIC is not known, and a restart would not help."""
+    changed = machine(
+        network_managers=("ifupdown", "NetworkManager"),
+        silent_managers=("NetworkManager",),
+        missing_programs=(("NetworkManager", "nmcli"),),
+    )(plan, facts)
+    (found,) = [finding for finding in check(*changed) if finding.severity is Severity.ERROR]
+    assert (found.code, found.remedy) == ("missing-tools", "Run `sudo apt install network-manager`.")
+
+
+def test_programs_of_a_manager_that_does_not_set_the_address_are_not_missed(plan: Plan, facts: Facts) -> None:
+    changed = machine(network_managers=("ifupdown", "networkd"), missing_programs=(("networkd", "networkctl"),))
+    assert "missing-tools" not in {finding.code for finding in check(*changed(plan, facts))}
 
 
 def test_lines_of_an_ifupdown_that_is_not_here_configure_nothing(plan: Plan, facts: Facts) -> None:

@@ -62,6 +62,7 @@ def read_facts(
         network_managers=network_managers,
         firewalls=active_firewalls,
         missing_tools=_missing_tools(active_firewalls),
+        missing_programs=managers.missing_programs(network_managers),
         ssh_port=session.port if session else None,
         host_name=clean(platform.node(), 64),
         system=_system(root),

@@ -14,20 +14,23 @@ from wizard.plan.tools import PACKAGES
 
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    yield from _tools(facts)
+    yield from _tools(plan, facts)
     yield from _manager(plan, facts)
     yield from ifupdown.against_machine(plan, facts)
     yield from _blocked(facts)
     yield from _firewalld(plan, facts)
 
 
-def _tools(facts: Facts) -> Iterator[Finding]:
-    if facts.missing_tools:
-        packages = sorted({PACKAGES.get(tool, tool) for tool in facts.missing_tools})
+def _tools(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    # Of the network managers, only what the one that sets the address needs, and one that cannot be asked without.
+    needing = {MANAGER_KEYS.get(choose_backend(plan, facts).backend), *facts.silent_managers}
+    more = [program for manager, program in facts.missing_programs if manager in needing]
+    if missing := list(dict.fromkeys((*facts.missing_tools, *more))):
+        packages = sorted({PACKAGES.get(tool, tool) for tool in missing})
         yield error(
             "missing-tools",
             "machine",
-            f"Programs that an apply needs are not installed: {', '.join(facts.missing_tools)}.",
+            f"Programs that an apply needs are not installed: {', '.join(missing)}.",
             f"Run `sudo apt install {' '.join(packages)}`.",
         )
 
@@ -45,7 +48,8 @@ def _blocked(facts: Facts) -> Iterator[Finding]:
 def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
     """Who sets the cluster NIC's address, and whether somebody else would take it away."""
     nic = plan.interfaces.cluster
-    for silent in facts.silent_managers:
+    mute = {manager for manager, _ in facts.missing_programs}
+    for silent in (each for each in facts.silent_managers if each not in mute):
         yield error(
             "network-manager-silent",
             "machine",

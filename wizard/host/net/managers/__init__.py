@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from wizard.host import commands
 from wizard.host.facts.nics import read_nics
 from wizard.host.facts.processes import RunningProcess, read_processes
 from wizard.host.files import read_text
@@ -17,7 +18,7 @@ from wizard.host.net.managers.networkd import Networkd
 from wizard.host.net.managers.networkmanager import NetworkManager
 from wizard.host.net.managers.own_address import OwnAddress
 from wizard.plan import paths
-from wizard.plan.backends import Backend, choose_backend
+from wizard.plan.backends import MANAGER_KEYS, Backend, choose_backend
 from wizard.plan.machine import Facts, NicOwner
 from wizard.plan.model import Plan
 
@@ -51,6 +52,17 @@ def silent(active_names: Iterable[str]) -> tuple[str, ...]:
     """Those of the managers at work that do not answer."""
     at_work = set(active_names)
     return tuple(manager.key for manager in MANAGERS if manager.key in at_work and not manager.answers())
+
+
+def missing_programs(active_names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The programs that are not here of the managers at work, each with its manager's key."""
+    at_work = set(active_names)
+    return tuple(
+        (key, program)
+        for kind, key in MANAGER_KEYS.items()
+        for program in BACKENDS[kind].programs
+        if key in at_work and commands.find(program) is None
+    )
 
 
 def backend_for(plan: Plan) -> Backend:

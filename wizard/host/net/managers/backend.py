@@ -49,6 +49,8 @@ class NetworkBackend(Protocol):
     """
 
     backend: Backend
+    programs: tuple[str, ...] = ()
+    """What it runs; each has its package in `plan.tools`."""
 
     @property
     def name(self) -> str:
@@ -58,10 +60,6 @@ class NetworkBackend(Protocol):
     @property
     def file(self) -> AddressFile:
         return ADDRESS_FILES[self.backend]
-
-    @abstractmethod
-    def is_installed(self) -> bool:
-        """Whether its programs are here."""
 
     @abstractmethod
     def make_way_commands(self, nic: str) -> list[tuple[str, ...]]:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from wizard.host import commands
 from wizard.host.files import read_text, remove
 from wizard.host.net.managers.networkd import FROM_NETPLAN, Networkd, network_file
 from wizard.plan import paths
@@ -40,9 +39,6 @@ class Netplan(Networkd):
             if file.startswith(FROM_NETPLAN) or (kept and file in self.applied_by):
                 found.append(NicOwner(nic, self.backend, f"netplan has systemd-networkd configure {nic}"))
         return found
-
-    def is_installed(self) -> bool:
-        return commands.find("netplan") is not None and super().is_installed()
 
     def nic(self) -> str:
         found = re.search(r'^\s+name: "(\S+)"$', read_text(self.file.kept) or "", re.MULTILINE)

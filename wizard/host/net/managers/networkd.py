@@ -26,6 +26,7 @@ _OURS = frozenset({paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE, paths.NETPLAN_
 class Networkd(KnownManager, NetworkBackend):
     key = "networkd"
     backend = Backend.NETWORKD
+    programs = ("networkctl",)
     applied_by: tuple[str, ...] = (paths.LIVE_NETWORKD_FILE, paths.NETWORKD_FILE)
     """The files by which networkd has configured a NIC that this backend has."""
 
@@ -43,9 +44,6 @@ class Networkd(KnownManager, NetworkBackend):
             if file:
                 found.append(NicOwner(nic, self.backend, f"systemd-networkd configures {nic} by {clean(file)}"))
         return found
-
-    def is_installed(self) -> bool:
-        return commands.find("networkctl") is not None
 
     def make_way_commands(self, _nic: str) -> list[tuple[str, ...]]:
         return []

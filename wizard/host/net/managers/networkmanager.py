@@ -26,6 +26,7 @@ _STATE = "/run/NetworkManager"
 class NetworkManager(KnownManager, NetworkBackend):
     key = "NetworkManager"
     backend = Backend.NETWORKMANAGER
+    programs = ("nmcli",)
 
     def is_active(self, processes: Collection[str], _root: Path, /) -> bool:
         return "NetworkManager" in processes
@@ -41,9 +42,6 @@ class NetworkManager(KnownManager, NetworkBackend):
                 by = f", by its profile {clean(profile, 40)!r}" if profile else ""
                 found.append(NicOwner(nic, self.backend, f"NetworkManager has {nic} {clean(state, 60)}{by}"))
         return found
-
-    def is_installed(self) -> bool:
-        return commands.find("nmcli") is not None
 
     def make_way_commands(self, _nic: str) -> list[tuple[str, ...]]:
         return []

@@ -16,9 +16,6 @@ from wizard.plan.findings import WizardError
 class OwnAddress(NetworkBackend):
     backend = Backend.NONE
 
-    def is_installed(self) -> bool:
-        return True
-
     def make_way_commands(self, nic: str) -> list[tuple[str, ...]]:
         has = {a["cidr"] for a in link_state(nic).get("addresses", [])} if self.is_configured(nic) else set()
         return [("ip", "addr", "del", cidr, "dev", nic) for cidr in sorted(has & self.addresses())]

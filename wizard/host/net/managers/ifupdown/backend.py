@@ -23,16 +23,14 @@ class Ifupdown(KnownManager, NetworkBackend):
 
     key = "ifupdown"
     backend = Backend.IFUPDOWN
+    programs = ("ifup", "ifdown")
 
     def is_active(self, _processes: Collection[str], _root: Path, /) -> bool:
-        return self.is_installed()
+        return commands.find("ifup") is not None
 
     def owned(self, nics: Mapping[str, int], root: Path, /) -> list[NicOwner]:
         raised = [nic for nic in nics if root == Path("/") and self.is_configured(nic)]
         return [NicOwner(nic, self.backend, f"ifup has brought {nic} up") for nic in raised]
-
-    def is_installed(self) -> bool:
-        return commands.find("ifup") is not None
 
     def make_way_commands(self, nic: str) -> list[tuple[str, ...]]:
         return [_down(nic, _config_in_use())] if self.is_configured(nic) else []
@@ -86,7 +84,7 @@ class Ifupdown(KnownManager, NetworkBackend):
         if not stanza:
             return []
         try:
-            if not self.is_installed():
+            if commands.find("ifup") is None:
                 raise WizardError("ifup is not installed", "Install it: sudo apt install ifupdown")
             wanted = nic if stanza == nic else f"{nic}={stanza}"
             Path(ifstate.DIRECTORY).mkdir(parents=True, exist_ok=True)
