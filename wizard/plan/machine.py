@@ -152,7 +152,7 @@ class Facts:
     interfaces_closed: tuple[str, ...] = ()
     """Files that ifupdown reads and this process may not."""
     blocked: tuple[tuple[str, str], ...] = ()
-    """Paths where an apply cannot write its file, each with the reason."""
+    """Paths where an apply cannot write its file, each with the reason; those of every backend's file too."""
     nameservers: tuple[str, ...] = ()
     """The DNS servers in use here; behind a local resolver, its upstream servers."""
     owners: tuple[NicOwner, ...] = ()

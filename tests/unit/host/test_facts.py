@@ -13,6 +13,8 @@ import pytest
 from tests.needs import unavailable
 from wizard.host import commands
 from wizard.host.facts.reader import detect_rows, read_facts
+from wizard.plan import paths
+from wizard.plan.backends import ADDRESS_FILES
 
 KEYS = [
     *("name", "mac", "permanent_mac", "kind", "driver", "vendor", "up", "carrier", "speed_mbps", "addresses"),
@@ -88,6 +90,14 @@ def test_iptables_is_missed_only_where_it_has_rules(machine: Path, monkeypatch: 
     monkeypatch.setattr("wizard.host.net.firewalls.active", lambda *_: ("docker", "iptables"))
 
     assert read_facts({}, root=machine).missing_tools == ("nft", "iptables")
+
+
+def test_every_backends_file_is_looked_at(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wizard.host.facts.reader.blocked", lambda path: f"{path} is a directory")
+
+    found = {path for path, _ in read_facts({}, root=machine).blocked}
+
+    assert found == {*paths.WRITTEN, *(file.kept for file in ADDRESS_FILES.values())}
 
 
 def test_networkds_lease_file_is_a_dhcp_client(machine: Path) -> None:

@@ -32,6 +32,7 @@ from tests.unit.plan.plan_changes import (
     subnet,
 )
 from wizard.plan import rules
+from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, Backend
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
@@ -477,6 +478,14 @@ def test_every_finding_has_a_case() -> None:
                     codes.add(code.value)
     assert len(codes) > 40
     assert codes - {case.code for case in CASES} == WITHOUT_A_CASE
+
+
+@pytest.mark.parametrize("chosen", [Backend.IFUPDOWN, Backend.NETWORKD, Backend.NETPLAN])
+def test_of_the_backends_files_only_the_chosen_ones_is_written(plan: Plan, facts: Facts, chosen: Backend) -> None:
+    blocked = tuple((file.kept, "a directory") for file in ADDRESS_FILES.values())
+    at_work = machine(blocked=blocked, network_managers=tuple(MANAGER_KEYS.values()))
+    found = [each for each in check(*both(backed_by(chosen), at_work)(plan, facts)) if each.code == "path-blocked"]
+    assert [each.message.split()[4] for each in found] == [f"{ADDRESS_FILES[chosen].kept}:"]
 
 
 def test_a_network_manager_without_its_program_does_not_hang(plan: Plan, facts: Facts) -> None:

@@ -30,6 +30,7 @@ from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
 from wizard.plan import paths
 from wizard.plan.addresses import nics_of_default_routes
+from wizard.plan.backends import ADDRESS_FILES
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 from wizard.plan.tools import NEEDED
@@ -55,6 +56,7 @@ def read_facts(
     network_managers = managers.active(processes, root)
     listeners = read_listeners(root)
     active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
+    address_files = [file.kept for file in ADDRESS_FILES.values()]
     return Facts(
         nics=nics,
         routes=routes,
@@ -70,7 +72,7 @@ def read_facts(
         our_pids=our_pids,
         interfaces=read_lines(paths.INTERFACES_MAIN, paths.INTERFACES_FILE, root),
         interfaces_closed=unreadable(paths.INTERFACES_MAIN, root),
-        blocked=tuple((path, why) for path in (*paths.WRITTEN, paths.INTERFACES_FILE) if (why := blocked(path))),
+        blocked=tuple((path, why) for path in (*paths.WRITTEN, *address_files) if (why := blocked(path))),
         nameservers=read_nameservers(root),
         resolvers=read_resolvers(root),
         services=read_port_services(listeners, root),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wizard.plan.backends import MANAGER_KEYS, NAMES, Backend, choose_backend
+from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, NAMES, Backend, choose_backend
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
@@ -17,7 +17,7 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _tools(plan, facts)
     yield from _manager(plan, facts)
     yield from ifupdown.against_machine(plan, facts)
-    yield from _blocked(facts)
+    yield from _blocked(plan, facts)
     yield from _firewalld(plan, facts)
 
 
@@ -35,8 +35,10 @@ def _tools(plan: Plan, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _blocked(facts: Facts) -> Iterator[Finding]:
-    for path, why in facts.blocked:
+def _blocked(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    chosen = choose_backend(plan, facts).backend
+    unwritten = {file.kept for backend, file in ADDRESS_FILES.items() if backend is not chosen}
+    for path, why in ((path, why) for path, why in facts.blocked if path not in unwritten):
         yield error(
             "path-blocked",
             "machine",
