@@ -12,6 +12,7 @@
     address_watch             gives the gateway's address back where it was taken off the cluster NIC
     address_owner             who took it, and the remedy
     address_probe             whether another machine uses it (ARP)
+    uplink_watch              follows the default route where the plan says "auto": the uplinks' set and forwarding
     rules_watch               loads our rules again where others removed them
     supervised_process        a dnsmasq that is restarted when it ends
     dhcp_server               the DHCP server's dnsmasq: start, socket, suspend and resume

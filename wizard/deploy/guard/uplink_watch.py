@@ -1,7 +1,7 @@
 """Follows the default route where the plan says so: keeps the packet filter's set of uplinks and their forwarding.
 
-Called by `daemon.Guard` in the guard's main thread. What it decides is which NICs the cluster's packets leave by; DHCP
-is no matter of it.
+Called by `daemon.Guard` in the guard's main thread, while an engine runs too. It decides by which NICs the cluster's
+packets leave, and which one the guard takes for the corporate wire, whose silence and whose proof DHCP depends on.
 """
 
 from __future__ import annotations

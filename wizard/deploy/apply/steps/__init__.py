@@ -3,8 +3,8 @@
 A step captures a pre-image as a plain record, changes the machine, and its undo works from that record alone: in
 another process, after a crash, any number of times. `engine` takes them, `preview` shows them, `reverter` undoes them.
 
-    trial     services to stop, both wires, rules, address, guard: all under /run, in the kernel and in systemd, gone
-              with a reboot
+    trial     services to stop, both wires, rules, address, guard: under /run, in the kernel and in systemd, gone
+              with a reboot but for what UNDO_AFTER_BOOT undoes
     persist   the files under /etc and the services, written once the trial was kept
 """
 
@@ -51,14 +51,14 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
     "disable": undo_disable,
 }
 
-# A service that was disabled already is not started by the boot.
 UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases, "stop": undo_stop}
-"""The trial's steps of which something survives a reboot."""
+"""The trial's steps of which something survives a reboot: the leases, and that a service which ran, though it was
+disabled, is stopped."""
 _TRIAL = ("stop", "wires", "rules", "address", "gateway")
 
 
 def trial_steps(context: ApplyContext) -> list[Step]:
-    """The trial's steps, in order. Nothing that they change survives a reboot, but the leases."""
+    """The trial's steps, in order. `UNDO_AFTER_BOOT` has those of which something survives a reboot."""
     # The services first: a DHCP server among them could be heard on the cluster wire.
     steps: list[Step] = [*(StopService(unit) for unit in context.stop), ProveWires(context), LoadRules(context)]
     was = context.previous.interfaces.cluster if context.previous is not None else ""

@@ -1,6 +1,6 @@
-"""The steps of a trial: wires, rules, address, gateway. Nothing that they change survives a reboot, but the leases.
+"""The steps of a trial: wires, rules, address, gateway. Of what they change a reboot leaves the leases alone.
 
-Taken by the engine's worker, undone by the reverter.
+Services that are stopped are in `services.py`. Taken by the engine's worker, undone by the reverter.
 """
 
 from __future__ import annotations
