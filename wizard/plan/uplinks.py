@@ -22,6 +22,7 @@ NEVER_BY_NAME = (
 
 KINDS_WITHOUT_UPLINK = frozenset({"loopback", "container", "gadget", "conduit"})
 """Kinds of NICs that cannot lead to the company."""
+_ONLY_WITH_ROUTE = frozenset({"bridge", "tunnel"})
 
 
 def uplinks(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -79,19 +80,25 @@ def resolved(plan: Plan, facts: Facts) -> Plan:
     return replace(plan, interfaces=replace(plan.interfaces, corporate=names[0] if names else ""))
 
 
-def may_be_uplink(nic: Nic, cluster: str, facts: Facts) -> bool:
-    """Whether the nodes' packets may leave by a NIC: never by the cluster's, nor to containers.
+def can_lead_out(nic: Nic, routed: bool, nics: Iterable[Nic] = ()) -> bool:
+    """Whether the company can be behind a NIC, named or not: never behind one of containers or virtual machines.
 
-    Nor by what shares the cluster's wire.
+    A bridge or a tunnel (VPN, PPPoE) only while it is `routed`. `nics`: all of the machine, for a bridge's members.
     """
-    if not nic.usable_name or nic.name == cluster or nic.kind in KINDS_WITHOUT_UPLINK:
+    if nic.kind in KINDS_WITHOUT_UPLINK or any(fnmatchcase(nic.name, pattern) for pattern in NEVER_BY_NAME):
         return False
-    if any(fnmatchcase(nic.name, pattern) for pattern in NEVER_BY_NAME):
+    members = [other for other in nics if other.master == nic.name]
+    if members and all(other.kind == "container" for other in members):
         return False
-    if any(other.name == nic.name for other in facts.sharing(cluster)):
+    return routed or nic.kind not in _ONLY_WITH_ROUTE
+
+
+def may_be_uplink(nic: Nic, cluster: str, facts: Facts) -> bool:
+    """Whether the nodes' packets may leave by a NIC that has the default route: never by the cluster's own, nor by what
+    shares its wire."""
+    if not nic.usable_name or nic.name == cluster or any(other.name == nic.name for other in facts.sharing(cluster)):
         return False
-    members = [other for other in facts.nics if other.master == nic.name]
-    return not members or any(other.kind != "container" for other in members)
+    return can_lead_out(nic, True, facts.nics)
 
 
 def _lowest_metric(routes: Iterable[Route]) -> list[str]:

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from wizard.plan.draft.model import CHOOSE_A_NIC
 from wizard.plan.machine import Nic, Suggestion
-from wizard.plan.rules.nics import CABLE_KINDS, SWAPPED, can_lead_out
+from wizard.plan.rules.nics import CABLE_KINDS, SWAPPED
+from wizard.plan.uplinks import can_lead_out
 from wizard.widgets.page import plain
 from wizard.widgets.sparkline import sparkline
 

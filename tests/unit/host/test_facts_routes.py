@@ -7,9 +7,10 @@ import pytest
 from netaddr import IPNetwork
 
 from wizard.host import commands
+from wizard.host.facts import uplinks
 from wizard.host.facts.routes import read_routes
 from wizard.plan.addresses import nics_of_default_routes
-from wizard.plan.machine import Route
+from wizard.plan.machine import Address, Nic, Route
 
 ROUTES = """[
 {"dst":"10.11.0.0/16","dev":"wg0","table":"51820","scope":"link","flags":[]},
@@ -85,3 +86,15 @@ def test_what_cannot_be_understood_is_no_route(ip_output: Any, text: str) -> Non
     ip_output(text)
 
     assert read_routes() == ()
+
+
+def test_the_guard_sees_the_host_s_end_of_a_container_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named by no pattern: only a host route over a NIC without an address tells."""
+    has_address = (Address(IPNetwork("10.5.0.2/30")),)
+    nics = (Nic("c1", 8, "veth", master="x0"), Nic("eth0", 2, "veth", addresses=has_address), Nic("x0", 9, "bridge"))
+    routes = (Route(IPNetwork("10.88.0.7/32"), "c1"), Route(IPNetwork("10.5.0.1/32"), "eth0"))
+    monkeypatch.setattr(uplinks, "read_nics", lambda: nics)
+    monkeypatch.setattr(uplinks, "read_routes", lambda: routes)
+    monkeypatch.setattr(uplinks, "read_outbound", lambda: ())
+
+    assert [nic.kind for nic in uplinks.read_route_facts().nics] == ["container", "veth", "bridge"]

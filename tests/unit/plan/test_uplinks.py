@@ -129,6 +129,21 @@ def test_a_tunnel_without_the_default_route_is_no_way_out(plan: Plan, facts: Fac
     assert "nic-kind" in [f.code for f in check(named, machine)]
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("docker0", by(way("docker0"), outbound=("docker0",))),
+        ("br-0123456789ab", at("br-0123456789ab", "bridge")),
+        ("virbr0", at("virbr0", "bridge")),
+        ("x0", both(more_nics(Nic("c1", 8, "container", master="x0")), at("x0", "bridge"))),
+    ],
+)
+def test_a_bridge_of_containers_cannot_be_named_either(name: str, change: Change, plan: Plan, facts: Facts) -> None:
+    named, machine = both(names(name), nic("eth0", default_route=False), change)(plan, facts)
+    errors = [each for each in check(named, machine) if each.severity is Severity.ERROR]
+    assert [(each.code, each.field) for each in errors] == [("nic-kind", "interfaces.corporate")]
+
+
 def test_no_way_out_is_no_harm_to_a_gateway_that_runs(auto: Plan, facts: Facts) -> None:
     machine = replace(facts, routes=(), nics=tuple(replace(n, default_route=False) for n in facts.nics))
     assert "no-way-out" in [f.code for f in check(auto, machine)]

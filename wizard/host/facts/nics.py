@@ -15,7 +15,7 @@ from wizard.host import commands
 from wizard.host.facts.vendors import vendor_of
 from wizard.plan import paths
 from wizard.plan.fields import FieldError, parse_nic_name, printable
-from wizard.plan.machine import Address, Nic
+from wizard.plan.machine import Address, Nic, Route
 
 LinkRecord = Mapping[str, Any]
 
@@ -83,6 +83,22 @@ def read_nics(root: Path = Path("/")) -> tuple[Nic, ...]:
     inner = {link.get("link") for link in links if (link.get("linkinfo") or {}).get("info_kind") == "dsa"}
     nics = (_nic(link, root / "sys/class/net") for link in links if link["ifname"] not in ours)
     return tuple(replace(nic, kind="conduit") if nic.name in inner else nic for nic in nics)
+
+
+def with_containers(nics: Iterable[Nic], routes: Iterable[Route]) -> tuple[Nic, ...]:
+    """The NICs, and of kind "container" those that only the routes show to be the host's end of a container's veth: no
+    address, and a host route leads over it."""
+    hosts = {
+        r.nic for r in routes if not r.gateway and r.destination.prefixlen == (32, 128)[r.destination.version == 6]
+    }
+    return tuple(
+        replace(nic, kind="container") if nic.kind == "veth" and nic.name in hosts and not _has_ipv4(nic) else nic
+        for nic in nics
+    )
+
+
+def _has_ipv4(nic: Nic) -> bool:
+    return any(address.network.version == 4 for address in nic.addresses)
 
 
 def _links_from_ip() -> list[LinkRecord]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from wizard.host import commands
 from wizard.host.facts.listeners import read_listeners
-from wizard.host.facts.nics import read_nics, read_sysfs, shown_name
+from wizard.host.facts.nics import read_nics, read_sysfs, shown_name, with_containers
 from wizard.host.facts.port_services import read_port_services
 from wizard.host.facts.processes import (
     RunningProcess,
@@ -95,14 +95,6 @@ def _with_roles(
     default = nics_of_default_routes(routes)
     clients = dhcp_client_nics(processes, [nic.name for nic in nics])
     nic_to_peer = _nic_towards(session.peer) if session else ""
-    # The host's end of a container's veth: no address, and a host route leads over it.
-    hosts = {
-        r.nic for r in routes if not r.gateway and r.destination.prefixlen == (32, 128)[r.destination.version == 6]
-    }
-    nics = tuple(
-        replace(nic, kind="container") if nic.kind == "veth" and nic.name in hosts and not _has_ipv4(nic) else nic
-        for nic in nics
-    )
     return tuple(
         replace(
             nic,
@@ -112,12 +104,8 @@ def _with_roles(
             or any(address.dynamic and address.network.version == 4 for address in nic.addresses),
             carries_ssh=carries_session(session, nic, nic_to_peer),
         )
-        for nic in nics
+        for nic in with_containers(nics, routes)
     )
-
-
-def _has_ipv4(nic: Nic) -> bool:
-    return any(address.network.version == 4 for address in nic.addresses)
 
 
 def _nic_towards(address: str) -> str:

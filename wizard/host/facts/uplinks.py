@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from wizard.host.facts.nics import read_nics, shown_name
+from wizard.host.facts.nics import read_nics, shown_name, with_containers
 from wizard.host.facts.routes import read_routes
 from wizard.host.net import rtnetlink
 from wizard.plan.machine import Facts
@@ -26,7 +26,8 @@ def read_outbound() -> tuple[str, ...]:
 
 def read_route_facts() -> Facts:
     """The NICs and the routes alone: all that uplinks depend on."""
-    return Facts(nics=read_nics(), routes=read_routes(), outbound=read_outbound())
+    routes = read_routes()
+    return Facts(nics=with_containers(read_nics(), routes), routes=routes, outbound=read_outbound())
 
 
 def uplinks_now(plan: Plan) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ from wizard.plan.machine import Facts, Nic, Suggestion
 from wizard.plan.model import Network
 from wizard.plan.rules.nics import (
     CABLE_KINDS,
-    can_lead_out,
     corporate_wire_reason,
     kind_label,
     may_be_a_phone,
     router_assigned_address,
     shared_wire_reason,
 )
+from wizard.plan.uplinks import can_lead_out
 
 SAMPLE = IPNetwork("192.168.0.0/24")
 """The network of ciao's guide."""
@@ -60,7 +60,7 @@ def _corporate(facts: Facts) -> Nic | None:
     """The NIC with the best evidence of leading to the company; None if several are equal."""
     routed = default_route_nics(facts)
     able = [nic for nic in facts.nics if _usable(nic) and nic.name != facts.applied_cluster]
-    able = [nic for nic in able if can_lead_out(nic, nic.name in routed)]
+    able = [nic for nic in able if can_lead_out(nic, nic.name in routed, facts.nics)]
     # The last resort: below a VPN's there is the NIC that leads to the company, and below PPPoE's there is none.
     tunnels = [nic for nic in able if nic.kind == "tunnel"]
     able = [nic for nic in able if nic.kind != "tunnel"]

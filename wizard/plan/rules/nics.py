@@ -9,7 +9,7 @@ from wizard.plan.fields import FieldError, parse_nic_name, shown
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Nic
 from wizard.plan.model import Plan
-from wizard.plan.uplinks import KINDS_WITHOUT_UPLINK, resolved
+from wizard.plan.uplinks import can_lead_out, resolved
 
 SWAPPED = "The two NICs look swapped: exchange them."
 """A remedy. The Interfaces page adds the key that swaps them."""
@@ -32,12 +32,6 @@ _KIND_WORDS = {
 }
 # Drivers that USB adapters, phones and modems share.
 _ADAPTER_OR_PHONE = frozenset({"cdc_ether", "cdc_ncm", "cdc_eem", "cdc_subset"})
-_UPLINK_WITH_ROUTE = frozenset({"bridge", "tunnel"})
-
-
-def can_lead_out(nic: Nic, routed: bool) -> bool:
-    """Whether a NIC of this kind can be the corporate one: a bridge or a tunnel (VPN, PPPoE) where it is `routed`."""
-    return nic.kind not in KINDS_WITHOUT_UPLINK and (routed or nic.kind not in _UPLINK_WITH_ROUTE)
 
 
 def kind_label(nic: Nic) -> str:
@@ -167,7 +161,7 @@ def _name_passes(name: str) -> bool:
 def _corporate(nic: Nic, facts: Facts) -> Iterator[Finding]:
     field = "interfaces.corporate"
     routed = nic.name in default_route_nics(facts)
-    if not can_lead_out(nic, routed):
+    if not can_lead_out(nic, routed, facts.nics):
         yield error(
             "nic-kind",
             field,
