@@ -24,8 +24,8 @@ _NETPLAN = "network:\n  version: 2\n  ethernets:\n    {}\n"
 class Kind:
     """A laptop by its network manager. `backend`: the one that an apply takes; `unit`: the manager's.
 
-    `said`: what `check` says of it; `package`: the manager's; `status`: the command that tells what the manager does
-    with the cluster NIC, () for none.
+    `said`: what `check` says of it, "" for nothing; `package`: the manager's; `status`: the command that tells what
+    the manager does with the cluster NIC, () for none.
     """
 
     name: str
@@ -103,8 +103,7 @@ KINDS = {
         ),
         Kind(
             "ifupdown",
-            # An identity without a backend means this one.
-            "",
+            "ifupdown",
             "networking.service",
             "ifupdown",
             "",

@@ -262,7 +262,25 @@ def test_a_bridge_takes_the_default_route_over(office: Laboratory) -> None:
         sh(office, "ip route replace default via 10.77.0.1 dev eth0")
 
 
-def test_neither_docker_nor_what_shares_the_clusters_wire_leads_out(office: Laboratory) -> None:
+def test_nothing_that_shares_the_clusters_wire_leads_out(office: Laboratory) -> None:
+    """A macvlan, as not every kernel has VLANs; to the guard either is a NIC with the cluster's for its parent."""
+    sh(
+        office,
+        """
+        ip link add link eth1 name eth1.7 type macvlan mode private
+        ip address add 172.18.0.1/24 dev eth1.7
+        ip link set eth1.7 up
+        ip route replace default via 172.18.0.2 dev eth1.7
+        """,
+    )
+    try:
+        follows(office)
+        forwards_on(office, "eth1")
+    finally:
+        sh(office, "ip link del eth1.7")
+
+
+def test_neither_docker_nor_the_clusters_own_nic_leads_out(office: Laboratory) -> None:
     sh(office, "ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up")
     try:
         sh(office, "ip route replace default via 172.17.0.2 dev docker0")
