@@ -207,7 +207,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
             return self.differing
         nic = plan.interfaces.cluster
         cfg = f"interface={nic}\nbind-dynamic\n"
-        address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+        address = plan.network.gateway_cidr
         stanza = f"allow-hotplug {nic}\niface {nic} inet static\n    address {address}\n"
         return (
             new_file("/etc/network/interfaces.d/ciao-cluster", stanza),

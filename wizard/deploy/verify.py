@@ -25,8 +25,7 @@ from wizard.host.facts.resolver import nameservers
 from wizard.host.facts.routes import read_routes
 from wizard.host.facts.udp_sockets import bound_names
 from wizard.host.facts.uplinks import uplinks_now
-from wizard.host.files import read_text
-from wizard.host.net import gateway_rules, link_image
+from wizard.host.net import forwarding, gateway_rules, link_image
 from wizard.host.net.tcp_ports import answering
 from wizard.plan import addresses, paths
 from wizard.plan.checks import FAILED, OK, UNSEEN, UNTRIED, Check
@@ -92,7 +91,7 @@ def run_checks_twice(plan: Plan) -> list[Check]:
 
 def _address(plan: Plan) -> Check:
     net, nic = plan.network, plan.interfaces.cluster
-    cidr = f"{net.gateway}/{net.cidr.prefixlen}"
+    cidr = net.gateway_cidr
     nics = read_nics()
     held = sorted({(n.name, str(a.network)) for n in nics for a in n.addresses if a.network.ip == net.gateway})
     last = (runtime_state.running_guard() or GuardState()).get("address")
@@ -130,11 +129,7 @@ def _today() -> date:
 
 
 def _forwarding(plan: Plan) -> Check:
-    off = []
-    for nic in (*uplinks_now(plan), plan.interfaces.cluster):
-        if (read_text(f"/proc/sys/net/ipv4/conf/{nic}/forwarding") or "0").strip() != "1":
-            off.append(nic)
-    if off:
+    if off := [nic for nic in (*uplinks_now(plan), plan.interfaces.cluster) if not forwarding.is_on(nic)]:
         return Check("forwarding", FAILED, f"IPv4 forwarding is off on {', '.join(off)}", REAPPLY_HINT)
     if plan.interfaces.follows_default_route:
         return Check("forwarding", OK, "on for the cluster's NIC and those that lead out")

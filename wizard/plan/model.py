@@ -61,6 +61,11 @@ class Network:
     vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
     backend: Backend = Backend.AUTO
 
+    @property
+    def gateway_cidr(self) -> str:
+        """The gateway's address as the cluster NIC has it, "address/prefix"."""
+        return f"{self.gateway}/{self.cidr.prefixlen}"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -13,7 +13,7 @@ from netaddr import IPNetwork
 from wizard.deploy.guard import uplink_watch
 from wizard.deploy.guard.uplink_watch import LOOK_EVERY_S, UplinkWatch
 from wizard.host.commands import CommandFailed
-from wizard.host.net import gateway_rules
+from wizard.host.net import forwarding, gateway_rules
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import Interfaces
@@ -30,6 +30,7 @@ class World:
     loaded: list[str] | None = field(default_factory=list)
     fails: bool = False
     off: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     set_to: list[list[str]] = field(default_factory=list)
 
     def facts(self) -> Facts:
@@ -48,7 +49,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     there = World()
     monkeypatch.setattr(uplink_watch, "read_route_facts", there.facts)
-    monkeypatch.setattr(uplink_watch, "forwards", lambda nic: nic not in there.off)
+    monkeypatch.setattr(forwarding, "is_on", lambda nic: None if nic in there.gone else nic not in there.off)
     monkeypatch.setattr(time, "monotonic", lambda: there.now)
     monkeypatch.setattr(gateway_rules, "loaded_uplinks", lambda: there.loaded)
     monkeypatch.setattr(gateway_rules, "follow_uplinks", there.follow_uplinks)
@@ -100,6 +101,13 @@ def test_an_uplink_that_comes_back_forwards_again(world: World, watch: UplinkWat
     watch.changed()
     watch.follow(AUTO)
     assert world.set_to[1:] == [["eth0"]]
+
+
+def test_an_uplink_that_is_gone_is_left_to_the_next_event(world: World, watch: UplinkWatch) -> None:
+    world.gone = {"eth0"}
+    watch.changed()
+    watch.follow(AUTO)
+    assert len(world.set_to) == 1
 
 
 def test_without_a_default_route_the_set_is_emptied(world: World, watch: UplinkWatch) -> None:

@@ -24,7 +24,6 @@ from wizard.deploy.guard.address_owner import Taker, find_taker
 from wizard.deploy.guard.address_probe import AddressProbe
 from wizard.deploy.guard.preconditions import GuardVerdict
 from wizard.deploy.shapes import AddressLoss
-from wizard.host.commands import run
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net import link_image, rtnetlink
 from wizard.host.net.managers import applied_backend
@@ -76,7 +75,7 @@ class ClusterNicAccess:
         backend = applied_backend()
         if nic.up and backend.configured_as(nic.name) == nic.name:
             # ifupdown believes that it is there, and ifdown would take the link down, which ends the proof.
-            run("ip", "address", "add", cidr, "broadcast", "+", "dev", nic.name)
+            link_image.add_address(nic.name, cidr)
         else:
             backend.give_back(nic.name)
         if not link_image.has_address(nic.name, cidr):
@@ -258,7 +257,7 @@ class AddressWatch:
                 loss.raised_link, self._given_at = True, self.clock()
                 self._set_due(loss, PATIENCE_S)
                 return
-            self.access.give_back(nic, _cidr(plan))
+            self.access.give_back(nic, plan.network.gateway_cidr)
         except (WizardError, OSError) as error:
             self._postpone(loss, str(error))
             return
@@ -318,11 +317,7 @@ def _has(nic: Nic, plan: Plan) -> bool:
 
 def _has_in_full(nic: Nic, plan: Plan) -> bool:
     """With the cluster's prefix length, too: without it no node is behind the NIC."""
-    return any(str(address.network) == _cidr(plan) for address in nic.addresses)
-
-
-def _cidr(plan: Plan) -> str:
-    return f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+    return any(str(address.network) == plan.network.gateway_cidr for address in nic.addresses)
 
 
 def _story(loss: _Loss, plan: Plan, last: AddressLoss) -> str:

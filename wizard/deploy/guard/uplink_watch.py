@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 
 from wizard.host.commands import CommandFailed
 from wizard.host.facts.uplinks import read_route_facts
-from wizard.host.net import gateway_rules
+from wizard.host.net import forwarding, gateway_rules
 from wizard.host.net.link import read_link
 from wizard.plan import paths
 from wizard.plan.machine import Facts
@@ -74,7 +73,7 @@ class UplinkWatch:
         self.corporate = resolved(plan, facts).interfaces.corporate
         loaded = gateway_rules.loaded_uplinks()
         # No set: the rules are not loaded, or an apply has just loaded those of another plan.
-        if loaded is not None and (loaded != sorted(names) or not all(map(forwards, names))):
+        if loaded is not None and (loaded != sorted(names) or any(forwarding.is_on(nic) is False for nic in names)):
             try:
                 gateway_rules.follow_uplinks(paths.LIVE_SCRIPT, names)
                 self.failure = ""
@@ -89,12 +88,3 @@ class UplinkWatch:
             log.info("the way out is %s", ", ".join(names) or "gone: there is no default route")
         self.followed = names
         return moved
-
-
-def forwards(nic: str) -> bool:
-    """Whether the kernel forwards what comes in by a NIC; True, too, where the NIC is gone."""
-    try:
-        return Path(f"/proc/sys/net/ipv4/conf/{nic}/forwarding").read_text().strip() == "1"
-    except OSError:
-        # The next event says so.
-        return True

@@ -173,7 +173,7 @@ class WireWatch:
 
         An apply that finds the wire silent sets it again.
         """
-        address = f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
+        address = plan.network.gateway_cidr
         try:
             rtnetlink.delete_address(plan.interfaces.cluster, address)
         except OSError as error:

@@ -19,6 +19,12 @@ Record = dict[str, Any]
 _GLOBAL_SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
 
 
+def is_on(nic: str) -> bool | None:
+    """Whether the kernel forwards what comes in by a NIC; None where the NIC is gone."""
+    state = read_switch(_switch(nic))
+    return state == "1" if state else None
+
+
 def image(nics: Iterable[str]) -> Record:
     """How the forwarding switches of these NICs stand, for `restore`: {boot, global, nics: [{index, forwarding} and
     what `link_state` says]}. Without those that nat.sh has changed already."""

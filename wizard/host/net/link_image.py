@@ -230,6 +230,16 @@ def _try(problems: list[str], *argv: str, ok: Sequence[int] = (0,)) -> None:
         problems.append(error.message)
 
 
+def add_address_command(nic: str, cidr: str) -> tuple[str, ...]:
+    """The command of `add_address`, for a preview."""
+    return "ip", "address", "add", cidr, "broadcast", "+", "dev", nic
+
+
+def add_address(nic: str, cidr: str) -> None:
+    """Add an address with its broadcast address. Raises CommandFailed."""
+    run(*add_address_command(nic, cidr))
+
+
 def remove_address(problems: list[str], nic: str, cidr: str) -> None:
     """Remove an address from a NIC, with or without `ip`; a failure is appended to `problems`."""
     if _has_ip():

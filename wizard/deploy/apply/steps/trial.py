@@ -32,7 +32,6 @@ from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan import paths
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Plan
 from wizard.plan.render import live_file
 
 PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
@@ -223,7 +222,7 @@ class SetClusterAddress:
         self.backend = context.backend
         self.former = applied_backend()
         self.nic = context.plan.interfaces.cluster
-        self.cidr = _gateway_cidr(context.plan)
+        self.cidr = context.plan.network.gateway_cidr
         self.name = f"address:{self.nic}"
         self.title = "address"
         self.file = context.live_address
@@ -259,7 +258,7 @@ class SetClusterAddress:
         up_to_date = backend.is_configured(self.nic) and self._is_written()
         if up_to_date and not link_image.has_address(self.nic, self.cidr):
             # The guard removed it for another gateway. Add it without taking the link down, which would end the proof.
-            run("ip", "address", "add", self.cidr, "broadcast", "+", "dev", self.nic)
+            link_image.add_address(self.nic, self.cidr)
         if (
             backend.is_configured(self.nic)
             and link_image.has_address(self.nic, self.cidr)
@@ -299,7 +298,7 @@ class ReleaseFormerNic(SetClusterAddress):
         self.backend = self.former
         self.nic = nic
         if context.previous is not None:
-            self.cidr = _gateway_cidr(context.previous)
+            self.cidr = context.previous.network.gateway_cidr
         # The name under which the journal has its first image.
         self.name = f"address:{was}"
         self.title = f"leave {nic}"
@@ -327,10 +326,6 @@ def former_nic(journal: Journal, was: str) -> str:
     """The present name of the NIC that a previous plan called `was`, by the journal's MAC; "" where it is gone."""
     first = dict(journal.read().first_images()).get(f"address:{was}")
     return was if first is None else _name_now(first)
-
-
-def _gateway_cidr(plan: Plan) -> str:
-    return f"{plan.network.gateway}/{plan.network.cidr.prefixlen}"
 
 
 def _with_problems(detail: str, problems: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wizard.host import commands
 from wizard.host.files import read_text, remove
-from wizard.host.net.link_image import link_state
+from wizard.host.net.link_image import add_address_command, link_state
 from wizard.host.net.managers.backend import TIMEOUT_S, NetworkBackend, withdraw_address
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
@@ -25,7 +25,7 @@ class OwnAddress(NetworkBackend):
 
     def bring_up_commands(self, nic: str, cidr: str) -> list[tuple[str, ...]]:
         has = {a["cidr"] for a in link_state(nic).get("addresses", [])}
-        add = [("ip", "address", "add", cidr, "broadcast", "+", "dev", nic)] if cidr not in has else []
+        add = [add_address_command(nic, cidr)] if cidr not in has else []
         return [("ip", "link", "set", "dev", nic, "up"), *add]
 
     def bring_up(self, nic: str) -> None:
