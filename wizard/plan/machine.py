@@ -87,17 +87,16 @@ class PortService:
     """The systemd service of a listener on port 53 or 67, as systemd describes it.
 
     `main_pid`: its main process, or the only one of a service that is an init script; 0 for none. `alone`: it has no
-    other process. `triggers`: the units
-    that would start it again, such as its socket. `lasting`: of it and these, what `systemctl disable` cannot keep from
-    starting at boot. `dependents`: the active units that stop with it. `for_network`: the machine's network waits for
-    it.
+    other process. `triggers`: the units that would start it again, such as its socket. `cannot_disable`: of it and
+    these, what `systemctl disable` cannot keep from starting at boot. `dependents`: the active units that stop with it.
+    `for_network`: the machine's network waits for it.
     """
 
     unit: str
     main_pid: int = 0
     alone: bool = False
     triggers: tuple[str, ...] = ()
-    lasting: tuple[str, ...] = ()
+    cannot_disable: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
     for_network: bool = False
 

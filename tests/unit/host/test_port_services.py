@@ -77,7 +77,7 @@ def test_what_stops_with_a_service_is_what_is_active_and_needs_it() -> None:
 
 def test_what_would_start_it_again_is_named_whether_that_can_be_disabled_and_who_needs_it() -> None:
     assert service("proxy.service") == PortService(
-        "proxy.service", 8, triggers=("proxy.socket",), lasting=("proxy.socket",), dependents=("web.service",)
+        "proxy.service", 8, triggers=("proxy.socket",), cannot_disable=("proxy.socket",), dependents=("web.service",)
     )
 
 
@@ -102,7 +102,7 @@ def test_a_service_of_a_single_process_is_told_from_others(tmp_path: Path, proce
 
 
 def test_what_a_generator_makes_at_each_boot_cannot_be_disabled() -> None:
-    assert service("made.service").lasting == ("made.service",)
+    assert service("made.service").cannot_disable == ("made.service",)
 
 
 def test_the_network_of_this_machine_is_told_from_other_services() -> None:

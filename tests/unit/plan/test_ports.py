@@ -66,7 +66,7 @@ OBJECTIONS = {
     "a web server too": (both(served(), listens("tcp", ANY, 80, "named", 7, unit=UNIT)), "it serves TCP port 80 too"),
     "TFTP too": (both(served(), listens("udp", ANY, 69, "named", 7, unit=UNIT)), "it serves UDP port 69 too"),
     "others need it": (served(dependents=("mail.service",)), "mail.service needs it"),
-    "no lasting way": (served(lasting=("named.socket",)), "named.socket cannot be disabled"),
+    "not to be disabled": (served(cannot_disable=("named.socket",)), "named.socket cannot be disabled"),
 }
 
 

@@ -44,7 +44,7 @@ class UplinkWatch:
         self.wanted = True
 
     def reload(self, plan: Plan) -> None:
-        """Another plan, or the same anew."""
+        """Another plan is in force, or the same one was loaded again."""
         self.corporate, self.followed, self.wanted, self._looked_at = plan.interfaces.corporate, None, True, 0.0
         self.others = ()
         if plan.interfaces.follows_default_route:
@@ -85,6 +85,6 @@ class UplinkWatch:
                 return False
         moved = names != self.followed
         if moved:
-            log.info("the way out is %s", ", ".join(names) or "gone: there is no default route")
+            log.info("the nodes go out by %s", ", ".join(names) or "no NIC: there is no default route")
         self.followed = names
         return moved

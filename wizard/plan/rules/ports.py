@@ -118,8 +118,8 @@ def why_not_stopped(unit: str, facts: Facts) -> str:
         return f"it serves {more[0].protocol.upper()} port {more[0].port} too"
     if service.dependents:
         return f"{service.dependents[0]} needs it"
-    if service.lasting:
-        return f"{service.lasting[0]} cannot be disabled"
+    if service.cannot_disable:
+        return f"{service.cannot_disable[0]} cannot be disabled"
     return ""
 
 
