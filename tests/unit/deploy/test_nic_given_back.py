@@ -19,8 +19,9 @@ from wizard.deploy import installed_files, journal
 from wizard.deploy.apply import reverter
 from wizard.deploy.apply.context import ApplyContext
 from wizard.deploy.apply.reverter import Reverter
+from wizard.deploy.apply.steps import trial
 from wizard.deploy.apply.steps.persist import RemoveFile
-from wizard.deploy.apply.steps.trial import ReleaseFormerNic, former_nic
+from wizard.deploy.apply.steps.trial import ReleaseFormerNic, SetClusterAddress, former_nic
 from wizard.deploy.events import EventWriter
 from wizard.deploy.guard import control
 from wizard.deploy.journal import Journal
@@ -33,6 +34,7 @@ from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES, Backend
 from wizard.plan.file.read import load_plan
+from wizard.plan.findings import WizardError
 from wizard.plan.render import HEADER, File
 
 PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
@@ -440,3 +442,27 @@ def test_a_former_nic_under_another_name_is_left_and_given_back(machine: Machine
     assert machine.undo().revert("refused") == []
     assert machine.addresses == {"eth1": {"10.77.0.98/24"}, "eth3": {FIRST}}
     assert "eth1" not in manager.told
+
+
+# A configuration of somebody else's that the manager reads before ours
+
+
+@pytest.mark.parametrize("kind", REMEMBERING)
+def test_a_configuration_that_comes_before_ours_ends_the_trial(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: Backend
+) -> None:
+    """Also where it gives the very address: at the next restart it would be taken again."""
+    manager = machine.managers[kind]
+    manager.daemon.theirs = "eth1"
+    monkeypatch.setattr(manager, "bring_up", lambda _: None)
+    monkeypatch.setattr(trial, "SETTLES_S", 0.0)
+    machine.addresses["eth1"].add(PLAN.network.gateway_cidr)
+    file = File(manager.file.live, f"{HEADER} …\neth1 {PLAN.network.gateway_cidr}\n", 0o644)
+    Path(file.path).write_text(file.text)
+    context = SimpleNamespace(
+        backend=manager, plan=PLAN, previous=None, journal=machine.journal, live_address=file, files=(file,)
+    )
+    step = SetClusterAddress(cast(ApplyContext, context))
+    assert step.needed()
+    with pytest.raises(WizardError, match="has eth1 by theirs still"):
+        step.do()

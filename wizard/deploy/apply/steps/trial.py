@@ -6,6 +6,7 @@ Services that are stopped are in `services.py`. Taken by the engine's worker, un
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -33,7 +34,10 @@ from wizard.plan import paths
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.render import live_file
+from wizard.plan.text import clean
 
+SETTLES_S = 5.0
+"""How long a manager may take to say what it has configured a NIC by."""
 PROOF_FILE = f"{paths.RUN}/{proof.PROOF}"
 
 
@@ -228,7 +232,13 @@ class SetClusterAddress:
         self.file = context.live_address
 
     def needed(self) -> bool:
-        return self._replaces_former() or not self._is_written() or not link_image.has_address(self.nic, self.cidr)
+        there = self._is_written() and link_image.has_address(self.nic, self.cidr) and not self._others_configuration()
+        return self._replaces_former() or not there
+
+    def _others_configuration(self) -> str:
+        """By what else than our configuration the backend has the NIC, "" where by ours or by none."""
+        found, ours = self.backend.configured_as(self.nic), self.backend.ours(self.nic)
+        return found if ours and found not in ours else ""
 
     def _replaces_former(self) -> bool:
         return self.context.previous is not None and self.former is not self.backend
@@ -238,6 +248,13 @@ class SetClusterAddress:
         live = read_text(self.file.path)
         kept = self.context.files[-1]
         return live == self.file.text or (live is None and read_text(kept.path) == kept.text)
+
+    def _await_our_configuration(self) -> str:
+        """`_others_configuration`, once the manager has had time to say otherwise."""
+        deadline = time.monotonic() + SETTLES_S
+        while (other := self._others_configuration()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return other
 
     def preview(self) -> list[str]:
         former = self.former.make_way_commands(self.nic) if self._replaces_former() else []
@@ -255,15 +272,12 @@ class SetClusterAddress:
         if self._replaces_former():
             self.former.make_way(self.nic)
             self.former.release(self.nic)
-        up_to_date = backend.is_configured(self.nic) and self._is_written()
+        by_ours = backend.is_configured(self.nic) and not self._others_configuration()
+        up_to_date = by_ours and self._is_written()
         if up_to_date and not link_image.has_address(self.nic, self.cidr):
             # The guard removed it for another gateway. Add it without taking the link down, which would end the proof.
             link_image.add_address(self.nic, self.cidr)
-        if (
-            backend.is_configured(self.nic)
-            and link_image.has_address(self.nic, self.cidr)
-            and (Path(self.file.path).exists() or up_to_date)
-        ):
+        if by_ours and link_image.has_address(self.nic, self.cidr) and (Path(self.file.path).exists() or up_to_date):
             # A comment or a check in the text changed: no reason to take the link down.
             write_file(self.file)
             return f"{self.cidr} on {self.nic}, as before"
@@ -275,6 +289,12 @@ class SetClusterAddress:
             link_image.remove_address(problems, self.nic, self.cidr)
         write_file(self.file)
         backend.bring_up(self.nic)
+        other = clean(self._await_our_configuration())
+        if other:
+            raise WizardError(
+                f"{backend.name} has {self.nic} by {other} still, which comes before the gateway's configuration",
+                backend.remedy_for_other(self.nic, other),
+            )
         if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
                 f"{self.nic} does not have {self.cidr}, though {backend.name} reported no error",
