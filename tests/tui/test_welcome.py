@@ -53,7 +53,7 @@ async def test_what_is_missing_comes_with_its_command(start: Start) -> None:
 async def test_who_is_in_the_way_is_named_and_who_is_not_as_well(start: Start) -> None:
     async with start(troubled(), size=(100, 30)) as driver:
         await driver.says(
-            "dnsmasq (pid 812) serves DHCP on every NIC (port 67)", "sudo systemctl disable --now dnsmasq"
+            "dnsmasq (pid 812) serves DHCP on every NIC (port 67)", "sudo systemctl disable --now dnsmasq.service"
         )
         await driver.says("another program serves DNS on every NIC (port 53)", "sudo ss -lntup 'sport = :53'")
         await driver.says("systemd-resolve (pid 300) serves only 127.0.0.53%lo; no conflict")

@@ -15,7 +15,7 @@ TROUBLED = replace(
     nics=(*FACTS.nics, Nic("tun0", 7, "tunnel", up=True, carrier=True)),
     routes=(*FACTS.routes, Route(IPNetwork("10.8.0.0/16"), "tun0"), Route(IPNetwork("192.168.0.0/16"), "tun0")),
     listeners=(
-        Listener("udp", "::", 67, "dnsmasq", 812),
+        Listener("udp", "::", 67, "dnsmasq", 812, unit="dnsmasq.service"),
         Listener("udp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
         Listener("tcp", "127.0.0.53", 53, "systemd-resolve", 300, "lo"),
         Listener("udp", "::", 53, "", None),

@@ -21,13 +21,6 @@ _NAMES = {
     "networkd": "systemd-networkd",
 }
 _SERVICES = {53: "DNS", 67: "DHCP"}
-_UNITS = {
-    "dnsmasq": "dnsmasq",
-    "named": "named",
-    "unbound": "unbound",
-    "dhcpd": "isc-dhcp-server",
-    "kea-dhcp4": "kea-dhcp4-server",
-}
 _MOST_NAMES = 4
 
 
@@ -136,7 +129,6 @@ def _rivals(facts: Facts) -> Iterator[WelcomeLine]:
 
 
 def _rival(listener: Listener, facts: Facts) -> WelcomeLine:
-    unit = listener.unit or _UNITS.get(listener.process)
     if answers_this_machine(listener, facts):
         stop = "Do not stop it: this machine itself asks it for names. Bind it to its own addresses."
     elif any(service.unit == listener.unit for service in facts.services):
@@ -147,9 +139,9 @@ def _rival(listener: Listener, facts: Facts) -> WelcomeLine:
             if objection
             else f"Review asks whether the apply may stop {listener.unit}."
         )
-    elif unit:
+    elif listener.unit:
         # Stopped alone, it is back at the next boot.
-        stop = f"sudo systemctl disable --now {unit}"
+        stop = f"sudo systemctl disable --now {listener.unit}"
     elif listener.pid is not None:
         stop = f"Stop it for good (process {listener.pid}), or bind it to the NICs it serves."
     else:

@@ -92,7 +92,7 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
     facts = replace(
         PLAIN,
         listeners=(
-            Listener("udp", "*", 67, "dhcpd", 5),
+            Listener("udp", "*", 67, "dhcpd", 5, unit="isc-dhcp-server.service"),
             Listener("udp", "192.168.122.1", 53, "dnsmasq", 9),
             Listener("udp", "0.0.0.0", 67, "dnsmasq", 9, "virbr0"),  # noqa: S104 - as the kernel shows it
             Listener("tcp", "::", 67, "a web server", 11),
@@ -100,10 +100,15 @@ def test_only_who_serves_on_every_nic_is_in_the_way() -> None:
         ),
     )
     blocked, beside = port_conflict_lines(facts)
-    assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl disable --now isc-dhcp-server")
+    assert (blocked.sign, blocked.remedy) == ("✗", "sudo systemctl disable --now isc-dhcp-server.service")
     assert blocked.text == "dhcpd (pid 5) serves DHCP on every NIC (port 67)"
     assert (beside.sign, "no conflict" in beside.text) == ("·", True)
     assert beside.text.startswith("dnsmasq (pid 9) serves only 192.168.122.1, ")
+
+
+def test_no_unit_is_guessed_for_a_program_that_a_person_started() -> None:
+    (line,) = port_conflict_lines(replace(PLAIN, listeners=(Listener("udp", "*", 53, "dnsmasq", 4462),)))
+    assert line.remedy == "Stop it for good (process 4462), or bind it to the NICs it serves."
 
 
 def test_one_that_an_apply_may_stop_is_left_to_the_review() -> None:
