@@ -124,6 +124,24 @@ def test_who_is_beyond_and_cannot_be_found_is_no_fault_of_ours() -> None:
     assert test.result().ok is None
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(1, "gets nowhere: 10.77.0.254 does not answer ARP on eth0"), (13, "is refused in this machine")],
+    ids=["no such host", "prohibited"],
+)
+def test_a_router_that_is_silent_is_not_taken_for_a_filter(code: int, words: str) -> None:
+    test = probe.OutboundTest(replace(PATH, next_hop=ip("10.77.0.254")))
+    sent: list[bytes] = []
+    test.ask(sent.append)
+    test.read_corporate_frame(arp_request(CORPORATE.mac, OFFICE, ip("10.77.0.254")), True)
+    header = bytes((0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0)) + GATEWAY + OWN
+    test.read_cluster_frame(sent[0][:12] + b"\x08\x00" + header + bytes((3, code)) + bytes(6) + sent[0][14:])
+    found = test.result()
+    assert found.ok is False
+    assert words in found.detail
+    assert ("10.77.0.254" in found.remedy) is (code == 1)
+
+
 def test_who_is_looked_for_by_others_excuses_no_drop() -> None:
     """The kernel renews what it knows of the router all the time, and the router answers."""
     router = bytes((10, 77, 0, 254))

@@ -254,7 +254,8 @@ def check_routes(plan: Plan, path: NodePath, turn: int, uplinks: Collection[str]
         remedy = f"Nodes go out by {only} alone: {auto}have the VPN leave their traffic alone. {_SEE_RULES}"
         found.append(Check("path-world", FAILED, detail, remedy))
     elif "" in leave:
-        found.append(Check("path-world", UNTRIED, "not tried: this machine has no way beyond the company's network"))
+        detail = "not tried: the kernel names no NIC now that a node's packet to the internet would leave by"
+        found.append(Check("path-world", UNTRIED, detail))
     elif leave - {path.corporate.name}:
         by = clean(" and ".join(sorted(leave - {path.corporate.name})))
         detail = f"not tried: what a node sends beyond the company leaves by {by}, and the way out is tried by"

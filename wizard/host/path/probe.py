@@ -45,7 +45,7 @@ PATIENCE_S = (0.4, 0.9, 1.4)
 """How long each attempt waits for its answer, in seconds: a busy machine is not a broken one."""
 DNS_PORT = 53
 _ICMP, _UNREACHABLE = 1, 3
-_PORT_CLOSED = 3
+_NO_HOST, _PORT_CLOSED = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,8 +322,10 @@ class OutboundTest(_PathTestBase):
     def read_cluster_frame(self, frame: bytes) -> None:
         segment = parse_segment(frame)
         if segment is None:
-            if icmp_about(frame, self.path.own, self.port) is not None:
-                self.refused = "refused"
+            code = icmp_about(frame, self.path.own, self.port)
+            if code is not None:
+                # What the kernel says too once it has given up asking for the next hop.
+                self.refused = "no host" if code == _NO_HOST else "refused"
         elif (segment.ends.to, segment.ends.to_port) == (self.path.own, self.port) and self._is_answer(segment):
             if self.left_as:
                 self.settled = True
@@ -356,8 +358,13 @@ class OutboundTest(_PathTestBase):
             left_as = dotted(self.left_as)
             detail = f"a node's packets leave {corporate} as {left_as}; {to} does not answer: the way back is not tried"
             return Check("path-out", OK, detail)
-        if self.looked_for and not self.refused:
-            return Check("path-out", UNTRIED, f"not fully tried: no machine is found at {to}, or on the way there")
+        if self.looked_for and self.refused != "refused":
+            hop = dotted(self.next_hop)
+            silent = f"{hop} does not answer ARP on {corporate}"
+            remedy = f"Look at the cable of {corporate}, and whether {hop} is up."
+            if self.refused:
+                return Check("path-out", FAILED, f"what a node sends to {to} gets nowhere: {silent}", remedy)
+            return Check("path-out", UNTRIED, f"not fully tried: {silent}", remedy)
         what = "is refused" if self.refused else "is dropped"
         return Check("path-out", FAILED, f"what a node sends to {to} {what} in this machine, and never leaves it")
 
