@@ -4,6 +4,7 @@ Statuses 3 and 4, and whatever else depends on the machine, are tried in the lab
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from wizard import VERSION
+from wizard.cli import inspect
 from wizard.cli.parser import HANDLERS, WIZARD, load_handler
+from wizard.deploy import status
+from wizard.plan.checks import FAILED, Check
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "ciao.toml"
@@ -131,6 +135,20 @@ def test_who_stops_reading_is_no_error_of_ours() -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (128 + 13, "")
+
+
+def test_status_cuts_no_reason_before_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taker = "dhclient, which is process 12345 of networking.service, " * 8
+    end = "the guard tries again at 20:31:07"
+    contested = Check("guard", FAILED, f"192.168.0.200 was taken away by {taker}; {end}", f"Stop {taker}, then apply.")
+    seen = status.Status("applied", False, None, None, (contested,), ())
+    monkeypatch.setattr(status, "read_status", lambda: seen)
+    assert inspect.status(argparse.Namespace(json=False)) == 1
+    said = capsys.readouterr().out
+    assert end in said
+    assert "then apply." in said
 
 
 def test_no_colour_where_nobody_looks() -> None:

@@ -133,22 +133,22 @@ def diff(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     from wizard.deploy.status import read_status
-    from wizard.plan.checks import Outcome
+    from wizard.plan.checks import LONGEST_DETAIL, Outcome
 
     seen = read_status()
     if args.json:
         out_json(seen.as_json())
     else:
         health = ", healthy" if seen.healthy else ", not healthy" if seen.state == "applied" else ""
-        out(f"{seen.state}{health}{f': {clean(seen.reason, 500)}' if seen.reason else ''}")
+        out(f"{seen.state}{health}{f': {clean(seen.reason, LONGEST_DETAIL)}' if seen.reason else ''}")
         if seen.plan:
             out(f"plan {seen.plan}{f', since {_local(seen.since)}' if seen.since else ''}")
         for item in seen.checks:
             untried = "not tried" if item.outcome is Outcome.UNTRIED else "not seen"
             word = {True: "ok", False: "FAILED", None: untried}[item.ok]
-            out(f"  {word:9} {item.name:14}  {clean(item.detail, 300)}")
+            out(f"  {word:9} {item.name:14}  {clean(item.detail, LONGEST_DETAIL)}")
             if item.ok is False and item.remedy:
-                out(f"            {clean(item.remedy, 300)}")
+                out(f"            {clean(item.remedy, LONGEST_DETAIL)}")
         for line in seen.drift:
             out(f"  drift     {clean(line, 300)}")
     if seen.state == "absent":

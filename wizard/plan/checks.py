@@ -18,6 +18,9 @@ class Outcome(StrEnum):
 
 OK, FAILED, UNTRIED, UNSEEN = Outcome
 
+LONGEST_DETAIL = 800
+"""Characters shown of a detail or a remedy. What comes next, such as when the guard tries again, stands at the end."""
+
 
 class CheckRecord(TypedDict):
     """A check in `status --json`, in the events of an apply and in path.json."""

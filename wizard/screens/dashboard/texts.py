@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from wizard.plan.checks import LONGEST_DETAIL
 from wizard.plan.text import clean
 from wizard.widgets.page import plain, plural
 
@@ -60,9 +61,9 @@ def _fine(check: Check) -> Text:
 
 def _wrong(check: Check) -> Text:
     text = Text.assemble(("✗ ", "bold"), (clean(check.name, 30).replace("-", " "), "bold"), "  ")
-    text.append_text(plain(check.detail, limit=300))
+    text.append_text(plain(check.detail, limit=LONGEST_DETAIL))
     if check.remedy:
-        text.append("\n  ").append_text(plain(check.remedy, limit=300))
+        text.append("\n  ").append_text(plain(check.remedy, limit=LONGEST_DETAIL))
     return text
 
 
