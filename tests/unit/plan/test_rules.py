@@ -408,7 +408,34 @@ CASES = [
         NOTE,
     ),
     Case("network-manager", machine(network_managers=()), "interfaces.cluster", "over the kernel", NOTE),
-    Case("firewalld-active", machine(firewalls=("docker", "firewalld")), "machine", "Nothing to do", NOTE),
+    Case(
+        "network-manager",
+        owned_by("ifupdown", "ifup has brought eth1 up"),
+        "interfaces.cluster",
+        "gives ifupdown a configuration of its own",
+        NOTE,
+    ),
+    Case(
+        "network-manager",
+        both(
+            owned_by("networkmanager", "NetworkManager has eth1 connected (ciao-cluster)"),
+            machine(applied_cluster="eth1", applied_backend="networkmanager"),
+        ),
+        "interfaces.cluster",
+        "(ciao-cluster); NetworkManager gives it the gateway's address",
+        NOTE,
+    ),
+    Case("firewalld-active", machine(firewalls=("docker", "firewalld")), "machine", "trusted, at run time only", NOTE),
+    Case(
+        "firewalld-active",
+        both(
+            owned_by("networkmanager", "NetworkManager has eth1 connected"),
+            machine(firewalls=("firewalld",), applied_cluster="eth1", applied_backend="networkmanager"),
+        ),
+        "machine",
+        "While the gateway is applied, eth1 is in its zone trusted, and the gateway's profile",
+        NOTE,
+    ),
     # ciao's own ways.
     Case("mesh-overlap", lambda p, f: (p, f), CIDR, "192.168.128.0", NOTE),
     Case("subnet-in-tenant-range", subnet("172.20.0.0/24"), CIDR, "172.16.0.0/12", WARNING),

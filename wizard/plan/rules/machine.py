@@ -87,7 +87,15 @@ def _manager(plan: Plan, facts: Facts) -> Iterator[Finding]:
             "other's changes.",
             "Run `sudo ciao-wizard apply`: it has whoever manages the NIC set the address.",
         )
-    elif choice.backend is not Backend.IFUPDOWN and facts.applied_cluster != nic:
+    elif facts.applied_cluster == nic:
+        if owner is not None:
+            yield note(
+                "network-manager",
+                "interfaces.cluster",
+                f"{owner.reason}; {NAMES[Backend(facts.applied_backend)]} gives it the gateway's address.",
+                "Nothing to do.",
+            )
+    elif owner is not None or choice.backend is not Backend.IFUPDOWN:
         if choice.backend is Backend.NONE:
             how = "An apply sets the gateway's address over the kernel, and the guard does at boot"
         else:
@@ -109,10 +117,14 @@ def _differ(owner: str, backend: str) -> bool:
 def _firewalld(plan: Plan, facts: Facts) -> Iterator[Finding]:
     if "firewalld" in facts.firewalls:
         cluster = plan.interfaces.cluster
+        if choose_backend(plan, facts).backend is Backend.NETWORKMANAGER:
+            how = "and the gateway's profile in NetworkManager says so too"
+        else:
+            how = "at run time only"
         yield note(
             "firewalld-active",
             "machine",
-            f"firewalld is active, and rejects what its zones do not allow. An apply moves {cluster} to its zone "
-            "trusted, at run time only; a reset moves it back.",
+            f"firewalld is active, and rejects what its zones do not allow. While the gateway is applied, {cluster} is "
+            f"in its zone trusted, {how}; a reset moves it back.",
             "Nothing to do.",
         )
