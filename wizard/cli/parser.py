@@ -76,6 +76,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     plan_option(command("check", "check a plan against this machine", json=True))
     render = command("render", "print the files that a plan produces")
+    render.epilog = (
+        "Of the files that set the cluster NIC's address, it prints the one of whoever manages that NIC here. To see "
+        'another\'s, write backend = "networkmanager", "networkd", "netplan", "ifupdown" or "none" under [network].'
+    )
     plan_option(render)
     render.add_argument("-o", "--output", metavar="DIR", help="write them under DIR at their real paths")
     plan_option(command("diff", "show what an apply would change, as a unified diff"), required=False)
