@@ -302,7 +302,12 @@ async def test_the_companys_nic_may_follow_the_default_route(start: Start) -> No
         await driver.page("Interfaces")
         await driver.says("Both networks look right")
         await driver.press("f6")
-        await driver.says("auto, follows the default route (now eth0)", "CORPORATE")
+        await driver.says("auto, follows the default route (now eth0)", "CORP auto")
+        for size in ((80, 23), (120, 40)):
+            await driver.pilot.resize_terminal(*size)
+            await driver.says("CORP auto")
+            assert driver.text().count("follows the default route") == 1
+            assert faults(driver) == []
         assert (driver.app.draft.corporate, driver.app.draft.cluster) == ("auto", "eth1")
         # Neither key may make "auto" the cluster's.
         await driver.press("f4")

@@ -59,6 +59,8 @@ class NicNotes:
     answers: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
     rates: Mapping[str, tuple[Rate, ...]] = field(default_factory=dict)
+    auto: bool = False
+    """Whether the corporate NIC follows the default route."""
 
 
 def cells(nic: Nic, known: NicNotes, wide: bool) -> tuple[Text, ...]:
@@ -70,7 +72,7 @@ def cells(nic: Nic, known: NicNotes, wide: bool) -> tuple[Text, ...]:
     said = plain(mark, "bold", limit=_SAID) if mark else plain(_brief(known.answers.get(nic.name, "")), limit=_SAID)
     first = (
         plain(nic.name, limit=15),
-        Text(role.upper() or "–", "bold" if role else ""),
+        Text("CORP auto" if known.auto and role == "corporate" else role.upper() or "–", "bold" if role else ""),
         Text(link(nic)),
         Text(addresses[0] + more if addresses else "–"),
     )

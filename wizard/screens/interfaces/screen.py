@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from wizard.host.net.traffic import Rate
     from wizard.services.protocols import CablingReport, NicActivity
 
-_NOT_SURE = "Not sure? Press f3, then pull one cable: the NIC that loses its link is marked."
+_NOT_SURE = "Not sure? f3, then pull a cable: its NIC is marked. f6: corporate = auto."
 _IN_FORCE = "The networks are not probed here while the gateway is running; an apply probes them."
 _UNASKED = "An apply probes both networks. If you start the wizard as root, it probes them here."
 _ONE_NIC = "A gateway needs two NICs. Plug in a USB adapter: it appears here at once."
@@ -153,6 +153,9 @@ class InterfacesPage(StepPage):
             hint.update(_NOT_SURE if self.may_ask or wires is not None else unasked)
         roomy = self.size.height >= _ROOM_FOR_HINTS or wires is None or self._crowded()
         hint.display = roomy and not self._is_waiting() and (wires is not None or not self.errors())
+        if self.draft.follows_default_route and self.line_text == nic_words.follows(self._nics()[0]):
+            # The status line says it.
+            hint.display = False
 
     def _crowded(self) -> bool:
         """True if the findings leave no room for the report."""
@@ -194,7 +197,7 @@ class InterfacesPage(StepPage):
         answers = dict(self.wires.answers) if self.wires is not None else {}
         if self.asking:
             answers = dict.fromkeys(roles, "asking…")
-        return NicNotes(roles, answers, self._marks, self._rates)
+        return NicNotes(roles, answers, self._marks, self._rates, self.draft.follows_default_route)
 
     def _is_waiting(self) -> bool:
         return self.asking or self._waiting or self.identifying
