@@ -56,6 +56,7 @@ class World(ClusterNicAccess):
         self.routed = {"eth0"}
         self.seconds = 1000.0
         self.engine = False
+        self.managed = True
         self.owner = SOMEBODY
         self.rival = ""
         self.failure = ""
@@ -75,6 +76,9 @@ class World(ClusterNicAccess):
     def probe(self, _nic: str, _address: IPAddress) -> Probe:
         self.probes.append(Probe(self))
         return self.probes[-1]
+
+    def others_raise_it(self) -> bool:
+        return self.managed
 
     def set_up(self, _nic: str) -> None:
         self.raised.append(self.seconds)
@@ -417,6 +421,14 @@ def test_a_nic_that_is_back_gets_its_address_only_where_nobody_else_uses_it() ->
     world.rival = ""
     assert world.spend(15).ok
     assert world.watch.last is None
+
+
+def test_a_nic_that_nobody_manages_is_raised_as_soon_as_it_appears() -> None:
+    world = World()
+    world.managed = False
+    world.eth1 = replace(ETH1, up=False, carrier=None, addresses=())
+    world.look()
+    assert world.given == [world.seconds]
 
 
 def test_without_a_cable_a_nic_that_is_back_is_raised_too() -> None:

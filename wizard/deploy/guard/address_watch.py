@@ -28,6 +28,7 @@ from wizard.host.facts.vendors import named_mac
 from wizard.host.net import link_image, rtnetlink
 from wizard.host.net.managers import applied_backend
 from wizard.host.notice import desktop_notice
+from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Nic
 from wizard.plan.model import Plan
@@ -65,6 +66,10 @@ class ClusterNicAccess:
 
     def probe(self, nic: str, address: IPAddress) -> AddressClaims:
         return AddressProbe(nic, address)
+
+    def others_raise_it(self) -> bool:
+        """Whether a manager, or the system's hot plugging, gives a NIC that appears its address by itself."""
+        return applied_backend().backend is not Backend.NONE
 
     def set_up(self, nic: str) -> None:
         """Set the link up, without an address."""
@@ -170,7 +175,7 @@ class AddressWatch:
     def _note_return(self, nic: Nic) -> _Loss:
         """A NIC that has not had the address since it appeared."""
         loss = self._loss = _Loss(nic.index, self.clock(), Taker(), "", returned=True)
-        self._set_due(loss, PATIENCE_S)
+        self._set_due(loss, PATIENCE_S if self.access.others_raise_it() else 0.0)
         return loss
 
     def _note_loss(self, plan: Plan, nic: Nic) -> _Loss:
