@@ -17,7 +17,7 @@ STEPS_TO_COME = (
         (
             "$ ip link set dev eth1 up",
             "asks eth0 and eth1 for DHCP servers (DISCOVER alone), for 12 s",
-            "sends marked frames out of eth1, to hear whether another NIC is on the same wire",
+            "sends marked frames out of eth1, to hear whether another NIC is on its wire",
         ),
         True,
         True,

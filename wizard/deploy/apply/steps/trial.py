@@ -64,7 +64,7 @@ class ProveWires:
         return [
             *raised,
             f"asks {' and '.join(filter(None, both))} for DHCP servers (DISCOVER alone), for 12 s",
-            f"sends marked frames out of {self.cluster}, to hear whether another NIC is on the same wire",
+            f"sends marked frames out of {self.cluster}, to hear whether another NIC is on its wire",
             f"asks the plan's nodes behind {self.cluster} by ARP whether they are there, each at its own MAC",
         ]
 
