@@ -36,7 +36,7 @@ SHORT_S, LONG_S = 1.5, 60.0
 ASKING = macs(10, "02:00:00:05")
 RENEWING = {"00:aa:00:00:06:01": "10.77.0.150", "02:00:00:00:06:02": "192.168.0.70"}
 FORCE = """
-import sys, threading
+import signal, sys, threading
 from wizard.host.net import nft_armed_set; from wizard.host.dhcp import dnsmasq
 from wizard.host.net import gateway_rules
 from wizard.host.net import link
@@ -44,6 +44,8 @@ from wizard.deploy.guard.rules_watch import SCRIPT
 uid = gateway_rules.guarded_uid(open(SCRIPT).read())
 dnsmasq.prepare(uid)
 child = dnsmasq.spawn(uid)
+# It waits for the muter to let it run.
+child.send_signal(signal.SIGCONT)
 index = link.read_link(sys.argv[1]).index
 threading.Thread(target=lambda: (sys.stdin.read(), child.kill()), daemon=True).start()
 while child.poll() is None:
