@@ -194,11 +194,16 @@ class PathProber(threading.Thread):
             return
         self._repeats = False
         unnamed = self._forget_causes(found)
-        if not self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed):
+        # An apply waits for a whole report: none is while the machine has changed since the plan was checked.
+        due = self._plan_check_is_due()
+        whole = not unnamed and not self._plan_check_wanted
+        if not self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=whole):
             return
-        if self._plan_check_is_due():
+        if due:
             self._check_plan(snapshot.plan)
             self._publish(snapshot, before, begun, self._with_causes(found, snapshot), whole=not unnamed)
+        elif self._plan_check_wanted:
+            self._wake_up()
         # Tracing takes longest, and no verdict depends on it.
         self._trace(unnamed, snapshot)
         checks = self._with_causes(found, snapshot)
