@@ -235,5 +235,5 @@ def test_a_power_cut_while_it_is_kept_is_completed_backwards(
     now = lab.run(["sh", "-c", "find /etc/ciao-wizard /etc/network -type f | sort | xargs cat"], check=False).stdout
     assert now == as_it_was
     if not first:
-        assert status(lab)["healthy"]
+        lab.wait_for(lambda: status(lab)["healthy"], 20, "health")
         assert ciao(lab, "reset", "--yes", "--forget-leases").returncode == 0
