@@ -11,7 +11,7 @@ from wizard.plan.machine import Facts, Listener, Nic
 from wizard.plan.model import Plan
 from wizard.plan.rules.forwards import WILDCARDS
 from wizard.plan.rules.nics import CABLE_KINDS
-from wizard.plan.rules.ports import answers_this_machine, is_ours, why_not_stopped
+from wizard.plan.rules.ports import SERVICES, answers_this_machine, is_ours, why_not_stopped
 from wizard.plan.tools import PACKAGES
 
 _NAMES = {
@@ -20,7 +20,6 @@ _NAMES = {
     "iptables": "iptables rules",
     "networkd": "systemd-networkd",
 }
-_SERVICES = {53: "DNS", 67: "DHCP"}
 _MOST_NAMES = 4
 
 
@@ -146,7 +145,7 @@ def _rival(listener: Listener, facts: Facts) -> WelcomeLine:
         stop = f"Stop it for good (process {listener.pid}), or bind it to the NICs it serves."
     else:
         stop = f"See who it is: sudo ss -lntup 'sport = :{listener.port}'"
-    service = _SERVICES[listener.port]
+    service = SERVICES[listener.port]
     return WelcomeLine(
         "✗", "In the way", f"{_who(listener)} serves {service} on every NIC (port {listener.port})", stop
     )

@@ -116,6 +116,15 @@ def test_the_server_that_this_machine_asks_is_never_stopped(plan: Plan, facts: F
     assert why_not_stopped(UNIT, both(change, machine(resolvers=resolvers))(plan, facts)[1]) != ""
 
 
+@pytest.mark.parametrize("unit", ["", "unknown.service"])
+def test_nor_is_anybody_told_to_stop_it_by_hand(plan: Plan, facts: Facts, unit: str) -> None:
+    """Started by a person, or by a unit that systemd says nothing of."""
+    change = both(listens("udp", ANY, 53, "dnsmasq", 9, unit=unit), machine(resolvers=("127.0.0.1",)))
+    found = finding(plan, facts, change)
+    assert f"Do not stop {unit or 'it'}: this machine itself asks it for names (/etc/resolv.conf)." in found.remedy
+    assert "disable" not in found.remedy
+
+
 @pytest.mark.parametrize("resolvers", [("10.0.0.53",), ("127.0.0.53",), ("rubbish",), ()])
 def test_a_machine_that_asks_another_server_may_lose_it(plan: Plan, facts: Facts, resolvers: tuple[str, ...]) -> None:
     """127.0.0.53 is systemd-resolved's own address here."""

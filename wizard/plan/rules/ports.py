@@ -13,8 +13,9 @@ from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules.forwards import WILDCARDS
 
-_SERVICES = {53: "DNS", 67: "DHCP"}
-_OF_A_SERVER = frozenset({*_SERVICES, 547, 853})
+SERVICES = {53: "DNS", 67: "DHCP"}
+"""What the gateway serves, by port."""
+_OF_A_SERVER = frozenset({*SERVICES, 547, 853})
 """With DHCPv6, and DNS over TLS."""
 
 
@@ -36,7 +37,7 @@ def _holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
             why, bind = "two DHCP servers on one network do damage", "the NICs it serves"
         else:
             why, bind = "ours cannot serve the nodes", f"its own addresses{_how_to_bind(listener)}"
-        served = f"{_who(listener)} already serves {_SERVICES[port]} {where}, port {port}"
+        served = f"{_who(listener)} already serves {SERVICES[port]} {where}, port {port}"
         yield _finding(f"port-{port}-taken", listener, facts, served, why, bind)
 
 
@@ -80,10 +81,10 @@ def _finding(code: str, listener: Listener, facts: Facts, served: str, why: str,
     service = next((each for each in facts.services if each.unit == unit), None)
     stops: tuple[str, ...] = ()
     severity = Severity.ERROR
-    if service is None:
+    if answers_this_machine(listener, facts):
+        remedy = f"B{bound[1:]} Do not stop {unit or 'it'}: this machine itself asks it for names (/etc/resolv.conf)."
+    elif service is None:
         remedy = by_hand
-    elif answers_this_machine(listener, facts):
-        remedy = f"B{bound[1:]} Do not stop {unit}: this machine itself asks it for names (/etc/resolv.conf)."
     elif objection := why_not_stopped(unit, facts):
         remedy = f"B{bound[1:-1]}; {unit} is not to be stopped: {objection}."
     else:
@@ -102,7 +103,7 @@ def why_not_stopped(unit: str, facts: Facts) -> str:
     It may stop a server that is a service of its own, serves nothing else, and that nothing else here needs.
     """
     service = next((each for each in facts.services if each.unit == unit), None)
-    own = [x for x in facts.listeners if x.unit == unit and x.port in _SERVICES]
+    own = [x for x in facts.listeners if x.unit == unit and x.port in SERVICES]
     if service is None or not own:
         return "it serves neither DNS nor DHCP"
     if any(answers_this_machine(listener, facts) for listener in own):
@@ -182,7 +183,7 @@ def _address(listener: Listener) -> IPAddress | None:
 
 def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
     """True if another program holds a port that our dnsmasq needs on the cluster NIC."""
-    if listener.port not in _SERVICES or (listener.port == 67 and listener.protocol != "udp"):
+    if listener.port not in SERVICES or (listener.port == 67 and listener.protocol != "udp"):
         return False
     cluster = plan.interfaces.cluster
     if is_ours(listener, facts) or listener.nic not in ("", cluster):
