@@ -154,7 +154,7 @@ class Guard:
         select.select(watched, [], [], timeout)
         with contextlib.suppress(OSError):
             self.wake.recv(65536)
-        changes = self.netlink.drain()
+        changes = self._drain_netlink()
         if changes & NetlinkChange.LINKS and self.armed_on is not None:
             now = proof.read_stamp(self.armed_on.nic)
             if not self.armed_on.same_wire(now) or not proof.has_carrier(self.armed_on.nic):
@@ -164,12 +164,17 @@ class Guard:
             self.inspected_at = self.inspected_at if self.armed_on is None else 0.0
             self.mute()
             self.inspection_wanted = True
-        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
+        if changes is not NetlinkChange.NOTHING:
             self.inspection_wanted = True
+
+    def _drain_netlink(self) -> NetlinkChange:
+        """What has changed since the last call; the watches concerned are told."""
+        changes = self.netlink.drain()
+        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
             self.uplinks.changed()
         if changes & NetlinkChange.RULES:
             self.rules.changed()
-            self.inspection_wanted = True
+        return changes
 
     # Configuration
 
@@ -290,11 +295,7 @@ class Guard:
         self.inspection_wanted, self.inspected_at = False, time.monotonic()
         # Read before looking: what follows is newer than every event up to this sequence.
         self.inspected_sequence = self.muter.sequence
-        changes = self.netlink.drain()
-        if changes & NetlinkChange.RULES:
-            self.rules.changed()
-        if changes & (NetlinkChange.LINKS | NetlinkChange.ADDRESSES):
-            self.uplinks.changed()
+        self._drain_netlink()
         self.inspected = GuardVerdict(False, "could-not-look", "could not look at this machine")
         before, self.nics = self.nics, {n.name: n for n in read_nics()}
         if any(

@@ -16,7 +16,7 @@ from wizard.host.net.link import read_link
 from wizard.plan import paths
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.uplinks import other_wires, resolved, uplinks
+from wizard.plan.uplinks import other_wires, uplinks
 
 log = logging.getLogger("ciao-gateway")
 
@@ -70,7 +70,7 @@ class UplinkWatch:
 
     def _update(self, plan: Plan, facts: Facts) -> bool:
         names = uplinks(plan, facts)
-        self.corporate = resolved(plan, facts).interfaces.corporate
+        self.corporate = next(iter(names), "")
         loaded = gateway_rules.loaded_uplinks()
         # No set: the rules are not loaded, or an apply has just loaded those of another plan.
         if loaded is not None and (loaded != sorted(names) or any(forwarding.is_on(nic) is False for nic in names)):

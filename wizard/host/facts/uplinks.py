@@ -9,7 +9,7 @@ from wizard.host.facts.routes import read_routes
 from wizard.host.net import rtnetlink
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.uplinks import INTERNET, resolved, uplinks
+from wizard.plan.uplinks import INTERNET, uplinks
 
 
 def read_outbound() -> tuple[str, ...]:
@@ -33,8 +33,3 @@ def read_route_facts() -> Facts:
 def uplinks_now(plan: Plan) -> tuple[str, ...]:
     """The names of the plan's uplinks; reads the machine only where the plan follows the default route."""
     return uplinks(plan, read_route_facts() if plan.interfaces.follows_default_route else Facts())
-
-
-def resolved_now(plan: Plan) -> Plan:
-    """`plan.uplinks.resolved` on this machine."""
-    return resolved(plan, read_route_facts() if plan.interfaces.follows_default_route else Facts())
