@@ -196,7 +196,7 @@ def test_a_reset_starts_them_once_the_gateway_is_gone(
     def note(name: str, *_: object) -> str:
         undone.append(name)
         if broken and name == "stop:a.service":
-            raise NotAsBefore("a.service could not be started again")
+            raise NotAsBefore("a.service could not be started again", "Look at it.")
         return ""
 
     def nothing(*_: object, **__: object) -> list[str]:
@@ -209,7 +209,7 @@ def test_a_reset_starts_them_once_the_gateway_is_gone(
     monkeypatch.setattr(reverter, "gateway_rules", SimpleNamespace(remove_everything=lambda: ([], [])))
     problems = reverter.Reverter(journal, EventWriter()).reset(forget_leases=True)
     assert undone == ["file:/y", "file:/x", "gateway", "stop:a.service"]
-    assert problems == (["stop:a.service: a.service could not be started again"] if broken else [])
+    assert problems == (["stop:a.service: a.service could not be started again. Look at it."] if broken else [])
 
 
 # Before anything is changed

@@ -18,6 +18,7 @@ from wizard.deploy import failpoints, installed_files, runtime_state
 from wizard.deploy.apply import steps
 from wizard.deploy.apply.context import NotAsBefore
 from wizard.deploy.apply.lock import wait_for_orphans
+from wizard.deploy.apply.session import full_message
 from wizard.deploy.apply.steps import services
 from wizard.deploy.events import EventWriter, timestamp
 from wizard.deploy.guard import control
@@ -144,8 +145,8 @@ class Reverter:
                 self.events.step(step, "failed", problems[-1].removeprefix(f"{step}: "))
                 continue
             except NotAsBefore as error:
-                self.lost.append(f"{step}: {error}")
-                self.events.step(step, "failed", str(error))
+                self.lost.append(f"{step}: {full_message(error)}")
+                self.events.step(step, "failed", full_message(error))
                 continue
             except (WizardError, OSError) as error:
                 problems.append(f"{step}: {error}")
