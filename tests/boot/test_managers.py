@@ -299,6 +299,28 @@ def test_what_a_person_had_done_is_given_back(computer: Computer, record_propert
 
 
 @pytest.mark.slow
+def test_a_file_that_comes_before_ours_is_refused_and_the_remedy_helps(
+    computer: Computer, record_property: Say
+) -> None:
+    job = Job(computer, KINDS["networkd"], FIREWALLS["no firewall"], record_property, "")
+    first = "/etc/systemd/network/01-first.network"
+    mine = f"[Match]\\nName=eth1\\n[Network]\\nAddress={FIRST}/24\\nLinkLocalAddressing=no\\n"
+    computer.run("sh", "-c", f"printf '{mine}' >{first} && networkctl reload && networkctl reconfigure eth1")
+    wait_for(lambda: FIRST in job.look().nics, PATIENCE_S, "an address by that file")
+    job.remember()
+
+    refused = computer.ciao("apply", "-c", f"/{PLAN}", "--yes", check=False)
+    assert refused.returncode == 1
+    assert f"Change {first} so that it leaves eth1 alone, and apply again." in refused.stdout + refused.stderr
+    job.await_as_before("after a refused apply")
+    assert job.disk_changes() == []
+
+    computer.run("sed", "-i", "s/Name=eth1/Name=eth9/", first)
+    job.apply()
+    job.await_service("applied")
+
+
+@pytest.mark.slow
 def test_networking_that_is_switched_off_and_on_again_is_served_again(computer: Computer, record_property: Say) -> None:
     job = Job(computer, KINDS["NetworkManager"], FIREWALLS["no firewall"], record_property, "")
     job.apply()

@@ -293,7 +293,7 @@ class SetClusterAddress:
         if other:
             raise WizardError(
                 f"{backend.name} has {self.nic} by {other} still, which comes before the gateway's configuration",
-                backend.remedy_for_other(self.nic, other),
+                f"Change {other} so that it leaves {self.nic} alone, and apply again.",
             )
         if not link_image.has_address(self.nic, self.cidr):
             raise WizardError(
