@@ -86,6 +86,13 @@ class Driver:
         if title == "Review":
             await self.says(" 1/")
 
+    async def begin_apply(self) -> None:
+        """Apply the plan, and wait until that is under way."""
+        await self.jump("Review")
+        await self.press("ctrl+a")
+        await self.page("Apply")
+        await self.until(lambda: self.app.changing, "a change under way")
+
     async def says(self, *texts: str) -> None:
         for text in texts:
             await self.until(partial(self._shows, text), f"{text!r}")

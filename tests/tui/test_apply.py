@@ -19,10 +19,7 @@ PENDING = replace(ABSENT, state="pending", reason="an apply waits for an answer"
 
 
 async def begin(driver: Driver) -> FakeRun:
-    await driver.jump("Review")
-    await driver.press("ctrl+a")
-    await driver.page("Apply")
-    await driver.until(lambda: driver.app.changing, "a change under way")
+    await driver.begin_apply()
     return driver.services.change
 
 
@@ -176,10 +173,7 @@ async def test_the_dashboard_tells_nothing_stale_after_an_apply(start: Start) ->
 
     services = Slow()
     async with start(services) as driver:
-        await driver.jump("Review")
-        await driver.press("ctrl+a")
-        await driver.page("Apply")
-        await driver.until(lambda: driver.app.changing, "a change under way")
+        await driver.begin_apply()
         services.change.fed += [*steps_done(), asks()]
         await driver.says("Keep it?")
         await driver.press("k")

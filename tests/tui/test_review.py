@@ -217,10 +217,7 @@ async def pictures_of_an_apply(driver: Driver, shoot: Shoot, shape: str) -> None
 
 async def test_the_question_has_its_seconds(start: Start) -> None:
     async with start() as driver:
-        await driver.jump("Review")
-        await driver.press("ctrl+a")
-        await driver.page("Apply")
-        await driver.until(lambda: driver.app.changing)
+        await driver.begin_apply()
         driver.services.change.fed += [asks(120)]
         await driver.says("Keep it?", "going back in 1:47")
 

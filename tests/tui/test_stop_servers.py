@@ -85,10 +85,7 @@ def refused(*stops: list[str], severity: str = "error") -> list[str]:
 async def test_a_refused_apply_asks_too_and_applies_again(start: Start) -> None:
     """Without root, who has a port is seen by the apply alone."""
     async with start() as driver:
-        await driver.jump("Review")
-        await driver.press("ctrl+a")
-        await driver.page("Apply")
-        await driver.until(lambda: driver.app.changing)
+        await driver.begin_apply()
         driver.services.change.fed += refused([NAMED], [KEA], [NAMED])
         await driver.says("Refused: nothing was changed.", f"· s applies again, and stops {NAMED} and {KEA} for it.")
         await driver.press("s", "y")
@@ -108,10 +105,7 @@ async def test_nothing_is_asked_where_a_yes_would_not_be_enough(
     start: Start, stops: tuple[tuple[str, ...], ...]
 ) -> None:
     async with start() as driver:
-        await driver.jump("Review")
-        await driver.press("ctrl+a")
-        await driver.page("Apply")
-        await driver.until(lambda: driver.app.changing)
+        await driver.begin_apply()
         driver.services.change.fed += refused(*map(list, stops))
         await driver.says("Refused: nothing was changed.")
         assert "applies again" not in driver.flat()
@@ -121,10 +115,7 @@ async def test_nothing_is_asked_where_a_yes_would_not_be_enough(
 
 async def test_names_of_units_are_shown_and_never_obeyed(start: Start) -> None:
     async with start() as driver:
-        await driver.jump("Review")
-        await driver.press("ctrl+a")
-        await driver.page("Apply")
-        await driver.until(lambda: driver.app.changing)
+        await driver.begin_apply()
         driver.services.change.fed += refused(["[red]a\x1b[2J.service"])
         await driver.says("[red]a?[2J.service for it.")
         await driver.press("s")
