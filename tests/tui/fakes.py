@@ -184,6 +184,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     did: list[str] = field(default_factory=list)
     applied_text: str = ""
     status_asked: int = 0
+    probed: list[tuple[str, str]] = field(default_factory=list)
     refuse: WizardError | None = None
     at: datetime = NOW + timedelta(seconds=23)
 
@@ -222,6 +223,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
         return {mac: "Elitegroup" if mac.startswith("b8:ae:ed") else "" for mac in macs}
 
     def probe_cabling(self, corporate: str, cluster: str, stop: threading.Event) -> CablingReport | None:
+        self.probed.append((corporate, cluster))
         return self.wires
 
     def may_change(self) -> bool:

@@ -302,7 +302,7 @@ async def test_the_companys_nic_may_follow_the_default_route(start: Start) -> No
         await driver.page("Interfaces")
         await driver.says("Both networks look right")
         await driver.press("f6")
-        await driver.says("auto, follows the default route (now eth0)", "CORP auto")
+        await driver.says("auto, follows the default route (now eth0)", "CORP auto", "Both networks look right")
         for size in ((80, 23), (120, 40)):
             await driver.pilot.resize_terminal(*size)
             await driver.says("CORP auto")
@@ -316,6 +316,7 @@ async def test_the_companys_nic_may_follow_the_default_route(start: Start) -> No
         await driver.press("f6")
         await driver.says("The company's NIC is eth0.")
         assert driver.app.draft.corporate == "eth0"
+        assert driver.services.probed == [("eth0", "eth1")], "the wires are asked once"
 
 
 async def test_without_a_default_route_auto_can_still_be_chosen(start: Start) -> None:
