@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress, IPNetwork
 from textual.events import Paste
+from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
@@ -241,3 +242,43 @@ async def test_how_it_looks(start: Start, shoot: Shoot, size: tuple[int, int]) -
         await driver.says("→ 10.200.0.200")
         await shoot(driver, f"network-typing-{shape}")
         assert faults(driver) == []
+
+
+MORE = '[[devices]]\nname = "switch"\nmac = "00:0c:42:00:00:01"\nip = "192.168.0.250"\n'
+
+
+async def fill(driver: Driver, **fields: str) -> None:
+    for key, text in fields.items():
+        driver.app.screen.query_one(f"#field-{key.replace('_', '-')} Input", Input).value = text
+    await driver.pilot.pause()
+
+
+async def test_f6_has_another_kind_of_cluster_and_devices(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("f6")
+        area = driver.app.screen.query_one("#sections", TextArea)
+        area.text = MORE.replace("00:0c", "zz:0c")
+        await driver.press("ctrl+n")
+        await driver.says("six pairs of hex digits")
+        area.text = MORE
+        await fill(driver, cluster_kind="plain")
+        await driver.press("ctrl+n")
+        await driver.until(lambda: driver.app.draft.kind == "plain")
+        assert driver.app.draft.sections == MORE
+
+
+async def test_of_another_kind_a_role_is_any_word(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("f6")
+        await fill(driver, cluster_kind="k3s")
+        await driver.press("ctrl+n")
+        await driver.jump("Nodes")
+        await driver.says("server and agent")
+        await driver.press("f2")
+        await fill(driver, node_role="agent, gpu", node_mac="00:1b:21:00:00:01, 00:1b:21:00:00:02")
+        await driver.press("ctrl+n")
+        await driver.until(lambda: len(driver.app.draft.nodes) == 5, "the node")
+        node = driver.app.draft.nodes[-1]
+        assert (node.role, node.mac) == ("agent, gpu", "00:1b:21:00:00:01, 00:1b:21:00:00:02")

@@ -37,7 +37,17 @@ exit status:
   3  not applied; for probe: could not tell                 4  needs root
 """
 
-EXPORTS = ("ansible", "k3s-ansible", "hosts", "ssh-config", "ciao", "csv", "corporate-hosts")
+EXPORTS = (
+    "ansible",
+    "k3s-ansible",
+    "hosts",
+    "ssh-config",
+    "ciao",
+    "csv",
+    "clush",
+    "prometheus",
+    "corporate-hosts",
+)
 """The names of plan.export.formats.FORMATS, without loading that for --help."""
 
 

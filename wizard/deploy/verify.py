@@ -332,7 +332,7 @@ def _cables(plan: Plan) -> list[Check]:
 
 
 def _forwards(plan: Plan) -> list[Check]:
-    by_name = {n.name: str(n.ip) for n in addresses.assign(plan).nodes}
+    by_name = {n.name: str(n.ip) for n in addresses.assign(plan).machines}
     where = {forward: (by_name.get(forward.to, forward.to), forward.to_port) for forward in plan.forwards}
     answers = answering((where[f] for f in plan.forwards if f.protocol is Protocol.TCP), _ANSWERS_WITHIN_S)
     found = []

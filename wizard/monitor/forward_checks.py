@@ -47,7 +47,7 @@ def check_forwards(plan: Plan, corporate_address: str = "") -> tuple[ForwardChec
     `corporate_address` is the gateway's own on the corporate side, "" where unknown (see `plan.export.formats`).
     """
     plan = assign(plan)
-    addresses = {node.name: str(node.ip) for node in plan.nodes}
+    addresses = {machine.name: str(machine.ip) for machine in plan.machines}
     targets = [(forward, addresses.get(forward.to, forward.to)) for forward in plan.forwards]
     tried = [(address, forward.to_port) for forward, address in targets if forward.protocol is Protocol.TCP]
     if corporate_address:

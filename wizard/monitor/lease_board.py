@@ -27,7 +27,7 @@ def read_gateway_context() -> GatewayContext:
     plan = running_plan(Unreadable.RAISE)
     if plan is None:
         return GatewayContext()
-    is_node = {format_mac(node.mac) for node in plan.nodes}
+    is_node = {format_mac(mac) for machine in plan.machines for mac in machine.macs}
     vms = tuple(row for row in read_rows() if row.kind == "vm" and row.ip and row.mac not in is_node)
     around = corporate_side(plan, read_facts())
     user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name

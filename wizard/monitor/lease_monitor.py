@@ -254,6 +254,7 @@ class LeaseMonitor:
         rebuilt: list[LeaseRow] = []
         events: list[MachineEvent] = []
         # Sorting everything is dear for one row and cheap for many.
+        dirty = {table.row_mac(mac) for mac in dirty}
         self._many = len(dirty) > MANY_ROWS
         if self._many:
             self._sorted = [keyed for mac, placed in self._keyed_by_mac.items() if mac not in dirty for keyed in placed]
@@ -298,7 +299,7 @@ class LeaseMonitor:
         alarms, reason = list(row.alarms), row.reason
         if reachability is not None and row.ip and row.state != "ignored":
             claimants = reachability.claimants(row.ip)
-            if len(claimants) > 1:
+            if len({self._row_mac(mac) for mac in claimants}) > 1:
                 alarms.append("one-address")
                 reason = f"two machines say that {row.ip} is theirs: {', '.join(claimants)}"
             elif reachability.duplicate_mac(row.ip) == row.mac:
@@ -322,6 +323,9 @@ class LeaseMonitor:
         if last is None and not alarms:
             return row
         return replace(row, alarms=tuple(alarms), reason=reason, first_seen=first, last_seen=last)
+
+    def _row_mac(self, mac: str) -> str:
+        return self._table.row_mac(mac) if self._table is not None else mac
 
     def _other_address(self, row: LeaseRow) -> str:
         """Another address at which a node's MAC answers, "" where there is none."""

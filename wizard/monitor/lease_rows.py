@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,10 +15,10 @@ from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.plan.addresses import SubnetFull, assign
 from wizard.plan.fields import format_mac
 from wizard.plan.lease_parser import Lease
-from wizard.plan.model import Node, Plan
+from wizard.plan.model import Machine, Node, Plan
 
 _TENANT = "02:00:"
-_KINDS = ("node", "vm", "stranger")
+_KINDS = ("node", "device", "vm", "stranger")
 _NO_ADDRESS = b"\xff" * 5
 
 
@@ -26,8 +26,8 @@ _NO_ADDRESS = b"\xff" * 5
 class LeaseRow:
     """One machine on the cluster wire, or a node that is missing there.
 
-    `kind`: "node", "vm", "stranger". `state`: "leased", "static" (it answers at its own address without a lease),
-    "missing", "wrong-address", "ignored".
+    `kind`: "node", "device", "vm", "stranger". `state`: "leased", "static" (it answers at its own address without a
+    lease), "missing", "wrong-address", "ignored".
     `ip` is the leased address; of a missing or static node the reserved one. `expires` is None without a lease and
     for an infinite one. `reason`: what is wrong, as text, "" where nothing is. `alarms`: slugs, see `monitor.alarms`.
     `first_seen`, `last_seen`: from the log and the monitor's own probes.
@@ -78,7 +78,7 @@ def make_rows(
     ignored: Mapping[str, IgnoredClient] | None = None,
     reasons: Mapping[str, str] | None = None,
 ) -> tuple[LeaseRow, ...]:
-    """The plan's nodes in their order, each with a row; then VMs, then strangers, each by address.
+    """The plan's nodes and devices in their order, each with a row; then VMs, then strangers, each by address.
 
     `now` needs a time zone. `ignored`, `reasons`: see DnsmasqLog. Nodes without an address in the plan have the one
     that `plan.addresses.assign` gives them.
@@ -99,7 +99,7 @@ def row_key(row: LeaseRow, positions: Mapping[str, int]) -> bytes:
     `positions`: each node's position in the plan, by MAC. Of a node with several leases the right one comes first.
     Bytes, because the integers of 65,000 tuples would take 6 MB.
     """
-    position = positions.get(row.mac, 0) if row.kind == "node" else 0
+    position = positions.get(row.mac, 0) if row.kind in ("node", "device") else 0
     wrong = row.state == "wrong-address"
     return b"%d%06d%d%b%b" % (_KINDS.index(row.kind), position, wrong, address_key(row), row.mac.encode())
 
@@ -113,12 +113,15 @@ class LeaseTable:
     """The plan joined with leases that come and go; makes the rows of one machine at a time.
 
     `neighbours` (by address), `ignored` and `reasons` (by MAC) may be replaced at any time. `current`: leases by MAC.
-    `holders`: the lease by address. `ended`: expired leases by MAC.
+    `holders`: the lease by address. `ended`: expired leases by MAC. `nodes`: nodes and devices, by their first MAC;
+    `primary`: that first MAC by each of their others.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.nodes = {format_mac(node.mac): node for node in _with_addresses(plan).nodes}
+        self.nodes: dict[str, Machine] = {format_mac(one.mac): one for one in _with_addresses(plan).machines}
+        self.primary = {format_mac(mac): main for main, one in self.nodes.items() for mac in one.other_macs}
         self.positions = {mac: number for number, mac in enumerate(self.nodes)}
+        self.positions.update({mac: self.positions[main] for mac, main in self.primary.items()})
         self.reserved = {str(node.ip): mac for mac, node in self.nodes.items() if node.ip is not None}
         self.is_vm = _vm_matcher(plan.network.vm_macs)
         self.neighbours: Mapping[str, Neighbour] = {}
@@ -156,13 +159,18 @@ class LeaseTable:
         """The MACs whose rows depend on an address."""
         owner = self.reserved.get(ip)
         holder = self.holders.get(ip)
-        return {mac for mac in (owner, holder.mac if holder else None) if mac is not None}
+        return {mac for mac in (owner, self.row_mac(holder.mac) if holder else None) if mac is not None}
+
+    def row_mac(self, mac: str) -> str:
+        """The MAC that a machine's rows go by: the first of a node or a device that has several."""
+        return self.primary.get(mac, mac)
 
     def macs(self) -> Iterator[str]:
         """The MAC of everyone who has a row."""
         yield from self.nodes
-        yield from (mac for mac in self.current if mac not in self.nodes)
-        yield from (mac for mac in self.ignored if mac not in self.current and mac not in self.nodes)
+        known = self.nodes.keys() | self.primary.keys()
+        yield from (mac for mac in self.current if mac not in known)
+        yield from (mac for mac in self.ignored if mac not in self.current and mac not in known)
 
     def rows_of(self, mac: str) -> list[LeaseRow]:
         """A node's rows, at least one; of others one for each lease, else one if it was ignored, else none."""
@@ -173,31 +181,35 @@ class LeaseTable:
             return [self._other_row(lease) for lease in self.current[mac]]
         return [self._ignored_row(self.ignored[mac])] if mac in self.ignored else []
 
-    def _node_rows(self, mac: str, node: Node) -> Iterator[LeaseRow]:
-        held = self.current.get(mac, [])
+    def _node_rows(self, mac: str, node: Machine) -> Iterator[LeaseRow]:
+        macs = [format_mac(each) for each in node.macs] if node.other_macs else [mac]
+        # By address: which of two came last is not known of a file.
+        held = sorted((lease for each in macs for lease in self.current.get(each, [])), key=_address_of)
+        kind = "node" if isinstance(node, Node) else "device"
         reserved_ip = "" if node.ip is None else str(node.ip)
         right = next((lease for lease in held if lease.ip == reserved_ip or not reserved_ip), None)
         if right is not None:
-            yield self._row(right, "node", "leased", node)
+            yield self._row(right, kind, "leased", node)
         for number, lease in enumerate(lease for lease in held if lease is not right):
             if right is not None or number:
                 reason = "a second lease of this MAC: two machines share it, or one asks under two client ids"
             else:
-                reason = self._why_wrong(mac, reserved_ip)
-            yield self._row(lease, "node", "wrong-address", node, reason)
+                reason = self._why_wrong(lease.mac, reserved_ip)
+            yield self._row(lease, kind, "wrong-address", node, reason)
         if held:
             return
-        seen = self.ignored.get(mac)
-        if self._answers(mac, reserved_ip):
+        seen = next((self.ignored[each] for each in macs if each in self.ignored), None)
+        answering = next((each for each in macs if self._answers(each, reserved_ip)), "")
+        if answering:
             # By its own configuration, or its lease was forgotten: it is where it should be.
-            yield self._row(Lease(None, mac, reserved_ip), "node", "static", node)
+            yield self._row(Lease(None, answering, reserved_ip), kind, "static", node)
             return
         nothing = Lease(None, mac, reserved_ip, seen.hostname if seen else "")
         if seen is not None:
             reason = "asked for an address and was ignored: dnsmasq does not know it as a node yet"
-            yield self._row(nothing, "node", "ignored", node, reason)
+            yield self._row(nothing, kind, "ignored", node, reason)
         else:
-            yield self._row(nothing, "node", "missing", node, self._why_missing(mac, reserved_ip))
+            yield self._row(nothing, kind, "missing", node, self._why_missing(macs, reserved_ip))
 
     def _why_wrong(self, mac: str, reserved_ip: str) -> str:
         holder = self.holders.get(reserved_ip)
@@ -209,13 +221,15 @@ class LeaseTable:
         neighbour = self.neighbours.get(reserved_ip)
         return neighbour is not None and bool(neighbour.reachable) and neighbour.mac == mac
 
-    def _why_missing(self, mac: str, reserved_ip: str) -> str:
+    def _why_missing(self, macs: Sequence[str], reserved_ip: str) -> str:
         holder = self.holders.get(reserved_ip)
         if holder is not None:
             return f"{reserved_ip} is reserved for it, but is leased to {_label(holder)}"
-        if mac in self.reasons:
-            return self.reasons[mac]
-        ended = [(lease.expires, lease.ip) for lease in self.ended.get(mac, []) if lease.expires is not None]
+        if reason := next((self.reasons[mac] for mac in macs if mac in self.reasons), ""):
+            return reason
+        ended = [
+            (lease.expires, lease.ip) for mac in macs for lease in self.ended.get(mac, []) if lease.expires is not None
+        ]
         if not ended:
             return ""
         moment, ip = max(ended)
@@ -236,10 +250,12 @@ class LeaseTable:
         reason = _tenant_mac_reason(seen.mac) or asked
         return self._row(Lease(None, seen.mac, "", seen.hostname), kind, "ignored", None, reason)
 
-    def _row(self, lease: Lease, kind: str, state: str, node: Node | None, reason: str = "") -> LeaseRow:
+    def _row(self, lease: Lease, kind: str, state: str, node: Machine | None, reason: str = "") -> LeaseRow:
         neighbour = self.neighbours.get(lease.ip) if lease.ip else None
         reachable = None
-        if neighbour is not None and neighbour.mac in ("", lease.mac):
+        if neighbour is not None and (
+            neighbour.mac in ("", lease.mac) or self.row_mac(neighbour.mac) == self.row_mac(lease.mac)
+        ):
             reachable = neighbour.reachable
         elif neighbour is not None and neighbour.reachable and not reason:
             # Somebody else answers there: nothing is known of this machine.
@@ -249,7 +265,7 @@ class LeaseTable:
             ip=lease.ip,
             hostname=lease.hostname,
             name=node.name if node else "",
-            role=", ".join(node.roles) if node else "",
+            role=", ".join(node.roles) if isinstance(node, Node) else "",
             expires=lease.expires,
             kind=kind,
             state=state,
@@ -258,6 +274,10 @@ class LeaseTable:
             reason=reason,
             alarms=("tenant-mac",) if _tenant_mac_reason(lease.mac) else (),
         )
+
+
+def _address_of(lease: Lease) -> bytes:
+    return socket.inet_aton(lease.ip)
 
 
 def _with_addresses(plan: Plan) -> Plan:

@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from wizard.plan.fields import printable
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Network, Plan
+from wizard.plan.model import Device, Network, Plan
 
 if TYPE_CHECKING:
     from wizard.plan.machine import Facts, Route
@@ -86,12 +86,12 @@ def next_free(plan: Plan) -> IPAddress | None:
 
 
 def assign(plan: Plan) -> Plan:
-    """The plan with an address for every node.
+    """The plan with an address for every node and device.
 
     Nodes without one get, in their order, the lowest host that is not the gateway's, not another
-    node's and not in the dynamic range. Raises SubnetFull.
+    machine's and not in the dynamic range; devices the highest. Raises SubnetFull.
     """
-    if all(node.ip is not None for node in plan.nodes):
+    if all(machine.ip is not None for machine in plan.machines):
         return plan
     free = _free_hosts(plan)
     nodes = []
@@ -104,15 +104,45 @@ def assign(plan: Plan) -> Plan:
                 "Use a larger subnet (network.cidr), or a smaller DHCP range (network.dhcp_slice).",
             )
         nodes.append(replace(node, ip=ip))
-    return replace(plan, nodes=tuple(nodes))
+    plan = replace(plan, nodes=tuple(nodes))
+    return replace(plan, devices=_assigned_devices(plan))
+
+
+def _assigned_devices(plan: Plan) -> tuple[Device, ...]:
+    """The devices, each with an address: the highest free ones, so that a new node never takes one of theirs.
+
+    `plan` has an address for every node. Raises SubnetFull.
+    """
+    if all(device.ip is not None for device in plan.devices):
+        return plan.devices
+    first, last = (int(end) for end in dynamic_range(plan.network))
+    taken = _taken(plan)
+    candidate = plan.network.cidr.last
+    devices = []
+    for device in plan.devices:
+        ip = device.ip
+        while ip is None:
+            candidate = first - 1 if first <= candidate - 1 <= last else candidate - 1
+            if candidate <= plan.network.cidr.first:
+                raise SubnetFull(
+                    f"{plan.network.cidr} has no address left for {device.name}.",
+                    "Use a larger subnet (network.cidr), or a smaller DHCP range (network.dhcp_slice).",
+                )
+            ip = None if candidate in taken else IPAddress(candidate, version=4)
+        devices.append(replace(device, ip=ip))
+    return tuple(devices)
+
+
+def _taken(plan: Plan) -> set[int]:
+    """The addresses that the plan gives to somebody, as numbers."""
+    return {int(machine.ip) for machine in plan.machines if machine.ip is not None} | {int(plan.network.gateway)}
 
 
 def _free_hosts(plan: Plan, start: int = 0) -> Iterator[IPAddress]:
     """Free host addresses in ascending order, from `start` (an address as a number)."""
     cidr = plan.network.cidr
     first, last = (int(end) for end in dynamic_range(plan.network))
-    taken = {int(node.ip) for node in plan.nodes if node.ip is not None}
-    taken.add(int(plan.network.gateway))
+    taken = _taken(plan)
     candidate = max(cidr.first + 1, start)
     while candidate < cidr.last:
         if first <= candidate <= last:

@@ -15,7 +15,7 @@ from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
-from wizard.plan.model import AnswerPolicy, Protocol, Role
+from wizard.plan.model import AnswerPolicy, ClusterKind, Protocol, Role
 
 LONGEST_SHOWN = 60
 SHORTEST_LEASE = 120
@@ -32,6 +32,9 @@ _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _PREFIX = re.compile(r"[12]?[0-9]|3[0-2]")
 _NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ROLE_LABEL = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_NOT_A_ROLE = frozenset({"all", "ungrouped", "localhost"})
+MOST_MACS = 8
 _LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
@@ -228,6 +231,42 @@ def parse_roles(value: str | Sequence[str]) -> tuple[Role, ...]:
     if len(set(roles)) < len(roles):
         raise FieldError(value, "names a role twice", "Write each role once.")
     return roles
+
+
+def parse_label(text: str) -> str:
+    """A role of a cluster that is not ciao's: a word that is safe in inventories and as a tag of dnsmasq."""
+    given = _ascii_lower(_trimmed(text))
+    if not _ROLE_LABEL.fullmatch(given):
+        raise FieldError(text, "is not a role", "Write a word of letters, digits, '-' and '_', such as worker.")
+    if given in _NOT_A_ROLE:
+        raise FieldError(text, "has a meaning of its own in inventories", "Choose another word, such as worker.")
+    return given
+
+
+def parse_labels(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Roles as labels: several with commas between, a list, or none; none twice."""
+    texts = [text for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+    labels = tuple(parse_label(text) for text in texts)
+    if len(set(labels)) < len(labels):
+        raise FieldError(value, "names a role twice", "Write each role once.")
+    return labels
+
+
+def parse_macs(value: str | Sequence[str]) -> tuple[EUI, ...]:
+    """The MACs of one machine: several with commas between, or a list; none twice."""
+    texts = value.split(",") if isinstance(value, str) else value
+    if not texts:
+        raise FieldError(list(texts), "holds no MAC", "Write at least one, such as b8:ae:ed:7b:51:50.")
+    if len(texts) > MOST_MACS:
+        raise FieldError(value, f"holds {len(texts)} MACs", f"Write {MOST_MACS} at most: the NICs of one machine.")
+    macs = tuple(parse_mac(text) for text in texts)
+    if len({int(mac) for mac in macs}) < len(macs):
+        raise FieldError(value, "names a MAC twice", "Write each MAC once.")
+    return macs
+
+
+def parse_kind(text: str) -> ClusterKind:
+    return _choice(text, ClusterKind, "a kind of cluster")
 
 
 def parse_answer(text: str) -> AnswerPolicy:

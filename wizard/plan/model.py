@@ -19,6 +19,28 @@ class Role(StrEnum):
     COMPUTE = "compute"
 
 
+class ClusterKind(StrEnum):
+    """What runs on the nodes. ciao has three roles and needs each; elsewhere a role is any label."""
+
+    CIAO = "ciao"
+    K3S = "k3s"
+    TALOS = "talos"
+    PROXMOX = "proxmox"
+    OPENSTACK = "openstack"
+    PLAIN = "plain"
+
+
+USUAL_ROLES: dict[ClusterKind, tuple[str, ...]] = {
+    ClusterKind.CIAO: tuple(Role),
+    ClusterKind.K3S: ("server", "agent"),
+    ClusterKind.TALOS: ("controlplane", "worker"),
+    ClusterKind.PROXMOX: ("pve", "ceph"),
+    ClusterKind.OPENSTACK: ("controller", "network", "compute", "storage"),
+    ClusterKind.PLAIN: (),
+}
+"""The roles that clusters of each kind usually have, to suggest; the most common one of nodes is the last."""
+
+
 class AnswerPolicy(StrEnum):
     """Which machines get DHCP answers: the plan's nodes and `vm_macs`, or every machine."""
 
@@ -69,12 +91,39 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine. `ip` is None if the wizard chooses the address."""
+    """One machine of the cluster. `ip` is None if the wizard chooses the address.
+
+    `roles`: members of Role, or labels where the cluster is not ciao's. `other_macs`: its other NICs, which get the
+    same address; one of them at a time.
+    """
 
     name: str
-    roles: tuple[Role, ...]
+    roles: tuple[str, ...]
     mac: EUI
     ip: IPAddress | None = None
+    other_macs: tuple[EUI, ...] = ()
+
+    @property
+    def macs(self) -> tuple[EUI, ...]:
+        return (self.mac, *self.other_macs)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Another machine on the cluster wire, such as a switch, a BMC or a PDU: an address and a name, and no role."""
+
+    name: str
+    mac: EUI
+    ip: IPAddress | None = None
+    other_macs: tuple[EUI, ...] = ()
+
+    @property
+    def macs(self) -> tuple[EUI, ...]:
+        return (self.mac, *self.other_macs)
+
+
+Machine = Node | Device
+"""Whoever has a reservation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +141,22 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class Sections:
+    """The parts of a plan that the screens edit as one text."""
+
+    devices: tuple[Device, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     interfaces: Interfaces
     network: Network
     nodes: tuple[Node, ...] = field(default=())
     forwards: tuple[Forward, ...] = field(default=())
+    kind: ClusterKind = ClusterKind.CIAO
+    devices: tuple[Device, ...] = field(default=())
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """Everybody with a reservation: the nodes, then the devices."""
+        return (*self.nodes, *self.devices)

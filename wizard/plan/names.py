@@ -35,10 +35,10 @@ def reverse_zones(cidr: IPNetwork) -> list[str]:
 
 
 def hosts(plan: Plan, leases: str, now: float) -> str:
-    """A hosts file: the plan's nodes, and all other leases. `leases`: dnsmasq's file; `now`: Unix time."""
+    """A hosts file: the plan's nodes and devices, and all other leases. `leases`: dnsmasq's file; `now`: Unix time."""
     plan = addresses.assign(plan)
     domain = plan.network.domain
-    rows = [(str(node.ip), node.name.lower()) for node in plan.nodes]
+    rows = [(str(machine.ip), machine.name.lower()) for machine in plan.machines]
     taken = {*PROTECTED, *(name for _, name in rows)}
     used = {str(plan.network.gateway), *(ip for ip, _ in rows)}
     for ip, name in _leased(leases, now):

@@ -90,7 +90,7 @@ def _fill(template: str, template_context: dict[str, Any]) -> str:
 
 
 def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
-    by_name = {n.name: n.ip for n in plan.nodes}
+    by_name = {n.name: n.ip for n in plan.machines}
     address = by_name.get(forward.to) or forward.to
     return {
         "protocol": str(forward.protocol),
@@ -118,7 +118,9 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
     first, last = addresses.dynamic_range(net)
     size = int(last) - int(first) + 1
     follows = plan.interfaces.follows_default_route
-    taken_names = {n.name for n in plan.nodes}
+    machines = plan.machines
+    macs = [mac for machine in machines for mac in machine.macs]
+    taken_names = {machine.name for machine in machines}
     return {
         "plan_path": paths.PLAN_IN_FORCE,
         "corporate": plan.interfaces.corporate,
@@ -148,9 +150,12 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         "protected_names": list(names.PROTECTED),
         "known_only": net.answer is AnswerPolicy.KNOWN,
         "vm_macs": list(net.vm_macs),
-        "nodes": [{"mac": format_mac(n.mac), "ip": str(n.ip), "name": n.name} for n in plan.nodes],
-        "node_macs": ", ".join(format_mac(n.mac) for n in plan.nodes) or "00:00:00:00:00:00",
-        "node_numbers": ", ".join(f"0x{int(n.mac):012x}" for n in plan.nodes) or "0x0",
+        "nodes": [
+            {"macs": ",".join(format_mac(mac) for mac in machine.macs), "ip": str(machine.ip), "name": machine.name}
+            for machine in machines
+        ],
+        "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",
+        "node_numbers": ", ".join(f"0x{int(mac):012x}" for mac in macs) or "0x0",
         "forwards": [_forward_row(plan, f) for f in plan.forwards],
         "sources": [row for f in plan.forwards for row in _source_rows(f)],
         "dhcp_uid": dhcp_uid,

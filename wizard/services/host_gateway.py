@@ -40,10 +40,10 @@ class HostGateway:
         from wizard.host.facts.reader import read_facts
         from wizard.host.plan_in_force import Unreadable, running_plan
         from wizard.plan.export.about import ABOUT
-        from wizard.plan.export.formats import FORMATS, corporate_side, export
+        from wizard.plan.export.formats import corporate_side, exports
 
         plan = running_plan(Unreadable.SKIP)
         if plan is None:
             return ()
         around = corporate_side(plan, read_facts())
-        return tuple(ExportedFile(form, *ABOUT[form], export(plan, form, around)) for form in FORMATS)
+        return tuple(ExportedFile(form, *ABOUT[form], text) for form, text in exports(plan, around).items())

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wizard.plan.findings import Finding
-from wizard.plan.model import Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind, Role
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.modal import Dialog
 from wizard.widgets.page import finding_text
@@ -30,8 +30,12 @@ class FormDialog(Dialog[Answer | None]):
     def findings_panel(self) -> Widget:
         return PlainText(id="dialog-findings")
 
-    def role_boxes(self, ticked: Collection[str]) -> Iterable[Widget]:
-        """A row of the roles to tick; `ticked` are the names of those that are."""
+    def role_boxes(self, ticked: Collection[str], kind: ClusterKind = ClusterKind.CIAO) -> Iterable[Widget]:
+        """A row of the roles to tick; `ticked` are the names of those that are. A field where they are free labels."""
+        if kind is not ClusterKind.CIAO:
+            usual = ", ".join(USUAL_ROLES[kind]) or "any words"
+            yield Field(f"{self.PREFIX}.role", "Roles", ", ".join(filter(None, ticked)), usual, "commas between")
+            return
         with Horizontal(classes="field"):
             yield PlainText("Roles", classes="label")
             yield PlainText(" ", classes="sign")
@@ -42,7 +46,9 @@ class FormDialog(Dialog[Answer | None]):
         return self._field(f"{self.PREFIX}.{key}").value.strip()
 
     def ticked_roles(self) -> str:
-        """The names of the ticked roles, separated by commas."""
+        """The names of the ticked roles, or the labels that were typed, separated by commas."""
+        if not self.query(SignCheckbox):
+            return self.typed("role")
         ticked = [role.value for role in Role if self.query_one(f"#role-{role.value}", SignCheckbox).value]
         return ", ".join(ticked)
 

@@ -165,12 +165,15 @@ class Page(FocusKept[None]):
         yield TooSmall()
         with Vertical(id="page"):
             yield PlainText(id="head")
-            yield PlainText(self.QUESTION, id="question")
+            yield PlainText(self.question(), id="question")
             with Vertical(id="body"):
                 yield from self.body()
             yield PlainText(id="findings")
             yield PlainText(id="line")
             yield Footer(show_command_palette=False)
+
+    def question(self) -> str:
+        return self.QUESTION
 
     def body(self) -> Iterable[Widget]:
         """The widgets between the question and the findings."""
@@ -292,7 +295,7 @@ class StepPage(Page):
         draft: Draft
         facts: Facts | None
 
-    FIELDS: ClassVar[str] = ""
+    FIELDS: ClassVar[str | tuple[str, ...]] = ""
     """The findings of this page are those whose field begins so."""
 
     def __init__(self, draft: Draft, field: str = "") -> None:

@@ -12,7 +12,7 @@ from wizard.host.net.neighbours import Neighbour
 from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.monitor.lease_rows import LeaseRow, make_rows, row_json
 from wizard.plan.lease_parser import Lease
-from wizard.plan.model import Interfaces, Network, Node, Plan, Role
+from wizard.plan.model import Device, Interfaces, Network, Node, Plan, Role
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=12)
@@ -232,3 +232,24 @@ def test_65000_leases_take_well_under_a_second() -> None:
 
     assert len(found) == 65_000 + 2 + 256
     assert time.process_time() - began < 1.5
+
+
+def test_a_machine_with_two_nics_has_one_row() -> None:
+    usb = "00:e0:4c:00:00:01"
+    node = replace(PLAN.nodes[0], other_macs=(EUI(usb),))
+    plan = replace(PLAN, nodes=(node, *PLAN.nodes[1:]))
+    rows = make_rows(plan, [lease(usb, "192.168.0.101", "controller")], now=NOW)
+    assert [(row.mac, row.state) for row in rows if row.name == "controller"] == [(usb, "leased")]
+    static = make_rows(plan, [], now=NOW, neighbours={"192.168.0.101": Neighbour(usb, "reachable")})
+    assert [(row.mac, row.state) for row in static if row.name == "controller"] == [(usb, "static")]
+    ignored = make_rows(plan, [], now=NOW)
+    assert [(row.mac, row.state) for row in ignored if row.name == "controller"] == [(CONTROLLER, "missing")]
+
+
+def test_a_device_is_watched_like_a_node() -> None:
+    mac = "00:0c:42:00:00:01"
+    plan = replace(PLAN, devices=(Device("switch", EUI(mac), IPAddress("192.168.0.250")),))
+    *_, row = make_rows(plan, [], now=NOW)
+    assert (row.kind, row.name, row.role, row.state) == ("device", "switch", "", "missing")
+    *_, row = make_rows(plan, [], now=NOW, neighbours={"192.168.0.250": Neighbour(mac, "reachable")})
+    assert (row.state, row.reachable) == ("static", True)

@@ -23,6 +23,8 @@ class Bad:
     field: str
     says: str
     """A piece of the message or of the remedy."""
+    before: tuple[str, str] = ("", "")
+    """What is replaced in the example beforehand, which is no mistake."""
 
 
 MAC1, MAC4 = "B8:AE:ED:7B:51:50", "C0:3F:D5:67:A1:FB"
@@ -38,6 +40,22 @@ CORPORATE = 'corporate = "eth0"'
 NAME = 'name = "compute1"'
 IP = 'ip   = "192.168.0.103"'
 PORT = "port = 8889"
+
+ROLE = 'role = "network"'
+TOP = "version = 1"
+SPARE = "00:0c:42:00:00:01"
+SWITCH = f'name = "switch"\nmac = "{SPARE}"'
+K3S = (TOP, TOP + '\n[cluster]\nkind = "k3s"')
+"""The example with ciao's roles as labels."""
+
+
+def cluster(keys: str) -> str:
+    return f"{TOP}\n[cluster]\n{keys}"
+
+
+def device(keys: str) -> str:
+    return f"{TOP}\n[[devices]]\n{keys}"
+
 
 UNREADABLE = [
     # Wrong from the ground up.
@@ -150,6 +168,30 @@ UNREADABLE = [
     Bad("pipe-in-target", 'to   = "controller"', 'to = "a|b"', "forwards[0].to", "such as compute1"),
     Bad("newline-in-source", PORT, PORT + '\nfrom = ["10.0.0.0/8\\n"]', "forwards[0].from", "/8"),
     Bad("newline-in-protocol", PORT, PORT + '\nprotocol = "tcp\\n"', "forwards[0].protocol", "tcp or udp"),
+    # Devices, kinds of clusters, machines with several NICs.
+    Bad("kind-unknown", TOP, cluster('kind = "k8s"'), "cluster.kind", "ciao, k3s, talos"),
+    Bad("kind-a-list", TOP, cluster('kind = ["k3s"]'), "cluster.kind", "not text"),
+    Bad("kind-mistyped", TOP, cluster('knid = "k3s"'), "cluster.knid", "Did you mean kind?"),
+    Bad("cluster-a-text", TOP, TOP + '\ncluster = "k3s"', "cluster", "not one table"),
+    Bad("label-of-spaces", ROLE, 'role = "two words"', "nodes[1].role", "such as worker", K3S),
+    Bad("label-newline", ROLE, r'role = "a\nb"', "nodes[1].role", "such as worker", K3S),
+    Bad("label-comma", ROLE, 'role = ["a,set:known"]', "nodes[1].role", "such as worker", K3S),
+    Bad("label-all", ROLE, 'role = "all"', "nodes[1].role", "inventories", K3S),
+    Bad("label-twice", ROLE, 'role = ["gpu", "gpu"]', "nodes[1].role", "once", K3S),
+    Bad("label-too-long", ROLE, f'role = "{"a" * 40}"', "nodes[1].role", "such as worker", K3S),
+    Bad("label-a-number", ROLE, "role = 7", "nodes[1].role", "in quotes", K3S),
+    Bad("macs-none", f'"{MAC1}"', "[]", "nodes[0].mac", "at least one"),
+    Bad("macs-of-numbers", f'"{MAC1}"', "[1]", "nodes[0].mac", "in quotes"),
+    Bad("macs-twice", f'"{MAC1}"', f'["{MAC1}", "b8-ae-ed-7b-51-50"]', "nodes[0].mac", "Write each MAC once"),
+    Bad("macs-with-a-tail", f'"{MAC1}"', f'["{MAC1}", "set:known"]', "nodes[0].mac", "six pairs"),
+    Bad("macs-joined", f'"{MAC1}"', f'"{MAC1},{MAC4}"', "nodes[0].mac", "six pairs"),
+    Bad("macs-many", f'"{MAC1}"', repr([f"00:00:5e:00:00:{n:02}" for n in range(9)]), "nodes[0].mac", "8 at most"),
+    Bad("device-without-mac", TOP, device('name = "switch"'), "devices[0].mac", 'mac = "b8:ae'),
+    Bad("device-without-name", TOP, device(f'mac = "{SPARE}"'), "devices[0].name", 'name = "switch"'),
+    Bad("device-with-a-role", TOP, device(SWITCH + '\nrole = "compute"'), "devices[0].role", "Known here"),
+    Bad("device-shell", TOP, device(f'name = "$(reboot)"\nmac = "{SPARE}"'), "devices[0].name", "63 at most"),
+    Bad("device-ip-a-network", TOP, device(SWITCH + '\nip = "192.168.0.0/24"'), "devices[0].ip", "the address alone"),
+    Bad("devices-a-number", TOP, TOP + "\ndevices = 1", "devices", "[[devices]]"),
     Bad("other-digits-in-ip", "192.168.0.103", "192.168.0.١٠٣", "nodes[2].ip", "four numbers"),
 ]
 
@@ -192,12 +234,21 @@ UNWORKABLE = [
     Bad("forward-elsewhere", 'to   = "controller"', 'to = "10.0.0.9"', "forwards[0].to", "192.168.0.0/24"),
     Bad("forward-to-itself", 'to   = "controller"', 'to = "192.168.0.200"', "forwards[0].to", "Name a node"),
     Bad("two-forwards-one-port", "port = 5000", "port = 8889", "forwards[2].port", "another port"),
+    Bad("device-elsewhere", TOP, device(SWITCH + '\nip = "10.0.0.1"'), "devices[0].ip", "leave it blank"),
+    Bad("device-on-the-gateway", TOP, device(SWITCH + '\nip = "192.168.0.200"'), "devices[0].ip", "leave it blank"),
+    Bad("device-with-a-nodes-ip", TOP, device(SWITCH + '\nip = "192.168.0.101"'), "devices[0].ip", "of its own"),
+    Bad("device-with-a-nodes-name", TOP, device(f'name = "network"\nmac = "{SPARE}"'), "devices[0].name", "2nd node"),
+    Bad("device-with-a-nodes-mac", TOP, device(f'name = "switch"\nmac = "{MAC1}"'), "devices[0].mac", "too"),
+    Bad("second-mac-anothers", f'"{MAC1}"', f'["{MAC1}", "{MAC4}"]', "nodes[3].mac", "own MAC"),
+    Bad("second-mac-of-a-group", f'"{MAC1}"', f'["{MAC1}", "01:00:5e:00:00:01"]', "nodes[0].mac", "group"),
     Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]
 
 
 def changed(example: str, case: Bad) -> str:
     assert case.old in example, "the example has changed"
+    if case.before[0]:
+        example = example.replace(*case.before, 1)
     return example.replace(case.old, case.new, 1)
 
 
@@ -222,6 +273,7 @@ def test_a_plan_that_cannot_be_read(example: str, case: Bad) -> None:
 def test_the_line_of_what_cannot_be_read(example: str, case: Bad) -> None:
     """The line is the one that was changed; for a missing key, that of the table which lacks it."""
     text = changed(example, case)
+    example = example.replace(*case.before, 1) if case.before[0] else example
     with pytest.raises(PlanUnreadable) as refused:
         load_plan(text, "my.toml")
     (problem,) = refused.value.problems

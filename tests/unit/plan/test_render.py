@@ -40,8 +40,9 @@ PLANS = {
     "sample": ROOT / "examples" / "ciao.toml",
     "rich": Path(__file__).with_name("rich.toml"),
     "auto": Path(__file__).with_name("auto.toml"),
+    "rack": Path(__file__).with_name("rack.toml"),
 }
-CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12", "auto": "00:e0:4c:68:0f:12"}
+CLUSTER_MACS = {"sample": "", "rich": "00:e0:4c:68:0f:12", "auto": "00:e0:4c:68:0f:12", "rack": ""}
 """The sample is rendered for a machine that has no such NIC."""
 
 

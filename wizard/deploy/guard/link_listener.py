@@ -374,8 +374,8 @@ def must_yield(proven: bool, behind_link_s: float) -> bool:
 
 
 def nodes_by_mac(plan: Plan) -> dict[bytes, IPAddress]:
-    """The plan's nodes, MAC -> address, as a LinkListener takes them."""
-    return {node.mac.packed: node.ip for node in assign(plan).nodes if node.ip is not None}
+    """The plan's nodes and devices, MAC -> address, as a LinkListener takes them."""
+    return {mac.packed: one.ip for one in assign(plan).machines if one.ip is not None for mac in one.macs}
 
 
 def _key(link: LinkState) -> _Key:

@@ -81,7 +81,7 @@ def build_path(
     if not resolver.servers:
         untried.append(Check("path-resolver", UNTRIED, f"not tried: {resolver.reason}"))
     context = template_context(plan)
-    name = f"{context['gateway_name'] or plan.nodes[0].name}.{plan.network.domain}"
+    name = f"{context['gateway_name'] or plan.machines[0].name}.{plan.network.domain}"
     nodes = plan.nodes
     node = nodes[turn % len(nodes)] if armed and nodes else None
     return (
@@ -112,7 +112,7 @@ def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = 
     """
     cidr = plan.network.cidr
     low, high = dynamic_range(plan.network)
-    used = {int(node.ip) for node in plan.nodes if node.ip is not None} | {int(plan.network.gateway)}
+    used = {int(one.ip) for one in plan.machines if one.ip is not None} | {int(plan.network.gateway)}
     known = set(taken)
 
     def is_free(number: int) -> bool:
@@ -192,7 +192,7 @@ def _next_hop(beyond: str, routes: Sequence[Route]) -> bytes:
 def _forward_paths(
     plan: Plan, turn: int, address: str, router: str, neighbours: Mapping[str, Neighbour], untried: list[Check]
 ) -> list[ForwardPath]:
-    by_name = {node.name: str(node.ip) for node in plan.nodes}
+    by_name = {machine.name: str(machine.ip) for machine in plan.machines}
     found = []
     for forward in plan.forwards:
         source = _source(forward, address, router)
@@ -235,7 +235,7 @@ def check_routes(plan: Plan, path: NodePath, turn: int, uplinks: Collection[str]
     `uplinks`: the NICs that the nodes may go out by, besides the path's own corporate one.
     """
     found = []
-    nodes = assign(plan).nodes
+    nodes = assign(plan).machines
     start = turn * MAX_NODES_PER_PROBE % max(len(nodes), 1)
     for node in [*nodes, *nodes][start : start + min(MAX_NODES_PER_PROBE, len(nodes))]:
         nic = _leaves_by(node.ip.packed) if node.ip is not None else ""

@@ -158,15 +158,16 @@ def conflicts(hosts_text: str, leases_text: str) -> set[str]:
 
     Both texts are dnsmasq's files: dhcp-hostsfile and lease file.
     """
-    reserved = {}
+    reserved: dict[str, set[str]] = {}
     for line in hosts_text.splitlines():
-        parts = line.split(",")
+        parts = [part for part in line.split(",") if not part.startswith("set:")]
         if len(parts) >= 2 and not line.startswith("#"):
-            reserved[parts[1]] = parts[0].lower()
+            # MACs, address, name.
+            reserved[parts[-2]] = {part.lower() for part in parts[:-2]}
     taken = set()
     for line in leases_text.splitlines():
         address, lease = leased_address(line), parse_line(line)
-        if address in reserved and (lease is None or lease.mac != reserved[address]):
+        if address in reserved and (lease is None or lease.mac not in reserved[address]):
             taken.add(address)
     return taken
 

@@ -56,7 +56,7 @@ def questions_for(plan: Plan) -> ProbeQuestions:
     """What to ask on the network that this plan is to be served on. Raises SubnetFull."""
     from wizard.plan.addresses import assign
 
-    nodes = {node.mac.packed: node.name for node in assign(plan).nodes}
+    nodes = {mac.packed: machine.name for machine in assign(plan).machines for mac in machine.macs}
     vms = tuple(_made_up(pattern, plan.nodes[0].mac.packed if plan.nodes else b"") for pattern in plan.network.vm_macs)
     return ProbeQuestions(nodes, vms, plan.network.gateway.packed)
 

@@ -8,11 +8,11 @@ from netaddr import IPAddress
 
 from wizard.plan.addresses import SubnetFull, assign, next_free
 from wizard.plan.draft.node_list import free_node_name
-from wizard.plan.fields import format_mac, parse_address, parse_mac, parse_node_name, parse_roles
+from wizard.plan.fields import format_mac, parse_address, parse_labels, parse_mac, parse_node_name, parse_roles
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
-from wizard.plan.model import Node, Plan, Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind, Node, Plan
 from wizard.plan.rules.check import check_plan
 
 
@@ -24,23 +24,27 @@ class AdoptionProposal:
     name: str
     role: str
     ip: str
+    kind: ClusterKind = ClusterKind.CIAO
 
 
-def propose_adoption(plan_text: str, mac: str, hostname: str = "", role: Role = Role.COMPUTE) -> AdoptionProposal:
+def propose_adoption(plan_text: str, mac: str, hostname: str = "", role: str = "") -> AdoptionProposal:
     """Values for `adopt`: the machine's own name if valid and free, and the next free address.
+
+    `role`: "" for the most common one of the kind of cluster.
 
     Raises PlanUnreadable if `plan_text` is no plan, WizardError if no address is left.
     """
     plan = load_plan(plan_text, "the plan")
-    taken = {node.name for node in plan.nodes}
+    taken = {machine.name for machine in plan.machines}
+    role = str(role or next(iter(USUAL_ROLES[plan.kind][-1:]), ""))
     try:
         name = parse_node_name(hostname.partition(".")[0].lower())
     except WizardError:
         name = ""
     if not name or name in taken:
-        name = free_node_name(role.value, taken)
+        name = free_node_name(role, taken)
     ip = _next_address(plan, Node(name, (role,), parse_mac(mac)))
-    return AdoptionProposal(mac, name, role.value, str(ip))
+    return AdoptionProposal(mac, name, role, str(ip), plan.kind)
 
 
 def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None) -> str:
@@ -51,11 +55,12 @@ def adopt(plan_text: str, mac: str, name: str, role: str, ip: str | None = None)
     PlanUnreadable if `plan_text` is no plan.
     """
     plan = load_plan(plan_text, "the plan")
-    node = Node(parse_node_name(name), parse_roles(role), parse_mac(mac), parse_address(ip) if ip else None)
-    known = next((n for n in plan.nodes if n.mac == node.mac), None)
+    roles = parse_roles(role) if plan.kind is ClusterKind.CIAO else parse_labels(role)
+    node = Node(parse_node_name(name), roles, parse_mac(mac), parse_address(ip) if ip else None)
+    known = next((machine for machine in plan.machines if node.mac in machine.macs), None)
     if known is not None:
-        raise WizardError(f"{format_mac(node.mac)} is a node of the plan already: {known.name}", "Nothing to do.")
-    if any(n.name == node.name for n in plan.nodes):
+        raise WizardError(f"{format_mac(node.mac)} is in the plan already: {known.name}", "Nothing to do.")
+    if any(machine.name == node.name for machine in plan.machines):
         raise WizardError(f"there is already a node {node.name}", "Choose another name.")
     if node.ip is None:
         # Written down, so that it stays its own whatever is added later.

@@ -18,6 +18,7 @@ _BARE = str.maketrans("", "", ":.- ")
 _OUR_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
 _STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
+_SECTIONS = ("devices[", "TOML")
 _NICS = ("corporate", "cluster")
 DANGEROUS = frozenset(
     {
@@ -102,9 +103,16 @@ def _alike(one: NodeText, other: NodeText) -> bool:
     """True if they share a value that must be unique. Cheap: called for thousands."""
     return (
         one.name.strip().lower() == other.name.strip().lower()
-        or one.mac.translate(_BARE).lower() == other.mac.translate(_BARE).lower()
+        or _share_a_mac(one.mac, other.mac)
         or (bool(one.ip) and one.ip.strip() == other.ip.strip())
     )
+
+
+def _share_a_mac(one: str, other: str) -> bool:
+    ours, theirs = (text.translate(_BARE).lower() for text in (one, other))
+    if "," not in ours and "," not in theirs:
+        return ours == theirs
+    return not set(ours.split(",")).isdisjoint(theirs.split(","))
 
 
 def _of_one(finding: Finding, text: NodeText) -> Finding:
@@ -112,6 +120,11 @@ def _of_one(finding: Finding, text: NodeText) -> Finding:
     if finding.code != "name-taken":
         return finding
     return replace(finding, message=f"There is already a node {shown(text.name.strip().lower())}.")
+
+
+def macs_of(text: str) -> list[str]:
+    """The MACs of a node as typed, each as `normal_mac` writes it."""
+    return [normal_mac(mac.strip()) for mac in text.split(",")] if "," in text else [normal_mac(text)]
 
 
 def normal_mac(text: str) -> str:
@@ -160,6 +173,8 @@ def _holds(finding: Finding, bad: set[str]) -> bool:
         return not any(field.endswith(".role") for field in bad)
     if finding.code == "forward-to-nobody":
         return not any(field.endswith(".name") for field in bad) and "network.cidr" not in bad
+    if finding.field.startswith(_SECTIONS):
+        return not any(field.startswith(_SECTIONS) for field in bad)
     return not any(finding.field.startswith(_DEPENDS.get(field, ())) for field in bad)
 
 
@@ -187,7 +202,12 @@ def _repaired(draft: Draft, bad: set[str]) -> Draft:
         # Their indices have shifted.
         forwards = ()
     rooms = {field.name: "interfaces" if field.name in _NICS else "network" for field in fields(Draft)}
+    unread = any(field.startswith(_SECTIONS) for field in bad)
     texts = {name: getattr(_STANDS_IN, name) for name, room in rooms.items() if f"{room}.{name}" in bad}
+    if unread:
+        texts["sections"] = ""
+    if "cluster.kind" in bad:
+        texts["kind"] = _STANDS_IN.kind
     if "network.cidr" in bad:
         texts["gateway"] = texts["pool"] = ""
     if bad & {"network.dhcp_slice", "network.dhcp_range"}:

@@ -15,19 +15,36 @@ from wizard.plan import addresses
 from wizard.plan import fields as parsers
 from wizard.plan.backends import Backend
 from wizard.plan.draft import suggest
+from wizard.plan.file.read import load_sections
+from wizard.plan.file.rows import dump_sections
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import AUTO, AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.model import (
+    AUTO,
+    AnswerPolicy,
+    ClusterKind,
+    Forward,
+    Interfaces,
+    Network,
+    Node,
+    Plan,
+    Protocol,
+    Role,
+    Sections,
+)
 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
 
 CHOOSE_A_NIC = "Choose one on the Interfaces screen."
 """A remedy. The Interfaces screen itself replaces it."""
+SECTION_FIELDS = ("devices", "cluster.", "TOML")
+"""Beginnings of the key paths in `Draft.sections`, and of what is edited beside it."""
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that does not parse."""
 
-_LISTED = re.compile(r"(nodes|forwards)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_LISTED = re.compile(r"(nodes|forwards|devices)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_QUOTED_ADDRESS = re.compile(r'"([0-9]{1,3}(?:\.[0-9]{1,3}){3})"')
 _FIELD_NAMES = {
     "interfaces.corporate": "Company NIC",
     "interfaces.cluster": "Cluster NIC",
@@ -40,6 +57,8 @@ _FIELD_NAMES = {
     "network.answer": "Answer",
     "network.vm_macs": "VM MACs",
     "network.backend": "Backend",
+    "cluster.kind": "Kind of cluster",
+    "TOML": "Devices and more",
     "nodes.name": "name",
     "nodes.role": "role",
     "nodes.mac": "MAC",
@@ -66,7 +85,7 @@ _MISSING = {
 
 @dataclass(frozen=True)
 class NodeText:
-    """A node as typed. `role` may hold several, separated by commas; for a blank `ip` the wizard chooses."""
+    """A node as typed. `role` and `mac` may hold several, separated by commas; for a blank `ip` the wizard chooses."""
 
     role: str = Role.COMPUTE.value
     name: str = ""
@@ -75,9 +94,12 @@ class NodeText:
 
     @cached_property
     def node(self) -> Node | None:
-        """The node, None if one of the texts is no value. Parsed once: of thousands of nodes one key changes one."""
+        """The node, None if one of the texts is no value. Parsed once: of thousands of nodes one key changes one.
+
+        Its roles are any labels; a cluster of ciao's takes three of them only.
+        """
         reader = _Reader()
-        node = _node_read(self, "", reader)
+        node = _node_read(self, "", reader, parsers.parse_labels)
         return None if reader.problems else node
 
 
@@ -97,6 +119,7 @@ class Draft:
     """Everything that the wizard asks for, as typed.
 
     `pool` is where dynamic addresses come from: a network, "first - last", or blank for the wizard's choice.
+    `sections`: the plan's other sections (see `model.Sections`), as TOML.
     """
 
     corporate: str = ""
@@ -109,6 +132,8 @@ class Draft:
     answer: str = AnswerPolicy.KNOWN.value
     vm_macs: str = "02:*:*:*:*:*"
     backend: str = Backend.AUTO.value
+    kind: str = ClusterKind.CIAO.value
+    sections: str = ""
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
 
@@ -130,6 +155,8 @@ class Draft:
             answer=network.answer.value,
             vm_macs=", ".join(network.vm_macs),
             backend=network.backend.value,
+            kind=plan.kind.value,
+            sections=dump_sections(plan),
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
         )
@@ -140,15 +167,19 @@ class Draft:
         corporate = reader.nic("interfaces.corporate", self.corporate, "company network")
         cluster = reader.nic("interfaces.cluster", self.cluster, "cluster switch")
         network = _network(self, reader)
-        nodes = _nodes(self.nodes, reader)
+        kind = reader.read("cluster.kind", parsers.parse_kind, self.kind)
+        nodes = _nodes(self.nodes, reader, kind)
         forwards = tuple(_forward(text, f"forwards[{i}]", reader) for i, text in enumerate(self.forwards))
-        if reader.problems or corporate is None or cluster is None or network is None:
+        sections = reader.sections(self.sections)
+        if reader.problems or kind is None or corporate is None or cluster is None or network is None:
             return tuple(reader.problems)
         return Plan(
             Interfaces(corporate, cluster),
             network,
             nodes,
             tuple(forward for forward in forwards if forward),
+            kind,
+            sections.devices,
         )
 
 
@@ -174,6 +205,15 @@ class _Reader:
             self.refuse(field, f"No NIC is chosen for the {leads_to}.", CHOOSE_A_NIC)
             return None
         return self.read(field, parsers.parse_nic_name, text)
+
+    def sections(self, text: str) -> Sections:
+        if not text.strip():
+            return Sections()
+        sections, problems = load_sections(text)
+        for problem in problems:
+            line = "" if problem.line is None else f"Line {problem.line}: "
+            self.refuse(problem.key, f"{line}{problem.message}", problem.remedy)
+        return sections
 
     def refuse(self, field: str, message: str, remedy: str) -> None:
         self.problems.append(Finding(Severity.ERROR, UNREADABLE, field, message, remedy))
@@ -217,18 +257,31 @@ def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress
     return None, (begin, end) if begin is not None and end is not None else None
 
 
-def _nodes(texts: tuple[NodeText, ...], reader: _Reader) -> tuple[Node, ...]:
+def _nodes(texts: tuple[NodeText, ...], reader: _Reader, kind: ClusterKind | None) -> tuple[Node, ...]:
     """The nodes that parse."""
-    read = [text.node or _node_read(text, f"nodes[{i}]", reader) for i, text in enumerate(texts)]
+    ciao = kind is ClusterKind.CIAO
+    parse = parsers.parse_roles if ciao else parsers.parse_labels
+    read = []
+    for number, text in enumerate(texts):
+        node = text.node
+        if node is None or (ciao and not (node.roles and _CIAO_ROLES.issuperset(node.roles))):
+            node = _node_read(text, f"nodes[{number}]", reader, parse)
+        read.append(node)
     return tuple(node for node in read if node)
 
 
-def _node_read(text: NodeText, field: str, reader: _Reader) -> Node | None:
+_CIAO_ROLES = frozenset(role.value for role in Role)
+
+
+def _node_read(
+    text: NodeText, field: str, reader: _Reader, parse: Callable[[str], tuple[str, ...]] = parsers.parse_roles
+) -> Node | None:
     name = reader.read(f"{field}.name", parsers.parse_node_name, text.name)
-    roles = reader.read(f"{field}.role", parsers.parse_roles, text.role)
-    mac = reader.read(f"{field}.mac", parsers.parse_mac, text.mac)
+    free = parse is not parsers.parse_roles and not text.role.strip()
+    roles = () if free else reader.read(f"{field}.role", parse, text.role)
+    macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
-    return Node(name, roles, mac, ip) if name and roles and mac is not None else None
+    return Node(name, roles, macs[0], ip, macs[1:]) if name and roles is not None and macs else None
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -252,7 +305,8 @@ def _pool_text(network: Network) -> str:
 
 def _node_text(node: Node) -> NodeText:
     ip = "" if node.ip is None else str(node.ip)
-    return NodeText(", ".join(role.value for role in node.roles), node.name, parsers.format_mac(node.mac), ip)
+    macs = ", ".join(map(parsers.format_mac, node.macs))
+    return NodeText(", ".join(node.roles), node.name, macs, ip)
 
 
 def _forward_text(forward: Forward) -> ForwardText:
@@ -276,9 +330,19 @@ def field_label(draft: Draft, field: str) -> str:
     label = _FIELD_NAMES.get(f"{kind}.{key}", key)
     if kind == "nodes" and number < len(draft.nodes):
         return f"{draft.nodes[number].name or f'node {number + 1}'}, {label}"
+    if kind not in ("nodes", "forwards"):
+        return f"{kind.removesuffix('s')} {number + 1}, {label}" if key else f"{kind.removesuffix('s')} {number + 1}"
     if kind == "forwards" and number < len(draft.forwards):
         return f"forward {draft.forwards[number].port or number + 1}, {label}"
     return field
+
+
+def kind_of(draft: Draft) -> ClusterKind:
+    """The kind of cluster of a draft, ciao's while the text is none."""
+    try:
+        return parsers.parse_kind(draft.kind)
+    except parsers.FieldError:
+        return ClusterKind.CIAO
 
 
 def first_draft(plan: Plan | None, facts: Facts) -> Draft:
@@ -312,7 +376,10 @@ def readdressed(draft: Draft, old_cidr: str) -> Draft:
     nodes = tuple(replace(node, ip=move(node.ip)) for node in draft.nodes)
     forwards = tuple(replace(forward, to=move(forward.to)) for forward in draft.forwards)
     gateway = move(draft.gateway) or str(addresses.default_gateway(new))
-    return replace(draft, gateway=gateway, pool=_moved_pool(draft.pool, move, new), nodes=nodes, forwards=forwards)
+    # What does not fit stays as it is, and is refused there.
+    sections = _QUOTED_ADDRESS.sub(lambda found: f'"{move(found[1]) or found[1]}"', draft.sections)
+    pool = _moved_pool(draft.pool, move, new)
+    return replace(draft, gateway=gateway, pool=pool, sections=sections, nodes=nodes, forwards=forwards)
 
 
 def _mover(old: IPNetwork, new: IPNetwork) -> Callable[[str], str]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
+from wizard.plan.draft.check import macs_of
 from wizard.plan.draft.model import ForwardText, NodeText
 from wizard.plan.machine_lists import read_list
-from wizard.plan.model import Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +49,37 @@ class MergedNodes:
     same: int = 0
 
 
-def read_nodes(text: str, taken: Iterable[str] = (), known: Mapping[str, NodeText] | None = None) -> ImportedNodes:
+def read_nodes(
+    text: str,
+    taken: Iterable[str] = (),
+    known: Mapping[str, NodeText] | None = None,
+    kind: ClusterKind = ClusterKind.CIAO,
+) -> ImportedNodes:
     """The nodes of a list in any format of `machine_lists`. A machine without a MAC is not understood.
 
-    Missing values come from `known`, by MAC; else the role from the name (compute by default), and the name from the
-    role, avoiding `taken`.
+    Missing values come from `known`, by MAC; else the role from the name (the last of the kind's by default), and the
+    name from the role, avoiding `taken`.
     """
     found: list[NodeText] = []
     skipped_rows: list[SkippedRow] = []
     listed = read_list(text)
     for machine in listed.machines:
         # The same MAC twice is to be seen as two rows, where a person can choose.
-        problem = "" if machine.contradicts else machine.problem
+        labels = machine.labels if kind is not ClusterKind.CIAO else ()
+        understood = machine.contradicts or (machine.role_problem and labels)
+        problem = "" if understood else machine.problem
         if problem or not machine.mac:
             skipped_rows.append(SkippedRow(machine.line, machine.text, problem or machine.no_mac_reason))
             continue
-        role = ", ".join(role.value for role in machine.roles) if machine.roles_listed else ""
+        roles = machine.roles if machine.roles_listed and kind is ClusterKind.CIAO else labels
+        role = ", ".join(roles)
         found.append(NodeText(role, machine.name, machine.mac, machine.ip))
-    return ImportedNodes(_completed(found, taken, known or {}), tuple(skipped_rows), listed.heading)
+    return ImportedNodes(_completed(found, taken, known or {}, kind), tuple(skipped_rows), listed.heading)
 
 
 def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNodes:
     """`nodes` with those of `reading`, which replace nodes with the same MAC."""
-    place = {node.mac: number for number, node in enumerate(nodes)}
+    place = {mac: number for number, node in enumerate(nodes) for mac in (node.mac, *macs_of(node.mac))}
     result = list(nodes)
     new = changed = same = 0
     for node in reading.nodes:
@@ -97,12 +106,19 @@ def follow_renames(forwards: tuple[ForwardText, ...], names: Mapping[str, str]) 
 
 def free_node_name(role: str, taken: Collection[str]) -> str:
     """A name for a node of that role, as the guide has them: controller, network, compute1, compute2."""
-    return next(name for name in _names(role) if name not in taken)
+    return next(name for name in _names(role or "node") if name not in taken)
 
 
-def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
-    """The role for one more node: the one in its host name, else one that no node has, else compute."""
+def suggest_role(nodes: Iterable[NodeText], host_name: str = "", kind: ClusterKind = ClusterKind.CIAO) -> str:
+    """The role for one more node: the one in its host name, else one that no node has, else compute.
+
+    Of a cluster that is not ciao's one of its usual roles in the same way; "" where it has none.
+    """
     held = {role.strip() for roles in {node.role for node in nodes} for role in roles.split(",")}
+    if kind is not ClusterKind.CIAO:
+        usual = USUAL_ROLES[kind]
+        named = [role for role in usual if role in host_name.lower()]
+        return next(iter([*named, *(role for role in usual if role not in held), *usual[-1:]]), "")
     missing = next((role for role in (Role.CONTROLLER, Role.NETWORK) if role.value not in held), Role.COMPUTE)
     roles = [role for role in Role if role.value in host_name.lower()]
     # ciao has one controller.
@@ -111,12 +127,21 @@ def suggest_role(nodes: Iterable[NodeText], host_name: str = "") -> str:
     return roles[0].value
 
 
+_MANY = frozenset({"node", *(roles[-1] for roles in USUAL_ROLES.values() if roles)})
+"""Roles of which there is hardly ever one: their names are numbered from the first on."""
+
+
 def _names(role: str) -> Iterable[str]:
-    numbered = (f"{role}{number}" for number in count(1 if role == Role.COMPUTE.value else 2))
-    return numbered if role == Role.COMPUTE.value else chain([role], numbered)
+    role = role.replace("_", "-")
+    many = role in _MANY
+    numbered = (f"{role}{number}" for number in count(1 if many else 2))
+    return numbered if many else chain([role], numbered)
 
 
-def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[str, NodeText]) -> tuple[NodeText, ...]:
+def _completed(
+    found: Sequence[NodeText], taken: Iterable[str], known: Mapping[str, NodeText], kind: ClusterKind
+) -> tuple[NodeText, ...]:
+    usual = USUAL_ROLES[kind]
     names = {*taken, *(node.name for node in found)}
     # One pass over a role's names for all nodes: there may be thousands.
     free: dict[str, Iterable[str]] = {}
@@ -124,13 +149,13 @@ def _completed(found: Sequence[NodeText], taken: Iterable[str], known: Mapping[s
     for node in found:
         old = known.get(node.mac)
         if old is not None:
-            node = NodeText(node.role or old.role, node.name or old.name, node.mac, node.ip or old.ip)
+            node = NodeText(node.role or old.role, node.name or old.name, old.mac, node.ip or old.ip)
         if not node.role:
-            role = next((role.value for role in Role if node.name.startswith(role)), Role.COMPUTE.value)
-            node = replace(node, role=role)
+            role = next((role for role in usual if node.name.startswith(role)), usual[-1] if usual else "")
+            node = replace(node, role=str(role))
         if not node.name:
             role = node.role.split(",")[0]
-            fresh = free.setdefault(role, iter(_names(role)))
+            fresh = free.setdefault(role, iter(_names(role or "node")))
             node = replace(node, name=next(name for name in fresh if name not in names))
         names.add(node.name)
         nodes.append(node)

@@ -9,6 +9,8 @@ ABOUT: dict[str, tuple[str, str]] = {
     "ssh-config": ("ciao-gateway.conf", "ssh NAME from the company network, through the gateway"),
     "ciao": ("configuration.yaml", "ciao's configuration.yaml, with blanks only you can fill"),
     "csv": ("nodes.csv", "role, name, MAC, address; the wizard's import reads it"),
+    "clush": ("clush.cfg", "groups for ClusterShell: clush -w @ROLE"),
+    "prometheus": ("prometheus.json", "node exporters, for Prometheus' file_sd_configs"),
     "corporate-hosts": ("corporate.hosts", "how colleagues reach the forwarded services by name"),
 }
 """Format -> (file name, description)."""

@@ -5,8 +5,9 @@ Each text is complete and loads as it is. What only the user can fill in is mark
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from netaddr import IPNetwork
@@ -14,14 +15,19 @@ from netaddr import IPNetwork
 from wizard.plan.addresses import assign, busy_networks
 from wizard.plan.export import ciao
 from wizard.plan.fields import format_mac
+from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
-from wizard.plan.model import Node, Plan, Protocol, Role
+from wizard.plan.model import ClusterKind, Machine, Node, Plan, Protocol, Role
 from wizard.plan.uplinks import resolved
 
 GROUPS = {Role.CONTROLLER: "controllers", Role.NETWORK: "networks", Role.COMPUTE: "computes"}
 """The groups of ciao's playbooks."""
-RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), "k3s_cluster", "server", "agent"})
+DEVICES = "devices"
+RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), DEVICES, "k3s_cluster", "server", "agent"})
 """Group names. Ansible cannot tell a host of that name from the group."""
+_SERVERS = ("server", "controlplane", "controller")
+"""Roles of the nodes that k3s' servers run on; the first that the plan has."""
+_NODE_EXPORTER = 9100
 UNKNOWN_GATEWAY = "GATEWAY-ADDRESS"
 """Placeholder, in comments, for an unknown corporate address of the gateway."""
 
@@ -54,9 +60,20 @@ def _corporate_nic(plan: Plan) -> str:
 def export(plan: Plan, form: str, around: CorporateSide | None = None) -> str:
     """`plan` in one of FORMATS, ending in a newline. The plan must have passed the rules.
 
-    Raises KeyError for another format, SubnetFull where a node's address cannot be chosen.
+    Raises KeyError for another format, WizardError where it makes no sense for this cluster, SubnetFull where a node's
+    address cannot be chosen.
     """
     return FORMATS[form](assign(plan), around or CorporateSide())
+
+
+def exports(plan: Plan, around: CorporateSide) -> dict[str, str]:
+    """The plan in each format that makes sense for its cluster. Raises SubnetFull."""
+    plan = assign(plan)
+    found = {}
+    for form in FORMATS:
+        with contextlib.suppress(WizardError):
+            found[form] = export(plan, form, around)
+    return found
 
 
 def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
@@ -66,7 +83,7 @@ def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
     """
     names: dict[str, list[str]] = {}
     for forward in plan.forwards:
-        target = next((n.name for n in plan.nodes if forward.to in (n.name, str(n.ip))), None)
+        target = next((n.name for n in plan.machines if forward.to in (n.name, str(n.ip))), None)
         if target is not None:
             protocol = "" if forward.protocol is Protocol.TCP else f"/{forward.protocol}"
             names.setdefault(target, []).append(f"{forward.port}{protocol}")
@@ -76,16 +93,21 @@ def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
 
 def _ansible(plan: Plan, around: CorporateSide) -> str:
     """INI. A host with several roles is in several groups; its address is in the first."""
-    lines = [_title(plan, "Ansible inventory"), "# The first of [controllers] is the controller.", ""]
+    ciao_kind = plan.kind is ClusterKind.CIAO
+    first = "# The first of [controllers] is the controller." if ciao_kind else "# A group a role."
+    lines = [_title(plan, "Ansible inventory"), first, ""]
     placed: set[str] = set()
-    for role, group in GROUPS.items():
+    groups = _groups(plan)
+    taken = RESERVED | groups.keys()
+    for group, machines in groups.items():
         lines.append(f"[{group}]")
-        for node in plan.nodes:
-            if role in node.roles:
-                host = _host(node, plan)
-                lines.append(host if host in placed else f"{host} ansible_host={node.ip}")
-                placed.add(host)
+        for machine in machines:
+            host = _host(machine, plan, taken)
+            lines.append(host if host in placed else f"{host} ansible_host={machine.ip}")
+            placed.add(host)
         lines.append("")
+    if not ciao_kind:
+        return _text([*lines, "[all:vars]", *_ansible_blanks(around)])
     controller = _of(plan, Role.CONTROLLER)[0]
     subnets = json.dumps([str(plan.network.cidr)])
     fqdn = f"{controller.name}.{plan.network.domain}"
@@ -96,17 +118,41 @@ def _ansible(plan: Plan, around: CorporateSide) -> str:
         f"keystone_fqdn={fqdn}",
         f"ciao_mgmt_subnets={subnets}",
         f"ciao_compute_subnets={subnets}",
+        *_ansible_blanks(around),
+    ]
+    return _text(lines)
+
+
+def _ansible_blanks(around: CorporateSide) -> list[str]:
+    return [
         "# BLANK: who you are on the nodes",
         "# ansible_user=",
         "# From the corporate side, by way of the gateway:",
         f"# ansible_ssh_common_args=-J {around.address or UNKNOWN_GATEWAY}",
     ]
-    return _text(lines)
+
+
+def _groups(plan: Plan) -> dict[str, list[Machine]]:
+    """Group -> its machines: ciao's three, else one for each role in the order of the plan; then the devices."""
+    groups: dict[str, list[Machine]] = {group: [] for group in GROUPS.values()} if plan.kind is ClusterKind.CIAO else {}
+    for node in plan.nodes:
+        for role in node.roles or ("ungrouped",):
+            groups.setdefault(_group(role, plan), []).append(node)
+    if plan.devices:
+        groups.setdefault(DEVICES, []).extend(plan.devices)
+    return groups
+
+
+def _group(role: str, plan: Plan) -> str:
+    """Ansible's groups are words of letters, digits and '_'."""
+    return GROUPS[Role(role)] if plan.kind is ClusterKind.CIAO else role.replace("-", "_")
 
 
 def _k3s(plan: Plan, around: CorporateSide) -> str:
-    """k3s-ansible's inventory: controllers are servers, all others agents."""
-    servers = _of(plan, Role.CONTROLLER)
+    """k3s-ansible's inventory: controllers are servers, all others agents. Raises WizardError without a server."""
+    servers = next(filter(None, (_of(plan, role) for role in _SERVERS)), [])
+    if not servers:
+        raise WizardError("No node has the role server.", "Give it to the nodes that k3s' servers are to run on.")
     agents = [node for node in plan.nodes if node not in servers]
     lines = [_title(plan, "inventory for k3s-ansible"), "---", "k3s_cluster:", "  children:"]
     for group, nodes in (("server", servers), ("agent", agents)):
@@ -132,10 +178,10 @@ def _hosts(plan: Plan, around: CorporateSide) -> str:
     domain = plan.network.domain
     lines = [_title(plan, "lines for /etc/hosts")]
     lines += ["# Inside the cluster dnsmasq answers for these names; this is for the gateway and for who routes there."]
-    named = {node.name for node in plan.nodes}
+    named = {machine.name for machine in plan.machines}
     if "gateway" not in named:
         lines.append(f"{plan.network.gateway} gateway.{domain} gateway")
-    lines += [f"{node.ip} {node.name}.{domain} {node.name}" for node in plan.nodes]
+    lines += [f"{machine.ip} {machine.name}.{domain} {machine.name}" for machine in plan.machines]
     return _text([*lines, *_corporate_comments(plan, around)])
 
 
@@ -158,14 +204,14 @@ def _ssh_config(plan: Plan, around: CorporateSide) -> str:
         "",
         "# From the corporate side: ssh NAME. On the gateway: ssh NAME.direct.",
     ]
-    for node in plan.nodes:
+    for node in plan.machines:
         lines += [
             f"Host {node.name} {node.name}.{plan.network.domain} {node.name}.direct",
             f"    HostName {node.ip}",
             # One host key for all names of a machine.
             f"    HostKeyAlias {node.name}.{plan.network.domain}",
         ]
-    full = " ".join(f"{node.name} {node.name}.{plan.network.domain}" for node in plan.nodes)
+    full = " ".join(f"{machine.name} {machine.name}.{plan.network.domain}" for machine in plan.machines)
     lines += [f"Host {full}", f"    ProxyJump {jump}"]
     return _text([*lines, *_corporate_comments(plan, around)])
 
@@ -176,7 +222,30 @@ def _csv(plan: Plan, _around: CorporateSide) -> str:
     Without the heading a node named like a role or a MAC could not be read back.
     """
     rows = [f"{'+'.join(n.roles)},{n.name},{format_mac(n.mac)},{n.ip}" for n in plan.nodes]
-    return _text(["role,name,mac,ip", *rows])
+    heading = "role,name,mac,ip"
+    if any(node.other_macs for node in plan.nodes):
+        heading += ",other macs"
+        others = ("+".join(map(format_mac, node.other_macs)) for node in plan.nodes)
+        rows = [f"{row},{other}" for row, other in zip(rows, others, strict=True)]
+    return _text([heading, *rows])
+
+
+def _clush(plan: Plan, _around: CorporateSide) -> str:
+    """ClusterShell's group file: a group a role, and all."""
+    lines = [_title(plan, "groups for clush"), "# For /etc/clustershell/groups.d/local.cfg: clush -w @ROLE, clush -a."]
+    lines += [f"{group}: {','.join(one.name for one in machines)}" for group, machines in _groups(plan).items()]
+    return _text([*lines, f"all: {','.join(node.name for node in plan.nodes)}"])
+
+
+def _prometheus(plan: Plan, _around: CorporateSide) -> str:
+    """Prometheus' file_sd: a target group a set of roles, by address, so that nothing depends on its resolver."""
+    groups = []
+    for node in plan.nodes:
+        labels = {"node": node.name, "cluster": plan.network.domain}
+        if node.roles:
+            labels["role"] = ",".join(node.roles)
+        groups.append({"targets": [f"{node.ip}:{_NODE_EXPORTER}"], "labels": labels})
+    return json.dumps(groups, indent=2) + "\n"
 
 
 def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
@@ -194,6 +263,8 @@ def _corporate_hosts(plan: Plan, around: CorporateSide) -> str:
 
 
 def _ciao(plan: Plan, around: CorporateSide) -> str:
+    if plan.kind is not ClusterKind.CIAO:
+        raise WizardError(f"This cluster is not ciao's: cluster.kind is {plan.kind}.", "Export another format.")
     hosts = _corporate_comments(plan, around)
     return _text([_title(plan, "configuration.yaml"), *ciao.lines(plan, around.networks), *hosts])
 
@@ -211,17 +282,17 @@ def _corporate_comments(plan: Plan, around: CorporateSide) -> list[str]:
     return [*head, *(f"# {line}" for line in lines)]
 
 
-def _of(plan: Plan, role: Role) -> list[Node]:
+def _of(plan: Plan, role: str) -> list[Node]:
     return [node for node in plan.nodes if role in node.roles]
 
 
-def _host(node: Node, plan: Plan) -> str:
+def _host(node: Machine, plan: Plan, groups: Collection[str] = RESERVED) -> str:
     """The node's name in an inventory; its full name if the short one is a group's."""
-    return f"{node.name}.{plan.network.domain}" if node.name in RESERVED else node.name
+    return f"{node.name}.{plan.network.domain}" if node.name in groups else node.name
 
 
 def _jump_name(plan: Plan) -> str:
-    taken = {node.name for node in plan.nodes}
+    taken = {machine.name for machine in plan.machines}
     names = ("ciao-gateway", *(f"ciao-gateway{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
 
@@ -246,6 +317,8 @@ FORMATS: dict[str, Callable[[Plan, CorporateSide], str]] = {
     "ssh-config": _ssh_config,
     "ciao": _ciao,
     "csv": _csv,
+    "clush": _clush,
+    "prometheus": _prometheus,
     "corporate-hosts": _corporate_hosts,
 }
 """By name. The command line's list of names must be the same, see `EXPORTS` in wizard.cli.parser."""

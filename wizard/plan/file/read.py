@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan import fields
 from wizard.plan.addresses import default_gateway
@@ -15,7 +15,19 @@ from wizard.plan.fields import FieldError, printable
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
-from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
+from wizard.plan.model import (
+    AnswerPolicy,
+    ClusterKind,
+    Device,
+    Forward,
+    Interfaces,
+    Network,
+    Node,
+    Plan,
+    Protocol,
+    Role,
+    Sections,
+)
 
 VERSION = 1
 LARGEST_FILE = 8_000_000
@@ -47,16 +59,37 @@ def load_plan(text: str, source: str) -> Plan:
     Raises PlanUnreadable with every problem at once.
     """
     top = TomlTable(_parse(text, source), "", [])
-    top.only("version", "interfaces", "network", "nodes", "forwards")
+    top.only("version", "interfaces", "cluster", "network", "nodes", "forwards", *_SECTIONS)
     top.optional("version", _version, VERSION)
     interfaces = _interfaces(top.table("interfaces"))
     network = _network(top.table("network"))
-    nodes = tuple(filter(None, map(_node, top.tables("nodes"))))
+    kind = _kind(top)
+    nodes = tuple(filter(None, (_node(table, kind) for table in top.tables("nodes"))))
+    sections = _sections(top)
     forwards = tuple(filter(None, map(_forward, top.tables("forwards"))))
     if top.problems or interfaces is None or network is None:
         lines = key_lines(text)
         raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
-    return Plan(interfaces, network, nodes, forwards)
+    return Plan(interfaces, network, nodes, forwards, kind, sections.devices)
+
+
+def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
+    """The sections that `dump_sections` writes, as far as they can be read, and the problems. Never raises."""
+    try:
+        top = TomlTable(_parse(text, "the text"), "", [])
+    except PlanUnreadable as unreadable:
+        return Sections(), unreadable.problems
+    top.only(*_SECTIONS)
+    sections = _sections(top)
+    lines = key_lines(text) if top.problems else {}
+    return sections, tuple(replace(problem, line=line_of(problem.key, lines)) for problem in top.problems)
+
+
+_SECTIONS = ("devices",)
+
+
+def _sections(top: TomlTable) -> Sections:
+    return Sections(devices=tuple(filter(None, map(_device, top.tables("devices")))))
 
 
 def _parse(text: str, source: str) -> dict[str, object]:
@@ -94,6 +127,14 @@ def _interfaces(table: TomlTable | None) -> Interfaces | None:
     corporate = table.required("corporate", as_text(fields.parse_nic_name))
     cluster = table.required("cluster", as_text(fields.parse_nic_name))
     return Interfaces(corporate, cluster) if corporate and cluster else None
+
+
+def _kind(top: TomlTable) -> ClusterKind:
+    table = top.table("cluster") if "cluster" in top.data else None
+    if table is None:
+        return ClusterKind.CIAO
+    table.only("kind")
+    return table.optional("kind", as_text(fields.parse_kind), ClusterKind.CIAO)
 
 
 def _network(table: TomlTable | None) -> Network | None:
@@ -137,17 +178,41 @@ def _vm_macs(value: object) -> tuple[str, ...]:
     return tuple(fields.parse_vm_mac(pattern) for pattern in as_texts(value))
 
 
-def _node(table: TomlTable) -> Node | None:
+def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
     table.only("name", "role", "mac", "ip")
     name = table.required("name", as_text(fields.parse_node_name))
-    roles = table.required("role", _roles)
-    mac = table.required("mac", as_text(fields.parse_mac))
+    if kind is ClusterKind.CIAO:
+        roles: tuple[str, ...] | None = table.required("role", _roles) or None
+    else:
+        roles = table.optional("role", _labels, None) or ()
+    macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
-    return Node(name, roles, mac, ip) if name and roles and mac is not None else None
+    return Node(name, roles, macs[0], ip, macs[1:]) if name and roles is not None and macs else None
+
+
+def _device(table: TomlTable) -> Device | None:
+    table.only("name", "mac", "ip")
+    name = table.required("name", as_text(fields.parse_node_name))
+    macs = table.required("mac", _macs)
+    ip = table.optional("ip", as_text(fields.parse_address), None)
+    return Device(name, macs[0], ip, macs[1:]) if name and macs else None
 
 
 def _roles(value: object) -> tuple[Role, ...]:
-    return fields.parse_roles(as_texts(value) if isinstance(value, list) else as_text(str)(value))
+    return fields.parse_roles(_text_or_texts(value))
+
+
+def _labels(value: object) -> tuple[str, ...] | None:
+    return fields.parse_labels(_text_or_texts(value))
+
+
+def _macs(value: object) -> tuple[EUI, ...]:
+    # Commas are for the screens: in a file a list says it.
+    return fields.parse_macs(as_texts(value) if isinstance(value, list) else [as_text(str)(value)])
+
+
+def _text_or_texts(value: object) -> str | list[str]:
+    return as_texts(value) if isinstance(value, list) else as_text(str)(value)
 
 
 def _forward(table: TomlTable) -> Forward | None:
@@ -163,4 +228,4 @@ def _forward(table: TomlTable) -> Forward | None:
 
 
 def _sources(value: object) -> tuple[IPNetwork, ...] | None:
-    return fields.parse_sources(as_texts(value) if isinstance(value, list) else as_text(str)(value))
+    return fields.parse_sources(_text_or_texts(value))

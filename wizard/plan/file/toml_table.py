@@ -18,6 +18,9 @@ _EXAMPLES = {
     "nodes.name": 'name = "compute1"',
     "nodes.role": 'role = "compute" (or controller, or network)',
     "nodes.mac": 'mac = "b8:ae:ed:7b:51:50"',
+    "cluster": '[cluster] with kind = "k3s"',
+    "devices.name": 'name = "switch"',
+    "devices.mac": 'mac = "b8:ae:ed:7b:51:50"',
     "forwards.port": "port = 8889",
     "forwards.to": 'to = "controller"',
 }

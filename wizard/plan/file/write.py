@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
@@ -11,18 +10,20 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT
 
-from wizard.plan.addresses import default_gateway
-from wizard.plan.fields import format_mac
 from wizard.plan.file.read import PlanUnreadable, load_plan
-from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol
+from wizard.plan.file.rows import (
+    Row,
+    cluster_rows,
+    device_rows,
+    forward_rows,
+    interface_rows,
+    network_rows,
+    node_rows,
+    plain_toml,
+)
+from wizard.plan.model import ClusterKind, Device, Forward, Node, Plan
 
-Value = str | int | list[str] | None
-"""What a key holds; None: the key is absent."""
-
-Row = tuple[str, Value, bool]
-"""Key, value, and whether the value is the default and need not be written."""
-
-_Entry = TypeVar("_Entry", Node, Forward)
+_Entry = TypeVar("_Entry", Node, Device, Forward)
 
 
 def dump_plan(plan: Plan, original: str | None = None) -> str:
@@ -33,11 +34,11 @@ def dump_plan(plan: Plan, original: str | None = None) -> str:
     unless `original` has them.
     """
     if original is None:
-        return _plain_toml(plan)
+        return plain_toml(plan)
     try:
         before = load_plan(original, "the original")
     except PlanUnreadable:
-        return _with_comments_of(original, _plain_toml(plan))
+        return _with_comments_of(original, plain_toml(plan))
     if before == plan:
         return original
     try:
@@ -47,16 +48,7 @@ def dump_plan(plan: Plan, original: str | None = None) -> str:
     except (PlanUnreadable, TOMLKitError, ValueError):
         # tomlkit cannot edit this layout. The plan matters more than the layout.
         pass
-    return _with_comments_of(original, _plain_toml(plan))
-
-
-def _plain_toml(plan: Plan) -> str:
-    """The plan as a TOML text of its own, without the keys that equal their default."""
-    parts = ["version = 1", _section("[interfaces]", _interface_rows(plan.interfaces))]
-    parts.append(_section("[network]", _network_rows(plan.network), always=("gateway",)))
-    parts += [_section("[[nodes]]", _node_rows(node)) for node in plan.nodes]
-    parts += [_section("[[forwards]]", _forward_rows(forward)) for forward in plan.forwards]
-    return "\n\n".join(parts) + "\n"
+    return _with_comments_of(original, plain_toml(plan))
 
 
 def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
@@ -64,15 +56,19 @@ def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
     # What is appended must not continue an unterminated last line.
     text = original.removeprefix("\ufeff")
     document = tomlkit.parse(text if text.endswith("\n") else text + "\n")
-    _edit(document["interfaces"], _interface_rows(before.interfaces), _interface_rows(plan.interfaces))
-    _edit(document["network"], _network_rows(before.network), _network_rows(plan.network))
-    _edit_list(document, "nodes", before.nodes, plan.nodes, _node_rows, (lambda n: n.name, lambda n: n.mac))
+    _edit(document["interfaces"], interface_rows(before.interfaces), interface_rows(plan.interfaces))
+    _edit(document["network"], network_rows(before.network), network_rows(plan.network))
+    if "cluster" in document or plan.kind is not ClusterKind.CIAO:
+        # At the end, where it is the section of no key that follows.
+        _edit(document.setdefault("cluster", tomlkit.table()), cluster_rows(before), cluster_rows(plan))
+    _edit_list(document, "nodes", before.nodes, plan.nodes, node_rows, (lambda n: n.name, lambda n: n.mac))
+    _edit_list(document, "devices", before.devices, plan.devices, device_rows, (lambda d: d.name, lambda d: d.mac))
     _edit_list(
         document,
         "forwards",
         before.forwards,
         plan.forwards,
-        _forward_rows,
+        forward_rows,
         (lambda f: (f.protocol, f.port), lambda f: (f.to, f.to_port)),
     )
     return tomlkit.dumps(document)
@@ -93,60 +89,6 @@ def _comments(text: str) -> list[str]:
     """The comments on lines of their own, without characters that TOML forbids."""
     lines = [line.strip() for line in text.split("\n")]
     return ["".join(c for c in line if c == "\t" or c.isprintable()) for line in lines if line.startswith("#")]
-
-
-def _section(header: str, rows: Sequence[Row], always: Sequence[str] = ()) -> str:
-    lines = [header]
-    for key, value, default in rows:
-        if value is not None and (not default or key in always):
-            lines.append(f"{key} = {_toml(value)}")
-    return "\n".join(lines)
-
-
-def _toml(value: Value) -> str:
-    # TOML's basic strings take all of JSON's escapes; DEL alone JSON leaves as it is.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _interface_rows(interfaces: Interfaces) -> list[Row]:
-    return [("corporate", interfaces.corporate, False), ("cluster", interfaces.cluster, False)]
-
-
-def _network_rows(network: Network) -> list[Row]:
-    plain_network = Network(network.cidr, network.gateway)
-    span = network.dhcp_range
-    return [
-        ("cidr", str(network.cidr), False),
-        ("gateway", str(network.gateway), network.gateway == default_gateway(network.cidr)),
-        ("dhcp_slice", None if network.dhcp_slice is None else str(network.dhcp_slice), False),
-        ("dhcp_range", None if span is None else [str(end) for end in span], False),
-        ("lease_time", network.lease_time, network.lease_time == plain_network.lease_time),
-        ("domain", network.domain, network.domain == plain_network.domain),
-        ("answer", network.answer.value, network.answer is AnswerPolicy.KNOWN),
-        ("vm_macs", list(network.vm_macs), network.vm_macs == plain_network.vm_macs),
-        ("backend", network.backend.value, network.backend is plain_network.backend),
-    ]
-
-
-def _node_rows(node: Node) -> list[Row]:
-    roles: Value = [role.value for role in node.roles] if len(node.roles) > 1 else node.roles[0].value
-    return [
-        ("name", node.name, False),
-        ("role", roles, False),
-        ("mac", format_mac(node.mac), False),
-        ("ip", None if node.ip is None else str(node.ip), False),
-    ]
-
-
-def _forward_rows(forward: Forward) -> list[Row]:
-    sources: Value = "corporate" if forward.sources is None else [str(network) for network in forward.sources]
-    return [
-        ("port", forward.port, False),
-        ("to", forward.to, False),
-        ("to_port", forward.to_port, forward.to_port == forward.port),
-        ("protocol", forward.protocol.value, forward.protocol is Protocol.TCP),
-        ("from", sources, forward.sources is None),
-    ]
 
 
 def _edit(table: Any, before: Sequence[Row], after: Sequence[Row]) -> None:

@@ -14,7 +14,7 @@ from wizard.plan.fields import (
     parse_mac,
     shown,
 )
-from wizard.plan.machine_lists.values import ip_text, is_group, is_ipv6, mac_text, name_text, role_set
+from wizard.plan.machine_lists.values import ip_text, is_group, is_ipv6, label_tuple, mac_text, name_text, role_set
 from wizard.plan.machine_lists.vocabulary import NO_KEYS, RANK, field_of, plain_key
 from wizard.plan.model import Role
 
@@ -72,6 +72,10 @@ class ListedMachine:
     """True if the list has the roles, False if they are from the name."""
     contradicts: bool = field(default=False, compare=False)
     """True if the problem is an earlier row with the same MAC, name or address and other values."""
+    labels: tuple[str, ...] = field(default=(), compare=False)
+    """The roles as the list has them, which need not be ciao's."""
+    role_problem: bool = field(default=False, compare=False)
+    """True if the problem is a role that is not ciao's, and nothing else."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -112,9 +116,11 @@ def to_machine(row: Row) -> ListedMachine | None:
     take("ip", "" if (row.observed or row.listed) and is_ipv6(row.ip) else row.ip, _ip)
     take("name", row.name, name_text)
     roles: set[Role] = set()
+    role_problem = False
     try:
         roles = role_set(row.role, none=True)
     except FieldError as error:
+        role_problem = not problem
         problem = problem or wrong("role", error)
     has_roles = bool(roles)
     if not roles and values["name"]:
@@ -134,6 +140,8 @@ def to_machine(row: Row) -> ListedMachine | None:
         row.text,
         row.no_mac_reason,
         has_roles,
+        labels=label_tuple(row.role),
+        role_problem=role_problem,
     )
 
 

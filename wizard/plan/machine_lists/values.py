@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wizard.plan.fields import FieldError, is_address, is_mac, parse_node_name, parse_roles
+from wizard.plan.fields import FieldError, is_address, is_mac, parse_labels, parse_node_name, parse_roles
 from wizard.plan.machine_lists.vocabulary import NAMELESS
 from wizard.plan.model import Role
 
@@ -85,6 +85,14 @@ def role_set(text: str, none: bool = False) -> set[Role]:
     if none and not words:
         return set()
     return set(parse_roles(words))
+
+
+def label_tuple(text: str) -> tuple[str, ...]:
+    """The roles in `text` as labels, () where one is none."""
+    try:
+        return parse_labels([word for word in re.split(r"[+/,\s]+", text) if word])
+    except FieldError:
+        return ()
 
 
 def are_roles(text: str) -> bool:

@@ -10,7 +10,7 @@ from wizard.plan.addresses import dynamic_range
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, warning
 from wizard.plan.machine import Facts, Listener
-from wizard.plan.model import Forward, Plan, Protocol
+from wizard.plan.model import ClusterKind, Forward, Plan, Protocol
 
 LISTENS = " listens on "
 """Separates, in a message, the program from the port that it holds."""
@@ -32,7 +32,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
             "the packet filter cannot load them in time.",
             "Remove forwards, or use fewer and larger networks in 'from'.",
         )
-    names = {node.name for node in plan.nodes}
+    names = {machine.name for machine in plan.machines}
     first: dict[tuple[Protocol, int], int] = {}
     for number, forward in enumerate(plan.forwards):
         field = f"forwards[{number}]"
@@ -61,7 +61,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
                 f"{_port(forward)} is where the nodes send this machine DNS queries: forwarded, they get no answer.",
                 "Use another port of this machine; the node's can stay the same.",
             )
-        if forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
+        if plan.kind is ClusterKind.CIAO and forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
             yield warning(
                 "forward-scheduler",
                 f"{field}.to_port",
@@ -109,7 +109,7 @@ def _to_address(field: str, forward: Forward, plan: Plan) -> Iterator[Finding]:
     elif address == plan.network.gateway:
         message = f"{_port(forward)} is forwarded to {address}, which is this machine itself."
         yield error("forward-to-gateway", field, message, remedy)
-    elif all(node.ip != address for node in plan.nodes):
+    elif all(machine.ip != address for machine in plan.machines):
         first, last = dynamic_range(plan.network)
         if first <= address <= last:
             yield warning(

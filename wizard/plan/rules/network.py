@@ -10,7 +10,7 @@ from wizard.plan.addresses import TENANTS, Busy, busy_networks, dynamic_range, f
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
-from wizard.plan.model import AnswerPolicy, Network, Plan
+from wizard.plan.model import AnswerPolicy, ClusterKind, Network, Plan
 
 SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
 MESH = IPNetwork("192.168.0.0/18")
@@ -39,13 +39,15 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
         yield from _range(network)
     yield from _domain(network)
     yield from _answers(network)
-    yield from _ciao(network)
+    if plan.kind is ClusterKind.CIAO:
+        yield from _ciao(network)
 
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _overlaps(plan, facts)
     yield from _swallowed(plan, facts)
-    yield from _tenant_routes(plan, facts)
+    if plan.kind is ClusterKind.CIAO:
+        yield from _tenant_routes(plan, facts)
 
 
 def _size(network: Network) -> Iterator[Finding]:
@@ -213,7 +215,7 @@ def _overlaps(plan: Plan, facts: Facts) -> Iterator[Finding]:
 def _swallowed(plan: Plan, facts: Facts) -> Iterator[Finding]:
     """DNS servers and SSH clients inside the subnet: traffic to them would go into the cluster."""
     cidr, cluster = plan.network.cidr, plan.interfaces.cluster
-    nodes = {str(node.ip) for node in plan.nodes if node.ip is not None}
+    nodes = {str(one.ip) for one in plan.machines if one.ip is not None}
     own = {str(plan.network.gateway), *(nodes if facts.applied_cluster == cluster else ())}
     for server in facts.nameservers:
         if _within(server, cidr) and server not in own:

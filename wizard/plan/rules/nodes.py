@@ -10,7 +10,7 @@ from wizard.plan.addresses import SubnetFull, assign, dynamic_range
 from wizard.plan.fields import FieldError, format_mac, parse_node_name, shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
-from wizard.plan.model import Node, Plan, Role
+from wizard.plan.model import ClusterKind, Machine, Node, Plan, Role
 
 _BROADCAST = (1 << 48) - 1
 _MULTICAST_BIT = 1 << 40
@@ -19,13 +19,13 @@ _MOST_NAMED = 5
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
-    yield from _roles(plan)
-    for number, node in enumerate(plan.nodes):
-        field = f"nodes[{number}]"
-        yield from _name(field, node)
-        yield from _mac(field, node)
-        if node.ip is not None:
-            yield from _address(f"{field}.ip", node, node.ip, plan)
+    if plan.kind is ClusterKind.CIAO:
+        yield from _roles(plan)
+    for field, machine in _machines(plan):
+        yield from _name(field, machine)
+        yield from _mac(field, machine)
+        if machine.ip is not None:
+            yield from _address(f"{field}.ip", machine, machine.ip, plan)
     yield from _twice(plan)
     yield from _in_range(plan)
     yield from _vm_patterns(plan)
@@ -40,19 +40,19 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     for nic in facts.nics:
         own.update({mac.lower(): nic.name for mac in (nic.mac, nic.permanent_mac) if mac})
     own.pop("00:00:00:00:00:00", None)
-    for number, node in enumerate(plan.nodes):
-        mac = format_mac(node.mac)
-        if mac in own:
-            yield error(
-                "mac-own",
-                f"nodes[{number}].mac",
-                f"{mac} of {shown(node.name)} is the MAC of this machine's own {shown(own[mac])}.",
-                f"Write the MAC of {node.name}; it is on its label, or in its boot menu.",
-            )
+    for field, node in _machines(plan):
+        for mac in map(format_mac, node.macs):
+            if mac in own:
+                yield error(
+                    "mac-own",
+                    f"{field}.mac",
+                    f"{mac} of {shown(node.name)} is the MAC of this machine's own {shown(own[mac])}.",
+                    f"Write the MAC of {node.name}; it is on its label, or in its boot menu.",
+                )
         if facts.host_name and node.name == facts.host_name.split(".")[0].lower():
             yield warning(
                 "name-is-gateway",
-                f"nodes[{number}].name",
+                f"{field}.name",
                 f"{shown(node.name)} is also the name of this machine.",
                 "Give the node another name, so that both can be told apart.",
             )
@@ -70,32 +70,41 @@ def _roles(plan: Plan) -> Iterator[Finding]:
             )
 
 
-def _name(field: str, node: Node) -> Iterator[Finding]:
+def _machines(plan: Plan) -> Iterator[tuple[str, Machine]]:
+    """Each node and device, with its key path."""
+    for number, node in enumerate(plan.nodes):
+        yield f"nodes[{number}]", node
+    for number, device in enumerate(plan.devices):
+        yield f"devices[{number}]", device
+
+
+def _name(field: str, node: Machine) -> Iterator[Finding]:
     try:
         parse_node_name(node.name)
     except FieldError as refused:
         yield error("name-unusable", f"{field}.name", refused.message, refused.remedy)
 
 
-def _mac(field: str, node: Node) -> Iterator[Finding]:
-    value = int(node.mac)
-    if value == 0:
-        code, what = "mac-zero", "no machine's address"
-    elif value == _BROADCAST:
-        code, what = "mac-broadcast", "the address of all machines at once"
-    elif value & _MULTICAST_BIT:
-        code, what = "mac-multicast", "a group's address, not a machine's"
-    else:
-        return
-    yield error(
-        code,
-        f"{field}.mac",
-        f"{format_mac(node.mac)} of {shown(node.name)} is {what}.",
-        f"Write the MAC of {shown(node.name)}'s own NIC; it is on its label, or in its boot menu.",
-    )
+def _mac(field: str, node: Machine) -> Iterator[Finding]:
+    for mac in node.macs:
+        value = int(mac)
+        if value == 0:
+            code, what = "mac-zero", "no machine's address"
+        elif value == _BROADCAST:
+            code, what = "mac-broadcast", "the address of all machines at once"
+        elif value & _MULTICAST_BIT:
+            code, what = "mac-multicast", "a group's address, not a machine's"
+        else:
+            continue
+        yield error(
+            code,
+            f"{field}.mac",
+            f"{format_mac(mac)} of {shown(node.name)} is {what}.",
+            f"Write the MAC of {shown(node.name)}'s own NIC; it is on its label, or in its boot menu.",
+        )
 
 
-def _address(field: str, node: Node, ip: IPAddress, plan: Plan) -> Iterator[Finding]:
+def _address(field: str, node: Machine, ip: IPAddress, plan: Plan) -> Iterator[Finding]:
     cidr = plan.network.cidr
     if ip == plan.network.gateway:
         code, why = "node-is-gateway", "is the gateway's own address"
@@ -112,19 +121,21 @@ def _address(field: str, node: Node, ip: IPAddress, plan: Plan) -> Iterator[Find
 
 
 def _twice(plan: Plan) -> Iterator[Finding]:
-    names: dict[str, int] = {}
+    names: dict[str, str] = {}
     macs: dict[int, str] = {}
     addresses: dict[int, str] = {}
-    for number, node in enumerate(plan.nodes):
-        field, this = f"nodes[{number}]", shown(node.name)
-        namesake = names.setdefault(node.name, number)
-        if namesake != number:
-            message = f"Two nodes are named {this}: the {_th(namesake)} and the {_th(number)}."
+    for field, node in _machines(plan):
+        this = shown(node.name)
+        namesake = names.setdefault(node.name, field)
+        if namesake != field:
+            both = "nodes" if isinstance(node, Node) else "machines"
+            message = f"Two {both} are named {this}: the {_place(namesake, both)} and the {_place(field, both)}."
             yield error("name-taken", f"{field}.name", message, "Give each node a name of its own.")
-        first = macs.setdefault(int(node.mac), this)
-        if first is not this:
-            message = f"The MAC {format_mac(node.mac)} of {this} is {first}'s too."
-            yield error("mac-taken", f"{field}.mac", message, "Write each node's own MAC.")
+        for mac in node.macs:
+            first = macs.setdefault(int(mac), this)
+            if first is not this:
+                message = f"The MAC {format_mac(mac)} of {this} is {first}'s too."
+                yield error("mac-taken", f"{field}.mac", message, "Write each node's own MAC.")
         if node.ip is None:
             continue
         first = addresses.setdefault(int(node.ip), this)
@@ -132,6 +143,12 @@ def _twice(plan: Plan) -> Iterator[Finding]:
             message = f"The address {node.ip} of {this} is {first}'s too."
             remedy = "Give each node an address of its own, or leave it blank: the wizard chooses one."
             yield error("address-taken", f"{field}.ip", message, remedy)
+
+
+def _place(field: str, among: str) -> str:
+    """Key path -> ordinal: "nodes[2]" -> "3rd", or "3rd node" where devices are meant too."""
+    kind, _, number = field.rstrip("]").partition("[")
+    return _th(int(number)) if among == "nodes" else f"{_th(int(number))} {kind.removesuffix('s')}"
 
 
 def _th(number: int) -> str:
@@ -143,9 +160,7 @@ def _th(number: int) -> str:
 
 def _in_range(plan: Plan) -> Iterator[Finding]:
     first, last = dynamic_range(plan.network)
-    inside = [
-        (number, node) for number, node in enumerate(plan.nodes) if node.ip is not None and first <= node.ip <= last
-    ]
+    inside = [(field, node) for field, node in _machines(plan) if node.ip is not None and first <= node.ip <= last]
     if not inside:
         return
     highest = max(node.ip for _, node in inside if node.ip is not None)
@@ -154,7 +169,7 @@ def _in_range(plan: Plan) -> Iterator[Finding]:
     then = f"gets {highest + 1} or higher, not {first}" if highest < last else f"starts over at {first}"
     yield warning(
         "node-in-range",
-        f"nodes[{inside[0][0]}].ip",
+        f"{inside[0][0]}.ip",
         f"Reserved addresses are in the DHCP range {first} to {last}: {', '.join(named)}{more}. dnsmasq never "
         "gives them to others, but continues after the highest leased address (dhcp-sequential-ip): once these "
         f"nodes are up, the first virtual machine {then}.",
@@ -164,14 +179,15 @@ def _in_range(plan: Plan) -> Iterator[Finding]:
 
 def _vm_patterns(plan: Plan) -> Iterator[Finding]:
     patterns = [(pattern, pattern.split(":")) for pattern in plan.network.vm_macs]
-    for number, node in enumerate(plan.nodes):
-        octets = format_mac(node.mac).split(":")
+    every = ((field, format_mac(mac), machine) for field, machine in _machines(plan) for mac in machine.macs)
+    for field, mac, node in every:
+        octets = mac.split(":")
         for pattern, parts in patterns:
             if all(part in ("*", octet) for part, octet in zip(parts, octets, strict=False)):
                 yield note(
                     "vm-macs-match-node",
-                    f"nodes[{number}].mac",
-                    f"{format_mac(node.mac)} of {shown(node.name)} also matches {pattern}, a virtual machine's MAC.",
+                    f"{field}.mac",
+                    f"{mac} of {shown(node.name)} also matches {pattern}, a virtual machine's MAC.",
                     "Nothing to do: the node keeps its address. Taken out of the plan it would still be answered.",
                 )
                 break

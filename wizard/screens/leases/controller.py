@@ -200,5 +200,5 @@ def reserved(plan_text: str, mac: str) -> str:
     from wizard.plan.fields import format_mac
     from wizard.plan.file.read import load_plan
 
-    nodes = load_plan(plan_text, "the plan").nodes
-    return next((str(node.ip) for node in nodes if format_mac(node.mac) == mac), "")
+    machines = load_plan(plan_text, "the plan").machines
+    return next((str(one.ip) for one in machines if mac in map(format_mac, one.macs)), "")

@@ -44,7 +44,7 @@ class AdoptDialog(FormDialog[None]):
     def body(self) -> Iterable[Widget]:
         yield PlainText(plain(self._about, limit=300))
         yield PlainText()
-        yield from self.role_boxes({self._offer.role})
+        yield from self.role_boxes({self._offer.role}, self._offer.kind)
         yield Field("adopt.name", "Name", self._offer.name)
         yield Field("adopt.ip", "Address", self._offer.ip, "the next free one", "will be reserved")
         yield self.findings_panel()

@@ -148,6 +148,7 @@ class LeasesPage(Page):
         told = [f"{counts['node leased']} of {plural(counts['node'], 'node')}"]
         old = self._as_of if self.old or self.failure else None
         if old is None:
+            told += [plural(counts["device"], "device")] if counts["device"] else []
             told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
         if counts["alarm"]:
             told.append(plural(counts["alarm"], "alarm"))
@@ -164,7 +165,7 @@ class LeasesPage(Page):
             table.show(board.rows, place)
             self.query_one(EventsBox).show_events(board.events, self.size.width)
             self.query_one(FindLine).show_counts(
-                len(board.rows), sum(board.counts[k] for k in ("node", "vm", "stranger"))
+                len(board.rows), sum(board.counts[k] for k in ("node", "device", "vm", "stranger"))
             )
         self.set_prompt(self._question())
         self._draw_panels()
@@ -295,8 +296,8 @@ class LeasesPage(Page):
 
     def action_adopt(self) -> None:
         row = self.row
-        if row is None or row.kind == "node":
-            why = f"{row.name} is already a node." if row is not None else "No row selected."
+        if row is None or row.kind in ("node", "device"):
+            why = f"{row.name} is already a {row.kind}." if row is not None else "No row selected."
             self.set_status(f"{why} Adopt strangers and VMs.", "warning")
         elif row.alarms:
             self.set_status("Cannot adopt this one: see below what is wrong with it.", "warning")
@@ -369,7 +370,7 @@ def _has_address(row: LeaseRow) -> bool:
 
 def _release_text(row: LeaseRow) -> str:
     name = plain(row.name or row.hostname or row.mac, limit=63).plain
-    kept = " It stays reserved." if row.kind == "node" else " Another machine may then get it."
+    kept = " It stays reserved." if row.kind in ("node", "device") else " Another machine may then get it."
     said = [
         f"dnsmasq drops the lease of {name} for {row.ip} at once.{kept}",
         f"{name} is not told: it keeps using {row.ip} until it renews. Release a lease only if its machine is gone for "

@@ -15,11 +15,12 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input
 
 from wizard.plan import addresses
-from wizard.plan.draft.model import Draft, readdressed, unreadable_fields
+from wizard.plan.draft.model import SECTION_FIELDS, Draft, readdressed, unreadable_fields
 from wizard.plan.fields import field_error, parse_network
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Plan
+from wizard.screens.network.dialogs import MoreDialog
 from wizard.screens.network.subnet import Subnet, picture, reaching_into, roomy_picture, short
 from wizard.widgets.field import Field, field_id
 from wizard.widgets.page import LOOK_AGAIN, NEXT, QUICK_NODES, ROOMY, SHOWN_BACK, StepPage, plain, plural
@@ -37,7 +38,7 @@ _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 class NetworkPage(StepPage):
     TITLE = "Network"
     STEP = "network"
-    FIELDS = "network"
+    FIELDS = ("network", *SECTION_FIELDS)
     FEW_FINDINGS = 0
     QUESTION = "The cluster's own network. It must not overlap any network this machine knows."
     HELP = (
@@ -50,10 +51,12 @@ class NetworkPage(StepPage):
         "Lease time: 45m, 12h, 7d or infinite.\n"
         "Domain: node names end in it.\n\n"
         "If the box is ticked, only nodes of the plan and VMs get an address. "
-        "f4 suggests another subnet that is free on this machine."
+        "f4 suggests another subnet that is free on this machine. f6 has more: another kind of cluster, and "
+        "devices such as switches and BMCs."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f4", "another", "another subnet"),
+        Binding("f6", "more", "more"),
         NEXT,
         SHOWN_BACK,
         LOOK_AGAIN,
@@ -104,7 +107,8 @@ class NetworkPage(StepPage):
             pool = typed.pool
         # What was typed here since is meant as it stands.
         gateway = first.gateway if typed.gateway == self._last.gateway else here.gateway
-        return replace(typed, gateway=gateway, pool=pool, nodes=first.nodes, forwards=first.forwards)
+        moved = replace(typed, nodes=first.nodes, forwards=first.forwards, sections=here.sections)
+        return replace(moved, gateway=gateway, pool=pool)
 
     def findings(self) -> tuple[Finding, ...]:
         typed, self.draft = self.draft, self._meant()
@@ -188,6 +192,14 @@ class NetworkPage(StepPage):
         self._field("network.cidr").value = free[after % len(free)]
         self.edit(self._typed())
         self._settle()
+
+    def action_more(self) -> None:
+        self._settle()
+        self.app.push_screen(MoreDialog(self.draft, self.facts), self._take_more)
+
+    def _take_more(self, draft: Draft | None) -> None:
+        if draft is not None:
+            self.edit(replace(self.draft, kind=draft.kind, sections=draft.sections))
 
     def _typed(self) -> Draft:
         """The draft with what stands in the fields now."""

@@ -13,11 +13,11 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Checkbox, Input, TextArea
 
-from wizard.plan.draft.check import check_node
-from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.check import check_node, macs_of
+from wizard.plan.draft.model import Draft, NodeText, kind_of
 from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_nodes
 from wizard.plan.findings import WizardError
-from wizard.plan.model import Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind
 from wizard.screens.nodes import messages
 from wizard.widgets.field import Field
 from wizard.widgets.form_dialog import FormDialog
@@ -42,7 +42,8 @@ class NodeDialog(FormDialog[NodeText]):
     ]
     HELP = (
         "A node is identified by the MAC of its NIC on the cluster's switch: see the machine's label, or its boot "
-        "menu. Space ticks a role; a node may have several.\n\n"
+        "menu. Several MACs, with commas between, are NICs of one machine, which share its address.\n\n"
+        "Space ticks a role; a node may have several.\n\n"
         "If the name or the address is empty, the wizard chooses one."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
@@ -59,7 +60,7 @@ class NodeDialog(FormDialog[NodeText]):
         self._taken = frozenset(other.name for i, other in enumerate(draft.nodes) if i != number)
 
     def body(self) -> Iterable[Widget]:
-        yield from self.role_boxes({role.strip() for role in self._node.role.split(",")})
+        yield from self.role_boxes([role.strip() for role in self._node.role.split(",")], kind_of(self._draft))
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "empty = as shown")
         yield Field("node.ip", "Address", self._node.ip, self._given, "empty = automatic")
@@ -82,7 +83,8 @@ class NodeDialog(FormDialog[NodeText]):
 
     def _free_name(self, roles: str | None = None) -> str:
         role = (self._node.role if roles is None else roles).split(",")[0]
-        return free_node_name(role or Role.COMPUTE.value, self._taken)
+        most = USUAL_ROLES[kind_of(self._draft)][-1:]
+        return free_node_name(role or "".join(most), self._taken)
 
 
 class PasteDialog(Dialog[ImportedNodes | None]):
@@ -106,11 +108,14 @@ class PasteDialog(Dialog[ImportedNodes | None]):
     )
     AUTO_FOCUS: ClassVar[str | None] = "#lines"
 
-    def __init__(self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "") -> None:
+    def __init__(
+        self, nodes: Sequence[NodeText], lines: str = "", reasons: str = "", kind: ClusterKind = ClusterKind.CIAO
+    ) -> None:
         """`nodes` are those that there are already."""
         super().__init__()
         self._taken = frozenset(node.name for node in nodes)
-        self._known = {node.mac: node for node in nodes}
+        self._known = {mac: node for node in nodes for mac in (node.mac, *macs_of(node.mac))}
+        self._kind = kind
         self._lines = lines
         self._reasons = reasons
         self._reading = ImportedNodes((), ())
@@ -164,13 +169,14 @@ class PasteDialog(Dialog[ImportedNodes | None]):
         if self._reader is not None:
             self._reader.stop()
         if lines.document.line_count <= QUICK_LINES:
-            self.take(lines.text, read_nodes(lines.text, self._taken, self._known))
+            self.take(lines.text, read_nodes(lines.text, self._taken, self._known, self._kind))
         else:
             self._reader = self.set_timer(READ_AFTER_S, self._have_read)
 
     def _have_read(self) -> None:
         text = self.query_one("#lines", SafeTextArea).text
-        self.post_message(messages.ParseRequested(self, text, partial(read_nodes, text, self._taken, self._known)))
+        read = partial(read_nodes, text, self._taken, self._known, self._kind)
+        self.post_message(messages.ParseRequested(self, text, read))
 
     def take(self, text: str, reading: ImportedNodes) -> None:
         """What `text` says, unless it is another one by now."""

@@ -13,11 +13,11 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from wizard.plan.draft.check import DraftCheck, check_node, normal_mac
-from wizard.plan.draft.model import Draft, NodeText
+from wizard.plan.draft.check import DraftCheck, check_node, macs_of
+from wizard.plan.draft.model import Draft, NodeText, kind_of
 from wizard.plan.draft.node_list import ImportedNodes, follow_renames, free_node_name, merge_nodes, suggest_role
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.model import Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind
 from wizard.screens.nodes import messages
 from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
 from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
@@ -37,7 +37,6 @@ COLUMNS = (
     Column("address", 15),
 )
 MOST_UNDONE = 100
-_ROLES = tuple(role.value for role in Role)
 
 
 class NodesPage(HintingPage):
@@ -88,6 +87,11 @@ class NodesPage(HintingPage):
         self._idle = False
         self._role = ""
 
+    def question(self) -> str:
+        kind = kind_of(self.draft)
+        usual = f" Roles are labels, such as {' and '.join(USUAL_ROLES[kind])}." if USUAL_ROLES[kind] else ""
+        return self.QUESTION if kind is ClusterKind.CIAO else f"Your machines.{usual}"
+
     def body(self) -> Iterable[Widget]:
         yield VirtualKeyedTable(COLUMNS, id="nodes")
         yield PlainText("f2 adds one, f4 pastes or imports many, f5 listens for machines on the network.", id="empty")
@@ -124,7 +128,7 @@ class NodesPage(HintingPage):
             self.query_one("#nodes", VirtualKeyedTable).focus()
         panel.display = self._hearing
         if self._hearing:
-            known = {normal_mac(node.mac): node.name for node in self.draft.nodes}
+            known = {mac: node.name for node in self.draft.nodes for mac in macs_of(node.mac)}
             heard = panel.chosen
             if heard is not None and heard.mac in known:
                 keys = "del removes it from the plan · f5 stops"
@@ -145,13 +149,13 @@ class NodesPage(HintingPage):
 
     def _row(self, number: int) -> tuple[Text, ...]:
         node, key = self.draft.nodes[number], self._keys[number]
-        mac = normal_mac(node.mac)
+        mac, *others = macs_of(node.mac)
         self._want((mac,))
         address = node.ip or (f"({given})" if (given := self._given.get(key, "")) else "–")
         return (
             Text.assemble(("✗ " if key in self._wrong else "", "bold")).append_text(plain(node.role, limit=24)),
             plain(node.name, limit=63),
-            plain(mac, limit=17),
+            plain(f"{mac} +{len(others)}" if others else mac, limit=20),
             plain(self.vendors.get(mac, ""), limit=60),
             plain(address, limit=20),
         )
@@ -192,7 +196,7 @@ class NodesPage(HintingPage):
     # One node
 
     def action_add(self) -> None:
-        new = NodeText(suggest_role(self.draft.nodes))
+        new = NodeText(suggest_role(self.draft.nodes, kind=kind_of(self.draft)))
         dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
         self.app.push_screen(dialog, self._added)
 
@@ -246,7 +250,7 @@ class NodesPage(HintingPage):
     # Many
 
     def action_paste(self, lines: str = "", reasons: str = "") -> None:
-        self.app.push_screen(PasteDialog(self.draft.nodes, lines, reasons), self._pasted)
+        self.app.push_screen(PasteDialog(self.draft.nodes, lines, reasons, kind_of(self.draft)), self._pasted)
 
     def _pasted(self, reading: ImportedNodes | None) -> None:
         if reading is None:
@@ -345,13 +349,16 @@ class NodesPage(HintingPage):
         self.notify(f"{name} was added as {role}{keeps}; ctrl+z removes it again.", markup=False)
 
     def action_other_role(self) -> None:
-        self._role = _ROLES[(_ROLES.index(self._role_next()) + 1) % len(_ROLES)]
+        roles = [str(role) for role in USUAL_ROLES[kind_of(self.draft)]] or [""]
+        now = self._role_next()
+        self._role = roles[(roles.index(now) + 1) % len(roles)] if now in roles else roles[0]
         self.redraw()
 
     def _role_next(self) -> str:
         """The role that `a` would give to the machine with the cursor."""
         heard = self.query_one("#hearing", DiscoveryPanel).chosen if self._hearing else None
-        return self._role or suggest_role(self.draft.nodes, heard.host_name if heard is not None else "")
+        name = heard.host_name if heard is not None else ""
+        return self._role or suggest_role(self.draft.nodes, name, kind_of(self.draft))
 
     # The list
 
@@ -378,7 +385,7 @@ class NodesPage(HintingPage):
         return self._keys.index(key) if key in self._keys else None
 
     def _number_of(self, mac: str) -> int | None:
-        return next((number for number, node in enumerate(self.draft.nodes) if normal_mac(node.mac) == mac), None)
+        return next((number for number, node in enumerate(self.draft.nodes) if mac in macs_of(node.mac)), None)
 
     def _names(self) -> frozenset[str]:
         return frozenset(node.name for node in self.draft.nodes)

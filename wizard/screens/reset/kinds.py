@@ -108,14 +108,18 @@ KINDS = (
 def lease_holders(rows: Iterable[LeaseRow]) -> tuple[str, ...]:
     """The machines with a lease, a line each; first those whose address may change."""
     held = [row for row in rows if row.ip and row.state in ("leased", "wrong-address")]
-    held.sort(key=lambda row: row.kind == "node" and row.state == "leased")
+    held.sort(key=_is_kept)
     if not held:
         return ("no machine",)
     lines = []
     for row in held[:MOST_LEASES]:
         who = row.name or row.hostname or row.vendor or row.mac
-        fate = "reserved, kept" if row.kind == "node" and row.state == "leased" else "may change"
+        fate = "reserved, kept" if _is_kept(row) else "may change"
         lines.append(f"{row.ip:15}  {fate:15}  {who}")
     if len(held) > MOST_LEASES:
         lines.append(f"and {plural(len(held) - MOST_LEASES, 'more lease')}")
     return tuple(lines)
+
+
+def _is_kept(row: LeaseRow) -> bool:
+    return row.kind in ("node", "device") and row.state == "leased"

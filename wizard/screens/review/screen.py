@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
 from wizard.plan.draft.check import DANGEROUS, DraftCheck, draft_findings
-from wizard.plan.draft.model import UNREADABLE, Draft, field_label
+from wizard.plan.draft.model import SECTION_FIELDS, UNREADABLE, Draft, field_label
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.text import clean
@@ -238,6 +238,8 @@ class ReviewPage(Page):
             return
         field = finding.field
         step = next((step for step in STEPS if field.startswith(step)), None)
+        if step is None and field.startswith(SECTION_FIELDS):
+            step = "network"
         if step is None:
             self.notify("This is about the machine, not the plan: read the finding.", markup=False)
         else:

@@ -1,0 +1,454 @@
+#!/bin/sh
+# written by ciao-wizard from /etc/ciao-wizard/gateway.toml; change that and run 'ciao-wizard apply'
+#
+# NAT, forwards, firewall and DHCP guard of the cluster gateway.
+#
+#   nat.sh up      load all of it; run it as often as you like
+#   nat.sh down    take all of it away
+#   nat.sh leave   all but the table, which another version of this script is to replace
+#   nat.sh status  what is loaded; ends with 0 when all of it is
+#   nat.sh table   the nftables text, for reading or for 'nft -c -f -'
+#
+# Everything is in nftables tables of our own, one for IP and one for ARP. Nobody else's rule is changed or removed. Where
+# iptables' own FORWARD, INPUT or OUTPUT has rules or a DROP policy (Docker, ufw, libvirt), one jump to
+# one chain of ours goes first there, because an accept in our table cannot overrule their drop. firewalld is asked
+# to trust the cluster's NIC, which our own table judges.
+set -eu
+umask 022
+LC_ALL=C
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+
+CORPORATE=eth0
+CLUSTER=eth1
+NET=10.44.0.0/24
+RUN=/run/ciao-wizard
+
+table() {
+    cat <<'TABLE'
+# First the frame, so that what follows finds it; then, in the same transaction, the old rules go and
+# the new ones come. The armed set and the counters outlive that.
+table inet ciao_gateway {
+    # The NICs, by index, that our DHCP answers may leave by. The guard puts the cluster NIC here for a
+    # few seconds at a time, and only while everything holds.
+    set armed { type iface_index; flags timeout; }
+    map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
+    set restricted { type inet_proto . inet_service; }
+    set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
+    counter muted { }
+    counter astray { }
+    counter refused_nak { }
+    counter refused_source { }
+    counter crowded { }
+    counter refused_in { }
+    counter refused_forward { }
+}
+table arp ciao_gateway { }
+flush table inet ciao_gateway
+flush table arp ciao_gateway
+flush map inet ciao_gateway forwards
+flush set inet ciao_gateway restricted
+flush set inet ciao_gateway allowed
+table inet ciao_gateway {
+    # Where a connection to a port of this machine goes.
+    map forwards {
+        type inet_proto . inet_service : ipv4_addr . inet_service
+    }
+    # The forwards that not everybody may use, and who may.
+    set restricted {
+        type inet_proto . inet_service
+    }
+    set allowed {
+        type inet_proto . inet_service . ipv4_addr
+        flags interval
+    }
+
+    # The DHCP guard: our dnsmasq has a user of its own, and what it says to a client stays here
+    # unless the guard is armed for exactly that NIC.
+    chain guard {
+        type filter hook output priority -300; policy accept;
+        # Counted apart: nothing of ours should ever want to leave by another NIC.
+        meta skuid 60867 udp sport { 67, 547 } oifname != { "eth1", "lo" } counter name astray
+        meta skuid 60867 udp sport { 67, 547 } oif != @armed counter name muted drop
+        meta skuid 60867 icmpv6 type nd-router-advert oif != @armed counter name muted drop
+        # Bytes 248 to 250 of UDP: option 53, the message type, 6 for a refusal (DHCPNAK).
+        meta skuid 60867 udp sport 67 @th,1984,24 0x350106 jump refusals
+        oifname "eth0" udp sport { 67, 547 } counter name muted drop
+    }
+
+    # A refusal is for the plan's own nodes (bytes 36 to 41 of UDP: the MAC): whoever else came with an address
+    # from elsewhere may be on a wire that is not ours. But for "address in use", which is option 56 behind the
+    # server's address: machines that boot in a burst are offered one address, and those who come second have to
+    # hear of it, or they wait. That is counted from behind the UDP header, as Linux up to 6.12 looks at nothing
+    # past byte 255 of what one counts from.
+    chain refusals {
+        @th,288,48 { 0xb8aeed7b5150, 0x00e04c000001, 0xc03fd567a76f, 0xc03fd567a770, 0x000c42000001, 0x002590000001, 0x002590000002 } return
+        @ih,1992,128 0x380e6164647265737320696e20757365 return
+        counter name refused_nak drop
+    }
+
+    # On the cluster's NIC only the cluster speaks: an answer to another source would leave by another NIC. But
+    # for DHCP: who asks for an address has none yet, or one from elsewhere.
+    chain sources {
+        type filter hook prerouting priority raw; policy accept;
+        iifname != "eth1" accept
+        ip saddr { 127.0.0.0/8, 10.44.0.0, 10.44.0.200, 10.44.0.255, 224.0.0.0/3 } counter name refused_source drop
+        ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+        ip saddr != 10.44.0.0/24 counter name refused_source drop
+    }
+
+    # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.
+    chain prerouting {
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "eth0" meta l4proto . th dport @restricted ip protocol . th dport . ip saddr != @allowed return
+        iifname { "eth0", "eth1" } fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+    }
+    chain output {
+        type nat hook output priority -100; policy accept;
+        ip daddr != 127.0.0.0/8 fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "eth0" ip saddr 10.44.0.0/24 ip daddr != 10.44.0.0/24 masquerade
+        # A node that asks for a forward must get its answer from us, not from its neighbour.
+        oifname "eth1" ip saddr 10.44.0.0/24 ct status dnat masquerade
+    }
+
+    # Whatever kept a packet from being masqueraded, and what a forward would send to the office while the cluster's
+    # NIC is away: the office sees no address of the cluster.
+    chain traces {
+        type filter hook postrouting priority srcnat + 100; policy accept;
+        oifname "eth0" ip saddr 10.44.0.0/24 fib saddr . oif type != local counter name refused_forward drop
+        oifname "eth0" ip daddr 10.44.0.0/24 ct direction original ct status dnat counter name refused_forward drop
+    }
+
+    # No TCP segment larger than the way there and back has room for: who drops larger ones may say so to nobody.
+    chain clamp {
+        type filter hook forward priority mangle; policy accept;
+        iifname "eth1" tcp flags syn tcp option maxseg size set rt mtu
+        oifname "eth1" tcp flags syn tcp option maxseg size set rt mtu
+    }
+
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        # Not ours: no judgement.
+        iifname != "eth1" oifname != "eth1" accept
+        meta nfproto ipv6 counter name refused_forward drop
+        # DHCP ends at its wire, and so does what is for everybody there.
+        udp dport { 67, 68, 546, 547 } counter name refused_forward drop
+        ip daddr { 224.0.0.0/4, 255.255.255.255 } counter name refused_forward drop
+        # From this port the guard asks for a forward, to see that it leads to its node: nobody is to get the answer.
+        tcp dport 1 ct direction reply drop
+        ct state established,related accept
+        ct state invalid counter name refused_forward drop
+        iifname "eth1" oifname "eth1" accept
+        iifname "eth1" oifname "eth0" ip saddr 10.44.0.0/24 accept
+        iifname "eth0" oifname "eth1" ct status dnat accept
+        counter name refused_forward drop
+    }
+
+    # Virtual machines that boot by the hundred fill the DHCP server's queue, and the nodes would wait with them.
+    chain crowd {
+        type filter hook input priority filter - 5; policy accept;
+        iifname "eth1" udp dport 67 ether saddr != { b8:ae:ed:7b:51:50, 00:e0:4c:00:00:01, c0:3f:d5:67:a7:6f, c0:3f:d5:67:a7:70, 00:0c:42:00:00:01, 00:25:90:00:00:01, 00:25:90:00:00:02 } limit rate over 1000/second burst 120 packets counter name crowded drop
+    }
+
+    chain input {
+        type filter hook input priority filter; policy accept;
+        # The gateway's cluster address is for the cluster. Should that NIC come to have it too, it is this machine's
+        # own there.
+        iifname "eth0" ip daddr { 10.44.0.200, 10.44.0.255 } fib daddr . iif type != { local, broadcast } counter name refused_in drop
+        iifname != "eth1" accept
+        meta nfproto ipv6 counter name refused_in drop
+        ct state established,related accept
+        udp dport { 53, 67 } accept
+        tcp dport { 22, 53 } accept
+        icmp type echo-request accept
+        counter name refused_in drop
+    }
+}
+
+# Linux answers for any address it has on whatever NIC it is asked, and asks in its name: not for the cluster's.
+table arp ciao_gateway {
+    chain input {
+        type filter hook input priority filter; policy accept;
+        iifname != "eth1" arp daddr ip 10.44.0.200 drop
+    }
+    chain output {
+        type filter hook output priority filter; policy accept;
+        oifname != "eth1" arp saddr ip 10.44.0.200 drop
+    }
+}
+TABLE
+}
+
+# One at a time, by whatever copy of this script: between two looks another would add the jump too.
+# SECONDS to wait for it.
+alone() {
+    # A file of root's own: a directory that others may open, they may also lock.
+    mkdir -p "$RUN"
+    (umask 077 && : >>"$RUN/nat.lock")
+    exec 9<"$RUN/nat.lock"
+    flock -w "$1" 9 || {
+        echo "${0##*/}: another one has been at work for $1 seconds; nothing was done" >&2
+        exit 1
+    }
+}
+
+# The iptables programs whose filter table exists here. Asking in any other way would make it exist.
+# Not what is in it: nft of Debian 13 dies over rules with matches of iptables.
+iptables_here() {
+    if command -v iptables-nft >/dev/null && nft list tables ip 2>/dev/null | grep -qx 'table ip filter'; then
+        echo iptables-nft
+    fi
+    if command -v iptables-legacy >/dev/null && grep -qsx filter /proc/net/ip_tables_names; then
+        echo iptables-legacy
+    fi
+}
+
+# Whether a chain, PROGRAM CHAIN, is iptables' own, and not somebody's native one that it would not take: asked for
+# such a one, iptables makes others beside it.
+is_iptables() {
+    [ "$1" != iptables-nft ] || nft list chains ip 2>/dev/null | awk -v wanted="$2" '
+        $1 == "table" { table = $3 }
+        $1 == "chain" { chain = $2 }
+        table == "filter" && chain == wanted && /type filter hook [a-z]+ priority (filter|0);/ { found = 1 }
+        END { exit !found }'
+}
+
+# Whether a chain of iptables, PROGRAM CHAIN, drops by policy or has rules other than our jump.
+judges() {
+    is_iptables "$1" "$2" || return 1
+    "$1" -w 5 -S "$2" 2>/dev/null | grep -v -e "^-P $2 ACCEPT" -e "-j CIAO-$2\$" | grep -q .
+}
+
+# Whether our jump is the first rule of a chain, PROGRAM CHAIN.
+is_first() {
+    [ "$("$1" -w 5 -S "$2" 2>/dev/null | grep -m 1 '^-A')" = "-A $2 -j CIAO-$2" ]
+}
+
+accepts() {
+    case $1 in
+    FORWARD)
+        echo "-A CIAO-FORWARD -i $CLUSTER -o $CLUSTER -j ACCEPT"
+        echo "-A CIAO-FORWARD -s $NET -i $CLUSTER -o $CORPORATE -j ACCEPT"
+        echo "-A CIAO-FORWARD -i $CORPORATE -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+        ;;
+    INPUT)
+        echo "-A CIAO-INPUT -i $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p tcp -m multiport --dports 22,53 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p icmp -m icmp --icmp-type 8 -j ACCEPT"
+        ;;
+    OUTPUT)
+        echo "-A CIAO-OUTPUT -o $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
+        echo "-A CIAO-OUTPUT -o $CLUSTER -p udp -m udp --sport 67 -j ACCEPT"
+        # What this machine sends to a forward of its own is sent to itself: its device is lo still, and the node
+        # is its target already.
+        echo "-A CIAO-OUTPUT -d $NET -m conntrack --ctstate DNAT -j ACCEPT"
+        # The nodes' questions, passed on to this machine's resolvers.
+        echo "-A CIAO-OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 60867 -j ACCEPT"
+        echo "-A CIAO-OUTPUT -p tcp -m tcp --dport 53 -m owner --uid-owner 60867 -j ACCEPT"
+        ;;
+    esac
+}
+
+neighbours_up() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            judges "$program" "$chain" || continue
+            # Asked before: iptables-legacy-restore holds the lock that this needs.
+            jump=
+            if ! is_first "$program" "$chain"; then
+                jump="-I $chain 1 -j CIAO-$chain"
+                # What has come to stand before it may drop what is ours.
+                ! "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null || jump="-D $chain -j CIAO-$chain
+$jump"
+            fi
+            # One transaction: the chain is emptied and filled, everything else kept.
+            {
+                echo '*filter'
+                echo ":CIAO-$chain - [0:0]"
+                accepts "$chain"
+                [ -z "$jump" ] || echo "$jump"
+                echo COMMIT
+            } | "$program-restore" -w 5 --noflush
+        done
+    done
+}
+
+neighbours_down() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            while is_iptables "$program" "$chain" && "$program" -w 5 -D "$chain" -j "CIAO-$chain" 2>/dev/null; do :; done
+            "$program" -w 5 -F "CIAO-$chain" 2>/dev/null || continue
+            "$program" -w 5 -X "CIAO-$chain"
+        done
+    done
+}
+
+neighbours_status() {
+    for program in $(iptables_here); do
+        for chain in FORWARD INPUT OUTPUT; do
+            judges "$program" "$chain" || continue
+            if [ "$("$program" -w 5 -S "CIAO-$chain" 2>/dev/null | grep -c '^-A')" -ne "$(accepts "$chain" | wc -l)" ] ||
+                ! "$program" -w 5 -C "$chain" -j "CIAO-$chain" 2>/dev/null; then
+                echo "accepts   $program $chain: ours is missing"
+                missing=1
+            elif ! is_first "$program" "$chain"; then
+                echo "accepts   $program $chain: ours is behind others"
+                missing=1
+            else
+                echo "accepts   $program $chain: ours is in place"
+            fi
+        done
+    done
+}
+
+# firewalld refuses at the end of its own chains what it does not know; its word for "let in" is a zone. Ours is for
+# now only: what it keeps for good is not touched, and it forgets ours when it reloads.
+firewalld_here() {
+    command -v firewall-cmd >/dev/null && nft list table inet firewalld >/dev/null 2>&1
+}
+
+zone_of() {
+    timeout 10 firewall-cmd --get-zone-of-interface="$1" 2>/dev/null || :
+}
+
+# Asking firewalld itself takes long.
+is_trusted() {
+    nft list chain inet firewalld filter_INPUT_ZONES 2>/dev/null | grep -q "iifname \"$CLUSTER\" goto filter_IN_trusted" ||
+        [ "$(zone_of "$CLUSTER")" = trusted ]
+}
+
+firewalld_up() {
+    firewalld_here || return 0
+    if is_trusted; then return; fi
+    note=$RUN/firewalld.$CLUSTER
+    if [ ! -e "$note" ]; then
+        zone_of "$CLUSTER" >"$RUN/new.firewalld"
+        mv "$RUN/new.firewalld" "$note"
+    fi
+    timeout 10 firewall-cmd --quiet --zone=trusted --change-interface="$CLUSTER" ||
+        echo "${0##*/}: firewalld does not take $CLUSTER into its zone 'trusted'" >&2
+}
+
+firewalld_down() {
+    for note in "$RUN"/firewalld.*; do
+        [ -e "$note" ] || continue
+        nic=${note#"$RUN/firewalld."}
+        zone=$(cat "$note")
+        if ! firewalld_here || [ "$(zone_of "$nic")" != trusted ]; then
+            # It has forgotten ours, or somebody chose another since.
+            :
+        elif [ -n "$zone" ]; then
+            timeout 10 firewall-cmd --quiet --zone="$zone" --change-interface="$nic"
+        else
+            timeout 10 firewall-cmd --quiet --zone=trusted --remove-interface="$nic"
+        fi
+        rm -f "$note"
+    done
+}
+
+firewalld_status() {
+    firewalld_here || return 0
+    if is_trusted; then
+        echo "accepts   firewalld $CLUSTER: ours is in place"
+    else
+        echo "accepts   firewalld $CLUSTER: ours is missing"
+        missing=1
+    fi
+}
+
+# Only the two NICs forward. net.ipv4.ip_forward would change every interface of this machine, and
+# Docker decides by it whether to close FORWARD.
+forwarding_up() {
+    mkdir -p "$RUN"
+    for nic in "$CORPORATE" "$CLUSTER"; do
+        switch=/proc/sys/net/ipv4/conf/$nic/forwarding
+        [ -e "$switch" ] || continue
+        # By its index, which a NIC keeps whatever it is called; written down whole or not at all.
+        index=$(ip -o link show dev "$nic")
+        note=$RUN/forwarding.${index%%:*}
+        if [ ! -e "$note" ]; then
+            echo "$(cat "$switch") $(cat /proc/sys/net/ipv4/ip_forward)" >"$RUN/new.forwarding"
+            mv "$RUN/new.forwarding" "$note"
+        fi
+        [ "$(cat "$switch")" = 1 ] || echo 1 >"$switch"
+    done
+}
+
+forwarding_down() {
+    now=$(cat /proc/sys/net/ipv4/ip_forward)
+    for note in "$RUN"/forwarding.*; do
+        [ -e "$note" ] || continue
+        nic=$(ip -o link show | sed -n "s/^${note##*.}: \([^:@]*\).*/\1/p")
+        switch=/proc/sys/net/ipv4/conf/$nic/forwarding
+        if [ -n "$nic" ] && [ -e "$switch" ]; then
+            read -r before global <"$note"
+            # Docker and others need the global switch; where it was thrown since, every NIC goes by it.
+            [ "$global" = "$now" ] || before=$now
+            [ "$(cat "$switch")" = "$before" ] || echo "$before" >"$switch"
+        fi
+        rm -f "$note"
+    done
+}
+
+case ${1-} in
+up)
+    alone 30
+    table | nft -f -
+    neighbours_up
+    firewalld_up
+    forwarding_up
+    ;;
+down)
+    alone 30
+    forwarding_down
+    firewalld_down
+    neighbours_down
+    for family in inet arp; do
+        if nft list table "$family" ciao_gateway >/dev/null 2>&1; then
+            nft delete table "$family" ciao_gateway
+        fi
+    done
+    ;;
+leave)
+    # What bears the names of these NICs beside the table, for another version of this script to take its place.
+    alone 30
+    forwarding_down
+    firewalld_down
+    neighbours_down
+    ;;
+status)
+    [ ! -d "$RUN" ] || alone 5
+    missing=0
+    for table in 'inet ciao_gateway:chain guard' 'arp ciao_gateway:chain input'; do
+        # shellcheck disable=SC2086 # a family and a name
+        if nft list table ${table%%:*} 2>/dev/null | grep -q "${table#*:}"; then
+            echo "table     ${table%%:*}: loaded"
+        else
+            echo "table     ${table%%:*}: not loaded"
+            missing=1
+        fi
+    done
+    neighbours_status
+    firewalld_status
+    for nic in "$CORPORATE" "$CLUSTER"; do
+        if [ "$(cat "/proc/sys/net/ipv4/conf/$nic/forwarding" 2>/dev/null)" = 1 ]; then
+            echo "forward   $nic: on"
+        else
+            echo "forward   $nic: off"
+            missing=1
+        fi
+    done
+    exit "$missing"
+    ;;
+table)
+    table
+    ;;
+*)
+    echo "usage: ${0##*/} up | down | leave | status | table" >&2
+    exit 2
+    ;;
+esac

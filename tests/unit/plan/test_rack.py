@@ -1,0 +1,196 @@
+"""Clusters that are not ciao's: free roles, machines with several NICs, devices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from netaddr import EUI, IPAddress
+
+from wizard.plan.addresses import assign
+from wizard.plan.draft.adopt import adopt, propose_adoption
+from wizard.plan.draft.check import draft_findings
+from wizard.plan.draft.model import Draft, NodeText, dump_draft, load_draft, readdressed
+from wizard.plan.draft.node_list import merge_nodes, read_nodes, suggest_role
+from wizard.plan.export.formats import CorporateSide, export, exports
+from wizard.plan.file.read import load_plan
+from wizard.plan.file.write import dump_plan
+from wizard.plan.findings import Severity, WizardError
+from wizard.plan.model import ClusterKind, Device, Node, Plan
+from wizard.plan.names import hosts
+from wizard.plan.rules.check import check_plan
+
+TEXT = Path(__file__).with_name("rack.toml").read_text()
+RACK = load_plan(TEXT, "rack.toml")
+NODES = {node.name: node for node in RACK.nodes}
+
+
+def test_what_the_plan_says() -> None:
+    assert RACK.kind is ClusterKind.K3S
+    assert [node.roles for node in RACK.nodes] == [("server",), ("agent", "gpu"), ()]
+    assert [str(mac) for mac in NODES["server1"].macs] == ["b8:ae:ed:7b:51:50", "00:e0:4c:00:00:01"]
+    assert [machine.name for machine in RACK.machines] == ["server1", "agent1", "spare", "switch", "bmc"]
+
+
+def test_it_has_no_errors_and_nothing_of_ciaos() -> None:
+    found = {finding.code for finding in check_plan(RACK)}
+    assert not found & {"role-missing", "mesh-overlap", "subnet-in-tenant-range", "forward-scheduler"}
+    assert not [finding for finding in check_plan(RACK) if finding.severity is Severity.ERROR]
+
+
+def test_a_plan_without_the_keys_is_ciaos(example: str) -> None:
+    plan = load_plan(example, "ciao.toml")
+    assert (plan.kind, plan.devices) == (ClusterKind.CIAO, ())
+    assert not any(node.other_macs for node in plan.nodes)
+    assert "[cluster]" not in dump_plan(plan)
+
+
+def test_it_is_written_as_it_was_read() -> None:
+    assert load_plan(dump_plan(RACK), "written") == RACK
+    assert dump_plan(RACK, TEXT) == TEXT
+
+
+def test_an_edit_keeps_the_comments() -> None:
+    printer = Device("printer", EUI("00:1b:a9:00:00:01"), IPAddress("10.44.0.240"))
+    changed = replace(RACK, kind=ClusterKind.TALOS, devices=(*RACK.devices, printer))
+    text = dump_plan(changed, TEXT)
+    assert load_plan(text, "edited") == changed
+    assert "# onboard, and the USB adapter" in text
+    assert text.startswith("# A rack that is not ciao's")
+
+
+def test_another_kind_in_a_file_that_had_none(example: str) -> None:
+    plan = replace(load_plan(example, "ciao.toml"), kind=ClusterKind.PLAIN)
+    text = dump_plan(plan, example)
+    assert load_plan(text, "edited") == plan
+    assert "# leads to the company's network" in text
+
+
+def test_a_device_keeps_its_address_when_nodes_come() -> None:
+    before = {device.name: str(device.ip) for device in assign(RACK).devices}
+    assert before == {"switch": "10.44.0.250", "bmc": "10.44.0.254"}
+    more = tuple(Node(f"n{number}", (), EUI(0xC03FD5000000 + number)) for number in range(100))
+    after = assign(replace(RACK, nodes=(*RACK.nodes, *more)))
+    assert {device.name: str(device.ip) for device in after.devices} == before
+    assert len({machine.ip for machine in after.machines}) == len(after.machines)
+
+
+def test_devices_have_names_too() -> None:
+    assert "10.44.0.250 switch.ciao.lan switch" in hosts(RACK, "", 0)
+
+
+def test_a_draft_is_the_plan_and_back() -> None:
+    draft = Draft.from_plan(RACK)
+    assert draft.to_plan() == RACK
+    assert load_draft(dump_draft(draft)) == draft
+    assert draft.nodes[0].mac == "b8:ae:ed:7b:51:50, 00:e0:4c:00:00:01"
+
+
+def test_a_draft_of_an_earlier_version_is_ciaos(example: str) -> None:
+    data = json.loads(dump_draft(Draft.from_plan(load_plan(example, "ciao.toml"))))
+    del data["kind"], data["sections"]
+    draft = load_draft(json.dumps(data))
+    assert draft is not None
+    assert draft.to_plan() == load_plan(example, "ciao.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        ({"kind": "k8s"}, "cluster.kind", "ciao, k3s"),
+        ({"kind": "ciao"}, "nodes[0].role", "controller, network or compute"),
+        ({"sections": "[[devices]"}, "TOML", "key = value"),
+        ({"sections": '[[devices]]\nname = "a b"\nmac = "00:0c:42:00:00:01"'}, "devices[0].name", "Line 2"),
+        ({"sections": "[network]"}, "network", "Known here: devices"),
+    ],
+)
+def test_a_draft_says_where_it_is_wrong(change: dict[str, Any], field: str, says: str) -> None:
+    found = draft_findings(replace(Draft.from_plan(RACK), **change), None)
+    told = [f"{finding.message} {finding.remedy}" for finding in found if finding.field == field]
+    assert told
+    assert says in told[0]
+
+
+def test_devices_move_with_the_subnet() -> None:
+    moved = readdressed(replace(Draft.from_plan(RACK), cidr="172.30.5.0/24"), "10.44.0.0/24")
+    plan = moved.to_plan()
+    assert isinstance(plan, Plan)
+    assert str(plan.devices[0].ip) == "172.30.5.250"
+
+
+def test_roles_that_are_suggested() -> None:
+    assert suggest_role((), kind=ClusterKind.K3S) == "server"
+    assert suggest_role([NodeText("server")], kind=ClusterKind.K3S) == "agent"
+    assert suggest_role((), "big-worker-7", ClusterKind.TALOS) == "worker"
+    assert suggest_role((), kind=ClusterKind.PLAIN) == ""
+
+
+def test_a_list_of_machines_for_another_kind() -> None:
+    read = read_nodes("b8:ae:ed:00:00:09\nserver7 b8:ae:ed:00:00:0a", kind=ClusterKind.K3S).nodes
+    assert [(node.name, node.role) for node in read] == [("agent1", "agent"), ("server7", "server")]
+
+
+def test_a_list_with_a_second_mac_changes_the_machine_that_has_it() -> None:
+    old = Draft.from_plan(RACK).nodes
+    known = {"00:e0:4c:00:00:01": old[0]}
+    merged = merge_nodes(old, read_nodes("00:e0:4c:00:00:01 10.44.0.99", known=known, kind=ClusterKind.K3S))
+    assert (merged.new, merged.changed) == (0, 1)
+    assert merged.nodes[0] == replace(old[0], ip="10.44.0.99")
+
+
+def test_a_stranger_is_adopted_with_a_label() -> None:
+    proposal = propose_adoption(TEXT, "00:16:3e:00:00:01")
+    assert (proposal.name, proposal.role, proposal.kind) == ("agent2", "agent", ClusterKind.K3S)
+    grown = load_plan(adopt(TEXT, proposal.mac, "worker9", "agent, edge"), "grown")
+    assert grown.nodes[-1].roles == ("agent", "edge")
+    with pytest.raises(WizardError, match="already: server1"):
+        adopt(TEXT, "00:e0:4c:00:00:01", "another", "agent")
+
+
+def test_groups_of_ansible_are_the_roles() -> None:
+    text = export(RACK, "ansible")
+    groups = {part.split("]")[0]: part.split("]")[1] for part in text.split("[")[1:]}
+    assert list(groups) == ["server", "agent", "gpu", "ungrouped", "devices", "all:vars"]
+    assert "ansible_host=10.44.0.10" in groups["server"]
+    assert "ciao" not in groups["all:vars"]
+
+
+def test_k3s_servers_are_those_with_the_role() -> None:
+    text = export(RACK, "k3s-ansible")
+    assert 'api_endpoint: "10.44.0.10"' in text
+    assert text.index('"server1"') < text.index("agent:") < text.index('"agent1"')
+
+
+def test_what_makes_no_sense_is_not_exported() -> None:
+    with pytest.raises(WizardError, match="not ciao's"):
+        export(RACK, "ciao")
+    with pytest.raises(WizardError, match="role server"):
+        export(replace(RACK, nodes=RACK.nodes[1:]), "k3s-ansible")
+    assert "ciao" not in exports(RACK, CorporateSide())
+    assert "hosts" in exports(RACK, CorporateSide())
+
+
+def test_prometheus_reads_its_targets() -> None:
+    groups = json.loads(export(RACK, "prometheus"))
+    assert groups[0] == {
+        "targets": ["10.44.0.10:9100"],
+        "labels": {"node": "server1", "cluster": "ciao.lan", "role": "server"},
+    }
+    assert [group["labels"].get("role") for group in groups] == ["server", "agent,gpu", None]
+    assert all(isinstance(label, str) for group in groups for label in group["labels"].values())
+
+
+def test_clush_has_a_group_a_role() -> None:
+    lines = [line for line in export(RACK, "clush").splitlines() if not line.startswith("#")]
+    groups = {name: nodes.split(",") for name, nodes in (line.split(": ") for line in lines)}
+    assert groups["gpu"] == ["agent1"]
+    assert groups["all"] == ["server1", "agent1", "spare"]
+
+
+def test_a_second_mac_is_not_lost_in_the_list() -> None:
+    text = export(RACK, "csv")
+    assert "server,server1,b8:ae:ed:7b:51:50,10.44.0.10,00:e0:4c:00:00:01" in text
+    assert [node.role for node in read_nodes(text, kind=ClusterKind.K3S).nodes] == ["server", "agent, gpu", "agent"]

@@ -1,0 +1,66 @@
+"""The dialog for what few clusters need: another kind of cluster, and the sections that no page has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from wizard.plan.draft.check import draft_findings
+from wizard.plan.draft.model import SECTION_FIELDS, Draft, field_label
+from wizard.plan.findings import Severity
+from wizard.plan.machine import Facts
+from wizard.plan.model import ClusterKind
+from wizard.widgets.field import Field
+from wizard.widgets.form_dialog import FormDialog
+from wizard.widgets.inputs import SafeTextArea
+from wizard.widgets.plain_text import PlainText
+
+_KINDS = ", ".join(ClusterKind)
+
+
+class MoreDialog(FormDialog[Draft]):
+    """Returns the draft with what was typed, or None."""
+
+    TITLE: ClassVar[str | None] = "More of the cluster"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "accept", "ok"),
+        Binding("escape", "cancel", "cancel"),
+    ]
+    HELP = (
+        f"Kind: {_KINDS}. ciao has its three roles; elsewhere a role is any word.\n\n"
+        "Below: sections of the plan file, as text. [[devices]] with name, mac and ip: a switch, a BMC or a printer "
+        "gets its address and its name, and is watched."
+    )
+    AUTO_FOCUS: ClassVar[str | None] = "#sections"
+    PREFIX = "cluster"
+
+    def __init__(self, draft: Draft, facts: Facts | None) -> None:
+        super().__init__()
+        self._draft = draft
+        self._facts = facts
+
+    def body(self) -> Iterable[Widget]:
+        yield Field("cluster.kind", "Kind", self._draft.kind, "ciao", "f1 lists them")
+        yield PlainText("Sections of the plan file, such as [[devices]]:")
+        sections = SafeTextArea(self._draft.sections, id="sections")
+        sections.show_line_numbers = True
+        yield sections
+        yield self.findings_panel()
+
+    def action_accept(self) -> None:
+        """Refused while a text is no value of its field, or the rules refuse it."""
+        draft = replace(self._draft, kind=self.typed("kind"), sections=self.query_one("#sections", SafeTextArea).text)
+        problems = [
+            finding
+            for finding in draft_findings(draft, self._facts)
+            if finding.severity is Severity.ERROR and finding.field.startswith(SECTION_FIELDS)
+        ]
+        self.show_problems(problems, {each.field: field_label(draft, each.field) for each in problems})
+        if not problems:
+            self.dismiss(draft)
+        elif problems[0].field == "cluster.kind":
+            self.point_at(problems[0].field)
