@@ -12,7 +12,7 @@ import struct
 import sys
 from pathlib import Path
 
-TYPES = {"A": 1, "NS": 2, "PTR": 12, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 33}
 SECONDS = 3.0
 ALIVE_S = 300
 
@@ -48,11 +48,22 @@ def ask(server: str, name: str, kind: str) -> list[object] | None:
         _, at = _name(data, at)
         of, _, _, size = struct.unpack("!HHIH", data[at : at + 10])
         at += 10
-        found.append(
-            _name(data, at)[0] if of == TYPES["PTR"] else socket.inet_ntoa(data[at : at + 4]) if of == 1 else ""
-        )
+        found.append(_text(of, data, at))
         at += size
     return [data[3] & 15, found]
+
+
+def _text(kind: int, data: bytes, at: int) -> str:
+    """A record's value, as a zone file has it; of a TXT record its first text without quotes."""
+    if kind == TYPES["A"]:
+        return socket.inet_ntoa(data[at : at + 4])
+    if kind == TYPES["AAAA"]:
+        return socket.inet_ntop(socket.AF_INET6, data[at : at + 16])
+    if kind == TYPES["TXT"]:
+        return data[at + 1 : at + 1 + data[at]].decode()
+    if kind == TYPES["SRV"]:
+        return " ".join([*map(str, struct.unpack("!HHH", data[at : at + 6])), _name(data, at + 6)[0]])
+    return _name(data, at)[0] if kind in (TYPES["PTR"], TYPES["CNAME"]) else ""
 
 
 def upstream(address: str, directory: Path) -> None:

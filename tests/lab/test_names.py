@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from tests.lab.guarding import asking, await_mode, is_running, kill, macs, report, sh, start_serve, told
 from tests.lab.port_holder import holding
-from tests.lab.support import HERE, LEASES, NODES, apply, await_nodes, ciao
+from tests.lab.support import EXAMPLE, HERE, LEASES, NODES, apply, await_nodes, ciao
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("names")]
@@ -272,6 +273,116 @@ def test_a_machine_has_the_name_it_gives_itself_unless_that_is_anothers(served: 
     served.machine("reboot", "compute1")
     await_nodes(served, {"compute1": NODES["compute1"]})
     assert told(served)["dns"] == dns
+
+
+ADDRESSES = """
+[[dns]]
+domain = "split.example"
+servers = ["127.0.0.8"]
+
+[[devices]]
+name = "switch"
+mac  = "00:0c:42:00:00:01"
+ip   = "192.168.0.250"
+
+[[records]]
+name = "registry"
+a = "192.168.0.150"
+
+[[records]]
+name = "registry"
+aaaa = "fd00::150"
+
+[[records]]
+name = "git.other.example"
+a = "192.168.0.151"
+"""
+OTHERS = r"""
+[[records]]
+name = "api"
+cname = "registry"
+
+[[records]]
+name = "_etcd._tcp"
+srv = "0 10 2380 controller"
+
+[[records]]
+name = "note"
+txt = 'v=1; "quoted", back\slash, #5'
+"""
+
+
+@contextmanager
+def questions_all_along(lab: Laboratory, name: str) -> Iterator[list[Any]]:
+    """One question after the other while the body runs; their answers."""
+    answers: list[Any] = []
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.is_set():
+            answers.append(ask(lab, name, netns="compute1"))
+
+    asking_it = threading.Thread(target=go_on)
+    asking_it.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        asking_it.join()
+
+
+def test_the_plans_own_names_come_without_a_restart_and_a_missed_question(served: Laboratory) -> None:
+    """The resolver here is on this machine itself, as with systemd-resolved: it is no target of the way out."""
+    sh(served, f"echo git.split.example 10.9.9.9 >>{DIR}/{OTHER}/zone")
+    example = EXAMPLE.read_text()
+    before = [told(served)[server] for server in ("dns", "dnsmasq")]
+    company = len(asked(served))
+    with questions_all_along(served, "controller") as answers:
+        apply(served, example + ADDRESSES)
+        served.wait_for(lambda: ask(served, "registry")[1] == ["192.168.0.150"], 20, "the record")
+    assert len(answers) > 3
+    assert all(answer == [0, [NODES["controller"]]] for answer in answers), answers
+    assert [told(served)[server] for server in ("dns", "dnsmasq")] == before
+    found = ask(
+        served,
+        "registry.ciao.lan AAAA",
+        "registry AAAA",
+        backwards("192.168.0.150"),
+        "git.other.example",
+        "switch.ciao.lan",
+        backwards("192.168.0.250"),
+        "git.split.example",
+    )
+    assert [records for _, records in found] == [
+        ["fd00::150"],
+        ["fd00::150"],
+        ["registry.ciao.lan"],
+        ["192.168.0.151"],
+        ["192.168.0.250"],
+        ["switch.ciao.lan"],
+        ["10.9.9.9"],
+    ]
+    # Other servers were asked for the domain that is theirs, and the company for nothing.
+    assert asked(served)[company:] == []
+    assert asked(served, OTHER)[-1] == "git.split.example"
+
+
+def test_records_of_other_kinds_restart_the_name_server_alone(served: Laboratory) -> None:
+    dhcp = told(served)["dnsmasq"]
+    apply(served, EXAMPLE.read_text() + ADDRESSES + OTHERS)
+    served.wait_for(lambda: (ask(served, "api") or [0, []])[1][-1:] == ["192.168.0.150"], 20, "the alias")
+    assert told(served)["dnsmasq"] == dhcp
+    found = ask(served, "api.ciao.lan CNAME", "_etcd._tcp.ciao.lan SRV", "note TXT", "note.ciao.lan TXT", "api TXT")
+    text = r'v=1; "quoted", back\slash, #5'
+    assert [records for _, records in found[:4]] == [
+        ["registry.ciao.lan"],
+        ["0 10 2380 controller.ciao.lan"],
+        [text],
+        [text],
+    ]
+    apply(served)
+    served.wait_for(lambda: ask(served, "api")[0] == NOT_THERE, 20, "the alias gone")
+    assert told(served)["dnsmasq"] == dhcp
 
 
 def acknowledged(lab: Laboratory) -> int:

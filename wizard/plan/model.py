@@ -82,6 +82,8 @@ class Network:
     answer: AnswerPolicy = AnswerPolicy.KNOWN
     vm_macs: tuple[str, ...] = ("02:*:*:*:*:*",)
     backend: Backend = Backend.AUTO
+    search: tuple[str, ...] = ()
+    """Domains that clients are told to search, () for `domain` alone."""
 
     @property
     def gateway_cidr(self) -> str:
@@ -126,6 +128,37 @@ Machine = Node | Device
 """Whoever has a reservation."""
 
 
+class RecordKind(StrEnum):
+    """The kinds of DNS records that a plan may have; each is the key of its value, too."""
+
+    A = "a"
+    AAAA = "aaaa"
+    CNAME = "cname"
+    TXT = "txt"
+    SRV = "srv"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A DNS record of the cluster's own name server.
+
+    A `name` with one label beside those that begin with "_" is in the cluster's domain; any other is a full name.
+    `value`: an address, a name, a text, or "PRIORITY WEIGHT PORT TARGET".
+    """
+
+    name: str
+    kind: RecordKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDns:
+    """A domain whose names are asked of servers of its own (addresses)."""
+
+    domain: str
+    servers: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """A port of the gateway, forwarded to a node.
@@ -145,6 +178,8 @@ class Sections:
     """The parts of a plan that the screens edit as one text."""
 
     devices: tuple[Device, ...] = ()
+    dns: tuple[SplitDns, ...] = ()
+    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +190,8 @@ class Plan:
     forwards: tuple[Forward, ...] = field(default=())
     kind: ClusterKind = ClusterKind.CIAO
     devices: tuple[Device, ...] = field(default=())
+    dns: tuple[SplitDns, ...] = field(default=())
+    records: tuple[Record, ...] = field(default=())
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -10,7 +10,7 @@ from netaddr import IPNetwork
 
 from wizard.plan import addresses
 from wizard.plan.lease_parser import parse_leases
-from wizard.plan.model import Plan
+from wizard.plan.model import Plan, Record, RecordKind, SplitDns
 
 HEADER = "# written by ciao-wizard's guard; change the plan and run 'ciao-wizard apply'"
 PROTECTED = ("_gateway", "gateway", "isatap", "localhost", "localdomain", "ntp", "wpad")
@@ -35,18 +35,62 @@ def reverse_zones(cidr: IPNetwork) -> list[str]:
 
 
 def hosts(plan: Plan, leases: str, now: float) -> str:
-    """A hosts file: the plan's nodes and devices, and all other leases. `leases`: dnsmasq's file; `now`: Unix time."""
+    """A hosts file: the plan's nodes, devices and records with an address, and all other leases.
+
+    `leases`: dnsmasq's file; `now`: Unix time.
+    """
     plan = addresses.assign(plan)
     domain = plan.network.domain
     rows = [(str(machine.ip), machine.name.lower()) for machine in plan.machines]
-    taken = {*PROTECTED, *(name for _, name in rows)}
-    used = {str(plan.network.gateway), *(ip for ip, _ in rows)}
+    own = [(record.value, record.name) for record in plan.records if record.kind in (RecordKind.A, RecordKind.AAAA)]
+    taken = {*PROTECTED, *(name for _, name in rows), *(_short_name(record.name, domain) for record in plan.records)}
+    used = {str(plan.network.gateway), *(ip for ip, _ in rows), *(ip for ip, _ in own)}
     for ip, name in _leased(leases, now):
         if name not in taken and ip not in used and ip in plan.network.cidr:
             taken.add(name)
             used.add(ip)
             rows.append((ip, name))
-    return "\n".join([HEADER, *(f"{ip} {name}.{domain} {name}" for ip, name in rows)]) + "\n"
+    lines = [f"{ip} {name}.{domain} {name}" for ip, name in rows]
+    # Of several names of an address the first is what it resolves to: the machine's own.
+    lines += [" ".join([ip, *_all_names(name, domain)]) for ip, name in own]
+    return "\n".join([HEADER, *lines]) + "\n"
+
+
+def full_name(name: str, domain: str) -> str:
+    """A record's name in full: in the domain if it has one label, besides those that begin with "_"."""
+    if name == domain or name.endswith(f".{domain}"):
+        return name
+    return f"{name}.{domain}" if sum(not label.startswith("_") for label in name.split(".")) <= 1 else name
+
+
+def _short_name(name: str, domain: str) -> str:
+    return name.removesuffix(f".{domain}")
+
+
+def _all_names(name: str, domain: str) -> list[str]:
+    """The name in full and, if it is a single label in the domain, that label."""
+    whole = full_name(name, domain)
+    label = _short_name(whole, domain)
+    return [whole] if whole == label or "." in label else [whole, label]
+
+
+def record_options(plan: Plan) -> list[str]:
+    """Option lines of dnsmasq for the records that no hosts file can hold. The plan must have passed the rules."""
+    domain = plan.network.domain
+    return [line for record in plan.records for line in _option_lines(record, domain)]
+
+
+def _option_lines(record: Record, domain: str) -> Iterator[str]:
+    name = full_name(record.name, domain)
+    if record.kind is RecordKind.CNAME:
+        yield f"cname={','.join([*_all_names(record.name, domain), full_name(record.value, domain)])}"
+    elif record.kind is RecordKind.SRV:
+        priority, weight, port, target = record.value.split()
+        yield f"srv-host={name},{full_name(target, domain)},{port},{priority},{weight}"
+    elif record.kind is RecordKind.TXT:
+        text = record.value.replace("\\", "\\\\").replace('"', '\\"')
+        for each in _all_names(record.name, domain):
+            yield f'txt-record={each},"{text}"'
 
 
 def _leased(leases: str, now: float) -> Iterator[tuple[str, str]]:
@@ -92,6 +136,8 @@ def _server(word: str) -> str:
     return str(address)
 
 
-def servers_file(servers: Iterable[str]) -> str:
-    """dnsmasq's servers-file, which it reads again on SIGHUP."""
-    return "\n".join([HEADER, *(f"server={server}" for server in servers)]) + "\n"
+def servers_file(servers: Iterable[str], split: Iterable[SplitDns] = ()) -> str:
+    """dnsmasq's servers-file, which it reads again on SIGHUP. `split`: the domains with servers of their own."""
+    lines = [f"server={server}" for server in servers]
+    lines += [f"server=/{each.domain}/{server}" for each in split for server in each.servers]
+    return "\n".join([HEADER, *lines]) + "\n"

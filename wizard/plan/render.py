@@ -146,6 +146,7 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         # Every host but this one. Were it to follow the number of nodes, a new node would restart dnsmasq.
         "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
+        "search": ",".join(net.search),
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
         "protected_names": list(names.PROTECTED),
         "known_only": net.answer is AnswerPolicy.KNOWN,

@@ -10,7 +10,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
 from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
-from wizard.plan.model import Forward, Interfaces, Plan, Protocol
+from wizard.plan.model import Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
 
 Change = Callable[[Plan, Facts], tuple[Plan, Facts]]
 
@@ -86,6 +86,18 @@ def forward(port: int, to: str = "controller", to_port: int = 9, protocol: Proto
         replace(plan, forwards=(*plan.forwards, Forward(port, to, to_port, protocol))),
         facts,
     )
+
+
+def records(*rows: tuple[str, str, str]) -> Change:
+    """Records as (name, kind, value)."""
+    made = tuple(Record(name, RecordKind(kind), value) for name, kind, value in rows)
+    return lambda plan, facts: (replace(plan, records=made), facts)
+
+
+def split_dns(*rows: tuple[str, str]) -> Change:
+    """Domains, each with a server."""
+    made = tuple(SplitDns(domain, (server,)) for domain, server in rows)
+    return lambda plan, facts: (replace(plan, dns=made), facts)
 
 
 def many_forwards(count: int) -> Change:

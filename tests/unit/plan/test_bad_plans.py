@@ -57,6 +57,20 @@ def device(keys: str) -> str:
     return f"{TOP}\n[[devices]]\n{keys}"
 
 
+def dns(keys: str) -> str:
+    return f"{TOP}\n[[dns]]\n{keys}"
+
+
+def record(*keys: str) -> str:
+    return "\n".join([TOP, *(f"[[records]]\n{key}" for key in keys)])
+
+
+def long_domains() -> list[str]:
+    return [f"{'a' * 60}.{number}.lan" for number in range(6)]
+
+
+DNS53 = '\nservers = ["10.1.1.53"]'
+
 UNREADABLE = [
     # Wrong from the ground up.
     Bad("no-toml", "version = 1", "version: 1", "TOML", "key = value"),
@@ -192,6 +206,60 @@ UNREADABLE = [
     Bad("device-shell", TOP, device(f'name = "$(reboot)"\nmac = "{SPARE}"'), "devices[0].name", "63 at most"),
     Bad("device-ip-a-network", TOP, device(SWITCH + '\nip = "192.168.0.0/24"'), "devices[0].ip", "the address alone"),
     Bad("devices-a-number", TOP, TOP + "\ndevices = 1", "devices", "[[devices]]"),
+    # Names.
+    Bad("search-a-text", LEASE, 'search = "ciao.lan"', "network.search", "in brackets"),
+    Bad("search-newline", LEASE, r'search = ["a.lan\nport=0"]', "network.search", "such as ciao.lan"),
+    Bad("search-comma", LEASE, 'search = ["a.lan,b.lan"]', "network.search", "such as ciao.lan"),
+    Bad("search-long", LEASE, f"search = {long_domains()}", "network.search", "255 characters"),
+    Bad("search-twice", LEASE, 'search = ["a.lan", "A.LAN."]', "network.search", "once"),
+    Bad("dns-without-domain", TOP, dns('servers = ["10.1.1.53"]'), "dns[0].domain", "corp.example"),
+    Bad("dns-without-servers", TOP, dns('domain = "corp.example"'), "dns[0].servers", "10.1.1.53"),
+    Bad("dns-of-nobody", TOP, dns('domain = "corp.example"\nservers = []'), "dns[0].servers", "at least one"),
+    Bad("dns-option", TOP, dns(r'domain = "a.b/8.8.8.8\nserver=1.1.1.1"' + DNS53), "dns[0].domain", "such as ciao.lan"),
+    Bad("dns-wildcard", TOP, dns('domain = "#"' + DNS53), "dns[0].domain", "such as ciao.lan"),
+    Bad("dns-a-name", TOP, dns('domain = "corp.example"\nservers = ["ns1"]'), "dns[0].servers", "four numbers"),
+    Bad(
+        "dns-port", TOP, dns('domain = "corp.example"\nservers = ["10.1.1.53#1\\n"]'), "dns[0].servers", "four numbers"
+    ),
+    Bad("dns-scoped", TOP, dns('domain = "corp.example"\nservers = ["fe80::1%eth0"]'), "dns[0].servers", "unicast"),
+    Bad("dns-null", TOP, dns('domain = "corp.example"\nservers = ["0.0.0.0"]'), "dns[0].servers", "a server's address"),
+    Bad("record-without-value", TOP, record('name = "r"'), "records[0].name", "a, aaaa, cname"),
+    Bad("record-of-two", TOP, record('name = "r"\na = "10.0.0.1"\ntxt = "x"'), "records[0].name", "a and txt"),
+    Bad("record-unknown", TOP, record('name = "r"\nmx = "10 mail"'), "records[0].mx", "Known here", ("", "")),
+    Bad("record-without-name", TOP, record('a = "10.0.0.1"'), "records[0].name", 'name = "registry"'),
+    Bad("record-name-slash", TOP, record('name = "a/b"\na = "10.0.0.1"'), "records[0].name", "not a DNS name"),
+    Bad(
+        "record-name-newline", TOP, record(r'name = "a\nlocal=/x/"' + '\na = "10.0.0.1"'), "records[0].name", "DNS name"
+    ),
+    Bad(
+        "record-name-an-address", TOP, record('name = "10.0.0.1"\na = "10.0.0.1"'), "records[0].name", "like an address"
+    ),
+    Bad("record-wildcard", TOP, record('name = "*.apps"\na = "10.0.0.1"'), "records[0].name", "not a DNS name"),
+    Bad("record-localhost", TOP, record('name = "localhost"\na = "10.0.0.1"'), "records[0].name", "own name"),
+    Bad(
+        "record-a-newline",
+        TOP,
+        record(r'name = "r"' + "\n" + r'a = "10.0.0.1\n10.0.0.2 x"'),
+        "records[0].a",
+        "four numbers",
+    ),
+    Bad("record-aaaa-group", TOP, record('name = "r"\naaaa = "ff02::1"'), "records[0].aaaa", "unicast"),
+    Bad("record-aaaa-ipv4", TOP, record('name = "r"\naaaa = "10.0.0.1"'), "records[0].aaaa", "such as fd00"),
+    Bad("record-cname-comma", TOP, record('name = "r"\ncname = "a,b"'), "records[0].cname", "not a DNS name"),
+    Bad("record-srv-three", TOP, record('name = "_x._tcp"\nsrv = "0 2379 controller"'), "records[0].srv", "0 0 2379"),
+    Bad(
+        "record-srv-port", TOP, record('name = "_x._tcp"\nsrv = "0 0 99999 controller"'), "records[0].srv", "0 to 65535"
+    ),
+    Bad("record-srv-comma", TOP, record('name = "_x._tcp"\nsrv = "0 0 1 a,b"'), "records[0].srv", "not a DNS name"),
+    Bad(
+        "record-txt-newline",
+        TOP,
+        record(r'name = "r"' + "\n" + r'txt = "a\nconf-file=/etc/shadow"'),
+        "records[0].txt",
+        "ASCII",
+    ),
+    Bad("record-txt-long", TOP, record(f'name = "r"\ntxt = "{"x" * 256}"'), "records[0].txt", "255 at most"),
+    Bad("record-txt-empty", TOP, record('name = "r"\ntxt = ""'), "records[0].txt", "ASCII"),
     Bad("other-digits-in-ip", "192.168.0.103", "192.168.0.١٠٣", "nodes[2].ip", "four numbers"),
 ]
 
@@ -241,6 +309,35 @@ UNWORKABLE = [
     Bad("device-with-a-nodes-mac", TOP, device(f'name = "switch"\nmac = "{MAC1}"'), "devices[0].mac", "too"),
     Bad("second-mac-anothers", f'"{MAC1}"', f'["{MAC1}", "{MAC4}"]', "nodes[3].mac", "own MAC"),
     Bad("second-mac-of-a-group", f'"{MAC1}"', f'["{MAC1}", "01:00:5e:00:00:01"]', "nodes[0].mac", "group"),
+    Bad("record-of-a-node", TOP, record('name = "network"\na = "10.0.0.1"'), "records[0].name", "another name"),
+    Bad(
+        "record-of-a-node-in-full",
+        TOP,
+        record('name = "network.ciao.lan"\na = "10.0.0.1"'),
+        "records[0].name",
+        "another",
+    ),
+    Bad("record-gateway", TOP, record('name = "gateway"\ncname = "network"'), "records[0].name", "this machine"),
+    Bad("record-twice", TOP, record(*['name = "r"\na = "10.0.0.1"'] * 2), "records[1].name", "Remove one"),
+    Bad(
+        "alias-and-more",
+        TOP,
+        record('name = "r"\ncname = "network"', 'name = "r"\ntxt = "x"'),
+        "records[1].name",
+        "nothing else",
+    ),
+    Bad("alias-of-nobody", TOP, record('name = "r"\ncname = "www.corp.example"'), "records[0].cname", "Name a node"),
+    Bad("srv-of-nobody", TOP, record('name = "_x._tcp"\nsrv = "0 0 1 nobody"'), "records[0].srv", "Name a node"),
+    Bad("alias-of-itself", TOP, record('name = "r"\ncname = "r"'), "records[0].cname", "leads back"),
+    Bad("dns-of-the-cluster", TOP, dns('domain = "a.ciao.lan"' + DNS53), "dns[0].domain", "nobody else"),
+    Bad("dns-of-its-addresses", TOP, dns('domain = "0.168.192.in-addr.arpa"' + DNS53), "dns[0].domain", "nobody else"),
+    Bad(
+        "dns-of-the-gateway",
+        TOP,
+        dns('domain = "corp.example"\nservers = ["192.168.0.200"]'),
+        "dns[0].servers",
+        "own server",
+    ),
     Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from netaddr import EUI, IPAddress
 
+from tests.needs import need
 from wizard.plan.addresses import assign
 from wizard.plan.draft.adopt import adopt, propose_adoption
 from wizard.plan.draft.check import draft_findings
@@ -20,7 +22,7 @@ from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.model import ClusterKind, Device, Node, Plan
-from wizard.plan.names import hosts
+from wizard.plan.names import full_name, hosts, record_options, servers_file
 from wizard.plan.rules.check import check_plan
 
 TEXT = Path(__file__).with_name("rack.toml").read_text()
@@ -194,3 +196,69 @@ def test_a_second_mac_is_not_lost_in_the_list() -> None:
     text = export(RACK, "csv")
     assert "server,server1,b8:ae:ed:7b:51:50,10.44.0.10,00:e0:4c:00:00:01" in text
     assert [node.role for node in read_nodes(text, kind=ClusterKind.K3S).nodes] == ["server", "agent, gpu", "agent"]
+
+
+# Names
+
+
+def test_records_with_an_address_are_in_the_hosts_file() -> None:
+    lines = hosts(RACK, "", 0).splitlines()
+    assert "10.44.0.150 registry.ciao.lan registry" in lines
+    assert "fd00::150 registry.ciao.lan registry" in lines
+    assert "10.44.0.151 git.other.example" in lines
+
+
+def test_no_machine_takes_the_name_of_a_record() -> None:
+    text = hosts(RACK, "0 02:00:00:00:00:01 10.44.0.70 registry *\n0 02:00:00:00:00:02 10.44.0.71 api *\n", 0)
+    assert "10.44.0.70" not in text
+    assert "10.44.0.71" not in text
+
+
+def test_other_records_are_options_of_dnsmasq() -> None:
+    assert record_options(RACK) == [
+        "cname=api.ciao.lan,api,server1.ciao.lan",
+        "srv-host=_etcd-server._tcp.ciao.lan,server1.ciao.lan,2380,0,10",
+        r'txt-record=note.ciao.lan,"v=1; \"quoted\", back\\slash"',
+        r'txt-record=note,"v=1; \"quoted\", back\\slash"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("registry", "registry.lan"),
+        ("registry.lan", "registry.lan"),
+        ("a.registry.lan", "a.registry.lan"),
+        ("git.corp", "git.corp"),
+        ("_x._tcp", "_x._tcp.lan"),
+        ("_x._tcp.k8s", "_x._tcp.k8s.lan"),
+        ("_x._tcp.git.corp", "_x._tcp.git.corp"),
+        ("lan", "lan"),
+    ],
+)
+def test_a_name_of_one_label_is_in_the_domain(name: str, whole: str) -> None:
+    assert full_name(name, "lan") == whole
+
+
+def test_a_domain_of_its_own_servers_is_in_the_file_that_is_read_again() -> None:
+    assert servers_file(["10.77.0.1"], RACK.dns).splitlines()[1:] == [
+        "server=10.77.0.1",
+        "server=/corp.example/10.1.1.53",
+        "server=/corp.example/fd00::53",
+    ]
+
+
+def test_dnsmasq_takes_every_line(tmp_path: Path) -> None:
+    need("dnsmasq")
+    (tmp_path / "hosts").write_text(hosts(RACK, "", 0))
+    conf = tmp_path / "dns.cfg"
+    conf.write_text("\n".join([*record_options(RACK), f"addn-hosts={tmp_path}/hosts", ""]))
+    done = subprocess.run(["dnsmasq", "--test", f"--conf-file={conf}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_records_survive_an_edit() -> None:
+    text = dump_plan(replace(RACK, records=RACK.records[1:], dns=()), TEXT)
+    plan = load_plan(text, "edited")
+    assert (plan.records, plan.dns) == (RACK.records[1:], ())
+    assert "# a full name" in text

@@ -28,7 +28,9 @@ from tests.unit.plan.plan_changes import (
     nic,
     node,
     owned_by,
+    records,
     routes,
+    split_dns,
     subnet,
 )
 from wizard.plan import rules
@@ -79,6 +81,15 @@ def reads(*lines: str) -> Change:
 
 
 CASES = [
+    # Names.
+    Case("record-is-machine", records(("controller", "a", "10.0.0.1")), "records[0].name", "another name"),
+    Case("record-taken", records(*[("r", "a", "10.0.0.1")] * 2), "records[1].name", "Remove one"),
+    Case("record-loop", records(("a", "cname", "b"), ("b", "cname", "a")), "records[0].cname", "back", alone=False),
+    Case("record-to-nobody", records(("a", "cname", "bob")), "records[0].cname", "Name a node"),
+    Case("dns-is-cluster", split_dns(("ciao.lan", "10.1.1.53")), "dns[0].domain", "nobody else"),
+    Case("dns-taken", split_dns(*[("corp.example", "10.1.1.53")] * 2), "dns[1].domain", "one [[dns]]"),
+    Case("dns-is-gateway", split_dns(("corp.example", "192.168.0.200")), "dns[0].servers", "itself"),
+    Case("names-many", records(*((f"r{n}", "a", "10.0.0.1") for n in range(20_001))), "records", "Remove some"),
     # Whose wire it is.
     Case(
         "cluster-shares-wire",

@@ -66,7 +66,7 @@ class NameServer(SupervisedProcess):
         self.plan, self.resolver_stamp, self.leases_stamp = plan, None, None
         self.uid = gateway_rules.guarded_uid(read_text(paths.LIVE_SCRIPT) or "")
         files = ("no-resolv", "no-poll", f"servers-file={paths.DNS_SERVERS}", f"addn-hosts={paths.DNS_NAMES}")
-        self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", files)
+        self.conf = names.dns_options(read_text(dnsmasq.CONF) or "", [*names.record_options(plan), *files])
         self.updated_at = 0.0
 
     def supervise(self, identity: Identity, nics: Mapping[str, Nic]) -> None:
@@ -157,7 +157,7 @@ class NameServer(SupervisedProcess):
         self.lost_since = None
         if found != self.resolver or self.resolver_stamp is None:
             log.info("other names are resolved by: %s", ", ".join(found.servers) or f"no server ({found.reason})")
-        self._write(paths.DNS_SERVERS, names.servers_file(found.servers))
+        self._write(paths.DNS_SERVERS, names.servers_file(found.servers, plan.dns))
         self.resolver_stamp, self.resolver = stamp, found
         return True
 

@@ -174,6 +174,9 @@ def _outside_target(plan: Plan, routes: Sequence[Route], own: str) -> str:
     nic = plan.interfaces.corporate
     routed = default_routes(routes, nic)
     for address in (*nameservers(), _gateway(plan, routes), _other_end(nic, own, routes) if routed else ""):
+        if address.startswith("127."):
+            # A resolver of this machine's own, such as 127.0.0.53: the default route fits, and nothing leaves by it.
+            continue
         route = route_to(address, routes) if address else None
         if route is not None and route.nic == nic:
             return address

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, fields, replace
 
 from wizard.plan.addresses import assign
-from wizard.plan.draft.model import UNREADABLE, Draft, ForwardText, NodeText
+from wizard.plan.draft.model import SECTION_FIELDS, UNREADABLE, Draft, ForwardText, NodeText
 from wizard.plan.fields import FieldError, format_mac, parse_mac, shown
 from wizard.plan.findings import Finding, Severity, WizardError
 from wizard.plan.machine import Facts
@@ -18,7 +18,6 @@ _BARE = str.maketrans("", "", ":.- ")
 _OUR_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBERED = re.compile(r"(nodes|forwards)\[([0-9]+)\]")
 _STANDS_IN = Draft("ciao-none0", "ciao-none1", "192.168.0.0/24")
-_SECTIONS = ("devices[", "TOML")
 _NICS = ("corporate", "cluster")
 DANGEROUS = frozenset(
     {
@@ -173,8 +172,8 @@ def _holds(finding: Finding, bad: set[str]) -> bool:
         return not any(field.endswith(".role") for field in bad)
     if finding.code == "forward-to-nobody":
         return not any(field.endswith(".name") for field in bad) and "network.cidr" not in bad
-    if finding.field.startswith(_SECTIONS):
-        return not any(field.startswith(_SECTIONS) for field in bad)
+    if finding.field.startswith(SECTION_FIELDS):
+        return not any(field.startswith(SECTION_FIELDS) for field in bad)
     return not any(finding.field.startswith(_DEPENDS.get(field, ())) for field in bad)
 
 
@@ -202,7 +201,7 @@ def _repaired(draft: Draft, bad: set[str]) -> Draft:
         # Their indices have shifted.
         forwards = ()
     rooms = {field.name: "interfaces" if field.name in _NICS else "network" for field in fields(Draft)}
-    unread = any(field.startswith(_SECTIONS) for field in bad)
+    unread = any(field.startswith(SECTION_FIELDS) for field in bad)
     texts = {name: getattr(_STANDS_IN, name) for name, room in rooms.items() if f"{room}.{name}" in bad}
     if unread:
         texts["sections"] = ""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan import addresses
+from wizard.plan import addresses, dns_fields
 from wizard.plan import fields as parsers
 from wizard.plan.backends import Backend
 from wizard.plan.draft import suggest
@@ -38,12 +38,12 @@ _Record = TypeVar("_Record", "NodeText", "ForwardText")
 
 CHOOSE_A_NIC = "Choose one on the Interfaces screen."
 """A remedy. The Interfaces screen itself replaces it."""
-SECTION_FIELDS = ("devices", "cluster.", "TOML")
-"""Beginnings of the key paths in `Draft.sections`, and of what is edited beside it."""
+SECTION_FIELDS = (*(field.name for field in fields(Sections)), "TOML")
+"""Beginnings of the key paths in `Draft.sections`."""
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that does not parse."""
 
-_LISTED = re.compile(r"(nodes|forwards|devices)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_LISTED = re.compile(r"(nodes|forwards|devices|dns|records|options)\[([0-9]{1,6})\]\.?([a-z_]*)")
 _QUOTED_ADDRESS = re.compile(r'"([0-9]{1,3}(?:\.[0-9]{1,3}){3})"')
 _FIELD_NAMES = {
     "interfaces.corporate": "Company NIC",
@@ -57,6 +57,7 @@ _FIELD_NAMES = {
     "network.answer": "Answer",
     "network.vm_macs": "VM MACs",
     "network.backend": "Backend",
+    "network.search": "Search domains",
     "cluster.kind": "Kind of cluster",
     "TOML": "Devices and more",
     "nodes.name": "name",
@@ -133,6 +134,7 @@ class Draft:
     vm_macs: str = "02:*:*:*:*:*"
     backend: str = Backend.AUTO.value
     kind: str = ClusterKind.CIAO.value
+    search: str = ""
     sections: str = ""
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
@@ -156,6 +158,7 @@ class Draft:
             vm_macs=", ".join(network.vm_macs),
             backend=network.backend.value,
             kind=plan.kind.value,
+            search=", ".join(network.search),
             sections=dump_sections(plan),
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
@@ -179,7 +182,7 @@ class Draft:
             nodes,
             tuple(forward for forward in forwards if forward),
             kind,
-            sections.devices,
+            **{field.name: getattr(sections, field.name) for field in fields(Sections)},
         )
 
 
@@ -233,10 +236,11 @@ def _network(draft: Draft, reader: _Reader) -> Network | None:
     patterns = [text for text in draft.vm_macs.split(",") if text.strip()]
     vm_macs = [reader.read("network.vm_macs", parsers.parse_vm_mac, text) for text in patterns]
     backend = reader.read("network.backend", parsers.parse_backend, draft.backend)
+    search = reader.read("network.search", dns_fields.parse_search, draft.search) or ()
     if cidr is None or gateway is None or lease_time is None or domain is None or answer is None or backend is None:
         return None
     macs = tuple(mac for mac in vm_macs if mac)
-    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend)
+    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend, search)
 
 
 def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress, IPAddress] | None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
+from typing import Any
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.plan import fields
+from wizard.plan import dns_fields, fields
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
@@ -25,8 +27,11 @@ from wizard.plan.model import (
     Node,
     Plan,
     Protocol,
+    Record,
+    RecordKind,
     Role,
     Sections,
+    SplitDns,
 )
 
 VERSION = 1
@@ -70,7 +75,7 @@ def load_plan(text: str, source: str) -> Plan:
     if top.problems or interfaces is None or network is None:
         lines = key_lines(text)
         raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
-    return Plan(interfaces, network, nodes, forwards, kind, sections.devices)
+    return Plan(interfaces, network, nodes, forwards, kind, **_as_keywords(sections))
 
 
 def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
@@ -85,11 +90,41 @@ def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
     return sections, tuple(replace(problem, line=line_of(problem.key, lines)) for problem in top.problems)
 
 
-_SECTIONS = ("devices",)
+_SECTIONS = tuple(field.name for field in dataclass_fields(Sections))
+
+
+def _as_keywords(sections: Sections) -> dict[str, Any]:
+    return {name: getattr(sections, name) for name in _SECTIONS}
 
 
 def _sections(top: TomlTable) -> Sections:
-    return Sections(devices=tuple(filter(None, map(_device, top.tables("devices")))))
+    return Sections(
+        devices=tuple(filter(None, map(_device, top.tables("devices")))),
+        dns=tuple(filter(None, map(_split_dns, top.tables("dns")))),
+        records=tuple(filter(None, map(_record, top.tables("records")))),
+    )
+
+
+def _split_dns(table: TomlTable) -> SplitDns | None:
+    table.only("domain", "servers")
+    domain = table.required("domain", as_text(fields.parse_domain))
+    servers = table.required("servers", lambda value: dns_fields.parse_servers(as_texts(value)))
+    return SplitDns(domain, servers) if domain and servers else None
+
+
+def _record(table: TomlTable) -> Record | None:
+    table.only("name", *RecordKind)
+    name = table.required("name", as_text(dns_fields.parse_record_name))
+    kinds = [kind for kind in RecordKind if kind in table.data]
+    if not table.data.keys() <= {"name", *RecordKind}:
+        return None
+    if len(kinds) != 1:
+        said = " and ".join(kinds) if kinds else "no value"
+        remedy = f"Write one of {', '.join(RecordKind)}; another [[records]] has the other."
+        table.refuse("name", table.data.get("name"), f"The record has {said}.", remedy)
+        return None
+    value = table.required(kinds[0], as_text(dns_fields.RECORD_VALUES[kinds[0]]))
+    return Record(name, kinds[0], value) if name and value else None
 
 
 def _parse(text: str, source: str) -> dict[str, object]:
@@ -140,7 +175,18 @@ def _kind(top: TomlTable) -> ClusterKind:
 def _network(table: TomlTable | None) -> Network | None:
     if table is None:
         return None
-    known = ("cidr", "gateway", "dhcp_slice", "dhcp_range", "lease_time", "domain", "answer", "vm_macs", "backend")
+    known = (
+        "cidr",
+        "gateway",
+        "dhcp_slice",
+        "dhcp_range",
+        "lease_time",
+        "domain",
+        "answer",
+        "vm_macs",
+        "backend",
+        "search",
+    )
     table.only(*known)
     cidr = table.required("cidr", as_text(fields.parse_network))
     gateway = table.optional("gateway", as_text(fields.parse_address), None)
@@ -162,8 +208,13 @@ def _network(table: TomlTable | None) -> Network | None:
         answer=table.optional("answer", as_text(fields.parse_answer), AnswerPolicy.KNOWN),
         vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
         backend=table.optional("backend", as_text(fields.parse_backend), stand_in.backend),
+        search=table.optional("search", _search, stand_in.search),
     )
     return None if cidr is None else network
+
+
+def _search(value: object) -> tuple[str, ...]:
+    return dns_fields.parse_search(as_texts(value))
 
 
 def _dhcp_range(value: object) -> tuple[IPAddress, IPAddress]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import format_mac
@@ -18,7 +19,10 @@ from wizard.plan.model import (
     Node,
     Plan,
     Protocol,
+    Record,
+    RecordKind,
     Sections,
+    SplitDns,
 )
 
 Value = str | int | list[str] | None
@@ -47,7 +51,9 @@ def dump_sections(sections: Plan | Sections) -> str:
 
 
 def _sections(plan: Plan | Sections) -> list[str]:
-    return [_section("[[devices]]", device_rows(device)) for device in plan.devices]
+    return [
+        _section(f"[[{name}]]", rows(entry)) for name, rows in SECTION_ROWS.items() for entry in getattr(plan, name)
+    ]
 
 
 def _section(header: str, rows: Sequence[Row], always: Sequence[str] = ()) -> str:
@@ -84,6 +90,7 @@ def network_rows(network: Network) -> list[Row]:
         ("answer", network.answer.value, network.answer is AnswerPolicy.KNOWN),
         ("vm_macs", list(network.vm_macs), network.vm_macs == plain_network.vm_macs),
         ("backend", network.backend.value, network.backend is plain_network.backend),
+        ("search", list(network.search), not network.search),
     ]
 
 
@@ -118,3 +125,20 @@ def forward_rows(forward: Forward) -> list[Row]:
         ("protocol", forward.protocol.value, forward.protocol is Protocol.TCP),
         ("from", sources, forward.sources is None),
     ]
+
+
+def dns_rows(split: SplitDns) -> list[Row]:
+    return [("domain", split.domain, False), ("servers", list(split.servers), False)]
+
+
+def record_rows(record: Record) -> list[Row]:
+    values = [(str(kind), record.value if kind is record.kind else None, False) for kind in RecordKind]
+    return [("name", record.name, False), *values]
+
+
+SECTION_ROWS: dict[str, Callable[[Any], list[Row]]] = {
+    "devices": device_rows,
+    "dns": dns_rows,
+    "records": record_rows,
+}
+"""By the names of `model.Sections`, in the order of the file."""

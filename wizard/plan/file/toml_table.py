@@ -21,6 +21,9 @@ _EXAMPLES = {
     "cluster": '[cluster] with kind = "k3s"',
     "devices.name": 'name = "switch"',
     "devices.mac": 'mac = "b8:ae:ed:7b:51:50"',
+    "dns.domain": 'domain = "corp.example"',
+    "dns.servers": 'servers = ["10.1.1.53"]',
+    "records.name": 'name = "registry"',
     "forwards.port": "port = 8889",
     "forwards.to": 'to = "controller"',
 }

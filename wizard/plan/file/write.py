@@ -12,18 +12,25 @@ from tomlkit.items import AoT
 
 from wizard.plan.file.read import PlanUnreadable, load_plan
 from wizard.plan.file.rows import (
+    SECTION_ROWS,
     Row,
     cluster_rows,
-    device_rows,
     forward_rows,
     interface_rows,
     network_rows,
     node_rows,
     plain_toml,
 )
-from wizard.plan.model import ClusterKind, Device, Forward, Node, Plan
+from wizard.plan.model import ClusterKind, Plan
 
-_Entry = TypeVar("_Entry", Node, Device, Forward)
+_Entry = TypeVar("_Entry")
+
+_IDENTITIES: dict[str, tuple[Callable[[Any], Hashable], ...]] = {
+    "devices": (lambda d: d.name, lambda d: d.mac),
+    "dns": (lambda d: d.domain,),
+    "records": (lambda r: r, lambda r: (r.name, r.kind)),
+}
+"""By what an entry of a section is known again, the surest first."""
 
 
 def dump_plan(plan: Plan, original: str | None = None) -> str:
@@ -62,7 +69,8 @@ def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
         # At the end, where it is the section of no key that follows.
         _edit(document.setdefault("cluster", tomlkit.table()), cluster_rows(before), cluster_rows(plan))
     _edit_list(document, "nodes", before.nodes, plan.nodes, node_rows, (lambda n: n.name, lambda n: n.mac))
-    _edit_list(document, "devices", before.devices, plan.devices, device_rows, (lambda d: d.name, lambda d: d.mac))
+    for name, rows in SECTION_ROWS.items():
+        _edit_list(document, name, getattr(before, name), getattr(plan, name), rows, _IDENTITIES[name])
     _edit_list(
         document,
         "forwards",

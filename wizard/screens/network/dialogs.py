@@ -20,6 +20,7 @@ from wizard.widgets.inputs import SafeTextArea
 from wizard.widgets.plain_text import PlainText
 
 _KINDS = ", ".join(ClusterKind)
+_FIELDS = ("cluster.kind", "network.search")
 
 
 class MoreDialog(FormDialog[Draft]):
@@ -31,12 +32,14 @@ class MoreDialog(FormDialog[Draft]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        f"Kind: {_KINDS}. ciao has its three roles; elsewhere a role is any word.\n\n"
-        "Below: sections of the plan file, as text. [[devices]] with name, mac and ip: a switch, a BMC or a printer "
-        "gets its address and its name, and is watched."
+        f"Kind: {_KINDS}. ciao has its three roles; elsewhere a role is any word.\n"
+        "Search: domains that nodes complete short names with; empty for the cluster's own.\n\n"
+        "Below: sections of the plan file, as text.\n"
+        "[[devices]] name, mac, ip: a switch, a BMC or a printer gets its address and its name, and is watched.\n"
+        "[[records]] name and one of a, aaaa, cname, txt, srv: more names.\n"
+        "[[dns]] domain, servers: who is asked for the names of another domain."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#sections"
-    PREFIX = "cluster"
 
     def __init__(self, draft: Draft, facts: Facts | None) -> None:
         super().__init__()
@@ -45,22 +48,31 @@ class MoreDialog(FormDialog[Draft]):
 
     def body(self) -> Iterable[Widget]:
         yield Field("cluster.kind", "Kind", self._draft.kind, "ciao", "f1 lists them")
+        yield Field("network.search", "Search", self._draft.search, self._draft.domain, "domains, with commas")
         yield PlainText("Sections of the plan file, such as [[devices]]:")
         sections = SafeTextArea(self._draft.sections, id="sections")
         sections.show_line_numbers = True
         yield sections
         yield self.findings_panel()
 
+    def _typed(self, key: str) -> str:
+        return self._field(key).value.strip()
+
     def action_accept(self) -> None:
         """Refused while a text is no value of its field, or the rules refuse it."""
-        draft = replace(self._draft, kind=self.typed("kind"), sections=self.query_one("#sections", SafeTextArea).text)
+        draft = replace(
+            self._draft,
+            kind=self._typed("cluster.kind"),
+            search=self._typed("network.search"),
+            sections=self.query_one("#sections", SafeTextArea).text,
+        )
         problems = [
             finding
             for finding in draft_findings(draft, self._facts)
-            if finding.severity is Severity.ERROR and finding.field.startswith(SECTION_FIELDS)
+            if finding.severity is Severity.ERROR and finding.field.startswith((*SECTION_FIELDS, *_FIELDS))
         ]
         self.show_problems(problems, {each.field: field_label(draft, each.field) for each in problems})
         if not problems:
             self.dismiss(draft)
-        elif problems[0].field == "cluster.kind":
+        elif problems[0].field in _FIELDS:
             self.point_at(problems[0].field)

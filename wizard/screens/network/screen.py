@@ -38,7 +38,7 @@ _SAME_FIELD = {"network.dhcp_range": "network.dhcp_slice"}
 class NetworkPage(StepPage):
     TITLE = "Network"
     STEP = "network"
-    FIELDS = ("network", *SECTION_FIELDS)
+    FIELDS = ("network", "cluster", *SECTION_FIELDS)
     FEW_FINDINGS = 0
     QUESTION = "The cluster's own network. It must not overlap any network this machine knows."
     HELP = (
@@ -199,7 +199,7 @@ class NetworkPage(StepPage):
 
     def _take_more(self, draft: Draft | None) -> None:
         if draft is not None:
-            self.edit(replace(self.draft, kind=draft.kind, sections=draft.sections))
+            self.edit(replace(self.draft, kind=draft.kind, search=draft.search, sections=draft.sections))
 
     def _typed(self) -> Draft:
         """The draft with what stands in the fields now."""

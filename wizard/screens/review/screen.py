@@ -238,7 +238,7 @@ class ReviewPage(Page):
             return
         field = finding.field
         step = next((step for step in STEPS if field.startswith(step)), None)
-        if step is None and field.startswith(SECTION_FIELDS):
+        if step is None and field.startswith(("cluster", *SECTION_FIELDS)):
             step = "network"
         if step is None:
             self.notify("This is about the machine, not the plan: read the finding.", markup=False)

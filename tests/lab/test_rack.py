@@ -1,0 +1,72 @@
+"""A cluster that is not ciao's, with real clients: labels for roles, a machine with two NICs, a device, options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.support import NODES, apply, await_nodes, await_status, ciao, ciao_json, plan_with
+from wizard.lab.control import Laboratory
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rack")]
+
+USB, SWITCH = "00:e0:4c:00:00:01", "00:0c:42:00:00:01"
+PLAN = plan_with(
+    ("version = 1", 'version = 1\n\n[cluster]\nkind = "k3s"'),
+    ('role = "controller"', 'role = "server"'),
+    ('role = "network"', 'role = ["agent", "gpu"]'),
+    ('"C0:3F:D5:67:A1:FB"', f'["C0:3F:D5:67:A1:FB", "{USB}"]'),
+) + (
+    f"""
+[[devices]]
+name = "switch"
+mac  = "{SWITCH}"
+ip   = "192.168.0.250"
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def served(lab_possible: None) -> Iterator[Laboratory]:
+    with Laboratory() as lab:
+        apply(lab, PLAN)
+        await_nodes(lab)
+        yield lab
+
+
+def row(lab: Laboratory, name: str) -> dict[str, Any]:
+    (found,) = [row for row in ciao_json(lab, "leases") if row["name"] == name]
+    return dict(found)
+
+
+def test_a_cluster_of_another_kind_is_served_and_healthy(served: Laboratory) -> None:
+    assert await_status(served, "applied")["healthy"]
+    assert row(served, "network")["role"] == "agent, gpu"
+    assert ciao(served, "export", "k3s-ansible").returncode == 0
+    refused = ciao(served, "export", "ciao")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "cluster.kind is k3s" in refused.stderr
+
+
+def test_a_machine_has_its_address_by_whichever_nic_asks(served: Laboratory) -> None:
+    served.machine("unplug", "compute2")
+    served.machine("add", "usb", "--mac", USB)
+    await_nodes(served, {"usb": NODES["compute2"]})
+    served.wait_for(lambda: row(served, "compute2")["mac"] == USB, 20, "its row with the other MAC")
+    assert row(served, "compute2")["state"] == "leased"
+    # Back at the first one: the address goes with the machine.
+    served.machine("remove", "usb")
+    served.machine("plug", "compute2")
+    served.machine("reboot", "compute2")
+    await_nodes(served, {"compute2": NODES["compute2"]})
+    served.wait_for(lambda: row(served, "compute2")["mac"] != USB, 20, "its row with the first MAC")
+
+
+def test_a_device_is_reserved_and_watched(served: Laboratory) -> None:
+    assert (row(served, "switch")["kind"], row(served, "switch")["state"]) == ("device", "missing")
+    served.machine("add", "anything", "--mac", SWITCH)
+    await_nodes(served, {"anything": "192.168.0.250"})
+    served.wait_for(lambda: row(served, "switch")["state"] == "leased", 20, "its lease")
+    assert row(served, "switch")["role"] == ""
