@@ -17,6 +17,7 @@ PLAN = plan_with(
     ("version = 1", 'version = 1\n\n[cluster]\nkind = "k3s"'),
     ('role = "controller"', 'role = "server"'),
     ('role = "network"', 'role = ["agent", "gpu"]'),
+    # Of many roles "compute" is one.
     ('"C0:3F:D5:67:A1:FB"', f'["C0:3F:D5:67:A1:FB", "{USB}"]'),
 ) + (
     f"""
@@ -24,8 +25,44 @@ PLAN = plan_with(
 name = "switch"
 mac  = "{SWITCH}"
 ip   = "192.168.0.250"
+
+[[options]]
+option = "tftp-server"
+value = "192.168.0.5"
+
+[[options]]
+option = 224
+value = "00:ff:7f"
+
+[[options]]
+option = 224
+value = "01"                       # a text, though it looks like an octet
+to = ["agent", "gpu"]
+
+[[options]]
+option = 224
+value = "hello, #world: 1.2.3.4"
+to = ["compute2"]
+
+[[options]]
+option = 225
+value = 7
+
+[[options]]
+option = 226
+value = ["192.168.0.5", "192.168.0.6"]
+
+[[options]]
+option = "bootfile-name"
+value = "http://192.168.0.5/a,b:c #d;$(e)"
+
+[[options]]
+option = "default-ttl"
+value = 48
+to = ["server"]
 """
 )
+OPTIONS = "/run/ciao-lab/options"
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +107,29 @@ def test_a_device_is_reserved_and_watched(served: Laboratory) -> None:
     await_nodes(served, {"anything": "192.168.0.250"})
     served.wait_for(lambda: row(served, "switch")["state"] == "leased", 20, "its lease")
     assert row(served, "switch")["role"] == ""
+
+
+def options(lab: Laboratory, name: str) -> dict[str, str]:
+    """What a client (udhcpc) is told; options without a name of its own as octets. It sets nothing."""
+    script = f'#!/bin/sh\n[ "$1" != bound ] || env >{OPTIONS}.new; mv -f {OPTIONS}.new {OPTIONS}\n'
+    lab.run(["sh", "-c", f"rm -f {OPTIONS}; cat >{OPTIONS}.sh; chmod +x {OPTIONS}.sh"], input=script)
+    wanted = [word for number in (23, 66, 67, 224, 225, 226) for word in ("-O", str(number))]
+    client = ["udhcpc", "-n", "-q", "-f", "-i", "eth0", "-t", "10", "-T", "1", "-s", f"{OPTIONS}.sh", *wanted]
+    lab.run(client, netns=name, timeout=30)
+    told = lab.run(["cat", OPTIONS]).stdout.splitlines()
+    return dict(line.split("=", 1) for line in told if "=" in line)
+
+
+def test_each_machine_is_told_its_own_options(served: Laboratory) -> None:
+    server = options(served, "controller")
+    assert (server["tftp"], server["opt224"], server["opt225"]) == ("192.168.0.5", "00ff7f", "07")
+    assert server["opt226"] == "c0a80005c0a80006"
+    assert server["bootfile"] == "http://192.168.0.5/a,b:c #d;$(e)"
+    assert server["ipttl"] == "48"
+    agent = options(served, "network")
+    assert bytes.fromhex(agent["opt224"]) == b"01"
+    assert "ipttl" not in agent
+    # The machine's own comes before its role's, and that before the one for all.
+    assert bytes.fromhex(options(served, "compute2")["opt224"]) == b"hello, #world: 1.2.3.4"
+    # It has no role with options.
+    assert options(served, "compute1")["opt224"] == "00ff7f"

@@ -160,6 +160,18 @@ class SplitDns:
 
 
 @dataclass(frozen=True, slots=True)
+class DhcpOption:
+    """An option for DHCP clients: `option` is dnsmasq's name or the number, `to` are names of machines and roles.
+
+    Without `to` everybody gets it. The kinds of values: `dhcp_options`.
+    """
+
+    option: str | int
+    value: str | int | tuple[str, ...]
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """A port of the gateway, forwarded to a node.
 
@@ -180,6 +192,7 @@ class Sections:
     devices: tuple[Device, ...] = ()
     dns: tuple[SplitDns, ...] = ()
     records: tuple[Record, ...] = ()
+    options: tuple[DhcpOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +205,7 @@ class Plan:
     devices: tuple[Device, ...] = field(default=())
     dns: tuple[SplitDns, ...] = field(default=())
     records: tuple[Record, ...] = field(default=())
+    options: tuple[DhcpOption, ...] = field(default=())
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from netaddr import cidr_merge
 
-from wizard.plan import addresses, names, paths
+from wizard.plan import addresses, names, paths, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
@@ -120,6 +120,7 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
     follows = plan.interfaces.follows_default_route
     machines = plan.machines
     macs = [mac for machine in machines for mac in machine.macs]
+    used = targets.used_targets(plan)
     taken_names = {machine.name for machine in machines}
     return {
         "plan_path": paths.PLAN_IN_FORCE,
@@ -147,12 +148,19 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
         "search": ",".join(net.search),
+        # Parsed, and written in quotes.
+        "option_lines": [_Quoted(line) for _, line in targets.option_lines(plan)],
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
         "protected_names": list(names.PROTECTED),
         "known_only": net.answer is AnswerPolicy.KNOWN,
         "vm_macs": list(net.vm_macs),
         "nodes": [
-            {"macs": ",".join(format_mac(mac) for mac in machine.macs), "ip": str(machine.ip), "name": machine.name}
+            {
+                "macs": ",".join(format_mac(mac) for mac in machine.macs),
+                "tags": "".join(f",set:{tag}" for tag in targets.tags_of(machine, used)),
+                "ip": str(machine.ip),
+                "name": machine.name,
+            }
             for machine in machines
         ],
         "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",

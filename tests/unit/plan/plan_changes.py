@@ -10,7 +10,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
 from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
-from wizard.plan.model import Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
+from wizard.plan.model import DhcpOption, Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
 
 Change = Callable[[Plan, Facts], tuple[Plan, Facts]]
 
@@ -98,6 +98,10 @@ def split_dns(*rows: tuple[str, str]) -> Change:
     """Domains, each with a server."""
     made = tuple(SplitDns(domain, (server,)) for domain, server in rows)
     return lambda plan, facts: (replace(plan, dns=made), facts)
+
+
+def options(*made: DhcpOption) -> Change:
+    return lambda plan, facts: (replace(plan, options=made), facts)
 
 
 def many_forwards(count: int) -> Change:

@@ -69,6 +69,10 @@ def long_domains() -> list[str]:
     return [f"{'a' * 60}.{number}.lan" for number in range(6)]
 
 
+def option(*keys: str) -> str:
+    return "\n".join([TOP, *(f"[[options]]\n{key}" for key in keys)])
+
+
 DNS53 = '\nservers = ["10.1.1.53"]'
 
 UNREADABLE = [
@@ -260,6 +264,65 @@ UNREADABLE = [
     ),
     Bad("record-txt-long", TOP, record(f'name = "r"\ntxt = "{"x" * 256}"'), "records[0].txt", "255 at most"),
     Bad("record-txt-empty", TOP, record('name = "r"\ntxt = ""'), "records[0].txt", "ASCII"),
+    # DHCP options.
+    Bad("option-without-value", TOP, option('option = "tftp-server"'), "options[0].value", "192.168.0.5"),
+    Bad("option-without-option", TOP, option('value = "x"'), "options[0].option", 'option = "tftp-server"'),
+    Bad("option-unknown", TOP, option('option = "tftp-sever"\nvalue = "x"'), "options[0].option", "tftp-server?"),
+    Bad("option-of-ours", TOP, option('option = "router"\nvalue = "10.0.0.1"'), "options[0].option", "network.gateway"),
+    Bad("option-of-ours-6", TOP, option('option = 6\nvalue = "10.0.0.1"'), "options[0].option", "network.gateway"),
+    Bad("option-of-dhcp", TOP, option("option = 53\nvalue = 6"), "options[0].option", "part of DHCP itself"),
+    Bad("option-zero", TOP, option('option = 0\nvalue = "x"'), "options[0].option", "1 to 254"),
+    Bad("option-huge", TOP, option('option = 1000\nvalue = "x"'), "options[0].option", "1 to 254"),
+    Bad("option-true", TOP, option('option = true\nvalue = "x"'), "options[0].option", "in quotes"),
+    Bad(
+        "option-newline",
+        TOP,
+        option(r'option = "66\ndhcp-script=/x"' + '\nvalue = "x"'),
+        "options[0].option",
+        "help dhcp",
+    ),
+    Bad("option-forced", TOP, option('option = "tag:x,66"\nvalue = "x"'), "options[0].option", "help dhcp"),
+    Bad("option-value-newline", TOP, option("option = 66\n" + r'value = "a\nport=0"'), "options[0].value", "printable"),
+    Bad("option-value-quote", TOP, option("option = 67\nvalue = 'a\",b'"), "options[0].value", "without quotes"),
+    Bad("option-value-backslash", TOP, option("option = 225\nvalue = 'a\\n'"), "options[0].value", "backslashes"),
+    Bad("option-value-long", TOP, option(f'option = 67\nvalue = "{"x" * 256}"'), "options[0].value", "255 at most"),
+    Bad("option-value-empty", TOP, option('option = 67\nvalue = ""'), "options[0].value", "printable"),
+    Bad("option-text-a-number", TOP, option("option = 67\nvalue = 7"), "options[0].value", "in quotes"),
+    Bad("option-number-a-text", TOP, option('option = "default-ttl"\nvalue = "7"'), "options[0].value", "0 to 255"),
+    Bad("option-number-large", TOP, option('option = "default-ttl"\nvalue = 256'), "options[0].value", "0 to 255"),
+    Bad("option-flag-two", TOP, option("option = 19\nvalue = 2"), "options[0].value", "true or false"),
+    Bad("option-address-a-name", TOP, option('option = 42\nvalue = ["ntp1"]'), "options[0].value", "four numbers"),
+    Bad("option-no-address", TOP, option("option = 42\nvalue = []"), "options[0].value", "1 to 32 addresses"),
+    Bad(
+        "option-two-for-one",
+        TOP,
+        option('option = 16\nvalue = ["10.0.0.1", "10.0.0.2"]'),
+        "options[0].value",
+        "one address",
+    ),
+    Bad("option-odd", TOP, option('option = 33\nvalue = ["10.0.0.1"]'), "options[0].value", "pairs"),
+    Bad("option-route", TOP, option('option = 121\nvalue = ["10.0.0.0/8"]'), "options[0].value", "pairs"),
+    Bad(
+        "option-route-host-bits",
+        TOP,
+        option('option = 121\nvalue = ["10.0.0.1/8", "10.0.0.1"]'),
+        "options[0].value",
+        "10.0.0.0/8",
+    ),
+    Bad("option-value-a-table", TOP, option("option = 225\nvalue = {}"), "options[0].value", "in quotes"),
+    Bad("option-raw-number-large", TOP, option("option = 225\nvalue = 70000"), "options[0].value", "0 to 255"),
+    Bad("option-to-nobody-at-all", TOP, option('option = 66\nvalue = "x"\nto = []'), "options[0].to", "leave `to` out"),
+    Bad("option-to-a-number", TOP, option('option = 66\nvalue = "x"\nto = [7]'), "options[0].to", "in brackets"),
+    Bad(
+        "option-to-a-tag", TOP, option('option = 66\nvalue = "x"\nto = ["a,tag:b"]'), "options[0].to", "such as worker"
+    ),
+    Bad(
+        "option-to-twice",
+        TOP,
+        option('option = 66\nvalue = "x"\nto = ["compute1", "compute1"]'),
+        "options[0].to",
+        "once",
+    ),
     Bad("other-digits-in-ip", "192.168.0.103", "192.168.0.١٠٣", "nodes[2].ip", "four numbers"),
 ]
 
@@ -337,6 +400,21 @@ UNWORKABLE = [
         dns('domain = "corp.example"\nservers = ["192.168.0.200"]'),
         "dns[0].servers",
         "own server",
+    ),
+    Bad(
+        "option-to-a-stranger",
+        TOP,
+        option('option = 66\nvalue = "x"\nto = ["bob"]'),
+        "options[0].to",
+        "controller, network",
+    ),
+    Bad("options-twice", TOP, option(*['option = 66\nvalue = "x"'] * 2), "options[1].option", "Keep one"),
+    Bad(
+        "options-twice-by-number",
+        TOP,
+        option('option = "tftp-server"\nvalue = "x"', 'option = 66\nvalue = "y"'),
+        "options[1].option",
+        "Keep one",
     ),
     Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 from netaddr import EUI, IPAddress
 
 from tests.needs import need
+from wizard.host.dhcp.dnsmasq import conflicts, refused_line
+from wizard.plan import paths
 from wizard.plan.addresses import assign
+from wizard.plan.dhcp_options import NAMES
 from wizard.plan.draft.adopt import adopt, propose_adoption
 from wizard.plan.draft.check import draft_findings
 from wizard.plan.draft.model import Draft, NodeText, dump_draft, load_draft, readdressed
@@ -21,9 +25,11 @@ from wizard.plan.export.formats import CorporateSide, export, exports
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
-from wizard.plan.model import ClusterKind, Device, Node, Plan
+from wizard.plan.model import ClusterKind, Device, DhcpOption, Node, Plan
 from wizard.plan.names import full_name, hosts, record_options, servers_file
+from wizard.plan.render import render
 from wizard.plan.rules.check import check_plan
+from wizard.plan.targets import option_lines
 
 TEXT = Path(__file__).with_name("rack.toml").read_text()
 RACK = load_plan(TEXT, "rack.toml")
@@ -262,3 +268,72 @@ def test_records_survive_an_edit() -> None:
     plan = load_plan(text, "edited")
     assert (plan.records, plan.dns) == (RACK.records[1:], ())
     assert "# a full name" in text
+
+
+# DHCP options
+
+
+def test_options_as_dnsmasq_reads_them() -> None:
+    """Those for all first, then those for roles, then those for machines: dnsmasq sends the last that fits."""
+    assert [line for _, line in option_lines(RACK)] == [
+        'dhcp-option=tag:cluster,option:tftp-server,"10.44.0.5"',
+        "dhcp-option=tag:cluster,option:tftp-server-address,10.44.0.5,10.44.0.6",
+        "dhcp-option=tag:cluster,225,31:32:33:34:35",
+        "dhcp-option=tag:cluster,option:ip-forward-enable,0",
+        'dhcp-option=tag:cluster,option:bootfile-name,"http://10.44.0.5/a,b:c #d;$(e)"',
+        "dhcp-option=tag:role-gpu,option:default-ttl,48",
+        "dhcp-option=tag:role-server,224,00:ff:7f",
+        "dhcp-option=tag:role-agent,224,00:ff:7f",
+        "dhcp-option=tag:node-agent1,option:default-ttl,47",
+        "dhcp-option=tag:node-switch,option:default-ttl,47",
+        "dhcp-option=tag:node-spare,option:classless-static-route,10.99.0.0/16,10.44.0.10,0.0.0.0/0,10.44.0.200",
+    ]
+
+
+def test_a_reservation_sets_the_tags_that_options_ask_for() -> None:
+    hosts_file = next(file.text for file in render(RACK, TEXT) if file.path == paths.DNSMASQ_HOSTS)
+    assert hosts_file.splitlines()[1:] == [
+        "b8:ae:ed:7b:51:50,00:e0:4c:00:00:01,set:role-server,10.44.0.10,server1",
+        "c0:3f:d5:67:a7:6f,set:role-agent,set:role-gpu,set:node-agent1,10.44.0.1,agent1",
+        "c0:3f:d5:67:a7:70,set:node-spare,10.44.0.2,spare",
+        "00:0c:42:00:00:01,set:node-switch,10.44.0.250,switch",
+        "00:25:90:00:00:01,00:25:90:00:00:02,10.44.0.254,bmc",
+    ]
+
+
+def test_a_reservation_with_tags_and_two_macs_is_known_again() -> None:
+    hosts_file = "aa:00:00:00:00:01,aa:00:00:00:00:02,set:role-x,10.44.0.10,n\n"
+    assert conflicts(hosts_file, "0 aa:00:00:00:00:02 10.44.0.10 n *\n") == set()
+    assert conflicts(hosts_file, "0 aa:00:00:00:00:03 10.44.0.10 n *\n") == {"10.44.0.10"}
+
+
+def test_dnsmasq_takes_every_option() -> None:
+    need("dnsmasq")
+    assert refused_line([line for _, line in option_lines(RACK)]) is None
+
+
+def test_an_option_that_dnsmasq_refuses_is_named_by_its_line() -> None:
+    need("dnsmasq")
+    found = refused_line(["dhcp-option=tag:x,66,a", "dhcp-option=option:no-such-option,1"])
+    assert found is not None
+    assert found[0] == 1
+    assert found[1]
+
+
+def test_warnings_about_options() -> None:
+    routes = DhcpOption("classless-static-route", ("10.99.0.0/16", "10.44.0.10"))
+    large = DhcpOption("bootfile-name", "x" * 250, ("gpu",))
+    found = {finding.code: finding for finding in check_plan(replace(RACK, options=(routes, large)))}
+    assert "10.44.0.200" in found["option-without-default-route"].remedy
+    assert found["option-room"].field == "options[1].value"
+    namesake = replace(RACK.nodes[1], name="server")
+    ambiguous = replace(RACK, nodes=(RACK.nodes[0], namesake), options=(DhcpOption(66, "x", ("server",)),))
+    codes = {finding.code for finding in check_plan(ambiguous)}
+    assert "option-ambiguous" in codes
+
+
+def test_the_names_are_dnsmasqs_own() -> None:
+    need("dnsmasq")
+    said = subprocess.run(["dnsmasq", "--help", "dhcp"], capture_output=True, text=True, check=True).stdout
+    known = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\S+)$", said, re.M)}
+    assert {name: number for name, (number, _) in NAMES.items() if known.get(name) != number} == {}

@@ -27,6 +27,7 @@ from tests.unit.plan.plan_changes import (
     network,
     nic,
     node,
+    options,
     owned_by,
     records,
     routes,
@@ -38,7 +39,7 @@ from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, Backend
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
-from wizard.plan.model import AnswerPolicy, Plan, Protocol, Role
+from wizard.plan.model import AnswerPolicy, DhcpOption, Plan, Protocol, Role
 from wizard.plan.rules.check import check
 
 
@@ -90,6 +91,32 @@ CASES = [
     Case("dns-taken", split_dns(*[("corp.example", "10.1.1.53")] * 2), "dns[1].domain", "one [[dns]]"),
     Case("dns-is-gateway", split_dns(("corp.example", "192.168.0.200")), "dns[0].servers", "itself"),
     Case("names-many", records(*((f"r{n}", "a", "10.0.0.1") for n in range(20_001))), "records", "Remove some"),
+    # DHCP options.
+    Case("option-to-nobody", options(DhcpOption(66, "x", ("bob",))), "options[0].to", "Name a node or a role"),
+    Case("option-taken", options(DhcpOption(66, "x"), DhcpOption(66, "y")), "options[1].option", "Keep one"),
+    Case(
+        "option-ambiguous",
+        both(node(3, roles=("controller",)), options(DhcpOption(66, "x", ("controller",)))),
+        "options[0].to",
+        "the node alone",
+        WARNING,
+        alone=False,
+    ),
+    Case("option-room", options(DhcpOption(67, "x" * 250)), "options[0].value", "room for 240", WARNING),
+    Case(
+        "option-without-default-route",
+        options(DhcpOption(121, ("10.0.0.0/8", "192.168.0.101"))),
+        "options[0].value",
+        'Add "0.0.0.0/0", "192.168.0.200"',
+        WARNING,
+    ),
+    Case(
+        "options-many",
+        options(*(DhcpOption(66, "x", (f"n{n}",)) for n in range(1001))),
+        "options",
+        "roles",
+        alone=False,
+    ),
     # Whose wire it is.
     Case(
         "cluster-shares-wire",

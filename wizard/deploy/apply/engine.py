@@ -33,11 +33,13 @@ from wizard.host.net import managers
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.plan.backends import ADDRESS_FILES, choose_backend
 from wizard.plan.checks import Check
+from wizard.plan.dhcp_options import described
 from wizard.plan.file.read import load_plan
-from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.findings import Finding, Severity, WizardError, error
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
+from wizard.plan.targets import option_lines
 from wizard.plan.uplinks import other_wires, resolved, uplinks
 
 TICK_S = 0.1
@@ -69,7 +71,21 @@ def check_against_this_machine(
     """
     facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
     facts = replace(facts, to_stop=frozenset(stop))
-    return facts, check(plan, facts)
+    return facts, (*_refused_options(plan), *check(plan, facts))
+
+
+def _refused_options(plan: Plan) -> list[Finding]:
+    """What this machine's dnsmasq says of the plan's options, at the option: another version may know fewer."""
+    lines = option_lines(plan)
+    refused = dnsmasq.refused_line([line for _, line in lines]) if lines else None
+    if refused is None:
+        return []
+    at, words = refused
+    number = lines[at][0]
+    what = described(plan.options[number])
+    message = f"dnsmasq here refuses {what}: {words}."
+    remedy = "Give its number and its value as octets, such as 00:01, or remove it."
+    return [error("option-refused", f"options[{number}].value", message, remedy)]
 
 
 def applied_cluster() -> str:

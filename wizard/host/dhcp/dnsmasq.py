@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from wizard.host import processes
-from wizard.host.commands import environment, find, run
+from wizard.host.commands import CommandFailed, environment, find, run
 from wizard.host.files import make_directory, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.lease_parser import leased_address, parse_line
 from wizard.plan.render import DHCP_UID
+from wizard.plan.text import clean
 
 CONF = paths.LIVE_CONF
 HOSTS = paths.LIVE_HOSTS
@@ -73,6 +75,18 @@ def ensure_owned_file(file: str, uid: int) -> None:
 def check(conf: str) -> None:
     """Have dnsmasq check the configuration (--test). Raises CommandFailed with its message."""
     run("dnsmasq", "--test", f"--conf-file={conf}")
+
+
+def refused_line(lines: Sequence[str]) -> tuple[int, str] | None:
+    """The index of the first of these lines of a configuration that dnsmasq refuses, and its words; None if it takes
+    all of them, or says nothing of a line."""
+    try:
+        run("dnsmasq", "--test", "--conf-file=-", stdin="\n".join(lines) + "\n")
+    except CommandFailed as error:
+        found = re.search(r"dnsmasq: (.+) at line ([0-9]+) of ", error.stderr)
+        if found is not None and 0 < int(found[2]) <= len(lines):
+            return int(found[2]) - 1, clean(found[1], 200)
+    return None
 
 
 def spawn(uid: int, no_dhcp_on: Sequence[str] = ()) -> subprocess.Popen[bytes]:

@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from wizard.plan import dns_fields, fields
+from wizard.plan import dhcp_options, dns_fields, fields
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import FieldError, printable
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
@@ -21,6 +22,7 @@ from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
     Device,
+    DhcpOption,
     Forward,
     Interfaces,
     Network,
@@ -102,6 +104,7 @@ def _sections(top: TomlTable) -> Sections:
         devices=tuple(filter(None, map(_device, top.tables("devices")))),
         dns=tuple(filter(None, map(_split_dns, top.tables("dns")))),
         records=tuple(filter(None, map(_record, top.tables("records")))),
+        options=tuple(filter(None, map(_option, top.tables("options")))),
     )
 
 
@@ -110,6 +113,18 @@ def _split_dns(table: TomlTable) -> SplitDns | None:
     domain = table.required("domain", as_text(fields.parse_domain))
     servers = table.required("servers", lambda value: dns_fields.parse_servers(as_texts(value)))
     return SplitDns(domain, servers) if domain and servers else None
+
+
+def _option(table: TomlTable) -> DhcpOption | None:
+    table.only("option", "value", "to")
+    option = table.required("option", dhcp_options.parse_code)
+    nobody: tuple[str, ...] = ()
+    to = table.optional("to", dhcp_options.parse_to, nobody)
+    if option is None:
+        # Of what kind its value is nobody knows.
+        return None
+    value = table.required("value", partial(dhcp_options.parse_value, option))
+    return DhcpOption(option, value, to) if value is not None else None
 
 
 def _record(table: TomlTable) -> Record | None:

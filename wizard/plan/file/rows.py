@@ -12,6 +12,7 @@ from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
     Device,
+    DhcpOption,
     Forward,
     Interfaces,
     Machine,
@@ -136,9 +137,15 @@ def record_rows(record: Record) -> list[Row]:
     return [("name", record.name, False), *values]
 
 
+def option_rows(option: DhcpOption) -> list[Row]:
+    value = list(option.value) if isinstance(option.value, tuple) else option.value
+    return [("option", option.option, False), ("value", value, False), ("to", list(option.to), not option.to)]
+
+
 SECTION_ROWS: dict[str, Callable[[Any], list[Row]]] = {
     "devices": device_rows,
     "dns": dns_rows,
     "records": record_rows,
+    "options": option_rows,
 }
 """By the names of `model.Sections`, in the order of the file."""

@@ -29,6 +29,7 @@ _IDENTITIES: dict[str, tuple[Callable[[Any], Hashable], ...]] = {
     "devices": (lambda d: d.name, lambda d: d.mac),
     "dns": (lambda d: d.domain,),
     "records": (lambda r: r, lambda r: (r.name, r.kind)),
+    "options": (lambda o: o, lambda o: (o.option, o.to)),
 }
 """By what an entry of a section is known again, the surest first."""
 

@@ -37,7 +37,8 @@ class MoreDialog(FormDialog[Draft]):
         "Below: sections of the plan file, as text.\n"
         "[[devices]] name, mac, ip: a switch, a BMC or a printer gets its address and its name, and is watched.\n"
         "[[records]] name and one of a, aaaa, cname, txt, srv: more names.\n"
-        "[[dns]] domain, servers: who is asked for the names of another domain."
+        "[[dns]] domain, servers: who is asked for the names of another domain.\n"
+        "[[options]] option (a name or a number), value, to (nodes or roles; all without it): DHCP options."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#sections"
 
