@@ -73,9 +73,9 @@ table inet ciao_gateway {
     # The forwards that not everybody may use, and who may.
     set restricted {
         type inet_proto . inet_service
-{% if sources %}
+{% if restricted %}
         elements = {
-{% for s in sources|map(attribute="to")|unique %}
+{% for s in restricted %}
             {{ s }}{{ "," if not loop.last else "" }}
 {% endfor %}
         }

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.lab.support import NODES, apply, await_nodes, await_status, ciao, ciao_json, plan_with
+from tests.lab.support import (
+    NODES,
+    OFFICE,
+    Question,
+    apply,
+    ask,
+    await_nodes,
+    await_status,
+    ciao,
+    ciao_json,
+    page,
+    peer,
+    plan_with,
+)
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rack")]
@@ -15,6 +31,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("rack")]
 USB, SWITCH = "00:e0:4c:00:00:01", "00:0c:42:00:00:01"
 PLAN = plan_with(
     ("version = 1", 'version = 1\n\n[cluster]\nkind = "k3s"'),
+    ("[network]\n", "[network]\nmtu = 1400\n"),
     ('role = "controller"', 'role = "server"'),
     ('role = "network"', 'role = ["agent", "gpu"]'),
     # Of many roles "compute" is one.
@@ -25,6 +42,10 @@ PLAN = plan_with(
 name = "switch"
 mac  = "{SWITCH}"
 ip   = "192.168.0.250"
+
+[[forwards]]
+port = "30000-30010"
+to = "compute1"
 
 [[options]]
 option = "tftp-server"
@@ -113,7 +134,7 @@ def options(lab: Laboratory, name: str) -> dict[str, str]:
     """What a client (udhcpc) is told; options without a name of its own as octets. It sets nothing."""
     script = f'#!/bin/sh\n[ "$1" != bound ] || env >{OPTIONS}.new; mv -f {OPTIONS}.new {OPTIONS}\n'
     lab.run(["sh", "-c", f"rm -f {OPTIONS}; cat >{OPTIONS}.sh; chmod +x {OPTIONS}.sh"], input=script)
-    wanted = [word for number in (23, 66, 67, 224, 225, 226) for word in ("-O", str(number))]
+    wanted = [word for number in (23, 26, 66, 67, 224, 225, 226) for word in ("-O", str(number))]
     client = ["udhcpc", "-n", "-q", "-f", "-i", "eth0", "-t", "10", "-T", "1", "-s", f"{OPTIONS}.sh", *wanted]
     lab.run(client, netns=name, timeout=30)
     told = lab.run(["cat", OPTIONS]).stdout.splitlines()
@@ -125,7 +146,7 @@ def test_each_machine_is_told_its_own_options(served: Laboratory) -> None:
     assert (server["tftp"], server["opt224"], server["opt225"]) == ("192.168.0.5", "00ff7f", "07")
     assert server["opt226"] == "c0a80005c0a80006"
     assert server["bootfile"] == "http://192.168.0.5/a,b:c #d;$(e)"
-    assert server["ipttl"] == "48"
+    assert (server["ipttl"], server["mtu"]) == ("48", "1400")
     agent = options(served, "network")
     assert bytes.fromhex(agent["opt224"]) == b"01"
     assert "ipttl" not in agent
@@ -133,3 +154,56 @@ def test_each_machine_is_told_its_own_options(served: Laboratory) -> None:
     assert bytes.fromhex(options(served, "compute2")["opt224"]) == b"hello, #world: 1.2.3.4"
     # It has no role with options.
     assert options(served, "compute1")["opt224"] == "00ff7f"
+
+
+def from_office(lab: Laboratory, port: int, kind: str = "fetch") -> Any:
+    target = f"http://{OFFICE}:{port}/" if kind == "fetch" else f"{OFFICE}:{port}"
+    (answer,) = ask(lab, {"": Question("colleague", kind, target, "", within=3)}).values()
+    return answer
+
+
+def test_a_range_of_ports_leads_to_the_same_ports(served: Laboratory) -> None:
+    with peer(served, "serve", "inside", "30000", "30007", "30010", "30011", netns="compute1"):
+        for port in (30000, 30007, 30010):
+            assert from_office(served, port) == page("inside", port, NODES["compute1"], "10.77.0.50")
+        assert from_office(served, 30011) is None
+    check = next(c for c in ciao_json(served, "status")["checks"] if c["name"] == "forward-30000")
+    assert "30000-30010 to compute1" in check["detail"]
+
+
+@contextmanager
+def asking_all_along(lab: Laboratory, port: int) -> Iterator[list[str]]:
+    """A colleague's datagrams from one socket, ten a second; the answers."""
+    script = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.1); s.connect((sys.argv[1], int(sys.argv[2])))
+while True:
+    try:
+        s.send(b"x"); s.recv(2048); print(time.time(), "answer", flush=True); time.sleep(0.1)
+    except OSError:
+        print(time.time(), "silence", flush=True)
+"""
+    argv = ["/usr/bin/python3", "-c", script, OFFICE, str(port)]
+    process = lab.popen(argv, netns="colleague", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    told: list[str] = []
+    reader = threading.Thread(target=lambda: told.extend(process.stdout or ()))
+    reader.start()
+    try:
+        yield told
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+
+
+def test_a_narrowed_and_a_removed_range_end_what_runs_through_it(served: Laboratory) -> None:
+    udp = '[[forwards]]\nport = "40000-40010"\nto = "compute1"\nprotocol = "udp"\n'
+    with peer(served, "echo", "inside", "40005", netns="compute1"), asking_all_along(served, 40005) as told:
+        apply(served, PLAN + udp)
+        served.wait_for(lambda: "answer" in told[-1], 10, "an answer")
+        apply(served, PLAN + udp + 'from = ["10.99.0.0/16"]\n')
+        served.wait_for(lambda: all("silence" in line for line in told[-5:]), 10, "silence")
+        apply(served, PLAN + udp + 'from = ["10.77.0.0/16"]\n')
+        served.wait_for(lambda: "answer" in told[-1], 10, "an answer again")
+        apply(served, PLAN)
+        served.wait_for(lambda: all("silence" in line for line in told[-5:]), 10, "silence again")

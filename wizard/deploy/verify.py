@@ -339,7 +339,7 @@ def _forwards(plan: Plan) -> list[Check]:
     for forward in plan.forwards:
         address, port = where[forward]
         state = "answers" if where[forward] in answers else "waiting"
-        what = f"{forward.port} to {forward.to} {address}:{port}"
+        what = f"{forward.port_text} to {forward.to} {address}:{port}"
         if forward.protocol is Protocol.TCP:
             found.append(Check(f"forward-{forward.port}", OK, f"{what}: {state}"))
         else:

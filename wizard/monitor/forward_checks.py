@@ -28,10 +28,17 @@ class ForwardCheck:
     at_node: bool | None
     through_gateway: bool | None
     words: str
+    last_port: int | None = None
+    """Of a range, of which the first port is tried."""
+
+    @property
+    def port_text(self) -> str:
+        return str(self.port) if self.last_port is None else f"{self.port}-{self.last_port}"
 
     def as_json(self) -> dict[str, Any]:
         return {
             "port": self.port,
+            "last_port": self.last_port,
             "protocol": self.protocol,
             "to": self.to,
             "to_port": self.to_port,
@@ -56,7 +63,9 @@ def check_forwards(plan: Plan, corporate_address: str = "") -> tuple[ForwardChec
         errors = dict(zip(tried, pool.map(lambda endpoint: _connect_error(*endpoint), tried), strict=True))
     return tuple(
         _with_result(
-            ForwardCheck(forward.port, str(forward.protocol), forward.to, forward.to_port, None, None, ""),
+            ForwardCheck(
+                forward.port, str(forward.protocol), forward.to, forward.to_port, None, None, "", forward.last_port
+            ),
             errors.get((address, forward.to_port)) if forward.protocol is Protocol.TCP else None,
             errors.get((corporate_address, forward.port)) if forward.protocol is Protocol.TCP else None,
         )
@@ -98,5 +107,6 @@ def _with_result(blank: ForwardCheck, at_node: str | None, through: str | None) 
         blank.to_port,
         None if at_node is None else not at_node,
         None if through is None else not through,
-        words,
+        words if blank.last_port is None or at_node is None else f"{blank.port}: {words}",
+        blank.last_port,
     )

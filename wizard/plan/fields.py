@@ -38,6 +38,10 @@ MOST_MACS = 8
 _LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
+_PORT_RANGE = re.compile(r"([0-9]{1,6}) *- *([0-9]{1,6})")
+MOST_PORTS = 4096
+"""Of one range: each port is an element of its own in the packet filter."""
+LEAST_MTU, LARGEST_MTU = 576, 9216
 _VM_MAC = re.compile(r"(?:[0-9a-f]{2}|\*)(?::(?:[0-9a-f]{2}|\*)){5}")
 # In a reservation dnsmasq reads these as a lease time, or as "ignore this host" (dnsmasq(8), --dhcp-host).
 _NOT_A_NAME = re.compile(r"[0-9]+[smhdw]?|infinite|ignore")
@@ -215,6 +219,28 @@ def parse_port(value: int | str) -> int:
         number = 0 if isinstance(value, bool) else value
     if not 1 <= number <= 65535:
         raise FieldError(value, "is not a port", "Write a number from 1 to 65535, such as 8889.")
+    return number
+
+
+def parse_ports(value: int | str) -> tuple[int, int | None]:
+    """The first and the last port of a range ("30000-30100"), or one port and None."""
+    if isinstance(value, str) and (ends := _PORT_RANGE.fullmatch(_trimmed(value))):
+        first, last = (parse_port(end) for end in ends.groups())
+        if last <= first:
+            raise FieldError(value, "runs backwards", f"Write the lower port first: {last}-{first}.")
+        if last - first >= MOST_PORTS:
+            raise FieldError(value, f"has {last - first + 1} ports", f"Write {MOST_PORTS} at most.")
+        return first, last
+    return parse_port(value), None
+
+
+def parse_mtu(value: int | str) -> int:
+    """An MTU of Ethernet, with room for IPv4's least; a number, or digits."""
+    given = _trimmed(value) if isinstance(value, str) else str(value)
+    number = int(given) if _PORT.fullmatch(given) and not isinstance(value, bool) else 0
+    if not LEAST_MTU <= number <= LARGEST_MTU:
+        remedy = f"Write a number from {LEAST_MTU} to {LARGEST_MTU}, such as 1400; Ethernet's own is 1500."
+        raise FieldError(value, "is not an MTU", remedy)
     return number
 
 

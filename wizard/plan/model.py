@@ -84,6 +84,8 @@ class Network:
     backend: Backend = Backend.AUTO
     search: tuple[str, ...] = ()
     """Domains that clients are told to search, () for `domain` alone."""
+    mtu: int | None = None
+    """The MTU that clients are told, None for none."""
 
     @property
     def gateway_cidr(self) -> str:
@@ -175,7 +177,8 @@ class DhcpOption:
 class Forward:
     """A port of the gateway, forwarded to a node.
 
-    `to` is a node's name or an address as text; `sources` is None for the whole corporate side.
+    `to` is a machine's name or an address as text; `sources` is None for the whole corporate side. `last_port`: of a
+    range that begins with `port` and leads to the same ports.
     """
 
     port: int
@@ -183,6 +186,16 @@ class Forward:
     to_port: int
     protocol: Protocol = Protocol.TCP
     sources: tuple[IPNetwork, ...] | None = None
+    last_port: int | None = None
+
+    @property
+    def ports(self) -> range:
+        return range(self.port, (self.last_port or self.port) + 1)
+
+    @property
+    def port_text(self) -> str:
+        """As the plan file has it: "8889", "30000-30100"."""
+        return str(self.port) if self.last_port is None else f"{self.port}-{self.last_port}"
 
 
 @dataclass(frozen=True, slots=True)

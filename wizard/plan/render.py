@@ -89,21 +89,25 @@ def _fill(template: str, template_context: dict[str, Any]) -> str:
     return _TEMPLATES.get_template(template).render(template_context)
 
 
-def _forward_row(plan: Plan, forward: Forward) -> dict[str, object]:
-    by_name = {n.name: n.ip for n in plan.machines}
-    address = by_name.get(forward.to) or forward.to
-    return {
-        "protocol": str(forward.protocol),
-        "port": forward.port,
-        "address": str(address),
-        "to_port": forward.to_port,
-    }
+def _forward_rows(plan: Plan) -> list[dict[str, object]]:
+    """A row for each port. Of a range each is its own: a map of ranges cannot keep the port."""
+    by_name = {machine.name: machine.ip for machine in plan.machines}
+    return [
+        {
+            "protocol": str(forward.protocol),
+            "port": port,
+            "address": str(by_name.get(forward.to) or forward.to),
+            "to_port": forward.to_port if forward.last_port is None else port,
+        }
+        for forward in plan.forwards
+        for port in forward.ports
+    ]
 
 
 def _source_rows(forward: Forward) -> list[dict[str, object]]:
     # Merged: nftables refuses networks that overlap.
     merged = cidr_merge(list(forward.sources or ()))
-    return [{"to": f"{forward.protocol} . {forward.port}", "network": str(network)} for network in merged]
+    return [{"to": f"{forward.protocol} . {forward.port_text}", "network": str(network)} for network in merged]
 
 
 def _lines_of(zones: list[str]) -> list[str]:
@@ -148,6 +152,7 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
         "search": ",".join(net.search),
+        "mtu": net.mtu or 0,
         # Parsed, and written in quotes.
         "option_lines": [_Quoted(line) for _, line in targets.option_lines(plan)],
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
@@ -165,7 +170,8 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         ],
         "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",
         "node_numbers": ", ".join(f"0x{int(mac):012x}" for mac in macs) or "0x0",
-        "forwards": [_forward_row(plan, f) for f in plan.forwards],
+        "forwards": _forward_rows(plan),
+        "restricted": [f"{f.protocol} . {port}" for f in plan.forwards if f.sources for port in f.ports],
         "sources": [row for f in plan.forwards for row in _source_rows(f)],
         "dhcp_uid": dhcp_uid,
         "walk_port": WALK_PORT,

@@ -53,14 +53,31 @@ table inet ciao_gateway {
     # Where a connection to a port of this machine goes.
     map forwards {
         type inet_proto . inet_service : ipv4_addr . inet_service
+        elements = {
+            tcp . 30000 : 10.44.0.1 . 30000,
+            tcp . 30001 : 10.44.0.1 . 30001,
+            tcp . 30002 : 10.44.0.1 . 30002,
+            tcp . 30003 : 10.44.0.1 . 30003,
+            tcp . 6443 : 10.44.0.10 . 6443
+        }
     }
     # The forwards that not everybody may use, and who may.
     set restricted {
         type inet_proto . inet_service
+        elements = {
+            tcp . 30000,
+            tcp . 30001,
+            tcp . 30002,
+            tcp . 30003
+        }
     }
     set allowed {
         type inet_proto . inet_service . ipv4_addr
         flags interval
+        elements = {
+            tcp . 30000-30003 . 10.77.0.0/24,
+            tcp . 30000-30003 . 10.78.0.0/16
+        }
     }
 
     # The DHCP guard: our dnsmasq has a user of its own, and what it says to a client stays here

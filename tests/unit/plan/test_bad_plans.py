@@ -264,6 +264,17 @@ UNREADABLE = [
     ),
     Bad("record-txt-long", TOP, record(f'name = "r"\ntxt = "{"x" * 256}"'), "records[0].txt", "255 at most"),
     Bad("record-txt-empty", TOP, record('name = "r"\ntxt = ""'), "records[0].txt", "ASCII"),
+    # Ranges of ports, and the MTU.
+    Bad("ports-backwards", PORT, 'port = "9000-8000"', "forwards[0].port", "8000-9000"),
+    Bad("ports-many", PORT, 'port = "1-5000"', "forwards[0].port", "4096 at most"),
+    Bad("ports-beyond", PORT, 'port = "65000-65536"', "forwards[0].port", "1 to 65535"),
+    Bad("ports-open", PORT, 'port = "8000-"', "forwards[0].port", "1 to 65535"),
+    Bad("ports-newline", PORT, r'port = "8000-8010\n"', "forwards[0].port", "1 to 65535"),
+    Bad("ports-and-one", PORT, 'port = "8000-8010"\nto_port = 80', "forwards[0].to_port", "the same ports"),
+    Bad("port-as-text-of-a-range", PORT, 'port = "8889"', "forwards[0].port", "30000-30100"),
+    Bad("mtu-a-text", LEASE, 'mtu = "1400"', "network.mtu", "without quotes"),
+    Bad("mtu-tiny", LEASE, "mtu = 68", "network.mtu", "576 to 9216"),
+    Bad("mtu-huge", LEASE, "mtu = 65535", "network.mtu", "576 to 9216"),
     # DHCP options.
     Bad("option-without-value", TOP, option('option = "tftp-server"'), "options[0].value", "192.168.0.5"),
     Bad("option-without-option", TOP, option('value = "x"'), "options[0].option", 'option = "tftp-server"'),
@@ -416,6 +427,9 @@ UNWORKABLE = [
         "options[1].option",
         "Keep one",
     ),
+    Bad("range-over-a-port", "port = 5000", 'port = "8880-8890"', "forwards[2].port", "another port"),
+    Bad("range-of-dns", PORT, 'port = "50-60"', "forwards[0].port", "another port"),
+    Bad("range-of-dhcp", PORT, 'port = "60-70"\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
     Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]
 

@@ -25,10 +25,11 @@ from wizard.plan.export.formats import CorporateSide, export, exports
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
-from wizard.plan.model import ClusterKind, Device, DhcpOption, Node, Plan
+from wizard.plan.machine import Facts, Listener
+from wizard.plan.model import ClusterKind, Device, DhcpOption, Forward, Node, Plan, Protocol
 from wizard.plan.names import full_name, hosts, record_options, servers_file
 from wizard.plan.render import render
-from wizard.plan.rules.check import check_plan
+from wizard.plan.rules.check import check, check_plan
 from wizard.plan.targets import option_lines
 
 TEXT = Path(__file__).with_name("rack.toml").read_text()
@@ -337,3 +338,45 @@ def test_the_names_are_dnsmasqs_own() -> None:
     said = subprocess.run(["dnsmasq", "--help", "dhcp"], capture_output=True, text=True, check=True).stdout
     known = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\S+)$", said, re.M)}
     assert {name: number for name, (number, _) in NAMES.items() if known.get(name) != number} == {}
+
+
+# The path out, and in
+
+
+def test_a_range_of_ports_leads_to_the_same_ports() -> None:
+    script = next(file.text for file in render(RACK, TEXT) if file.path == paths.NAT_SCRIPT)
+    for port in range(30000, 30004):
+        assert f"tcp . {port} : 10.44.0.1 . {port}" in script
+    assert "tcp . 30000-30003 . 10.77.0.0/24" in script
+    restricted = script.split("set restricted {")[2].split("}")[0]
+    assert [line.strip().rstrip(",") for line in restricted.splitlines() if "tcp" in line] == [
+        f"tcp . {port}" for port in range(30000, 30004)
+    ]
+
+
+def test_a_range_is_one_forward_everywhere_else() -> None:
+    assert Draft.from_plan(RACK).forwards[0].port == "30000-30003"
+    assert "agent1  # 30000-30003" in export(RACK, "corporate-hosts")
+
+
+def test_a_range_may_hold_nobodys_port() -> None:
+    ssh = Listener("tcp", "*", 30002, "sshd", 7)
+    found = [f for f in check(RACK, Facts(listeners=(ssh,))) if f.field.startswith("forwards")]
+    assert [(f.code, f.field) for f in found] == [("forward-ssh", "forwards[0].port")]
+    assert "TCP port 30002" in found[0].message
+
+
+def test_too_many_ports_are_one_error() -> None:
+    many = tuple(
+        Forward(1024 + 4096 * n, "server1", 1024 + 4096 * n, protocol, None, 1024 + 4096 * n + 4095)
+        for n in range(5)
+        for protocol in Protocol
+    )
+    errors = [f.code for f in check_plan(replace(RACK, forwards=many)) if f.severity is Severity.ERROR]
+    assert errors == ["forwards-many"]
+
+
+@pytest.mark.parametrize(("mtu", "code"), [(9000, "mtu-large"), (1200, "mtu-small")])
+def test_an_mtu_that_not_everybody_takes_is_said(mtu: int, code: str) -> None:
+    found = check_plan(replace(RACK, network=replace(RACK.network, mtu=mtu)))
+    assert code in {finding.code for finding in found}

@@ -91,7 +91,7 @@ CASES = [
     Case("dns-taken", split_dns(*[("corp.example", "10.1.1.53")] * 2), "dns[1].domain", "one [[dns]]"),
     Case("dns-is-gateway", split_dns(("corp.example", "192.168.0.200")), "dns[0].servers", "itself"),
     Case("names-many", records(*((f"r{n}", "a", "10.0.0.1") for n in range(20_001))), "records", "Remove some"),
-    # DHCP options.
+    # DHCP options, and the MTU.
     Case("option-to-nobody", options(DhcpOption(66, "x", ("bob",))), "options[0].to", "Name a node or a role"),
     Case("option-taken", options(DhcpOption(66, "x"), DhcpOption(66, "y")), "options[1].option", "Keep one"),
     Case(
@@ -117,6 +117,8 @@ CASES = [
         "roles",
         alone=False,
     ),
+    Case("mtu-large", network(mtu=9000), "network.mtu", "the switch too", WARNING),
+    Case("mtu-small", network(mtu=1000), "network.mtu", "1280", WARNING),
     # Whose wire it is.
     Case(
         "cluster-shares-wire",

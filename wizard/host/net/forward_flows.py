@@ -52,9 +52,12 @@ def loaded() -> Forwards:
     sources: dict[Port, tuple[IPNetwork, ...]] = {
         (protocol, int(port)): () for protocol, port in re.findall(r"(tcp|udp) \. (\d+)", _listed("set", "restricted"))
     }
-    for protocol, port, network in re.findall(r"(\w+) \. (\d+) \. ([\d./]+)", _listed("set", "allowed")):
-        key = (protocol, int(port))
-        sources[key] = (*sources.get(key, ()), IPNetwork(network))
+    allowed = re.findall(r"(\w+) \. (\d+)(?:-(\d+))? \. ([\d./]+)", _listed("set", "allowed"))
+    for protocol, first, last, network in allowed:
+        # Of a range: the set has its ends, the map each of its ports.
+        for port in range(int(first), int(last or first) + 1):
+            key = (protocol, port)
+            sources[key] = (*sources.get(key, ()), IPNetwork(network))
     return Forwards(targets, sources)
 
 

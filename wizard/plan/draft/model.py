@@ -58,6 +58,7 @@ _FIELD_NAMES = {
     "network.vm_macs": "VM MACs",
     "network.backend": "Backend",
     "network.search": "Search domains",
+    "network.mtu": "MTU",
     "cluster.kind": "Kind of cluster",
     "TOML": "Devices and more",
     "nodes.name": "name",
@@ -135,6 +136,7 @@ class Draft:
     backend: str = Backend.AUTO.value
     kind: str = ClusterKind.CIAO.value
     search: str = ""
+    mtu: str = ""
     sections: str = ""
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
@@ -159,6 +161,7 @@ class Draft:
             backend=network.backend.value,
             kind=plan.kind.value,
             search=", ".join(network.search),
+            mtu="" if network.mtu is None else str(network.mtu),
             sections=dump_sections(plan),
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
@@ -237,10 +240,11 @@ def _network(draft: Draft, reader: _Reader) -> Network | None:
     vm_macs = [reader.read("network.vm_macs", parsers.parse_vm_mac, text) for text in patterns]
     backend = reader.read("network.backend", parsers.parse_backend, draft.backend)
     search = reader.read("network.search", dns_fields.parse_search, draft.search) or ()
+    mtu = reader.read("network.mtu", parsers.parse_mtu, draft.mtu) if draft.mtu.strip() else None
     if cidr is None or gateway is None or lease_time is None or domain is None or answer is None or backend is None:
         return None
     macs = tuple(mac for mac in vm_macs if mac)
-    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend, search)
+    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend, search, mtu)
 
 
 def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress, IPAddress] | None]:
@@ -289,14 +293,16 @@ def _node_read(
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
-    port = reader.read(f"{field}.port", parsers.parse_port, text.port)
+    port, last = reader.read(f"{field}.port", parsers.parse_ports, text.port) or (None, None)
     to = reader.read(f"{field}.to", parsers.parse_target, text.to)
     to_port = reader.read(f"{field}.to_port", parsers.parse_port, text.to_port) if text.to_port.strip() else port
+    if last is not None and to_port not in (None, port):
+        reader.refuse(f"{field}.to_port", "A range leads to the same ports.", "Leave the target port empty.")
     protocol = reader.read(f"{field}.protocol", parsers.parse_protocol, text.protocol)
     sources = reader.read(f"{field}.from", parsers.parse_sources, text.sources.strip() or "corporate")
     if port is None or to is None or to_port is None or protocol is None:
         return None
-    return Forward(port, to, to_port, protocol, sources)
+    return Forward(port, to, to_port, protocol, sources, last)
 
 
 def _pool_text(network: Network) -> str:
@@ -316,7 +322,7 @@ def _node_text(node: Node) -> NodeText:
 def _forward_text(forward: Forward) -> ForwardText:
     to_port = "" if forward.to_port == forward.port else str(forward.to_port)
     sources = "" if forward.sources is None else ", ".join(str(source) for source in forward.sources)
-    return ForwardText(str(forward.port), forward.to, to_port, forward.protocol.value, sources)
+    return ForwardText(forward.port_text, forward.to, to_port, forward.protocol.value, sources)
 
 
 def unreadable_fields(draft: Draft) -> tuple[Finding, ...]:

@@ -86,7 +86,7 @@ def corporate_hosts_lines(plan: Plan, around: CorporateSide) -> list[str]:
         target = next((n.name for n in plan.machines if forward.to in (n.name, str(n.ip))), None)
         if target is not None:
             protocol = "" if forward.protocol is Protocol.TCP else f"/{forward.protocol}"
-            names.setdefault(target, []).append(f"{forward.port}{protocol}")
+            names.setdefault(target, []).append(f"{forward.port_text}{protocol}")
     at = around.address or UNKNOWN_GATEWAY
     return [f"{at} {name}.{plan.network.domain} {name}  # {', '.join(ports)}" for name, ports in names.items()]
 

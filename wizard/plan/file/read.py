@@ -201,6 +201,7 @@ def _network(table: TomlTable | None) -> Network | None:
         "vm_macs",
         "backend",
         "search",
+        "mtu",
     )
     table.only(*known)
     cidr = table.required("cidr", as_text(fields.parse_network))
@@ -224,6 +225,7 @@ def _network(table: TomlTable | None) -> Network | None:
         vm_macs=table.optional("vm_macs", _vm_macs, stand_in.vm_macs),
         backend=table.optional("backend", as_text(fields.parse_backend), stand_in.backend),
         search=table.optional("search", _search, stand_in.search),
+        mtu=table.optional("mtu", as_number(fields.parse_mtu), None),
     )
     return None if cidr is None else network
 
@@ -283,14 +285,29 @@ def _text_or_texts(value: object) -> str | list[str]:
 
 def _forward(table: TomlTable) -> Forward | None:
     table.only("port", "to", "to_port", "protocol", "from")
-    port = table.required("port", as_number(fields.parse_port))
+    ports = table.required("port", _ports)
     to = table.required("to", as_text(fields.parse_target))
+    port, last = ports or (None, None)
     to_port = table.optional("to_port", as_number(fields.parse_port), port)
+    if last is not None and to_port not in (None, port):
+        remedy = "A range leads to the same ports: remove to_port, or forward each port by itself."
+        table.refuse("to_port", table.data["to_port"], f"to_port is {to_port}, and port is a range.", remedy)
     protocol = table.optional("protocol", as_text(fields.parse_protocol), Protocol.TCP)
     sources = table.optional("from", _sources, None)
     if port is None or to is None or to_port is None:
         return None
-    return Forward(port, to, to_port, protocol, sources)
+    return Forward(port, to, to_port, protocol, sources, last)
+
+
+def _ports(value: object) -> tuple[int, int | None]:
+    if isinstance(value, str) and "-" in value:
+        return fields.parse_ports(value)
+    try:
+        return as_number(fields.parse_port)(value), None
+    except FieldError as error:
+        if isinstance(value, str):
+            error.remedy += ' A range is a text: "30000-30100".'
+        raise
 
 
 def _sources(value: object) -> tuple[IPNetwork, ...] | None:

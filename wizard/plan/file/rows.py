@@ -92,6 +92,7 @@ def network_rows(network: Network) -> list[Row]:
         ("vm_macs", list(network.vm_macs), network.vm_macs == plain_network.vm_macs),
         ("backend", network.backend.value, network.backend is plain_network.backend),
         ("search", list(network.search), not network.search),
+        ("mtu", network.mtu, False),
     ]
 
 
@@ -120,7 +121,7 @@ def _mac(machine: Machine) -> Value:
 def forward_rows(forward: Forward) -> list[Row]:
     sources: Value = "corporate" if forward.sources is None else [str(network) for network in forward.sources]
     return [
-        ("port", forward.port, False),
+        ("port", forward.port if forward.last_port is None else forward.port_text, False),
         ("to", forward.to, False),
         ("to_port", forward.to_port, forward.to_port == forward.port),
         ("protocol", forward.protocol.value, forward.protocol is Protocol.TCP),

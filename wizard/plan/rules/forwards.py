@@ -24,41 +24,49 @@ WILDCARDS = frozenset({"0.0.0.0", "::", "*", ""})  # noqa: S104 - compared with,
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
     networks = sum(len(forward.sources or ()) for forward in plan.forwards)
-    if len(plan.forwards) + networks > MOST_ROWS:
+    ports = sum(len(forward.ports) for forward in plan.forwards)
+    if ports + networks > MOST_ROWS:
         yield error(
             "forwards-many",
             "forwards",
-            f"{len(plan.forwards)} forwards and {networks} source networks are more than {MOST_ROWS} together: "
+            f"{ports} forwarded ports and {networks} source networks are more than {MOST_ROWS} together: "
             "the packet filter cannot load them in time.",
             "Remove forwards, or use fewer and larger networks in 'from'.",
         )
+        if ports > MOST_ROWS:
+            return
     names = {machine.name for machine in plan.machines}
     first: dict[tuple[Protocol, int], int] = {}
     for number, forward in enumerate(plan.forwards):
         field = f"forwards[{number}]"
         if forward.to not in names:
             yield from _to_address(f"{field}.to", forward, plan)
-        earlier = first.setdefault((forward.protocol, forward.port), number)
-        if earlier != number:
+        taken = [
+            (earlier, port)
+            for port in forward.ports
+            if (earlier := first.setdefault((forward.protocol, port), number)) != number
+        ]
+        for earlier, port in taken[:1]:
             yield error(
                 "forward-taken",
                 f"{field}.port",
-                f"{_port(forward)} is forwarded twice: to {shown(plan.forwards[earlier].to)} and "
+                f"{_port(forward, port)} is forwarded twice: to {shown(plan.forwards[earlier].to)} and "
                 f"to {shown(forward.to)}.",
                 "Remove one of the two, or use another port of this machine for it.",
             )
-        if forward.protocol is Protocol.UDP and DHCP_PORTS & {forward.port, forward.to_port}:
+        if forward.protocol is Protocol.UDP and DHCP_PORTS & {*forward.ports, forward.to_port}:
             yield error(
                 "forward-dhcp",
                 f"{field}.port",
                 f"{_port(forward)} to port {forward.to_port} is DHCP: a node would answer the company's machines.",
                 "Remove this forward.",
             )
-        if forward.port == DNS_PORT:
+        if DNS_PORT in forward.ports:
             yield error(
                 "forward-dns",
                 f"{field}.port",
-                f"{_port(forward)} is where the nodes send this machine DNS queries: forwarded, they get no answer.",
+                f"{_port(forward, DNS_PORT)} is where the nodes send this machine DNS queries: forwarded, they get no "
+                "answer.",
                 "Use another port of this machine; the node's can stay the same.",
             )
         if plan.kind is ClusterKind.CIAO and forward.protocol is Protocol.TCP and forward.to_port == SCHEDULER_PORT:
@@ -74,21 +82,21 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     for number, forward in enumerate(plan.forwards):
         field = f"forwards[{number}].port"
         listeners = [each for each in facts.listeners if _in_the_way(each, forward, plan, facts)]
-        ssh = forward.port == facts.ssh_port or any(_is_sshd(each) for each in listeners)
+        ssh = facts.ssh_port in forward.ports or any(_is_sshd(each) for each in listeners)
         if forward.protocol is Protocol.TCP and ssh:
             yield error(
                 "forward-ssh",
                 field,
-                f"{_port(forward)} is the SSH port of this machine; if it is forwarded, SSH leads to "
-                f"{shown(forward.to)} instead.",
+                f"{_port(forward, _ssh_port(forward, facts, listeners))} is the SSH port of this machine; if it is "
+                f"forwarded, SSH leads to {shown(forward.to)} instead.",
                 "Use another port of this machine, such as 2222, for the node's port 22.",
             )
         elif listeners:
             yield error(
                 "forward-port-listening",
                 field,
-                f"{_holder(listeners[0])}{LISTENS}{_port(forward)} of this machine; if that is forwarded, the "
-                "company network cannot reach the program.",
+                f"{_holder(listeners[0])}{LISTENS}{_port(forward, listeners[0].port)} of this machine; if that is "
+                "forwarded, the company network cannot reach the program.",
                 "Use another port of this machine (the node's can stay the same), or stop that program.",
             )
 
@@ -123,7 +131,7 @@ def _to_address(field: str, forward: Forward, plan: Plan) -> Iterator[Finding]:
 
 def _in_the_way(listener: Listener, forward: Forward, plan: Plan, facts: Facts) -> bool:
     """True if another program is reachable from the corporate network on the forward's port."""
-    if listener.port != forward.port or listener.protocol != forward.protocol.value:
+    if listener.port not in forward.ports or listener.protocol != forward.protocol.value:
         return False
     if listener.pid in facts.our_pids or listener.nic not in ("", plan.interfaces.corporate):
         return False
@@ -148,5 +156,12 @@ def _holder(listener: Listener) -> str:
     return f"A program ({shown(listener.process)}{pid})"
 
 
-def _port(forward: Forward) -> str:
-    return f"{forward.protocol.value.upper()} port {forward.port}"
+def _ssh_port(forward: Forward, facts: Facts, listeners: list[Listener]) -> int:
+    return next((each.port for each in listeners if _is_sshd(each)), facts.ssh_port or forward.port)
+
+
+def _port(forward: Forward, port: int | None = None) -> str:
+    """The forward's port or ports, or one of them."""
+    if port is None and forward.last_port is not None:
+        return f"{forward.protocol.value.upper()} ports {forward.port_text}"
+    return f"{forward.protocol.value.upper()} port {port or forward.port}"

@@ -13,6 +13,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, ClusterKind, Network, Plan
 
 SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
+ETHERNET_MTU, IPV6_MTU = 1500, 1280
 MESH = IPNetwork("192.168.0.0/18")
 MESH_FREE = IPNetwork("192.168.128.0/18")
 
@@ -39,6 +40,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
         yield from _range(network)
     yield from _domain(network)
     yield from _answers(network)
+    yield from _mtu(network)
     if plan.kind is ClusterKind.CIAO:
         yield from _ciao(network)
 
@@ -182,6 +184,23 @@ def _answers(network: Network) -> Iterator[Finding]:
             "network.vm_macs",
             "*:*:*:*:*:* matches every MAC: every machine on the cluster network gets an address.",
             "List only the MACs of virtual machines, such as 02:*:*:*:*:*.",
+        )
+
+
+def _mtu(network: Network) -> Iterator[Finding]:
+    if network.mtu is not None and network.mtu > ETHERNET_MTU:
+        yield warning(
+            "mtu-large",
+            "network.mtu",
+            f"Nodes that take an MTU of {network.mtu} send packets that a NIC or a switch with {ETHERNET_MTU} drops.",
+            "Set it on the cluster NIC and the switch too, or leave it out.",
+        )
+    elif network.mtu is not None and network.mtu < IPV6_MTU:
+        yield warning(
+            "mtu-small",
+            "network.mtu",
+            f"With an MTU of {network.mtu} the nodes have no IPv6 among themselves: that needs {IPV6_MTU}.",
+            f"Use {IPV6_MTU} or more, unless the way out has less.",
         )
 
 

@@ -148,7 +148,7 @@ def _forward_lines(seen: Overview, plan: Plan, room: int, width: int) -> list[Te
         return []
     by_target: dict[str, list[str]] = {}
     for forward, sign in _forward_signs(plan, seen.status.checks):
-        by_target.setdefault(forward.to, []).append(f"{forward.port} {sign}")
+        by_target.setdefault(forward.to, []).append(f"{forward.port_text} {sign}")
     lines = []
     for target, ports in by_target.items():
         line = Text.assemble(("→ ", "bold"), clean(target, 24), "  ", "  ".join(ports))

@@ -43,8 +43,8 @@ class ForwardDialog(FormDialog[ForwardText]):
         Binding("escape", "cancel", "cancel"),
     ]
     HELP = (
-        "Port: the port of this machine that the company network connects to. To: a node's name, or an address in the "
-        "cluster's subnet. Target port: the port there.\n\n"
+        "Port: the port of this machine that the company network connects to, or a range such as 30000-30100. To: a "
+        "node's name, or an address in the cluster's subnet. Target port: the port there.\n\n"
         "Allowed from: networks separated by commas, such as 10.0.0.0/8; empty allows the whole company network."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-forward-port Input"
@@ -62,7 +62,7 @@ class ForwardDialog(FormDialog[ForwardText]):
 
     def body(self) -> Iterable[Widget]:
         forward = self._forward
-        yield Field("forward.port", "Port", forward.port, "", "such as 8889")
+        yield Field("forward.port", "Port", forward.port, "", "8889, or 8000-8010")
         yield Field("forward.to", "To", forward.to, "controller", "a node or an address")
         yield Field("forward.to_port", "Target port", forward.to_port, "", "empty = the same")
         yield Field("forward.protocol", "Protocol", forward.protocol, "tcp", "tcp or udp")

@@ -50,7 +50,7 @@ def health_text(health: Sequence[ForwardCheck], width: int, most: int) -> Text:
     """A line for each port that does not answer, then all that do; wrapped between words, in at most `most` lines."""
     by_words: dict[tuple[str, str], list[str]] = {}
     for one in sorted(health, key=_urgency):
-        port = f"{one.port}/{one.protocol}" if one.protocol != "tcp" else str(one.port)
+        port = f"{one.port_text}/{one.protocol}" if one.protocol != "tcp" else one.port_text
         signs = f"{_SIGNS[one.at_node]} {_SIGNS[one.through_gateway]}"
         by_words.setdefault((signs, one.words), []).append(port)
     lines: list[Text] = []

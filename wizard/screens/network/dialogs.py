@@ -20,7 +20,7 @@ from wizard.widgets.inputs import SafeTextArea
 from wizard.widgets.plain_text import PlainText
 
 _KINDS = ", ".join(ClusterKind)
-_FIELDS = ("cluster.kind", "network.search")
+_FIELDS = ("cluster.kind", "network.search", "network.mtu")
 
 
 class MoreDialog(FormDialog[Draft]):
@@ -33,7 +33,8 @@ class MoreDialog(FormDialog[Draft]):
     ]
     HELP = (
         f"Kind: {_KINDS}. ciao has its three roles; elsewhere a role is any word.\n"
-        "Search: domains that nodes complete short names with; empty for the cluster's own.\n\n"
+        "Search: domains that nodes complete short names with; empty for the cluster's own.\n"
+        "MTU: what nodes are told (DHCP option 26), where the way out is narrower than 1500.\n\n"
         "Below: sections of the plan file, as text.\n"
         "[[devices]] name, mac, ip: a switch, a BMC or a printer gets its address and its name, and is watched.\n"
         "[[records]] name and one of a, aaaa, cname, txt, srv: more names.\n"
@@ -50,6 +51,7 @@ class MoreDialog(FormDialog[Draft]):
     def body(self) -> Iterable[Widget]:
         yield Field("cluster.kind", "Kind", self._draft.kind, "ciao", "f1 lists them")
         yield Field("network.search", "Search", self._draft.search, self._draft.domain, "domains, with commas")
+        yield Field("network.mtu", "MTU", self._draft.mtu, "", "empty = clients' own")
         yield PlainText("Sections of the plan file, such as [[devices]]:")
         sections = SafeTextArea(self._draft.sections, id="sections")
         sections.show_line_numbers = True
@@ -65,6 +67,7 @@ class MoreDialog(FormDialog[Draft]):
             self._draft,
             kind=self._typed("cluster.kind"),
             search=self._typed("network.search"),
+            mtu=self._typed("network.mtu"),
             sections=self.query_one("#sections", SafeTextArea).text,
         )
         problems = [

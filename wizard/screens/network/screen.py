@@ -199,7 +199,7 @@ class NetworkPage(StepPage):
 
     def _take_more(self, draft: Draft | None) -> None:
         if draft is not None:
-            self.edit(replace(self.draft, kind=draft.kind, search=draft.search, sections=draft.sections))
+            self.edit(replace(self.draft, kind=draft.kind, search=draft.search, mtu=draft.mtu, sections=draft.sections))
 
     def _typed(self) -> Draft:
         """The draft with what stands in the fields now."""
