@@ -8,6 +8,7 @@ from functools import partial
 
 from netaddr import IPNetwork
 from textual.events import Paste
+from textual.widgets import TextArea
 
 from tests.tui.camera import Camera
 from tests.tui.driver import Driver, Start
@@ -167,6 +168,16 @@ async def scene_dialogs(studio: Studio) -> None:
         driver.app.post_message(Paste("compute7 b8:ae:ed:00:00:07\nnot a node\n"))
         await driver.says("1 understood")
         await studio.shoot(driver, "paste-dialog")
+        await driver.press("escape")
+        await driver.jump("Network")
+        await driver.press("f6")
+        sections = (
+            '[[devices]]\nname = "switch"\nmac = "00:0c:42:00:00:01"\n\n[[records]]\nname = "registry"\na = "10.0.0"\n'
+        )
+        driver.app.screen.query_one("#sections", TextArea).text = sections
+        await driver.press("ctrl+n")
+        await driver.says("✗ record 1, a")
+        await studio.shoot(driver, "more-dialog")
 
 
 async def scene_heard_and_offered(studio: Studio) -> None:
