@@ -29,6 +29,10 @@ FORWARDS = "".join(f'[[forwards]]\nport = {port}\nto = "192.168.0.{port % 200 + 
 UDP = '[[forwards]]\nport = 53000\nto = "controller"\nto_port = 53\nprotocol = "udp"\n'
 SOURCES = '[[forwards]]\nport = 8443\nto = "network"\nto_port = 443\nfrom = ["10.77.0.0/24", "198.51.100.10/32"]\n'
 AUTO = "the default route followed"
+RANGES = (
+    '[[forwards]]\nport = "30000-30100"\nto = "compute1"\n'
+    '[[forwards]]\nport = "31000-32000"\nto = "compute2"\nfrom = ["10.77.0.0/24", "198.51.100.10/32"]\n'
+)
 PLANS = {
     "the example": "",
     "no forwards": None,
@@ -37,6 +41,7 @@ PLANS = {
     + SOURCES.replace("8443", "8444").replace("from", 'protocol = "udp"\nfrom'),
     "300 forwards": FORWARDS,
     AUTO: "",
+    "ranges of ports, for all and from some networks only": RANGES,
 }
 
 

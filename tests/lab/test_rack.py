@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.guarding import asking, macs
 from tests.lab.support import (
     NODES,
     OFFICE,
@@ -207,3 +208,18 @@ def test_a_narrowed_and_a_removed_range_end_what_runs_through_it(served: Laborat
         served.wait_for(lambda: "answer" in told[-1], 10, "an answer again")
         apply(served, PLAN)
         served.wait_for(lambda: all("silence" in line for line in told[-5:]), 10, "silence again")
+
+
+def test_who_finds_the_range_full_is_listed_with_the_reason(served: Laboratory) -> None:
+    few = PLAN.replace('dhcp_slice = "192.168.0.64/26"', 'dhcp_range = ["192.168.0.65", "192.168.0.66"]')
+    assert few != PLAN
+    apply(served, few)
+    served.machine("add", "host", "--mac", "00:1b:21:00:00:66", "--no-dhcp")
+
+    def refused() -> list[str]:
+        return [row["reason"] for row in ciao_json(served, "leases") if row["kind"] == "vm" and not row["ip"]]
+
+    with asking(served, "host", macs=macs(4), take=True, every=0.5, seconds=60) as crowd:
+        served.wait_for(lambda: len(refused()) == 2, 30, "two without an address")
+        assert set(refused()) == {"no address is left for it in the range"}
+        crowd.end()

@@ -112,7 +112,9 @@ class DnsmasqLog:
             _drop_oldest(self.ignored)
         elif what in ("DHCPOFFER", "DHCPACK"):
             self.ignored.pop(mac, None)
-        if rest in _REFUSALS and what != "DHCPACK":
+        if what == "DHCPDECLINE":
+            self.reasons[mac] = f"it declined {packet['ip'] or 'an address'}: another machine answers there"
+        elif rest in _REFUSALS and what != "DHCPACK":
             self.reasons[mac] = _REFUSALS[rest].format(ip=packet["ip"] or "an address")
         elif what == "DHCPACK" and packet["ip"] == self._reserved.get(mac, packet["ip"]):
             self.reasons.pop(mac, None)

@@ -171,6 +171,8 @@ class LeaseTable:
         known = self.nodes.keys() | self.primary.keys()
         yield from (mac for mac in self.current if mac not in known)
         yield from (mac for mac in self.ignored if mac not in self.current and mac not in known)
+        known |= self.current.keys() | self.ignored.keys()
+        yield from (mac for mac in self.reasons if mac not in known)
 
     def rows_of(self, mac: str) -> list[LeaseRow]:
         """A node's rows, at least one; of others one for each lease, else one if it was ignored, else none."""
@@ -179,7 +181,9 @@ class LeaseTable:
             return list(self._node_rows(mac, node))
         if mac in self.current:
             return [self._other_row(lease) for lease in self.current[mac]]
-        return [self._ignored_row(self.ignored[mac])] if mac in self.ignored else []
+        if mac in self.ignored:
+            return [self._ignored_row(self.ignored[mac])]
+        return [self._refused_row(mac)] if mac in self.reasons and mac not in self.primary else []
 
     def _node_rows(self, mac: str, node: Machine) -> Iterator[LeaseRow]:
         macs = [format_mac(each) for each in node.macs] if node.other_macs else [mac]
@@ -249,6 +253,11 @@ class LeaseTable:
         asked = f"asked for an address {times}{last} and was ignored: it is not in the plan"
         reason = _tenant_mac_reason(seen.mac) or asked
         return self._row(Lease(None, seen.mac, "", seen.hostname), kind, "ignored", None, reason)
+
+    def _refused_row(self, mac: str) -> LeaseRow:
+        """Of one who was heard and got no address, such as when the range is full."""
+        kind = "vm" if self.is_vm(mac) else "stranger"
+        return self._row(Lease(None, mac, ""), kind, "ignored", None, self.reasons[mac])
 
     def _row(self, lease: Lease, kind: str, state: str, node: Machine | None, reason: str = "") -> LeaseRow:
         neighbour = self.neighbours.get(lease.ip) if lease.ip else None

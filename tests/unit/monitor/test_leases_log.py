@@ -154,3 +154,11 @@ def test_what_the_gateway_asks_in_a_nodes_place_is_no_sign_of_that_node() -> Non
     ignored = "Nov 30 08:32:07 dnsmasq-dhcp[393]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:51:50 ignored\n"
     log.feed(ignored)
     assert log.ignored == {}
+
+
+def test_an_address_that_was_declined_is_a_reason_until_there_is_another() -> None:
+    log = DnsmasqLog()
+    log.feed("dnsmasq-dhcp[43]: DHCPDECLINE(eth1) 192.168.0.70 02:11:22:33:44:55\n")
+    assert log.reasons == {"02:11:22:33:44:55": "it declined 192.168.0.70: another machine answers there"}
+    log.feed("dnsmasq-dhcp[43]: DHCPACK(eth1) 192.168.0.71 02:11:22:33:44:55\n")
+    assert log.reasons == {}

@@ -253,3 +253,11 @@ def test_a_device_is_watched_like_a_node() -> None:
     assert (row.kind, row.name, row.role, row.state) == ("device", "switch", "", "missing")
     *_, row = make_rows(plan, [], now=NOW, neighbours={"192.168.0.250": Neighbour(mac, "reachable")})
     assert (row.state, row.reachable) == ("static", True)
+
+
+def test_who_could_get_no_address_has_a_row_that_says_why() -> None:
+    full = "no address is left for it in the range"
+    (row,) = [row for row in make_rows(PLAN, [], now=NOW, reasons={CNCI: full}) if row.mac == CNCI]
+    assert (row.kind, row.state, row.ip, row.reason) == ("vm", "ignored", "", full)
+    # Once it has a lease, that is its row.
+    assert by_mac(lease(CNCI, "192.168.0.70"), reasons={CNCI: full})[CNCI].state == "leased"
