@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wizard.plan.draft.model import Draft, ForwardText, NodeText
-from wizard.plan.draft.presets import PRESETS, Preset, port_label, preset_forwards
+from wizard.plan.draft.presets import PRESETS, Preset, first_node_name, port_label, preset_forwards
 from wizard.plan.machine import Facts, Listener
+from wizard.plan.model import Role
 
 NODES = (NodeText("compute", "c1"), NodeText("network, controller", "head"), NodeText("controller", "other"))
 BY_NAME = {preset.name: preset for preset in PRESETS}
@@ -83,3 +84,18 @@ def test_two_sets_one_beside_the_other_are_told_apart() -> None:
         "Keystone, administration",
         "Keystone, public",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles", "to"),
+    [
+        ("k3s", ["agent", "server"], "n1"),
+        ("proxmox", ["ceph", "other"], "n0"),
+        ("plain", ["", ""], "n0"),
+        ("plain", [], "controller"),
+        ("openstack", ["compute", "controller"], "n1"),
+    ],
+)
+def test_a_preset_of_another_kind_leads_to_who_leads_there(kind: str, roles: list[str], to: str) -> None:
+    nodes = tuple(NodeText(role, f"n{number}", f"00:1b:21:00:00:0{number}") for number, role in enumerate(roles))
+    assert first_node_name(Draft(kind=kind, nodes=nodes), Role.CONTROLLER) == to

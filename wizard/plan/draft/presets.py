@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from wizard.plan.draft.check import draft_findings
-from wizard.plan.draft.model import Draft, ForwardText
+from wizard.plan.draft.model import Draft, ForwardText, kind_of
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import Protocol, Role
+from wizard.plan.model import USUAL_ROLES, ClusterKind, Protocol, Role
 from wizard.plan.rules.forwards import LISTENS
 
 
@@ -142,8 +142,17 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
 
 
 def first_node_name(draft: Draft, role: Role) -> str:
-    """The name of the first node with that role, else the role's name."""
-    return next((node.name for node in draft.nodes if role.value in node.role), role.value)
+    """The name of the first node with that role, else the role's name.
+
+    Of a cluster that is not ciao's the first node with the first of its usual roles, else its first node.
+    """
+    found = next((node.name for node in draft.nodes if role.value in node.role), "")
+    kind = kind_of(draft)
+    if found or kind is ClusterKind.CIAO:
+        return found or role.value
+    leading = "".join(USUAL_ROLES[kind][:1])
+    leaders = [node.name for node in draft.nodes if leading and leading in map(str.strip, node.role.split(","))]
+    return next(iter([*leaders, *(node.name for node in draft.nodes), role.value]))
 
 
 def port_label(port: str, beside: Collection[str] = ()) -> str:
