@@ -30,6 +30,8 @@ from tests.kernel.wires import (
     udp_from,
 )
 from wizard.host.net import gateway_rules
+from wizard.host.net.node_traffic import read_node_traffic
+from wizard.host.net.traffic import Counters
 
 MORE = f"""
 [[forwards]]
@@ -50,10 +52,11 @@ MSS = SMALL_MTU - 40
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rules(kernel: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def rules(kernel: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The path of the loaded nat.sh."""
     script = script_of(plan_with() + MORE, tmp_path_factory.mktemp("plan"))
     with wires.laid(), wires.loaded(script):
-        yield
+        yield script
 
 
 def connect(end: str, to: tuple[str, int], at: str, port: int, source: str = "") -> str:
@@ -90,6 +93,54 @@ def test_a_udp_forward_lands_and_its_answer_comes_back() -> None:
         assert (question, asker[0]) == (b"question", COLLEAGUE)
         server.sendto(b"answer", asker)
         assert asking.recv(100) == b"answer"
+
+
+def counted(address: str) -> Counters:
+    """What an address has received and sent."""
+    found = read_node_traffic().of(address)
+    assert found is not None
+    return found
+
+
+def exchange(end: str, to: tuple[str, int], at: str) -> None:
+    """A thousand bytes go there, and a hundred come back."""
+    kind = socket.SOCK_DGRAM
+    with listening(at, 7000, kind) as server, client(end, kind=kind) as asking:
+        asking.connect(to)
+        asking.send(bytes(1000))
+        _, asker = server.recvfrom(2000)
+        server.sendto(bytes(100), asker)
+        assert len(asking.recv(200)) == 100
+
+
+def test_what_a_node_sends_and_receives_is_counted_by_its_address(rules: str) -> None:
+    # IP and UDP have headers of 28 bytes.
+    before = counted(CONTROLLER)
+    exchange(NODE, (COLLEAGUE, 7000), OFFICE)
+    assert counted(CONTROLLER) == Counters(before.received + 128, before.sent + 1028)
+    # What comes in by a forward is the node's too, and so is what is for the gateway itself; the office is nobody's.
+    connect(OFFICE, (CORPORATE_ADDRESS, 8889), NODE, 8889)
+    forwarded = counted(CONTROLLER)
+    assert min(forwarded.received - before.received - 128, forwarded.sent - before.sent - 1028) > 100
+    send(NODE, CONTROLLER, 5000, (GATEWAY, 53))
+    assert counted(CONTROLLER).sent == forwarded.sent + 34
+    assert set(read_node_traffic().bytes) == {CONTROLLER}
+
+
+def test_what_was_counted_is_no_change_of_the_rules_and_outlives_their_reload(rules: str) -> None:
+    exchange(NODE, (COLLEAGUE, 7000), OFFICE)
+    before = counted(CONTROLLER)
+    assert before.sent > 1000
+    assert gateway_rules.changes(rules) == []
+    gateway_rules.load(rules)
+    assert counted(CONTROLLER) == before
+
+
+def test_a_false_source_is_counted_for_nobody() -> None:
+    before = read_node_traffic().bytes
+    send(NODE, GATEWAY, 5000, (COLLEAGUE, 53))
+    send(NODE, FAR_AWAY, 5000, (COLLEAGUE, 53))
+    assert read_node_traffic().bytes == before
 
 
 def test_a_forward_for_some_is_for_nobody_else() -> None:

@@ -15,9 +15,10 @@ from netaddr import IPNetwork
 from tests.tui.fakes_gateway import FakeGateway
 from tests.tui.fakes_nodes import FakeNodes
 from tests.tui.fakes_setup import FakeSetup
-from tests.tui.fakes_watch import FakeWatch, FakeWatchServices
+from tests.tui.fakes_watch import COUNTED, FakeWatch, FakeWatchServices
 from wizard.deploy.file_changes import FileChange
 from wizard.deploy.status import Status
+from wizard.host.net.node_traffic import NodeTraffic
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.plan.checks import OK, Check
 from wizard.plan.findings import WizardError
@@ -175,6 +176,7 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
     state: Status = ABSENT
     in_force: str | None = None
     board: tuple[LeaseRow, ...] = FOUR_ROWS
+    counted: NodeTraffic = COUNTED
     change: FakeRun = field(default_factory=FakeRun)
     wires: CablingReport | None = None
     differing: tuple[FileChange, ...] | None = None

@@ -16,6 +16,7 @@ from wizard.services.protocols import ExportedFile
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
+    from wizard.host.net.node_traffic import NodeTraffic
     from wizard.monitor.lease_rows import LeaseRow
     from wizard.plan.model import Plan
     from wizard.services.protocols import ChangeProcess
@@ -36,6 +37,7 @@ class FakeGateway:
         did: list[str]
         in_force: str | None
         change: ChangeProcess
+        counted: NodeTraffic
 
         def status(self) -> Status: ...
         def rows(self) -> tuple[LeaseRow, ...]: ...
@@ -47,7 +49,7 @@ class FakeGateway:
         self.looks += 1
         at = LOOKED + timedelta(seconds=self.looks)
         seen = self.rows() if rows is None else rows
-        return Overview(at, self.status(), self._plan(), seen, "10.77.0.98", "10.77.0.1")
+        return Overview(at, self.status(), self._plan(), seen, "10.77.0.98", "10.77.0.1", traffic=self.counted)
 
     def traffic(self, nics: tuple[str, ...]) -> TrafficSample:
         self.seconds += 1

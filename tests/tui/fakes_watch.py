@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from wizard.host.net.node_traffic import NodeTraffic
+from wizard.host.net.traffic import Counters, Rate
 from wizard.monitor.forward_checks import ForwardCheck
 from wizard.monitor.instances import CnciReading, GatewayContext, Instance, ssh_commands
 from wizard.monitor.lease_monitor import row_id
@@ -28,6 +30,12 @@ HEALTH = (
     ForwardCheck(8889, "tcp", "controller", 8889, True, True, "answers"),
     ForwardCheck(35357, "tcp", "controller", 35357, False, False, "controller:35357: nobody listens there"),
     ForwardCheck(5000, "udp", "controller", 5000, None, None, "UDP: nobody can tell without speaking its protocol"),
+)
+COUNTED = NodeTraffic(
+    2.0,
+    True,
+    {"192.168.0.101": Counters(1_230_000_000, 45_000_000), "192.168.0.65": Counters(7_000, 3_000)},
+    {"192.168.0.101": Rate(12_000_000.0, 900_000.0), "192.168.0.65": Rate(20_000.0, 4_000.0)},
 )
 
 
@@ -58,7 +66,7 @@ class FakeWatch:
             machine = self._machine
             if len(self._events) != len(machine.happenings):
                 self._events = tuple(machine.happenings)
-            return LeaseSnapshot(machine.applied, shown, counts, self._events, machine.trouble)
+            return LeaseSnapshot(machine.applied, shown, counts, self._events, machine.trouble, machine.counted)
 
     def close(self) -> None:
         self.closed = True
@@ -85,6 +93,7 @@ class FakeWatchServices:
         in_force: str | None
         change: ChangeProcess
         board: tuple[LeaseRow, ...]
+        counted: NodeTraffic
         applied_text: str
 
         def now(self) -> datetime: ...

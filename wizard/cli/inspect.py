@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wizard.host.dhcp.probe_questions import ProbeQuestions
+    from wizard.host.net.node_traffic import NodeTraffic
     from wizard.monitor.lease_monitor import LeaseMonitor
     from wizard.monitor.lease_rows import LeaseRow
 
@@ -199,12 +200,14 @@ def _terminal_width() -> int | None:
 
 
 def _print_leases(monitor: LeaseMonitor, as_json: bool) -> None:
+    from wizard.host.net.node_traffic import read_node_traffic
     from wizard.monitor.lease_rows import row_json
 
+    traffic = read_node_traffic()
     if as_json:
-        out_json([row_json(row) for row in monitor.rows])
+        out_json([row_json(row, traffic) for row in monitor.rows])
     else:
-        for line in lease_lines(monitor.rows, _terminal_width()):
+        for line in lease_lines(monitor.rows, _terminal_width(), traffic):
             out(line)
 
 
@@ -213,11 +216,13 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
     changed; people get the table, then what happens."""
     import json
 
+    from wizard.host.net.node_traffic import read_node_traffic
     from wizard.monitor.lease_rows import row_json
 
     if as_json:
+        traffic = read_node_traffic()
         for row in monitor.rows:
-            out(json.dumps(row_json(row)))
+            out(json.dumps(row_json(row, traffic)))
     else:
         _print_leases(monitor, as_json)
     problem = ""
@@ -229,10 +234,11 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
             problem = view.problem
             say(clean(problem, 300) if problem else "the lease file is readable again")
         if as_json:
+            traffic = read_node_traffic()
             for row in view.gone:
-                out(json.dumps({**row_json(row), "gone": True}))
+                out(json.dumps({**row_json(row, traffic), "gone": True}))
             for row in view.changed:
-                out(json.dumps(row_json(row)))
+                out(json.dumps(row_json(row, traffic)))
         else:
             for event in view.events:
                 who = f"{event.name or '-'} ({event.mac})"
@@ -241,21 +247,32 @@ def _watch_leases(monitor: LeaseMonitor, as_json: bool) -> int:
             raise nothing_applied()
 
 
-def lease_lines(rows: Sequence[LeaseRow], width: int | None = None) -> list[str]:
+_WITH_TRAFFIC = 96
+"""Columns of a terminal that has room for two more."""
+
+
+def lease_lines(rows: Sequence[LeaseRow], width: int | None = None, traffic: NodeTraffic | None = None) -> list[str]:
     """Lease rows as a table for people, and below a row why something is the matter with it.
 
-    Nothing is wider than `width` columns; without that nothing is cut or broken.
+    Nothing is wider than `width` columns; without that nothing is cut or broken. What each has received and sent is
+    there where it is known, and where there is room.
     """
     import textwrap
 
+    from wizard.host.net.traffic import bytes_words
+
     body = []
+    counted = traffic is not None and traffic.known and (width is None or width >= _WITH_TRAFFIC)
     for row in rows:
         here = {True: "yes", False: "no", None: "-"}[row.reachable]
         # A node has a role; of the others the kind says what they are.
         body.append([row.name or row.hostname or "-", row.role or row.kind, row.ip or "-", row.mac, row.state, here])
-    header = ["NAME", "ROLE", "ADDRESS", "MAC", "STATE", "HERE"]
+        if counted and traffic is not None:
+            count = traffic.of(row.ip)
+            body[-1] += [bytes_words(count.received), bytes_words(count.sent)] if count else ["-", "-"]
+    header = ["NAME", "ROLE", "ADDRESS", "MAC", "STATE", "HERE", *(["RECEIVED", "SENT"] if counted else [])]
     if width is not None:
-        others = sum(max(len(line[column]) for line in [header, *body]) + 2 for column in range(1, 6)) - 2
+        others = sum(max(len(line[at]) for line in [header, *body]) + 2 for at in range(1, len(header))) - 2
         room = max(width - others - 2, 8)
         body = [[clean(line[0], room), *line[1:]] for line in body]
     lines = table(header, body)

@@ -11,6 +11,7 @@ from typing import Any
 
 from wizard.host.facts.vendors import vendor_of
 from wizard.host.net.neighbours import Neighbour
+from wizard.host.net.node_traffic import NodeTraffic
 from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.plan.addresses import SubnetFull, assign
 from wizard.plan.fields import format_mac
@@ -49,8 +50,9 @@ class LeaseRow:
     last_seen: datetime | None = None
 
 
-def row_json(row: LeaseRow) -> dict[str, Any]:
-    """A row in the shape of `leases --json`."""
+def row_json(row: LeaseRow, traffic: NodeTraffic | None = None) -> dict[str, Any]:
+    """A row in the shape of `leases --json`. `traffic`: what its address has received and sent, None where unknown."""
+    counted = traffic.of(row.ip) if traffic is not None else None
     return {
         "mac": row.mac,
         "ip": row.ip,
@@ -66,6 +68,8 @@ def row_json(row: LeaseRow) -> dict[str, Any]:
         "alarms": list(row.alarms),
         "first_seen": row.first_seen.isoformat() if row.first_seen else None,
         "last_seen": row.last_seen.isoformat() if row.last_seen else None,
+        "rx_bytes": counted.received if counted else None,
+        "tx_bytes": counted.sent if counted else None,
     }
 
 

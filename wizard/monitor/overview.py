@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from wizard.host.net.node_traffic import NodeTraffic
 from wizard.monitor.lease_monitor import LeaseMonitor
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.machine_events import MachineEvent, events_of
@@ -30,7 +31,7 @@ class Overview:
     """One moment. `plan` has an address for every node; None where none is in force or readable.
 
     `address`: the gateway's own on the corporate side; `router`: its default gateway there; `corporate`: the NIC there,
-    of several that of the wire; "" where unknown.
+    of several that of the wire; "" where unknown. `traffic`: what each address of the cluster has received and sent.
     """
 
     at: datetime
@@ -40,6 +41,7 @@ class Overview:
     address: str = ""
     router: str = ""
     corporate: str = ""
+    traffic: NodeTraffic = field(default_factory=NodeTraffic)
     nodes: NodeSummary = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,17 +85,20 @@ def address_and_router(corporate: str, nics: Iterable[Nic], routes: Iterable[Rou
     return addresses[0] if addresses else "", routers[0] if routers else ""
 
 
-def read_overview(status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...]) -> Overview:
+def read_overview(
+    status: Status, plan: Plan | None, rows: tuple[LeaseRow, ...], traffic: NodeTraffic | None = None
+) -> Overview:
     """An overview of what was read already, and of the corporate side as it is now."""
     from wizard.host.facts.uplinks import read_route_facts
     from wizard.plan.uplinks import resolved
 
+    traffic = traffic or NodeTraffic()
     if plan is None:
-        return Overview(datetime.now().astimezone(), status, plan, rows)
+        return Overview(datetime.now().astimezone(), status, plan, rows, traffic=traffic)
     facts = read_route_facts()
     corporate = resolved(plan, facts).interfaces.corporate
     sides = address_and_router(corporate, facts.nics, facts.routes)
-    return Overview(datetime.now().astimezone(), status, plan, rows, *sides, corporate)
+    return Overview(datetime.now().astimezone(), status, plan, rows, *sides, corporate, traffic)
 
 
 def events_between(before: Overview | None, after: Overview) -> tuple[MachineEvent, ...]:

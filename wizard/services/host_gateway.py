@@ -10,6 +10,7 @@ from wizard.services.protocols import ExportedFile
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
     from wizard.monitor.lease_rows import LeaseRow
+    from wizard.monitor.lease_watch import TrafficReader
     from wizard.monitor.overview import Overview, RowReader
 
 
@@ -19,9 +20,11 @@ class HostGateway:
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
         self._rows_watch: RowReader | None = None
+        self._traffic: TrafficReader | None = None
 
     def overview(self, rows: tuple[LeaseRow, ...] | None = None) -> Overview:
         from wizard.host.plan_in_force import Unreadable, running_plan
+        from wizard.monitor.lease_watch import TrafficReader
         from wizard.monitor.overview import RowReader, read_overview
         from wizard.plan.addresses import SubnetFull, assign
 
@@ -34,7 +37,8 @@ class HostGateway:
         if rows is None:
             self._rows_watch = self._rows_watch or RowReader()
             rows = self._rows_watch.rows()
-        return read_overview(self._status(), plan, rows)
+        self._traffic = self._traffic or TrafficReader()
+        return read_overview(self._status(), plan, rows, self._traffic.read())
 
     def exported_files(self) -> tuple[ExportedFile, ...]:
         from wizard.host.facts.reader import read_facts

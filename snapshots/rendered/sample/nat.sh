@@ -27,7 +27,7 @@ RUN=/run/ciao-wizard
 table() {
     cat <<'TABLE'
 # First the frame, so that what follows finds it; then, in the same transaction, the old rules go and
-# the new ones come. The armed set and the counters outlive that.
+# the new ones come. The armed set, the counters and what each address has sent and received outlive that.
 table inet ciao_gateway {
     # The NICs, by index, that our DHCP answers may leave by. The guard puts the cluster NIC here for a
     # few seconds at a time, and only while everything holds.
@@ -35,6 +35,9 @@ table inet ciao_gateway {
     map forwards { type inet_proto . inet_service : ipv4_addr . inet_service; }
     set restricted { type inet_proto . inet_service; }
     set allowed { type inet_proto . inet_service . ipv4_addr; flags interval; }
+    # By address in the cluster, as its machine sees it. Full, a set counts who is in it and nobody else.
+    set node_sent { type ipv4_addr; size 16384; flags dynamic; counter; }
+    set node_received { type ipv4_addr; size 16384; flags dynamic; counter; }
     counter muted { }
     counter astray { }
     counter refused_nak { }
@@ -100,6 +103,16 @@ table inet ciao_gateway {
         ip saddr { 127.0.0.0/8, 192.168.0.0, 192.168.0.200, 192.168.0.255, 224.0.0.0/3 } counter name refused_source drop
         ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
         ip saddr != 192.168.0.0/24 counter name refused_source drop
+    }
+
+    # What passes through this machine, or is for it or from it. What one node sends another it does not see.
+    chain sent {
+        type filter hook prerouting priority mangle; policy accept;
+        iifname "eth1" ip saddr 192.168.0.0/24 add @node_sent { ip saddr }
+    }
+    chain received {
+        type filter hook postrouting priority mangle; policy accept;
+        oifname "eth1" ip daddr 192.168.0.0/24 add @node_received { ip daddr }
     }
 
     # Forwards: for what is sent to this machine itself; a connection to somebody else is left alone.

@@ -11,6 +11,7 @@ from wizard.host.net.traffic import (
     Rate,
     Traffic,
     TrafficSample,
+    bytes_words,
     rate_words,
     read_traffic,
 )
@@ -74,3 +75,18 @@ def test_no_more_is_kept_than_is_drawn() -> None:
 )
 def test_rates_in_words(bits: float, words: str) -> None:
     assert rate_words(bits) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_230_000, "1.2 MB"),
+        (999_600_000, "1.0 GB"),
+        (5 * 10**18, "5000 PB"),
+    ],
+)
+def test_amounts_in_words(count: int, words: str) -> None:
+    assert bytes_words(count) == words

@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.monitor.rows import row
 from wizard.cli.inspect import lease_lines
+from wizard.host.net.node_traffic import NodeTraffic
+from wizard.host.net.traffic import Counters
 
 BOARD = (
     row("b8:ae:ed:7b:51:01", "192.168.0.101", name="controller", role="controller"),
@@ -47,3 +49,16 @@ def test_where_it_is_read_by_programs_a_row_and_a_reason_are_a_line_each() -> No
 def test_a_reason_from_the_network_steers_no_terminal() -> None:
     lines = lease_lines([replace(BOARD[0], reason="\x1b]0;x\x07" * 100, name="\x1b[2J")], 80)
     assert all(line.isprintable() for line in lines)
+
+
+TRAFFIC = NodeTraffic(known=True, bytes={"192.168.0.101": Counters(received=1_230_000, sent=512)})
+
+
+def test_what_each_received_and_sent_is_there_where_there_is_room() -> None:
+    lines = lease_lines(BOARD, 120, TRAFFIC)
+    assert lines[0].split()[-2:] == ["RECEIVED", "SENT"]
+    assert lines[1].endswith("1.2 MB    512 B")
+    assert lines[2].endswith("0 B       0 B")
+    assert max(map(len, lines)) <= 120
+    assert lease_lines(BOARD, 80, TRAFFIC) == lease_lines(BOARD, 80)
+    assert lease_lines(BOARD, None, NodeTraffic()) == lease_lines(BOARD)

@@ -9,6 +9,8 @@ import pytest
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.host.net.neighbours import Neighbour
+from wizard.host.net.node_traffic import NodeTraffic
+from wizard.host.net.traffic import Counters
 from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.monitor.lease_rows import LeaseRow, make_rows, row_json
 from wizard.plan.lease_parser import Lease
@@ -214,7 +216,18 @@ def test_json_has_the_keys_that_were_promised() -> None:
         "alarms": [],
         "first_seen": None,
         "last_seen": None,
+        "rx_bytes": None,
+        "tx_bytes": None,
     }
+
+
+def test_json_has_what_an_address_received_and_sent() -> None:
+    row = by_mac(lease(CONTROLLER, "192.168.0.101", "controller"))[CONTROLLER]
+    traffic = NodeTraffic(known=True, bytes={"192.168.0.101": Counters(received=5, sent=3)})
+    assert (row_json(row, traffic)["rx_bytes"], row_json(row, traffic)["tx_bytes"]) == (5, 3)
+    silent = NodeTraffic(known=True)
+    assert (row_json(row, silent)["rx_bytes"], row_json(row, silent)["tx_bytes"]) == (0, 0)
+    assert row_json(row, NodeTraffic())["rx_bytes"] is None
 
 
 def test_65000_leases_take_well_under_a_second() -> None:

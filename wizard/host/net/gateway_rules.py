@@ -18,6 +18,11 @@ TABLE = ("inet", nft_armed_set.TABLE)
 TABLES = (TABLE, ("arp", nft_armed_set.TABLE))
 UPLINKS = "uplinks"
 """The set of the NICs that lead out, and the verb of nat.sh that fills it, where the plan follows the default route."""
+RECEIVED, SENT = "node_received", "node_sent"
+"""Sets with a counter for each address in the cluster, from its machine's side; see `node_traffic`."""
+FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT)
+"""The sets of our table whose elements are not those of nat.sh: the guard's, and what packets add."""
+_ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _SCRIPT_S = 60
 
 
@@ -46,14 +51,19 @@ def table_loaded() -> bool:
 
 
 def table_text() -> str | None:
-    """The loaded rules, without counters and without what the guard puts into sets; None if none are loaded."""
+    """The loaded rules, without counters and without the elements of FILLED_LATER; None if none are loaded."""
     listed = [_listed(table) for table in TABLES]
-    return _without_armed("".join(listed)) if listed[0] else None
+    return _without_filled("".join(listed)) if listed[0] else None
 
 
 def _listed(table: tuple[str, str]) -> str:
     try:
-        return run("nft", "-s", "list", "table", *table)
+        # Without elements, as there may be as many as the cluster has addresses; then those that were rendered, one
+        # set at a time: asked for several at once, nft 1.0.6 finds the first alone.
+        listed = run("nft", "-s", "-t", "list", "table", *table)
+        sets = [(kind, name) for _, kind, name in _objects(listed) if kind in ("set", "map")]
+        rendered = [which for which in sets if which[1] not in FILLED_LATER]
+        return listed + "".join(run("nft", "-s", "list", kind, *table, name) for kind, name in rendered)
     except CommandFailed:
         return ""
 
@@ -62,7 +72,7 @@ def expected_table_text(path: str) -> str:
     """The rules of the nat.sh at `path` as the kernel lists them once loaded in an empty network namespace."""
     # There are no other tables; a script of an earlier version has only the first.
     listed = run("unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list ruleset', path)
-    return _without_armed(listed)
+    return _without_filled(listed)
 
 
 def changes(path: str) -> list[str]:
@@ -112,7 +122,6 @@ def load(path: str) -> str:
     return output
 
 
-_ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _KINDS = ("chain", "map", "set", "counter")
 
 
@@ -146,16 +155,15 @@ def follow_uplinks(path: str, nics: Sequence[str]) -> str:
     return run("sh", path, UPLINKS, *nics, timeout=_SCRIPT_S)
 
 
-def _without_armed(listing: str) -> str:
-    """The listing without the elements of the guard's own sets, its objects sorted: nft lists them by age."""
+def _without_filled(listing: str) -> str:
+    """The listing without the elements of FILLED_LATER, its objects sorted: nft lists them by age."""
     lines: list[str] = []
     last = ""
-    for (table, kind, name), text in sorted(_objects(listing).items()):
+    for (table, _, name), text in sorted(_objects(listing).items()):
         if table != last:
             lines += [*(["}"] if last else []), f"table {table} {{"]
             last = table
-        guards = (kind, name) in (("set", nft_armed_set.SET), ("set", UPLINKS))
-        lines += (_ELEMENTS.sub("", text) if guards else text).splitlines()
+        lines += (_ELEMENTS.sub("", text) if name in FILLED_LATER else text).splitlines()
     return "\n".join([*lines, *(["}"] if last else [])])
 
 

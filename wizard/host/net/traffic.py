@@ -12,6 +12,7 @@ MOST_RATES = 120
 # Samples further apart are a gap, not a rate.
 LONGEST_GAP_S = 10.0
 _UNITS = ("b/s", "kb/s", "Mb/s", "Gb/s", "Tb/s")
+_SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Traffic:
             return Traffic(sample)
         rates: dict[str, tuple[Rate, ...]] = {}
         for nic, now in sample.nics.items():
-            rate = _rate(before.nics.get(nic), now, sample.at - before.at)
+            rate = rate_between(before.nics.get(nic), now, sample.at - before.at)
             rates[nic] = (*self.rates.get(nic, ()), rate)[-MOST_RATES:] if rate is not None else ()
         return Traffic(sample, rates)
 
@@ -74,7 +75,18 @@ def rate_words(bits: float) -> str:
     return f"{bits:.1f} {unit}" if 0 < bits < 9.95 and unit != _UNITS[0] else f"{bits:.0f} {unit}"
 
 
-def _rate(before: Counters | None, now: Counters, seconds: float) -> Rate | None:
+def bytes_words(count: int) -> str:
+    """An amount as people write it: "0 B", "950 kB", "1.2 GB"."""
+    amount: float = count
+    for unit in _SIZES:
+        if amount < 999.5 or unit == _SIZES[-1]:
+            break
+        amount /= 1000
+    return f"{amount:.1f} {unit}" if 0 < amount < 9.95 and unit != _SIZES[0] else f"{amount:.0f} {unit}"
+
+
+def rate_between(before: Counters | None, now: Counters, seconds: float) -> Rate | None:
+    """The rate between two looks; None where there was none before, or a counter began anew since."""
     if before is None or now.received < before.received or now.sent < before.sent:
         return None
     return Rate((now.received - before.received) * 8 / seconds, (now.sent - before.sent) * 8 / seconds)

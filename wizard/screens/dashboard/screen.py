@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from wizard.screens.dashboard import messages
-from wizard.screens.dashboard.texts import checks_text, drift_text, events_text, strangers_text
+from wizard.screens.dashboard.texts import busiest_text, checks_text, drift_text, events_text, strangers_text
 from wizard.screens.dashboard.topology import Topology
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.page import LOOK_AGAIN, ROOMY, Page, plain
@@ -79,7 +79,8 @@ class DashboardPage(Page):
         "one bar a second, two minutes at most.\n\n"
         "Below: each part of the gateway: ✓ works, ✗ failed (with what to do), ? not tried. A path is what a node's "
         "packets meet; the guard tests it every few seconds. Then manual changes since the apply, strangers that asked "
-        "for an address, and recent events. If a refresh fails, the last data stays, with its time.\n\n"
+        "for an address, the busiest machines (↓ receives, ↑ sends), and recent events. If a refresh fails, the last "
+        "data stays, with its time.\n\n"
         "a applies the plan in force again, after probing both networks again. Only differences are changed."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#status"
@@ -119,7 +120,7 @@ class DashboardPage(Page):
                 yield Button(Text(), id="on", compact=True)
             yield Topology(id="topology")
             with Vertical(id="below"):
-                for part in ("checks", "drift", "strangers", "events"):
+                for part in ("checks", "drift", "strangers", "busiest", "events"):
                     yield PlainText(id=part)
 
     def on_mount(self) -> None:
@@ -175,6 +176,7 @@ class DashboardPage(Page):
             ("checks", checks_text(seen.status, self.size.width - 2, tall)),
             ("drift", drift_text(seen.status)),
             ("strangers", strangers_text(seen.rows)),
+            ("busiest", busiest_text(seen.rows, seen.traffic, self.size.width - 2) if tall else Text()),
             ("events", events_text(self.state.happened, _since(seen.status), seen.at, 8 if tall else 2)),
         ):
             widget = self.query_one(f"#{part}", PlainText)

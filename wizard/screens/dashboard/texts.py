@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from wizard.host.net.traffic import rate_words
 from wizard.plan.checks import LONGEST_DETAIL
 from wizard.plan.text import clean
 from wizard.widgets.page import plain, plural
 
 if TYPE_CHECKING:
     from wizard.deploy.status import Status
+    from wizard.host.net.node_traffic import NodeTraffic
     from wizard.monitor.lease_rows import LeaseRow
     from wizard.monitor.machine_events import MachineEvent
     from wizard.plan.checks import Check
 
 _MOST_WRONG = 4
 _MOST_DRIFT = 2
+_MOST_BUSY = 5
+LEAST_RATE = 10_000.0
+"""Bits a second from which on a machine counts as busy: a heartbeat is none."""
 _MANY = ("forward-", "path-in-")
 """What there may be many of: told only where it fails."""
 _SIGNS = {True: "✓", False: "✗", None: "?"}
@@ -94,6 +99,23 @@ def strangers_text(rows: Iterable[LeaseRow]) -> Text:
         said = clean(alarmed[0].reason or alarmed[0].alarms[0], 300)
         lines.append(Text.assemble(("! ", "bold"), f"{said}.{more}  l shows more"))
     return Text("\n").join(lines)
+
+
+def busiest_text(rows: Iterable[LeaseRow], traffic: NodeTraffic, width: int) -> Text:
+    """The machines with the most traffic now, as many as fit into a line; nothing where nobody has any."""
+    found = []
+    for row in rows:
+        rate = traffic.rate_of(row.ip)
+        if rate is not None and rate.received + rate.sent >= LEAST_RATE:
+            found.append((rate.received + rate.sent, row, rate))
+    line = Text("Busiest:", "bold")
+    for _, row, rate in sorted(found, key=lambda one: -one[0])[:_MOST_BUSY]:
+        who = clean(row.name or row.hostname or row.ip, 24)
+        word = Text.assemble("  ", (who, "bold"), f" ↓ {rate_words(rate.received)} ↑ {rate_words(rate.sent)}")
+        if line.cell_len + word.cell_len > width:
+            break
+        line.append_text(word)
+    return line if found else Text()
 
 
 def events_text(events: Sequence[MachineEvent], since: datetime | None, now: datetime, most: int) -> Text:

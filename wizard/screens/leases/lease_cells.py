@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from wizard.host.net.traffic import bytes_words, rate_words
 from wizard.monitor.alarms import alarm_words
 from wizard.plan.text import clean
 from wizard.widgets.page import plain
 from wizard.widgets.virtual_table import Column
 
 if TYPE_CHECKING:
+    from wizard.host.net.node_traffic import NodeTraffic
     from wizard.monitor.lease_rows import LeaseRow
 
 WIDE = 120
@@ -27,7 +29,7 @@ _NARROW = (
     Column("expires in", 10, right=True),
     Column("state", 9),
 )
-_MORE = (Column("vendor", 10), Column("first seen", 10, right=True), Column("last seen", 9, right=True))
+_MORE = (Column("vendor", 10), Column("traffic", 10, right=True), Column("last seen", 9, right=True))
 _SORTED_BY = {"left": "expires in"}
 """The heading of the column that the rows are sorted by, where it is not the name of the order."""
 _STATES = {
@@ -57,7 +59,7 @@ def _marked(column: Column, sign: str) -> Column:
     return Column(heading, column.width, right=column.right)
 
 
-def cells(row: LeaseRow, now: datetime, wide: bool) -> Sequence[Text]:
+def cells(row: LeaseRow, now: datetime, wide: bool, traffic: NodeTraffic) -> Sequence[Text]:
     found = [
         plain(called(row) or "–", limit=65),
         plain(row.role or {"vm": "VM"}.get(row.kind, row.kind), limit=30),
@@ -67,7 +69,7 @@ def cells(row: LeaseRow, now: datetime, wide: bool) -> Sequence[Text]:
         Text(state(row, wide)),
     ]
     if wide:
-        found += [plain(row.vendor or "–", limit=60), Text(_when(row.first_seen, now)), Text(_ago(row.last_seen, now))]
+        found += [plain(row.vendor or "–", limit=60), Text(_rate(row, traffic)), Text(_ago(row.last_seen, now))]
     return found
 
 
@@ -93,8 +95,14 @@ def left(row: LeaseRow, now: datetime) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def details(row: LeaseRow, now: datetime) -> Text:
-    """What the table has no room for: who it is, how it is, when it was seen."""
+def _rate(row: LeaseRow, traffic: NodeTraffic) -> str:
+    """Both ways together."""
+    rate = traffic.rate_of(row.ip)
+    return rate_words(rate.received + rate.sent) if rate is not None else "–"
+
+
+def details(row: LeaseRow, now: datetime, traffic: NodeTraffic) -> Text:
+    """What the table has no room for: who it is, how it is, when it was seen, what it received and sent."""
     who = [plain(called(row) or row.mac, "bold", limit=65)]
     if row.name and row.hostname and row.hostname != row.name:
         who.append(plain(f'calls itself "{clean(row.hostname, 60)}"'))
@@ -110,6 +118,11 @@ def details(row: LeaseRow, now: datetime) -> Text:
         seen.append(f"last seen {_ago(row.last_seen, now)} ago")
     if seen:
         text.append("\n" + ", ".join(seen))
+    count, rate = traffic.of(row.ip), traffic.rate_of(row.ip)
+    if count is not None and (count.received or count.sent):
+        both = ((count.received, rate.received if rate else None), (count.sent, rate.sent if rate else None))
+        received, sent = (bytes_words(many) + (f" ({rate_words(now)})" if now else "") for many, now in both)
+        text.append(f"\nreceived {received}, sent {sent}")
     return text
 
 

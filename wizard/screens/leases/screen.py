@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
+from wizard.host.net.node_traffic import NodeTraffic
 from wizard.monitor.lease_monitor import row_id
 from wizard.monitor.lease_rows import LeaseRow
 from wizard.monitor.lease_view import ORDERS, LeaseQuery
@@ -57,7 +58,8 @@ class LeasesPage(Page):
         "Every node of the plan has a row, with or without a lease; then VMs, then strangers that asked for an "
         "address. ● here: it answered a moment ago. ● static: it answers at its address without a lease. ○ silent: "
         "it has a lease and does not answer. ○ missing: neither. ✗ wrong: not its own address; the reason is below the "
-        "table. ! an alarm: two machines with one MAC or one address, or a tenant's MAC on this network.\n"
+        "table. ! an alarm: two machines with one MAC or one address, or a tenant's MAC on this network. "
+        "Traffic is what passes through this gateway, both ways together.\n"
         "/ shows only rows that match all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
         "a adopts a stranger: dnsmasq reserves its address without a restart. c and C copy to your terminal's "
         "clipboard. If the leases cannot be read, the last rows stay, with their time."
@@ -111,6 +113,10 @@ class LeasesPage(Page):
     def on_mount(self) -> None:
         self.query_one("#machine").border_title = "this machine"
         self.set_interval(TICK_S, self.tick)
+
+    @property
+    def _traffic(self) -> NodeTraffic:
+        return self.snapshot.traffic if self.snapshot is not None else NodeTraffic()
 
     @property
     def table(self) -> VirtualRowTable[LeaseRow]:
@@ -200,12 +206,13 @@ class LeasesPage(Page):
 
     def _draw_row(self) -> None:
         row = self.row if self.snapshot is not None else None
-        said = details(row, self._now()) if row is not None else Text("No row selected.")
+        said = details(row, self._now(), self._traffic) if row is not None else Text("No row selected.")
         self.query_one("#machine", PlainText).update(said)
 
     def _cells(self, row: LeaseRow) -> Sequence[Text]:
         # Not by the page's width: in the middle of a resize the table has its old columns still.
-        return cells(row, self._now(), len(self.table.columns) > len(columns(0, "plan", False)))
+        wide = len(self.table.columns) > len(columns(0, "plan", False))
+        return cells(row, self._now(), wide, self._traffic)
 
     def tick(self) -> None:
         """Count down the leases, and notice stale data."""
