@@ -133,7 +133,7 @@ async def test_traffic_is_told_for_both_nics(start: Start, sample: str) -> None:
 
 async def test_the_busiest_machines_are_named_where_there_is_room(start: Start, sample: str) -> None:
     async with start(FakeServices(state=HEALTHY, in_force=sample), plan=None, size=(120, 40)) as driver:
-        await driver.says("Busiest:  controller ↓ 12 Mb/s ↑ 900 kb/s")
+        await driver.says("Busiest:", "controller ↓ 12 Mb/s ↑ 900 kb/s")
 
 
 async def test_a_trip_says_why_and_what_to_do_and_leads_on(start: Start, sample: str) -> None:

@@ -134,8 +134,9 @@ def _assigned_devices(plan: Plan) -> tuple[Device, ...]:
 
 
 def _taken(plan: Plan) -> set[int]:
-    """The addresses that the plan gives to somebody, as numbers."""
-    return {int(machine.ip) for machine in plan.machines if machine.ip is not None} | {int(plan.network.gateway)}
+    """The addresses that the plan gives to somebody, and those of BMCs, as numbers."""
+    machines = {int(machine.ip) for machine in plan.machines if machine.ip is not None}
+    return machines | {int(node.bmc) for node in plan.nodes if node.bmc is not None} | {int(plan.network.gateway)}
 
 
 def _free_hosts(plan: Plan, start: int = 0) -> Iterator[IPAddress]:

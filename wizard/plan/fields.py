@@ -37,6 +37,7 @@ _NOT_A_ROLE = frozenset({"all", "ungrouped", "localhost"})
 MOST_MACS = 8
 _LEASE = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _LEASE_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PATH = re.compile(r"[A-Za-z0-9/._+@-]{2,200}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PORT_RANGE = re.compile(r"([0-9]{1,6}) *- *([0-9]{1,6})")
 MOST_PORTS = 4096
@@ -327,6 +328,25 @@ def parse_target(text: str) -> str:
     if re.fullmatch(r"[0-9./:]*", given):
         return str(parse_address(text))
     return parse_node_name(text)
+
+
+def parse_path(text: str) -> str:
+    """The absolute path of a file, as it is written: no link or dot in it is followed."""
+    given = _trimmed(text)
+    parts = given.split("/")
+    if not given.startswith("/") or not _PATH.fullmatch(given) or parts[-1] == "" or {".", ".."} & set(parts):
+        remedy = "Write an absolute path of letters, digits and . _ + @ -, such as /etc/ciao-wizard/bmc.toml."
+        raise FieldError(text, "is not the path of a file", remedy)
+    return given
+
+
+def parse_textfile(text: str) -> str:
+    """A path that node_exporter's textfile collector reads."""
+    given = parse_path(text)
+    if not given.endswith(".prom"):
+        remedy = "Write a path that ends in .prom, in the directory that node_exporter was given."
+        raise FieldError(text, "is not read by node_exporter", remedy)
+    return given
 
 
 def parse_sources(value: str | Sequence[str]) -> tuple[IPNetwork, ...] | None:

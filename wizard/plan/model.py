@@ -98,7 +98,7 @@ class Node:
     """One machine of the cluster. `ip` is None if the wizard chooses the address.
 
     `roles`: members of Role, or labels where the cluster is not ciao's. `other_macs`: its other NICs, which get the
-    same address; one of them at a time.
+    same address; one of them at a time. `bmc`: where its management controller answers.
     """
 
     name: str
@@ -106,6 +106,7 @@ class Node:
     mac: EUI
     ip: IPAddress | None = None
     other_macs: tuple[EUI, ...] = ()
+    bmc: IPAddress | None = None
 
     @property
     def macs(self) -> tuple[EUI, ...]:
@@ -210,6 +211,8 @@ class Sections:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`bmc_credentials`: the path of a file, "" for the keyring. `textfile`: what node_exporter reads, "" for none."""
+
     interfaces: Interfaces
     network: Network
     nodes: tuple[Node, ...] = field(default=())
@@ -219,6 +222,8 @@ class Plan:
     dns: tuple[SplitDns, ...] = field(default=())
     records: tuple[Record, ...] = field(default=())
     options: tuple[DhcpOption, ...] = field(default=())
+    bmc_credentials: str = ""
+    textfile: str = ""
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -119,6 +119,11 @@ UNREADABLE = [
     Bad("port-with-a-fraction", PORT, "port = 8889.0", "forwards[0].port", "not a whole number"),
     Bad("to-port-true", PORT, PORT + "\nto_port = true", "forwards[0].to_port", "not a whole number"),
     Bad("from-a-number", PORT, PORT + "\nfrom = 10", "forwards[0].from", "in quotes"),
+    Bad("bmc-a-number", IP, IP + "\nbmc = 151", "nodes[2].bmc", "in quotes"),
+    Bad("bmc-a-table", "version = 1", "version = 1\nbmc = true", "bmc", "true or false, not one table"),
+    Bad("bmc-without-file", "version = 1", "version = 1\nbmc = {}", "bmc.credentials", "[bmc] lacks credentials"),
+    Bad("password-in-the-plan", IP, IP + '\npassword = "x"', "nodes[2].password", "Known here"),
+    Bad("textfile-a-list", "version = 1", "version = 1\nmetrics.textfile = []", "metrics.textfile", "a list, not text"),
     Bad("nodes-one-table", "version = 1", "version = 1\n[nodes]\n", "TOML", "key = value"),
     # Impossible values.
     Bad("nic-name-a-pattern", CLUSTER, 'cluster = "eth+"', "interfaces.cluster", "ip link"),
@@ -184,6 +189,30 @@ UNREADABLE = [
     ),
     Bad("newline-in-target", 'to   = "controller"', r'to = "controller\n"', "forwards[0].to", "such as compute1"),
     Bad("pipe-in-target", 'to   = "controller"', 'to = "a|b"', "forwards[0].to", "such as compute1"),
+    Bad("newline-in-bmc", IP, IP + '\nbmc = "192.168.0.9\\n"', "nodes[2].bmc", "four numbers"),
+    Bad("url-in-bmc", IP, IP + '\nbmc = "https://u:p@192.168.0.9"', "nodes[2].bmc", "four numbers"),
+    *(
+        Bad(f"path-{number}", "version = 1", f"version = 1\nmetrics.textfile = {path}", "metrics.textfile", says)
+        for number, (path, says) in enumerate(
+            [
+                ('"ciao.prom"', "an absolute path"),
+                ('"/etc/passwd"', "ends in .prom"),
+                ('"/a/../etc/x.prom"', "an absolute path"),
+                ('"/a/$(id).prom"', "an absolute path"),
+                ('"/a/b\\n.prom"', "an absolute path"),
+                ('"/a b/x.prom"', "an absolute path"),
+                ('"/a/x.prom/"', "an absolute path"),
+                ('"/' + "a" * 300 + '.prom"', "an absolute path"),
+            ]
+        )
+    ),
+    Bad(
+        "credentials-a-link-up",
+        "version = 1",
+        'version = 1\nbmc.credentials = "/a/./b"',
+        "bmc.credentials",
+        "absolute path",
+    ),
     Bad("newline-in-source", PORT, PORT + '\nfrom = ["10.0.0.0/8\\n"]', "forwards[0].from", "/8"),
     Bad("newline-in-protocol", PORT, PORT + '\nprotocol = "tcp\\n"', "forwards[0].protocol", "tcp or udp"),
     # Devices, kinds of clusters, machines with several NICs.

@@ -169,7 +169,15 @@ def network_values(draw: st.DrawFn) -> Network:
     )
 
 
-nodes = st.builds(Node, labels, roles, macs, st.one_of(st.none(), addresses))
+maybe_addresses = st.one_of(st.none(), addresses)
+nodes = st.builds(
+    lambda name, roles, macs, ip, bmc: Node(name, roles, macs[0], ip, tuple(macs[1:]), bmc),
+    labels,
+    roles,
+    st.lists(macs, min_size=1, max_size=3, unique=True),
+    maybe_addresses,
+    maybe_addresses,
+)
 forwards = st.builds(
     Forward,
     ports,
@@ -184,6 +192,8 @@ plans = st.builds(
     network_values(),
     st.lists(nodes, max_size=6).map(tuple),
     st.lists(forwards, max_size=4).map(tuple),
+    bmc_credentials=st.sampled_from(["", "/etc/ciao-wizard/bmc.toml", "/root/b@c+d_e-f.9"]),
+    textfile=st.sampled_from(["", "/var/lib/node_exporter/ciao.prom"]),
 )
 
 

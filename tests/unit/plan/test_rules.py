@@ -81,6 +81,10 @@ def reads(*lines: str) -> Change:
     return machine(interfaces=told)
 
 
+def bmcs_at(ip: str) -> Change:
+    return both(*(node(number, bmc=IPAddress(ip)) for number in (0, 2)))
+
+
 CASES = [
     # Names.
     Case("record-is-machine", records(("controller", "a", "10.0.0.1")), "records[0].name", "another name"),
@@ -342,6 +346,11 @@ CASES = [
     Case("mac-own", node(2, mac=mac("02:42:00:00:00:01")), "nodes[2].mac", '"docker0"'),
     Case("vm-macs-match-node", node(2, mac=mac("02:aa:bb:cc:dd:ee")), "nodes[2].mac", "02:*:*:*:*:*", NOTE),
     Case("address-taken", node(2, ip=IPAddress("192.168.0.101")), "nodes[2].ip", '"controller"\'s too'),
+    Case("bmc-taken", node(2, bmc=IPAddress("192.168.0.101")), "nodes[2].bmc", '"controller"\'s too'),
+    Case("bmc-taken", node(2, bmc=IPAddress("192.168.0.200")), "nodes[2].bmc", "the gateway's too"),
+    Case("bmc-taken", bmcs_at("192.168.0.151"), "nodes[2].bmc", 'the BMC of "controller"\'s too'),
+    Case("bmc-in-range", node(2, bmc=IPAddress("192.168.0.70")), "nodes[2].bmc", "192.168.0.65 to 192.168.0.126"),
+    Case("bmc-is-network-address", node(2, bmc=IPAddress("192.168.0.255")), "nodes[2].bmc", "192.168.0.255"),
     Case("node-outside", node(2, ip=IPAddress("192.168.1.5")), "nodes[2].ip", "192.168.0.0/24"),
     Case("node-is-gateway", node(2, ip=IPAddress("192.168.0.200")), "nodes[2].ip", "gateway"),
     Case("node-is-network-address", node(2, ip=IPAddress("192.168.0.0")), "nodes[2].ip", "network itself"),

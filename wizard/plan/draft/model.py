@@ -65,6 +65,9 @@ _FIELD_NAMES = {
     "nodes.role": "role",
     "nodes.mac": "MAC",
     "nodes.ip": "address",
+    "nodes.bmc": "BMC",
+    "bmc.credentials": "BMC credentials",
+    "metrics.textfile": "Metrics file",
     "forwards.port": "port",
     "forwards.to": "target",
     "forwards.to_port": "target port",
@@ -93,6 +96,7 @@ class NodeText:
     name: str = ""
     mac: str = ""
     ip: str = ""
+    bmc: str = ""
 
     @cached_property
     def node(self) -> Node | None:
@@ -140,6 +144,8 @@ class Draft:
     sections: str = ""
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
+    bmc_credentials: str = ""
+    textfile: str = ""
 
     @property
     def follows_default_route(self) -> bool:
@@ -165,6 +171,8 @@ class Draft:
             sections=dump_sections(plan),
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
+            bmc_credentials=plan.bmc_credentials,
+            textfile=plan.textfile,
         )
 
     def to_plan(self) -> Plan | tuple[Finding, ...]:
@@ -177,6 +185,8 @@ class Draft:
         nodes = _nodes(self.nodes, reader, kind)
         forwards = tuple(_forward(text, f"forwards[{i}]", reader) for i, text in enumerate(self.forwards))
         sections = reader.sections(self.sections)
+        credentials = reader.path("bmc.credentials", parsers.parse_path, self.bmc_credentials)
+        textfile = reader.path("metrics.textfile", parsers.parse_textfile, self.textfile)
         if reader.problems or kind is None or corporate is None or cluster is None or network is None:
             return tuple(reader.problems)
         return Plan(
@@ -186,6 +196,8 @@ class Draft:
             tuple(forward for forward in forwards if forward),
             kind,
             **{field.name: getattr(sections, field.name) for field in fields(Sections)},
+            bmc_credentials=credentials,
+            textfile=textfile,
         )
 
 
@@ -220,6 +232,9 @@ class _Reader:
             line = "" if problem.line is None else f"Line {problem.line}: "
             self.refuse(problem.key, f"{line}{problem.message}", problem.remedy)
         return sections
+
+    def path(self, field: str, parse: Callable[[str], str], text: str) -> str:
+        return (self.read(field, parse, text) or "") if text.strip() else ""
 
     def refuse(self, field: str, message: str, remedy: str) -> None:
         self.problems.append(Finding(Severity.ERROR, UNREADABLE, field, message, remedy))
@@ -289,7 +304,8 @@ def _node_read(
     roles = () if free else reader.read(f"{field}.role", parse, text.role)
     macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
-    return Node(name, roles, macs[0], ip, macs[1:]) if name and roles is not None and macs else None
+    bmc = reader.read(f"{field}.bmc", parsers.parse_address, text.bmc) if text.bmc.strip() else None
+    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -315,8 +331,9 @@ def _pool_text(network: Network) -> str:
 
 def _node_text(node: Node) -> NodeText:
     ip = "" if node.ip is None else str(node.ip)
+    bmc = "" if node.bmc is None else str(node.bmc)
     macs = ", ".join(map(parsers.format_mac, node.macs))
-    return NodeText(", ".join(node.roles), node.name, macs, ip)
+    return NodeText(", ".join(node.roles), node.name, macs, ip, bmc)
 
 
 def _forward_text(forward: Forward) -> ForwardText:
@@ -383,7 +400,7 @@ def readdressed(draft: Draft, old_cidr: str) -> Draft:
     if old == new:
         return draft
     move = _mover(old, new)
-    nodes = tuple(replace(node, ip=move(node.ip)) for node in draft.nodes)
+    nodes = tuple(replace(node, ip=move(node.ip), bmc=move(node.bmc)) for node in draft.nodes)
     forwards = tuple(replace(forward, to=move(forward.to)) for forward in draft.forwards)
     gateway = move(draft.gateway) or str(addresses.default_gateway(new))
     # What does not fit stays as it is, and is refused there.
@@ -420,7 +437,7 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
 def dump_draft(draft: Draft) -> str:
     """The draft as JSON, for `load_draft`."""
     # asdict copies deeply, which for thousands of nodes takes longer than all the rest.
-    nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip} for n in draft.nodes]
+    nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip, "bmc": n.bmc} for n in draft.nodes]
     data = asdict(replace(draft, nodes=())) | {"nodes": nodes}
     return json.dumps(data, ensure_ascii=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from functools import partial
@@ -66,7 +66,7 @@ def load_plan(text: str, source: str) -> Plan:
     Raises PlanUnreadable with every problem at once.
     """
     top = TomlTable(_parse(text, source), "", [])
-    top.only("version", "interfaces", "cluster", "network", "nodes", "forwards", *_SECTIONS)
+    top.only("version", "interfaces", "cluster", "network", "nodes", "forwards", "bmc", "metrics", *_SECTIONS)
     top.optional("version", _version, VERSION)
     interfaces = _interfaces(top.table("interfaces"))
     network = _network(top.table("network"))
@@ -74,10 +74,13 @@ def load_plan(text: str, source: str) -> Plan:
     nodes = tuple(filter(None, (_node(table, kind) for table in top.tables("nodes"))))
     sections = _sections(top)
     forwards = tuple(filter(None, map(_forward, top.tables("forwards"))))
+    credentials = _path_in(top, "bmc", "credentials", fields.parse_path)
+    textfile = _path_in(top, "metrics", "textfile", fields.parse_textfile)
     if top.problems or interfaces is None or network is None:
         lines = key_lines(text)
         raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
-    return Plan(interfaces, network, nodes, forwards, kind, **_as_keywords(sections))
+    own = _as_keywords(sections)
+    return Plan(interfaces, network, nodes, forwards, kind, **own, bmc_credentials=credentials, textfile=textfile)
 
 
 def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
@@ -140,6 +143,15 @@ def _record(table: TomlTable) -> Record | None:
         return None
     value = table.required(kinds[0], as_text(dns_fields.RECORD_VALUES[kinds[0]]))
     return Record(name, kinds[0], value) if name and value else None
+
+
+def _path_in(top: TomlTable, name: str, key: str, parse: Callable[[str], str]) -> str:
+    """The path in a table that may be absent; "" without that."""
+    table = top.table(name) if name in top.data else None
+    if table is None:
+        return ""
+    table.only(key)
+    return table.required(key, as_text(parse)) or ""
 
 
 def _parse(text: str, source: str) -> dict[str, object]:
@@ -247,7 +259,7 @@ def _vm_macs(value: object) -> tuple[str, ...]:
 
 
 def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
-    table.only("name", "role", "mac", "ip")
+    table.only("name", "role", "mac", "ip", "bmc")
     name = table.required("name", as_text(fields.parse_node_name))
     if kind is ClusterKind.CIAO:
         roles: tuple[str, ...] | None = table.required("role", _roles) or None
@@ -255,7 +267,8 @@ def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
         roles = table.optional("role", _labels, None) or ()
     macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
-    return Node(name, roles, macs[0], ip, macs[1:]) if name and roles is not None and macs else None
+    bmc = table.optional("bmc", as_text(fields.parse_address), None)
+    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
 
 
 def _device(table: TomlTable) -> Device | None:

@@ -42,6 +42,7 @@ def plain_toml(plan: Plan) -> str:
     parts += [_section("[[nodes]]", node_rows(node)) for node in plan.nodes]
     parts += _sections(plan)
     parts += [_section("[[forwards]]", forward_rows(forward)) for forward in plan.forwards]
+    parts += [_section(f"[{name}]", rows) for name, rows in table_rows(plan) if rows[0][1] is not None]
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,6 +104,7 @@ def node_rows(node: Node) -> list[Row]:
         ("role", roles[0] if len(roles) == 1 else roles, not roles),
         ("mac", _mac(node), False),
         ("ip", None if node.ip is None else str(node.ip), False),
+        ("bmc", None if node.bmc is None else str(node.bmc), False),
     ]
 
 
@@ -126,6 +128,14 @@ def forward_rows(forward: Forward) -> list[Row]:
         ("to_port", forward.to_port, forward.to_port == forward.port),
         ("protocol", forward.protocol.value, forward.protocol is Protocol.TCP),
         ("from", sources, forward.sources is None),
+    ]
+
+
+def table_rows(plan: Plan) -> list[tuple[str, list[Row]]]:
+    """The tables that may be absent; they are where their value is None."""
+    return [
+        ("bmc", [("credentials", plan.bmc_credentials or None, False)]),
+        ("metrics", [("textfile", plan.textfile or None, False)]),
     ]
 
 

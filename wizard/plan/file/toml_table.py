@@ -26,6 +26,10 @@ _EXAMPLES = {
     "options.option": 'option = "tftp-server"',
     "options.value": 'value = "192.168.0.5"',
     "records.name": 'name = "registry"',
+    "bmc": '[bmc] with credentials = "/etc/ciao-wizard/bmc.toml"',
+    "bmc.credentials": 'credentials = "/etc/ciao-wizard/bmc.toml"',
+    "metrics": '[metrics] with textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
+    "metrics.textfile": 'textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
     "forwards.port": "port = 8889",
     "forwards.to": 'to = "controller"',
 }

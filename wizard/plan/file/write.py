@@ -20,6 +20,7 @@ from wizard.plan.file.rows import (
     network_rows,
     node_rows,
     plain_toml,
+    table_rows,
 )
 from wizard.plan.model import ClusterKind, Plan
 
@@ -80,6 +81,14 @@ def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
         forward_rows,
         (lambda f: (f.protocol, f.port), lambda f: (f.to, f.to_port)),
     )
+    for (name, old), (_, new) in zip(table_rows(before), table_rows(plan), strict=True):
+        if new[0][1] is None:
+            document.pop(name, None)
+        elif name in document:
+            _edit(document[name], old, new)
+        else:
+            document[name] = tomlkit.table()
+            _edit(document[name], old, new)
     return tomlkit.dumps(document)
 
 

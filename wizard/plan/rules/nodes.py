@@ -27,6 +27,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
         if machine.ip is not None:
             yield from _address(f"{field}.ip", machine, machine.ip, plan)
     yield from _twice(plan)
+    yield from _bmcs(plan)
     yield from _in_range(plan)
     yield from _vm_patterns(plan)
     try:
@@ -149,6 +150,31 @@ def _place(field: str, among: str) -> str:
     """Key path -> ordinal: "nodes[2]" -> "3rd", or "3rd node" where devices are meant too."""
     kind, _, number = field.rstrip("]").partition("[")
     return _th(int(number)) if among == "nodes" else f"{_th(int(number))} {kind.removesuffix('s')}"
+
+
+def _bmcs(plan: Plan) -> Iterator[Finding]:
+    """A BMC has its address by itself: nothing here reserves it, so nobody else may have it."""
+    holders = {int(node.ip): f"{shown(node.name)}'s" for node in plan.nodes if node.ip is not None}
+    holders[int(plan.network.gateway)] = "the gateway's"
+    first, last = dynamic_range(plan.network)
+    for number, node in enumerate(plan.nodes):
+        if node.bmc is None:
+            continue
+        field, this = f"nodes[{number}].bmc", f"The BMC of {shown(node.name)}"
+        cidr = plan.network.cidr
+        if node.bmc in cidr and int(node.bmc) in (cidr.first, cidr.last):
+            yield error(
+                "bmc-is-network-address", field, f"{this} cannot be at {node.bmc}.", "Write the BMC's own address."
+            )
+            continue
+        holder = holders.setdefault(int(node.bmc), f"the BMC of {shown(node.name)}'s")
+        if holder != f"the BMC of {shown(node.name)}'s":
+            message = f"{this} has the address {node.bmc}, which is {holder} too."
+            yield error("bmc-taken", field, message, "Write the address that is set in the BMC itself.")
+        elif first <= node.bmc <= last:
+            message = f"{this} has the address {node.bmc}, which is in the DHCP range {first} to {last}."
+            remedy = "Set another address in the BMC, or use another range: a machine would be given that one too."
+            yield error("bmc-in-range", field, message, remedy)
 
 
 def _th(number: int) -> str:
