@@ -10,7 +10,7 @@ from wizard.cli.parser import build_parser, load_handler
 
 
 def _internal(argv: Sequence[str]) -> int | None:
-    """The two processes the wizard starts itself; they are no commands for people. None where it is neither."""
+    """The processes the wizard starts itself; they are no commands for people. None where it is none of them."""
     if argv[:1] == ["serve"]:
         from wizard.deploy.guard.daemon import main as serve
 
@@ -19,6 +19,10 @@ def _internal(argv: Sequence[str]) -> int | None:
         from wizard.deploy.apply.main import main as engine
 
         return engine(argv[1:])
+    if argv[:1] == ["metrics-textfile"] and len(argv) == 2:
+        from wizard.monitor.metrics_writer import main as write_metrics
+
+        return write_metrics(argv[1])
     return None
 
 

@@ -27,6 +27,7 @@ HANDLERS = {
     "instances": "wizard.cli.handover:instances",
     "export": "wizard.cli.handover:export",
     "import": "wizard.cli.handover:import_list",
+    "metrics": "wizard.cli.metrics:metrics",
     "lab": "wizard.cli.interactive:lab",
 }
 """Each command, and "module:function" of its Handler."""
@@ -123,6 +124,8 @@ def build_parser() -> argparse.ArgumentParser:
     leases = command("leases", "list the leases and the missing nodes", json=True)
     leases.add_argument("--watch", action="store_true", help="keep running and print changes")
     _handover(command, plan_option)
+    metrics = command("metrics", "print the gateway's state for Prometheus, in OpenMetrics")
+    metrics.add_argument("--per-node", action="store_true", help="series for each node, VM and stranger too")
     lab = command("lab", "run the wizard in a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD on the virtual laptop")
     return top

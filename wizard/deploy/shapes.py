@@ -82,6 +82,7 @@ class GuardState(NameServerState, total=False):
     """serve.json: the guard's published state. `taken_up`: when it loaded its configuration, boottime in s.
 
     `digest`, `program`: see the fingerprints in `guard.control`. `since`: when mode or reason last changed, ISO 8601.
+    `trips`: how often it has tripped since it was started.
     """
 
     mode: Literal["armed", "muted", "tripped", "failed"]
@@ -90,6 +91,7 @@ class GuardState(NameServerState, total=False):
     digest: str
     program: str
     taken_up: float
+    trips: int
     nic: str
     dnsmasq: ProcessRecord | None
     conflicts: list[AddressConflict]

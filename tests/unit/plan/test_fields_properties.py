@@ -20,6 +20,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 SAFE_PATTERN = re.compile(r"[a-f0-9:*]+")
+SAFE_PATH = re.compile(r"(/[A-Za-z0-9._+@-]+)+")
+OTHERWISE = {"parse_vm_mac": SAFE_PATTERN, "parse_path": SAFE_PATH, "parse_textfile": SAFE_PATH}
 
 
 def as_texts(value: Any) -> list[str]:
@@ -43,7 +45,7 @@ def test_no_parser_lets_anything_through_that_a_tool_could_take_for_more(name: s
         assert refused.remedy
         assert refused.remedy.isprintable()
         return
-    allowed = SAFE_PATTERN if name == "parse_vm_mac" else SAFE
+    allowed = OTHERWISE.get(name, SAFE)
     for out in as_texts(PARSERS[name](text)):
         assert allowed.fullmatch(out)
 

@@ -21,7 +21,7 @@ from wizard.deploy.apply.lock import wait_for_orphans
 from wizard.deploy.apply.session import full_message
 from wizard.deploy.apply.steps import services
 from wizard.deploy.events import EventWriter, timestamp
-from wizard.deploy.guard import control
+from wizard.deploy.guard import control, metrics_file
 from wizard.deploy.journal import Journal, JournalContents, Transaction
 from wizard.host import systemd
 from wizard.host.dhcp import dnsmasq
@@ -277,6 +277,7 @@ class Reverter:
 
     def _remove_all_files(self) -> None:
         control.remove_runtime_files()
+        metrics_file.remove_noted()
         shutil.rmtree(paths.LIVE, ignore_errors=True)
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()

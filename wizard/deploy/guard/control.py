@@ -19,6 +19,7 @@ from pathlib import Path
 
 import wizard
 from wizard.deploy import failpoints, runtime_state
+from wizard.deploy.guard import metrics_file
 from wizard.deploy.shapes import GuardState
 from wizard.host import muter_process, processes, systemd
 from wizard.host.commands import detach
@@ -209,6 +210,9 @@ def stop() -> None:
         gone = processes.stop(muter, muter_process.__name__, patience=0.2) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
+    for writer in _ours_by_command_line(lambda line: metrics_file.WRITER_COMMAND in line):
+        processes.stop(writer, metrics_file.WRITER_COMMAND, patience=1)
+    metrics_file.remove_noted()
     injection.remove_stray()
     trace.remove_stray()
     runtime_state.remove(runtime_state.GUARD_STATE)

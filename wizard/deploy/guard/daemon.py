@@ -29,6 +29,7 @@ from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, proof
 from wizard.deploy.guard.address_watch import AddressWatch
 from wizard.deploy.guard.dhcp_server import DhcpServer
+from wizard.deploy.guard.metrics_file import MetricsWriter
 from wizard.deploy.guard.name_server import NameServer
 from wizard.deploy.guard.path_prober import GuardSnapshot, PathProber
 from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict, check_identity, check_nic
@@ -77,6 +78,8 @@ class Guard:
     def __init__(self) -> None:
         self.dhcp_server = DhcpServer(lambda process: self.muter.resume_muted(process, self.inspected_sequence))
         self.name_server = NameServer()
+        self.metrics = MetricsWriter()
+        self.trips = 0
         self.rules = RulesWatch(self.dhcp_server.stop)
         self.address_watch = AddressWatch()
         self.uplinks = UplinkWatch()
@@ -129,6 +132,7 @@ class Guard:
             self.dhcp_server.stop()
             self.mute()
             self.name_server.stop()
+            self.metrics.stop()
             self.muter.end()
             self.wire.end()
             self.path_prober.end()
@@ -203,6 +207,7 @@ class Guard:
         self.dhcp_server.reload()
         self.name_server.reload(plan)
         self.uplinks.reload(plan)
+        self.metrics.reload(plan.textfile)
         self.wire.reload(plan)
         self.address_watch.reset()
         self.plan = plan
@@ -225,6 +230,7 @@ class Guard:
         if not verdict.ok:
             self.mute(suspend=verdict.code not in _MUST_RUN)
         self.name_server.supervise(self.identity, self.nics)
+        self.metrics.supervise()
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
                 self.dhcp_server.stop()
@@ -412,7 +418,10 @@ class Guard:
     def publish(self, mode: Literal["armed", "muted", "tripped"], verdict: GuardVerdict) -> None:
         """Write serve.json when something in it changes. Raises WizardError, OSError."""
         names = self.name_server.state()
+        # A trip that outlived another guard is not counted again.
+        self.trips += mode == "tripped" and self.published.get("mode") not in (None, "tripped")
         state: GuardState = {
+            "trips": self.trips,
             "mode": mode,
             "code": verdict.code,
             "reason": verdict.reason,

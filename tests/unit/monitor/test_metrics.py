@@ -1,0 +1,142 @@
+"""The metrics, as Prometheus' own parsers read them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text_format
+
+from tests.unit.monitor.rows import row
+from wizard.deploy.guard import metrics_file
+from wizard.host.net.node_traffic import NodeTraffic
+from wizard.host.net.traffic import Counters
+from wizard.monitor.metrics import GatewayReading, openmetrics, prometheus_text
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
+from wizard.plan.file.read import load_plan
+from wizard.plan.findings import WizardError
+
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "ciao.toml")
+HOSTILE = 'a"b\\c\nd\x1b[2J'
+READING = GatewayReading(
+    PLAN,
+    "tripped",
+    2,
+    (
+        row("b8:ae:ed:7b:51:50", "192.168.0.101", name="controller", role="controller"),
+        row("c0:3f:d5:67:a7:6f", "192.168.0.102", name="network", role="network", state="missing", reachable=False),
+        row("02:00:00:00:00:07", "192.168.0.65", kind="vm", hostname=HOSTILE),
+        row("c0:3f:d5:67:a2:01", "", kind="stranger", state="ignored", reachable=None, alarms=("one-mac",)),
+    ),
+    {"muted": 7, "astray": 0, "refused_in": 3, "refused_forward": 4},
+    (Check("path-out", OK, ""), Check("path-dns", FAILED, ""), Check("path-in-53", UNTRIED, "")),
+    1_700_000_000.5,
+    NodeTraffic(known=True, bytes={"192.168.0.101": Counters(1000, 2000)}),
+)
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in read_openmetrics(text)
+        for sample in family.samples
+    }
+
+
+def value(text: str, metric: str, /, **labels: str) -> float:
+    return samples(text)[metric, tuple(sorted(labels.items()))]
+
+
+def test_what_the_guard_and_its_counters_say() -> None:
+    text = openmetrics(READING)
+    assert text.endswith("# EOF\n")
+    assert value(text, "ciao_gateway_applied") == 1
+    modes = {key[1][0][1]: found for key, found in samples(text).items() if key[0] == "ciao_guard_mode"}
+    assert modes == {"armed": 0, "muted": 0, "tripped": 1, "failed": 0, "absent": 0}
+    assert value(text, "ciao_guard_trips_total") == 2
+    assert value(text, "ciao_dhcp_answers_muted_total") == 7
+    assert value(text, "ciao_dhcp_answers_astray_total") == 0
+    assert value(text, "ciao_packets_refused_total", why="forward") == 4
+
+
+def test_leases_by_state_and_what_the_range_has_left() -> None:
+    text = openmetrics(READING)
+    assert value(text, "ciao_machines", kind="node", state="leased") == 1
+    assert value(text, "ciao_machines", kind="node", state="missing") == 1
+    assert value(text, "ciao_machines", kind="node", state="wrong-address") == 0
+    assert value(text, "ciao_machines_alarmed") == 1
+    assert value(text, "ciao_dhcp_range_addresses") == 62
+    assert value(text, "ciao_dhcp_range_free_addresses") == 57  # the sample has four nodes in it, and one VM
+
+
+def test_a_path_check_that_was_not_tried_is_no_series() -> None:
+    text = openmetrics(READING)
+    found = {key[1][0][1]: ok for key, ok in samples(text).items() if key[0] == "ciao_path_check"}
+    assert found == {"path-out": 1, "path-dns": 0}
+    assert value(text, "ciao_path_checked_timestamp_seconds") == 1_700_000_000.5
+    assert "ciao_path" not in openmetrics(replace(READING, path=(), path_at=None))
+
+
+def test_series_for_each_node_only_where_they_are_asked_for() -> None:
+    assert "192.168.0.101" not in openmetrics(READING)
+    text = openmetrics(READING, per_node=True)
+    of = {"name": "controller", "kind": "node", "ip": "192.168.0.101", "mac": "b8:ae:ed:7b:51:50"}
+    assert value(text, "ciao_node_up", **of) == 1
+    assert value(text, "ciao_node_received_bytes_total", **of) == 1000
+    assert value(text, "ciao_node_sent_bytes_total", **of) == 2000
+
+
+def test_a_name_from_the_network_is_one_label() -> None:
+    text = openmetrics(READING, per_node=True)
+    names = {dict(key[1])["name"] for key in samples(text) if key[0] == "ciao_node_up"}
+    assert 'a"b\\c?d?[2J' in names
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_what_is_not_known_is_no_series() -> None:
+    unknown = replace(READING, counters={}, traffic=NodeTraffic())
+    text = openmetrics(unknown, per_node=True)
+    assert "ciao_dhcp_answers" not in text
+    assert ("ciao_node_received_bytes_total") not in {key[0] for key in samples(text)}
+
+
+def test_nothing_applied_is_said() -> None:
+    text = openmetrics(GatewayReading())
+    assert value(text, "ciao_gateway_applied") == 0
+    assert "ciao_guard_mode" not in text
+
+
+def test_node_exporter_is_told_the_same() -> None:
+    """Its format calls a counter by the name that its samples have."""
+    families = {family.name: family for family in read_text_format(prometheus_text(READING))}
+    assert families["ciao_guard_trips"].type == "counter"
+    assert "# TYPE ciao_guard_trips_total counter" in prometheus_text(READING)
+    given = {sample.name for family in families.values() for sample in family.samples}
+    assert given == {name for name, _ in samples(openmetrics(READING))}
+
+
+def test_the_file_is_ours_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ciao.prom"
+    metrics_file.write(str(file), "# written by ciao-wizard's guard\nciao 1\n")
+    metrics_file.write(str(file), "# written by ciao-wizard's guard\nciao 2\n")
+    assert file.read_text().endswith("ciao 2\n")
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [file]
+    metrics_file.remove_ours(file)
+    assert not file.exists()
+
+
+def test_a_file_of_somebody_else_is_let_be(tmp_path: Path) -> None:
+    file, link = tmp_path / "theirs.prom", tmp_path / "link.prom"
+    file.write_text("theirs 1\n")
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(WizardError, match="not written by ciao-wizard"):
+            metrics_file.write(str(path), "x")
+        metrics_file.remove_ours(path)
+    with pytest.raises(WizardError, match="no directory"):
+        metrics_file.write(str(tmp_path / "absent" / "x.prom"), "x")
+    assert file.read_text() == "theirs 1\n"
+    assert link.is_symlink()
