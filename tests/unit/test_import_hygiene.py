@@ -59,7 +59,7 @@ def imports_of(file: Path) -> frozenset[str]:
 def test_every_room_is_there() -> None:
     # Else the tests below would hold for nothing.
     rooms = {name.split(".")[1] for name in CORE if name.count(".") == 2}
-    assert rooms == {"plan", "host", "deploy", "monitor", "lab", "services", "cli"}
+    assert rooms == {"plan", "host", "deploy", "monitor", "actions", "lab", "services", "cli"}
 
 
 def test_core_loads_without_textual() -> None:
@@ -73,6 +73,7 @@ def test_core_loads_without_textual() -> None:
         ("host", set()),
         ("deploy", set()),
         ("monitor", set()),
+        ("actions", {"sushy", "requests", "keyring"}),
         # Any Python of the machine is to start it; psutil is for the tests' side of it.
         ("lab", SLOW - {"psutil"}),
     ],
@@ -91,7 +92,7 @@ def test_the_first_screen_waits_for_nothing_that_it_does_not_show() -> None:
     code = (
         "import sys, wizard.cli, wizard.cli.interactive, wizard.app; from wizard.screens import WelcomePage; "
         "late = [m for m in sys.modules if m.startswith('wizard.') and m.split('.')[1] in "
-        "('deploy', 'host', 'monitor', 'lab', 'services')]; "
+        "('deploy', 'host', 'monitor', 'actions', 'lab', 'services')]; "
         "late = [m for m in late if m not in ('wizard.services', 'wizard.services.progress')]; "
         "pages = {m.split('.')[2] for m in sys.modules if m.startswith('wizard.screens.')}; "
         "assert not late, late; assert pages == {'controller', 'welcome'}, pages; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import select
@@ -11,7 +10,17 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from wizard.cli.console import OutputLost, coloured, complain, finding_lines, flush_out, out, say
+from wizard.cli.console import (
+    OutputLost,
+    ask,
+    coloured,
+    complain,
+    drop_typed_ahead,
+    finding_lines,
+    flush_out,
+    out,
+    say,
+)
 from wizard.cli.plans import nothing_applied, read_plan
 from wizard.deploy import runtime_state
 from wizard.deploy.apply import client
@@ -72,7 +81,7 @@ def _agreed_stops(plan: Plan, stop: list[str]) -> list[str]:
         for finding in of_it:
             say(clean(finding.message, 500))
         units = clean(" and ".join(of_it[0].stops), 300)
-        if not _ask(f"Stop and disable {units} until a reset? [y/N] "):
+        if not ask(f"Stop and disable {units} until a reset? [y/N] "):
             return []
         agreed.append(unit)
     return agreed
@@ -133,7 +142,7 @@ def reset(args: argparse.Namespace) -> int:
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
-        if not _ask(f"Undo everything the wizard did here{leases}? [y/N] "):
+        if not ask(f"Undo everything the wizard did here{leases}? [y/N] "):
             raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     request: EngineRequest = {"forget_leases": args.forget_leases}
     return _begin("reset", request, args.events, wanted="rolled-back")
@@ -158,7 +167,7 @@ def _renew(args: argparse.Namespace) -> int:
         for line in _leases_to_forget():
             say(line)
     question = "Forget them? [y/N] " if args.only == "leases" else "Continue? [y/N] "
-    if (lost or args.only == "leases") and not args.yes and not _ask(question):
+    if (lost or args.only == "leases") and not args.yes and not ask(question):
         raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     return _begin("renew", {"part": args.only}, args.events)
 
@@ -179,16 +188,6 @@ def _leases_to_forget() -> list[str]:
     ]
 
 
-def _ask(question: str) -> bool:
-    """Whether "y" or "yes" is typed; False without a terminal."""
-    if not sys.stdin.isatty():
-        return False
-    _drop_typed_ahead()
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def _settle_pending(unasked: bool) -> None:
     """An apply that waits for its answer never blocks the next run: it is undone, if the person agrees."""
     engine = runtime_state.running_engine()
@@ -201,7 +200,7 @@ def _settle_pending(unasked: bool) -> None:
         raise WizardError(
             f"another change is under way since {engine.get('since')}", "Wait until it ends: see 'ciao-wizard status'."
         )
-    if not unasked and not _ask("An earlier apply waits for its answer. Undo it and continue? [y/N] "):
+    if not unasked and not ask("An earlier apply waits for its answer. Undo it and continue? [y/N] "):
         raise WizardError(
             "an earlier apply waits for its answer",
             "Answer it with 'ciao-wizard confirm' or 'ciao-wizard rollback', then run this again.",
@@ -297,17 +296,9 @@ def _finding(data: FindingRecord) -> Finding:
     return Finding(Severity(data["severity"]), data["code"], data["field"], data["message"], data["remedy"])
 
 
-def _drop_typed_ahead() -> None:
-    """What was typed before a question was there does not answer it."""
-    import termios
-
-    with contextlib.suppress(termios.error, OSError, ValueError):
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-
-
 def _print_waiting(seconds: float, ask: bool) -> None:
     if ask and sys.stdin.isatty():
-        _drop_typed_ahead()
+        drop_typed_ahead()
         say(f"Keep it? [y/N] Without an answer it is undone in {seconds:g} s.")
     else:
         say(f"Waiting for 'ciao-wizard confirm' or 'ciao-wizard rollback'; without one, undone in {seconds:g} s.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -138,3 +139,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     body = [[clean(cell, 120) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *body]) for i in range(len(header))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *body]]
+
+
+def ask(question: str) -> bool:
+    """Whether "y" or "yes" is typed; False without a terminal."""
+    if not sys.stdin.isatty():
+        return False
+    drop_typed_ahead()
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def drop_typed_ahead() -> None:
+    """What was typed before a question was there does not answer it."""
+    import termios
+
+    with contextlib.suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)

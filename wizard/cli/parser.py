@@ -27,6 +27,10 @@ HANDLERS = {
     "instances": "wizard.cli.handover:instances",
     "export": "wizard.cli.handover:export",
     "import": "wizard.cli.handover:import_list",
+    "wake": "wizard.cli.nodes:wake",
+    "reboot": "wizard.cli.nodes:reboot",
+    "off": "wizard.cli.nodes:off",
+    "ssh": "wizard.cli.nodes:ssh",
     "metrics": "wizard.cli.metrics:metrics",
     "lab": "wizard.cli.interactive:lab",
 }
@@ -124,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     leases = command("leases", "list the leases and the missing nodes", json=True)
     leases.add_argument("--watch", action="store_true", help="keep running and print changes")
     _handover(command, plan_option)
+    _nodes(command)
     metrics = command("metrics", "print the gateway's state for Prometheus, in OpenMetrics")
     metrics.add_argument("--per-node", action="store_true", help="series for each node, VM and stranger too")
     lab = command("lab", "run the wizard in a virtual laboratory on this machine")
@@ -157,6 +162,36 @@ def _handover(command: Callable[..., argparse.ArgumentParser], plan_option: Call
     what = "read a list of machines in any format: table, reservations, leases, inventory, arp"
     listed = command("import", what, json=True)
     listed.add_argument("file", metavar="FILE", help="the list, - for stdin")
+
+
+def _nodes(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands that do something to nodes."""
+
+    def on_nodes(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = command(name, summary, json=True)
+        sub.add_argument(
+            "nodes", nargs="*", metavar="NODE", help="a node of the plan in force: its name, address or MAC"
+        )
+        sub.add_argument("--role", metavar="ROLE", help="all nodes of this role")
+        sub.add_argument("--all", action="store_true", help="all nodes of the plan")
+        return sub
+
+    def over_ssh(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--user", metavar="USER", default="", help="your user there (default: as your ssh has it)")
+
+    wake = on_nodes("wake", "wake nodes by Wake-on-LAN, out of the cluster NIC alone")
+    wake.add_argument("--wait", type=_seconds, nargs="?", const=300.0, metavar="S", help=_WAIT)
+    for name, summary in (("reboot", "restart nodes"), ("off", "power nodes off")):
+        sub = on_nodes(name, f"{summary}, over your own ssh, or by the BMC of those that have one")
+        over_ssh(sub)
+        sub.add_argument("--hard", action="store_true", help="at once, without asking the system there; needs a BMC")
+        sub.add_argument("--yes", action="store_true", help="do not ask")
+    ssh = on_nodes("ssh", "log in to a node over your own ssh, or run a command on many")
+    over_ssh(ssh)
+    ssh.add_argument("--run", metavar="CMD", help="run this there, on all at once; without it, several nodes are tried")
+
+
+_WAIT = "then wait until each answers, S seconds at most (default: 300)"
 
 
 def _seconds(text: str) -> float:

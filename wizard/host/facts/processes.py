@@ -105,6 +105,19 @@ def ssh_session(environ: Mapping[str, str], root: Path = Path("/"), pid: int | N
     return None
 
 
+def inherited_variable(name: str, root: Path = Path("/"), pid: int | None = None) -> str:
+    """A variable of the nearest process above this one that has it, "" where none has: sudo and su drop them."""
+    pid = os.getpid() if pid is None else pid
+    for _ in range(_LONGEST_ANCESTRY):
+        pid = parent(pid, root)
+        if pid <= 1:
+            return ""
+        value = _variable(root / "proc" / str(pid) / "environ", f"{name}=".encode())
+        if value:
+            return value
+    return ""
+
+
 def ssh_connection() -> str:
     """Our SSH session in the form of $SSH_CONNECTION, which sudo drops; "" if there is none."""
     session = ssh_session(os.environ)

@@ -1,0 +1,9 @@
+"""What is done to the nodes: woken, restarted, switched off, logged in to. Changes nothing on this machine.
+
+targets          the nodes that a person names
+outcome          one node's outcome, and doing something to many at once
+wake             Wake-on-LAN out of the cluster NIC, and waiting until a node is there
+shell            over the person's own ssh
+bmc              over Redfish, where a node has a BMC
+power            wake, reboot and off, each by the way that a node has
+"""

@@ -1,0 +1,166 @@
+"""Power over Redfish, by the library sushy; where credentials come from.
+
+A password is in a file of the person's or in the system's keyring, never in a plan, a message or a log.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any
+
+from wizard.actions.outcome import NodeOutcome
+from wizard.host.person import behind_sudo
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Node
+from wizard.plan.text import clean
+
+KEYRING_SERVICE = "ciao-wizard-bmc"
+TIMEOUT_S = 15
+_LONGEST_FILE = 1 << 20
+_INSTALL = "pip install 'ciao-wizard[bmc]', in the environment that ciao-wizard is installed in."
+_WAYS = {
+    ("wake", False): "On",
+    ("wake", True): "On",
+    ("reboot", False): "GracefulRestart",
+    ("reboot", True): "ForceRestart",
+    ("off", False): "GracefulShutdown",
+    ("off", True): "ForceOff",
+}
+_DONE = {"wake": "is switched on", "reboot": "restarts", "off": "powers off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """`verify`: True, False, or the path of the certificate to trust."""
+
+    user: str
+    password: str = field(repr=False)
+    verify: bool | str = True
+
+
+def credentials_for(node: Node, path: str) -> Credentials:
+    """Those of a node's BMC: of the file at `path`, or for "" of the keyring. Raises WizardError."""
+    return _from_file(node, path) if path else _from_keyring(node)
+
+
+def _from_file(node: Node, path: str) -> Credentials:
+    try:
+        data = tomllib.loads(_read_private(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        # Not the parser's words: they may quote a password.
+        raise WizardError(f"{path} is no TOML", 'Write user = "…" and password = "…".') from None
+    nodes = data.get("nodes")
+    own = nodes.get(node.name) if isinstance(nodes, dict) else None
+    found = {**data, **own} if isinstance(own, dict) else data
+    user, password, verify = found.get("user"), found.get("password"), found.get("verify", True)
+    if not isinstance(user, str) or not isinstance(password, str):
+        raise WizardError(
+            f"{path} has no user and password for {node.name}",
+            f'Write user = "…" and password = "…" in it, for all or below [nodes.{node.name}].',
+        )
+    if not isinstance(verify, bool | str):
+        raise WizardError(f"{path}: verify is neither true, false nor a path", 'Write verify = "/path/of/ca.pem".')
+    return Credentials(user, password, verify)
+
+
+def _read_private(path: str) -> str:
+    """A file that nobody else can read. Raises WizardError."""
+    private = f"chmod 600 {path}"
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise WizardError(f"{path} is not a file", "Name the file of the BMCs' credentials in [bmc].")
+            if found.st_mode & 0o077:
+                raise WizardError(f"others may read or change {path}, which holds passwords: it is not used", private)
+            person = behind_sudo()
+            owners = {0, os.geteuid(), *([person.uid] if person else [])}
+            if found.st_uid not in owners:
+                raise WizardError(f"{path} belongs to somebody else: it is not used", f"chown it, then {private}")
+            return file.read(_LONGEST_FILE).decode()
+    except OSError as error:
+        raise WizardError(
+            f"{path}: {error.strerror}", "It is named in [bmc] of the plan; write user and password into it."
+        ) from None
+
+
+def _from_keyring(node: Node) -> Credentials:
+    remedy = f'Name a file in the plan: [bmc] credentials = "/etc/ciao-wizard/bmc.toml". With keyring: {_INSTALL}'
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise WizardError(f"there are no credentials for the BMC of {node.name}", remedy) from None
+    try:
+        found = keyring.get_credential(f"{KEYRING_SERVICE}:{node.bmc}", None) or keyring.get_credential(
+            KEYRING_SERVICE, None
+        )
+    except keyring.errors.KeyringError as error:
+        raise WizardError(f"the keyring cannot be read: {clean(type(error).__name__, 60)}", remedy) from None
+    if found is None:
+        raise WizardError(f"the keyring has no {KEYRING_SERVICE} for {node.bmc}", remedy)
+    return Credentials(found.username, found.password)
+
+
+def order(node: Node, action: str, credentials: Credentials, hard: bool = False, base_url: str = "") -> NodeOutcome:
+    """Have a node's BMC switch it on ("wake"), restart it ("reboot") or power it off ("off"); `hard`: at once.
+
+    `base_url`: instead of HTTPS at the BMC's address. Raises WizardError.
+    """
+    try:
+        import requests
+        import sushy
+        import sushy.auth
+        import sushy.exceptions
+    except ImportError:
+        raise WizardError(f"{node.name} has a BMC, and the library for Redfish is not installed", _INSTALL) from None
+    wanted = _WAYS[action, hard]
+    try:
+        # Not a session: one that is left open may fill the BMC's few places.
+        auth = sushy.auth.BasicAuth(credentials.user, credentials.password)
+        root = sushy.Sushy(
+            base_url or f"https://{node.bmc}",
+            auth=auth,
+            verify=credentials.verify,
+            server_side_retries=0,
+            read_timeout=TIMEOUT_S,
+            connect_timeout=TIMEOUT_S,
+        )
+        system = root.get_system()
+        _reset(system, wanted)
+    except (sushy.exceptions.SushyError, requests.exceptions.RequestException) as error:
+        raise _explained(node, error) from None
+    return NodeOutcome(node.name, True, f"{_DONE[action]}, by its BMC")
+
+
+def _reset(system: Any, wanted: str) -> None:
+    import sushy
+
+    allowed = {str(value.value): value for value in system.get_allowed_reset_system_values()}
+    if wanted not in allowed:
+        raise WizardError(
+            f"its BMC does not offer {wanted}", f"It offers {clean(', '.join(sorted(allowed)) or 'nothing', 200)}."
+        )
+    system.reset_system(sushy.ResetType(wanted))
+
+
+def _explained(node: Node, error: Exception) -> WizardError:
+    """Without the library's words: they may quote what was sent."""
+    import requests
+    import sushy.exceptions
+
+    where = f"the BMC of {node.name} at {node.bmc}"
+    if isinstance(error, sushy.exceptions.AccessError):
+        return WizardError(f"{where} refuses the user and password", "See the file that [bmc] names, or the keyring.")
+    cause = error.__cause__ or error.__context__ or error
+    if "certificate" in f"{error}{cause}".lower():
+        return WizardError(
+            f"{where} shows a certificate that is not trusted: nothing was sent",
+            'Save its certificate, and write verify = "/path/of/it.pem" into the file of credentials.',
+        )
+    if isinstance(error, sushy.exceptions.ConnectionError | requests.exceptions.ConnectionError):
+        return WizardError(f"{where} does not answer", "Is it plugged in, and is that the address set in it?")
+    return WizardError(f"{where} cannot do that: {type(error).__name__}", "Try it in the BMC's own web page.")

@@ -1,0 +1,57 @@
+"""Wake, reboot and off: each node by the way that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wizard.actions import bmc, shell, wake
+from wizard.actions.outcome import NodeOutcome, failed, on_each
+from wizard.plan.findings import WizardError
+from wizard.plan.model import Node, Plan
+
+WAKE, REBOOT, OFF = "wake", "reboot", "off"
+DANGEROUS = (REBOOT, OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`user`: who logs in over ssh, "" for the person's own choice. `hard`: at once, which only a BMC can."""
+
+    action: str
+    user: str = ""
+    hard: bool = False
+
+
+def carry_out(plan: Plan, nodes: Sequence[Node], order: Order) -> Iterator[NodeOutcome]:
+    """The outcome of each node, in the order of completion. Raises NeedsRoot, WizardError where none can be begun."""
+    if order.action == WAKE:
+        return _wake(plan, nodes)
+    return on_each(nodes, lambda node: _order(plan, node, order))
+
+
+def _wake(plan: Plan, nodes: Sequence[Node]) -> Iterator[NodeOutcome]:
+    sent = wake.send_to(plan, nodes)
+    yield from (NodeOutcome(node.name, True, sent) for node in nodes if node.bmc is None)
+
+    def by_bmc(node: Node) -> NodeOutcome:
+        try:
+            return _by_bmc(plan, node, Order(WAKE))
+        except WizardError as error:
+            # The packet went out all the same, and may be enough.
+            return NodeOutcome(node.name, False, f"{sent}; {error.message}", error.remedy)
+
+    yield from on_each([node for node in nodes if node.bmc is not None], by_bmc)
+
+
+def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
+    if node.bmc is not None and not order.user:
+        return _by_bmc(plan, node, order)
+    if order.hard:
+        return failed(node, WizardError("it has no BMC, which alone could do that at once", "Leave out --hard."))
+    return shell.order(plan, node, order.action, order.user)
+
+
+def _by_bmc(plan: Plan, node: Node, order: Order) -> NodeOutcome:
+    credentials = bmc.credentials_for(node, plan.bmc_credentials)
+    return bmc.order(node, order.action, credentials, order.hard)
