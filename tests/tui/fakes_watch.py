@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from wizard.actions.outcome import NodeOutcome
 from wizard.host.net.node_traffic import NodeTraffic
 from wizard.host.net.traffic import Counters, Rate
 from wizard.monitor.forward_checks import ForwardCheck
@@ -86,6 +87,8 @@ class FakeWatchServices:
     heeds: bool = True
     unapplied: bool = False
     cncis: dict[str, CnciReading] = field(default_factory=dict)
+    stubborn: dict[str, str] = field(default_factory=dict)
+    no_action: WizardError | None = None
     slow: dict[str, threading.Event] = field(default_factory=dict)
 
     if TYPE_CHECKING:
@@ -123,6 +126,16 @@ class FakeWatchServices:
 
     def forwards(self) -> tuple[ForwardCheck, ...]:
         return self.health
+
+    def act_on_nodes(self, action: str, names: Sequence[str]) -> Iterator[NodeOutcome]:
+        self.did.append(f"{action} {' '.join(names)}")
+        if self.no_action is not None:
+            raise self.no_action
+        for name in names:
+            if name in self.slow:
+                self.slow[name].wait(10)
+            fails = name in self.stubborn
+            yield NodeOutcome(name, not fails, self.stubborn.get(name, "done"), "Try it by hand." if fails else "")
 
     def known_here(self) -> GatewayContext:
         vms = [row for row in self.board if row.kind == "vm" and row.ip]

@@ -19,6 +19,7 @@ from wizard.services.host_leases import HostLeases
 from wizard.services.protocols import HostEnvironment
 
 if TYPE_CHECKING:
+    from wizard.actions.outcome import NodeOutcome
     from wizard.deploy.apply.preview import StepPreview
     from wizard.deploy.file_changes import FileChange
     from wizard.deploy.status import Status
@@ -178,6 +179,11 @@ class HostServices:
 
         targets = [Target(text) if text in HERE else parse_target(text) for text in cncis]
         return read_cncis(targets, known, parse_user(user))
+
+    def act_on_nodes(self, action: str, names: Sequence[str]) -> Iterator[NodeOutcome]:
+        from wizard.services.host_nodes import act_on_nodes
+
+        return act_on_nodes(action, names)
 
     # Files
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from wizard.plan.findings import WizardError
 
 if TYPE_CHECKING:
+    from wizard.actions.outcome import NodeOutcome
     from wizard.deploy.apply.preview import StepPreview
     from wizard.deploy.file_changes import FileChange
     from wizard.deploy.status import Status
@@ -236,6 +237,17 @@ class InstanceServices(Protocol):
         ...
 
 
+class NodeServices(Protocol):
+    """What is done to nodes. Nothing of this machine is changed."""
+
+    def act_on_nodes(self, action: str, names: Sequence[str]) -> Iterator[NodeOutcome]:
+        """Wake nodes ("wake"), restart them ("reboot") or power them off ("off"); each outcome as it is known.
+
+        Wake needs root, or sudo without a password.
+        """
+        ...
+
+
 class FileServices(Protocol):
     """A person's files."""
 
@@ -266,6 +278,7 @@ class Services(
     GatewayServices,
     LeaseServices,
     InstanceServices,
+    NodeServices,
     FileServices,
     DraftServices,
     Protocol,

@@ -19,11 +19,15 @@ from wizard.screens.leases.screen import Adoption, LeasesPage
 from wizard.screens.plan_change import PlanChange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wizard.actions.outcome import NodeOutcome
     from wizard.monitor.forward_checks import ForwardCheck
     from wizard.monitor.lease_rows import LeaseRow
     from wizard.monitor.lease_view import LeaseQuery
     from wizard.monitor.lease_watch import LeaseSnapshot
     from wizard.plan.draft.adopt import AdoptionProposal
+    from wizard.screens.leases.power import PowerChoice
     from wizard.screens.shell import Shell
 
 EVERY_S = 0.25
@@ -176,6 +180,29 @@ class LeasesController(Controller):
         change = PlanChange(self.shell.services, self.shell.services.start_adopt, text)
         # Of its end the page tells itself.
         self.shell.changes.start(change.begin, change.outcome)
+
+    # Power
+
+    @handles(messages.PowerRequested)
+    def order(self, message: messages.PowerRequested) -> None:
+        choice = message.choice
+        if choice.action == "wake":
+            # A magic packet needs a socket that only root may open.
+            self.shell.changes.when_privileged(partial(self._order, choice))
+        else:
+            self._order(choice)
+
+    def _order(self, choice: PowerChoice) -> None:
+        from wizard.screens.leases.power import OutcomesDialog
+
+        dialog, services = OutcomesDialog(choice), self.shell.services
+
+        def act(tell: Callable[[NodeOutcome], None]) -> None:
+            for outcome in services.act_on_nodes(choice.action, choice.group.names):
+                tell(outcome)
+
+        self.shell.open_dialog(dialog)
+        self.shell.calls.stream("power", act, dialog.take, otherwise=lambda e: dialog.refuse(words_of(e)))
 
     # Releasing
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wizard.monitor.lease_rows import LeaseRow
     from wizard.monitor.lease_view import LeaseQuery
     from wizard.screens.leases.dialogs import AdoptDialog
+    from wizard.screens.leases.power import PowerChoice
 
 
 @dataclass
@@ -42,3 +43,10 @@ class AdoptionConfirmed(PageMessage):
 @dataclass
 class ReleaseRequested(PageMessage):
     row: LeaseRow
+
+
+@dataclass
+class PowerRequested(PageMessage):
+    """Wake nodes, restart them or power them off. It was asked whether that is meant."""
+
+    choice: PowerChoice

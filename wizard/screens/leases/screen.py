@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -24,6 +25,7 @@ from wizard.screens.leases import messages
 from wizard.screens.leases.events_box import EventsBox
 from wizard.screens.leases.forward_health import ForwardHealthPanel
 from wizard.screens.leases.lease_cells import WIDE, cells, columns, details
+from wizard.screens.leases.power import DANGEROUS, WORDS, PowerChoice, PowerDialog, groups_of, question_text
 from wizard.widgets.aging import clock, is_old
 from wizard.widgets.inputs import SafeInput
 from wizard.widgets.modal import Question
@@ -62,13 +64,15 @@ class LeasesPage(Page):
         "Traffic is what passes through this gateway, both ways together.\n"
         "/ shows only rows that match all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
         "a adopts a stranger: dnsmasq reserves its address without a restart. c and C copy to your terminal's "
-        "clipboard. If the leases cannot be read, the last rows stay, with their time."
+        "clipboard. w wakes, restarts or powers off a node, those of its role that are shown, or all that are shown. "
+        "If the leases cannot be read, the last rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "find", key_display="/"),
         Binding("a", "adopt", "adopt"),
         Binding("c", "copy", "copy ssh"),
+        Binding("w", "power", "power"),
         Binding("escape", "back", "dashboard"),
         Binding("i", "instances", "instances", show=False),
         Binding("C", "copy_address", "copy the address", show=False),
@@ -323,6 +327,28 @@ class LeasesPage(Page):
                 self.post_message(messages.ReleaseRequested(row))
 
         self.app.push_screen(question, answered)
+
+    def action_power(self) -> None:
+        row, board = self.row, self.snapshot
+        if row is None or row.kind != "node" or board is None:
+            self.set_status("Only nodes of the plan can be woken, restarted or powered off.", "warning")
+            return
+
+        def chosen(choice: PowerChoice | None) -> None:
+            if choice is None:
+                return
+            if choice.action not in DANGEROUS:
+                self.post_message(messages.PowerRequested(choice))
+                return
+            title = f"{WORDS[choice.action]} {choice.group.said}?"
+            question = Question(title, question_text(choice), f"[ y  {WORDS[choice.action]} ]", "[ n  Leave them ]")
+            self.app.push_screen(question, partial(self._order_if, choice))
+
+        self.app.push_screen(PowerDialog(groups_of(row, board.rows)), chosen)
+
+    def _order_if(self, choice: PowerChoice, sure: bool | None) -> None:
+        if sure:
+            self.post_message(messages.PowerRequested(choice))
 
     # An adoption under way
 
