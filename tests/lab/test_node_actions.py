@@ -196,6 +196,47 @@ def test_a_reinstalled_node_is_not_taken_for_the_old_one(gateway: Laboratory) ->
     assert "ciao-wizard ssh compute2" in told["compute2"]["remedy"]
 
 
+ALICE = 4242
+
+
+@pytest.fixture
+def alice(gateway: Laboratory) -> Iterator[dict[str, str]]:
+    """Somebody with sudo, and what that puts into the environment. Her key is in her agent alone, which only the shell
+    that sudo was typed in knows of."""
+    as_alice = ["setpriv", f"--reuid={ALICE}", f"--regid={ALICE}", "--clear-groups", "--"]
+    if gateway.run([*as_alice, "true"], check=False).returncode:
+        unavailable("this laboratory has one user only")
+    home = f"{PLACE}/alice"
+    gateway.run(["sh", "-euc", f"echo alice:x:{ALICE}:{ALICE}::{home}:/bin/sh >>/etc/passwd; mkdir -p {home}/.ssh; "
+                 f"cp {PLACE}/home/.ssh/known_hosts {home}/.ssh; ssh-keygen -q -t ed25519 -N '' -f {home}/key; "
+                 f"cat {home}/key.pub >>{PLACE}/authorized_keys; chown -R {ALICE}:{ALICE} {home}"])  # fmt: skip
+    agent = gateway.popen([*as_alice, "ssh-agent", "-D", "-a", f"{home}/agent"], stdout=subprocess.DEVNULL)
+    try:
+        gateway.wait_for(lambda: gateway.run(["test", "-S", f"{home}/agent"], check=False).returncode == 0)
+        add = ["env", f"SSH_AUTH_SOCK={home}/agent", "ssh-add", "-q", f"{home}/key"]
+        gateway.run([*as_alice, *add])
+        gateway.run(["rm", f"{home}/key", f"{home}/key.pub"])
+        yield {"SUDO_USER": "alice", "SUDO_UID": str(ALICE), "SUDO_GID": str(ALICE)}
+    finally:
+        agent.kill()
+        agent.wait()
+        gateway.run(["sed", "-i", "/^alice:/d", "/etc/passwd"])
+
+
+def test_under_sudo_it_is_her_ssh(gateway: Laboratory, alice: dict[str, str]) -> None:
+    ask = ["ciao-wizard", "ssh", "compute1", "--user", "root", "--run", "echo in", "--json"]
+    # sudo's child has no SSH_AUTH_SOCK; the shell above it has.
+    shell = ["env", f"SSH_AUTH_SOCK={PLACE}/alice/agent", "sh", "-c", 'env -u SSH_AUTH_SOCK "$@"; exit $?', "sh"]
+    done = gateway.run([*shell, *ask], check=False, env=alice)
+    assert json.loads(done.stdout)[0]["output"] == "in\n", done.stdout
+    # Without her agent there is no key: root's own is not taken instead.
+    done = gateway.run(ask, check=False, env=alice)
+    assert (done.returncode, "accepts none of your keys" in done.stdout) == (1, True)
+    gateway.run(["rm", f"{PLACE}/alice/.ssh/known_hosts"])
+    done = gateway.run([*shell, *ask], check=False, env=alice)
+    assert (done.returncode, "not known to you yet" in done.stdout) == (1, True)
+
+
 @pytest.mark.parametrize("name", ["compute9", "-oProxyCommand=x", "compute1;reboot", "\x1b[2J", "8.8.8.8"])
 def test_who_is_no_node_is_refused(gateway: Laboratory, name: str) -> None:
     done = ciao(gateway, "wake", "--", name)
@@ -246,6 +287,26 @@ def test_the_guard_keeps_node_exporters_file(gateway: Laboratory) -> None:
     assert {"ciao_gateway_applied", "ciao_guard_trips_total", "ciao_dhcp_range_free_addresses"} <= names
     assert "192.168.0.101" not in text
     assert gateway.run(["stat", "-c", "%a %U", TEXTFILE]).stdout == "644 root\n"
+
+
+def test_a_trip_is_counted_and_nothing_is_woken_on_the_companys_wire(gateway: Laboratory) -> None:
+    def counted() -> bool:
+        lines = ciao(gateway, "metrics").stdout.splitlines()
+        return {'ciao_guard_mode{mode="tripped"} 1.0', "ciao_guard_trips_total 1.0"} <= set(lines)
+
+    gateway.machine("join")
+    try:
+        gateway.wait_for(counted, 60, "a trip in the metrics")
+        with ears(gateway, "compute1", "corporate") as heard:
+            status, told = acted(gateway, "ssh", "compute1")
+            done = ciao(gateway, "wake", "--all")
+            lines = [process.communicate("end\n", timeout=30)[0] for process in heard.values()]
+    finally:
+        gateway.machine("part")
+    assert (status, told["compute1"]["ok"]) == (0, True)
+    assert (done.returncode, done.stdout, lines) == (1, "", ["", ""])
+    assert "nothing was sent" in done.stderr
+    apply(gateway, f'{EXAMPLE.read_text()}\n[metrics]\ntextfile = "{TEXTFILE}"\n')
 
 
 def test_with_the_guard_goes_its_file_and_with_another_plan(gateway: Laboratory) -> None:

@@ -14,6 +14,7 @@ from wizard.deploy.guard import metrics_file
 from wizard.host.net.node_traffic import NodeTraffic
 from wizard.host.net.traffic import Counters
 from wizard.monitor.metrics import GatewayReading, openmetrics, prometheus_text
+from wizard.plan import paths
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
@@ -126,6 +127,25 @@ def test_the_file_is_ours_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
     metrics_file.remove_ours(file)
     assert not file.exists()
+
+
+def test_a_reset_finds_the_file_by_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut nobody runs who knows of it."""
+    state, file, theirs = tmp_path / "state", tmp_path / "ciao.prom", tmp_path / "theirs.prom"
+    state.mkdir()
+    monkeypatch.setattr(paths, "STATE", str(state))
+    monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
+    note = state / metrics_file.NOTE
+    for noted, removed in ((file, [str(file)]), (theirs, []), (tmp_path / "absent.prom", [])):
+        file.write_text("# written by ciao-wizard's guard\n")
+        theirs.write_text("theirs 1\n")
+        note.write_text(f"{noted}\n")
+        assert metrics_file.remove_noted() == removed
+        assert not note.exists()
+        assert theirs.exists()
+        assert file.exists() is (noted != file)
+    note.write_text("\n")
+    assert metrics_file.remove_noted() == []
 
 
 def test_a_file_of_somebody_else_is_let_be(tmp_path: Path) -> None:
