@@ -264,6 +264,17 @@ async def test_pictures(start: Start, shoot: Shoot, size: tuple[int, int]) -> No
         await shoot(driver, f"nodes-thousands-{shape}")
 
 
+async def test_what_the_dialog_does_not_ask_for_stays(start: Start, sample: str) -> None:
+    plan = sample.replace('ip   = "192.168.0.101"', 'ip   = "192.168.0.101"\nbmc  = "192.168.0.151"')
+    async with start(plan=plan) as driver:
+        await driver.jump("Nodes")
+        await driver.press("enter")
+        await driver.says("192.168.0.101")
+        await driver.press("tab", "end", "ctrl+u", *"boss", "ctrl+n")
+        await driver.until(lambda: driver.app.draft.nodes[0].name == "boss", "the new name")
+        assert driver.app.draft.nodes[0].bmc == "192.168.0.151"
+
+
 async def test_enter_ticks_no_box(start: Start) -> None:
     """It goes on, as in a field; Space ticks."""
     async with start() as driver:

@@ -43,6 +43,12 @@ def test_the_export_reads_back_whole_whatever_the_names(named: list[tuple[str, l
     assert all(node.ip for node in reading.nodes)
 
 
+def test_what_a_list_does_not_say_of_a_known_node_is_kept() -> None:
+    before = NodeText("compute", "old", "b8:ae:ed:7b:51:50", "192.168.0.9", "192.168.0.151")
+    reading = read_nodes("name,mac\nnew,b8:ae:ed:7b:51:50\n", known={before.mac: before})
+    assert reading.nodes == (NodeText("compute", "new", "b8:ae:ed:7b:51:50", "192.168.0.9", "192.168.0.151"),)
+
+
 def test_columns_come_in_any_order_and_strange_ones_are_passed_over() -> None:
     text = (
         "rack;IP Address;Hostname;MAC;Roles;serial\n"

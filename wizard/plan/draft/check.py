@@ -164,6 +164,9 @@ def _rules(plan: Plan, facts: Facts | None) -> tuple[Finding, ...]:
     return check_plan(plan) if facts is None else check(plan, facts)
 
 
+_PATHS = {"bmc.credentials": "bmc_credentials", "metrics.textfile": "textfile"}
+
+
 def _holds(finding: Finding, bad: set[str]) -> bool:
     """True if a finding on the repaired draft also applies to the draft itself."""
     if finding.field in bad or finding.code in ("subnet-full", UNREADABLE):
@@ -193,6 +196,7 @@ def _repaired(draft: Draft, bad: set[str]) -> Draft:
             mend(f"nodes[{i}].name", node.name, f"unnamed-{i}"),
             mend(f"nodes[{i}].mac", node.mac, f"02:00:00:00:{i >> 8 & 255:02x}:{i & 255:02x}"),
             mend(f"nodes[{i}].ip", node.ip, ""),
+            mend(f"nodes[{i}].bmc", node.bmc, ""),
         )
         for i, node in enumerate(draft.nodes)
     )
@@ -215,6 +219,7 @@ def _repaired(draft: Draft, bad: set[str]) -> Draft:
         texts["gateway"] = texts["pool"] = ""
     if bad & {"network.dhcp_slice", "network.dhcp_range"}:
         texts["pool"] = ""
+    texts |= {key: "" for field, key in _PATHS.items() if field in bad}
     return replace(
         draft,
         **texts,

@@ -149,7 +149,7 @@ def _completed(
     for node in found:
         old = known.get(node.mac)
         if old is not None:
-            node = NodeText(node.role or old.role, node.name or old.name, old.mac, node.ip or old.ip)
+            node = replace(old, role=node.role or old.role, name=node.name or old.name, ip=node.ip or old.ip)
         if not node.role:
             role = next((role for role in usual if node.name.startswith(role)), usual[-1] if usual else "")
             node = replace(node, role=str(role))

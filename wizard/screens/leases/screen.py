@@ -72,7 +72,7 @@ class LeasesPage(Page):
         Binding("slash", "find", "find", key_display="/"),
         Binding("a", "adopt", "adopt"),
         Binding("c", "copy", "copy ssh"),
-        Binding("w", "power", "power"),
+        Binding("w", "power", "wake, restart, power off", show=False),
         Binding("escape", "back", "dashboard"),
         Binding("i", "instances", "instances", show=False),
         Binding("C", "copy_address", "copy the address", show=False),
@@ -198,7 +198,7 @@ class LeasesPage(Page):
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
         ready = self.snapshot is not None
-        keys = ["s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
+        keys = ["w power", "s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
         _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
             self.query_one(f"#{name}").display = ready and (tall or name == self._panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -73,7 +74,8 @@ class NodeDialog(FormDialog[NodeText]):
     def action_accept(self) -> None:
         """Refused while a text is no value of its field."""
         roles = self.ticked_roles()
-        node = NodeText(roles, self.typed("name") or self._free_name(roles), self.typed("mac"), self.typed("ip"))
+        name = self.typed("name") or self._free_name(roles)
+        node = replace(self._node, role=roles, name=name, mac=self.typed("mac"), ip=self.typed("ip"))
         problems = check_node(node, "node", self._draft, self._number)
         self.show_problems(problems, _NAMES)
         if not problems:
