@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +20,7 @@ from typing import Any
 import pytest
 from netaddr import IPAddress
 
+from tests.needs import need
 from wizard.actions import bmc, power, targets, wake
 from wizard.actions.outcome import NodeOutcome, on_each
 from wizard.deploy import runtime_state
@@ -303,7 +307,13 @@ class _Redfish(BaseHTTPRequestHandler):
 @pytest.fixture
 def fake_bmc() -> Iterator[FakeBmc]:
     pytest.importorskip("sushy")
-    with FakeBmc() as server:
+    with served(FakeBmc()) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def served(server: FakeBmc) -> Iterator[FakeBmc]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
@@ -341,3 +351,34 @@ def test_a_bmc_that_refuses_and_one_that_is_not_there(fake_bmc: FakeBmc) -> None
         with pytest.raises(WizardError, match="does not answer"):
             bmc.order(CONTROLLER, "off", ADMIN, False, f"http://127.0.0.1:{closed.getsockname()[1]}")
     assert fake_bmc.resets == []
+
+
+def test_a_bmc_whose_certificate_is_not_trusted_is_sent_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("sushy")
+    need("openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    names = ["-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = FakeBmc()
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    with served(server):
+        with pytest.raises(WizardError, match="certificate that is not trusted: nothing was sent"):
+            bmc.order(CONTROLLER, "off", ADMIN, False, url)
+        assert server.resets == []
+        assert bmc.order(CONTROLLER, "off", replace(ADMIN, verify=str(certificate)), False, url).ok
+        assert server.resets == ["GracefulShutdown"]
