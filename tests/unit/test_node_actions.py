@@ -24,12 +24,13 @@ from tests.needs import need
 from wizard.actions import bmc, power, targets, wake
 from wizard.actions.outcome import NodeOutcome, on_each
 from wizard.deploy import runtime_state
-from wizard.host import person
+from wizard.host import commands, person
 from wizard.host.ssh import parse_target
 from wizard.host.wake_on_lan import magic_frames
 from wizard.plan.addresses import assign
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import NeedsRoot, WizardError
+from wizard.services.host_nodes import act_on_nodes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
@@ -156,6 +157,40 @@ def test_waking_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NeedsRoot):
         wake.send_to(PLAN, PLAN.nodes)
+
+
+class Sudo:
+    """`commands.run` for a screen that is not root's: `says` is what the command prints."""
+
+    def __init__(self, says: str) -> None:
+        self.says = says
+        self.argv: tuple[str, ...] = ()
+
+    def __call__(self, *argv: str, **_: object) -> str:
+        self.argv = argv
+        return self.says
+
+
+def from_the_screen(sudo: Sudo, monkeypatch: pytest.MonkeyPatch) -> list[NodeOutcome]:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(targets, "plan_in_force", lambda: PLAN)
+    monkeypatch.setattr(commands, "run", sudo)
+    return list(act_on_nodes("wake", ["compute1", "compute2"]))
+
+
+def test_a_screen_that_is_not_roots_wakes_by_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [NodeOutcome("compute1", True, "sent"), NodeOutcome("compute2", False, "not sent", "do this")]
+    sudo = Sudo(json.dumps([one.as_json("wake") for one in told]))
+    assert from_the_screen(sudo, monkeypatch) == told
+    assert sudo.argv[:2] == ("sudo", "-n")
+    assert sudo.argv[-5:] == ("wake", "--json", "--", "compute1", "compute2")
+
+
+@pytest.mark.parametrize("says", ["", "rubbish", "[]", "[{}]", '{"a": 1}', "[1]"])
+def test_a_command_that_says_nothing_of_use_is_told(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WizardError) as refused:
+        from_the_screen(Sudo(says), monkeypatch)
+    assert refused.value.remedy
 
 
 # Whose ssh
