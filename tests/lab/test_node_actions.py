@@ -287,6 +287,8 @@ def test_the_guard_keeps_node_exporters_file(gateway: Laboratory) -> None:
     assert {"ciao_gateway_applied", "ciao_guard_trips_total", "ciao_dhcp_range_free_addresses"} <= names
     assert "192.168.0.101" not in text
     assert gateway.run(["stat", "-c", "%a %U", TEXTFILE]).stdout == "644 root\n"
+    checks = {check["name"]: check["ok"] for check in ciao_json(gateway, "status")["checks"]}
+    assert checks["metrics"] is True
 
 
 def test_a_trip_is_counted_and_nothing_is_woken_on_the_companys_wire(gateway: Laboratory) -> None:

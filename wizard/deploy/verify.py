@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.deploy import runtime_state
-from wizard.deploy.guard import control, path_report
+from wizard.deploy.guard import control, metrics_file, path_report
 from wizard.deploy.guard.address_watch import CONTESTED, clock_text, lost_words
 from wizard.deploy.journal import Journal
 from wizard.deploy.shapes import AddressLoss, GuardState
@@ -75,6 +75,7 @@ def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -
     checks += _way_out(plan, in_force) if plan.interfaces.follows_default_route else []
     checks += _cables(plan) if in_force else []
     checks += _forwards(plan)
+    checks += _metrics(plan) if in_force else []
     if systemd.running():
         checks.append(_service())
     return checks
@@ -87,6 +88,16 @@ def run_checks_twice(plan: Plan) -> list[Check]:
     if failed and all(check.name.startswith(_PATH_PREFIX) for check in failed):
         return run_checks(plan, since=runtime_state.boottime())
     return checks
+
+
+def _metrics(plan: Plan) -> list[Check]:
+    """The gateway works without: nothing is held against it."""
+    if not plan.textfile:
+        return []
+    if metrics_file.written_lately(plan.textfile):
+        return [Check("metrics", OK, f"written to {plan.textfile}")]
+    detail = f"{plan.textfile} is not written; the guard says why in {control.guard_log()}"
+    return [Check("metrics", FAILED, detail, "Is its directory there, and no file of somebody else's?", blocks=False)]
 
 
 def _address(plan: Plan) -> Check:

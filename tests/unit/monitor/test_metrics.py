@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +147,17 @@ def test_a_reset_finds_the_file_by_its_note(tmp_path: Path, monkeypatch: pytest.
         assert file.exists() is (noted != file)
     note.write_text("\n")
     assert metrics_file.remove_noted() == []
+
+
+def test_a_file_that_nobody_writes_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "ciao.prom"
+    assert not metrics_file.written_lately(str(file))
+    file.write_text("# written by ciao-wizard's guard\n")
+    assert metrics_file.written_lately(str(file))
+    os.utime(file, (0, 0))
+    assert not metrics_file.written_lately(str(file))
+    file.write_text("theirs 1\n")
+    assert not metrics_file.written_lately(str(file))
 
 
 def test_a_file_of_somebody_else_is_let_be(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ WRITER_COMMAND = "metrics-textfile"
 NOTE = "textfile"
 _RESTART_EVERY_S = 30.0
 _ENDS_WITHIN_S = 3.0
+_OLD_S = 60.0
 
 
 class MetricsWriter:
@@ -91,6 +92,15 @@ def write(path: str, text: str) -> None:
     if not target.parent.is_dir():
         raise WizardError(f"{target.parent} is no directory", "Is node_exporter installed, and reads it there?")
     write_atomic(path, text.encode(), 0o644)
+
+
+def written_lately(path: str) -> bool:
+    """Whether the file is ours, and not so old that nobody writes it any more."""
+    try:
+        age = time.time() - Path(path).stat().st_mtime
+    except OSError:
+        return False
+    return age < _OLD_S and is_ours(Path(path))
 
 
 def is_ours(file: Path) -> bool:
