@@ -59,6 +59,32 @@ async def test_what_is_found_narrows_whom_it_is_done_to(leases: Start) -> None:
         assert "nodes shown" not in driver.text()
 
 
+async def test_marked_nodes_are_meant_first_wherever_the_cursor_is_and_whatever_is_shown(
+    leases: Start, shoot: Shoot
+) -> None:
+    async with leases() as driver:
+        await opened(driver)
+        await driver.press("space", "down", "space")
+        await driver.says("◆controller", "◆compute1", "2 marked")
+        await shoot(driver, "leases-marked-80x24")
+        await driver.press("slash", *"stranger", "enter", "w")
+        await driver.says("▸ the 2 marked nodes")
+        await driver.press("r")
+        await driver.says("Restart the 2 marked nodes?", "controller, compute1")
+        await driver.press("y")
+        await driver.says("✓ controller", "✓ compute1")
+        assert driver.services.did == ["reboot controller compute1"]
+
+
+async def test_a_mark_is_taken_off_again(leases: Start) -> None:
+    async with leases() as driver:
+        await opened(driver)
+        await driver.press("space", "up", "space")
+        await driver.until(lambda: "marked" not in driver.text())
+        await driver.press("end", "space")
+        await driver.says("Only nodes of the plan can be marked.")
+
+
 async def test_only_nodes_have_a_switch(leases: Start) -> None:
     async with leases() as driver:
         await opened(driver)

@@ -59,9 +59,13 @@ def _marked(column: Column, sign: str) -> Column:
     return Column(heading, column.width, right=column.right)
 
 
-def cells(row: LeaseRow, now: datetime, wide: bool, traffic: NodeTraffic) -> Sequence[Text]:
+MARK = "◆"
+
+
+def cells(row: LeaseRow, now: datetime, wide: bool, traffic: NodeTraffic, marked: bool = False) -> Sequence[Text]:
+    name = plain(called(row) or "–", limit=65)
     found = [
-        plain(called(row) or "–", limit=65),
+        Text.assemble((MARK, "bold"), name) if marked else name,
         plain(row.role or {"vm": "VM"}.get(row.kind, row.kind), limit=30),
         plain(row.ip or "–", limit=15),
         plain(row.mac, limit=17),

@@ -40,14 +40,19 @@ class PowerChoice:
     group: NodeGroup
 
 
-def groups_of(row: LeaseRow, rows: Iterable[LeaseRow]) -> tuple[NodeGroup, ...]:
-    """The node of a row; those among `rows`, which are the ones shown, that share a role with it; all of `rows`."""
-    roles = {row.name: row.role for row in rows if row.kind == "node"}
-    found = [NodeGroup(row.name, (row.name,))]
-    for role in row.role.split(", "):
-        names = tuple(name for name, of in roles.items() if role in of.split(", "))
-        found.append(NodeGroup(f"the {plural(len(names), f'{role} node')} shown", names))
-    found.append(NodeGroup(f"the {plural(len(roles), 'node')} shown", tuple(roles)))
+def groups_of(row: LeaseRow | None, rows: Iterable[LeaseRow], marked: Sequence[str] = ()) -> tuple[NodeGroup, ...]:
+    """The marked nodes, if there are any; the node of a row; those among `rows`, which are the ones shown, that share
+    a role with it; all of `rows`.
+    """
+    roles = {each.name: each.role for each in rows if each.kind == "node"}
+    found = [NodeGroup(f"the {plural(len(marked), 'marked node')}", tuple(marked))] if marked else []
+    if row is not None and row.kind == "node":
+        found.append(NodeGroup(row.name, (row.name,)))
+        for role in filter(None, row.role.split(", ")):
+            names = tuple(name for name, of in roles.items() if role in of.split(", "))
+            found.append(NodeGroup(f"the {plural(len(names), f'{role} node')} shown", names))
+    if roles:
+        found.append(NodeGroup(f"the {plural(len(roles), 'node')} shown", tuple(roles)))
     kept: dict[tuple[str, ...], NodeGroup] = {}
     for group in found:
         kept.setdefault(group.names, group)
@@ -68,8 +73,8 @@ class PowerDialog(Dialog[PowerChoice | None]):
     ]
     HELP = (
         "w sends a magic packet (Wake-on-LAN) out of the cluster NIC. r and o ask the system there over your own ssh, "
-        "or the BMC of a node that has one. a chooses this node, those of its role that the table shows, or all that "
-        "it shows: / narrows it."
+        "or the BMC of a node that has one. a chooses the marked nodes, this one, those of its role that the table "
+        "shows, or all that it shows: / narrows it."
     )
 
     def __init__(self, groups: Sequence[NodeGroup]) -> None:

@@ -64,14 +64,15 @@ class LeasesPage(Page):
         "Traffic is what passes through this gateway, both ways together.\n"
         "/ shows only rows that match all the words you type: a name, an address, a MAC, a vendor, missing, stranger… "
         "a adopts a stranger: dnsmasq reserves its address without a restart. c and C copy to your terminal's "
-        "clipboard. w wakes, restarts or powers off a node, those of its role that are shown, or all that are shown. "
-        "If the leases cannot be read, the last rows stay, with their time."
+        "clipboard. Space marks a node. w wakes, restarts or powers off the marked nodes, one, those of its role that "
+        "are shown, or all that are shown. If the leases cannot be read, the last rows stay, with their time."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#leases"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "find", key_display="/"),
         Binding("a", "adopt", "adopt"),
         Binding("c", "copy", "copy ssh"),
+        Binding("space", "mark", "mark", show=False),
         Binding("w", "power", "wake, restart, power off", show=False),
         Binding("escape", "back", "dashboard"),
         Binding("i", "instances", "instances", show=False),
@@ -100,6 +101,8 @@ class LeasesPage(Page):
         self._now = now
         self.wanted = LeaseQuery()
         self.adopting: Adoption | None = None
+        self.marked: dict[str, None] = {}
+        """The names of marked nodes, in the order in which they were marked. A filter does not unmark them."""
         self._panel = PANELS[0]
         self._held: tuple[str, str] | None = None
         self._as_of: datetime | None = None
@@ -162,6 +165,8 @@ class LeasesPage(Page):
             told += [plural(counts["vm"], "VM"), plural(counts["stranger"], "stranger")]
         if counts["alarm"]:
             told.append(plural(counts["alarm"], "alarm"))
+        if self.marked:
+            told.append(f"{len(self.marked)} marked")
         return Text((f"as of {clock(old)}: " if old is not None else "") + " · ".join(told))
 
     def draw(self) -> None:
@@ -198,7 +203,8 @@ class LeasesPage(Page):
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
         ready = self.snapshot is not None
-        keys = ["w power", "s sort", "x release", "i instances", *([] if tall else ["e events, forwards"])]
+        keys = ["space mark", "w power", "s sort", "x release", "i instances"]
+        keys += [] if tall else ["e events"]
         _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
             self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
@@ -216,7 +222,8 @@ class LeasesPage(Page):
     def _cells(self, row: LeaseRow) -> Sequence[Text]:
         # Not by the page's width: in the middle of a resize the table has its old columns still.
         wide = len(self.table.columns) > len(columns(0, "plan", False))
-        return cells(row, self._now(), wide, self._traffic)
+        marked = row.kind == "node" and row.name in self.marked
+        return cells(row, self._now(), wide, self._traffic, marked)
 
     def tick(self) -> None:
         """Count down the leases, and notice stale data."""
@@ -328,9 +335,22 @@ class LeasesPage(Page):
 
         self.app.push_screen(question, answered)
 
+    def action_mark(self) -> None:
+        row = self.row
+        if row is None or row.kind != "node":
+            self.set_status("Only nodes of the plan can be marked.", "warning")
+            return
+        if row.name in self.marked:
+            del self.marked[row.name]
+        else:
+            self.marked[row.name] = None
+        self.table.move_to(self.table.cursor_row + 1)
+        self._held = row_id(self.row or row)
+        self.redraw()
+
     def action_power(self) -> None:
         row, board = self.row, self.snapshot
-        if row is None or row.kind != "node" or board is None:
+        if board is None or not (self.marked or (row is not None and row.kind == "node")):
             self.set_status("Only nodes of the plan can be woken, restarted or powered off.", "warning")
             return
 
@@ -344,7 +364,7 @@ class LeasesPage(Page):
             question = Question(title, question_text(choice), f"[ y  {WORDS[choice.action]} ]", "[ n  Leave them ]")
             self.app.push_screen(question, partial(self._order_if, choice))
 
-        self.app.push_screen(PowerDialog(groups_of(row, board.rows)), chosen)
+        self.app.push_screen(PowerDialog(groups_of(row, board.rows, tuple(self.marked))), chosen)
 
     def _order_if(self, choice: PowerChoice, sure: bool | None) -> None:
         if sure:
