@@ -60,7 +60,7 @@ async def test_the_way_back_is_in_the_footer(leases: Start) -> None:
         await opened(driver)
         footer = "/ find a adopt c copy ssh esc dashboard f1 help"
         assert " ".join(driver.text().splitlines()[-1].split()) == footer
-        await driver.says("s sort · x release · i instances · e events, forwards")
+        await driver.says("space mark · w power · s sort · x release · i instances · e events")
 
 
 NOT_THROUGH = "the gateway's port 35357 does not: no answer"

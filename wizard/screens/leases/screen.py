@@ -203,15 +203,14 @@ class LeasesPage(Page):
     def _draw_panels(self) -> None:
         tall = self.size.height >= ROOMY
         ready = self.snapshot is not None
-        keys = ["space mark", "w power", "s sort", "x release", "i instances"]
-        keys += [] if tall else ["e events"]
+        keys = ["space mark", "w power", "s sort", "x release", *([] if tall else ["i instances", "e events"])]
         _subtitle(self.query_one("#machine"), " · ".join(keys))
         for name in PANELS:
             self.query_one(f"#{name}").display = ready and (tall or name == self._panel)
         health = self.query_one(ForwardHealthPanel)
         health.health, health.most = self.health, 7 if tall and self.size.width >= WIDE else 6
-        for name in ("happened", "health"):
-            _subtitle(self.query_one(f"#{name}"), "" if tall else f"e {_NEXT_PANEL[name]}")
+        for name, when_tall in (("happened", ""), ("health", "i instances")):
+            _subtitle(self.query_one(f"#{name}"), when_tall if tall else f"e {_NEXT_PANEL[name]}")
         self._draw_row()
 
     def _draw_row(self) -> None:
