@@ -116,7 +116,7 @@ def _assigned_devices(plan: Plan) -> tuple[Device, ...]:
     if all(device.ip is not None for device in plan.devices):
         return plan.devices
     first, last = (int(end) for end in dynamic_range(plan.network))
-    taken = _taken(plan)
+    taken = taken_addresses(plan)
     candidate = plan.network.cidr.last
     devices = []
     for device in plan.devices:
@@ -133,7 +133,7 @@ def _assigned_devices(plan: Plan) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-def _taken(plan: Plan) -> set[int]:
+def taken_addresses(plan: Plan) -> set[int]:
     """The addresses that the plan gives to somebody, and those of BMCs, as numbers."""
     machines = {int(machine.ip) for machine in plan.machines if machine.ip is not None}
     return machines | {int(node.bmc) for node in plan.nodes if node.bmc is not None} | {int(plan.network.gateway)}
@@ -143,7 +143,7 @@ def _free_hosts(plan: Plan, start: int = 0) -> Iterator[IPAddress]:
     """Free host addresses in ascending order, from `start` (an address as a number)."""
     cidr = plan.network.cidr
     first, last = (int(end) for end in dynamic_range(plan.network))
-    taken = _taken(plan)
+    taken = taken_addresses(plan)
     candidate = max(cidr.first + 1, start)
     while candidate < cidr.last:
         if first <= candidate <= last:

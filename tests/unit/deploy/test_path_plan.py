@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from netaddr import IPAddress, IPNetwork
+from dataclasses import replace
+
+from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.deploy.guard import path_plan
 from wizard.plan.machine import Route
-from wizard.plan.model import Interfaces, Network, Plan
+from wizard.plan.model import Interfaces, Network, Node, Plan
 
 NET = Network(IPNetwork("192.168.0.0/28"), IPAddress("192.168.0.14"), dhcp_slice=IPNetwork("192.168.0.4/30"))
 PLAN = Plan(Interfaces("eth0", "eth1"), NET)
@@ -20,6 +22,12 @@ def test_the_made_up_node_has_an_address_that_nobody_has() -> None:
     before = IPAddress("192.168.0.3")
     assert all(path_plan.free_address(PLAN, [], before) == before for _ in range(9))
     assert path_plan.free_address(PLAN, [str(before)], before) != before
+
+
+def test_the_made_up_node_is_no_bmc() -> None:
+    node = Node("a", ("compute",), EUI("b8:ae:ed:7b:51:50"), IPAddress("192.168.0.1"), bmc=IPAddress("192.168.0.2"))
+    taken = {f"192.168.0.{n}" for n in range(3, 14)}
+    assert path_plan.free_address(replace(PLAN, nodes=(node,)), taken) is None
 
 
 def test_the_longest_route_leads() -> None:

@@ -21,7 +21,7 @@ from wizard.host.net.neighbours import Neighbour, read_neighbours
 from wizard.host.path.packets import NOERROR, NXDOMAIN, A, dns_query, parse_dns_answer
 from wizard.host.path.probe import DNS_PORT, ForwardPath, NodePath, ReservedNode
 from wizard.plan import paths
-from wizard.plan.addresses import assign, default_routes, dynamic_range, is_default_route
+from wizard.plan.addresses import assign, default_routes, dynamic_range, is_default_route, taken_addresses
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.lease_parser import leased_address
 from wizard.plan.machine import Nic, Route
@@ -112,7 +112,7 @@ def free_address(plan: Plan, taken: Collection[str], before: IPAddress | None = 
     """
     cidr = plan.network.cidr
     low, high = dynamic_range(plan.network)
-    used = {int(one.ip) for one in plan.machines if one.ip is not None} | {int(plan.network.gateway)}
+    used = taken_addresses(plan)
     known = set(taken)
 
     def is_free(number: int) -> bool:
