@@ -25,6 +25,7 @@ from wizard.actions import bmc, power, targets, wake
 from wizard.actions.outcome import NodeOutcome, on_each
 from wizard.deploy import runtime_state
 from wizard.host import commands, person
+from wizard.host.net.prober import ProbeAnswer
 from wizard.host.ssh import parse_target
 from wizard.host.wake_on_lan import magic_frames
 from wizard.plan.addresses import assign
@@ -134,7 +135,7 @@ def test_nothing_is_sent_where_the_guard_does_not_vouch_for_the_wire(
     monkeypatch.setattr(wake, "read_plan_in_force", lambda _places: _InForce())
     monkeypatch.setattr(wake, "send_magic", lambda *_: pytest.fail("something was sent"))
     with pytest.raises(WizardError, match="nothing was sent") as refused:
-        list(power.carry_out(PLAN, PLAN.nodes, power.Order(power.WAKE)))
+        power.carry_out(PLAN, PLAN.nodes, power.Order(power.WAKE))
     assert says in refused.value.message
 
 
@@ -147,6 +148,52 @@ def test_nothing_is_sent_by_a_nic_that_only_has_the_name(monkeypatch: pytest.Mon
     monkeypatch.setattr(wake, "send_magic", lambda *_: pytest.fail("something was sent"))
     with pytest.raises(WizardError, match="nothing was sent"):
         wake.send_to(PLAN, PLAN.nodes)
+
+
+RACK = assign(load_plan((Path(__file__).parent / "plan" / "rack.toml").read_text(), "rack.toml"))
+
+
+@pytest.mark.parametrize("name", ["server1", "00:e0:4c:00:00:01", "00-E0-4C-00-00-01", "b8ae.ed7b.5150", "10.44.0.10"])
+def test_a_node_is_named_by_any_of_its_macs_in_any_notation(name: str) -> None:
+    assert [node.name for node in targets.choose(RACK, [name])] == ["server1"]
+
+
+@pytest.mark.parametrize("name", ["switch", "bmc", "10.44.0.250", "00:25:90:00:00:02"])
+def test_a_device_is_told_from_a_name_that_nobody_has(name: str) -> None:
+    with pytest.raises(WizardError, match="is a device of the plan"):
+        targets.choose(RACK, [name])
+
+
+def test_every_nic_of_a_node_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[bytes]] = []
+    monkeypatch.setattr(wake, "cluster_nic", lambda _plan: ("eth1", 2))
+    monkeypatch.setattr(wake, "send_magic", lambda _nic, _index, _ip, macs: sent.append(macs))
+    wake.send_to(RACK, RACK.nodes[:1])
+    assert sent == [[bytes.fromhex("b8aeed7b5150"), bytes.fromhex("00e04c000001")]]
+
+
+class OtherNic:
+    """A prober on whose wire a node answers by its second NIC."""
+
+    sure = True
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask(self, ip: str) -> None:
+        self.asked.append(ip)
+
+    def collect(self) -> list[ProbeAnswer]:
+        asked, self.asked = self.asked, []
+        return [ProbeAnswer(ip, True, "00:e0:4c:00:00:01") for ip in asked]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_node_that_answers_by_its_second_nic_is_awake() -> None:
+    (outcome,) = wake.wait_for(RACK, RACK.nodes[:1], 30, prober=OtherNic())
+    assert outcome.ok, outcome
 
 
 class _InForce:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from wizard.actions import bmc, shell, wake
 from wizard.actions.outcome import NodeOutcome, failed, on_each
@@ -24,7 +25,9 @@ class Order:
 
 
 def carry_out(plan: Plan, nodes: Sequence[Node], order: Order) -> Iterator[NodeOutcome]:
-    """The outcome of each node, in the order of completion. Raises NeedsRoot, WizardError where none can be begun."""
+    """The outcome of each node, in the order of completion. Raises NeedsRoot, WizardError at once where none can be
+    begun.
+    """
     if order.action == WAKE:
         return _wake(plan, nodes)
     return on_each(nodes, lambda node: _order(plan, node, order))
@@ -32,7 +35,6 @@ def carry_out(plan: Plan, nodes: Sequence[Node], order: Order) -> Iterator[NodeO
 
 def _wake(plan: Plan, nodes: Sequence[Node]) -> Iterator[NodeOutcome]:
     sent = wake.send_to(plan, nodes)
-    yield from (NodeOutcome(node.name, True, sent) for node in nodes if node.bmc is None)
 
     def by_bmc(node: Node) -> NodeOutcome:
         try:
@@ -41,14 +43,15 @@ def _wake(plan: Plan, nodes: Sequence[Node]) -> Iterator[NodeOutcome]:
             # The packet went out all the same, and may be enough.
             return NodeOutcome(node.name, False, f"{sent}; {error.message}", error.remedy)
 
-    yield from on_each([node for node in nodes if node.bmc is not None], by_bmc)
+    without = [NodeOutcome(node.name, True, sent) for node in nodes if node.bmc is None]
+    return chain(without, on_each([node for node in nodes if node.bmc is not None], by_bmc))
 
 
 def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
     if node.bmc is not None and not order.user:
         return _by_bmc(plan, node, order)
     if order.hard:
-        return failed(node, WizardError("it has no BMC, which alone could do that at once", "Leave out --hard."))
+        return failed(node, WizardError("--hard needs a BMC", "Leave out --hard."))
     return shell.order(plan, node, order.action, order.user)
 
 

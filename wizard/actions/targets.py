@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wizard.host.plan_in_force import read_plan_in_force
 from wizard.plan.addresses import assign
-from wizard.plan.fields import format_mac, shown
+from wizard.plan.fields import FieldError, format_mac, parse_mac, shown
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node, Plan
 
@@ -35,19 +35,36 @@ def choose(plan: Plan, names: Sequence[str], role: str = "", everyone: bool = Fa
         found = tuple(node for node in plan.nodes if role in node.roles)
         if not found:
             roles = sorted({str(each) for node in plan.nodes for each in node.roles})
-            raise _misused(f"no node has the role {shown(role)}", f"The plan's roles: {', '.join(roles)}.")
+            remedy = (
+                f"The plan's roles: {', '.join(roles)}."
+                if roles
+                else "The plan has no roles: name nodes, or use --all."
+            )
+            raise _misused(f"no node has the role {shown(role)}", remedy)
         return found
-    known = {key: node.name for node in plan.nodes for key in (node.name, str(node.ip), format_mac(node.mac))}
+    known = {key: node.name for node in plan.nodes for key in (node.name, str(node.ip), *map(format_mac, node.macs))}
     known |= {f"{node.name}.{plan.network.domain}": node.name for node in plan.nodes}
+    devices = {key for device in plan.devices for key in (device.name, str(device.ip), *map(format_mac, device.macs))}
     wanted = set()
     for name in names:
-        node = known.get(name.lower())
+        key = _key(name)
+        node = known.get(key)
+        if key in devices:
+            raise _misused(f"{shown(name)} is a device of the plan", "Name nodes: devices have no system to act on.")
         if node is None:
             near = difflib.get_close_matches(name[:80].lower(), [node.name for node in plan.nodes], 1)
             hint = f"Did you mean {near[0]}?" if near else "'ciao-wizard leases' lists them."
             raise _misused(f"{shown(name)} is no node of the plan in force", hint)
         wanted.add(node)
     return tuple(node for node in plan.nodes if node.name in wanted)
+
+
+def _key(name: str) -> str:
+    """A name as it is in the plan; a MAC in any notation as ours."""
+    try:
+        return format_mac(parse_mac(name))
+    except FieldError:
+        return name.lower()
 
 
 def _misused(message: str, remedy: str) -> WizardError:

@@ -60,7 +60,7 @@ def cluster_nic(plan: Plan) -> tuple[str, int]:
 def send_to(plan: Plan, nodes: Sequence[Node]) -> str:
     """Send the magic packets of these nodes; what was done, in words. Raises NeedsRoot, WizardError."""
     nic, index = cluster_nic(plan)
-    send_magic(nic, index, str(plan.network.gateway), [int(node.mac).to_bytes(6, "big") for node in nodes])
+    send_magic(nic, index, str(plan.network.gateway), [mac.packed for node in nodes for mac in node.macs])
     return f"magic packets sent out of {nic}"
 
 
@@ -84,7 +84,7 @@ def wait_for(
     try:
         while missed and time.monotonic() - began <= seconds:
             for ip in watched.poll() & set(missed):
-                if watched.is_reachable(ip) and watched.mac(ip) == format_mac(missed[ip].mac):
+                if watched.is_reachable(ip) and watched.mac(ip) in map(format_mac, missed[ip].macs):
                     node = missed.pop(ip)
                     yield NodeOutcome(node.name, True, f"answers at {ip} after {time.monotonic() - began:.0f} s")
             if missed and time.monotonic() - repeated_at > _REPEAT_EVERY_S:

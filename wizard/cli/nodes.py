@@ -20,13 +20,12 @@ _MOST_NAMED = 8
 
 def wake(args: argparse.Namespace) -> int:
     from wizard.actions.power import WAKE, Order, carry_out
-    from wizard.actions.wake import cluster_nic, send_to, wait_for
+    from wizard.actions.wake import send_to, wait_for
 
     plan, nodes = _chosen(args)
     outcomes = carry_out(plan, nodes, Order(WAKE))
     if args.wait is None:
         return _report(args, outcomes, nodes)
-    cluster_nic(plan)
     _say_unless_json(args, f"Waking {_named(nodes)}; waiting up to {args.wait:g} s.")
     # Whoever is there in the end was woken, whatever became of a packet.
     unwoken = {outcome.node: outcome for outcome in outcomes if not outcome.ok}

@@ -177,7 +177,9 @@ def _nodes(command: Callable[..., argparse.ArgumentParser]) -> None:
         return sub
 
     def over_ssh(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--user", metavar="USER", default="", help="your user there (default: as your ssh has it)")
+        sub.add_argument(
+            "--user", metavar="USER", default="", help="your user there (default: from your ssh configuration)"
+        )
 
     wake = on_nodes("wake", "wake nodes by Wake-on-LAN, out of the cluster NIC alone")
     wake.add_argument("--wait", type=_seconds, nargs="?", const=300.0, metavar="S", help=_WAIT)
@@ -188,7 +190,9 @@ def _nodes(command: Callable[..., argparse.ArgumentParser]) -> None:
         sub.add_argument("--yes", action="store_true", help="do not ask")
     ssh = on_nodes("ssh", "log in to a node over your own ssh, or run a command on many")
     over_ssh(ssh)
-    ssh.add_argument("--run", metavar="CMD", help="run this there, on all at once; without it, several nodes are tried")
+    ssh.add_argument(
+        "--run", metavar="CMD", help="run this there, on all at once; without it, several nodes are only tested"
+    )
 
 
 _WAIT = "then wait until each answers, S seconds at most (default: 300)"

@@ -13,7 +13,8 @@ from wizard.plan.findings import WizardError
 if TYPE_CHECKING:
     from wizard.actions.outcome import NodeOutcome
 
-_WAKE_WITHIN_S = 60
+_WAKE_WITHIN_S = 300
+"""A BMC that does not answer takes 15 s, and sixteen are asked at a time."""
 
 
 def act_on_nodes(action: str, names: Sequence[str]) -> Iterator[NodeOutcome]:
@@ -37,7 +38,7 @@ def _wake_as_root(names: Sequence[str]) -> Iterator[NodeOutcome]:
         told = json.loads(commands.run(*argv, timeout=_WAKE_WITHIN_S, ok=(0, 1)) or "[]")
         outcomes = [NodeOutcome(one["node"], one["ok"], one["detail"], one["remedy"]) for one in told]
     except (ValueError, LookupError, TypeError):
-        raise WizardError("Waking the nodes ended without a word.", "Try 'sudo ciao-wizard wake' by hand.") from None
+        raise WizardError("No outcome was reported.", "Try 'sudo ciao-wizard wake' by hand.") from None
     if not outcomes:
         raise WizardError("No node was woken.", "'sudo ciao-wizard wake' says why.")
     yield from outcomes

@@ -126,7 +126,7 @@ def question_text(choice: PowerChoice) -> str:
     named = ", ".join(names[:_MOST_NAMED]) + (
         f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     )
-    told = [plain(named, limit=500).plain, "What runs there ends."]
+    told = [plain(named, limit=500).plain, "Everything running there stops."]
     if choice.action == "off":
         told.append("Only a node with a BMC, or with Wake-on-LAN switched on, can be woken from here again.")
     return "\n\n".join([*told, "y does it. Enter, n and esc change nothing."])
