@@ -12,6 +12,7 @@ import yaml
 
 from tests.unit.monitor.rows import row
 from wizard.host.net.node_traffic import NodeTraffic
+from wizard.host.net.traffic import Counters
 from wizard.monitor.metrics import MODES, GatewayReading, openmetrics
 from wizard.plan.checks import OK, Check
 from wizard.plan.file.read import load_plan
@@ -24,7 +25,8 @@ def names() -> set[str]:
     """Every metric's name, as its samples have it."""
     plan = load_plan((EXAMPLES / "ciao.toml").read_text(), "ciao.toml")
     rows, path = (row("b8:ae:ed:7b:51:50", "192.168.0.101"),), (Check("path-out", OK, ""),)
-    reading = GatewayReading(plan, "armed", 0, rows, {"muted": 0}, path, 1.0, NodeTraffic(known=True))
+    traffic = NodeTraffic(known=True, bytes={"192.168.0.101": Counters(1, 2)})
+    reading = GatewayReading(plan, "armed", 0, rows, {"muted": 0}, path, 1.0, traffic)
     text = openmetrics(reading, per_node=True)
     return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
@@ -53,6 +55,17 @@ def test_the_rules_are_for_metrics_that_there_are() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"].endswith(".")
         assert re.fullmatch(r"[0-9]+m", rule.get("for", "0m"))
+
+
+def test_every_metric_is_described_and_every_described_one_is_there() -> None:
+    described = re.findall(r"`(ciao_\w+)[`{]", (EXAMPLES.parent / "docs" / "metrics.md").read_text())
+    assert set(described) == names()
+
+
+def test_a_guard_that_is_gone_is_seen_without_its_file() -> None:
+    data = yaml.safe_load((EXAMPLES / "prometheus-rules.yml").read_text())
+    (absent,) = (rule for rule in data["groups"][0]["rules"] if rule["alert"] == "CiaoGuardAbsent")
+    assert absent["expr"].endswith("unless on(instance) ciao_gateway_applied")
 
 
 def expressions(panels: list[dict[str, Any]]) -> Iterator[str]:

@@ -97,7 +97,15 @@ def _metrics(plan: Plan) -> list[Check]:
     if metrics_file.written_lately(plan.textfile):
         return [Check("metrics", OK, f"written to {plan.textfile}")]
     detail = f"{plan.textfile} is not written; the guard says why in {control.guard_log()}"
-    return [Check("metrics", FAILED, detail, "Is its directory there, and no file of somebody else's?", blocks=False)]
+    return [
+        Check(
+            "metrics",
+            FAILED,
+            detail,
+            "Check that its directory exists and no other program wrote the file.",
+            blocks=False,
+        )
+    ]
 
 
 def _address(plan: Plan) -> Check:

@@ -28,6 +28,7 @@ MODES = ("armed", "muted", "tripped", "failed", "absent")
 """Of the guard; "absent" where none runs."""
 _STATES = {
     "node": ("leased", "static", "missing", "wrong-address", "ignored"),
+    "device": ("leased", "static", "missing", "wrong-address", "ignored"),
     "vm": ("leased", "ignored"),
     "stranger": ("leased", "ignored"),
 }
@@ -59,19 +60,19 @@ def read_gateway(per_node: bool = False) -> GatewayReading:
     try:
         plan = assign(plan)
     except SubnetFull:
-        # Applied it cannot have been by this version.
+        # This version cannot have applied it.
         pass
     guard = runtime_state.running_guard() or GuardState()
     report = path_report.read(guard) if guard else None
     return GatewayReading(
         plan,
-        str(guard.get("mode") or "absent"),
-        int(guard.get("trips") or 0),
-        read_rows(),
-        gateway_rules.counters(),
-        (*report.found, *report.findings) if report else (),
-        time.time() - report.age if report else None,
-        read_node_traffic() if per_node else NodeTraffic(),
+        mode=str(guard.get("mode") or "absent"),
+        trips=int(guard.get("trips") or 0),
+        rows=read_rows(),
+        counters=gateway_rules.counters(),
+        path=(*report.found, *report.findings) if report else (),
+        path_at=time.time() - report.age if report else None,
+        traffic=read_node_traffic() if per_node else NodeTraffic(),
     )
 
 
@@ -155,7 +156,7 @@ def _machines(plan: Plan, rows: Sequence[LeaseRow]) -> Iterator[Metric]:
     alarms = "Machines with an alarm: a cloned MAC, a doubled address, a tenant's MAC."
     yield GaugeMetricFamily("ciao_machines_alarmed", alarms, sum(bool(row.alarms) for row in rows))
     first, last = (int(end) for end in dynamic_range(plan.network))
-    reserved = {str(node.ip) for node in plan.nodes}
+    reserved = {str(machine.ip) for machine in plan.machines}
     held = {row.ip for row in rows if row.ip and row.state in ("leased", "wrong-address")} | reserved
     inside = sum(first <= _number(ip) <= last for ip in held)
     size = max(last - first + 1, 0)

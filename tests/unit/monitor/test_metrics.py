@@ -73,6 +73,23 @@ def test_leases_by_state_and_what_the_range_has_left() -> None:
     assert value(text, "ciao_dhcp_range_free_addresses") == 57  # the sample has four nodes in it, and one VM
 
 
+def test_devices_are_machines_and_their_addresses_are_not_free() -> None:
+    plan = load_plan((Path(__file__).parents[1] / "plan" / "rack.toml").read_text(), "rack.toml")
+    inside = str(plan.network.cidr[70])
+    rows = (row("00:0c:42:00:00:01", inside, name="switch", kind="device", role="device"),)
+    free = [
+        value(
+            openmetrics(replace(READING, plan=replace(plan, devices=devices), rows=())),
+            "ciao_dhcp_range_free_addresses",
+        )
+        for devices in ((), (replace(plan.devices[0], ip=plan.network.cidr[70]),))
+    ]
+    assert free[0] - free[1] == 1
+    assert (
+        value(openmetrics(replace(READING, plan=plan, rows=rows)), "ciao_machines", kind="device", state="leased") == 1
+    )
+
+
 def test_a_path_check_that_was_not_tried_is_no_series() -> None:
     text = openmetrics(READING)
     found = {key[1][0][1]: ok for key, ok in samples(text).items() if key[0] == "ciao_path_check"}

@@ -90,7 +90,9 @@ def write(path: str, text: str) -> None:
     if target.is_symlink() or (target.exists() and not is_ours(target)):
         raise WizardError(f"{path} was not written by ciao-wizard", "Name another file in [metrics] of the plan.")
     if not target.parent.is_dir():
-        raise WizardError(f"{target.parent} is no directory", "Is node_exporter installed, and reads it there?")
+        raise WizardError(
+            f"{target.parent} is no directory", "Is node_exporter installed, and does it read that directory?"
+        )
     write_atomic(path, text.encode(), 0o644)
 
 
