@@ -130,7 +130,7 @@ def parse_code(value: object) -> str | int:
         if name.isdecimal() and name.isascii() and len(name) < 4:
             return parse_code(int(name))
         if name in OURS:
-            raise FieldError(value, "is said by the plan already", f"Change {OURS[name][1]}.")
+            raise FieldError(value, "is already set elsewhere in the plan", f"Change {OURS[name][1]}.")
         if name not in NAMES:
             near = difflib.get_close_matches(name[:60], NAMES, 1)
             better = (
@@ -139,7 +139,7 @@ def parse_code(value: object) -> str | int:
             raise FieldError(value, "is not a DHCP option", better)
         return name
     if value in _OURS_BY_NUMBER:
-        raise FieldError(value, "is said by the plan already", f"Change {_OURS_BY_NUMBER[value]}.")
+        raise FieldError(value, "is already set elsewhere in the plan", f"Change {_OURS_BY_NUMBER[value]}.")
     if not 0 < value < 255:
         raise FieldError(value, "is not the number of an option", "Write one from 1 to 254.")
     if value in _PROTOCOL:

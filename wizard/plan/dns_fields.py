@@ -63,7 +63,7 @@ def parse_srv(text: str) -> str:
         raise FieldError(text, "is not an SRV record", form)
     numbers = [int(word) if _NUMBER.fullmatch(word) else -1 for word in words[:3]]
     if not all(0 <= number <= 65535 for number in numbers) or not numbers[2]:
-        raise FieldError(text, "has a number that is none from 0 to 65535, or port 0", form)
+        raise FieldError(text, "has a number outside 0-65535, or port 0", form)
     return " ".join([*map(str, numbers), parse_record_name(words[3])])
 
 

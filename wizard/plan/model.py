@@ -34,11 +34,11 @@ USUAL_ROLES: dict[ClusterKind, tuple[str, ...]] = {
     ClusterKind.CIAO: tuple(Role),
     ClusterKind.K3S: ("server", "agent"),
     ClusterKind.TALOS: ("controlplane", "worker"),
-    ClusterKind.PROXMOX: ("pve", "ceph"),
-    ClusterKind.OPENSTACK: ("controller", "network", "compute", "storage"),
+    ClusterKind.PROXMOX: ("pve",),
+    ClusterKind.OPENSTACK: ("controller", "network", "storage", "compute"),
     ClusterKind.PLAIN: (),
 }
-"""The roles that clusters of each kind usually have, to suggest; the most common one of nodes is the last."""
+"""The roles that clusters of each kind usually have: forwards lead to the first, one more node gets the last."""
 
 
 class AnswerPolicy(StrEnum):
@@ -139,6 +139,11 @@ class RecordKind(StrEnum):
     CNAME = "cname"
     TXT = "txt"
     SRV = "srv"
+
+
+ADDRESS_RECORDS = (RecordKind.A, RecordKind.AAAA)
+NAME_RECORDS = (RecordKind.CNAME, RecordKind.SRV)
+"""Their value ends with a name."""
 
 
 @dataclass(frozen=True, slots=True)

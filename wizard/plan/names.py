@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
+from typing import assert_never
 
 from netaddr import IPNetwork
 
 from wizard.plan import addresses
 from wizard.plan.lease_parser import parse_leases
-from wizard.plan.model import Plan, Record, RecordKind, SplitDns
+from wizard.plan.model import ADDRESS_RECORDS, Plan, Record, RecordKind, SplitDns
 
 HEADER = "# written by ciao-wizard's guard; change the plan and run 'ciao-wizard apply'"
 PROTECTED = ("_gateway", "gateway", "isatap", "localhost", "localdomain", "ntp", "wpad")
@@ -21,10 +22,10 @@ _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _NOT_DNS = ("dhcp-", "no-dhcp-", "no-ping", "pid-file", "log-dhcp", "read-ethers", "enable-ra", "ra-param")
 
 
-def dns_options(conf: str, files: Iterable[str]) -> str:
-    """`conf` without its DHCP options, followed by `files`: option lines that name the files to read."""
+def dns_options(conf: str, more: Iterable[str]) -> str:
+    """`conf` without its DHCP options, followed by the option lines `more`: files to read, and records."""
     kept = [line for line in conf.splitlines() if line and not line.startswith(("#", *_NOT_DNS))]
-    return "\n".join([HEADER, *kept, *files]) + "\n"
+    return "\n".join([HEADER, *kept, *more]) + "\n"
 
 
 def reverse_zones(cidr: IPNetwork) -> list[str]:
@@ -42,7 +43,7 @@ def hosts(plan: Plan, leases: str, now: float) -> str:
     plan = addresses.assign(plan)
     domain = plan.network.domain
     rows = [(str(machine.ip), machine.name.lower()) for machine in plan.machines]
-    own = [(record.value, record.name) for record in plan.records if record.kind in (RecordKind.A, RecordKind.AAAA)]
+    own = [(record.value, record.name) for record in plan.records if record.kind in ADDRESS_RECORDS]
     taken = {*PROTECTED, *(name for _, name in rows), *(_short_name(record.name, domain) for record in plan.records)}
     used = {str(plan.network.gateway), *(ip for ip, _ in rows), *(ip for ip, _ in own)}
     for ip, name in _leased(leases, now):
@@ -82,15 +83,21 @@ def record_options(plan: Plan) -> list[str]:
 
 def _option_lines(record: Record, domain: str) -> Iterator[str]:
     name = full_name(record.name, domain)
-    if record.kind is RecordKind.CNAME:
-        yield f"cname={','.join([*_all_names(record.name, domain), full_name(record.value, domain)])}"
-    elif record.kind is RecordKind.SRV:
-        priority, weight, port, target = record.value.split()
-        yield f"srv-host={name},{full_name(target, domain)},{port},{priority},{weight}"
-    elif record.kind is RecordKind.TXT:
-        text = record.value.replace("\\", "\\\\").replace('"', '\\"')
-        for each in _all_names(record.name, domain):
-            yield f'txt-record={each},"{text}"'
+    match record.kind:
+        case RecordKind.A | RecordKind.AAAA:
+            # In the hosts file.
+            return
+        case RecordKind.CNAME:
+            yield f"cname={','.join([*_all_names(record.name, domain), full_name(record.value, domain)])}"
+        case RecordKind.SRV:
+            priority, weight, port, target = record.value.split()
+            yield f"srv-host={name},{full_name(target, domain)},{port},{priority},{weight}"
+        case RecordKind.TXT:
+            text = record.value.replace("\\", "\\\\").replace('"', '\\"')
+            for each in _all_names(record.name, domain):
+                yield f'txt-record={each},"{text}"'
+        case _:
+            assert_never(record.kind)
 
 
 def _leased(leases: str, now: float) -> Iterator[tuple[str, str]]:

@@ -281,7 +281,11 @@ UNREADABLE = [
     Bad("record-cname-comma", TOP, record('name = "r"\ncname = "a,b"'), "records[0].cname", "not a DNS name"),
     Bad("record-srv-three", TOP, record('name = "_x._tcp"\nsrv = "0 2379 controller"'), "records[0].srv", "0 0 2379"),
     Bad(
-        "record-srv-port", TOP, record('name = "_x._tcp"\nsrv = "0 0 99999 controller"'), "records[0].srv", "0 to 65535"
+        "record-srv-port",
+        TOP,
+        record('name = "_x._tcp"\nsrv = "0 0 99999 controller"'),
+        "records[0].srv",
+        "outside 0-65535",
     ),
     Bad("record-srv-comma", TOP, record('name = "_x._tcp"\nsrv = "0 0 1 a,b"'), "records[0].srv", "not a DNS name"),
     Bad(
@@ -432,8 +436,14 @@ UNWORKABLE = [
     Bad("alias-of-nobody", TOP, record('name = "r"\ncname = "www.corp.example"'), "records[0].cname", "Name a node"),
     Bad("srv-of-nobody", TOP, record('name = "_x._tcp"\nsrv = "0 0 1 nobody"'), "records[0].srv", "Name a node"),
     Bad("alias-of-itself", TOP, record('name = "r"\ncname = "r"'), "records[0].cname", "leads back"),
-    Bad("dns-of-the-cluster", TOP, dns('domain = "a.ciao.lan"' + DNS53), "dns[0].domain", "nobody else"),
-    Bad("dns-of-its-addresses", TOP, dns('domain = "0.168.192.in-addr.arpa"' + DNS53), "dns[0].domain", "nobody else"),
+    Bad("dns-of-the-cluster", TOP, dns('domain = "a.ciao.lan"' + DNS53), "dns[0].domain", "only this gateway"),
+    Bad(
+        "dns-of-its-addresses",
+        TOP,
+        dns('domain = "0.168.192.in-addr.arpa"' + DNS53),
+        "dns[0].domain",
+        "only this gateway",
+    ),
     Bad(
         "dns-of-the-gateway",
         TOP,

@@ -305,7 +305,7 @@ def _node_read(
     macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
     bmc = reader.read(f"{field}.bmc", parsers.parse_address, text.bmc) if text.bmc.strip() else None
-    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc) if name and roles is not None and macs else None
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -434,10 +434,13 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
     return " - ".join(ends) if all(ends) else ""
 
 
+_NODE_FIELDS = tuple(field.name for field in fields(NodeText))
+
+
 def dump_draft(draft: Draft) -> str:
     """The draft as JSON, for `load_draft`."""
     # asdict copies deeply, which for thousands of nodes takes longer than all the rest.
-    nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip, "bmc": n.bmc} for n in draft.nodes]
+    nodes = [{name: getattr(node, name) for name in _NODE_FIELDS} for node in draft.nodes]
     data = asdict(replace(draft, nodes=())) | {"nodes": nodes}
     return json.dumps(data, ensure_ascii=True)
 

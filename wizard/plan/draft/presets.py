@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from wizard.plan.draft.check import draft_findings
-from wizard.plan.draft.model import Draft, ForwardText, kind_of
+from wizard.plan.draft.model import Draft, ForwardText, NodeText, kind_of
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import USUAL_ROLES, ClusterKind, Protocol, Role
@@ -141,17 +141,21 @@ def _clashes(forwards: Iterable[ForwardText], draft: Draft, facts: Facts | None)
     return reasons
 
 
+def _roles_of(node: NodeText) -> list[str]:
+    return [role.strip() for role in node.role.split(",")]
+
+
 def first_node_name(draft: Draft, role: Role) -> str:
     """The name of the first node with that role, else the role's name.
 
     Of a cluster that is not ciao's the first node with the first of its usual roles, else its first node.
     """
-    found = next((node.name for node in draft.nodes if role.value in node.role), "")
+    found = next((node.name for node in draft.nodes if role.value in _roles_of(node)), "")
     kind = kind_of(draft)
     if found or kind is ClusterKind.CIAO:
         return found or role.value
     leading = "".join(USUAL_ROLES[kind][:1])
-    leaders = [node.name for node in draft.nodes if leading and leading in map(str.strip, node.role.split(","))]
+    leaders = [node.name for node in draft.nodes if leading and leading in _roles_of(node)]
     return next(iter([*leaders, *(node.name for node in draft.nodes), role.value]))
 
 

@@ -268,7 +268,7 @@ def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
     macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
     bmc = table.optional("bmc", as_text(fields.parse_address), None)
-    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc) if name and roles is not None and macs else None
 
 
 def _device(table: TomlTable) -> Device | None:

@@ -153,9 +153,10 @@ def _place(field: str, among: str) -> str:
 
 
 def _bmcs(plan: Plan) -> Iterator[Finding]:
-    """A BMC has its address by itself: nothing here reserves it, so nobody else may have it."""
-    holders = {int(node.ip): f"{shown(node.name)}'s" for node in plan.nodes if node.ip is not None}
-    holders[int(plan.network.gateway)] = "the gateway's"
+    """A BMC has its address by itself, or as a device of the plan: no node and no other BMC may have it."""
+    holders = {int(node.ip): shown(node.name) for node in plan.nodes if node.ip is not None}
+    holders[int(plan.network.gateway)] = "the gateway"
+    nodes_or_gateway, owners = set(holders), dict[int, int]()
     first, last = dynamic_range(plan.network)
     for number, node in enumerate(plan.nodes):
         if node.bmc is None:
@@ -167,9 +168,9 @@ def _bmcs(plan: Plan) -> Iterator[Finding]:
                 "bmc-is-network-address", field, f"{this} cannot be at {node.bmc}.", "Write the BMC's own address."
             )
             continue
-        holder = holders.setdefault(int(node.bmc), f"the BMC of {shown(node.name)}'s")
-        if holder != f"the BMC of {shown(node.name)}'s":
-            message = f"{this} has the address {node.bmc}, which is {holder} too."
+        holder = holders.setdefault(int(node.bmc), f"the BMC of {shown(node.name)}")
+        if int(node.bmc) in nodes_or_gateway or owners.setdefault(int(node.bmc), number) != number:
+            message = f"{this} has {node.bmc}, which {holder} already uses."
             yield error("bmc-taken", field, message, "Write the address that is set in the BMC itself.")
         elif first <= node.bmc <= last:
             message = f"{this} has the address {node.bmc}, which is in the DHCP range {first} to {last}."

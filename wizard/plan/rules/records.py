@@ -6,18 +6,17 @@ from collections.abc import Iterator, Mapping
 
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error
-from wizard.plan.model import Plan, Record, RecordKind
+from wizard.plan.model import ADDRESS_RECORDS, NAME_RECORDS, Plan, Record, RecordKind
 from wizard.plan.names import full_name, reverse_zones
 
 MOST_RECORDS = 20_000
 MOST_DOMAINS = 200
-_ADDRESSES = (RecordKind.A, RecordKind.AAAA)
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
     for what, entries, most in (("records", plan.records, MOST_RECORDS), ("dns", plan.dns, MOST_DOMAINS)):
         if len(entries) > most:
-            message = f"{len(entries)} of {what} are more than {most}: the name server cannot load them in time."
+            message = f"{len(entries)} {what}; the name server can load {most} in time."
             yield error("names-many", what, message, "Remove some, or put them into a DNS server of their own.")
     yield from _records(plan)
     yield from _split(plan)
@@ -37,7 +36,7 @@ def _records(plan: Plan) -> Iterator[Finding]:
     first: dict[tuple[str, RecordKind, str], int] = {}
     for number, record in enumerate(plan.records):
         field, name = f"records[{number}]", full_name(record.name, domain)
-        if name in machines and record.kind in (*_ADDRESSES, RecordKind.CNAME):
+        if name in machines and record.kind in (*ADDRESS_RECORDS, RecordKind.CNAME):
             message = f"{shown(record.name)} is the name of {machines[name]}."
             yield error("record-is-machine", f"{field}.name", message, "Choose another name for the record.")
         elif first.setdefault((name, record.kind, record.value), number) != number:
@@ -46,7 +45,7 @@ def _records(plan: Plan) -> Iterator[Finding]:
         elif name in aliases and len(named[name]) > 1 and named[name][0] is not record:
             message = f"{shown(record.name)} is an alias (CNAME), and has another record too."
             yield error("record-taken", f"{field}.name", message, "An alias has nothing else: keep one of the two.")
-        if record.kind in (RecordKind.CNAME, RecordKind.SRV):
+        if record.kind in NAME_RECORDS:
             yield from _target(field, record, domain, machines, named, aliases)
 
 
@@ -68,7 +67,7 @@ def _target(
         message = f"{shown(record.name)} is an alias that leads back to itself."
         yield error("record-loop", f"{field}.{record.kind}", message, "Let one of these aliases name a machine.")
         return
-    known = at in machines or any(each.kind in _ADDRESSES for each in named.get(at, ()))
+    known = at in machines or any(each.kind in ADDRESS_RECORDS for each in named.get(at, ()))
     # Of a name that the company's server knows, dnsmasq makes no alias.
     needed = record.kind is RecordKind.CNAME or at.endswith(f".{domain}")
     if needed and not known:
@@ -83,7 +82,7 @@ def _split(plan: Plan) -> Iterator[Finding]:
     for number, split in enumerate(plan.dns):
         field = f"dns[{number}]"
         if any(split.domain == zone or split.domain.endswith(f".{zone}") for zone in own):
-            message = f"{split.domain} is the cluster's own: it is asked of nobody else."
+            message = f"{split.domain} is the cluster's own domain; only this gateway answers for it."
             yield error("dns-is-cluster", f"{field}.domain", message, "Remove it, or name another domain.")
         if first.setdefault(split.domain, number) != number:
             message = f"{split.domain} is there twice."

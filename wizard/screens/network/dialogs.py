@@ -13,7 +13,7 @@ from wizard.plan.draft.check import draft_findings
 from wizard.plan.draft.model import SECTION_FIELDS, Draft, field_label
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
-from wizard.plan.model import ClusterKind
+from wizard.plan.model import ClusterKind, RecordKind
 from wizard.widgets.field import Field
 from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.inputs import SafeTextArea
@@ -26,7 +26,7 @@ _FIELDS = ("cluster.kind", "network.search", "network.mtu")
 class MoreDialog(FormDialog[Draft]):
     """Returns the draft with what was typed, or None."""
 
-    TITLE: ClassVar[str | None] = "More of the cluster"
+    TITLE: ClassVar[str | None] = "More settings"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "accept", "ok"),
         Binding("escape", "cancel", "cancel"),
@@ -37,7 +37,7 @@ class MoreDialog(FormDialog[Draft]):
         "MTU: what nodes are told (DHCP option 26), where the way out is narrower than 1500.\n\n"
         "Below: sections of the plan file, as text.\n"
         "[[devices]] name, mac, ip: a switch, a BMC or a printer gets its address and its name, and is watched.\n"
-        "[[records]] name and one of a, aaaa, cname, txt, srv: more names.\n"
+        f"[[records]] name and one of {', '.join(RecordKind)}: more names.\n"
         "[[dns]] domain, servers: who is asked for the names of another domain.\n"
         "[[options]] option (a name or a number), value, to (nodes or roles; all without it): DHCP options."
     )

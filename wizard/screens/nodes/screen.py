@@ -133,7 +133,7 @@ class NodesPage(HintingPage):
             if heard is not None and heard.mac in known:
                 keys = "del removes it from the plan · f5 stops"
             else:
-                keys = f"a adds it as {self._role_next()} · r changes the role · f5 stops"
+                keys = f"a adds it as {self._role_next() or 'a node'} · r changes the role · f5 stops"
             panel.show(self.draft.cluster, known, self.vendors, keys)
             self._want(panel.macs)
 
@@ -346,7 +346,7 @@ class NodesPage(HintingPage):
         self._append([node])
         self.query_one("#hearing", DiscoveryPanel).go_on()
         keeps = f" and keeps {node.ip}" if node.ip else ""
-        self.notify(f"{name} was added as {role}{keeps}; ctrl+z removes it again.", markup=False)
+        self.notify(f"{name} was added as {role or 'a node'}{keeps}; ctrl+z removes it again.", markup=False)
 
     def action_other_role(self) -> None:
         roles = [str(role) for role in USUAL_ROLES[kind_of(self.draft)]] or [""]
