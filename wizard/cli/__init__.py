@@ -19,10 +19,10 @@ def _internal(argv: Sequence[str]) -> int | None:
         from wizard.deploy.apply.main import main as engine
 
         return engine(argv[1:])
-    if argv[:1] == ["metrics-textfile"] and len(argv) == 2:
+    if argv[:1] == ["metrics-textfile"] and len(argv) == 3 and argv[2].isdecimal():
         from wizard.monitor.metrics_writer import main as write_metrics
 
-        return write_metrics(argv[1])
+        return write_metrics(argv[1], int(argv[2]))
     return None
 
 

@@ -25,21 +25,26 @@ def write_once(path: str) -> None:
     metrics_file.write(path, _HEADER + prometheus_text(read_gateway()))
 
 
-def main(path: str) -> int:
-    """Write it every EVERY_S, and remove it at the end. What prevents that is said once, on stderr."""
+def main(path: str, guard: int) -> int:
+    """Write it every EVERY_S while our parent is `guard`, and remove it at the end.
+
+    What prevents that is said once, on stderr.
+    """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    guard, said = os.getppid(), ""
-    while not ended.is_set() and os.getppid() == guard:
-        try:
-            write_once(path)
-            said = ""
-        except (WizardError, OSError) as error:
-            if str(error) != said:
-                said = str(error)
-                sys.stderr.write(f"the metrics cannot be written: {said}\n")
-                sys.stderr.flush()
-        ended.wait(EVERY_S)
-    metrics_file.remove_ours(Path(path))
+    said = ""
+    try:
+        while not ended.is_set() and os.getppid() == guard:
+            try:
+                write_once(path)
+                said = ""
+            except (WizardError, OSError) as error:
+                if str(error) != said:
+                    said = str(error)
+                    sys.stderr.write(f"the metrics cannot be written: {said}\n")
+                    sys.stderr.flush()
+            ended.wait(EVERY_S)
+    finally:
+        metrics_file.remove_ours(Path(path))
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.unit.monitor.rows import row
 from wizard.deploy.guard import metrics_file
 from wizard.host.net.node_traffic import NodeTraffic
 from wizard.host.net.traffic import Counters
+from wizard.monitor import metrics_writer
 from wizard.monitor.metrics import GatewayReading, openmetrics, prometheus_text
 from wizard.plan import paths
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
@@ -154,16 +157,84 @@ def test_a_reset_finds_the_file_by_its_note(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(paths, "STATE", str(state))
     monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
     note = state / metrics_file.NOTE
-    for noted, removed in ((file, [str(file)]), (theirs, []), (tmp_path / "absent.prom", [])):
+    for noted in (file, theirs, tmp_path / "absent.prom"):
         file.write_text("# written by ciao-wizard's guard\n")
         theirs.write_text("theirs 1\n")
         note.write_text(f"{noted}\n")
-        assert metrics_file.remove_noted() == removed
+        assert metrics_file.remove_noted() == []
         assert not note.exists()
         assert theirs.exists()
         assert file.exists() is (noted != file)
     note.write_text("\n")
     assert metrics_file.remove_noted() == []
+
+
+def test_what_cannot_be_removed_is_told_and_nothing_fails_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "STATE", str(tmp_path))
+    monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
+    file, note = tmp_path / "ciao.prom", tmp_path / metrics_file.NOTE
+    file.write_text("# written by ciao-wizard's guard\n")
+    note.write_text(f"{file}\n")
+    said = [f"the metrics in {file} are left: Read-only file system"]
+    with monkeypatch.context() as mounted:
+        mounted.setattr(metrics_file, "remove_ours", _refuse)
+        assert metrics_file.remove_noted() == said
+        assert note.exists()
+        assert metrics_file.remove_noted(last=True) == said
+    assert not note.exists()
+
+
+def _refuse(_file: Path) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("trap", ["pipe", "endless", "directory"])
+def test_who_may_write_the_directory_cannot_hold_us_up(
+    trap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "STATE", str(tmp_path))
+    monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
+    file = tmp_path / "ciao.prom"
+    match trap:
+        case "pipe":
+            os.mkfifo(file)
+        case "endless":
+            file.symlink_to("/dev/zero")
+        case _:
+            file.mkdir()
+    assert not metrics_file.is_ours(file)
+    assert not metrics_file.written_lately(str(file))
+    with pytest.raises(WizardError, match="was not written by ciao-wizard"):
+        metrics_file.write(str(file), "ciao 1\n")
+    (tmp_path / metrics_file.NOTE).write_text(f"{file}\n")
+    assert metrics_file.remove_noted() == []
+    assert os.path.lexists(file)
+
+
+def test_a_writer_whose_guard_is_gone_ends_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that dies while it starts one is nobody's parent any more."""
+    file = tmp_path / "ciao.prom"
+    file.write_text("# written by ciao-wizard's guard\n")
+    monkeypatch.setattr(metrics_writer, "write_once", lambda _path: pytest.fail("it was written"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert metrics_writer.main(str(file), os.getpid()) == 0
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        ([sys.executable, "-P", "-m", "wizard", "metrics-textfile", "/var/lib/x/ciao.prom", "71"], True),
+        (["tail", "-f", "metrics-textfile"], False),
+        (["vi", "-P", "-m", "wizard", "metrics-textfile"], False),
+        ([], False),
+    ],
+)
+def test_only_our_writer_is_taken_for_it(line: list[str], ours: bool) -> None:
+    assert metrics_file.is_writer(line) is ours
 
 
 def test_a_file_that_nobody_writes_is_told(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ class Reverter:
 
     def _remove_all_files(self) -> None:
         control.remove_runtime_files()
-        metrics_file.remove_noted()
+        self.leftovers += metrics_file.remove_noted(last=True)
         shutil.rmtree(paths.LIVE, ignore_errors=True)
         if Path(paths.ETC).is_dir() and not any(Path(paths.ETC).iterdir()):
             Path(paths.ETC).rmdir()

@@ -210,7 +210,7 @@ def stop() -> None:
         gone = processes.stop(muter, muter_process.__name__, patience=0.2) and gone
     if not gone:
         raise WizardError("dnsmasq or its guard does not end", "Look at 'ciao-wizard status' and the process list.")
-    for writer in _ours_by_command_line(lambda line: metrics_file.WRITER_COMMAND in line):
+    for writer in _ours_by_command_line(metrics_file.is_writer):
         processes.stop(writer, metrics_file.WRITER_COMMAND, patience=1)
     metrics_file.remove_noted()
     injection.remove_stray()

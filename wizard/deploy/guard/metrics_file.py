@@ -5,15 +5,19 @@ A note of its path lies in the state directory, so that a reset finds the file a
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from wizard.deploy import runtime_state
 from wizard.host.commands import environment
-from wizard.host.files import read_text, remove, write_atomic
+from wizard.host.files import read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.render import HEADER
@@ -25,10 +29,11 @@ NOTE = "textfile"
 _RESTART_EVERY_S = 30.0
 _ENDS_WITHIN_S = 3.0
 _OLD_S = 60.0
+_REMOVED_WITHIN_S = 3.0
 
 
 class MetricsWriter:
-    """A child of the guard; called from its main thread. Never raises WizardError or OSError."""
+    """A child of the guard; called from its main thread. Never raises WizardError or OSError, and never waits long."""
 
     def __init__(self) -> None:
         self.path = ""
@@ -53,7 +58,7 @@ class MetricsWriter:
         self.start_at = now + _RESTART_EVERY_S
         try:
             _write_note(self.path)
-            argv = [sys.executable, "-P", "-m", "wizard", WRITER_COMMAND, self.path]
+            argv = writer_command(self.path, os.getpid())
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=TERM", "--", *argv],
                 stdin=subprocess.DEVNULL,
@@ -71,17 +76,25 @@ class MetricsWriter:
             try:
                 self.process.wait(_ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
+                # On a mount whose server is gone it cannot end yet.
                 self.process.kill()
-                self.process.wait()
             self.process = None
         if self.path:
             self._remove()
 
     def _remove(self) -> None:
-        try:
-            remove_noted()
-        except OSError as error:
-            log.warning("the metrics cannot be removed: %s", error)
+        for left in remove_noted():
+            log.warning("%s", left)
+
+
+def writer_command(path: str, guard: int) -> list[str]:
+    """What a guard starts. `guard`: its process, without which the writer ends."""
+    return [sys.executable, "-P", "-m", "wizard", WRITER_COMMAND, path, str(guard)]
+
+
+def is_writer(line: list[str]) -> bool:
+    """Whether this is the command line of a writer."""
+    return line[-5:-2] == writer_command("", 0)[-5:-2]
 
 
 def write(path: str, text: str) -> None:
@@ -106,25 +119,51 @@ def written_lately(path: str) -> bool:
 
 
 def is_ours(file: Path) -> bool:
-    return (read_text(str(file)) or "").startswith(HEADER)
+    """Whether this is a file with our header: no link, no pipe, no device. Others may write its directory."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(handle).st_mode) and os.read(handle, len(HEADER)) == HEADER.encode()
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def remove_ours(file: Path) -> None:
     """Remove it, unless somebody else wrote it. Raises OSError."""
-    if not file.is_symlink() and is_ours(file):
-        remove(str(file))
+    if is_ours(file):
+        file.unlink(missing_ok=True)
 
 
-def remove_noted() -> list[str]:
-    """Remove the file that the note names, and the note; what was removed. Raises OSError."""
-    removed = []
+def remove_noted(last: bool = False) -> list[str]:
+    """Remove the file that the note names, then the note. What is left, in sentences; its note stays, unless `last`.
+
+    A file of metrics is never a reason not to revert: no error is raised, and nobody waits long.
+    """
+    left: list[str] = []
     for note in _notes():
-        file = Path(_noted(note) or "/")
-        if is_ours(file):
-            remove_ours(file)
-            removed.append(str(file))
-        note.unlink(missing_ok=True)
-    return removed
+        file = _noted(note)
+        why: list[str] = ["its file system does not answer"]
+        # A thread, as a mount whose server is gone may not answer for ever.
+        at_work = threading.Thread(target=_try_remove, args=(Path(file or "/"), why), daemon=True)
+        at_work.start()
+        at_work.join(_REMOVED_WITHIN_S)
+        left += [f"the metrics in {file} are left: {reason}" for reason in why]
+        if last or not why:
+            with contextlib.suppress(OSError):
+                note.unlink(missing_ok=True)
+    return left
+
+
+def _try_remove(file: Path, why: list[str]) -> None:
+    try:
+        remove_ours(file)
+        why.clear()
+    except OSError as error:
+        why[:] = [error.strerror or str(error)]
 
 
 def _notes() -> list[Path]:
