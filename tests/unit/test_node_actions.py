@@ -24,13 +24,15 @@ from tests.needs import need
 from wizard.actions import bmc, power, targets, wake
 from wizard.actions.outcome import NodeOutcome, on_each
 from wizard.deploy import runtime_state
-from wizard.host import commands, person
+from wizard.host import commands, person, ssh
+from wizard.host.net import rtnetlink
 from wizard.host.net.prober import ProbeAnswer
 from wizard.host.ssh import parse_target
 from wizard.host.wake_on_lan import magic_frames
 from wizard.plan.addresses import assign
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import NeedsRoot, WizardError
+from wizard.plan.model import Node
 from wizard.services.host_nodes import act_on_nodes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
@@ -150,6 +152,55 @@ def test_nothing_is_sent_by_a_nic_that_only_has_the_name(monkeypatch: pytest.Mon
         wake.send_to(PLAN, PLAN.nodes)
 
 
+@pytest.mark.parametrize("route", ["eth0", ""])
+def test_nobody_is_asked_for_a_node_on_another_wire(route: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster NIC is away, and the default route leads to the company."""
+
+    def route_to(_to: bytes) -> int:
+        if not route:
+            raise OSError("no route")
+        return 7
+
+    monkeypatch.setattr(rtnetlink, "route_to", route_to)
+    monkeypatch.setattr(socket, "if_indextoname", lambda _index: route)
+    monkeypatch.setattr(bmc, "order", lambda *_: pytest.fail("a BMC was asked"))
+    monkeypatch.setattr(ssh, "run_script", lambda *_: pytest.fail("a node was asked"))
+    for node in (CONTROLLER, PLAN.nodes[1]):
+        (outcome,) = power.carry_out(PLAN, [node], power.Order(power.OFF))
+        assert not outcome.ok
+        assert "not by eth1: nothing was sent" in outcome.detail
+
+
+def test_a_node_behind_the_cluster_nic_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtnetlink, "route_to", lambda _to: 7)
+    monkeypatch.setattr(socket, "if_indextoname", lambda _index: "eth1")
+    monkeypatch.setattr(ssh, "run_script", lambda *_: "")
+    (outcome,) = power.carry_out(PLAN, [PLAN.nodes[1]], power.Order(power.OFF))
+    assert outcome.ok, outcome
+
+
+def test_one_odd_answer_hides_no_other_outcome() -> None:
+    def act(node: Node) -> NodeOutcome:
+        if node.name == "network":
+            raise TypeError(f"{SECRET} is no list")
+        return NodeOutcome(node.name, True, "done")
+
+    found = {outcome.node: outcome for outcome in on_each(PLAN.nodes, act)}
+    assert [found[node.name].ok for node in PLAN.nodes] == [True, False, True, True]
+    assert "TypeError" in found["network"].detail
+    assert SECRET not in repr(found)
+
+
+def test_a_guard_that_is_muted_for_a_moment_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake, "_REPEAT_EVERY_S", 0.0)
+
+    def again(_missed: object) -> None:
+        raise WizardError("the guard does not vouch for the cluster's wire", "")
+
+    (outcome,) = wake.wait_for(RACK, RACK.nodes[:1], 30, again, LateNic())
+    assert outcome.ok, outcome
+
+
 RACK = assign(load_plan((Path(__file__).parent / "plan" / "rack.toml").read_text(), "rack.toml"))
 
 
@@ -189,6 +240,18 @@ class OtherNic:
 
     def close(self) -> None:
         pass
+
+
+class LateNic(OtherNic):
+    """Answers the third question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = 0
+
+    def collect(self) -> list[ProbeAnswer]:
+        self.questions += len(self.asked)
+        return super().collect() if self.questions > 2 else []
 
 
 def test_a_node_that_answers_by_its_second_nic_is_awake() -> None:

@@ -40,7 +40,7 @@ def failed(node: Node, error: WizardError) -> NodeOutcome:
 
 
 def on_each(nodes: Sequence[Node], act: Callable[[Node], NodeOutcome]) -> Iterator[NodeOutcome]:
-    """The outcome of each node, in the order of completion; `act` may raise WizardError and OSError."""
+    """The outcome of each node, in the order of completion, whatever `act` raises: no node may hide the others'."""
     if not nodes:
         return
 
@@ -51,6 +51,10 @@ def on_each(nodes: Sequence[Node], act: Callable[[Node], NodeOutcome]) -> Iterat
             return failed(node, error)
         except OSError as error:
             return NodeOutcome(node.name, False, clean(f"{node.name}: {error.strerror or error}", 300))
+        except Exception as error:  # noqa: BLE001
+            # Not its words: a library's may hold a password.
+            what = f"{node.name} gave an answer that nobody understands ({type(error).__name__})"
+            return NodeOutcome(node.name, False, what, "Try it by hand, and look at the machine.")
 
     with ThreadPoolExecutor(min(len(nodes), MOST_AT_ONCE)) as pool:
         for done in as_completed([pool.submit(tried, node) for node in nodes]):

@@ -8,6 +8,7 @@ from itertools import chain
 
 from wizard.actions import bmc, shell, wake
 from wizard.actions.outcome import NodeOutcome, failed, on_each
+from wizard.actions.way import refuse_elsewhere
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node, Plan
 
@@ -56,5 +57,6 @@ def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
 
 
 def _by_bmc(plan: Plan, node: Node, order: Order) -> NodeOutcome:
+    refuse_elsewhere(plan, node.bmc)
     credentials = bmc.credentials_for(node, plan.bmc_credentials)
     return bmc.order(node, order.action, credentials, order.hard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from wizard.actions.outcome import NodeOutcome
+from wizard.actions.way import refuse_elsewhere
 from wizard.host import ssh
 from wizard.host.ssh import SshFailed, Target
 from wizard.plan.model import Node, Plan
@@ -31,7 +32,8 @@ _SYSTEMD = {"reboot": "reboot", "off": "poweroff"}
 
 def target_of(plan: Plan, node: Node, user: str = "") -> Target:
     """The node by its name, for what the person's ssh configuration says of it; its host key is known under the same
-    name as in `export ssh-config`."""
+    name as in `export ssh-config`. Raises WizardError where it would be asked on another wire."""
+    refuse_elsewhere(plan, node.ip)
     return Target(node.name, user, str(node.ip), f"{node.name}.{plan.network.domain}")
 
 
