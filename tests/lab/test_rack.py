@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.guarding import asking, macs
+from tests.lab.guarding import asking, macs, told
 from tests.lab.support import (
     NODES,
     OFFICE,
@@ -121,6 +121,9 @@ def test_a_machine_has_its_address_by_whichever_nic_asks(served: Laboratory) -> 
     served.machine("reboot", "compute2")
     await_nodes(served, {"compute2": NODES["compute2"]})
     served.wait_for(lambda: row(served, "compute2")["mac"] != USB, 20, "its row with the first MAC")
+    # Neither is a conflict with the other.
+    assert not told(served)["conflicts"]
+    assert await_status(served, "applied")["healthy"]
 
 
 def test_a_device_is_reserved_and_watched(served: Laboratory) -> None:

@@ -299,9 +299,12 @@ class LeaseMonitor:
         alarms, reason = list(row.alarms), row.reason
         if reachability is not None and row.ip and row.state != "ignored":
             claimants = reachability.claimants(row.ip)
-            if len({self._row_mac(mac) for mac in claimants}) > 1:
+            if len(claimants) > 1:
                 alarms.append("one-address")
                 reason = f"two machines say that {row.ip} is theirs: {', '.join(claimants)}"
+                if len({self._row_mac(mac) for mac in claimants}) == 1:
+                    who = f"both answer at {row.ip}: unplug one of them, or find the machine that has the other"
+                    reason = f"{' and '.join(claimants)}, two NICs of {row.name}, {who}"
             elif reachability.duplicate_mac(row.ip) == row.mac:
                 alarms.append("one-mac")
                 reason = f"two machines with the MAC {row.mac} answer at {row.ip}: one is a clone of the other"

@@ -220,6 +220,18 @@ def test_two_machines_with_one_address(world: World) -> None:
     assert STRANGER in row.reason
 
 
+def test_two_nics_of_one_node_that_are_there_at_once(tmp_path: Path) -> None:
+    """One of them may be in another machine: the node's address then leads to either."""
+    node = replace(PLAN.nodes[0], other_macs=(EUI(STRANGER),))
+    world = World(tmp_path, replace(PLAN, nodes=(node, *PLAN.nodes[1:])))
+    world.leases((CONTROLLER, HOME))
+    world.wire.there[HOME] = [CONTROLLER, STRANGER]
+    world.wait(15)
+    (row,) = [row for row in world.monitor.rows if row.name == "controller"]
+    assert row.alarms == ("one-address",)
+    assert "two NICs of controller" in row.reason
+
+
 def test_an_address_that_passes_to_another_machine_is_no_conflict(world: World) -> None:
     world.leases((CNCI, "192.168.0.65"))
     world.wire.there["192.168.0.65"] = [CNCI]

@@ -76,7 +76,9 @@ class LinkListener:
         self.same_gateway_heard = False
         self._announced = False
         self._next_nodes = itertools.cycle(nodes.items())
-        self._owners = {ip.packed: mac for mac, ip in nodes.items()}
+        self._owners: dict[bytes, set[bytes]] = {}
+        for mac, ip in nodes.items():
+            self._owners.setdefault(ip.packed, set()).add(mac)
         self._holders: dict[bytes, tuple[bytes, float]] = {}
         self._next_addresses: Iterator[bytes] = iter(())
         self._round_began_at = self._announce_again_at = 0.0
@@ -268,7 +270,7 @@ class LinkListener:
         # A machine that still uses it answers within two rounds of requests.
         heard_since = time.monotonic() - 2 * (_ADDRESSES_EVERY_S + ARP_EVERY_S * len(self.nodes) / _ADDRESSES_AT_ONCE)
         self._holders = {ip: held for ip, held in self._holders.items() if held[1] > heard_since}
-        return [(ip, self._owners[ip], mac) for ip, (mac, _) in sorted(self._holders.items())]
+        return [(ip, min(self._owners[ip]), mac) for ip, (mac, _) in sorted(self._holders.items())]
 
     def _foreign_server(self, frame: bytes, _tagged: bool, ours: bool) -> str:
         if ours:
@@ -336,8 +338,8 @@ class LinkListener:
             # Only at its own address: a node that was moved to another network has one of that network.
             node = self.nodes.get(arp.mac)
             self.node_heard = self.node_heard or (node is not None and node.packed == arp.ip)
-        owner = self._owners.get(arp.ip)
-        if owner is not None and arp.mac not in (owner, self.cluster.mac) and len(self._holders) < _MAX_HOLDERS:
+        owners = self._owners.get(arp.ip)
+        if owners is not None and arp.mac not in (*owners, self.cluster.mac) and len(self._holders) < _MAX_HOLDERS:
             self._holders[arp.ip] = arp.mac, time.monotonic()
         return ""
 
