@@ -151,7 +151,8 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         # Every host but this one. Were it to follow the number of nodes, a new node would restart dnsmasq.
         "lease_max": int(net.cidr.size) - 3,
         "domain": net.domain,
-        "search": ",".join(net.search),
+        # Without the cluster's own domain a client would ask the company for a node's name, and may be given another's.
+        "search": ",".join(dict.fromkeys([net.domain, *net.search])) if net.search else "",
         "mtu": net.mtu or 0,
         # Parsed, and written in quotes.
         "option_lines": [_Quoted(line) for _, line in targets.option_lines(plan)],

@@ -10,7 +10,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
 from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
-from wizard.plan.model import DhcpOption, Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
+from wizard.plan.model import Device, DhcpOption, Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
 
 Change = Callable[[Plan, Facts], tuple[Plan, Facts]]
 
@@ -92,6 +92,12 @@ def records(*rows: tuple[str, str, str]) -> Change:
     """Records as (name, kind, value)."""
     made = tuple(Record(name, RecordKind(kind), value) for name, kind, value in rows)
     return lambda plan, facts: (replace(plan, records=made), facts)
+
+
+def devices(*rows: tuple[str, str]) -> Change:
+    """Devices as (name, address)."""
+    made = tuple(Device(name, EUI(0x000C42000000 + n), IPAddress(ip)) for n, (name, ip) in enumerate(rows))
+    return lambda plan, facts: (replace(plan, devices=made), facts)
 
 
 def split_dns(*rows: tuple[str, str]) -> Change:

@@ -162,9 +162,30 @@ def test_a_stranger_is_adopted_with_a_label() -> None:
 def test_groups_of_ansible_are_the_roles() -> None:
     text = export(RACK, "ansible")
     groups = {part.split("]")[0]: part.split("]")[1] for part in text.split("[")[1:]}
-    assert list(groups) == ["server", "agent", "gpu", "ungrouped", "devices", "all:vars"]
+    assert list(groups) == ["server", "agent", "gpu", "ungrouped", "all:vars"]
+    # A play for all would run on a switch.
+    assert "# switch 10.44.0.250" in text
     assert "ansible_host=10.44.0.10" in groups["server"]
     assert "ciao" not in groups["all:vars"]
+
+
+def test_a_node_may_be_called_like_a_group_that_is_not_written() -> None:
+    plan = replace(RACK, nodes=(replace(RACK.nodes[0], name="devices"),))
+    assert "devices ansible_host=" in export(plan, "ansible")
+
+
+def test_the_clusters_own_domain_is_searched_first() -> None:
+    plan = replace(RACK, network=replace(RACK.network, search=("corp.example", "lab.example")))
+    conf = next(file.text for file in render(plan, TEXT) if file.path == paths.DNSMASQ_CONF)
+    (line,) = [line for line in conf.splitlines() if "domain-search" in line]
+    assert line.endswith("option:domain-search,ciao.lan,corp.example,lab.example")
+
+
+def test_a_bmc_keeps_the_address_that_is_set_in_it() -> None:
+    node = replace(RACK.nodes[0], bmc=IPAddress("10.44.0.201"))
+    draft = Draft.from_plan(replace(RACK, nodes=(node, *RACK.nodes[1:])))
+    for cidr in ("172.30.5.0/24", "10.44.0.0/26"):
+        assert readdressed(replace(draft, cidr=cidr), draft.cidr).nodes[0].bmc == "10.44.0.201"
 
 
 def test_k3s_servers_are_those_with_the_role() -> None:

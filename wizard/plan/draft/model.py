@@ -400,7 +400,8 @@ def readdressed(draft: Draft, old_cidr: str) -> Draft:
     if old == new:
         return draft
     move = _mover(old, new)
-    nodes = tuple(replace(node, ip=move(node.ip), bmc=move(node.bmc)) for node in draft.nodes)
+    # A BMC keeps the address that is set in it.
+    nodes = tuple(replace(node, ip=move(node.ip)) for node in draft.nodes)
     forwards = tuple(replace(forward, to=move(forward.to)) for forward in draft.forwards)
     gateway = move(draft.gateway) or str(addresses.default_gateway(new))
     # What does not fit stays as it is, and is refused there.

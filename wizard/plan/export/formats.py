@@ -23,7 +23,7 @@ from wizard.plan.uplinks import resolved
 GROUPS = {Role.CONTROLLER: "controllers", Role.NETWORK: "networks", Role.COMPUTE: "computes"}
 """The groups of ciao's playbooks."""
 DEVICES = "devices"
-RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), DEVICES, "k3s_cluster", "server", "agent"})
+RESERVED = frozenset({"all", "ungrouped", *GROUPS.values(), "k3s_cluster", "server", "agent"})
 """Group names. Ansible cannot tell a host of that name from the group."""
 _SERVERS = ("server", "controlplane", "controller")
 """Roles of the nodes that k3s' servers run on; the first that the plan has."""
@@ -98,6 +98,8 @@ def _ansible(plan: Plan, around: CorporateSide) -> str:
     lines = [_title(plan, "Ansible inventory"), first, ""]
     placed: set[str] = set()
     groups = _groups(plan)
+    # A play with "hosts: all" would run on a switch.
+    devices = groups.pop(DEVICES, [])
     taken = RESERVED | groups.keys()
     for group, machines in groups.items():
         lines.append(f"[{group}]")
@@ -106,6 +108,9 @@ def _ansible(plan: Plan, around: CorporateSide) -> str:
             lines.append(host if host in placed else f"{host} ansible_host={machine.ip}")
             placed.add(host)
         lines.append("")
+    if devices:
+        lines += ["# Devices, which are in no group, so that no play runs on them:"]
+        lines += [*(f"# {device.name} {device.ip}" for device in devices), ""]
     if not ciao_kind:
         return _text([*lines, "[all:vars]", *_ansible_blanks(around)])
     controller = _of(plan, Role.CONTROLLER)[0]

@@ -157,6 +157,7 @@ def _bmcs(plan: Plan) -> Iterator[Finding]:
     holders = {int(node.ip): shown(node.name) for node in plan.nodes if node.ip is not None}
     holders[int(plan.network.gateway)] = "the gateway"
     nodes_or_gateway, owners = set(holders), dict[int, int]()
+    reserved = {int(device.ip): device.name for device in plan.devices if device.ip is not None}
     first, last = dynamic_range(plan.network)
     for number, node in enumerate(plan.nodes):
         if node.bmc is None:
@@ -172,9 +173,13 @@ def _bmcs(plan: Plan) -> Iterator[Finding]:
         if int(node.bmc) in nodes_or_gateway or owners.setdefault(int(node.bmc), number) != number:
             message = f"{this} has {node.bmc}, which {holder} already uses."
             yield error("bmc-taken", field, message, "Write the address that is set in the BMC itself.")
+        elif device := reserved.get(int(node.bmc)):
+            message = f"{this} is the device {shown(device)}, at {node.bmc}."
+            remedy = "If that is another machine, write the BMC's own address: it would be sent the BMC's password."
+            yield note("bmc-is-device", field, message, remedy)
         elif first <= node.bmc <= last:
             message = f"{this} has the address {node.bmc}, which is in the DHCP range {first} to {last}."
-            remedy = "Set another address in the BMC, or use another range: a machine would be given that one too."
+            remedy = "Set another address in the BMC, or use another range, or reserve it as one of [[devices]]."
             yield error("bmc-in-range", field, message, remedy)
 
 
