@@ -14,7 +14,7 @@ from wizard.deploy.installed_files import file_drift, foreign_settings, installe
 from wizard.deploy.journal import Journal
 from wizard.deploy.shapes import EngineState, GuardState
 from wizard.host.commands import CommandFailed
-from wizard.host.files import read_text
+from wizard.host.files import digest_of, read_text
 from wizard.host.net import gateway_rules
 from wizard.host.net.managers import applied_backend
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_texts
@@ -136,26 +136,34 @@ def _since() -> str | None:
 
 
 def drift(plan: Plan, text: str) -> tuple[str, ...]:
-    """What differs from what was kept, a line for each file, rule and setting. Without root: files only."""
+    """What differs from what was kept, a line for each file, rule and setting. Without root: files only.
+
+    The journal, which only root may read, tells what an earlier version wrote from what somebody changed.
+    """
     found = []
     backend = applied_backend().backend
+    reading = read_journal(Journal()) if os.geteuid() == 0 else None
+    written = reading.written() if reading is not None else {}
     for file in render_for_this_machine(plan, text, backend):
         now = read_text(file.path)
+        if now is not None and file.path in written and digest_of(file.path) == written[file.path]:
+            continue
         if now is None and _only_root_may_read(file.path):
             continue
         if now is None:
             found.append(f"{file.path} is missing")
+        elif now != file.text and reading is None and file.path != paths.PLAN_IN_FORCE:
+            found.append(f"{file.path} was changed, or written by another version: root can tell")
         elif now != file.text:
             unapplied = " and not applied since" if file.path == paths.PLAN_IN_FORCE else ""
             found.append(f"{file.path} was changed{unapplied}")
     for other in interfaces_texts(plan.interfaces.cluster) if backend is Backend.IFUPDOWN else ():
         if other.now != other.wanted:
             found.append(f"{other.path} was changed: it gets in the way of {paths.INTERFACES_FILE}")
-    if os.geteuid() == 0:
-        reading = read_journal(Journal())
+    if reading is not None:
         known = {line.split()[0] for line in found}
-        found += [line for line in file_drift(reading.written()) if line.split()[0] not in known]
-        found += runtime_drift(reading.written())
+        found += [line for line in file_drift(written) if line.split()[0] not in known]
+        found += runtime_drift(written)
         found += [f"{line}; a reset cannot prove all that it gives back" for line in reading.damage]
         found += _rules_changed()
         found += foreign_settings(plan.interfaces.cluster, reading)
