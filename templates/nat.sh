@@ -213,7 +213,7 @@ table inet ciao_gateway {
         iifname != "{{ cluster }}" accept
         meta nfproto ipv6 counter name refused_in drop
         ct state established,related accept
-        udp dport { 53, 67 } accept
+        udp dport { 53, 67{{ ", 123" if serves_time else "" }} } accept
         tcp dport { 22, 53 } accept
         icmp type echo-request accept
         counter name refused_in drop
@@ -294,7 +294,7 @@ accepts() {
         ;;
     INPUT)
         echo "-A CIAO-INPUT -i $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-        echo "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67{{ ",123" if serves_time else "" }} -j ACCEPT"
         echo "-A CIAO-INPUT -i $CLUSTER -p tcp -m multiport --dports 22,53 -j ACCEPT"
         echo "-A CIAO-INPUT -i $CLUSTER -p icmp -m icmp --icmp-type 8 -j ACCEPT"
         ;;

@@ -176,7 +176,7 @@ def test_a_draft_of_another_version_keeps_what_both_know(draft: Draft) -> None:
     older = json.loads(dump_draft(draft))
     del older["vm_macs"]
     older["nodes"][0]["serial"] = "7"
-    older["ntp"] = "10.0.0.1"
+    older["colour"] = "blue"
     found = load_draft(json.dumps(older))
     assert found == replace(draft, vm_macs=Draft().vm_macs)
 

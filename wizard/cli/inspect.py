@@ -93,6 +93,7 @@ def render(args: argparse.Namespace) -> int:
     from wizard.deploy.file_changes import render_for_this_machine
     from wizard.host.files import write_below
     from wizard.host.net.managers import backend_for
+    from wizard.host.ntp.applied import time_for
     from wizard.plan.rules.check import check_plan
 
     plan, text, _ = read_plan(args.config)
@@ -101,7 +102,7 @@ def render(args: argparse.Namespace) -> int:
         for line in finding_lines(found, sys.stderr):
             say(line)
         return 1
-    files = render_for_this_machine(plan, text, backend_for(plan))
+    files = render_for_this_machine(plan, text, backend_for(plan), time_for(plan))
     for number, file in enumerate(files):
         if args.output is None or args.output == "-":
             out(("" if number == 0 else "\n") + f"==> {file.path} <==")

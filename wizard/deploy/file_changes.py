@@ -14,10 +14,12 @@ from wizard.host.facts.nics import has_permanent_mac, read_nics
 from wizard.host.files import read_text
 from wizard.host.net.managers.ifupdown.interfaces_change import interfaces_wanted
 from wizard.host.net.managers.ifupdown.main_file import main_file_bytes
+from wizard.host.ntp.applied import applied_time, time_for
 from wizard.plan import paths
 from wizard.plan.backends import Backend
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
+from wizard.plan.ntp import TimeSource
 from wizard.plan.render import File, render, render_identity, render_live_address
 
 
@@ -31,14 +33,20 @@ class FileChange:
     diff: str
 
 
-def render_for_this_machine(plan: Plan, plan_text: str, backend: Backend) -> tuple[File, ...]:
-    """Every file of the plan as rendered for this machine and backend, that of the cluster NIC's address last."""
+def render_for_this_machine(
+    plan: Plan, plan_text: str, backend: Backend, time: TimeSource | None = None
+) -> tuple[File, ...]:
+    """Every file of the plan as rendered for this machine and backend, that of the cluster NIC's address last.
+
+    `time`: who gives the nodes the time; None for what the last apply chose.
+    """
+    time = applied_time() if time is None else time
     facts = Facts(nics=read_nics())
     mac = _cluster_mac(plan.interfaces.cluster, facts)
     if backend is Backend.NETPLAN and not _can_be_matched(plan.interfaces.cluster, facts):
         mac = ""
-    *files, address = render(plan, plan_text, dnsmasq.user_id(), mac, backend)
-    identity = render_identity(plan, facts, backend)
+    *files, address = render(plan, plan_text, dnsmasq.user_id(), mac, backend, time)
+    identity = render_identity(plan, facts, backend, time)
     named = () if plan.interfaces.follows_default_route else (plan.interfaces.corporate,)
     if any(facts.nic(name) is None for name in (*named, plan.interfaces.cluster)):
         # Keep the recorded identity of a NIC that is not plugged in.
@@ -72,7 +80,8 @@ def _can_be_matched(name: str, facts: Facts) -> bool:
 
 def file_changes(plan: Plan, plan_text: str, backend: Backend) -> tuple[FileChange, ...]:
     """Every file of the plan, and every shared file that must change, compared with what is there now."""
-    found = [_change(f.path, read_text(f.path), f.text) for f in render_for_this_machine(plan, plan_text, backend)]
+    files = render_for_this_machine(plan, plan_text, backend, time_for(plan))
+    found = [_change(f.path, read_text(f.path), f.text) for f in files]
     for text in interfaces_wanted(plan.interfaces.cluster) if backend is Backend.IFUPDOWN else ():
         if text.wanted != text.now:
             found.append(_change(text.path, _shown(text.now) or None, _shown(text.wanted)))

@@ -14,6 +14,7 @@ from wizard.host.net import link_image
 from wizard.host.net.managers import BACKENDS
 from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES
+from wizard.plan.ntp import DROP_INS
 from wizard.plan.render import HEADER, live_text
 
 PERSISTENT_FILES = (
@@ -24,7 +25,7 @@ PERSISTENT_FILES = (
     paths.IDENTITY,
 )
 """Files that are kept under /etc; the gateway runs from their live copies under /run."""
-INSTALLED_FILES = (*PERSISTENT_FILES, *(file.kept for file in ADDRESS_FILES.values()), paths.SERVICE_FILE)
+INSTALLED_FILES = (*PERSISTENT_FILES, *(file.kept for file in ADDRESS_FILES.values()), paths.SERVICE_FILE, *DROP_INS)
 
 
 LIVE_ADDRESS_FILES = tuple(dict.fromkeys(file.live for file in ADDRESS_FILES.values()))

@@ -5,12 +5,14 @@ Called by `journal.parse`. Kinds: begin, before (a step's pre-image), done, tria
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from wizard.host.net import firewalls, forwarding, link_image
 from wizard.host.shapes import Predicate, are_texts, has, is_flag, is_mapping, is_number, is_text, may_have
 from wizard.plan.backends import ADDRESS_FILES
+from wizard.plan.ntp import DROP_INS, TEMPLATES
 
 Record = dict[str, Any]
 
@@ -87,6 +89,15 @@ def _is_disabled(image: Any) -> bool:
     return isinstance(links, list) and all(_is_path_image(link) and link["kind"] == "link" for link in links)
 
 
+def _is_time(image: Any) -> bool:
+    # What is restarted, and what a root-run program is given.
+    return (
+        has(image, kind=lambda kind: kind in (*TEMPLATES,), unit=is_text, drop_in=lambda path: path in DROP_INS)
+        and not image["unit"].startswith("-")
+        and has(image, opens=lambda cidr: is_text(cidr) and re.fullmatch(r"[0-9./]+", cidr) is not None)
+    )
+
+
 def _is_unit(value: Any) -> bool:
     return is_text(value) and value != "" and not value.startswith("-")
 
@@ -101,6 +112,7 @@ _IMAGES: Mapping[str, Predicate] = {
     "gateway": _is_gateway,
     "file": _is_path_image,
     "service": lambda image: has(image, unit=_is_path_image, wanted=_is_path_image),
+    "time": _is_time,
     "stop": _is_stopped,
     "disable": _is_disabled,
 }

@@ -17,6 +17,7 @@ from wizard.deploy.guard import control, metrics_file, path_report
 from wizard.deploy.guard.address_watch import CONTESTED, clock_text, lost_words
 from wizard.deploy.journal import Journal
 from wizard.deploy.shapes import AddressLoss, GuardState
+from wizard.deploy.time_check import check_time
 from wizard.host import systemd
 from wizard.host.commands import CommandFailed
 from wizard.host.dhcp.packet import SERVER_PORT
@@ -74,6 +75,7 @@ def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -
     checks.append(check_corporate())
     checks += _way_out(plan, in_force) if plan.interfaces.follows_default_route else []
     checks += _cables(plan) if in_force else []
+    checks += check_time(plan, in_force)
     checks += _forwards(plan)
     checks += _metrics(plan) if in_force else []
     if systemd.running():

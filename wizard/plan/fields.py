@@ -16,6 +16,7 @@ from netaddr import EUI, IPAddress, IPNetwork, mac_unix_expanded
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
 from wizard.plan.model import AnswerPolicy, ClusterKind, Protocol, Role
+from wizard.plan.ntp import MOST_SERVERS, NtpMode, NtpSetting, is_server_address
 
 LONGEST_SHOWN = 60
 SHORTEST_LEASE = 120
@@ -302,6 +303,35 @@ def parse_answer(text: str) -> AnswerPolicy:
 
 def parse_backend(text: str) -> Backend:
     return _choice(text, Backend, "a network backend")
+
+
+def parse_ntp(value: str | Sequence[str]) -> NtpSetting:
+    """ "auto", "off", or addresses: a list, or separated by commas. Raises FieldError."""
+    if isinstance(value, str):
+        given = value.strip(" ").lower() if value.isascii() else value
+        if given in tuple(NtpMode):
+            return NtpMode(given)
+        value = value.split(",")
+        if not any(is_address(text) for text in value):
+            remedy = 'Write "auto", "off" or a list of addresses, such as ["192.168.0.5"].'
+            raise FieldError(",".join(value), "names no time server", remedy)
+    if not value:
+        raise FieldError(list(value), "names no time server", 'Write "off" to name none.')
+    found = tuple(map(_time_server, value))
+    if len(set(found)) < len(found):
+        raise FieldError(", ".join(map(str, found)), "names a server twice", "Write each server once.")
+    if len(found) > MOST_SERVERS:
+        remedy = f"Write {MOST_SERVERS} at most: that is as many as a node uses."
+        raise FieldError(", ".join(map(str, found)), f"names {len(found)} servers", remedy)
+    return found
+
+
+def _time_server(text: str) -> IPAddress:
+    address = parse_address(text)
+    if not is_server_address(address):
+        remedy = "Write the server's own address, such as 192.168.0.5."
+        raise FieldError(text, "is no address that a node could ask", remedy)
+    return address
 
 
 def parse_protocol(text: str) -> Protocol:

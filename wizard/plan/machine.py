@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from netaddr import IPNetwork
 
 from wizard.plan.ifupdown import InterfacesLine
+from wizard.plan.ntp import TimeServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,12 @@ class Facts:
     """The NICs by which this machine's own packets to the internet would leave, by every routing rule and table."""
     ssh_peer: str = ""
     """The client's address of the SSH session that we were started in, "" without one."""
+    time_server: TimeServer | None = None
+    """The time server that runs here and can serve others; None for none, and where nobody looked."""
+    time_servers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What the DHCP servers named in option 42: the NIC, "" for any, and the addresses."""
+    time_known: bool = False
+    """Whether `time_server` and `time_servers` were looked for."""
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)

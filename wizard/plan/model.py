@@ -8,6 +8,7 @@ from enum import StrEnum
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
+from wizard.plan.ntp import NtpMode, NtpSetting
 
 AUTO = "auto"
 """In place of the corporate NIC's name: whichever NIC has the default route."""
@@ -86,6 +87,7 @@ class Network:
     """Domains that clients are told to search, () for `domain` alone."""
     mtu: int | None = None
     """The MTU that clients are told, None for none."""
+    ntp: NtpSetting = NtpMode.AUTO
 
     @property
     def gateway_cidr(self) -> str:

@@ -17,6 +17,7 @@ from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan
+from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, TimeSource
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
 HEADER = "# written by ciao-wizard"
@@ -115,7 +116,9 @@ def _lines_of(zones: list[str]) -> list[str]:
     return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
 
 
-def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "") -> dict[str, Any]:
+def template_context(
+    plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = "", time: TimeSource = NO_TIME
+) -> dict[str, Any]:
     """The variables of all templates. `plan` must have passed the rules."""
     plan = addresses.assign(plan)
     net = plan.network
@@ -181,6 +184,9 @@ def template_context(plan: Plan, dhcp_uid: int = DHCP_UID, cluster_mac: str = ""
         "pid_file": paths.DNSMASQ_PID,
         "lease_file": paths.LEASES,
         "hosts_file": paths.DNSMASQ_HOSTS,
+        "time_servers": ",".join(time.servers),
+        "serves_time": time.server is not None,
+        "local_stratum": LOCAL_STRATUM,
     }
 
 
@@ -199,18 +205,21 @@ def render(
     dhcp_uid: int = DHCP_UID,
     cluster_mac: str = "",
     backend: Backend = Backend.IFUPDOWN,
+    time: TimeSource = NO_TIME,
 ) -> tuple[File, ...]:
     """Every file of the plan, that of the cluster NIC's address last.
 
     `plan_text` is the plan file as the person wrote it; `cluster_mac` the permanent MAC of the cluster NIC, "" where
-    it is not known; `backend` whoever sets the address. The plan must have passed the rules.
+    it is not known; `backend` whoever sets the address; `time` who gives the time. The plan must have passed the rules.
     """
-    filled = template_context(plan, dhcp_uid, cluster_mac)
+    filled = template_context(plan, dhcp_uid, cluster_mac, time)
+    server = time.server
     return (
         File(paths.PLAN_IN_FORCE, plan_in_force_text(plan_text)),
         File(paths.DNSMASQ_CONF, _fill("tenant_dns.cfg", filled)),
         File(paths.DNSMASQ_HOSTS, _fill("tenant_dns.hosts", filled)),
         File(paths.NAT_SCRIPT, _fill("nat.sh", filled), 0o755),
+        *([File(server.drop_in, _fill(TEMPLATES[server.kind], filled))] if server is not None else []),
         _kept_address(ADDRESS_FILES[backend], filled),
     )
 
@@ -226,8 +235,9 @@ def render_live_address(plan: Plan, cluster_mac: str, backend: Backend) -> File:
     return File(file.live, _fill(file.live_template, filled), file.live_mode)
 
 
-def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOWN) -> File:
-    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path, and who sets the address."""
+def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOWN, time: TimeSource = NO_TIME) -> File:
+    """identity.toml: the plan's NICs on this machine, by permanent MAC and bus path; who sets the address, who gives
+    the time."""
     lines = [f"{HEADER}: the NICs that {paths.PLAN_IN_FORCE} means; 'ciao-wizard apply' writes it anew"]
     # Where the corporate NIC is whichever has the default route, none is recorded: it may be another tomorrow.
     corporate = "" if plan.interfaces.follows_default_route else plan.interfaces.corporate
@@ -237,6 +247,12 @@ def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOW
             lines += ["", f"[{role}]", f'name = "{nic.name}"', f'mac  = "{nic.permanent_mac}"', f'bus  = "{nic.bus}"']
     if backend is not Backend.IFUPDOWN:
         lines += ["", "[address]", f'backend = "{backend}"']
+    if time.servers:
+        named = ", ".join(f'"{server}"' for server in time.servers)
+        lines += ["", "[time]", f"servers = [{named}]"]
+    if time.server is not None:
+        server = time.server
+        lines += [f'kind = "{server.kind}"', f'unit = "{server.unit}"', f'drop_in = "{server.drop_in}"']
     return File(paths.IDENTITY, "\n".join(lines) + "\n")
 
 

@@ -26,6 +26,7 @@ from wizard.host.net import link_image
 from wizard.host.net.firewalls.firewalld import Firewalld
 from wizard.host.net.managers.ifupdown.backend import Ifupdown
 from wizard.plan import paths
+from wizard.plan.ntp import DROP_INS
 
 ABSENT = {"path": "/a/b", "kind": "absent", "missing_parents": ["/a"]}
 FILE = {
@@ -60,6 +61,7 @@ IMAGES: dict[str, Any] = {
         "zone": {"nic": "eth1", "zone": "public"},
     },
     "address:eth1": {"link": NIC, "held": True, "config": ABSENT, "state": FILE, "gives": "10.1.1.2/24", "stanza": "x"},
+    "time:chrony": {"kind": "chrony", "unit": "chrony.service", "drop_in": DROP_INS[0], "opens": "192.168.0.0/24"},
     "gateway": {"running": False, "files": [ABSENT, LINK], "leases": FILE},
     "file:/c": FILE,
     "file:/e": {**FILE, "main": True, "named": "/e"},
@@ -139,6 +141,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("wizard.deploy.apply.steps.persist.read_main_file", lambda *_: "")
     monkeypatch.setattr("wizard.deploy.apply.steps.persist.write_main_file", lambda *_: None)
     monkeypatch.setattr("wizard.host.systemd.reload", lambda: None)
+    monkeypatch.setattr("wizard.host.ntp.own_server.is_running", lambda _: False)
     monkeypatch.setattr(link_image, "run", refuses)
     monkeypatch.setattr(link_image, "link_state", lambda nic: {**NIC, "nic": nic, "addresses": []})
     monkeypatch.setattr(link_image, "LINK_LOCAL_PATIENCE_S", 0.0)

@@ -164,6 +164,31 @@ UNREADABLE = [
     Bad("from-an-address", PORT, PORT + '\nfrom = ["10.9.9.9"]', "forwards[0].from", "10.9.9.9/32"),
     Bad("mistyped-key", PORT, PORT + '\nprotocoll = "tcp"', "forwards[0].protocoll", "Did you mean protocol?"),
     Bad("mistyped-network-key", LEASE, 'leasetime = "12h"', "network.leasetime", "Did you mean lease_time?"),
+    Bad("ntp-a-number", LEASE, LEASE + "\nntp = 123", "network.ntp", "in quotes"),
+    Bad("ntp-true", LEASE, LEASE + "\nntp = true", "network.ntp", "true or false, not text"),
+    Bad("ntp-a-table", LEASE, LEASE + "\nntp = {}", "network.ntp", "a table, not text"),
+    Bad("ntp-of-numbers", LEASE, LEASE + "\nntp = [10]", "network.ntp", "in quotes"),
+    Bad("ntp-of-lists", LEASE, LEASE + '\nntp = [["10.0.0.1"]]', "network.ntp", "in quotes"),
+    Bad("ntp-of-nothing", LEASE, LEASE + "\nntp = []", "network.ntp", '"off"'),
+    Bad("ntp-blank", LEASE, LEASE + '\nntp = ""', "network.ntp", '"auto", "off" or a list'),
+    Bad("ntp-on", LEASE, LEASE + '\nntp = "on"', "network.ntp", '"auto", "off" or a list'),
+    Bad("ntp-auto-in-a-list", LEASE, LEASE + '\nntp = ["auto"]', "network.ntp", "four numbers"),
+    Bad("ntp-a-name", LEASE, LEASE + '\nntp = ["pool.ntp.org"]', "network.ntp", "four numbers"),
+    Bad("ntp-ipv6", LEASE, LEASE + '\nntp = ["2001:db8::1"]', "network.ntp", "IPv4"),
+    Bad("ntp-with-prefix", LEASE, LEASE + '\nntp = ["10.0.0.1/24"]', "network.ntp", "10.0.0.1."),
+    Bad("ntp-nobody", LEASE, LEASE + '\nntp = ["0.0.0.0"]', "network.ntp", "the server's own address"),
+    Bad("ntp-loopback", LEASE, LEASE + '\nntp = ["127.0.0.1"]', "network.ntp", "the server's own address"),
+    Bad("ntp-multicast", LEASE, LEASE + '\nntp = ["224.0.1.1"]', "network.ntp", "the server's own address"),
+    Bad("ntp-everybody", LEASE, LEASE + '\nntp = ["255.255.255.255"]', "network.ntp", "the server's own address"),
+    Bad("ntp-twice", LEASE, LEASE + '\nntp = ["10.0.0.1", " 10.0.0.1"]', "network.ntp", "each server once"),
+    Bad(
+        "ntp-too-many",
+        LEASE,
+        LEASE + '\nntp = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]',
+        "network.ntp",
+        "4 at most",
+    ),
+    Bad("ntp-mistyped", LEASE, LEASE + '\nnpt = "auto"', "network.npt", "Did you mean ntp?"),
     # Carrying what some tool downstream would take for more.
     Bad("newline-in-nic", CLUSTER, r'cluster = "eth1\nup rm -rf /"', "interfaces.cluster", r"eth1\nup"),
     Bad("shell-in-nic", CLUSTER, 'cluster = "$(reboot)"', "interfaces.cluster", "ip link"),
@@ -174,6 +199,25 @@ UNREADABLE = [
     Bad("comma-in-lease", LEASE, 'lease_time = "12h,set:x"', "network.lease_time", "12h"),
     Bad("newline-in-lease", LEASE, r'lease_time = "12h\ndhcp-script=/bin/x"', "network.lease_time", "12h"),
     Bad("newline-in-domain", DOMAIN, r'domain = "ciao.lan\naddress=/#/10.0.0.1"', "network.domain", "ciao.lan"),
+    Bad(
+        "newline-in-ntp",
+        LEASE,
+        LEASE
+        + r"""
+ntp = ["10.0.0.1\ndhcp-script=/bin/x"]""",
+        "network.ntp",
+        r"10.0.0.1\ndhcp",
+    ),
+    Bad("comma-in-ntp", LEASE, LEASE + '\nntp = ["10.0.0.1,set:x"]', "network.ntp", "four numbers"),
+    Bad(
+        "escape-in-ntp",
+        LEASE,
+        LEASE
+        + r"""
+ntp = "\u001b[2J" """,
+        "network.ntp",
+        r"\x1b[2J",
+    ),
     Bad("slash-in-domain", DOMAIN, 'domain = "ciao.lan/10.0.0.1"', "network.domain", "ciao.lan"),
     Bad("newline-in-vm-mac", VM_MACS, r'vm_macs = ["02:*:*:*:*:*\nport=0"]', "network.vm_macs", "six octets"),
     Bad("newline-in-name", NAME, r'name = "a\ndhcp-script=/tmp/evil"', "nodes[2].name", r"a\ndhcp-script"),
@@ -469,6 +513,8 @@ UNWORKABLE = [
     Bad("range-over-a-port", "port = 5000", 'port = "8880-8890"', "forwards[2].port", "another port"),
     Bad("range-of-dns", PORT, 'port = "50-60"', "forwards[0].port", "another port"),
     Bad("range-of-dhcp", PORT, 'port = "60-70"\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
+    Bad("ntp-the-broadcast", LEASE, LEASE + '\nntp = ["192.168.0.255"]', "network.ntp", "192.168.0.1 to"),
+    Bad("ntp-the-network", LEASE, LEASE + '\nntp = ["192.168.0.0"]', "network.ntp", "192.168.0.1 to"),
     Bad("forward-of-dhcp", PORT, 'port = 67\nprotocol = "udp"', "forwards[0].port", "Remove this forward"),
 ]
 

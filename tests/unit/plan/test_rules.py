@@ -41,6 +41,7 @@ from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import AnswerPolicy, DhcpOption, Plan, Protocol, Role
+from wizard.plan.ntp import DROP_INS, TimeServer
 from wizard.plan.rules.check import check
 
 
@@ -445,6 +446,43 @@ CASES = [
         "machine",
         "systemctl status NetworkManager",
     ),
+    Case("time-server-not-host", network(ntp=(IPAddress("192.168.0.255"),)), "network.ntp", "192.168.0.1 to"),
+    Case(
+        "time-not-served",
+        both(network(ntp=(IPAddress("192.168.0.200"),)), machine(time_known=True)),
+        "network.ntp",
+        "`sudo apt install chrony`",
+        Severity.WARNING,
+    ),
+    Case(
+        "time-server-closed",
+        machine(time_known=True, time_server=TimeServer("chrony", "chronyd.service")),
+        "network.ntp",
+        "confdir /etc/chrony.d",
+        Severity.NOTE,
+    ),
+    Case(
+        "time-server-closed",
+        machine(time_known=True, time_server=TimeServer("ntpsec", "ntpsec.service")),
+        "network.ntp",
+        "IGNORE_DHCP=yes",
+        Severity.NOTE,
+    ),
+    Case(
+        "time",
+        machine(time_known=True, time_server=TimeServer("chrony", "chrony.service", DROP_INS[0])),
+        "network.ntp",
+        "Nothing to do.",
+        Severity.NOTE,
+    ),
+    Case(
+        "time",
+        machine(time_known=True, time_servers=(("eth0", ("10.77.0.1",)),)),
+        "network.ntp",
+        "Nothing to do.",
+        Severity.NOTE,
+    ),
+    Case("time-unknown", machine(time_known=True), "network.ntp", "`sudo apt install chrony`", Severity.NOTE),
     Case("network-manager-unsupported", backed_by("networkd"), "network.backend", 'backend = "auto"'),
     Case(
         "nic-managed-elsewhere",

@@ -12,6 +12,7 @@ from wizard.host.files import make_directory, write_atomic
 from wizard.host.net.managers.backend import NetworkBackend
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
+from wizard.plan.ntp import NO_TIME, TimeSource
 from wizard.plan.render import File
 
 Record = dict[str, Any]
@@ -23,7 +24,8 @@ class ApplyContext:
     latter as a trial needs it, for `backend`. `dhcp_uid`: the user that dnsmasq runs as.
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
-    services to stop. `uplinks`, `others`: see `plan.uplinks`, its functions `uplinks` and `other_wires`.
+    services to stop. `uplinks`, `others`: see `plan.uplinks`, its functions `uplinks` and `other_wires`. `time`: who
+    gives the nodes the time.
     """
 
     plan: Plan
@@ -37,6 +39,7 @@ class ApplyContext:
     stop: tuple[str, ...] = ()
     uplinks: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    time: TimeSource = NO_TIME
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)

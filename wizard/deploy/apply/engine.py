@@ -40,6 +40,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.rules.check import check
 from wizard.plan.targets import option_lines
+from wizard.plan.time_source import choose_time
 from wizard.plan.uplinks import other_wires, resolved, uplinks
 
 TICK_S = 0.1
@@ -98,10 +99,10 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Se
     """The context of an apply of this plan on this machine: the rendered files and the plan in force."""
     corporate = facts.nic(resolved(plan, facts).interfaces.corporate)
     leased = corporate is not None and corporate.leased
-    backend = choose_backend(plan, facts).backend
+    backend, time_source = choose_backend(plan, facts).backend, choose_time(plan, facts)
     return ApplyContext(
         plan,
-        render_for_this_machine(plan, text, backend),
+        render_for_this_machine(plan, text, backend, time_source),
         render_live_address_here(plan, backend),
         managers.BACKENDS[backend],
         dnsmasq.user_id(),
@@ -111,6 +112,7 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Se
         tuple(stop),
         uplinks(plan, facts),
         other_wires(plan, facts),
+        time_source,
     )
 
 

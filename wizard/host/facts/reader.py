@@ -28,6 +28,8 @@ from wizard.host.facts.uplinks import read_outbound
 from wizard.host.files import blocked
 from wizard.host.net import firewalls, managers
 from wizard.host.net.managers.ifupdown.interfaces_tree import read_lines, unreadable
+from wizard.host.ntp.company import read_time_servers
+from wizard.host.ntp.own_server import read_time_server
 from wizard.plan import paths
 from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.backends import ADDRESS_FILES
@@ -80,6 +82,9 @@ def read_facts(
         ssh_peer=session.peer if session else "",
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
         silent_managers=managers.silent(network_managers),
+        time_server=read_time_server(processes, root),
+        time_servers=read_time_servers(nics, network_managers, root),
+        time_known=True,
         owners=managers.owners(network_managers, {nic.name: nic.index for nic in nics if nic.usable_name}, root),
     )
 

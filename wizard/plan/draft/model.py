@@ -32,6 +32,7 @@ from wizard.plan.model import (
     Role,
     Sections,
 )
+from wizard.plan.ntp import NtpMode, ntp_text
 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", "NodeText", "ForwardText")
@@ -61,6 +62,7 @@ _FIELD_NAMES = {
     "network.mtu": "MTU",
     "cluster.kind": "Kind of cluster",
     "TOML": "Devices and more",
+    "network.ntp": "Time servers",
     "nodes.name": "name",
     "nodes.role": "role",
     "nodes.mac": "MAC",
@@ -142,6 +144,7 @@ class Draft:
     search: str = ""
     mtu: str = ""
     sections: str = ""
+    ntp: str = NtpMode.AUTO.value
     nodes: tuple[NodeText, ...] = ()
     forwards: tuple[ForwardText, ...] = ()
     bmc_credentials: str = ""
@@ -169,6 +172,7 @@ class Draft:
             search=", ".join(network.search),
             mtu="" if network.mtu is None else str(network.mtu),
             sections=dump_sections(plan),
+            ntp=ntp_text(network.ntp),
             nodes=tuple(_node_text(node) for node in plan.nodes),
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
             bmc_credentials=plan.bmc_credentials,
@@ -256,10 +260,11 @@ def _network(draft: Draft, reader: _Reader) -> Network | None:
     backend = reader.read("network.backend", parsers.parse_backend, draft.backend)
     search = reader.read("network.search", dns_fields.parse_search, draft.search) or ()
     mtu = reader.read("network.mtu", parsers.parse_mtu, draft.mtu) if draft.mtu.strip() else None
+    ntp = reader.read("network.ntp", parsers.parse_ntp, draft.ntp) or NtpMode.AUTO
     if cidr is None or gateway is None or lease_time is None or domain is None or answer is None or backend is None:
         return None
     macs = tuple(mac for mac in vm_macs if mac)
-    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend, search, mtu)
+    return Network(cidr, gateway, slice_, range_, lease_time, domain, answer, macs, backend, search, mtu, ntp)
 
 
 def _pool(text: str, reader: _Reader) -> tuple[IPNetwork | None, tuple[IPAddress, IPAddress] | None]:
@@ -406,8 +411,8 @@ def readdressed(draft: Draft, old_cidr: str) -> Draft:
     gateway = move(draft.gateway) or str(addresses.default_gateway(new))
     # What does not fit stays as it is, and is refused there.
     sections = _QUOTED_ADDRESS.sub(lambda found: f'"{move(found[1]) or found[1]}"', draft.sections)
-    pool = _moved_pool(draft.pool, move, new)
-    return replace(draft, gateway=gateway, pool=pool, sections=sections, nodes=nodes, forwards=forwards)
+    pool, ntp = _moved_pool(draft.pool, move, new), _moved_servers(draft.ntp, move)
+    return replace(draft, gateway=gateway, pool=pool, sections=sections, ntp=ntp, nodes=nodes, forwards=forwards)
 
 
 def _mover(old: IPNetwork, new: IPNetwork) -> Callable[[str], str]:
@@ -422,6 +427,11 @@ def _mover(old: IPNetwork, new: IPNetwork) -> Callable[[str], str]:
         return str(IPAddress(new.first + offset)) if offset < new.size - 1 else ""
 
     return move
+
+
+def _moved_servers(text: str, move: Callable[[str], str]) -> str:
+    moved = ", ".join(filter(None, (move(server.strip()) for server in text.split(","))))
+    return moved or NtpMode.AUTO.value
 
 
 def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:

@@ -35,6 +35,7 @@ from wizard.plan.model import (
     Sections,
     SplitDns,
 )
+from wizard.plan.ntp import NtpSetting
 
 VERSION = 1
 LARGEST_FILE = 8_000_000
@@ -214,6 +215,7 @@ def _network(table: TomlTable | None) -> Network | None:
         "backend",
         "search",
         "mtu",
+        "ntp",
     )
     table.only(*known)
     cidr = table.required("cidr", as_text(fields.parse_network))
@@ -238,6 +240,7 @@ def _network(table: TomlTable | None) -> Network | None:
         backend=table.optional("backend", as_text(fields.parse_backend), stand_in.backend),
         search=table.optional("search", _search, stand_in.search),
         mtu=table.optional("mtu", as_number(fields.parse_mtu), None),
+        ntp=table.optional("ntp", _ntp, stand_in.ntp),
     )
     return None if cidr is None else network
 
@@ -252,6 +255,10 @@ def _dhcp_range(value: object) -> tuple[IPAddress, IPAddress]:
         remedy = 'Write the first and the last, such as ["192.168.0.65", "192.168.0.126"].'
         raise FieldError(value, f"holds {len(ends)} addresses, not two", remedy)
     return ends[0], ends[1]
+
+
+def _ntp(value: object) -> NtpSetting:
+    return fields.parse_ntp(as_texts(value) if isinstance(value, list) else as_text(str)(value))
 
 
 def _vm_macs(value: object) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from wizard.plan.model import (
     Sections,
     SplitDns,
 )
+from wizard.plan.ntp import NtpMode, NtpSetting
 
 Value = str | int | list[str] | None
 """What a key holds; None: the key is absent."""
@@ -94,7 +95,12 @@ def network_rows(network: Network) -> list[Row]:
         ("backend", network.backend.value, network.backend is plain_network.backend),
         ("search", list(network.search), not network.search),
         ("mtu", network.mtu, False),
+        ("ntp", _ntp_value(network.ntp), network.ntp == plain_network.ntp),
     ]
+
+
+def _ntp_value(setting: NtpSetting) -> Value:
+    return setting.value if isinstance(setting, NtpMode) else [str(address) for address in setting]
 
 
 def node_rows(node: Node) -> list[Row]:

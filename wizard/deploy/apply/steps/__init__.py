@@ -23,6 +23,7 @@ from wizard.deploy.apply.steps.persist import (
     undo_service,
 )
 from wizard.deploy.apply.steps.services import DisableService, StopService, undo_disable, undo_stop
+from wizard.deploy.apply.steps.time import TIME, InstallTimeFile, former_time_files, time_steps, undo_time
 from wizard.deploy.apply.steps.trial import (
     LoadRules,
     ProveWires,
@@ -39,11 +40,14 @@ from wizard.deploy.apply.steps.trial import (
 from wizard.deploy.journal import Journal
 from wizard.host import systemd
 from wizard.plan.findings import WizardError
+from wizard.plan.ntp import DROP_INS
+from wizard.plan.render import File
 
 UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
     "wires": undo_wires,
     "rules": undo_rules,
     "address": undo_address,
+    TIME: undo_time,
     "gateway": undo_gateway,
     "file": undo_file,
     "service": undo_service,
@@ -51,10 +55,14 @@ UNDO: Mapping[str, Callable[[Record, Journal], str]] = {
     "disable": undo_disable,
 }
 
-UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {"gateway": undo_leases, "stop": undo_stop}
-"""The trial's steps of which something survives a reboot: the leases, and that a service which ran, though it was
-disabled, is stopped."""
-_TRIAL = ("stop", "wires", "rules", "address", "gateway")
+UNDO_AFTER_BOOT: Mapping[str, Callable[[Record, Journal], str]] = {
+    "gateway": undo_leases,
+    "stop": undo_stop,
+    TIME: undo_time,
+}
+"""The trial's steps of which something survives a reboot: the leases, that a service which ran, though it was disabled,
+is stopped, and that a time server has read a file that is undone."""
+_TRIAL = ("stop", "wires", "rules", "address", TIME, "gateway")
 
 
 def trial_steps(context: ApplyContext) -> list[Step]:
@@ -65,15 +73,20 @@ def trial_steps(context: ApplyContext) -> list[Step]:
     if was and was != context.plan.interfaces.cluster:
         nic = former_nic(context.journal, was)
         steps += [ReleaseFormerNic(context, nic, was)] if nic else []
-    return [*steps, SetClusterAddress(context), StartGuard(context)]
+    return [*steps, SetClusterAddress(context), *time_steps(context), StartGuard(context)]
 
 
 def persist_steps(context: ApplyContext) -> list[Step]:
     """The steps that persist a kept trial, in order: that of the NIC's address last. Raises WizardError."""
-    *files, address = [InstallFile(context, file) for file in context.files]
+    *files, address = [_install(context, file) for file in context.files]
     service = [EnableService(context)] if systemd.running() else []
     disabled = [DisableService(context, unit) for unit in context.stop]
-    return [*files, *service, *disabled, *main_files(context), *former_address_files(context), address]
+    former: list[Step] = [*former_time_files(context), *former_address_files(context)]
+    return [*files, *service, *disabled, *main_files(context), *former, address]
+
+
+def _install(context: ApplyContext, file: File) -> InstallFile:
+    return InstallTimeFile(context, file.path) if file.path in DROP_INS else InstallFile(context, file)
 
 
 def undo(name: str, image: Record, journal: Journal, after_boot: bool = False, tries: int = 3) -> str:

@@ -1,0 +1,131 @@
+"""Who gives the nodes the time, by the plan and the machine; and what that is rendered to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from netaddr import IPAddress
+
+from wizard.plan.draft.model import Draft, dump_draft, load_draft, readdressed
+from wizard.plan.fields import parse_ntp
+from wizard.plan.file.read import load_plan
+from wizard.plan.file.write import dump_plan
+from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
+from wizard.plan.ntp import DROP_INS, NO_TIME, NtpMode, NtpSetting, TimeServer, TimeSource, ntp_text
+from wizard.plan.render import File, render, render_identity
+from wizard.plan.time_source import choose_time
+
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(encoding="utf-8")
+PLAN = load_plan(EXAMPLE, "ciao.toml")
+GATEWAY = "192.168.0.200"
+CHRONY = TimeServer("chrony", "chrony.service", DROP_INS[0])
+NTPSEC = TimeServer("ntpsec", "ntpsec.service", "/etc/ntpsec/ntp.d/ciao-cluster.conf")
+CLOSED = TimeServer("chrony", "chronyd.service")
+COMPANY = (("eth0", ("10.77.0.1", "10.77.0.2")), ("wlan0", ("10.8.0.1",)))
+
+
+def asking(setting: NtpSetting) -> Plan:
+    return replace(PLAN, network=replace(PLAN.network, ntp=setting))
+
+
+@pytest.mark.parametrize(
+    ("setting", "facts", "source"),
+    [
+        (NtpMode.AUTO, Facts(), NO_TIME),
+        (NtpMode.AUTO, Facts(time_server=CHRONY, time_servers=COMPANY), TimeSource((GATEWAY,), CHRONY)),
+        (NtpMode.AUTO, Facts(time_servers=COMPANY), TimeSource(("10.77.0.1", "10.77.0.2"))),
+        (NtpMode.AUTO, Facts(time_server=CLOSED, time_servers=COMPANY), TimeSource(("10.77.0.1", "10.77.0.2"))),
+        (NtpMode.AUTO, Facts(time_servers=(("wlan0", ("10.8.0.1",)),)), NO_TIME),
+        (NtpMode.AUTO, Facts(time_servers=(("", ("10.9.0.1",)),)), TimeSource(("10.9.0.1",))),
+        # Nodes would look for it in the cluster.
+        (NtpMode.AUTO, Facts(time_servers=(("eth0", ("192.168.0.7",)),)), NO_TIME),
+        (NtpMode.OFF, Facts(time_server=CHRONY, time_servers=COMPANY), NO_TIME),
+        ((IPAddress("10.1.1.1"),), Facts(time_server=CHRONY), TimeSource(("10.1.1.1",))),
+        ((IPAddress(GATEWAY),), Facts(time_server=NTPSEC), TimeSource((GATEWAY,), NTPSEC)),
+        ((IPAddress(GATEWAY),), Facts(), TimeSource((GATEWAY,))),
+    ],
+)
+def test_who_gives_the_time(setting: NtpSetting, facts: Facts, source: TimeSource) -> None:
+    assert choose_time(asking(setting), facts) == source
+
+
+def rendered(time: TimeSource) -> dict[str, File]:
+    return {Path(file.path).name: file for file in render(PLAN, EXAMPLE, time=time)}
+
+
+def test_where_nobody_does_nothing_is_sent_and_nothing_is_opened() -> None:
+    files = rendered(NO_TIME)
+    assert "ntp-server" not in files["tenant_dns.cfg"].text
+    assert "123" not in files["nat.sh"].text
+    assert "ciao-cluster.conf" not in files
+
+
+def test_the_companys_are_announced_and_nothing_is_opened() -> None:
+    files = rendered(TimeSource(("10.77.0.1", "10.77.0.2")))
+    assert "\ndhcp-option=tag:cluster,option:ntp-server,10.77.0.1,10.77.0.2\n" in files["tenant_dns.cfg"].text
+    assert files["nat.sh"].text == rendered(NO_TIME)["nat.sh"].text
+
+
+@pytest.mark.parametrize(
+    ("server", "lines"),
+    [
+        (CHRONY, ["allow 192.168.0.0/24", "local stratum 10"]),
+        (NTPSEC, ["restrict 192.168.0.0 mask 255.255.255.0 kod nomodify noquery", "tos orphan 10 orphanwait 10"]),
+    ],
+)
+def test_a_server_here_is_opened_to_the_cluster_alone(server: TimeServer, lines: list[str]) -> None:
+    files = rendered(TimeSource((GATEWAY,), server))
+    assert f"option:ntp-server,{GATEWAY}\n" in files["tenant_dns.cfg"].text
+    script = files["nat.sh"].text
+    assert "        udp dport { 53, 67, 123 } accept\n" in script
+    assert "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67,123 -j ACCEPT" in script
+    assert script.count("123") == 2
+    own = files["ciao-cluster.conf"]
+    assert own.path == server.drop_in
+    assert [line for line in own.text.splitlines() if not line.startswith("#")] == lines
+    # The last one is the file of the NIC's address.
+    assert list(files)[-2] == "ciao-cluster.conf"
+
+
+def test_the_record_of_an_apply() -> None:
+    assert "[time]" not in render_identity(PLAN, Facts()).text
+    text = render_identity(PLAN, Facts(), time=TimeSource((GATEWAY,), CHRONY)).text
+    assert f'[time]\nservers = ["{GATEWAY}"]\nkind = "chrony"\nunit = "chrony.service"\n' in text
+
+
+SETTINGS = [NtpMode.AUTO, NtpMode.OFF, (IPAddress("10.1.1.1"),), (IPAddress("10.1.1.1"), IPAddress(GATEWAY))]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=ntp_text)
+def test_the_setting_survives_the_file_and_the_screens(setting: NtpSetting) -> None:
+    plan = asking(setting)
+    assert parse_ntp(ntp_text(setting)) == setting
+    assert load_plan(dump_plan(plan), "x").network.ntp == setting
+    assert load_plan(dump_plan(plan, EXAMPLE), "x").network.ntp == setting
+    draft = Draft.from_plan(plan)
+    assert load_draft(dump_draft(draft)) == draft
+    edited = replace(draft, domain="lab.lan").to_plan()
+    assert isinstance(edited, Plan)
+    assert edited.network.ntp == setting
+
+
+def test_a_plan_without_the_key_is_written_without_it() -> None:
+    assert "ntp" not in dump_plan(PLAN)
+    assert dump_plan(PLAN, EXAMPLE) == EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("auto", "auto"),
+        ("off", "off"),
+        ("192.168.0.5, 10.1.1.1", "10.9.0.5, 10.1.1.1"),
+        ("192.168.0.200", "10.9.0.200"),
+    ],
+)
+def test_a_server_in_the_cluster_moves_with_it(before: str, after: str) -> None:
+    draft = replace(Draft.from_plan(PLAN), ntp=before, cidr="10.9.0.0/24")
+    assert readdressed(draft, "192.168.0.0/24").ntp == after
