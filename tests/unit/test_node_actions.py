@@ -192,7 +192,7 @@ def test_one_odd_answer_hides_no_other_outcome() -> None:
 
 
 def test_a_guard_that_is_muted_for_a_moment_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wake, "_REPEAT_EVERY_S", 0.0)
+    monkeypatch.setattr(wake, "REPEAT_EVERY_S", 0.0)
 
     def again(_missed: object) -> None:
         raise WizardError("the guard does not vouch for the cluster's wire", "")

@@ -23,7 +23,7 @@ from wizard.plan.findings import NeedsRoot, WizardError
 from wizard.plan.model import Node, Plan
 
 _LOOK_EVERY_S = 0.1
-_REPEAT_EVERY_S = 10.0
+REPEAT_EVERY_S = 10.0
 
 
 def cluster_nic(plan: Plan) -> tuple[str, int]:
@@ -88,7 +88,7 @@ def wait_for(
                 if watched.is_reachable(ip) and watched.mac(ip) in map(format_mac, missed[ip].macs):
                     node = missed.pop(ip)
                     yield NodeOutcome(node.name, True, f"answers at {ip} after {time.monotonic() - began:.0f} s")
-            if missed and time.monotonic() - repeated_at > _REPEAT_EVERY_S:
+            if missed and time.monotonic() - repeated_at > REPEAT_EVERY_S:
                 with contextlib.suppress(WizardError):
                     # The guard may be muted for a moment, as ports go down where machines power up.
                     again(list(missed.values()))

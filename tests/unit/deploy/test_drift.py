@@ -10,7 +10,7 @@ import pytest
 from tests.unit.moved_files import move_address_files
 from wizard.deploy import status
 from wizard.host.files import digest_of
-from wizard.host.net import managers
+from wizard.host.net import gateway_rules, managers
 from wizard.plan.backends import ADDRESS_FILES, Backend
 from wizard.plan.file.read import load_plan
 from wizard.plan.render import File
@@ -65,7 +65,7 @@ def test_what_an_earlier_version_wrote_nobody_changed(tmp_path: Path, monkeypatc
     monkeypatch.setattr(status, "read_journal", lambda _: Reading(script))
     for other in ("runtime_drift", "foreign_settings"):
         monkeypatch.setattr(status, other, lambda *_: [])
-    monkeypatch.setattr(status, "_rules_changed", list)
+    monkeypatch.setattr(gateway_rules, "changes", lambda _: [])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert status.drift(PLAN, "") == ()
     monkeypatch.setattr(Reading, "written", lambda _: written)
