@@ -179,7 +179,7 @@ def test_without_systemd_nothing_is_started(laptop: Systemd, journal: Journal, m
 def test_in_a_trial_they_stop_before_the_wires_are_heard(laptop: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ProveWires", "LoadRules", "SetClusterAddress", "StartGuard"):
         monkeypatch.setattr(steps, name, lambda _, name=name: SimpleNamespace(name=name))
-    context: Any = SimpleNamespace(previous=None, stop=(SERVICE,), time=NO_TIME)
+    context: Any = SimpleNamespace(previous=None, stop=(SERVICE,), time=NO_TIME, former_time=NO_TIME)
     names = [step.name for step in steps.trial_steps(context)]
     assert names == ["stop:proxy.service", "ProveWires", "LoadRules", "SetClusterAddress", "StartGuard"]
 

@@ -25,7 +25,7 @@ class ApplyContext:
 
     `previous`: the plan in force, or None. `corporate_has_lease`: the corporate NIC holds a DHCP lease. `stop`: the
     services to stop. `uplinks`, `others`: see `plan.uplinks`, its functions `uplinks` and `other_wires`. `time`: who
-    gives the nodes the time.
+    gives the nodes the time; `former_time`: the same of the plan in force.
     """
 
     plan: Plan
@@ -40,6 +40,7 @@ class ApplyContext:
     uplinks: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     time: TimeSource = NO_TIME
+    former_time: TimeSource = NO_TIME
 
     def file(self, path: str) -> File:
         return next(f for f in self.files if f.path == path)

@@ -30,6 +30,7 @@ from wizard.host.dhcp import dnsmasq
 from wizard.host.facts.reader import read_facts
 from wizard.host.facts.resolver import nameservers
 from wizard.host.net import managers
+from wizard.host.ntp.applied import applied_time
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.plan.backends import ADDRESS_FILES, choose_backend
 from wizard.plan.checks import Check
@@ -113,6 +114,7 @@ def make_context(plan: Plan, text: str, facts: Facts, journal: Journal, stop: Se
         uplinks(plan, facts),
         other_wires(plan, facts),
         time_source,
+        applied_time(),
     )
 
 

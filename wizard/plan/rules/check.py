@@ -8,7 +8,7 @@ from dataclasses import replace
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import forwards, machine, network, nics, nodes, options, ports, records, time
+from wizard.plan.rules import forwards, machine, network, nics, nodes, ntp, options, ports, records
 from wizard.plan.text import clean
 from wizard.plan.uplinks import resolved
 
@@ -27,7 +27,7 @@ def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
             *forwards.against_machine(here, facts),
             *machine.against_machine(plan, facts),
             *ports.against_machine(plan, facts),
-            *time.against_machine(plan, facts),
+            *ntp.against_machine(plan, facts),
         ]
     )
 
@@ -44,7 +44,7 @@ def _of_plan(plan: Plan) -> Iterable[Finding]:
     yield from forwards.of_plan(plan)
     yield from records.of_plan(plan)
     yield from options.of_plan(plan)
-    yield from time.of_plan(plan)
+    yield from ntp.of_plan(plan)
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -23,7 +23,7 @@ from wizard.deploy.apply.steps.persist import (
     undo_service,
 )
 from wizard.deploy.apply.steps.services import DisableService, StopService, undo_disable, undo_stop
-from wizard.deploy.apply.steps.time import TIME, InstallTimeFile, former_time_files, time_steps, undo_time
+from wizard.deploy.apply.steps.time_server import TIME, InstallTimeFile, former_time_files, time_steps, undo_time
 from wizard.deploy.apply.steps.trial import (
     LoadRules,
     ProveWires,

@@ -57,8 +57,8 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
 
 def _closed_remedy(server: TimeServer) -> str:
     if server.kind == CHRONY:
-        confdir = "echo 'confdir /etc/chrony.d' | sudo tee -a /etc/chrony.conf"
-        return f"Run `sudo mkdir -p /etc/chrony.d && {confdir}`, and apply."
+        line = "echo 'confdir /etc/chrony.d' | sudo tee -a /etc/chrony.conf"
+        return f"Run `sudo mkdir -p /etc/chrony.d && {line}`, restart it, and apply."
     return (
         "Write `IGNORE_DHCP=yes` into /etc/default/ntpsec, so that it reads /etc/ntpsec/ntp.conf and what is beside "
         "that; restart it, and apply."

@@ -13,7 +13,6 @@ from wizard.deploy.installed_files import is_ours
 from wizard.deploy.journal import Journal
 from wizard.host.files import read_text, remove
 from wizard.host.ntp import own_server
-from wizard.host.ntp.applied import applied_time
 from wizard.host.ntp.query import NoTime, ask
 from wizard.plan.findings import WizardError
 from wizard.plan.ntp import DROP_INS, NTPSEC, TimeServer
@@ -63,7 +62,7 @@ class ServeTime:
 
 def time_steps(context: ApplyContext) -> list[ServeTime]:
     """A step for the server that is to serve, and for one that no longer is."""
-    servers = [server for server in (applied_time().server, context.time.server) if server is not None]
+    servers = [server for server in (context.former_time.server, context.time.server) if server is not None]
     return [ServeTime(context, server) for server in {server.kind: server for server in servers}.values()]
 
 
@@ -115,7 +114,7 @@ class RemoveTimeFile:
         self.path = path
         self.name = f"file:{path}"
         self.title = Path(path).name
-        self.server = applied_time().server
+        self.server = context.former_time.server
 
     def needed(self) -> bool:
         return Path(self.path).exists()
