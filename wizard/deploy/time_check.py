@@ -23,7 +23,23 @@ _ASKED_AGAIN_S = 64.0
 """Others' servers are asked no more often than this by one process: who asks more is refused."""
 
 Answer = NtpAnswer | str
-_answers: dict[str, tuple[float, Answer]] = {}
+"""What a server said, or why it gave no time."""
+
+
+class SeldomAsked:
+    """Others' servers, and what they said the last time."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[float, Answer]] = {}
+
+    def ask(self, server: str) -> Answer:
+        asked = self.answers.get(server)
+        if asked is None or time.monotonic() - asked[0] > _ASKED_AGAIN_S:
+            asked = self.answers[server] = (time.monotonic(), _ask(server))
+        return asked[1]
+
+
+others = SeldomAsked()
 
 
 def check_time(plan: Plan, in_force: bool = True) -> list[Check]:
@@ -71,7 +87,7 @@ def _others(servers: Sequence[str]) -> Check:
     if not list(default_routes(read_routes())):
         return Check(NAME, UNTRIED, f"the nodes ask {named}; not tried, as this machine has no default route")
     with ThreadPoolExecutor(len(servers)) as pool:
-        told = dict(zip(servers, pool.map(_ask_seldom, servers), strict=True))
+        told = dict(zip(servers, pool.map(others.ask, servers), strict=True))
     good = {server: answer for server, answer in told.items() if isinstance(answer, NtpAnswer)}
     silent = [f"{server} {answer}" for server, answer in told.items() if isinstance(answer, str)]
     if not good:
@@ -116,10 +132,3 @@ def _ask(server: str) -> Answer:
         return ask(server)
     except NoTime as error:
         return str(error)
-
-
-def _ask_seldom(server: str) -> Answer:
-    asked = _answers.get(server)
-    if asked is None or time.monotonic() - asked[0] > _ASKED_AGAIN_S:
-        asked = _answers[server] = (time.monotonic(), _ask(server))
-    return asked[1]
