@@ -9,6 +9,7 @@ runtime_state      state files under /run/ciao-wizard: which engine and guard ru
 shapes             TypedDicts of those files, of events and of requests
 file_changes       the plan's files as rendered for this machine, and as diffs
 installed_files    which files of ours are installed, and their drift
+time_check         whether whoever gives the nodes the time answers, and how well
 verify             checks from outside that the machine is as the plan says
 status             the answer to `status`: state, checks and drift
 failpoints         named moments at which a test in the laboratory stops a process

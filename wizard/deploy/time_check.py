@@ -19,6 +19,7 @@ from wizard.plan.text import clean
 from wizard.plan.time_source import NOBODY, REMEDY
 
 NAME = "time"
+_REMEDY = REMEDY.replace("`", "'")
 _ASKED_AGAIN_S = 64.0
 """Others' servers are asked no more often than this by one process: who asks more is refused."""
 
@@ -48,7 +49,7 @@ def check_time(plan: Plan, in_force: bool = True) -> list[Check]:
         return []
     source = applied_time()
     if not source.servers:
-        return [Check(NAME, UNTRIED, f"{NOBODY} {REMEDY}{_changed(plan, source) if in_force else ''}")]
+        return [Check(NAME, UNTRIED, f"{NOBODY} {_REMEDY}{_changed(plan, source) if in_force else ''}")]
     found = _own(plan, source.server) if source.server is not None else _others(source.servers)
     detail = f"{found.detail}{_changed(plan, source) if in_force else ''}"
     return [Check(NAME, found.outcome, clean(detail, 700), found.remedy, blocks=in_force)]

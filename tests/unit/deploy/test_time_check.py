@@ -165,6 +165,6 @@ def test_where_nobody_is_named_the_remedy_is(machine: Any) -> None:
     machine.applied = machine.now = NO_TIME
     found = seen_by()
     assert found.outcome is UNTRIED
-    assert "`sudo apt install chrony`" in found.detail
+    assert "'sudo apt install chrony'" in found.detail
     machine.now = OWN
     assert "now it would be chrony on this machine" in seen_by().detail

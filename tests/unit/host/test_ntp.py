@@ -241,7 +241,11 @@ def nmcli(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*argv: str, **_: Any) -> str:
         if argv[0] != "nmcli":
             raise CommandFailed(argv, 1, "")
-        return "DHCP4.OPTION[4]:ip_address = 10.77.0.98\nDHCP4.OPTION[9]:ntp_servers = 10.77.0.3 10.77.0.4\n"
+        return (
+            "GENERAL.DEVICE:docker0\n\n"
+            "GENERAL.DEVICE:eth0\nDHCP4.OPTION[4]:ip_address = 10.77.0.98\n"
+            "DHCP4.OPTION[9]:ntp_servers = 10.77.0.3 10.77.0.4\n\nGENERAL.DEVICE:lo\n"
+        )
 
     monkeypatch.setattr(commands, "run", run)
 
