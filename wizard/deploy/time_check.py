@@ -16,9 +16,10 @@ from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.model import Plan
 from wizard.plan.ntp import CHRONY, NTPSEC, NtpMode, TimeServer, TimeSource
 from wizard.plan.text import clean
-from wizard.plan.time_source import NOBODY, REMEDY
+from wizard.plan.time_source import REMEDY
 
 NAME = "time"
+_NOBODY = "not announced: none runs here that could serve the nodes, and the company's DHCP names none."
 _REMEDY = REMEDY.replace("`", "'")
 _ASKED_AGAIN_S = 64.0
 """Others' servers are asked no more often than this by one process: who asks more is refused."""
@@ -49,7 +50,7 @@ def check_time(plan: Plan, in_force: bool = True) -> list[Check]:
         return []
     source = applied_time()
     if not source.servers:
-        return [Check(NAME, UNTRIED, f"{NOBODY} {_REMEDY}{_changed(plan, source) if in_force else ''}")]
+        return [Check(NAME, UNTRIED, f"{_NOBODY} {_REMEDY}{_changed(plan, source) if in_force else ''}")]
     found = _own(plan, source.server) if source.server is not None else _others(source.servers)
     detail = f"{found.detail}{_changed(plan, source) if in_force else ''}"
     return [Check(NAME, found.outcome, clean(detail, 700), found.remedy, blocks=in_force)]

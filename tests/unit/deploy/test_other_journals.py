@@ -191,6 +191,24 @@ def test_a_record_of_another_version_is_damage_and_named_by_its_line(step: str) 
     assert f"line {number} of the journal is none that this version can act on" in parse(raw(records)).damage
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"drop_in": "/etc/passwd"},
+        {"kind": "sshd"},
+        {"kind": []},
+        {"unit": "--now"},
+        {"opens": "all"},
+        {"opens": "-x"},
+        {"opens": "10.0.0.0/8\n"},
+    ],
+)
+def test_a_record_of_a_time_server_names_nothing_else(change: dict[str, Any]) -> None:
+    image = IMAGES["time:chrony"]
+    assert is_valid({"t": "before", "step": "time:chrony", "image": image})
+    assert not is_valid({"t": "before", "step": "time:chrony", "image": {**image, **change}})
+
+
 GATEWAY = {"running": False, "files": [ABSENT], "leases": ABSENT}
 
 
