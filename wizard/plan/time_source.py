@@ -12,7 +12,9 @@ from wizard.plan.model import Plan
 from wizard.plan.ntp import MOST_SERVERS, NO_TIME, NtpMode, TimeSource, is_server_address
 from wizard.plan.uplinks import resolved
 
-NOBODY = "The nodes are told no time server: none runs here that could serve them, and the company's DHCP names none."
+NO_SERVER = (
+    "The nodes are told no time server: none runs here that could serve them, and the company's DHCP names none."
+)
 REMEDY = "Run `sudo apt install chrony`, and then `sudo ciao-wizard apply`."
 
 

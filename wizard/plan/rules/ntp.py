@@ -8,7 +8,7 @@ from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.ntp import CHRONY, NtpMode, TimeServer
-from wizard.plan.time_source import NOBODY, REMEDY, choose_time
+from wizard.plan.time_source import NO_SERVER, REMEDY, choose_time
 
 _FIELD = "network.ntp"
 
@@ -51,7 +51,10 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
         yield note("time", _FIELD, f"Time: {', '.join(chosen.servers)}, {whose}.", "Nothing to do.")
     elif server is None:
         yield note(
-            "time-unknown", _FIELD, f"{NOBODY} One without a clock, such as a Raspberry Pi, starts in the past.", REMEDY
+            "time-unknown",
+            _FIELD,
+            f"{NO_SERVER} One without a clock, such as a Raspberry Pi, starts in the past.",
+            REMEDY,
         )
 
 
