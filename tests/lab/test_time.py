@@ -181,6 +181,25 @@ def test_off_closes_what_an_earlier_apply_opened(lab: Laboratory) -> None:
         assert differences(before, whole(lab)) == []
 
 
+def test_a_file_of_ours_that_somebody_changed_is_drift_and_an_apply_brings_it_back(lab: Laboratory) -> None:
+    with chrony(lab):
+        apply(lab)
+        sh(lab, f"sed -i 's/^allow.*/allow 10.9.0.0\\/24/' {CHRONY_DROP_IN}; /etc/init.d/chrony restart")
+        lab.wait_for(lambda: alive(lab, "chronyd") and time_check(lab)["ok"] is False, what="a chrony that is closed")
+        assert ciao_json(lab, "status")["drift"] == [f"{CHRONY_DROP_IN} was changed"]
+        apply(lab)
+        assert "allow 192.168.0.0/24" in lab.run(["cat", CHRONY_DROP_IN]).stdout
+        assert ciao_json(lab, "status")["drift"] == []
+        # It has read the file as it is now, and forgotten the other one.
+        assert "192.168.0.9 is allowed" in allowed(lab, "192.168.0.9")
+        assert "10.9.0.9 is denied" in allowed(lab, "10.9.0.9")
+
+
+def allowed(lab: Laboratory, address: str) -> str:
+    said = lab.run(["chronyc", "accheck", address], check=False).stdout
+    return f"{address} is {'allowed' if 'Access allowed' in said else 'denied'}"
+
+
 def test_where_iptables_drops_what_it_does_not_know_the_time_gets_through(lab: Laboratory) -> None:
     usable(lab, "iptables-nft")
     with chrony(lab):
