@@ -264,3 +264,14 @@ def test_a_server_that_does_not_restart_holds_nothing_up(clocked: Machine) -> No
     lab.run(["/etc/init.d/chrony", "restart"])
     lab.wait_for(lambda: alive(lab, "chronyd") and not is_open(lab), what="chrony by its own files")
     assert clocked.left() == []
+
+
+def test_without_a_journal_a_reset_closes_it_by_the_name_of_our_file(lab: Laboratory) -> None:
+    with chrony(lab):
+        apply(lab)
+        sh(lab, "rm /var/lib/ciao-wizard/journal")
+        done = ciao(lab, "reset", "--yes", "--forget-leases")
+        assert done.returncode == 1
+        assert CHRONY_DROP_IN in done.stderr
+        lab.wait_for(lambda: alive(lab, "chronyd") and not is_open(lab), what="a chrony that is closed")
+        assert not there(lab, CHRONY_DROP_IN)

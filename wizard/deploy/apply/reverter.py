@@ -20,6 +20,7 @@ from wizard.deploy.apply.context import NotAsBefore
 from wizard.deploy.apply.lock import wait_for_orphans
 from wizard.deploy.apply.session import full_message
 from wizard.deploy.apply.steps import services
+from wizard.deploy.apply.steps.time_server import close_by_name
 from wizard.deploy.events import EventWriter, timestamp
 from wizard.deploy.guard import control, metrics_file
 from wizard.deploy.journal import Journal, JournalContents, Transaction
@@ -35,6 +36,7 @@ from wizard.host.net.managers.ifupdown.main_file import write_main_file
 from wizard.plan import paths
 from wizard.plan.backends import Backend
 from wizard.plan.findings import WizardError
+from wizard.plan.ntp import DROP_INS
 
 Record = dict[str, Any]
 
@@ -221,6 +223,8 @@ class Reverter:
             if installed_files.is_ours(path):
                 remove(path)
                 found.append(path)
+                if path in DROP_INS:
+                    close_by_name(path)
         if "gateway" not in known:
             _release_leases()
         for file in interfaces_texts(""):

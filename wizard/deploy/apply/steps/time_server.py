@@ -5,12 +5,14 @@ The trial tells chrony over its command socket; a restart forgets that. ntpsec r
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from wizard.deploy.apply.context import ApplyContext, NotAsBefore, Record, command_line
 from wizard.deploy.apply.steps.persist import InstallFile
 from wizard.deploy.installed_files import is_ours
 from wizard.deploy.journal import Journal
+from wizard.host.facts.processes import read_processes
 from wizard.host.files import read_text, remove
 from wizard.host.ntp import own_server
 from wizard.host.ntp.query import NoTime, ask
@@ -80,6 +82,14 @@ def undo_time(image: Record, journal: Journal) -> str:
         remedy = f"Look at 'systemctl status {server.unit}'." if server.unit else error.remedy
         raise NotAsBefore(f"{server.kind} does not read its files again: {error}", remedy) from None
     return f"{server.kind} goes by its own files again"
+
+
+def close_by_name(path: str) -> None:
+    """Have the server that read our file, which is gone, go by the others: the journal does not know of it."""
+    server = own_server.read_time_server(read_processes())
+    if server is not None and server.drop_in == path:
+        with suppress(WizardError):
+            own_server.reread(server, "")
 
 
 class InstallTimeFile(InstallFile):
