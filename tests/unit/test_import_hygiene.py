@@ -73,7 +73,7 @@ def test_core_loads_without_textual() -> None:
         ("host", set()),
         ("deploy", set()),
         ("monitor", set()),
-        ("actions", {"sushy", "requests", "keyring"}),
+        ("actions", {"sushy", "pyipmi", "requests", "keyring"}),
         # Any Python of the machine is to start it; psutil is for the tests' side of it.
         ("lab", SLOW - {"psutil"}),
     ],

@@ -5,5 +5,6 @@ outcome          one node's outcome, and doing something to many at once
 wake             Wake-on-LAN out of the cluster NIC, and waiting until a node is there
 shell            over the person's own ssh
 bmc              over Redfish, where a node has a BMC
+ipmi             over IPMI, where its BMC has no Redfish
 power            wake, reboot and off, each by the way that a node has
 """

@@ -1,10 +1,11 @@
-"""Power over Redfish, by the library sushy; where credentials come from.
+"""Power over Redfish, by the library sushy; where credentials come from. IPMI is beside it, in ipmi.py.
 
 A password is in a file of the person's or in the system's keyring, never in a plan, a message or a log.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import tomllib
@@ -20,7 +21,7 @@ from wizard.plan.text import clean
 KEYRING_SERVICE = "ciao-wizard-bmc"
 TIMEOUT_S = 15
 _LONGEST_FILE = 1 << 20
-_INSTALL = "pip install 'ciao-wizard[bmc]', in the environment that ciao-wizard is installed in."
+INSTALL = "pip install 'ciao-wizard[bmc]', in the environment that ciao-wizard is installed in."
 _WAYS = {
     ("wake", False): "On",
     ("wake", True): "On",
@@ -29,7 +30,11 @@ _WAYS = {
     ("off", False): "GracefulShutdown",
     ("off", True): "ForceOff",
 }
-_DONE = {"wake": "is switched on", "reboot": "restarts", "off": "powers off"}
+DONE = {"wake": "is switched on", "reboot": "restarts", "off": "powers off"}
+
+
+class NotThere(WizardError):
+    """Nobody at a BMC's address speaks the protocol that it was asked in; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def _read_private(path: str) -> str:
 
 
 def _from_keyring(node: Node) -> Credentials:
-    remedy = f'Name a file in the plan: [bmc] credentials = "/etc/ciao-wizard/bmc.toml". With keyring: {_INSTALL}'
+    remedy = f'Name a file in the plan: [bmc] credentials = "/etc/ciao-wizard/bmc.toml". With keyring: {INSTALL}'
     try:
         import keyring
         import keyring.errors
@@ -108,7 +113,7 @@ def _from_keyring(node: Node) -> Credentials:
 def order(node: Node, action: str, credentials: Credentials, hard: bool = False, base_url: str = "") -> NodeOutcome:
     """Have a node's BMC switch it on ("wake"), restart it ("reboot") or power it off ("off"); `hard`: at once.
 
-    `base_url`: instead of HTTPS at the BMC's address. Raises WizardError.
+    `base_url`: instead of HTTPS at the BMC's address. Raises WizardError; NotThere where nothing answers Redfish there.
     """
     try:
         import requests
@@ -116,11 +121,13 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
         import sushy.auth
         import sushy.exceptions
     except ImportError:
-        raise WizardError(f"{node.name} has a BMC, and the library for Redfish is not installed", _INSTALL) from None
+        raise WizardError(f"{node.name} has a BMC, and the library for Redfish is not installed", INSTALL) from None
+    hush("sushy", "urllib3")
     wanted = _WAYS[action, hard]
+    failures = (sushy.exceptions.SushyError, requests.exceptions.RequestException)
+    # Not a session: one that is left open may fill the BMC's few places.
+    auth = sushy.auth.BasicAuth(credentials.user, credentials.password)
     try:
-        # Not a session: one that is left open may fill the BMC's few places.
-        auth = sushy.auth.BasicAuth(credentials.user, credentials.password)
         root = sushy.Sushy(
             base_url or f"https://{node.bmc}",
             auth=auth,
@@ -129,11 +136,13 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
             read_timeout=TIMEOUT_S,
             connect_timeout=TIMEOUT_S,
         )
-        system = root.get_system()
-        _reset(system, wanted)
-    except (sushy.exceptions.SushyError, requests.exceptions.RequestException) as error:
+    except failures as error:
+        raise _no_redfish(node, error) or _explained(node, error) from None
+    try:
+        _reset(root.get_system(), wanted)
+    except failures as error:
         raise _explained(node, error) from None
-    return NodeOutcome(node.name, True, f"{_DONE[action]}, by its BMC")
+    return NodeOutcome(node.name, True, f"{DONE[action]}, by its BMC")
 
 
 def _reset(system: Any, wanted: str) -> None:
@@ -147,6 +156,33 @@ def _reset(system: Any, wanted: str) -> None:
     system.reset_system(sushy.ResetType(wanted))
 
 
+def hush(*loggers: str) -> None:
+    """Have libraries log nothing: what they tell of a request may hold a password, and of an answer anything."""
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _no_redfish(node: Node, error: Exception) -> NotThere | None:
+    """What it means where the first question of all, which needs no user, fails in a way that Redfish does not."""
+    import requests
+    import sushy.exceptions
+
+    if _is_of_certificate(error):
+        return None
+    where = f"the BMC of {node.name} at {node.bmc}"
+    if isinstance(error, sushy.exceptions.ConnectionError | requests.exceptions.ConnectionError):
+        return NotThere(f"{where} does not answer", "Is it plugged in, and is that the address set in it?")
+    other_server = sushy.exceptions.ResourceNotFoundError | sushy.exceptions.MissingAttributeError
+    if isinstance(error, other_server | requests.exceptions.InvalidJSONError):
+        return NotThere(f"{where} has no Redfish", "Switch it on in the BMC, or update its firmware.")
+    return None
+
+
+def _is_of_certificate(error: Exception) -> bool:
+    cause = error.__cause__ or error.__context__ or error
+    return "certificate" in f"{error}{cause}".lower()
+
+
 def _explained(node: Node, error: Exception) -> WizardError:
     """Without the library's words: they may quote what was sent."""
     import requests
@@ -155,8 +191,7 @@ def _explained(node: Node, error: Exception) -> WizardError:
     where = f"the BMC of {node.name} at {node.bmc}"
     if isinstance(error, sushy.exceptions.AccessError):
         return WizardError(f"{where} refuses the user and password", "See the file that [bmc] names, or the keyring.")
-    cause = error.__cause__ or error.__context__ or error
-    if "certificate" in f"{error}{cause}".lower():
+    if _is_of_certificate(error):
         return WizardError(
             f"{where} shows a certificate that is not trusted: nothing was sent",
             'Save its certificate, and write verify = "/path/of/it.pem" into the file of credentials.',

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from wizard.actions import bmc, shell, wake
+from wizard.actions import bmc, ipmi, shell, wake
 from wizard.actions.outcome import NodeOutcome, failed, on_each
 from wizard.actions.way import refuse_elsewhere
 from wizard.plan.findings import WizardError
@@ -59,4 +59,16 @@ def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
 def _by_bmc(plan: Plan, node: Node, order: Order) -> NodeOutcome:
     refuse_elsewhere(plan, node.bmc)
     credentials = bmc.credentials_for(node, plan.bmc_credentials)
-    return bmc.order(node, order.action, credentials, order.hard)
+    try:
+        return bmc.order(node, order.action, credentials, order.hard)
+    except bmc.NotThere:
+        return _by_ipmi(node, order, credentials)
+
+
+def _by_ipmi(node: Node, order: Order, credentials: bmc.Credentials) -> NodeOutcome:
+    """Where Redfish is not answered. An impostor that has us come here learns the user's name, not the password."""
+    try:
+        return ipmi.order(node, order.action, credentials, order.hard)
+    except bmc.NotThere as error:
+        message = f"the BMC of {node.name} at {node.bmc} answers neither Redfish nor IPMI"
+        raise WizardError(message, error.remedy) from None
