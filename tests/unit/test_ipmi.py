@@ -357,3 +357,15 @@ def test_ipmi_is_asked_where_nothing_answers_redfish(
     assert seen == said
     assert told in outcome.detail
     assert outcome.ok is (told in ("redfish", "ipmi"))
+
+
+@pytest.mark.parametrize("protocol", ["redfish", "ipmi"])
+def test_a_protocol_that_the_plan_names_is_the_only_one(
+    protocol: str, credentials: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = bmc.NotThere("it is silent", "plug it in")
+    seen = Spoken(redfish=silent, ipmi=silent).install(monkeypatch)
+    plan = replace(PLAN, bmc_credentials=credentials)
+    (outcome,) = power.carry_out(plan, [replace(NODE, bmc_protocol=protocol)], power.Order(power.OFF))
+    assert seen == [protocol]
+    assert (outcome.detail, outcome.remedy) == ("it is silent", "plug it in")

@@ -59,9 +59,13 @@ def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
 def _by_bmc(plan: Plan, node: Node, order: Order) -> NodeOutcome:
     refuse_elsewhere(plan, node.bmc)
     credentials = bmc.credentials_for(node, plan.bmc_credentials)
+    if node.bmc_protocol == "ipmi":
+        return ipmi.order(node, order.action, credentials, order.hard)
     try:
         return bmc.order(node, order.action, credentials, order.hard)
     except bmc.NotThere:
+        if node.bmc_protocol:
+            raise
         return _by_ipmi(node, order, credentials)
 
 

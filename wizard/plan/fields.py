@@ -360,6 +360,23 @@ def parse_target(text: str) -> str:
     return parse_node_name(text)
 
 
+BMC_PROTOCOLS = ("redfish", "ipmi")
+
+
+def parse_bmc(text: str) -> tuple[IPAddress, str]:
+    """A BMC's address, and the protocol before it: "192.168.0.151" with "", "ipmi://192.168.0.151" with "ipmi"."""
+    protocol, named, address = _trimmed(text).partition("://")
+    if named and protocol not in BMC_PROTOCOLS:
+        remedy = "Write four numbers, such as 192.168.0.151, or with a protocol: ipmi://192.168.0.151, redfish://…."
+        raise FieldError(text, "is not the address of a BMC", remedy)
+    return (parse_address(address), protocol) if named else (parse_address(text), "")
+
+
+def format_bmc(address: IPAddress | None, protocol: str) -> str:
+    """What parse_bmc reads; "" for None."""
+    return "" if address is None else f"{protocol}://{address}" if protocol else str(address)
+
+
 def parse_path(text: str) -> str:
     """The absolute path of a file, as it is written: no link or dot in it is followed."""
     given = _trimmed(text)

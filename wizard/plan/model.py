@@ -101,6 +101,7 @@ class Node:
 
     `roles`: members of Role, or labels where the cluster is not ciao's. `other_macs`: its other NICs, which get the
     same address; one of them at a time. `bmc`: where its management controller answers.
+    `bmc_protocol`: "redfish", "ipmi", or "" for the first of these that it answers.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Node:
     ip: IPAddress | None = None
     other_macs: tuple[EUI, ...] = ()
     bmc: IPAddress | None = None
+    bmc_protocol: str = ""
 
     @property
     def macs(self) -> tuple[EUI, ...]:

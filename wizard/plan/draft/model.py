@@ -309,8 +309,11 @@ def _node_read(
     roles = () if free else reader.read(f"{field}.role", parse, text.role)
     macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
-    bmc = reader.read(f"{field}.bmc", parsers.parse_address, text.bmc) if text.bmc.strip() else None
-    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc) if name and roles is not None and macs else None
+    bmc = reader.read(f"{field}.bmc", parsers.parse_bmc, text.bmc) if text.bmc.strip() else None
+    if not name or roles is None or not macs:
+        return None
+    address, protocol = bmc or (None, "")
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=address, bmc_protocol=protocol)
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -336,7 +339,7 @@ def _pool_text(network: Network) -> str:
 
 def _node_text(node: Node) -> NodeText:
     ip = "" if node.ip is None else str(node.ip)
-    bmc = "" if node.bmc is None else str(node.bmc)
+    bmc = parsers.format_bmc(node.bmc, node.bmc_protocol)
     macs = ", ".join(map(parsers.format_mac, node.macs))
     return NodeText(", ".join(node.roles), node.name, macs, ip, bmc)
 

@@ -274,8 +274,10 @@ def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
         roles = table.optional("role", _labels, None) or ()
     macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
-    bmc = table.optional("bmc", as_text(fields.parse_address), None)
-    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc) if name and roles is not None and macs else None
+    bmc, protocol = table.optional("bmc", as_text(fields.parse_bmc), None) or (None, "")
+    if not name or roles is None or not macs:
+        return None
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc, bmc_protocol=protocol)
 
 
 def _device(table: TomlTable) -> Device | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wizard.plan.addresses import default_gateway
-from wizard.plan.fields import format_mac
+from wizard.plan.fields import format_bmc, format_mac
 from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
@@ -110,7 +110,7 @@ def node_rows(node: Node) -> list[Row]:
         ("role", roles[0] if len(roles) == 1 else roles, not roles),
         ("mac", _mac(node), False),
         ("ip", None if node.ip is None else str(node.ip), False),
-        ("bmc", None if node.bmc is None else str(node.bmc), False),
+        ("bmc", format_bmc(node.bmc, node.bmc_protocol) or None, False),
     ]
 
 
