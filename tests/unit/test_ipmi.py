@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from netaddr import IPAddress
 
+from tests import ipmi_simulator
+from tests.ipmi_simulator import PING, PONG, SECRET, SPEAKS_1_5, SPEAKS_2_0, no_session
 from tests.needs import need
 from tests.waiting import wait_for
 from wizard.actions import bmc, ipmi, power
@@ -27,40 +29,7 @@ from wizard.plan.findings import WizardError
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
 NODE = replace(PLAN.nodes[0], bmc=IPAddress("127.0.0.1"))
-SECRET = "correct-horse"  # noqa: S105
 ADMIN = Credentials("admin", SECRET)
-PRESENCE_PING = bytes.fromhex("0600ff06000011be80000000")
-# As the simulator sends them: there is a BMC, and it speaks IPMI 2.0; then the same of one that does not.
-PONG = bytes.fromhex("0600ff06000011be40000010000011be000000008100000000000000")
-SPEAKS_2_0 = bytes.fromhex("0600ff0700000000000000000010811c6320043800019704030000000005")
-SPEAKS_1_5 = bytes.fromhex("0600ff0700000000000000000010811c6320043800011704010000000087")
-
-
-def no_session(tag: int, status: int) -> bytes:
-    """The answer to the request for a session with this tag: there is none, by this status code."""
-    return bytes.fromhex("0600ff070611000000000000000002") + bytes([0, tag, status])
-
-
-LAN = """
-name "bmc"
-set_working_mc 0x20
-  startlan 1
-    addr 127.0.0.1 {port}
-    priv_limit admin
-    allowed_auths_admin md5
-    allowed_auths_operator md5
-    allowed_auths_user md5
-    guid a123456789abcdefa123456789abcdef
-  endlan
-  chassis_control "{place}/chassis 0x20"
-  user 2 true "admin" "correct-horse" admin 10
-"""
-EMULATION = """
-mc_setbmc 0x20
-mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
-mc_enable 0x20
-"""
-CHASSIS = '#!/bin/sh\nshift; echo "$*" >>{place}/asked\n'
 
 
 @dataclass
@@ -81,13 +50,11 @@ def simulator(tmp_path: Path) -> Iterator[SimulatedBmc]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (tmp_path / "state").mkdir()
-    (tmp_path / "lan.conf").write_text(LAN.format(port=port, place=tmp_path))
-    (tmp_path / "bmc.emu").write_text(EMULATION)
-    (tmp_path / "chassis").write_text(CHASSIS.format(place=tmp_path))
+    for name, text in ipmi_simulator.files(str(tmp_path), "127.0.0.1", port).items():
+        (tmp_path / name).write_text(text)
     (tmp_path / "chassis").chmod(0o755)
-    argv = ["ipmi_sim", "-n", "-c", f"{tmp_path}/lan.conf", "-f", f"{tmp_path}/bmc.emu", "-s", f"{tmp_path}/state"]
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen(ipmi_simulator.argv(str(tmp_path)), stdin=quiet, stdout=quiet, stderr=quiet)
     try:
         wait_for(lambda: _answers(port), "the simulated BMC")
         yield SimulatedBmc(port, tmp_path)
@@ -101,7 +68,7 @@ def _answers(port: int) -> bool:
         asking.settimeout(0.2)
         asking.connect(("127.0.0.1", port))
         try:
-            asking.send(PRESENCE_PING)
+            asking.send(PING)
             return bool(asking.recv(100))
         except OSError:
             return False
@@ -299,6 +266,14 @@ def test_a_server_that_refuses_the_user_is_one_with_redfish(caplog: pytest.LogCa
         bmc.order(NODE, "off", ADMIN, False, url)
     assert not isinstance(refused.value, bmc.NotThere)
     assert logged(caplog) == []
+
+
+def test_the_library_tries_nobody_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sushy.Sushy", lambda *_, **__: pytest.fail("it was asked"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(bmc.NotThere, match="does not answer"):
+            bmc.order(NODE, "off", ADMIN, False, f"http://127.0.0.1:{closed.getsockname()[1]}")
 
 
 @dataclass

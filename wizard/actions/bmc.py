@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import stat
 import tomllib
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from wizard.actions.outcome import NodeOutcome
 from wizard.host.person import behind_sudo
@@ -127,9 +129,11 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
     failures = (sushy.exceptions.SushyError, requests.exceptions.RequestException)
     # Not a session: one that is left open may fill the BMC's few places.
     auth = sushy.auth.BasicAuth(credentials.user, credentials.password)
+    url = base_url or f"https://{node.bmc}"
+    _reach(node, url)
     try:
         root = sushy.Sushy(
-            base_url or f"https://{node.bmc}",
+            url,
             auth=auth,
             verify=credentials.verify,
             server_side_retries=0,
@@ -143,6 +147,20 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
     except failures as error:
         raise _explained(node, error) from None
     return NodeOutcome(node.name, True, f"{DONE[action]}, by its BMC")
+
+
+def _reach(node: Node, url: str) -> None:
+    """Raises NotThere where nobody takes a connection: the library would try three times, two seconds apart."""
+    there = urlsplit(url)
+    try:
+        socket.create_connection((there.hostname, there.port or 443), TIMEOUT_S).close()
+    except OSError:
+        raise _silent(node) from None
+
+
+def _silent(node: Node) -> NotThere:
+    message = f"the BMC of {node.name} at {node.bmc} does not answer"
+    return NotThere(message, "Is it plugged in, and is that the address set in it?")
 
 
 def _reset(system: Any, wanted: str) -> None:
@@ -171,7 +189,7 @@ def _no_redfish(node: Node, error: Exception) -> NotThere | None:
         return None
     where = f"the BMC of {node.name} at {node.bmc}"
     if isinstance(error, sushy.exceptions.ConnectionError | requests.exceptions.ConnectionError):
-        return NotThere(f"{where} does not answer", "Is it plugged in, and is that the address set in it?")
+        return _silent(node)
     other_server = sushy.exceptions.ResourceNotFoundError | sushy.exceptions.MissingAttributeError
     if isinstance(error, other_server | requests.exceptions.InvalidJSONError):
         return NotThere(f"{where} has no Redfish", "Switch it on in the BMC, or update its firmware.")
