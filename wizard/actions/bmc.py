@@ -24,6 +24,10 @@ KEYRING_SERVICE = "ciao-wizard-bmc"
 TIMEOUT_S = 15
 _LONGEST_FILE = 1 << 20
 INSTALL = "pip install 'ciao-wizard[bmc]', in the environment that ciao-wizard is installed in."
+_FILE_INSTEAD = (
+    "Write user and password into a file that only its owner can read (chmod 600), and name it in the plan: "
+    '[bmc] credentials = "/etc/ciao-wizard/bmc.toml".'
+)
 _WAYS = {
     ("wake", False): "On",
     ("wake", True): "On",
@@ -95,20 +99,28 @@ def _read_private(path: str) -> str:
 
 
 def _from_keyring(node: Node) -> Credentials:
-    remedy = f'Name a file in the plan: [bmc] credentials = "/etc/ciao-wizard/bmc.toml". With keyring: {INSTALL}'
+    """Those under the BMC's own service, else those for all. Root, and whoever has no desktop, has no keyring."""
+    service = f"{KEYRING_SERVICE}:{node.bmc}"
     try:
         import keyring
-        import keyring.errors
+        import keyring.backends.fail
     except ImportError:
+        remedy = f"{_FILE_INSTEAD} For a keyring: {INSTALL}"
         raise WizardError(f"there are no credentials for the BMC of {node.name}", remedy) from None
     try:
-        found = keyring.get_credential(f"{KEYRING_SERVICE}:{node.bmc}", None) or keyring.get_credential(
-            KEYRING_SERVICE, None
+        # It finds nothing without a word.
+        reachable = not isinstance(keyring.get_keyring(), keyring.backends.fail.Keyring)
+        found = keyring.get_credential(service, None) or keyring.get_credential(KEYRING_SERVICE, None)
+    except Exception as error:  # noqa: BLE001 - those of D-Bus and of the keyring's program are among them
+        message = f"the keyring cannot be read for the BMC of {node.name}: {clean(type(error).__name__, 60)}"
+        raise WizardError(message, _FILE_INSTEAD) from None
+    if not reachable:
+        whose = "root has no keyring" if os.geteuid() == 0 else "there is no keyring here"
+        raise WizardError(f"{whose} to have credentials for the BMC of {node.name}", _FILE_INSTEAD)
+    if found is None or not found.password:
+        raise WizardError(
+            f"the keyring has no {KEYRING_SERVICE} for {node.bmc}", f"keyring set {service} USER. Or: {_FILE_INSTEAD}"
         )
-    except keyring.errors.KeyringError as error:
-        raise WizardError(f"the keyring cannot be read: {clean(type(error).__name__, 60)}", remedy) from None
-    if found is None:
-        raise WizardError(f"the keyring has no {KEYRING_SERVICE} for {node.bmc}", remedy)
     return Credentials(found.username, found.password)
 
 
