@@ -381,15 +381,25 @@ def parse_path(text: str) -> str:
     """The absolute path of a file, as it is written: no link or dot in it is followed."""
     given = _trimmed(text)
     parts = given.split("/")
-    if not given.startswith("/") or not _PATH.fullmatch(given) or parts[-1] == "" or {".", ".."} & set(parts):
+    if not given.startswith("/") or not _PATH.fullmatch(given) or {"", ".", ".."} & set(parts[1:]):
         remedy = "Write an absolute path of letters, digits and . _ + @ -, such as /etc/ciao-wizard/bmc.toml."
         raise FieldError(text, "is not the path of a file", remedy)
     return given
 
 
+NOT_FOR_THE_GUARD = (
+    *("/usr/", "/boot/", "/efi/", "/home/", "/root/", "/run/user/"),
+    *("/tmp/", "/var/tmp/"),  # noqa: S108 - it has its own, which nobody else sees
+)
+"""Where the guard's unit may not write (templates/ciao-gateway.service), or where no other program sees it."""
+
+
 def parse_textfile(text: str) -> str:
-    """A path that node_exporter's textfile collector reads."""
+    """A path that node_exporter's textfile collector reads, and that the guard may write."""
     given = parse_path(text)
+    if given.startswith(NOT_FOR_THE_GUARD):
+        remedy = "Write a path below /var/lib, such as /var/lib/prometheus/node-exporter/ciao.prom."
+        raise FieldError(text, "is where the guard may not write, or where node_exporter does not see it", remedy)
     if not given.endswith(".prom"):
         remedy = "Write a path that ends in .prom, in the directory that node_exporter was given."
         raise FieldError(text, "is not read by node_exporter", remedy)
