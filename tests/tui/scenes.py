@@ -295,3 +295,46 @@ async def dashboard_at_rest(driver: Driver) -> None:
     for number in range(40):
         driver.services.bytes_a_second = 150_000 + 90_000 * (number * number % 17)
         await count_traffic(driver)
+
+
+# What is done to nodes
+
+
+async def scene_power(studio: Studio) -> None:
+    nobody = "compute2 does not answer: nobody has that address"
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, board=BOARD, stubborn={"compute2": nobody})
+    async with studio.start(services, None) as driver:
+        await leases_at_rest(driver)
+        await driver.press("down", "down", "w")
+        await driver.says("▸ compute1")
+        await studio.shoot(driver, "leases-power")
+        await driver.press("a", "o")
+        await driver.says("Power off the 2 compute nodes shown?")
+        await studio.shoot(driver, "leases-power-asks")
+        await driver.press("y")
+        await driver.says("✗ compute2", "✓ compute1")
+        await studio.shoot(driver, "leases-power-outcomes")
+
+
+async def scene_power_of_many(studio: Studio) -> None:
+    refusal = (
+        "the BMC of compute7 at 192.168.0.157 shows a certificate that is not trusted: nothing was sent; it is told "
+        "here as it comes, whatever its length"
+    )
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, board=thousand(), stubborn={"compute7": refusal})
+    async with studio.start(services, None) as driver:
+        await leases_at_rest(driver)
+        await driver.press("w", "a", "r")
+        await driver.says("Restart the")
+        await studio.shoot(driver, "leases-power-asks-many")
+        await driver.press("y")
+        await driver.says("✗ compute7")
+        await driver.until(lambda: "waiting for" not in driver.text(), "the last outcome")
+        await studio.shoot(driver, "leases-power-outcomes-many")
+
+
+async def leases_at_rest(driver: Driver) -> None:
+    await driver.page("Dashboard")
+    await driver.press("l")
+    await driver.page("Leases")
+    await driver.says("compute1")

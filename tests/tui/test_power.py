@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Start
+from tests.tui.gateways import thousand
 from tests.tui.lease_rows import leases as leases
 from tests.tui.lease_rows import opened
 from wizard.plan.findings import WizardError
+from wizard.widgets.plain_text import PlainText
 
 
 async def test_what_can_be_done_and_what_became_of_it(leases: Start, shoot: Shoot) -> None:
@@ -38,6 +42,35 @@ async def test_each_outcome_is_shown_as_it_comes(leases: Start) -> None:
         held.set()
         await driver.says("✓ compute2")
         assert "waiting for" not in driver.text()
+
+
+async def test_how_many_are_done_stands_on_top(leases: Start) -> None:
+    held = threading.Event()
+    async with leases(slow={"compute2": held}, stubborn={"compute1": "nobody has that address"}) as driver:
+        await opened(driver)
+        await driver.press("down", "down", "w", "a", "w")
+        await driver.says("✗ compute1", "waiting for 1 node")
+        assert driver.text().index("waiting for 1 node") < driver.text().index("✗ compute1")
+        held.set()
+        await driver.says("1 of 2 done")
+        assert driver.text().index("1 of 2 done") < driver.text().index("✗ compute1")
+
+
+async def test_many_outcomes_are_drawn_together(leases: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each draws all that there are by then."""
+    drawn: list[object] = []
+    update = PlainText.update
+
+    def count(text: PlainText, *args: object, **kwargs: object) -> None:
+        drawn.extend([text] if text.id == "outcomes-text" else [])
+        update(text, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PlainText, "update", count)
+    async with leases(*thousand()) as driver:
+        await opened(driver)
+        await driver.press("w", "a", "w")
+        await driver.says("1002 of 1002 done")
+    assert 0 < len(drawn) < 300
 
 
 async def test_nothing_is_restarted_or_powered_off_unasked(leases: Start) -> None:

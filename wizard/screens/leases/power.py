@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WORDS = {"wake": "Wake", "reboot": "Restart", "off": "Power off"}
 DANGEROUS = ("reboot", "off")
 _MOST_NAMED = 6
+DRAW_AFTER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class OutcomesDialog(Dialog[None]):
         self._waiting = len(choice.group.names)
         self._outcomes: list[NodeOutcome] = []
         self._failure = ""
+        self._to_be_drawn = False
 
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="outcomes"):
@@ -155,7 +157,10 @@ class OutcomesDialog(Dialog[None]):
 
     def take(self, outcome: NodeOutcome) -> None:
         self._outcomes.append(outcome)
-        self._draw()
+        if self.is_mounted and not self._to_be_drawn:
+            # Of a thousand nodes not each by itself: all lines are drawn every time.
+            self._to_be_drawn = True
+            self.set_timer(DRAW_AFTER_S, self._draw)
 
     def refuse(self, message: str) -> None:
         """None could be begun, or no more can."""
@@ -163,6 +168,7 @@ class OutcomesDialog(Dialog[None]):
         self._draw()
 
     def _draw(self) -> None:
+        self._to_be_drawn = False
         if not self.is_mounted:
             return
         # What failed comes first: it is what somebody has to do something about.
@@ -171,7 +177,11 @@ class OutcomesDialog(Dialog[None]):
         if self._failure:
             lines.insert(0, plain(f"✗ {self._failure}", "bold", limit=500))
         elif rest > 0:
-            lines.append(Text(f"… waiting for {plural(rest, 'node')}", "dim"))
+            # On top, where it is seen however many there are.
+            lines.insert(0, Text(f"… waiting for {plural(rest, 'node')}", "dim"))
+        elif self._waiting > 1:
+            good = sum(outcome.ok for outcome in self._outcomes)
+            lines.insert(0, Text(f"{good} of {self._waiting} done", "bold"))
         self.query_one("#outcomes-text", PlainText).update(Text("\n").join(lines))
 
     def action_close(self) -> None:
