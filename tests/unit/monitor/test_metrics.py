@@ -110,6 +110,14 @@ def test_series_for_each_node_only_where_they_are_asked_for() -> None:
     assert value(text, "ciao_node_sent_bytes_total", **of) == 2000
 
 
+def test_two_rows_of_one_machine_are_one_series() -> None:
+    """Two leases of one MAC without a name may look alike; a series may be there once."""
+    twin = row("02:00:00:00:00:09", "192.168.0.66", kind="vm")
+    text = openmetrics(replace(READING, rows=(twin, twin)), per_node=True)
+    assert text.count("192.168.0.66") == 3  # up, received, sent
+    assert len([key for key in samples(text) if key[0] == "ciao_node_up"]) == 1
+
+
 def test_a_name_from_the_network_is_one_label() -> None:
     text = openmetrics(READING, per_node=True)
     names = {dict(key[1])["name"] for key in samples(text) if key[0] == "ciao_node_up"}
