@@ -110,6 +110,12 @@ def test_series_for_each_node_only_where_they_are_asked_for() -> None:
     assert value(text, "ciao_node_sent_bytes_total", **of) == 2000
 
 
+def test_of_whom_nobody_knows_whether_it_answers_there_is_no_series() -> None:
+    text = openmetrics(READING, per_node=True)
+    up = {dict(key[1])["mac"]: found for key, found in samples(text).items() if key[0] == "ciao_node_up"}
+    assert up == {"b8:ae:ed:7b:51:50": 1, "c0:3f:d5:67:a7:6f": 0, "02:00:00:00:00:07": 1}
+
+
 def test_two_rows_of_one_machine_are_one_series() -> None:
     """Two leases of one MAC without a name may look alike; a series may be there once."""
     twin = row("02:00:00:00:00:09", "192.168.0.66", kind="vm")
@@ -254,6 +260,17 @@ def test_a_file_that_nobody_writes_is_told(tmp_path: Path) -> None:
     assert not metrics_file.written_lately(str(file))
     file.write_text("theirs 1\n")
     assert not metrics_file.written_lately(str(file))
+
+
+def test_a_link_is_not_followed_though_the_file_behind_it_is_ours(tmp_path: Path) -> None:
+    file, link = tmp_path / "ours.prom", tmp_path / "link.prom"
+    metrics_file.write(str(file), "# written by ciao-wizard's guard\nciao 1\n")
+    link.symlink_to(file)
+    with pytest.raises(WizardError, match="not written by ciao-wizard"):
+        metrics_file.write(str(link), "# written by ciao-wizard's guard\nciao 2\n")
+    metrics_file.remove_ours(link)
+    assert link.is_symlink()
+    assert file.read_text().endswith("ciao 1\n")
 
 
 def test_a_file_of_somebody_else_is_let_be(tmp_path: Path) -> None:
