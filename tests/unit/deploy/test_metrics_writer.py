@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_for
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import metrics_file, path_report
 from wizard.deploy.guard.metrics_file import MetricsWriter
@@ -166,3 +168,16 @@ def test_what_is_read_of_the_guard_and_its_path(monkeypatch: pytest.MonkeyPatch)
     assert all(node.ip is not None for node in seen.plan.nodes)
     monkeypatch.setattr(runtime_state, "running_guard", lambda: None)
     assert (metrics.read_gateway().mode, metrics.read_gateway().path_at) == ("absent", None)
+
+
+def test_the_child_takes_its_file_along(tmp_path: Path) -> None:
+    file = tmp_path / "ciao.prom"
+    child = subprocess.Popen([sys.executable, "-P", "-m", "wizard", metrics_file.WRITER_COMMAND, str(file)])
+    try:
+        wait_for(file.exists, "the file")
+        child.terminate()
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait()
+    assert list(tmp_path.iterdir()) == []
