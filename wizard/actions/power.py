@@ -51,6 +51,10 @@ def _wake(plan: Plan, nodes: Sequence[Node]) -> Iterator[NodeOutcome]:
 def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
     if node.bmc is not None and not order.user:
         return _by_bmc(plan, node, order)
+    if order.hard and node.bmc is not None:
+        return failed(
+            node, WizardError("--user goes over ssh, which does nothing at once", "Leave out one of the two.")
+        )
     if order.hard:
         return failed(node, WizardError("--hard needs a BMC", "Leave out --hard."))
     return shell.order(plan, node, order.action, order.user)
