@@ -479,6 +479,17 @@ def test_a_bmc_is_asked_to_do_what_was_ordered(fake_bmc: FakeBmc) -> None:
         assert fake_bmc.resets[-1] == asked
 
 
+def test_a_bmc_is_never_asked_by_way_of_the_companys_proxy(fake_bmc: FakeBmc, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "https_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert bmc.order(CONTROLLER, "off", ADMIN, False, fake_bmc.url).ok
+    assert fake_bmc.resets == ["GracefulShutdown"]
+
+
 def test_what_a_bmc_does_not_offer_is_not_replaced_by_something_harder(fake_bmc: FakeBmc) -> None:
     with pytest.raises(WizardError, match="does not offer GracefulRestart") as refused:
         bmc.order(CONTROLLER, "reboot", ADMIN, False, fake_bmc.url)
