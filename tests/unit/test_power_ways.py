@@ -14,6 +14,8 @@ from wizard.plan.addresses import assign
 from wizard.plan.file.read import load_plan
 from wizard.plan.model import Node, Plan
 
+pytestmark = pytest.mark.usefixtures("behind_the_cluster_nic")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
 BMC = IPAddress("192.168.0.151")
@@ -25,7 +27,7 @@ BMC = IPAddress("192.168.0.151")
     [
         (None, "", False, "ssh as "),
         (None, "root", False, "ssh as root"),
-        (None, "", True, "it has no BMC"),
+        (None, "", True, "--hard needs a BMC"),
         (BMC, "", False, "bmc"),
         (BMC, "", True, "bmc at once"),
         # Whoever names a user means ssh.

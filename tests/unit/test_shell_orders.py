@@ -14,6 +14,8 @@ from wizard.host.ssh import SshFailed, Target
 from wizard.plan.addresses import assign
 from wizard.plan.file.read import load_plan
 
+pytestmark = pytest.mark.usefixtures("behind_the_cluster_nic")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
 NODE = PLAN.nodes[0]

@@ -21,6 +21,8 @@ from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node
 
+pytestmark = pytest.mark.usefixtures("behind_the_cluster_nic")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ciao.toml"
 PLAN = assign(load_plan(EXAMPLE.read_text(), "ciao.toml"))
 MAC = bytes.fromhex("b8aeed7b5150")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_one_child_writes_and_another_follows_it_after_a_while(here: Here) -> No
     for _ in range(3):
         writer.supervise()
     (child,) = here.started
-    assert child.argv[-2:] == [metrics_file.WRITER_COMMAND, path]
+    assert child.argv[-3:] == [metrics_file.WRITER_COMMAND, path, str(os.getpid())]
     # With the guard it goes in any case.
     assert child.argv[:2] == ["setpriv", "--pdeathsig=TERM"]
     assert here.note() == path
@@ -118,7 +118,7 @@ def test_another_plan_ends_the_child_and_begins_at_once(here: Here, moved: str) 
     writer.supervise()
     assert here.started[0].dead
     assert not file.exists()
-    assert [child.argv[-1] for child in here.started[1:]] == ([str(here.state.parent / moved)] if moved else [])
+    assert [child.argv[-2] for child in here.started[1:]] == ([str(here.state.parent / moved)] if moved else [])
 
 
 def test_the_same_plan_again_disturbs_nothing(here: Here) -> None:
@@ -172,7 +172,7 @@ def test_what_is_read_of_the_guard_and_its_path(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_child_takes_its_file_along(tmp_path: Path) -> None:
     file = tmp_path / "ciao.prom"
-    child = subprocess.Popen([sys.executable, "-P", "-m", "wizard", metrics_file.WRITER_COMMAND, str(file)])
+    child = subprocess.Popen(metrics_file.writer_command(str(file), os.getpid()))
     try:
         wait_for(file.exists, "the file")
         child.terminate()
