@@ -166,12 +166,13 @@ def _rules() -> Check:
         if loaded != gateway_rules.expected_table_text(script):
             return Check("rules", FAILED, "the table inet ciao_gateway was changed by somebody", REAPPLY_HINT)
         # Forwarding has a check of its own.
-        wrong = [line for line in gateway_rules.troubles(script) if not line.startswith("forward ")]
+        troubles, notes = gateway_rules.troubles_and_notes(script)
+        wrong = [line for line in troubles if not line.startswith("forward ")]
     except CommandFailed as error:
         return Check("rules", FAILED, str(error), REAPPLY_HINT)
     if wrong:
         return Check("rules", FAILED, "; ".join(wrong), REAPPLY_HINT)
-    return Check("rules", OK, "as rendered")
+    return Check("rules", OK, "; ".join(["as rendered", *notes]))
 
 
 def _dnsmasq() -> Check:

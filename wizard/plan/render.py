@@ -16,7 +16,7 @@ from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
-from wizard.plan.model import AnswerPolicy, Forward, Plan
+from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, TimeSource
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
@@ -111,6 +111,14 @@ def _source_rows(forward: Forward) -> list[dict[str, object]]:
     return [{"to": f"{forward.protocol} . {forward.port_text}", "network": str(network)} for network in merged]
 
 
+def _ports_leading_to(service: int, protocol: Protocol, plan: Plan) -> str:
+    """The forwarded ports behind which a client expects this service, or a node has it on its usual port."""
+    forwards = [forward for forward in plan.forwards if forward.protocol is protocol]
+    found = {forward.port for forward in forwards if forward.last_port is None and forward.to_port == service}
+    found |= {service for forward in forwards if service in forward.ports}
+    return ", ".join(map(str, sorted(found)))
+
+
 def _lines_of(zones: list[str]) -> list[str]:
     """Zones joined by slashes, as many as dnsmasq reads from one line."""
     return ["/".join(zones[at : at + _ZONES_A_LINE]) for at in range(0, len(zones), _ZONES_A_LINE)]
@@ -177,6 +185,8 @@ def template_context(
         "forwards": _forward_rows(plan),
         "restricted": [f"{f.protocol} . {port}" for f in plan.forwards if f.sources for port in f.ports],
         "sources": [row for f in plan.forwards for row in _source_rows(f)],
+        "ftp_ports": _ports_leading_to(21, Protocol.TCP, plan),
+        "tftp_ports": _ports_leading_to(69, Protocol.UDP, plan),
         "dhcp_uid": dhcp_uid,
         "walk_port": WALK_PORT,
         "cluster_mac": cluster_mac,

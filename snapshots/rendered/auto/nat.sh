@@ -40,6 +40,8 @@ table inet ciao_gateway {
     # By address in the cluster, as its machine sees it. Full, a set counts who is in it and nobody else.
     set node_sent { type ipv4_addr; size 16384; flags dynamic; counter; }
     set node_received { type ipv4_addr; size 16384; flags dynamic; counter; }
+    set ftp { type inet_service; }
+    set tftp { type inet_service; }
     counter muted { }
     counter astray { }
     counter refused_nak { }
@@ -54,6 +56,8 @@ flush table arp ciao_gateway
 flush map inet ciao_gateway forwards
 flush set inet ciao_gateway restricted
 flush set inet ciao_gateway allowed
+flush set inet ciao_gateway ftp
+flush set inet ciao_gateway tftp
 table inet ciao_gateway {
     # Where a connection to a port of this machine goes.
     map forwards {
@@ -76,6 +80,14 @@ table inet ciao_gateway {
         elements = {
             tcp . 2222 . 10.77.0.0/24
         }
+    }
+
+    # The forwards that lead to FTP and TFTP servers.
+    set ftp {
+        type inet_service
+    }
+    set tftp {
+        type inet_service
     }
 
     # The DHCP guard: our dnsmasq has a user of its own, and what it says to a client stays here
@@ -208,6 +220,63 @@ table arp ciao_gateway {
     }
 }
 TABLE
+    helpers
+}
+
+# FTP and TFTP agree on a second connection within the first. A helper of the kernel's reads along, and lets that one
+# through NAT: for these two, on their own ports, for nodes and for what is forwarded to one, and for nobody else. It is
+# given before the forwards are looked up: only then is the rewritten text allowed another length.
+helpers() {
+    while read -r name protocol port; do
+        has_helper "$name" "$protocol" || continue
+        cat <<RULES
+table inet ciao_gateway {
+    ct helper $name {
+        type "$name" protocol $protocol
+        l3proto ip
+    }
+    chain helpers {
+        type filter hook prerouting priority mangle; policy accept;
+        iifname "$CLUSTER" fib daddr type != local $protocol dport $port ct helper set "$name"
+        iifname @uplinks fib daddr type local $protocol dport @$name ct helper set "$name"
+        iifname "$CLUSTER" fib daddr type local $protocol dport @$name ct helper set "$name"
+    }
+}
+RULES
+    done <<HELPERS
+ftp tcp 21
+tftp udp 69
+HELPERS
+}
+
+# Whether the kernel has a helper, NAME PROTOCOL, or a module of it, which it then loads.
+has_helper() {
+    printf 'table inet ciao_asks {\nct helper asked {\ntype "%s" protocol %s\nl3proto ip\n}\n}\n' "$1" "$2" |
+        nft -c -f - 2>/dev/null
+}
+
+# The other half of each, for NAT. The kernel does not load that by itself.
+helper_modules_up() {
+    ! command -v modprobe >/dev/null || modprobe -qa nf_nat_ftp nf_nat_tftp 2>/dev/null || :
+}
+
+# Whether that half of a helper, NAME, is in the kernel. Where no modules are installed, it has what it was built with.
+has_nat_half() {
+    modules=/lib/modules/$(uname -r)
+    [ -d "/sys/module/nf_nat_$1" ] || [ ! -d "$modules" ] || grep -qs "/nf_nat_$1.ko" "$modules/modules.builtin"
+}
+
+helpers_status() {
+    rules=$(nft list chain inet ciao_gateway helpers 2>/dev/null || :)
+    for name in ftp tftp; do
+        if ! echo "$rules" | grep -q "set \"$name\""; then
+            echo "helper    $name: the kernel has no module nf_conntrack_$name"
+        elif ! has_nat_half "$name"; then
+            echo "helper    $name: the module nf_nat_$name is not loaded"
+        else
+            echo "helper    $name: in place"
+        fi
+    done
 }
 
 # One at a time, by whatever copy of this script: between two looks another would add the jump too.
@@ -469,12 +538,15 @@ forwarding_down() {
 case ${1-} in
 up)
     alone 30
+    helper_modules_up
     UPLINKS=$(uplinks_now)
     # shellcheck disable=SC2086 # names without blanks
     { table && uplinks_text $UPLINKS; } | nft -f -
     neighbours_up
     firewalld_up
     forwarding_up
+    # What does not work without them is little: no reason to fail.
+    helpers_status | grep -v ': in place$' || :
     ;;
 uplinks)
     shift
@@ -522,6 +594,7 @@ status)
     done
     neighbours_status
     firewalld_status
+    helpers_status
     UPLINKS=$(uplinks_loaded)
     # shellcheck disable=SC2086 # names without blanks
     echo "uplinks  " ${UPLINKS:-none}

@@ -401,3 +401,20 @@ def test_too_many_ports_are_one_error() -> None:
 def test_an_mtu_that_not_everybody_takes_is_said(mtu: int, code: str) -> None:
     found = check_plan(replace(RACK, network=replace(RACK.network, mtu=mtu)))
     assert code in {finding.code for finding in found}
+
+
+def test_forwards_to_ftp_and_tftp_servers_are_known_by_either_port() -> None:
+    plan = replace(
+        RACK,
+        forwards=(
+            Forward(2121, "server1", 21),
+            Forward(21, "server1", 2100),
+            Forward(2100, "server1", 2100),
+            Forward(6900, "server1", 69, Protocol.UDP),
+            Forward(60, "server1", 60, Protocol.UDP, last_port=80),
+            Forward(69, "server1", 69),
+        ),
+    )
+    script = next(file.text for file in render(plan, "") if file.path == paths.NAT_SCRIPT)
+    elements = re.findall(r"set (t?ftp) \{\n        type inet_service\n        elements = \{ (.*) \}", script)
+    assert dict(elements) == {"ftp": "21, 2121", "tftp": "69, 6900"}

@@ -190,6 +190,8 @@ def test_only_ours_is_flushed(name: str) -> None:
         "flush map inet ciao_gateway forwards",
         "flush set inet ciao_gateway restricted",
         "flush set inet ciao_gateway allowed",
+        "flush set inet ciao_gateway ftp",
+        "flush set inet ciao_gateway tftp",
         '"$program" -w 5 -F "CIAO-$chain" 2>/dev/null || continue',
     ]
 

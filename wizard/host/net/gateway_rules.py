@@ -97,13 +97,20 @@ def troubles(path: str) -> list[str]:
     """What `nat.sh status` reports as wrong, a line each. Forwarding on a NIC that is unplugged is left out: it comes
     back with the NIC. Raises CommandFailed if the script itself fails.
     """
-    found = []
+    return troubles_and_notes(path)[0]
+
+
+def troubles_and_notes(path: str) -> tuple[list[str], list[str]]:
+    """`troubles`, and what this kernel lacks, such as the helper for FTP. Raises CommandFailed."""
+    found, notes = [], []
     for line in (" ".join(line.split()) for line in script(path, "status").splitlines()):
+        if line.startswith("helper ") and not line.endswith(": in place"):
+            notes.append(f"no {line}")
         nic = line.removeprefix("forward ").removesuffix(": off")
         away = line.endswith(": off") and not Path(f"/proc/sys/net/ipv4/conf/{nic}").exists()
         if line.endswith((": ours is missing", ": ours is behind others", ": not loaded", ": off")) and not away:
             found.append(line)
-    return found
+    return found, notes
 
 
 def load(path: str) -> str:
@@ -122,18 +129,18 @@ def load(path: str) -> str:
     return output
 
 
-_KINDS = ("chain", "map", "set", "counter")
+_KINDS = ("chain", "map", "set", "counter", "ct helper")
 
 
 def _objects(listing: str) -> dict[tuple[str, str, str], str]:
-    """The chains, sets, maps and counters of a listing: (table, kind, name) -> its text."""
+    """The chains, sets, maps, counters and helpers of a listing: (table, kind, name) -> its text."""
     found: dict[tuple[str, str, str], str] = {}
     table, key = "", ("", "", "")
     for line in listing.splitlines():
         if line.startswith("table "):
             table = line.removeprefix("table ").removesuffix(" {")
         elif line.startswith("\t") and not line.startswith("\t\t") and line.endswith("{"):
-            kind, _, name = line.strip().removesuffix(" {").partition(" ")
+            kind, _, name = line.strip().removesuffix(" {").rpartition(" ")
             key = (table, kind, name)
             found[key] = f"{line}\n"
         elif line.startswith("\t"):

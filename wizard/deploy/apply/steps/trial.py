@@ -187,7 +187,7 @@ class LoadRules:
         output = gateway_rules.load(self.file.path)
         count = len(self.context.plan.forwards)
         detail = f"NAT, {count} forward{'' if count == 1 else 's'}, firewall; our DHCP is mute until armed"
-        return "; ".join(filter(None, [detail, output.strip()]))
+        return "; ".join([detail, *(" ".join(line.split()) for line in output.splitlines())])
 
 
 def undo_rules(image: Record, journal: Journal) -> str:
