@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.lab import transfers
 from tests.lab.support import EXAMPLE, GATEWAY
 from wizard.lab.control import Laboratory
 from wizard.plan import paths
@@ -35,3 +37,17 @@ def bare_gateway(forwards: str = "") -> Iterator[Laboratory]:
         lab.run(["ip", "-n", "node", "route", "add", "default", "via", GATEWAY])
         load(lab, forwards)
         yield lab
+
+
+@contextmanager
+def serving(lab: Laboratory, netns: str | None, kind: str, *words: str) -> Iterator[None]:
+    """A running `transfers.py KIND …`, open for business."""
+    argv = [sys.executable, transfers.__file__, kind, *words]
+    process = lab.popen(argv, netns=netns, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()

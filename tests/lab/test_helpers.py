@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.lab import transfers
-from tests.lab.bare_gateway import NODE, SCRIPT, bare_gateway, load
-from tests.lab.support import EXAMPLE, HERE, OFFICE, apply, await_status, reset, told_by_apply
+from tests.lab.bare_gateway import NODE, SCRIPT, bare_gateway, load, serving
+from tests.lab.support import EXAMPLE, OFFICE, apply, await_status, reset, told_by_apply
 from tests.needs import need
 from wizard.lab.control import Laboratory
 from wizard.lab.tools import find
@@ -57,19 +55,6 @@ def laptop(lab_possible: None) -> Iterator[Laboratory]:
         yield lab
 
 
-@contextmanager
-def serving(lab: Laboratory, netns: str | None, kind: str, port: int) -> Iterator[None]:
-    argv = [sys.executable, str(HERE / "transfers.py"), kind, str(port)]
-    process = lab.popen(argv, netns=netns, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def download(lab: Laboratory, netns: str, url: str, *options: str) -> str:
     """How many bytes of the file came; with curl's complaint where not all of them did."""
     curl = ["curl", "-sS", "--max-time", "5", "--ftp-pasv", *options, "-o", "/dev/null", "-w", "%{size_download}", url]
@@ -79,30 +64,30 @@ def download(lab: Laboratory, netns: str, url: str, *options: str) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_node_downloads_from_the_companys_ftp_server(laptop: Laboratory, way: str) -> None:
-    with serving(laptop, "colleague", "ftp", 21):
+    with serving(laptop, "colleague", "ftp", "21"):
         assert download(laptop, "node", f"ftp://{COLLEAGUE_ADDRESS}/file", *WAYS[way]) == WHOLE
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("port", [21, 2121])
 def test_a_colleague_downloads_from_a_nodes_ftp_server(laptop: Laboratory, way: str, port: int) -> None:
-    with serving(laptop, "node", "ftp", 21):
+    with serving(laptop, "node", "ftp", "21"):
         assert download(laptop, "colleague", f"ftp://{OFFICE}:{port}/file", *WAYS[way]) == WHOLE
 
 
 def test_tftp_goes_out_and_in(laptop: Laboratory) -> None:
-    with serving(laptop, "colleague", "tftp", 69), serving(laptop, "node", "tftp", 69):
+    with serving(laptop, "colleague", "tftp", "69"), serving(laptop, "node", "tftp", "69"):
         assert download(laptop, "node", f"tftp://{COLLEAGUE_ADDRESS}/file") == WHOLE
         assert download(laptop, "colleague", f"tftp://{OFFICE}/file") == WHOLE
 
 
 def test_nobody_else_is_helped(laptop: Laboratory) -> None:
     """Neither what is forwarded on other ports, nor the laptop's own server where no forward takes its port."""
-    with serving(laptop, "node", "ftp", 2100):
+    with serving(laptop, "node", "ftp", "2100"):
         assert download(laptop, "colleague", f"ftp://{OFFICE}:2100/file", *WAYS["passive"]).startswith("0: ")
     load(laptop, "")
     try:
-        with serving(laptop, None, "ftp", 21), hindered(laptop):
+        with serving(laptop, None, "ftp", "21"), hindered(laptop):
             assert download(laptop, "colleague", f"ftp://{OFFICE}/file").startswith("0: ")
     finally:
         load(laptop, FORWARDS)

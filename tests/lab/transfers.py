@@ -1,18 +1,22 @@
-"""A server of FTP and of TFTP for any machine of the laboratory, each with one file. Standard library only.
+"""Servers of one file for any machine of the laboratory, and who takes it. Standard library only.
 
-transfers.py ftp PORT         until killed; says "ready" when it is
-transfers.py tftp PORT        the same
+transfers.py ftp PORT           by FTP, until killed; says "ready" when it is
+transfers.py tftp PORT          by TFTP, the same
+transfers.py give PORT [TIMES]  to whoever connects, the file so many times over, the same
+transfers.py take ADDRESS PORT  what it gives: how many bytes came, and in how many seconds
 
 The FTP server takes any user. It tells clients its own address, as servers behind NAT do that know nothing of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
 import sys
 import threading
+import time
 
 CONTENT = bytes(range(256)) * 1200
 BLOCK = 512
@@ -113,5 +117,31 @@ def send_blocks(client: tuple[str, int]) -> None:
                 pass
 
 
+def give(port: int, times: int = 1) -> None:
+    with socket.create_server(("0.0.0.0", port)) as server:  # noqa: S104
+        say_ready()
+        while True:
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):
+                client.settimeout(PATIENCE_S)
+                for _ in range(times):
+                    client.sendall(CONTENT)
+
+
+def take(address: str, port: int) -> None:
+    size, begin = 0, time.perf_counter()
+    with (
+        contextlib.suppress(TimeoutError),
+        socket.create_connection((address, port), timeout=PATIENCE_S / 2) as there,
+    ):
+        while got := len(there.recv(1 << 20)):
+            size += got
+    sys.stdout.write(f"{size} {time.perf_counter() - begin:.4f}\n")
+
+
 if __name__ == "__main__":
-    {"ftp": ftp, "tftp": tftp}[sys.argv[1]](int(sys.argv[2]))
+    kind, *words = sys.argv[1:]
+    if kind == "take":
+        take(words[0], int(words[1]))
+    else:
+        {"ftp": ftp, "tftp": tftp, "give": give}[kind](*map(int, words))
