@@ -12,7 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from wizard.deploy import runtime_state
+from wizard.deploy import dhcp_service, runtime_state
 from wizard.deploy.guard import control, metrics_file, path_report
 from wizard.deploy.guard.address_watch import CONTESTED, clock_text, lost_words
 from wizard.deploy.journal import Journal
@@ -239,12 +239,13 @@ def check_path(since: float | None, in_force: bool = True) -> list[Check]:
     if report is not None:
         reason = str((guard or GuardState()).get("dns_reason") or "")
         checks = (*report.found, *report.findings)
-        # A VPN that takes all traffic does not revert a trial: the gateway still serves the company's network.
+        # A VPN that takes all traffic does not revert a trial: the gateway still serves the company's network. Nor does
+        # a full range, which a trial may be about to enlarge.
         return [
             replace(
                 f,
                 detail=f"{f.detail}: {reason}" if reason and _dns_fails(f) else f.detail,
-                blocks=in_force or f.name != "path-world",
+                blocks=in_force or f.name not in ("path-world", dhcp_service.RANGE, dhcp_service.SERVED),
             )
             for f in checks
         ]

@@ -4,8 +4,7 @@ How a lease becomes a row: `lease_file` reads dnsmasq's lease file, `lease_rows`
 makes the `LeaseRow`s, `lease_monitor` makes them again for whatever has changed.
 
     lease_file       dnsmasq's lease file, never half of it
-    dnsmasq_log      who was ignored or refused, and why, from dnsmasq's log
-    file_followers   the log and the plan in force, read only where they have changed
+    file_followers   the plan in force, read only where it has changed
     reachability     ARP probes: who answers, who is cloned, whose address is doubled
     lease_rows       plan × leases × neighbours -> LeaseRow
     lease_monitor    all of these, polled; state between polls

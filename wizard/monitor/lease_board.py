@@ -6,11 +6,11 @@ import os
 import pwd
 from datetime import datetime
 
+from wizard.host.dhcp.dnsmasq_log import ignored_in, reasons_in
 from wizard.host.facts.reader import read_facts
 from wizard.host.files import read_text
 from wizard.host.net.neighbours import read_neighbours
 from wizard.host.plan_in_force import Unreadable, running_plan
-from wizard.monitor.dnsmasq_log import ignored_in, reasons_in
 from wizard.monitor.instances import GATEWAY_BLANK, GatewayContext, is_plain_user
 from wizard.monitor.lease_file import LeaseFile
 from wizard.monitor.lease_rows import LeaseRow, make_rows

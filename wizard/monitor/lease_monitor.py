@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from wizard.host.dhcp.dnsmasq_log import IgnoredClient, LogFollower
 from wizard.host.net.neighbours import Neighbour, read_neighbours
 from wizard.host.net.prober import Prober, open_prober
-from wizard.monitor.dnsmasq_log import IgnoredClient
-from wizard.monitor.file_followers import LogFollower, PlanFollower
+from wizard.monitor.file_followers import PlanFollower
 from wizard.monitor.lease_file import LeaseFile, common_ends
 from wizard.monitor.lease_rows import LeaseRow, LeaseTable, row_key
 from wizard.monitor.machine_events import MachineEvent, events_of

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from wizard.host.dhcp.dnsmasq_log import IgnoredClient
 from wizard.host.facts.vendors import vendor_of
 from wizard.host.net.neighbours import Neighbour
 from wizard.host.net.node_traffic import NodeTraffic
-from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.plan.addresses import SubnetFull, assign
 from wizard.plan.fields import format_mac
 from wizard.plan.lease_parser import Lease
@@ -31,7 +31,8 @@ class LeaseRow:
     lease), "missing", "wrong-address", "ignored".
     `ip` is the leased address; of a missing or static node the reserved one. `expires` is None without a lease and
     for an infinite one. `reason`: what is wrong, as text, "" where nothing is. `alarms`: slugs, see `monitor.alarms`.
-    `first_seen`, `last_seen`: from the log and the monitor's own probes.
+    `refusal`: why the server last refused it, where that is what it still waits for. `first_seen`, `last_seen`: from
+    the log and the monitor's own probes.
     """
 
     mac: str
@@ -46,6 +47,7 @@ class LeaseRow:
     vendor: str
     reason: str
     alarms: tuple[str, ...] = ()
+    refusal: str = ""
     first_seen: datetime | None = None
     last_seen: datetime | None = None
 
@@ -286,7 +288,12 @@ class LeaseTable:
             vendor=vendor_of(lease.mac),
             reason=reason,
             alarms=("tenant-mac",) if _tenant_mac_reason(lease.mac) else (),
+            refusal=self._refusal(lease.mac, node),
         )
+
+    def _refusal(self, mac: str, node: Machine | None) -> str:
+        macs = [format_mac(each) for each in node.macs] if node is not None and node.other_macs else [mac]
+        return next((self.reasons[each] for each in macs if each in self.reasons), "")
 
 
 def _address_of(lease: Lease) -> bytes:

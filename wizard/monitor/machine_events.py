@@ -70,6 +70,7 @@ def events_of(before: Sequence[LeaseRow], after: Sequence[LeaseRow], at: datetim
 def _refusals(before: Sequence[LeaseRow], after: Sequence[LeaseRow]) -> list[tuple[str, str, str]]:
     ignored = any(row.state == "ignored" for row in before)
     known = {row.reason for row in before}
+    refused = {row.refusal for row in before}
     found = []
     for row in after:
         if row.state == "ignored" and not ignored:
@@ -78,4 +79,7 @@ def _refusals(before: Sequence[LeaseRow], after: Sequence[LeaseRow]) -> list[tup
             found.append(("refused", row.ip, words))
         elif row.state == "wrong-address" and row.reason not in known:
             found.append(("refused", row.ip, row.reason))
+        elif row.refusal and row.refusal not in refused:
+            # It has no address yet, or declined the one that it got.
+            found.append(("refused", row.ip, row.refusal))
     return found

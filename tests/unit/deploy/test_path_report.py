@@ -8,7 +8,7 @@ import pytest
 
 from wizard.deploy import runtime_state, verify
 from wizard.deploy.guard import path_report
-from wizard.plan.checks import OK, UNTRIED, Check
+from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 
 GUARD = {"pid": 7, "started": 9}
 SERVE = {"process": GUARD, "mode": "armed", "digest": "d"}
@@ -83,3 +83,11 @@ def test_who_has_an_address_of_ours_is_named(guard: dict[str, Any]) -> None:
     (check,) = verify.check_conflicts()
     assert check.ok is False
     assert "192.168.0.200, the address of gateway, is also at 00:aa:00:00:00:01" in check.detail
+
+
+def test_a_full_range_is_a_fault_in_force_and_reverts_no_trial(guard: dict[str, Any]) -> None:
+    full, refused = Check("range", FAILED, "0 of 2 addresses free", "more"), Check("served", FAILED, "one is not", "so")
+    told: dict[str, Any] = {"guard": GUARD, "mode": "armed", "digest": "d", "begun": 999.0, "whole": True}
+    path_report.publish(found=(FINE,), findings=(full, refused), **told)
+    assert [check.ok for check in verify.check_path(None, in_force=True)] == [True, False, False]
+    assert [check.ok for check in verify.check_path(None, in_force=False)] == [True, None, None]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from netaddr import EUI, IPAddress, IPNetwork
 
+from wizard.host.dhcp.dnsmasq_log import LogFollower
 from wizard.host.net.neighbours import Neighbour
 from wizard.host.net.prober import ProbeAnswer
-from wizard.monitor.file_followers import LogFollower
 from wizard.monitor.lease_file import LeaseFile
 from wizard.monitor.lease_monitor import LeaseMonitor, MonitorSources
 from wizard.monitor.lease_rows import LeaseRow

@@ -422,3 +422,30 @@ def test_one_lease_among_thousands_costs_what_it_costs_among_a_hundred(tmp_path:
     few, lots = cost_of_one(tmp_path / "few", 100), cost_of_one(tmp_path / "lots", 20_000)
     # Two hundred times as many. Sorting them anew each time would cost a hundred times as much.
     assert lots < few * 4
+
+
+def test_a_node_that_is_refused_is_told_with_each_new_reason(world: World) -> None:
+    world.monitor.poll()
+    for _ in range(3):
+        world.log(f"DHCPDISCOVER(eth1) {COMPUTE} no address available")
+        world.wait(1)
+    world.log(f"DHCPDECLINE(eth1) 192.168.0.104 {COMPUTE}")
+    world.wait(1)
+    assert [(event.kind, event.name, event.words) for event in world.monitor.events] == [
+        ("refused", "compute1", "no address is left for it in the range"),
+        ("refused", "compute1", "it declined 192.168.0.104: another machine answers there"),
+    ]
+    world.log(f"DHCPACK(eth1) 192.168.0.104 {COMPUTE}")
+    world.leases((COMPUTE, "192.168.0.104"))
+    world.wait(1)
+    assert world.row(COMPUTE).refusal == ""
+    assert world.events()[2:] == [("came", COMPUTE)]
+
+
+def test_a_machine_that_has_an_address_and_declines_another_is_told_once(world: World) -> None:
+    world.leases((CNCI, "192.168.0.65"))
+    world.monitor.poll()
+    for _ in range(2):
+        world.log(f"DHCPDECLINE(eth1) 192.168.0.66 {CNCI}")
+        world.wait(1)
+    assert [event for event in world.events() if event[0] == "refused"] == [("refused", CNCI)]

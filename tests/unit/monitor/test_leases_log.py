@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wizard.monitor.dnsmasq_log import DnsmasqLog, IgnoredClient, ignored_in, reasons_in
+from wizard.host.dhcp.dnsmasq_log import DnsmasqLog, IgnoredClient, ignored_in, reasons_in
 
 NOW = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
@@ -162,3 +162,15 @@ def test_an_address_that_was_declined_is_a_reason_until_there_is_another() -> No
     assert log.reasons == {"02:11:22:33:44:55": "it declined 192.168.0.70: another machine answers there"}
     log.feed("dnsmasq-dhcp[43]: DHCPACK(eth1) 192.168.0.71 02:11:22:33:44:55\n")
     assert log.reasons == {}
+
+
+def test_an_address_that_is_not_to_be_had_is_named_also_where_no_other_is_left() -> None:
+    declined = "dnsmasq-dhcp[9]: not using configured address 192.168.0.103 because it was previously declined\n"
+    text = declined + "dnsmasq-dhcp[9]: DHCPDISCOVER(eth1) c0:3f:d5:67:a1:fb no address available\n"
+    assert reasons_in(text) == {
+        "c0:3f:d5:67:a1:fb": "192.168.0.103 is reserved for it, but was previously declined; "
+        "no address is left for it in the range"
+    }
+    # The next one has another reason.
+    other = "dnsmasq-dhcp[9]: DHCPDISCOVER(eth1) 02:31:00:00:00:01 no address available\n"
+    assert reasons_in(text + other)["02:31:00:00:00:01"] == "no address is left for it in the range"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from netaddr import EUI, IPAddress, IPNetwork
 
+from wizard.host.dhcp.dnsmasq_log import IgnoredClient
 from wizard.host.net.neighbours import Neighbour
 from wizard.host.net.node_traffic import NodeTraffic
 from wizard.host.net.traffic import Counters
-from wizard.monitor.dnsmasq_log import IgnoredClient
 from wizard.monitor.lease_rows import LeaseRow, make_rows, row_json
 from wizard.plan.lease_parser import Lease
 from wizard.plan.model import Device, Interfaces, Network, Node, Plan, Role

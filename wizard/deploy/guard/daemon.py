@@ -448,7 +448,9 @@ class Guard:
         runtime_state.write_json(runtime_state.GUARD_STATE, record)
         self.published = record
         self.path_prober.guard_changed(
-            GuardSnapshot(self.plan, self.digest, mode, verdict.reason, self.rules.uid, record["process"])
+            GuardSnapshot(
+                self.plan, self.digest, mode, verdict.reason, self.rules.uid, record["process"], self.loaded_at
+            )
         )
 
     def supervise_engine(self) -> None:

@@ -21,6 +21,7 @@ from netaddr import IPAddress
 
 from wizard.deploy import runtime_state
 from wizard.deploy.guard import control, path_plan, path_report, proof
+from wizard.deploy.guard.service_watch import ServiceWatch
 from wizard.deploy.shapes import ProcessRecord
 from wizard.host.facts.reader import read_facts
 from wizard.host.facts.resolver import fingerprint as resolver_fingerprint
@@ -63,6 +64,7 @@ class GuardSnapshot:
     reason: str = ""
     uid: int = 0
     guard: ProcessRecord | None = None
+    loaded_at: float = 0.0
 
 
 class PathProber(threading.Thread):
@@ -91,6 +93,8 @@ class PathProber(threading.Thread):
         self._plan_check_wanted = True
         self._checked_digest = ""
         self._macs = (synthetic_mac(), synthetic_mac())
+        self._service = ServiceWatch()
+        self._served: tuple[Check, ...] = ()
 
     # Called by the guard
 
@@ -185,6 +189,7 @@ class PathProber(threading.Thread):
             # The findings of another configuration are none of this one's; an apply is judged by the first report.
             self._checked_digest = snapshot.digest
             self._check_plan(snapshot.plan)
+        self._served = self._service.look(snapshot.plan, snapshot.loaded_at)
         found = self._probe_path(snapshot.plan, snapshot)
         rules_changed = bool(self._drain_netlink(netlink) & NetlinkChange.RULES)
         if rules_changed and not self._repeats and any(each.ok is False for each in found):
@@ -223,7 +228,8 @@ class PathProber(threading.Thread):
             # Probe again: the change may have been read already.
             self._wake_up()
             return False
-        path_report.publish(snapshot.guard, snapshot.mode, snapshot.digest, begun, found, self._findings, whole)
+        findings = (*self._served, *self._findings)
+        path_report.publish(snapshot.guard, snapshot.mode, snapshot.digest, begun, found, findings, whole)
         return True
 
     @staticmethod

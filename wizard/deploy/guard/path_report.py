@@ -28,7 +28,8 @@ _POLL_S = 0.03
 class PathReport:
     """One probe of a node's path: `begun` and `ended` are runtime_state.boottime in s.
 
-    `found`: the path's checks. `findings`: failed checks of the plan's rules. `whole`: every fault has been traced.
+    `found`: the path's checks. `findings`: whether everybody gets an address (`deploy.dhcp_service`), and failed checks
+    of the plan's rules. `whole`: every fault has been traced.
     """
 
     begun: float

@@ -7,5 +7,6 @@
 - `own_replies`: knows our own answers when a switch loop returns them.
 - `local_servers`: finds another DHCP server on this machine.
 - `dnsmasq`: starts, reloads and checks our dnsmasq; its lease file and log.
+- `dnsmasq_log`: who was ignored or refused, and why, from that log.
 - `release`: releases a lease at our dnsmasq.
 """

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from wizard.host.dhcp.packet import WALK_WISH
+from wizard.plan import paths
 from wizard.plan.lease_parser import LONGEST_NAME
 from wizard.plan.text import clean
 
 MAX_CLIENTS = 70_000
 """Clients to remember; no network of ours has as many addresses."""
+
+TAIL = 500_000
+"""Bytes of a log that one poll reads at most; of a longer addition, the last ones."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # With log-dhcp every line carries the transaction's number.
@@ -28,6 +34,7 @@ _PACKET = re.compile(
 _NAMED = re.compile(r"^client provides name: (?P<name>.+)$")
 _CONFIGURED = re.compile(r"^not using configured address (?P<ip>[0-9.]+) because it (?P<why>.+)$")
 
+RANGE_FULL = "no address is left for it in the range"
 # dnsmasq's reason -> ours. {ip}: the address that was requested.
 _REFUSALS = {
     "static lease available": "it asked to keep {ip}, but another address is reserved for it",
@@ -38,7 +45,7 @@ _REFUSALS = {
     "lease not found": "it asked for {ip}, of which there is no lease",
     "address not available": "it asked for {ip}, which cannot be given to it",
     "address in use": "it asked for {ip}, which another machine uses",
-    "no address available": "no address is left for it in the range",
+    "no address available": RANGE_FULL,
     "no leases left": "dnsmasq gives out no more leases",
     "no address configured": "no address is configured for it",
 }
@@ -68,10 +75,11 @@ class DnsmasqLog:
 
     `ignored`: clients that were ignored and have had no answer since. `reasons`: why a client did not get the address
     that it requested or that is reserved for it, until it gets it. `request_times`: first and last request, from lines
-    with a time.
+    with a time. `most`: clients to remember.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_CLIENTS) -> None:
+        self.most = most
         self.ignored: dict[str, IgnoredClient] = {}
         self.reasons: dict[str, str] = {}
         self.request_times: dict[str, tuple[datetime, datetime]] = {}
@@ -85,7 +93,7 @@ class DnsmasqLog:
         for entry in _lines(text, now):
             if named := _NAMED.match(entry.message):
                 self._names[entry.transaction] = clean(named["name"], LONGEST_NAME)
-                _drop_oldest(self._names)
+                _drop_oldest(self._names, self.most)
             elif configured := _CONFIGURED.match(entry.message):
                 self._pending = configured
             elif packet := _PACKET.match(entry.message):
@@ -98,7 +106,8 @@ class DnsmasqLog:
         if entry.at is not None:
             first, _ = self.request_times.pop(mac, (entry.at, entry.at))
             self.request_times[mac] = (first, entry.at)
-            _drop_oldest(self.request_times)
+            _drop_oldest(self.request_times, self.most)
+        configured = self._pending
         if self._pending is not None:
             # The line before names no client: it is about the one of this line.
             self._reserved[mac] = self._pending["ip"]
@@ -109,18 +118,20 @@ class DnsmasqLog:
             name = self._names.get(entry.transaction, "") if entry.transaction else ""
             name = name or before.hostname
             self.ignored[mac] = replace(before, count=before.count + 1, last_seen=entry.at, hostname=name)
-            _drop_oldest(self.ignored)
+            _drop_oldest(self.ignored, self.most)
         elif what in ("DHCPOFFER", "DHCPACK"):
             self.ignored.pop(mac, None)
         if what == "DHCPDECLINE":
             self.reasons[mac] = f"it declined {packet['ip'] or 'an address'}: another machine answers there"
         elif rest in _REFUSALS and what != "DHCPACK":
-            self.reasons[mac] = _REFUSALS[rest].format(ip=packet["ip"] or "an address")
+            why = _REFUSALS[rest].format(ip=packet["ip"] or "an address")
+            # Why its own is not to be had says more than that there is no other.
+            self.reasons[mac] = f"{self.reasons[mac]}; {why}" if configured is not None else why
         elif what == "DHCPACK" and packet["ip"] == self._reserved.get(mac, packet["ip"]):
             self.reasons.pop(mac, None)
             self._reserved.pop(mac, None)
-        _drop_oldest(self.reasons)
-        _drop_oldest(self._reserved)
+        _drop_oldest(self.reasons, self.most)
+        _drop_oldest(self._reserved, self.most)
 
     def _is_path_probe(self, mac: str, what: str, ip: str | None) -> bool:
         """Whether this is the guard's path probe, sent in a node's place, or the offer to it."""
@@ -131,9 +142,44 @@ class DnsmasqLog:
         return bool(self._probed_mac) and mac == self._probed_mac and what in ("DHCPDISCOVER", "DHCPOFFER")
 
 
-def _drop_oldest(entries: dict[str, Any]) -> None:
-    """Keep at most MAX_CLIENTS: made-up MACs must not fill the memory."""
-    if len(entries) > MAX_CLIENTS:
+class LogFollower:
+    """A log that another process appends to and rotates. Each byte is read once."""
+
+    def __init__(self, path: str | Path = paths.DNSMASQ_LOG, most: int = MAX_CLIENTS) -> None:
+        self.path = Path(path)
+        self.log = DnsmasqLog(most)
+        self._inode = 0
+        self._offset = 0
+
+    def poll(self, now: datetime) -> bool:
+        """Feed `log` with what was added; False where nothing was, or where the file cannot be read."""
+        try:
+            with self.path.open("rb") as handle:
+                status = os.fstat(handle.fileno())
+                if status.st_ino != self._inode or status.st_size < self._offset:
+                    self._inode, self._offset = status.st_ino, 0
+                if status.st_size == self._offset:
+                    return False
+                # Of a flood the end will do, from its first whole line on.
+                skipped = status.st_size - self._offset > TAIL
+                handle.seek(status.st_size - TAIL if skipped else self._offset)
+                start = handle.tell()
+                raw = handle.read(TAIL)
+        except OSError:
+            return False
+        whole, newline, _ = raw.rpartition(b"\n")
+        if not newline:
+            return False
+        self._offset = start + len(whole) + 1
+        if skipped:
+            whole = whole.partition(b"\n")[2]
+        self.log.feed(whole.decode("utf-8", "replace"), now)
+        return True
+
+
+def _drop_oldest(entries: dict[str, Any], most: int) -> None:
+    """Keep at most so many: made-up MACs must not fill the memory."""
+    if len(entries) > most:
         entries.pop(next(iter(entries)))
 
 

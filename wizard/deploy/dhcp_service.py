@@ -1,0 +1,111 @@
+"""Whether everybody who is to have an address gets one: what is left of the range, and whom the DHCP server refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from wizard.host.dhcp.dnsmasq_log import RANGE_FULL, DnsmasqLog
+from wizard.plan import paths
+from wizard.plan.addresses import SubnetFull, assign, dynamic_range
+from wizard.plan.checks import FAILED, OK, Check
+from wizard.plan.fields import format_mac
+from wizard.plan.lease_parser import Lease
+from wizard.plan.model import Machine, Plan
+from wizard.plan.text import clean
+
+RANGE, SERVED = "range", "served"
+"""The slugs of the two checks."""
+RECENT = timedelta(minutes=10)
+"""Who has not asked for so long may be switched off: the last refusal is no news then."""
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpService:
+    """The state of the service. `free` of `size`: addresses of the range. `in_vain`: MACs that found none there.
+
+    `unserved`: machines of the plan by name, and why each does not get its address. `ignored`: MACs that got no answer,
+    known or not. The last three of late alone.
+    """
+
+    size: int
+    free: int
+    in_vain: tuple[str, ...] = ()
+    unserved: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def checks(self) -> list[Check]:
+        return [self._range(), self._served()]
+
+    def _range(self) -> Check:
+        detail = f"{self.free} of {self.size} addresses free"
+        if self.free or not self.size:
+            return Check(RANGE, OK, detail)
+        if self.in_vain:
+            detail += f"; asked in vain: {_listed(self.in_vain)}"
+        remedy = (
+            "Enlarge network.dhcp_slice or dhcp_range, shorten network.lease_time, or release leases that nobody uses "
+            "(x on the page Leases)."
+        )
+        return Check(RANGE, FAILED, detail, remedy)
+
+    def _served(self) -> Check:
+        if self.unserved:
+            detail = _listed([f"{name} does not get its address: {why}" for name, why in self.unserved], "; ")
+            remedy = (
+                f"'ciao-wizard leases' names who has that address: free it. What the server said is in "
+                f"{paths.DNSMASQ_LOG}."
+            )
+            return Check(SERVED, FAILED, detail, remedy)
+        if self.ignored:
+            return Check(SERVED, OK, f"no machine of the plan was refused; ignored as unknown: {_listed(self.ignored)}")
+        return Check(SERVED, OK, "no machine of the plan was refused")
+
+
+def judge_service(plan: Plan, leases: Iterable[Lease], log: DnsmasqLog, now: datetime, since: datetime) -> DhcpService:
+    """The state by the lease file and the log. What the log says of before `since` does not count."""
+    since = max(since, now - RECENT)
+    try:
+        machines = assign(plan).machines
+    except SubnetFull:
+        machines = plan.machines
+    live = [lease for lease in leases if lease.expires is None or lease.expires > now]
+    holders = {lease.ip: lease for lease in live}
+    first, last = (int(end) for end in dynamic_range(plan.network))
+    reserved = {str(machine.ip) for machine in machines if machine.ip is not None}
+    taken = {ip for ip in {*holders, *reserved, str(plan.network.gateway)} if first <= _number(ip) <= last}
+    size = max(0, last - first + 1)
+    asked = {mac for mac, (_, at) in log.request_times.items() if at >= since}
+    unserved = [(machine.name, why) for machine in machines if (why := _why_unserved(machine, holders, log, asked))]
+    return DhcpService(
+        size,
+        size - len(taken),
+        tuple(mac for mac, why in log.reasons.items() if why == RANGE_FULL and mac in asked),
+        tuple(unserved),
+        tuple(mac for mac in log.ignored if mac in asked),
+    )
+
+
+def _why_unserved(machine: Machine, holders: dict[str, Lease], log: DnsmasqLog, asked: set[str]) -> str:
+    macs = [format_mac(mac) for mac in machine.macs]
+    holder = holders.get(str(machine.ip))
+    if holder is not None and holder.mac not in macs:
+        return f"{machine.ip} is leased to {clean(holder.hostname, 64) or holder.mac}"
+    for mac in macs:
+        if mac in asked and mac in log.reasons:
+            return log.reasons[mac]
+        if mac in asked and mac in log.ignored:
+            return "it was ignored"
+    return ""
+
+
+def _number(ip: str) -> int:
+    return int.from_bytes(bytes(map(int, ip.split("."))), "big")
+
+
+def _listed(texts: Iterable[str], between: str = ", ") -> str:
+    texts = list(texts)
+    more = len(texts) - _MOST_NAMED
+    return between.join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
