@@ -109,6 +109,23 @@ def test_a_cluster_of_another_kind_is_served_and_healthy(served: Laboratory) -> 
     assert "cluster.kind is k3s" in refused.stderr
 
 
+def test_no_nic_of_a_machine_is_taken_for_another_machine(served: Laboratory) -> None:
+    """The guard asks around for doubled addresses; compute2 answers with the first of its two MACs."""
+    intruder = "00:1b:21:00:00:55"
+    served.machine("add", "intruder", "--mac", intruder, "--address", f"{NODES['controller']}/24")
+
+    def conflicts() -> list[str]:
+        return [c["detail"] for c in ciao_json(served, "status")["checks"] if c["name"] == "address-conflict"]
+
+    try:
+        # A round of questions has been answered once one that is doubled was found.
+        served.wait_for(conflicts, 60, "a conflict")
+        assert conflicts() == [f"{NODES['controller']}, the address of controller, is also at {intruder}"]
+    finally:
+        served.machine("remove", "intruder")
+    await_status(served, "applied", 90)
+
+
 def test_a_machine_has_its_address_by_whichever_nic_asks(served: Laboratory) -> None:
     served.machine("unplug", "compute2")
     served.machine("add", "usb", "--mac", USB)
