@@ -16,12 +16,13 @@ from tests.needs import need
 from wizard.host.dhcp.dnsmasq import conflicts, refused_line
 from wizard.plan import paths
 from wizard.plan.addresses import assign
-from wizard.plan.dhcp_options import NAMES
+from wizard.plan.dhcp_options import NAMES, parse_value
 from wizard.plan.draft.adopt import adopt, propose_adoption
 from wizard.plan.draft.check import draft_findings
 from wizard.plan.draft.model import Draft, NodeText, dump_draft, load_draft, readdressed
 from wizard.plan.draft.node_list import merge_nodes, read_nodes, suggest_role
 from wizard.plan.export.formats import CorporateSide, export, exports
+from wizard.plan.fields import FieldError
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
@@ -418,3 +419,28 @@ def test_forwards_to_ftp_and_tftp_servers_are_known_by_either_port() -> None:
     script = next(file.text for file in render(plan, "") if file.path == paths.NAT_SCRIPT)
     elements = re.findall(r"set (t?ftp) \{\n        type inet_service\n        elements = \{ (.*) \}", script)
     assert dict(elements) == {"ftp": "21, 2121", "tftp": "69, 6900"}
+
+
+def test_octets_that_no_option_can_hold_are_refused() -> None:
+    assert parse_value(224, ":".join(["00"] * 255)) == ":".join(["00"] * 255)
+    with pytest.raises(FieldError, match="characters"):
+        parse_value(224, ":".join(["00"] * 256))
+
+
+def test_a_name_that_is_a_role_of_that_node_alone_is_not_ambiguous() -> None:
+    option = DhcpOption(224, "x", ("server1",))
+    nodes = [replace(NODES["server1"], roles=("server1",)), NODES["agent1"]]
+
+    def codes() -> set[str]:
+        return {finding.code for finding in check_plan(replace(RACK, nodes=tuple(nodes), options=(option,)))}
+
+    assert "option-ambiguous" not in codes()
+    nodes[1] = replace(NODES["agent1"], roles=("server1",))
+    assert "option-ambiguous" in codes()
+
+
+def test_the_room_for_a_machines_options_counts_those_of_roles() -> None:
+    options = (DhcpOption(224, "x" * 120, ("server",)), DhcpOption(225, "x" * 120, ("server1",)))
+    codes = [finding.code for finding in check_plan(replace(RACK, options=options))]
+    assert "option-room" in codes
+    assert "option-room" not in [finding.code for finding in check_plan(replace(RACK, options=options[:1]))]
