@@ -96,4 +96,4 @@ def test_the_dashboard_reads_a_real_gateway(applied: Laboratory) -> None:
     assert told[:3] == ["applied", "4", "True"]
     assert told[3].startswith("10.77.0.")
     assert told[4] == "10.77.0.1"
-    assert told[5:] == ["['eth0',", "'eth1']", "7"]
+    assert told[5:] == ["['eth0',", "'eth1']", "9"]
