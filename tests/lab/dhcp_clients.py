@@ -122,7 +122,7 @@ def dhcpcd(lab: Laboratory, machine: str, hostname: str = "") -> Iterator[Told]:
     assert changed != run_hooks
     for name, text in (("hooks", changed), ("script", _tell(place, f"exec {place}/hooks"))):
         lab.run(["sh", "-c", f"cat >{place}/{name}; chmod +x {place}/{name}"], input=text)
-    lab.run(["mkdir", "-p", "/var/lib/dhcpcd"])
+    lab.run(["sh", "-c", "mkdir -p /var/lib/dhcpcd; rm -f /var/lib/dhcpcd/*.lease"])
     argv = [files.program("dhcpcd"), "-B", "-d", "-f", f"{place}/conf", "-c", f"{place}/script", "eth0"]
     with _running(lab, machine, argv, f"{place}/told.BOUND", "new_ip_address=") as env:
         yield Told(

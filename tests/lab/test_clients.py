@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from netaddr import IPAddress, IPNetwork
 
-from tests.lab.dhcp_clients import CLIENTS, Client, Told
-from tests.lab.support import EXAMPLE, GATEWAY, apply
+from tests.lab.dhcp_clients import CLIENTS, Client, Told, udhcpc
+from tests.lab.name_streams import dig
+from tests.lab.support import EXAMPLE, GATEWAY, LEASES, apply
 from wizard.lab.control import Laboratory
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("clients")]
@@ -27,8 +29,14 @@ PLAN = (
     + '\n[[options]]\noption = 225\nvalue = "00:ff:7f"\n'
     + '\n[[options]]\noption = 226\nvalue = 7\nto = ["compute"]\n'
     + '\n[[options]]\noption = 226\nvalue = 8\nto = ["controller"]\n'
+    + '\n[[records]]\nname = "registry"\na = "192.168.0.150"\n'
     + NODES
 )
+
+
+VM_MACS = {name: f"02:00:00:5b:00:{number:02x}" for number, name in enumerate(CLIENTS, 1)}
+VM_MACS["later"] = "02:00:00:5b:00:ff"
+VM_RANGE = IPNetwork("192.168.0.64/26")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,8 @@ def served(lab_possible: None) -> Iterator[Laboratory]:
         apply(lab, PLAN)
         for name, mac in MACS.items():
             lab.machine("add", name, "--mac", mac, "--no-dhcp")
+        for name, mac in VM_MACS.items():
+            lab.machine("add", f"vm-{name}", "--mac", mac, "--no-dhcp")
         yield lab
     assert RESOLV_CONF.read_bytes() == ours
 
@@ -73,3 +83,34 @@ def test_each_client_is_told_what_the_plan_says_of_its_machine(served: Laborator
         assert mtu_to_the_office(served, client.name) == 1400
         if client.writes:
             served.wait_for(lambda: f"nameserver {GATEWAY}" in resolv_conf(served, client.name), 10, "its servers")
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=list(CLIENTS))
+def test_a_virtual_machine_has_the_name_that_it_sends(served: Laboratory, client: Client) -> None:
+    machine = f"vm-{client.name}"
+    with client.run(served, machine, machine) as told:
+        assert IPAddress(told.address) in VM_RANGE
+        served.wait_for(lambda: dig(served, "controller", machine, "A") == [told.address], 10, "its name")
+        assert dig(served, "controller", "-x", told.address) == [f"{machine}.ciao.lan."]
+
+
+@pytest.mark.parametrize(
+    ("client", "name", "address"),
+    [
+        *((client, "compute1", "192.168.0.103") for client in CLIENTS),
+        ("dhclient", "registry", "192.168.0.150"),
+        ("dhclient", "gateway", GATEWAY),
+    ],
+)
+def test_a_virtual_machine_takes_no_name_of_the_plans(served: Laboratory, client: str, name: str, address: str) -> None:
+    with CLIENTS[client].run(served, f"vm-{client}", name) as told:
+        assert IPAddress(told.address) in VM_RANGE
+        assert VM_MACS[client] in served.run(["cat", LEASES]).stdout
+        # Once a later lease has its name, this one has been looked at.
+        later = f"later-than-{client}-{name}"
+        with udhcpc(served, "vm-later", later):
+            served.wait_for(lambda: dig(served, "controller", later, "A"), 10, "the later name")
+        for question in (name, f"{name}.ciao.lan"):
+            assert dig(served, "controller", question, "A") == [address]
+        assert dig(served, "controller", "-x", address) == [f"{name}.ciao.lan."]
+        assert f"{name}.ciao.lan." not in dig(served, "controller", "-x", told.address)

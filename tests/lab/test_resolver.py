@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.guarding import is_running, sh, told
 from tests.lab.name_streams import ACTORS, asked_all_along, dig, dig_status
-from tests.lab.support import EXAMPLE, NODES, apply, await_nodes
+from tests.lab.support import EXAMPLE, LEASES, NODES, apply, await_nodes
 from tests.lab.unpacked import unpacked
 from tests.needs import need
 from wizard.lab.control import Laboratory
@@ -52,6 +52,100 @@ def knows_the_vpn(lab: Laboratory) -> bool:
 
 def knows_nothing_of_it(lab: Laboratory) -> bool:
     return all(dig_status(lab, "compute1", name, "A") == "NXDOMAIN" for name in INNER)
+
+
+RACK = f"""
+[[nodes]]
+name = "spare"
+role = "compute"
+mac  = "00:1b:21:5b:01:01"
+ip   = "192.168.0.120"
+
+[[devices]]
+name = "switch"
+mac  = "00:0c:42:00:00:01"
+ip   = "192.168.0.250"
+
+[[records]]
+name = "registry"
+a = "192.168.0.150"
+
+[[records]]
+name = "registry"
+aaaa = "fd00::150"
+
+[[records]]
+name = "api"
+cname = "spare"
+
+[[records]]
+name = "_etcd-server._tcp"
+srv = "0 10 2380 spare"
+
+[[records]]
+name = "note"
+txt = "v=1; #5, 7"
+
+[[dns]]
+domain = "vpn.example"
+servers = ["{CORPORATE_ROUTER}"]
+"""
+"""Machines that have never been there, and records."""
+DUG = {
+    "spare A": ["192.168.0.120"],
+    "spare.ciao.lan A": ["192.168.0.120"],
+    "SPARE.Ciao.Lan A": ["192.168.0.120"],
+    "-x 192.168.0.120": ["spare.ciao.lan."],
+    "switch A": ["192.168.0.250"],
+    "switch.ciao.lan A": ["192.168.0.250"],
+    "-x 192.168.0.250": ["switch.ciao.lan."],
+    "gateway A": ["192.168.0.200"],
+    "gateway.ciao.lan A": ["192.168.0.200"],
+    "-x 192.168.0.200": ["gateway.ciao.lan."],
+    "registry A": ["192.168.0.150"],
+    "registry.ciao.lan A": ["192.168.0.150"],
+    "registry.ciao.lan AAAA": ["fd00::150"],
+    "-x 192.168.0.150": ["registry.ciao.lan."],
+    "-x fd00::150": ["registry.ciao.lan."],
+    "api.ciao.lan CNAME": ["spare.ciao.lan."],
+    "api A": ["spare.ciao.lan.", "192.168.0.120"],
+    "_etcd-server._tcp.ciao.lan SRV": ["0 10 2380 spare.ciao.lan."],
+    "note.ciao.lan TXT": ['"v=1; #5, 7"'],
+    "note TXT": ['"v=1; #5, 7"'],
+    "+tcp spare.ciao.lan A": ["192.168.0.120"],
+}
+NOBODYS = {
+    "spare.ciao.lan AAAA": "NOERROR",
+    "spare.ciao.lan HTTPS": "NOERROR",
+    "spare.ciao.lan ANY": "NOERROR",
+    "nobody.ciao.lan A": "NXDOMAIN",
+    "nobody.ciao.lan MX": "NXDOMAIN",
+    "_ldap._tcp.dc._msdcs.ciao.lan SRV": "NXDOMAIN",
+    "-x 192.168.0.77": "NXDOMAIN",
+    "b._dns-sd._udp.0.168.192.in-addr.arpa PTR": "NXDOMAIN",
+    "nobody A": "NXDOMAIN",
+    "nobody AAAA": "NXDOMAIN",
+}
+"""What there is no record for, as a client with a search list and a curious one ask."""
+
+
+def test_names_are_there_before_the_machine_and_nobody_else_is_asked(served: Laboratory) -> None:
+    sh(served, resolver(VPN))
+    served.wait_for(lambda: knows_the_vpn(served), 20, "the VPN's answers")
+    apply(served, EXAMPLE.read_text() + RACK)
+    served.wait_for(lambda: dig_status(served, "compute1", "api.ciao.lan", "A") == "NOERROR", 20, "the records")
+    assert "00:1b:21:5b:01:01" not in served.run(["cat", LEASES]).stdout
+    before = len(asked_of_the_vpn(served))
+    for words, answer in DUG.items():
+        assert dig(served, "compute1", *words.split()) == answer, words
+    for words, status in NOBODYS.items():
+        assert dig_status(served, "compute1", *words.split()) == status, words
+    # Its own servers have this domain.
+    assert dig_status(served, "compute1", INNER[0], "A") == "NXDOMAIN"
+    assert asked_of_the_vpn(served)[before:] == []
+    assert dig_status(served, "compute1", "nobody.corp.example", "A") == "NXDOMAIN"
+    assert asked_of_the_vpn(served)[before:] == ["nobody.corp.example"]
+    apply(served)
 
 
 @contextmanager
