@@ -41,12 +41,15 @@ class Unpacked:
         return next(str(path) for where in places if (path := self.place / where / name).exists())
 
 
-def unpacked(*packages: str) -> Unpacked:
-    """The files of some packages, fetched where the cache has none. Skips the test where they cannot be had."""
+def unpacked(*packages: str, only: Sequence[str] = ()) -> Unpacked:
+    """The files of some packages, fetched where the cache has none. Skips the test where they cannot be had.
+
+    `only`: the few files that are kept of a large package.
+    """
     need("apt-get", "dpkg-deb")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ciao-wizard" / "programs"
     cache.mkdir(parents=True, exist_ok=True)
-    name = f"{packages[0]}-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:8]}"
+    name = f"{packages[0]}-{hashlib.sha256(' '.join([*packages, *only]).encode()).hexdigest()[:8]}"
     place = cache / name
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,7 +58,7 @@ def unpacked(*packages: str) -> Unpacked:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                _fetch(packages, draft)
+                _fetch(packages, draft, only)
             except (OSError, subprocess.SubprocessError) as error:
                 said = (getattr(error, "stderr", "") or "").strip().splitlines()[-1:]
                 unavailable(f"{' '.join(packages)} cannot be had: {' '.join([str(error), *said])}")
@@ -63,7 +66,7 @@ def unpacked(*packages: str) -> Unpacked:
     return Unpacked(place)
 
 
-def _fetch(packages: Sequence[str], into: Path) -> None:
+def _fetch(packages: Sequence[str], into: Path, only: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as lists:
         # The machine's own lists may be old, and name files that the mirror has no more.
         apt = ["apt-get", "-qq", "-oAPT::Sandbox::User=root", "-oDebug::NoLocking=1", f"-oDir::State::lists={lists}"]
@@ -74,6 +77,9 @@ def _fetch(packages: Sequence[str], into: Path) -> None:
     for package in into.glob("*.deb"):
         _run("dpkg-deb", "--extract", str(package), str(into))
         package.unlink()
+    for path in into.rglob("*") if only else ():
+        if not path.is_dir() and str(path.relative_to(into)) not in only:
+            path.unlink()
 
 
 def _run(*argv: str) -> None:
