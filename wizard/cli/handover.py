@@ -57,7 +57,8 @@ def import_list(args: argparse.Namespace) -> int:
         body = []
         for machine in machines:
             roles = "+".join(machine.roles)
-            body.append([str(machine.line), machine.name or "-", roles or "-", machine.mac or "-", machine.ip or "-"])
+            macs = "+".join(machine.macs) or "-"
+            body.append([str(machine.line), machine.name or "-", roles or "-", macs, machine.ip or "-"])
         lines = table(["LINE", "NAME", "ROLES", "MAC", "ADDRESS"], body)
         out(lines[0])
         for machine, line in zip(machines, lines[1:], strict=True):

@@ -438,6 +438,36 @@ def test_every_row_of_a_known_format_is_read(form: str) -> None:
     assert rows(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dhcp-host={0},{1},set:x,172.20.3.11,shelf\n",
+        "{0},{1},172.20.3.11,shelf,12h\n",
+        "name,mac,ip\nshelf,{0}+{1},172.20.3.11\n",
+        'name;mac;ip\nshelf;"{0}, {1}";172.20.3.11\n',
+        "role,name,mac,ip,other macs\n,shelf,{0},172.20.3.11,{1}\n",
+        "shelf {0}+{1} 172.20.3.11\n",
+        '[{{"name": "shelf", "macs": ["{0}", "{1}"], "ip": "172.20.3.11"}}]',
+        '[{{"name": "shelf", "mac": "{0}", "other_macs": ["{1}"], "ip": "172.20.3.11"}}]',
+        "---\nnodes:\n  - name: shelf\n    mac: [{0}, '{1}']\n    ip: 172.20.3.11\n",
+        '[[nodes]]\nname = "shelf"\nmac = ["{0}", "{1}"]\nip = "172.20.3.11"\n',
+        "[computes]\nshelf ansible_host=172.20.3.11 mac={0},{1}\n",
+        "config host\n\toption name 'shelf'\n\toption mac '{0} {1}'\n\toption ip '172.20.3.11'\n",
+    ],
+)
+def test_a_machine_with_several_nics_is_one(text: str) -> None:
+    macs = (mac(1), mac(2))
+    (machine,) = read_list(text.format(*macs)).machines
+    assert (machine.problem, machine.name, machine.macs, machine.ip) == ("", "shelf", macs, "172.20.3.11")
+    assert machine.as_json()["other_macs"] == [mac(2)]
+
+
+def test_rows_of_one_machine_with_several_nics_are_one() -> None:
+    text = f"name;mac\nshelf;{mac(1)}+{mac(2)}\nshelf;{mac(1)}+{mac(2)}\n"
+    listed = read_list(text)
+    assert (len(listed.machines), listed.repeated) == (1, 1)
+
+
 @pytest.mark.parametrize("form", ["windows", "sheet", "kea", "ansible, yaml", "pfsense"])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_in_whatever_encoding(form: str, encoding: str) -> None:
@@ -455,7 +485,15 @@ def test_latin_and_stray_nulls() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
-        ("dhcp-host=00:16:3e:5a:00:01,00:16:3e:5a:00:02,shelf\n", 1, "more than one MAC"),
+        ("shelf 00:16:3e:5a:00:01 00:16:3e:5a:00:02\n", 1, "more than one MAC"),
+        ("shelf,00:16:3e:5a:00:01,00:16:3e:5a:00:02\n", 1, "more than one MAC"),
+        ("shelf 00:16:3e:5a:00:01+00:16:3e:5a:00:02 00:16:3e:5a:00:03\n", 1, "more than one MAC"),
+        ("shelf 00:16:3e:5a:00:01+00:16:3e:5a:00\n", 1, "is neither a MAC"),
+        ("name;mac\nshelf;00:16:3e:5a:00:01,00:16:3e:5a:00\n", 2, "is not a MAC"),
+        ("name;mac;other macs\nshelf;00:16:3e:5a:00:01;-x\n", 2, "is not a MAC"),
+        ("name;mac;other macs\nshelf;00:16:3e:5a:00:01;01:00:5e:00:00:01\n", 2, "a group's address"),
+        ("name;mac\na;00:16:3e:5a:00:01/00:16:3e:5a:00:02\nb;00:16:3e:5a:00:02\n", 3, "is on line 2 already"),
+        ("dhcp-host=00:16:3e:5a:00:01,00:16:3e:*:*:*,shelf\n", 1, "a pattern for many machines"),
         ("dhcp-host=00:16:3e:*:*:*,set:xen\n", 1, "a pattern for many machines"),
         ("\ndhcp-host=06-00:16:3e:5a:00:01,shelf\n", 2, "is not a MAC"),
         ("host shelf {\n  hardware ethernet 00:16:3e:5a:00:01;\n", 1, "not closed"),

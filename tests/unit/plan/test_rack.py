@@ -18,15 +18,16 @@ from wizard.plan import paths
 from wizard.plan.addresses import assign
 from wizard.plan.dhcp_options import NAMES, parse_value
 from wizard.plan.draft.adopt import adopt, propose_adoption
-from wizard.plan.draft.check import draft_findings
+from wizard.plan.draft.check import draft_findings, macs_of
 from wizard.plan.draft.model import Draft, NodeText, dump_draft, load_draft, readdressed
 from wizard.plan.draft.node_list import merge_nodes, read_nodes, suggest_role
 from wizard.plan.export.formats import CorporateSide, export, exports
-from wizard.plan.fields import FieldError
+from wizard.plan.fields import FieldError, format_mac
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
 from wizard.plan.findings import Severity, WizardError
 from wizard.plan.machine import Facts, Listener
+from wizard.plan.machine_lists import read_list
 from wizard.plan.model import ClusterKind, Device, DhcpOption, Forward, Node, Plan, Protocol
 from wizard.plan.names import full_name, hosts, record_options, servers_file
 from wizard.plan.render import render
@@ -219,6 +220,27 @@ def test_clush_has_a_group_a_role() -> None:
     groups = {name: nodes.split(",") for name, nodes in (line.split(": ") for line in lines)}
     assert groups["gpu"] == ["agent1"]
     assert groups["all"] == ["server1", "agent1", "spare"]
+
+
+@pytest.mark.parametrize("form", ["csv", "the plan", "JSON of import"])
+def test_machines_with_several_nics_go_out_and_come_in(form: str) -> None:
+    text = {
+        "csv": lambda: export(RACK, "csv"),
+        "the plan": lambda: dump_plan(RACK),
+        "JSON of import": lambda: json.dumps([one.as_json() for one in read_list(export(RACK, "csv")).machines]),
+    }[form]()
+    assert [node.mac for node in read_nodes(text, kind=ClusterKind.K3S).nodes] == [
+        ", ".join(map(format_mac, node.macs)) for node in RACK.nodes
+    ]
+
+
+def test_a_list_that_knows_another_nic_of_a_machine_adds_it() -> None:
+    old = Draft.from_plan(RACK).nodes
+    known = {mac: node for node in old for mac in macs_of(node.mac)}
+    read = read_nodes("name,mac\nserver1,00:e0:4c:00:00:01+00:e0:4c:00:00:77\n", known=known, kind=ClusterKind.K3S)
+    merged = merge_nodes(old, read)
+    assert (merged.new, merged.changed) == (0, 1)
+    assert merged.nodes[0] == replace(old[0], mac=f"{old[0].mac}, 00:e0:4c:00:00:77")
 
 
 def test_a_second_mac_is_not_lost_in_the_list() -> None:

@@ -73,7 +73,7 @@ def read_nodes(
             continue
         roles = machine.roles if machine.roles_listed and kind is ClusterKind.CIAO else labels
         role = ", ".join(roles)
-        found.append(NodeText(role, machine.name, machine.mac, machine.ip))
+        found.append(NodeText(role, machine.name, ", ".join(machine.macs), machine.ip))
     return ImportedNodes(_completed(found, taken, known or {}, kind), tuple(skipped_rows), listed.heading)
 
 
@@ -83,7 +83,7 @@ def merge_nodes(nodes: Sequence[NodeText], reading: ImportedNodes) -> MergedNode
     result = list(nodes)
     new = changed = same = 0
     for node in reading.nodes:
-        at = place.get(node.mac)
+        at = next((place[mac] for mac in macs_of(node.mac) if mac in place), None)
         if at is None:
             # The same MAC twice among the new ones is a mistake, to be seen as two rows.
             result.append(node)
@@ -147,9 +147,18 @@ def _completed(
     free: dict[str, Iterable[str]] = {}
     nodes = []
     for node in found:
-        old = known.get(node.mac)
+        listed = macs_of(node.mac)
+        old = next((known[mac] for mac in listed if mac in known), None)
         if old is not None:
-            node = replace(old, role=node.role or old.role, name=node.name or old.name, ip=node.ip or old.ip)
+            # A list may know but one of its NICs, or one more.
+            macs = dict.fromkeys([*macs_of(old.mac), *listed])
+            node = replace(
+                old,
+                role=node.role or old.role,
+                name=node.name or old.name,
+                mac=", ".join(macs) if len(macs) > 1 else old.mac,
+                ip=node.ip or old.ip,
+            )
         if not node.role:
             role = next((role for role in usual if node.name.startswith(role)), usual[-1] if usual else "")
             node = replace(node, role=str(role))

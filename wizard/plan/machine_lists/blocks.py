@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from wizard.plan.machine_lists.row import Row, more_than_one
+from wizard.plan.machine_lists.row import Row, more_than_one, set_macs
 
 LONGEST = 200
 """Longest block, in lines."""
@@ -110,9 +110,7 @@ def _uci(lines: Sequence[str], at: int, match: re.Match[str]) -> Block:
 def _of_options(row: Row, options: dict[str, str], macs: list[str]) -> None:
     row.name = options.get("name", "")
     row.ip = "" if options.get("ip") == "ignore" else options.get("ip", "")
-    row.mac = macs[0] if macs else ""
-    if len(macs) > 1:
-        row.problem = more_than_one("MAC", macs)
+    set_macs(row, macs)
 
 
 def uci_show(lines: Sequence[tuple[int, str]]) -> list[Row]:

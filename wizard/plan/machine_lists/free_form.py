@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from wizard.plan.fields import field_error, shown
 from wizard.plan.machine_lists.program_lines import reservation
-from wizard.plan.machine_lists.row import Row, more_than_one, wrong
+from wizard.plan.machine_lists.row import Row, more_than_one, set_macs, wrong
 from wizard.plan.machine_lists.tables import SIGNS, cells_of
 from wizard.plan.machine_lists.values import are_roles, ip_text, is_ipv6, mac_text, may_be_name, role_set
 from wizard.plan.machine_lists.vocabulary import NAMELESS, field_of, is_state
@@ -37,6 +37,7 @@ def by_words(line: str, number: int, text: str) -> Row:
         # A line of dnsmasq's dhcp-hostsfile.
         return reservation(line, number, text)
     macs: list[str] = []
+    joined: list[str] = []
     ips: list[str] = []
     roles: list[Role] = []
     names: list[tuple[int, str]] = []
@@ -56,6 +57,10 @@ def by_words(line: str, number: int, text: str) -> Row:
             roles.extend(role for role in Role if role in named)
         elif mac := mac_text(word):
             macs.append(mac)
+        elif "+" in word and all(parts := [mac_text(part) for part in word.split("+")]):
+            # As our own list has those of one machine. Two MACs apart from each other may be anybody's.
+            macs.append(parts[0])
+            joined += parts[1:]
         elif ip_text(word):
             ips.append(word)
         elif word.lower() in NAMELESS or (place and (is_ipv6(word) or is_state(word, behind=place > 1))):
@@ -68,7 +73,8 @@ def by_words(line: str, number: int, text: str) -> Row:
         if len(found) > 1:
             row.problem = row.problem or more_than_one(what, found)
     row.role = ",".join(role.value for role in roles)
-    row.mac, row.ip = macs[0] if macs else "", ips[0] if ips else ""
+    set_macs(row, [*macs[:1], *joined])
+    row.ip = ips[0] if ips else ""
     if row.problem:
         return row
     if names:

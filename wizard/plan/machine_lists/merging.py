@@ -55,7 +55,9 @@ def _joined(rows: list[Row]) -> tuple[list[Row], int]:
         if short and not row.observed:
             other = kept[named[short]] if short in named else None
             if other is not None and "hosts" in (row.kind, other.kind) and _complete_each_other(other, row):
-                other.mac, other.ip = other.mac or row.mac, other.ip or row.ip
+                other.ip = other.ip or row.ip
+                if not other.mac:
+                    other.mac, other.other_macs = row.mac, row.other_macs
                 other.role = other.role or row.role
                 other.kind = row.kind if other.kind == "hosts" else other.kind
                 repeated += 1
@@ -86,9 +88,10 @@ def _without_repeats(machines: list[ListedMachine]) -> tuple[list[ListedMachine]
     repeated = 0
     for machine in machines:
         if not machine.problem:
-            keys = [(what, value) for what in ("mac", "name", "ip") if (value := str(getattr(machine, what)))]
+            keys = [("mac", mac) for mac in machine.macs]
+            keys += [(what, value) for what in ("name", "ip") if (value := str(getattr(machine, what)))]
             held = next((first[key] for key in keys if key in first), None)
-            if held is not None and (held.mac, held.name, held.ip) == (machine.mac, machine.name, machine.ip):
+            if held is not None and (held.macs, held.name, held.ip) == (machine.macs, machine.name, machine.ip):
                 repeated += 1
                 continue
             clash = next((key for key in keys if key in first), None)
@@ -121,5 +124,7 @@ def complete(held: Row, row: Row) -> None:
     """Fill in what `held` lacks from another row about the same host."""
     roles = dict.fromkeys(word for word in [*held.role.split(","), *row.role.split(",")] if word)
     held.role = ",".join(roles)
-    held.mac, held.ip = held.mac or row.mac, held.ip or row.ip
+    held.ip = held.ip or row.ip
+    if not held.mac:
+        held.mac, held.other_macs = row.mac, row.other_macs
     held.problem = held.problem or row.problem

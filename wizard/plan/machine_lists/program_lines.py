@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from wizard.plan.machine_lists.row import NOBODY, Nobody, Row, fields_of, more_than_one, row_of
+from wizard.plan.machine_lists.row import NOBODY, Nobody, Row, fields_of, more_than_one, row_of, set_macs
 from wizard.plan.machine_lists.values import ip_text, is_ipv6, mac_text, may_be_name
 from wizard.plan.machine_lists.vocabulary import field_of, is_state
 
@@ -69,8 +69,9 @@ def reservation(fields: str, number: int, text: str) -> Row:
             macs.append(word)
         else:
             names.append(word)
-    row.mac, row.ip, row.name = (found[0] if found else "" for found in (macs, ips, names))
-    for what, found in (("MAC", macs), ("address", ips), ("name", names)):
+    set_macs(row, macs)
+    row.ip, row.name = (found[0] if found else "" for found in (ips, names))
+    for what, found in (("address", ips), ("name", names)):
         if len(found) > 1:
             row.problem = row.problem or more_than_one(what, found)
     return row

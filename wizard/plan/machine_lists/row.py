@@ -18,7 +18,7 @@ from wizard.plan.machine_lists.values import ip_text, is_group, is_ipv6, label_t
 from wizard.plan.machine_lists.vocabulary import NO_KEYS, RANK, field_of, plain_key
 from wizard.plan.model import Role
 
-CALLED = {"role": "role", "name": "name", "mac": "MAC", "ip": "address"}
+CALLED = {"role": "role", "name": "name", "mac": "MAC", "other mac": "MAC", "ip": "address"}
 NO_MAC = "no MAC in it"
 
 
@@ -38,6 +38,7 @@ class Row:
     role: str = ""
     mac: str = ""
     ip: str = ""
+    other_macs: tuple[str, ...] = ()
     listed: bool = False
     observed: bool = False
     latest: bool = False
@@ -76,13 +77,21 @@ class ListedMachine:
     """The roles as the list has them, which need not be ciao's."""
     role_problem: bool = field(default=False, compare=False)
     """True if the problem is a role that is not ciao's, and nothing else."""
+    other_macs: tuple[str, ...] = ()
+    """Those of its further NICs."""
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        return (self.mac, *self.other_macs) if self.mac else ()
 
     def as_json(self) -> dict[str, Any]:
+        """`other_macs` is there only where the machine has several."""
         return {
             "line": self.line,
             "name": self.name or None,
             "roles": [role.value for role in self.roles] or None,
             "mac": self.mac or None,
+            **({"other_macs": list(self.other_macs)} if self.other_macs else {}),
             "ip": self.ip or None,
             "problem": self.problem,
         }
@@ -106,8 +115,13 @@ def to_machine(row: Row) -> ListedMachine | None:
     take("mac", row.mac, _mac)
     if values["mac"] and is_group(values["mac"]):
         return None
-    if values["mac"] and int(values["mac"][:2], 16) & 1:
-        problem = problem or f"MAC: {values['mac']} is a group's address: no NIC has it"
+    macs = {values["mac"]: None} if values["mac"] else {}
+    for text in row.other_macs:
+        take("other mac", text, _mac)
+        macs |= {values["other mac"]: None} if values["other mac"] else {}
+    for mac in macs:
+        if int(mac[:2], 16) & 1:
+            problem = problem or f"MAC: {mac} is a group's address: no NIC has it"
     if row.name and not row.ip and ip_text(row.name):
         # Inventories may use the address as the name.
         row.ip, row.name = row.name, ""
@@ -142,6 +156,7 @@ def to_machine(row: Row) -> ListedMachine | None:
         has_roles,
         labels=label_tuple(row.role),
         role_problem=role_problem,
+        other_macs=tuple(macs)[1:],
     )
 
 
@@ -164,7 +179,7 @@ def _ip(text: str) -> str:
 
 
 def fields_of(items: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Values by field ("name", "mac", "ip", "role"). Of several keys for one field the best known one counts."""
+    """Values by field, as `field_of` calls them. Of several keys for one field the best known one counts."""
     best: dict[str, tuple[int, str]] = {}
     for key, value in items:
         field = field_of(key)
@@ -188,7 +203,7 @@ def _scalar(value: Any) -> str:
 def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") -> Row:
     """The row of a machine's fields. `name`, from its place in the text, precedes the one in `fields`."""
     name = name or fields.get("name", "")
-    macs = [word for word in re.split(r"[,\s]+", fields.get("mac", "")) if word]
+    macs = several(fields.get("mac", "")) + several(fields.get("others", ""))
     ips = [word for word in re.split(r"[,\s]+", fields.get("ip", "")) if word]
     address = next((word for word in ips if ip_text(word)), ips[0] if ips else "")
     if name and address and not ip_text(address) and not re.fullmatch(r"[0-9./:]+", address):
@@ -197,10 +212,20 @@ def row_of(fields: dict[str, str], line: int, name: str = "", role: str = "") ->
     text = " ".join(
         word for word in (fields.get("mac", ""), fields.get("ip", ""), name, fields.get("role", "")) if word
     )
-    row = Row(line, text, name, fields.get("role", "") or role, macs[0] if macs else "", address, listed=True)
-    if len(macs) > 1:
-        row.problem = more_than_one("MAC", macs)
+    row = Row(line, text, name, fields.get("role", "") or role, "", address, listed=True)
+    set_macs(row, macs)
     return row
+
+
+def several(text: str) -> list[str]:
+    """The words of a place that may have several MACs."""
+    return [word for word in re.split(r"[\s,;/+]+", text) if word]
+
+
+def set_macs(row: Row, macs: list[str]) -> None:
+    """The MACs of one machine, as its list says; the first may be "" for none."""
+    row.mac, *others = macs or [""]
+    row.other_macs = tuple(others)
 
 
 def wrong(what: str, error: FieldError) -> str:

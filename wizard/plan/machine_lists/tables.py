@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wizard.plan.machine_lists.row import CALLED, Row, more_than_one
+from wizard.plan.machine_lists.row import Row, set_macs, several
 from wizard.plan.machine_lists.values import ip_text, mac_text
 from wizard.plan.machine_lists.vocabulary import RANK, field_of, plain_key
 
@@ -128,8 +128,9 @@ def _row(line: str, number: int, text: str, columns: Columns) -> Row:
     held = {field: cell for field, cell in zip(columns.fields, cells, strict=False) if field and cell}
     row.name, row.role = held.get("name", ""), held.get("role", "")
     row.mac, row.ip = held.get("mac", ""), held.get("ip", "")
-    if row.mac and not mac_text(row.mac):
-        macs = [word for word in re.split(r"[\s,;/]+", row.mac) if mac_text(word)]
-        if len(macs) > 1:
-            row.problem, row.mac = f"{CALLED['mac']}: {more_than_one('MAC', macs)}", macs[0]
+    macs = several(row.mac)
+    if len(macs) < 2 or mac_text(row.mac):
+        # One MAC may have blanks in it.
+        macs = [row.mac]
+    set_macs(row, macs + several(held.get("others", "")))
     return row

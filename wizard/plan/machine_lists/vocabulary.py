@@ -21,6 +21,7 @@ _KEYS: Final = {
         "physischeadresse physikalischeadresse adressemac adressephysique adressematerielle direccionmac "
         "direccionfisica indirizzomac indirizzofisico enderecomac"
     ),
+    "others": "othermacs othermac mac2 secondmac furthermacs weiteremacs autresmacs",
     "ip": (
         "ip ips ipv4 ipaddress ipaddresses ipaddr ipv4address ipv4addr fixedaddress fixedip staticip ansiblehost "
         "ansiblesshhost address internetaddress ipadresse ipv4adresse internetadresse adresse adresseip "
@@ -61,7 +62,7 @@ def plain_key(text: str) -> str:
 
 
 def field_of(text: str) -> str:
-    """The field of a heading or key: "role", "name", "mac", "ip", or ""."""
+    """The field of a heading or key: "role", "name", "mac", "others" (further MACs), "ip", or ""."""
     return FIELD_OF.get(plain_key(text), "") if len(text) <= 60 else ""
 
 
