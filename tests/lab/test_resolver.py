@@ -269,3 +269,19 @@ def test_servers_of_a_link_behind_systemd_resolveds_stub_are_followed(served: La
             assert told(served)["resolver"]["servers"] == ["127.0.0.53"]
         sh(served, resolver(CORPORATE_ROUTER))
         served.wait_for(lambda: told(served)["resolver"]["servers"] == [CORPORATE_ROUTER], 10, "no stub any more")
+
+
+def test_ten_thousand_names_come_and_go_without_a_lost_question(served: Laboratory) -> None:
+    """What reads them is the same process, and answers for what was there before all the time."""
+    sh(served, resolver(CORPORATE_ROUTER))
+    count = 10_000
+    records = "".join(
+        f'\n[[records]]\nname = "r{number}"\na = "10.33.{number >> 8}.{number & 255}"\n' for number in range(count)
+    )
+    last = (f"r{count - 1}.ciao.lan", f"10.33.{count - 1 >> 8}.{count - 1 & 255}")
+    with unbroken(served):
+        apply(served, EXAMPLE.read_text() + records)
+        served.wait_for(lambda: dig(served, "compute1", last[0], "A") == [last[1]], 30, "the last of them")
+        assert dig(served, "compute1", "-x", last[1]) == [f"{last[0]}."]
+        apply(served)
+        served.wait_for(lambda: dig_status(served, "compute1", last[0], "A") == "NXDOMAIN", 30, "their end")
