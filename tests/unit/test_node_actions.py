@@ -415,6 +415,7 @@ class FakeBmc(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Redfish)
         self.resets: list[str] = []
+        self.hangs_up = False
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -429,6 +430,9 @@ class _Redfish(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._may():
             self.server.resets.append(body["ResetType"])
+        if self.server.hangs_up:
+            self.close_connection = True
+            return
         self._answer({})
 
     def _may(self) -> bool:
@@ -488,6 +492,14 @@ def test_a_bmc_is_never_asked_by_way_of_the_companys_proxy(fake_bmc: FakeBmc, mo
         monkeypatch.delenv("NO_PROXY", raising=False)
         assert bmc.order(CONTROLLER, "off", ADMIN, False, fake_bmc.url).ok
     assert fake_bmc.resets == ["GracefulShutdown"]
+
+
+def test_a_bmc_that_takes_an_order_and_hangs_up_is_asked_once(fake_bmc: FakeBmc) -> None:
+    """Asked again it would restart a machine that is booting."""
+    fake_bmc.hangs_up = True
+    with pytest.raises(WizardError, match="was asked, and did not confirm"):
+        bmc.order(CONTROLLER, "reboot", ADMIN, True, fake_bmc.url)
+    assert fake_bmc.resets == ["ForceRestart"]
 
 
 def test_what_a_bmc_does_not_offer_is_not_replaced_by_something_harder(fake_bmc: FakeBmc) -> None:

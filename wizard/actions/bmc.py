@@ -148,7 +148,15 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
     except failures as error:
         raise _no_redfish(node, error) or _explained(node, error) from None
     try:
-        _reset(root.get_system(), wanted)
+        system = root.get_system()
+        _refuse_unoffered(system, wanted)
+    except failures as error:
+        raise _explained(node, error) from None
+    try:
+        system.reset_system(sushy.ResetType(wanted))
+    except (sushy.exceptions.ConnectionError, requests.exceptions.ConnectionError, requests.exceptions.Timeout):
+        message = f"the BMC of {node.name} was asked, and did not confirm"
+        raise WizardError(message, "See whether the node does it before you ask again.") from None
     except failures as error:
         raise _explained(node, error) from None
     return NodeOutcome(node.name, True, f"{DONE[action]}, by its BMC")
@@ -158,8 +166,9 @@ def _direct(url: str, verify: bool | str) -> Any:
     """The library's connection, past the proxy that the person's environment names: that is the company's."""
     from sushy.connector import Connector
 
+    # One attempt: for 0 the library takes 3, and a restart that was taken would be ordered again.
     connector = Connector(
-        url, verify=verify, server_side_retries=0, default_request_timeout=TIMEOUT_S, connect_timeout=TIMEOUT_S
+        url, verify=verify, server_side_retries=1, default_request_timeout=TIMEOUT_S, connect_timeout=TIMEOUT_S
     )
     connector._session.trust_env = False
     return connector
@@ -179,15 +188,12 @@ def _silent(node: Node) -> NotThere:
     return NotThere(message, "Is it plugged in, and is that the address set in it?")
 
 
-def _reset(system: Any, wanted: str) -> None:
-    import sushy
-
+def _refuse_unoffered(system: Any, wanted: str) -> None:
     allowed = {str(value.value): value for value in system.get_allowed_reset_system_values()}
     if wanted not in allowed:
         raise WizardError(
             f"its BMC does not offer {wanted}", f"It offers {clean(', '.join(sorted(allowed)) or 'nothing', 200)}."
         )
-    system.reset_system(sushy.ResetType(wanted))
 
 
 def hush(*loggers: str) -> None:
