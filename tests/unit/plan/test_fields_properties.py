@@ -21,7 +21,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 SAFE_PATTERN = re.compile(r"[a-f0-9:*]+")
 SAFE_PATH = re.compile(r"(/[A-Za-z0-9._+@-]+)+")
-OTHERWISE = {"parse_vm_mac": SAFE_PATTERN, "parse_path": SAFE_PATH, "parse_textfile": SAFE_PATH}
+SAFE_BMC = re.compile(r"[0-9.]+|redfish|ipmi|")
+OTHERWISE = {"parse_vm_mac": SAFE_PATTERN, "parse_path": SAFE_PATH, "parse_textfile": SAFE_PATH, "parse_bmc": SAFE_BMC}
 
 
 def as_texts(value: Any) -> list[str]:

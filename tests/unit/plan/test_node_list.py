@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
@@ -90,6 +90,8 @@ def test_under_headings_each_column_must_hold_what_it_says(line: str, why: str) 
     assert reading.rest == f"name,role,mac,ip\n{line}"
 
 
+@example("[[nodes]]")
+@example("nodes = [{}, {}]")
 @given(st.text(max_size=300))
 def test_no_line_is_lost(text: str) -> None:
     reading = read_nodes(text)

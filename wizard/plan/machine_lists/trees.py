@@ -169,5 +169,8 @@ def _toml(text: str) -> list[Row]:
     rows = []
     for number, node in enumerate(nodes if isinstance(nodes, list) else []):
         line = line_of(f"nodes[{number}]", lines) or line_of("nodes", lines) or 1
-        rows.append(row_of(fields_of(node.items()) if isinstance(node, dict) else {}, line))
+        row = row_of(fields_of(node.items()) if isinstance(node, dict) else {}, line)
+        # A table that says nothing is still something that was given.
+        row.text = row.text or "[[nodes]]"
+        rows.append(row)
     return rows
