@@ -50,7 +50,7 @@ def test_clush_finds_the_machines_of_a_role(desk: Laboratory) -> None:
     assert str(text) in ciao(desk, "export", "clush", "-c", str(RACK)).stdout
     exported(desk, RACK, "clush", str(text))
     assert set(said(desk, files, "nodeset", "-l").split()) == {
-        "@server", "@agent", "@gpu", "@ungrouped", "@devices", "@all",
+        "@server", "@agent", "@gpu", "@devices", "@all",
     }  # fmt: skip
     for group, machines in {
         "@all": "agent1 server1 spare",
@@ -63,7 +63,7 @@ def test_clush_finds_the_machines_of_a_role(desk: Laboratory) -> None:
     here = said(desk, files, "clush", "-a", "-R", "exec", "echo", "for", "%h")
     assert sorted(here.splitlines()) == [f"{name}: for {name}" for name in ("agent1", "server1", "spare")]
     exported(desk, EXAMPLE, "clush", str(text))
-    assert said(desk, files, "nodeset", "-f", "@computes").strip() == "compute[1-2]"
+    assert said(desk, files, "nodeset", "-f", "@compute").strip() == "compute[1-2]"
 
 
 def test_prometheus_takes_its_targets_and_our_rules(desk: Laboratory) -> None:

@@ -72,7 +72,6 @@ NAMES: Mapping[str, tuple[int, OptionKind]] = {
     "tcp-keepalive": (38, OptionKind.U32),
     "nis-domain": (40, OptionKind.TEXT),
     "nis-server": (41, OptionKind.ADDRESSES),
-    "ntp-server": (42, OptionKind.ADDRESSES),
     "netbios-ns": (44, OptionKind.ADDRESSES),
     "netbios-dd": (45, OptionKind.ADDRESSES),
     "netbios-nodetype": (46, OptionKind.U8),
@@ -104,6 +103,7 @@ OURS = {
     "domain-name": (15, "network.domain"),
     "mtu": (26, "network.mtu"),
     "broadcast": (28, "network.cidr"),
+    "ntp-server": (42, "network.ntp"),
     "lease-time": (51, "network.lease_time"),
     "domain-search": (119, "network.search"),
 }

@@ -236,10 +236,15 @@ def _csv(plan: Plan, _around: CorporateSide) -> str:
 
 
 def _clush(plan: Plan, _around: CorporateSide) -> str:
-    """ClusterShell's group file: a group a role, and all."""
+    """ClusterShell's group file: a group a role, by its own name, the devices, and all nodes."""
+    groups: dict[str, list[str]] = {}
+    for node in plan.nodes:
+        for role in node.roles:
+            groups.setdefault(role, []).append(node.name)
+    groups |= {DEVICES: [device.name for device in plan.devices]} if plan.devices else {}
+    groups["all"] = [node.name for node in plan.nodes]
     lines = [_title(plan, "groups for clush"), "# For /etc/clustershell/groups.d/local.cfg: clush -w @ROLE, clush -a."]
-    lines += [f"{group}: {','.join(one.name for one in machines)}" for group, machines in _groups(plan).items()]
-    return _text([*lines, f"all: {','.join(node.name for node in plan.nodes)}"])
+    return _text([*lines, *(f"{group}: {','.join(names)}" for group, names in groups.items())])
 
 
 def _prometheus(plan: Plan, _around: CorporateSide) -> str:
