@@ -94,20 +94,19 @@ def inventory(lab: Laboratory, plan: Path, form: str, name: str) -> dict[str, An
 
 def test_ansible_reads_its_inventories(desk: Laboratory) -> None:
     rack = inventory(desk, RACK, "ansible", "rack.ini")
-    assert {group: rack[group]["hosts"] for group in ("server", "agent", "gpu", "ungrouped", "devices")} == {
+    assert {group: rack[group]["hosts"] for group in ("server", "agent", "gpu", "ungrouped")} == {
         "server": ["server1"],
         "agent": ["agent1"],
         "gpu": ["agent1"],
         "ungrouped": ["spare"],
-        "devices": ["switch", "bmc"],
     }
+    # A play for all must not run on a switch.
+    assert "devices" not in rack
     hosts = rack["_meta"]["hostvars"]
     assert {name: hosts[name]["ansible_host"] for name in hosts} == {
         "server1": "10.44.0.10",
         "agent1": "10.44.0.1",
         "spare": "10.44.0.2",
-        "switch": "10.44.0.250",
-        "bmc": "10.44.0.254",
     }
     k3s = inventory(desk, RACK, "k3s-ansible", "k3s.yml")
     assert set(k3s["k3s_cluster"]["children"]) == {"server", "agent"}
