@@ -1,4 +1,4 @@
-"""Monitoring: who is on the cluster wire, and whether the gateway works. Changes nothing.
+"""Monitoring: who is on the cluster wire, and whether the gateway works. Changes nothing but the file of metrics.
 
 How a lease becomes a row: `lease_file` reads dnsmasq's lease file, `lease_rows` joins the leases with the plan and
 makes the `LeaseRow`s, `lease_monitor` makes them again for whatever has changed.
@@ -15,6 +15,7 @@ makes the `LeaseRow`s, `lease_monitor` makes them again for whatever has changed
     machine_events   what happened to a machine between two polls
     node_summary     nodes and VMs, summed up for the dashboard
     overview         status, plan and rows of one moment; events between two such moments
+    metrics          what Prometheus reads; metrics_writer, a child of the guard, keeps it in a file
     forward_checks   TCP connections to each forwarded port
     instances        the instances behind CNCIs, read over ssh
 """
