@@ -24,7 +24,8 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class DhcpService:
-    """The state of the service. `free` of `size`: addresses of the range. `in_vain`: MACs that found none there.
+    """The state of the service. `free` of `size`: addresses of the range; `reserved`: those of the plan's own machines.
+    `in_vain`: MACs that found none there.
 
     `unserved`: machines of the plan by name, and why each does not get its address. `ignored`: MACs that got no answer,
     known or not. The last three of late alone.
@@ -35,13 +36,14 @@ class DhcpService:
     in_vain: tuple[str, ...] = ()
     unserved: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
+    reserved: int = 0
 
     def checks(self) -> list[Check]:
         return [self._range(), self._served()]
 
     def _range(self) -> Check:
         detail = f"{self.free} of {self.size} addresses free"
-        if self.free or not self.size:
+        if self.free or (self.size == self.reserved and not self.in_vain):
             return Check(RANGE, OK, detail)
         if self.in_vain:
             detail += f"; asked in vain: {_listed(self.in_vain)}"
@@ -74,8 +76,9 @@ def judge_service(plan: Plan, leases: Iterable[Lease], log: DnsmasqLog, now: dat
     live = [lease for lease in leases if lease.expires is None or lease.expires > now]
     holders = {lease.ip: lease for lease in live}
     first, last = (int(end) for end in dynamic_range(plan.network))
-    reserved = {str(machine.ip) for machine in machines if machine.ip is not None}
-    taken = {ip for ip in {*holders, *reserved, str(plan.network.gateway)} if first <= _number(ip) <= last}
+    own = {str(machine.ip) for machine in machines if machine.ip is not None} | {str(plan.network.gateway)}
+    reserved = {ip for ip in own if first <= _number(ip) <= last}
+    taken = reserved | {ip for ip in holders if first <= _number(ip) <= last}
     size = max(0, last - first + 1)
     asked = {mac for mac, (_, at) in log.request_times.items() if at >= since}
     unserved = [(machine.name, why) for machine in machines if (why := _why_unserved(machine, holders, log, asked))]
@@ -85,6 +88,7 @@ def judge_service(plan: Plan, leases: Iterable[Lease], log: DnsmasqLog, now: dat
         tuple(mac for mac, why in log.reasons.items() if why == RANGE_FULL and mac in asked),
         tuple(unserved),
         tuple(mac for mac in log.ignored if mac in asked),
+        len(reserved),
     )
 
 

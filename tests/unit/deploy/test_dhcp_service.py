@@ -62,6 +62,16 @@ def test_what_is_reserved_within_the_range_and_the_gateways_own_are_not_free() -
     assert judge_service(own, [], DnsmasqLog(), NOW, LONG_AGO).free == 1
 
 
+def test_a_range_that_is_all_reserved_is_no_fault_until_somebody_asks_in_vain() -> None:
+    plan = load_plan(
+        FEW.replace('"192.168.0.101"', '"192.168.0.65"').replace('"192.168.0.102"', '"192.168.0.66"'), "plan"
+    )
+    service = judge_service(plan, [], DnsmasqLog(), NOW, LONG_AGO)
+    assert (service.free, check(service, "range").ok) == (0, True)
+    refused = log_of(f"DHCPDISCOVER(eth1) {STRANGER} no address available")
+    assert check(judge_service(plan, [], refused, NOW, LONG_AGO), "range").ok is False
+
+
 def test_a_full_range_is_no_health_and_names_who_asked_in_vain() -> None:
     full = (lease("192.168.0.65"), lease("192.168.0.66", "02:31:00:00:00:02"))
     found = check(judged(*full), "range")
