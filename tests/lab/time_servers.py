@@ -6,16 +6,12 @@ the clock, which is not the laboratory's alone.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.needs import need, unavailable
+from tests.lab.unpacked import unpacked
 from wizard.lab.control import Laboratory
 
 PACKAGES = ("chrony", "ntpsec")
@@ -24,7 +20,6 @@ NTPSEC_DROP_IN = "/etc/ntpsec/ntp.d/ciao-cluster.conf"
 SHIFTLESS = ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]
 # Not under /run, where it would count as a change of the laptop's.
 PID_FILE = "/run/ciao-lab/{}.pid"
-_FETCHING_S = 300
 
 RESTART = """#!/bin/sh
 # What an init script of the distribution does, for a server that lies elsewhere.
@@ -36,38 +31,15 @@ exec setsid -f {command} </dev/null >>/run/ciao-lab/time-server.log 2>&1
 """
 
 
-def programs() -> Path:
-    """A directory with the packages' files, fetched where the cache has none."""
-    need("apt-get", "dpkg-deb")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ciao-wizard"
-    cache.mkdir(parents=True, exist_ok=True)
-    place = cache / "time-servers"
-    with (cache / "time-servers.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            draft = cache / "new-time-servers"
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir()
-            try:
-                _run("apt-get", "-qq", "-oAPT::Sandbox::User=root", "download", *PACKAGES, cwd=draft)
-                for package in draft.glob("*.deb"):
-                    _run("dpkg-deb", "--extract", str(package), str(draft), cwd=draft)
-                    package.unlink()
-            except (OSError, subprocess.SubprocessError) as error:
-                unavailable(f"no time servers: {error}")
-            draft.rename(place)
-    return place
-
-
-def _run(*argv: str, cwd: Path) -> None:
-    subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=_FETCHING_S, check=True)
-
-
-def prepare(lab: Laboratory) -> Path:
-    """Have the programs found on the laptop."""
-    place = programs()
-    lab.env["PATH"] = f"{place}/usr/sbin:{place}/usr/bin:{lab.env['PATH']}"
-    return place
+def prepare(lab: Laboratory) -> dict[str, Path]:
+    """Have the programs of both found on the laptop. Returns where they lie."""
+    # One after the other: apt takes both at once for a contradiction.
+    files = {name: unpacked(name) for name in PACKAGES}
+    found = ":".join(f"{each.place}/usr/sbin:{each.place}/usr/bin" for each in files.values())
+    lab.env["PATH"] = f"{found}:{lab.env['PATH']}"
+    # A bare machine lacks libraries of theirs.
+    lab.env["LD_LIBRARY_PATH"] = ":".join(each.env["LD_LIBRARY_PATH"] for each in files.values())
+    return {name: each.place for name, each in files.items()}
 
 
 def sh(lab: Laboratory, script: str, text: str = "") -> str:
@@ -95,7 +67,7 @@ def end(lab: Laboratory, name: str) -> None:
 @contextmanager
 def chrony(lab: Laboratory) -> Iterator[None]:
     """Debian's chrony with Debian's configuration, but for servers that nobody here can reach."""
-    place = prepare(lab)
+    place = prepare(lab)["chrony"]
     shipped = (place / "usr/share/chrony/chrony.conf").read_text()
     # The drift file is its own, written at every end of it.
     left_out = ("pool ", "leapsectz ", "driftfile ")
@@ -113,7 +85,7 @@ def chrony(lab: Laboratory) -> Iterator[None]:
 @contextmanager
 def ntpsec(lab: Laboratory) -> Iterator[None]:
     """Debian's ntpsec with Debian's configuration, but for servers that nobody here can reach."""
-    place = prepare(lab)
+    place = prepare(lab)["ntpsec"]
     shipped = (place / "etc/ntpsec/ntp.conf").read_text()
     kept = "\n".join(line for line in shipped.splitlines() if not line.startswith("pool "))
     sh(lab, "mkdir -p /etc/ntpsec /var/lib/ntpsec && cat >/etc/ntpsec/ntp.conf", f"{kept}\ndisable ntp\n")
