@@ -89,8 +89,8 @@ def test_a_kernel_without_the_modules_loads_the_rest_and_says_so(rules: str) -> 
     try:
         said = run("sh", rules, "up")
         assert [line.split(None, 1)[1] for line in said.splitlines()] == [
-            "ftp: the kernel has no module nf_conntrack_ftp",
-            "tftp: the kernel has no module nf_conntrack_tftp",
+            "ftp: the kernel had no module nf_conntrack_ftp when the rules were loaded",
+            "tftp: the kernel had no module nf_conntrack_tftp when the rules were loaded",
         ]
         assert gateway_rules.changes(rules) == []
     finally:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyipmi
+import pyipmi.errors
 import pytest
 from netaddr import IPAddress
 
@@ -110,6 +112,23 @@ def test_a_password_is_in_no_log(simulator: SimulatedBmc, caplog: pytest.LogCapt
     assert ipmi.order(NODE, "off", ADMIN, port=simulator.port).ok
     assert SECRET not in caplog.text
     assert logged(caplog) == []
+
+
+def test_an_order_whose_answer_is_lost_is_given_once_and_not_called_undone(
+    simulator: SimulatedBmc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A BMC that does not compare sequence numbers resets a machine that is booting."""
+    tries: list[int] = []
+
+    def lost(self: pyipmi.Ipmi, _option: int) -> None:
+        tries.append(self.interface.max_retries)
+        raise pyipmi.errors.RetryError
+
+    monkeypatch.setattr(pyipmi.Ipmi, "chassis_control", lost)
+    with pytest.raises(WizardError, match="was asked, and did not confirm") as told:
+        ipmi.order(NODE, "reboot", ADMIN, True, simulator.port)
+    assert not isinstance(told.value, bmc.NotThere)
+    assert tries == [0]
 
 
 def test_ipmi_restarts_nothing_gracefully(simulator: SimulatedBmc) -> None:

@@ -171,6 +171,17 @@ def test_nobody_is_asked_for_a_node_on_another_wire(route: str, monkeypatch: pyt
         assert "not by eth1: nothing was sent" in outcome.detail
 
 
+@pytest.mark.parametrize("guard", [None, {"mode": "tripped", "reason": "10.77.0.1 answers DHCP on eth1"}])
+@pytest.mark.usefixtures("behind_the_cluster_nic")
+def test_no_bmc_is_sent_a_password_on_a_wire_that_is_not_proven(guard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster's cable may be in the company's switch."""
+    monkeypatch.setattr(runtime_state, "running_guard", lambda: guard)
+    monkeypatch.setattr(bmc, "credentials_for", lambda *_: pytest.fail("credentials were read"))
+    (outcome,) = power.carry_out(PLAN, [CONTROLLER], power.Order(power.OFF))
+    assert not outcome.ok
+    assert "does not vouch for the cluster's wire" in outcome.detail
+
+
 def test_a_node_behind_the_cluster_nic_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtnetlink, "route_to", lambda _to: 7)
     monkeypatch.setattr(socket, "if_indextoname", lambda _index: "eth1")

@@ -155,8 +155,7 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
     try:
         system.reset_system(sushy.ResetType(wanted))
     except (sushy.exceptions.ConnectionError, requests.exceptions.ConnectionError, requests.exceptions.Timeout):
-        message = f"the BMC of {node.name} was asked, and did not confirm"
-        raise WizardError(message, "See whether the node does it before you ask again.") from None
+        raise not_confirmed(node) from None
     except failures as error:
         raise _explained(node, error) from None
     return NodeOutcome(node.name, True, f"{DONE[action]}, by its BMC")
@@ -172,6 +171,12 @@ def _direct(url: str, verify: bool | str) -> Any:
     )
     connector._session.trust_env = False
     return connector
+
+
+def not_confirmed(node: Node) -> WizardError:
+    """For an order that was sent and not answered: it may be carried out."""
+    message = f"the BMC of {node.name} was asked, and did not confirm"
+    return WizardError(message, "See whether the node does it before you ask again.")
 
 
 def _reach(node: Node, url: str) -> None:

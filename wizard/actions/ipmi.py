@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from wizard.actions.bmc import DONE, INSTALL, Credentials, NotThere, hush
+from wizard.actions.bmc import DONE, INSTALL, Credentials, NotThere, hush, not_confirmed
 from wizard.actions.outcome import NodeOutcome
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node
@@ -74,10 +74,21 @@ def order(node: Node, action: str, credentials: Credentials, hard: bool = False,
     return NodeOutcome(node.name, True, f"{DONE[action]}, by its BMC over IPMI")
 
 
+class NotConfirmed(Exception):
+    """The command was sent, and nothing came back."""
+
+
 def _send(bmc: Any, wanted: int) -> None:
+    from pyipmi import errors
+
     try:
         bmc.open()
-        bmc.chassis_control(wanted)
+        # Once: each repeat is a command of its own to a BMC, and the machine may be booting again by then.
+        bmc.interface.max_retries = 0
+        try:
+            bmc.chassis_control(wanted)
+        except (errors.IpmiConnectionError, errors.RetryError, errors.IpmiTimeoutError, OSError):
+            raise NotConfirmed from None
     finally:
         # What was ordered was answered: a session that is not closed ends by itself.
         with contextlib.suppress(Exception):
@@ -91,6 +102,8 @@ def _explained(node: Node, error: Exception) -> WizardError:
     from pyipmi import errors
 
     where = f"the BMC of {node.name} at {node.bmc}"
+    if isinstance(error, NotConfirmed):
+        return not_confirmed(node)
     status = error.msc if isinstance(error, errors.MessageStatusCodeError) else 0
     completion = error.cc if isinstance(error, errors.CompletionCodeError) else 0
     if isinstance(error, errors.AuthenticationError) or status in _REFUSED:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from wizard.actions import bmc, ipmi, shell, wake
 from wizard.actions.outcome import NodeOutcome, failed, on_each
-from wizard.actions.way import refuse_elsewhere
+from wizard.actions.way import refuse_unproven
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node, Plan
 
@@ -61,7 +61,7 @@ def _order(plan: Plan, node: Node, order: Order) -> NodeOutcome:
 
 
 def _by_bmc(plan: Plan, node: Node, order: Order) -> NodeOutcome:
-    refuse_elsewhere(plan, node.bmc)
+    refuse_unproven(plan, node.bmc)
     credentials = bmc.credentials_for(node, plan.bmc_credentials)
     if node.bmc_protocol == "ipmi":
         return ipmi.order(node, order.action, credentials, order.hard)

@@ -6,9 +6,27 @@ import socket
 
 from netaddr import IPAddress
 
+from wizard.deploy import runtime_state
 from wizard.host.net import rtnetlink
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Plan
+
+
+def refuse_unproven(plan: Plan, address: IPAddress | None) -> None:
+    """Raises WizardError for an address of the cluster while the guard does not vouch for the cluster's wire.
+
+    Whoever has a BMC's address on the company's wire would be sent its user and password.
+    """
+    refuse_elsewhere(plan, address)
+    if address is None or address not in plan.network.cidr:
+        return
+    guard = runtime_state.running_guard()
+    if guard is None or guard.get("mode") != "armed":
+        why = (guard.get("reason") or "it has not proven the wire yet") if guard is not None else "it does not run"
+        raise WizardError(
+            f"the guard does not vouch for the cluster's wire: {why}; nothing was sent",
+            "'ciao-wizard status' says what to do.",
+        )
 
 
 def refuse_elsewhere(plan: Plan, address: IPAddress | None) -> None:

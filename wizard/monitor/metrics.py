@@ -64,13 +64,15 @@ def read_gateway(per_node: bool = False) -> GatewayReading:
         pass
     guard = runtime_state.running_guard() or GuardState()
     report = path_report.read(guard) if guard else None
+    # The report holds what DHCP does, too.
+    path = [check for check in (*report.found, *report.findings) if check.name.startswith("path")] if report else []
     return GatewayReading(
         plan,
         mode=str(guard.get("mode") or "absent"),
         trips=int(guard.get("trips") or 0),
         rows=read_rows(),
         counters=gateway_rules.counters(),
-        path=(*report.found, *report.findings) if report else (),
+        path=tuple(path),
         path_at=time.time() - report.age if report else None,
         traffic=read_node_traffic() if per_node else NodeTraffic(),
     )

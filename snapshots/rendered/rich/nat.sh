@@ -220,15 +220,20 @@ table arp ciao_gateway {
     }
 }
 TABLE
-    helpers
+    helpers "${1-}"
 }
 
 # FTP and TFTP agree on a second connection within the first. A helper of the kernel's reads along, and lets that one
 # through NAT: for these two, on their own ports, for nodes and for what is forwarded to one, and for nobody else. It is
 # given before the forwards are looked up: only then is the rewritten text allowed another length.
 helpers() {
+    if [ "${1-}" != now ] && [ -r "$RUN/helpers" ]; then
+        found=$(cat "$RUN/helpers")
+    else
+        found=$(helpers_found)
+    fi
     while read -r name protocol port; do
-        has_helper "$name" "$protocol" || continue
+        case " $found " in *" $name "*) ;; *) continue ;; esac
         cat <<RULES
 table inet ciao_gateway {
     ct helper $name {
@@ -246,6 +251,15 @@ RULES
 ftp tcp 21
 tftp udp 69
 HELPERS
+}
+
+# The helpers that the kernel has now. What the rules were loaded with is noted: a module that is installed later
+# changes no rule.
+helpers_found() {
+    found=
+    ! has_helper ftp tcp || found=ftp
+    ! has_helper tftp udp || found="$found tftp"
+    echo "$found"
 }
 
 # Whether the kernel has a helper, NAME PROTOCOL, or a module of it, which it then loads.
@@ -269,7 +283,7 @@ helpers_status() {
     rules=$(nft list chain inet ciao_gateway helpers 2>/dev/null || :)
     for name in ftp tftp; do
         if ! echo "$rules" | grep -q "set \"$name\""; then
-            echo "helper    $name: the kernel has no module nf_conntrack_$name"
+            echo "helper    $name: the kernel had no module nf_conntrack_$name when the rules were loaded"
         elif ! has_nat_half "$name"; then
             echo "helper    $name: the module nf_nat_$name is not loaded"
         else
@@ -494,7 +508,9 @@ case ${1-} in
 up)
     alone 30
     helper_modules_up
-    table | nft -f -
+    helpers_found >"$RUN/new.helpers"
+    mv "$RUN/new.helpers" "$RUN/helpers"
+    table now | nft -f -
     neighbours_up
     firewalld_up
     forwarding_up
@@ -506,6 +522,7 @@ down)
     forwarding_down
     firewalld_down
     neighbours_down
+    rm -f "$RUN/helpers"
     for family in inet arp; do
         if nft list table "$family" ciao_gateway >/dev/null 2>&1; then
             nft delete table "$family" ciao_gateway
@@ -545,7 +562,7 @@ status)
     exit "$missing"
     ;;
 table)
-    table
+    table "${2-}"
     ;;
 *)
     echo "usage: ${0##*/} up | down | leave | status | table" >&2

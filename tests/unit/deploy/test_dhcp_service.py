@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from netaddr import EUI
 
 from wizard.deploy import runtime_state
 from wizard.deploy.dhcp_service import DhcpService, judge_service
@@ -15,8 +18,10 @@ from wizard.deploy.guard.service_watch import ServiceWatch
 from wizard.host.dhcp.dnsmasq_log import DnsmasqLog
 from wizard.plan import paths
 from wizard.plan.checks import Check
+from wizard.plan.fields import format_mac
 from wizard.plan.file.read import load_plan
 from wizard.plan.lease_parser import Lease
+from wizard.plan.model import Node
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
 FEW = EXAMPLE.replace('dhcp_slice = "192.168.0.64/26"', 'dhcp_range = ["192.168.0.65", "192.168.0.66"]')
@@ -134,7 +139,6 @@ def test_a_crowd_is_counted_and_not_listed() -> None:
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is shown on the desktop; the log and the leases are in tmp_path."""
     shown: list[str] = []
-    monkeypatch.setattr(service_watch, "desktop_notice", lambda title, text: shown.append(f"{title}: {text}"))
     monkeypatch.setattr(paths, "LEASES", str(tmp_path / "leases"))
     return shown
 
@@ -144,7 +148,8 @@ def test_the_guard_tells_once_logs_each_time_and_says_when_it_is_over(
 ) -> None:
     caplog.set_level(logging.INFO, "ciao-gateway")
     leases = tmp_path / "leases"
-    watch = ServiceWatch()
+    monkeypatch.setattr(service_watch, "LASTS_S", 0.0)
+    watch = ServiceWatch(lambda title, text: told.append(f"{title}: {text}"))
 
     def look() -> Check:
         return next(each for each in watch.look(PLAN, runtime_state.boottime()) if each.name == "range")
@@ -170,5 +175,31 @@ def test_the_guard_tells_once_logs_each_time_and_says_when_it_is_over(
     leases.write_text(full + "0 02:31:00:00:00:03 192.168.0.101 vm3 *\n")
     look()
     assert told[1:] == [
-        "A machine of the cluster gets no address: controller does not get its address: 192.168.0.101 is leased to vm3"
+        "A machine of the cluster gets no address: controller does not get its address: 192.168.0.101 is leased to vm3."
     ]
+
+
+def test_many_troubles_are_one_notice_and_those_of_a_moment_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A range of nodes moves by one: each one's address is still leased to the one before."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(paths, "LEASES", str(tmp_path / "leases"))
+    nodes = tuple(Node(f"n{n}", ("compute",), EUI(0xB8AEED000000 + n), PLAN.network.cidr[n + 1]) for n in range(40))
+    plan = replace(PLAN, nodes=nodes)
+    rows = [f"0 {format_mac(EUI(0xB8AEED100000 + n))} {PLAN.network.cidr[n + 1]} x{n} *" for n in range(40)]
+    (tmp_path / "leases").write_text("\n".join(rows) + "\n")
+    shown: list[str] = []
+    watch = ServiceWatch(lambda title, text: shown.append(f"{title}: {text}"))
+    watch.look(plan, runtime_state.boottime())
+    assert shown == []
+    assert len(caplog.records) < 10
+    clock[0] += 21
+    watch.look(plan, runtime_state.boottime())
+    (notice,) = shown
+    assert notice.startswith("40 machines of the cluster get no address: n0 does not get its address")
+    assert notice.endswith("And 35 more.")
+    clock[0] += 60
+    watch.look(plan, runtime_state.boottime())
+    assert len(shown) == 1

@@ -150,7 +150,9 @@ def test_a_directory_that_takes_no_note_is_no_end_of_the_guard(here: Here, caplo
 
 
 def test_what_is_read_of_the_guard_and_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = PathReport(460.0, 470.0, (Check("path-out", OK, ""),), (Check("path-rules", FAILED, ""),), True)
+    report = PathReport(
+        460.0, 470.0, (Check("path-out", OK, ""),), (Check("path-rules", FAILED, ""), Check("range", FAILED, "")), True
+    )
     guard: GuardState = {"mode": "muted", "trips": 3}
     monkeypatch.setattr(metrics, "running_plan", lambda _if_unreadable: PLAN)
     monkeypatch.setattr(runtime_state, "running_guard", lambda: guard)

@@ -81,6 +81,11 @@ def test_times_with_a_zone_and_a_host_before_the_name() -> None:
     assert found["c0:3f:d5:67:a2:02"].last_seen == datetime(2026, 11, 2, 12, 35, 4, tzinfo=UTC)
 
 
+def test_a_machine_that_calls_itself_ignored_is_not() -> None:
+    line = "Nov 30 12:00:00 dnsmasq-dhcp[1]: DHCPACK(eth1) 192.168.0.101 b8:ae:ed:7b:51:50 ignored\n"
+    assert ignored_in(line) == {}
+
+
 def test_who_got_an_address_since_is_no_longer_ignored() -> None:
     text = PLAIN + "dnsmasq-dhcp[44]: DHCPACK(eth1) 192.168.0.70 c0:3f:d5:67:a2:01 late\n"
 

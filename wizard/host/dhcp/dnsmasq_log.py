@@ -113,7 +113,8 @@ class DnsmasqLog:
             self._reserved[mac] = self._pending["ip"]
             self.reasons[mac] = f"{self._pending['ip']} is reserved for it, but {clean(self._pending['why'], 80)}"
             self._pending = None
-        if rest == "ignored":
+        # Behind an ACK stands what the client calls itself.
+        if rest == "ignored" and what != "DHCPACK":
             before = self.ignored.pop(mac, IgnoredClient(mac))
             name = self._names.get(entry.transaction, "") if entry.transaction else ""
             name = name or before.hostname

@@ -68,19 +68,24 @@ def _listed(table: tuple[str, str]) -> str:
         return ""
 
 
-def expected_table_text(path: str) -> str:
-    """The rules of the nat.sh at `path` as the kernel lists them once loaded in an empty network namespace."""
+def expected_table_text(path: str, now: bool = False) -> str:
+    """The rules of the nat.sh at `path` as the kernel lists them once loaded in an empty network namespace.
+
+    `now`: with the helpers that the kernel has now, not those that it had when the rules were loaded.
+    """
     # There are no other tables; a script of an earlier version has only the first.
-    listed = run("unshare", "--net", "sh", "-c", 'sh "$0" table | nft -f - && nft -s list ruleset', path)
+    listed = run(
+        "unshare", "--net", "sh", "-c", 'sh "$0" table $1 | nft -f - && nft -s list ruleset', path, "now" if now else ""
+    )
     return _without_filled(listed)
 
 
-def changes(path: str) -> list[str]:
-    """What others removed from or added to the rules of the nat.sh at `path`, a line each.
+def changes(path: str, now: bool = False) -> list[str]:
+    """What others removed from or added to the rules of the nat.sh at `path`, a line each. `now`: see above.
 
     Raises CommandFailed if the script itself fails.
     """
-    loaded, expected = table_text(), expected_table_text(path)
+    loaded, expected = table_text(), expected_table_text(path, now)
     name = " ".join(TABLE)
     if loaded is None:
         return [f"the table {name} is not loaded"]

@@ -157,7 +157,7 @@ class LoadRules:
         if read_text(self.file.path) != self.file.text:
             return True
         try:
-            return bool(gateway_rules.changes(self.file.path))
+            return bool(gateway_rules.changes(self.file.path, now=True))
         except CommandFailed:
             return True
 
