@@ -268,6 +268,45 @@ async def test_f6_has_another_kind_of_cluster_and_devices(start: Start) -> None:
         assert driver.app.draft.sections == MORE
 
 
+async def test_f6_takes_who_gives_the_time_and_begins_in_its_first_field(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("f6")
+        await driver.press("ctrl+u", *"plain")
+        await fill(driver, network_ntp="of")
+        await driver.press("ctrl+n")
+        await driver.says('"auto", "off" or a list')
+        await fill(driver, network_ntp="off")
+        await driver.press("ctrl+n")
+        await driver.until(lambda: driver.app.draft.ntp == "off")
+        assert driver.app.draft.kind == "plain"
+
+
+async def test_f6_stays_open_over_what_belongs_elsewhere(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("f6")
+        driver.app.screen.query_one("#sections", TextArea).text = f'{MORE}\n[network]\nntp = "auto"\n'
+        await driver.press("ctrl+n")
+        await driver.says("More settings", '"network" is another part of the plan', "Here belong devices")
+
+
+async def test_f6_throws_nothing_away_unasked(start: Start) -> None:
+    async with start() as driver:
+        await driver.jump("Network")
+        await driver.press("f6", "escape")
+        await driver.until(lambda: "More settings" not in driver.text())
+        await driver.press("f6")
+        driver.app.screen.query_one("#sections", TextArea).text = MORE
+        await driver.press("escape")
+        await driver.says("Leave without these changes?")
+        await driver.press("n")
+        assert driver.app.screen.query_one("#sections", TextArea).text == MORE
+        await driver.press("escape", "y")
+        await driver.until(lambda: "More settings" not in driver.text())
+        assert driver.app.draft.sections == ""
+
+
 async def test_of_another_kind_a_role_is_any_word(start: Start) -> None:
     async with start() as driver:
         await driver.jump("Network")

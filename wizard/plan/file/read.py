@@ -14,7 +14,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan import dhcp_options, dns_fields, fields
 from wizard.plan.addresses import default_gateway
-from wizard.plan.fields import FieldError, printable
+from wizard.plan.fields import FieldError, printable, shown
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
@@ -67,7 +67,7 @@ def load_plan(text: str, source: str) -> Plan:
     Raises PlanUnreadable with every problem at once.
     """
     top = TomlTable(_parse(text, source), "", [])
-    top.only("version", "interfaces", "cluster", "network", "nodes", "forwards", "bmc", "metrics", *_SECTIONS)
+    top.only(*_TABLES, *_SECTIONS)
     top.optional("version", _version, VERSION)
     interfaces = _interfaces(top.table("interfaces"))
     network = _network(top.table("network"))
@@ -89,13 +89,19 @@ def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
     try:
         top = TomlTable(_parse(text, "the text"), "", [])
     except PlanUnreadable as unreadable:
-        return Sections(), unreadable.problems
-    top.only(*_SECTIONS)
+        remedy = 'Write key = value, with text in quotes, such as name = "switch".'
+        return Sections(), tuple(replace(problem, remedy=remedy) for problem in unreadable.problems)
+    elsewhere = [key for key in top.data if key in _TABLES]
+    top.only(*_SECTIONS, *elsewhere)
+    for key in elsewhere:
+        remedy = f"Here belong {', '.join(_SECTIONS)}; the rest has fields of its own, or is written in the file."
+        top.refuse(key, key, f"{shown(key)} is another part of the plan.", remedy)
     sections = _sections(top)
     lines = key_lines(text) if top.problems else {}
     return sections, tuple(replace(problem, line=line_of(problem.key, lines)) for problem in top.problems)
 
 
+_TABLES = ("version", "interfaces", "cluster", "network", "nodes", "forwards", "bmc", "metrics")
 _SECTIONS = tuple(field.name for field in dataclass_fields(Sections))
 
 

@@ -11,16 +11,18 @@ from textual.widget import Widget
 
 from wizard.plan.draft.check import draft_findings
 from wizard.plan.draft.model import SECTION_FIELDS, Draft, field_label
+from wizard.plan.file.read import load_sections
 from wizard.plan.findings import Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import ClusterKind, RecordKind
 from wizard.widgets.field import Field
 from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.inputs import SafeTextArea
+from wizard.widgets.modal import Question
 from wizard.widgets.plain_text import PlainText
 
 _KINDS = ", ".join(ClusterKind)
-_FIELDS = ("cluster.kind", "network.search", "network.mtu")
+_FIELDS = ("cluster.kind", "network.search", "network.mtu", "network.ntp")
 
 
 class MoreDialog(FormDialog[Draft]):
@@ -34,14 +36,18 @@ class MoreDialog(FormDialog[Draft]):
     HELP = (
         f"Kind: {_KINDS}. ciao has its three roles; elsewhere a role is any word.\n"
         "Search: domains that nodes complete short names with; empty for the cluster's own.\n"
-        "MTU: what nodes are told (DHCP option 26), where the way out is narrower than 1500.\n\n"
-        "Below: sections of the plan file, as text.\n"
+        "MTU: what nodes are told (DHCP option 26), where the way out is narrower than 1500.\n"
+        "Time: auto (this laptop's chrony or ntpsec, else the company's servers), off, or addresses.\n\n"
+        "Below, reached by Tab: sections of the plan file, as text. [bmc] and [metrics] belong in the file itself.\n"
         "[[devices]] name, mac, ip: a switch, a BMC or a printer gets its address and its name, and is watched.\n"
         f"[[records]] name and one of {', '.join(RecordKind)}: more names.\n"
         "[[dns]] domain, servers: who is asked for the names of another domain.\n"
-        "[[options]] option (a name or a number), value, to (nodes or roles; all without it): DHCP options."
+        "[[options]] option (a name or a number), value, to (nodes or roles; all without it): DHCP options.\n\n"
+        "    [[devices]]\n"
+        '    name = "switch"\n'
+        '    mac = "00:0c:42:00:00:01"'
     )
-    AUTO_FOCUS: ClassVar[str | None] = "#sections"
+    AUTO_FOCUS: ClassVar[str | None] = "Input"
 
     def __init__(self, draft: Draft, facts: Facts | None) -> None:
         super().__init__()
@@ -52,7 +58,8 @@ class MoreDialog(FormDialog[Draft]):
         yield Field("cluster.kind", "Kind", self._draft.kind, "ciao", "f1 lists them")
         yield Field("network.search", "Search", self._draft.search, self._draft.domain, "domains, with commas")
         yield Field("network.mtu", "MTU", self._draft.mtu, "", "empty = clients' own")
-        yield PlainText("Sections of the plan file, such as [[devices]]:")
+        yield Field("network.ntp", "Time", self._draft.ntp, "auto", "auto, off, or addresses")
+        yield PlainText("Sections of the plan file, such as [[devices]] (tab moves here, f1 has an example):")
         sections = SafeTextArea(self._draft.sections, id="sections")
         sections.show_line_numbers = True
         yield sections
@@ -61,19 +68,39 @@ class MoreDialog(FormDialog[Draft]):
     def _typed(self, key: str) -> str:
         return self._field(key).value.strip()
 
-    def action_accept(self) -> None:
-        """Refused while a text is no value of its field, or the rules refuse it."""
-        draft = replace(
+    def _changed(self) -> Draft:
+        return replace(
             self._draft,
             kind=self._typed("cluster.kind"),
             search=self._typed("network.search"),
             mtu=self._typed("network.mtu"),
+            ntp=self._typed("network.ntp"),
             sections=self.query_one("#sections", SafeTextArea).text,
         )
+
+    def action_cancel(self) -> None:
+        if self._changed() == self._draft:
+            self.dismiss(None)
+            return
+        text = "What you typed here is lost.\n\ny leaves it. Enter, n and esc go back to it."
+        question = Question("Leave without these changes?", text, "[ y  Leave ]", "[ n  Go back ]")
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self.dismiss(None)
+
+        self.app.push_screen(question, answered)
+
+    def action_accept(self) -> None:
+        """Refused while a text is no value of its field, or the rules refuse it."""
+        draft = self._changed()
+        _, unread = load_sections(draft.sections)
+        here = tuple(problem.key for problem in unread)
         problems = [
             finding
             for finding in draft_findings(draft, self._facts)
-            if finding.severity is Severity.ERROR and finding.field.startswith((*SECTION_FIELDS, *_FIELDS))
+            if finding.severity is Severity.ERROR
+            and (finding.field in here or finding.field.startswith((*SECTION_FIELDS, *_FIELDS)))
         ]
         self.show_problems(problems, {each.field: field_label(draft, each.field) for each in problems})
         if not problems:

@@ -199,7 +199,8 @@ class NetworkPage(StepPage):
 
     def _take_more(self, draft: Draft | None) -> None:
         if draft is not None:
-            self.edit(replace(self.draft, kind=draft.kind, search=draft.search, mtu=draft.mtu, sections=draft.sections))
+            more = {name: getattr(draft, name) for name in ("kind", "search", "mtu", "ntp", "sections")}
+            self.edit(replace(self.draft, **more))
 
     def _typed(self) -> Draft:
         """The draft with what stands in the fields now."""
