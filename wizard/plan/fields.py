@@ -167,7 +167,7 @@ def parse_node_name(text: str) -> str:
     if not _LABEL.fullmatch(given):
         raise FieldError(
             text,
-            "is not a node name",
+            "is not a machine's name",
             "Write letters, digits and '-' between them, 63 at most, such as compute1.",
         )
     if _NOT_A_NAME.fullmatch(given):

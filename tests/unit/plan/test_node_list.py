@@ -79,7 +79,7 @@ def test_a_heading_of_few_columns_will_do(heading: str) -> None:
         ("a,compute,,192.168.0.1", "no MAC in its column"),
         ("a,compute,nothing,", 'MAC: "nothing" is not a MAC address'),
         ("a,gpu,b8aeed7b5150,", 'role: "gpu" is not a role'),
-        ("a b,,b8aeed7b5150,", 'name: "a b" is not a node name'),
+        ("a b,,b8aeed7b5150,", 'name: "a b" is not a machine\'s name'),
         (",,b8aeed7b5150,192.168.0.300", 'address: "192.168.0.300" is not an IPv4 address'),
     ],
 )

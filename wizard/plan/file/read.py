@@ -145,7 +145,7 @@ def _record(table: TomlTable) -> Record | None:
         return None
     if len(kinds) != 1:
         said = " and ".join(kinds) if kinds else "no value"
-        remedy = f"Write one of {', '.join(RecordKind)}; another [[records]] has the other."
+        remedy = f"Write one of {', '.join(RecordKind)}" + ("; another [[records]] has the other." if kinds else ".")
         table.refuse("name", table.data.get("name"), f"The record has {said}.", remedy)
         return None
     value = table.required(kinds[0], as_text(dns_fields.RECORD_VALUES[kinds[0]]))

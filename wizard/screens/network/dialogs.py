@@ -59,7 +59,7 @@ class MoreDialog(FormDialog[Draft]):
         yield Field("network.search", "Search", self._draft.search, self._draft.domain, "domains, with commas")
         yield Field("network.mtu", "MTU", self._draft.mtu, "", "empty = clients' own")
         yield Field("network.ntp", "Time", self._draft.ntp, "auto", "auto, off, or addresses")
-        yield PlainText("Sections of the plan file, such as [[devices]] (tab moves here, f1 has an example):")
+        yield PlainText("Sections of the plan, such as [[devices]] (tab; f1 has an example):")
         sections = SafeTextArea(self._draft.sections, id="sections")
         sections.show_line_numbers = True
         yield sections
