@@ -7,6 +7,7 @@ directory ntp.d beside its configuration, which on Debian is another one once a 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,6 +34,7 @@ DAEMONS = {"chronyd": CHRONY, "ntpd": NTPSEC}
 _CHRONY_FILES = ("/etc/chrony/chrony.conf", "/etc/chrony.conf")
 _NTPSEC_FILES = ("/etc/ntpsec/ntp.conf", "/etc/ntp.conf")
 _INIT_SCRIPTS = Path("/etc/init.d")
+STARTS_WITHIN_S = 5.0
 
 
 def read_time_server(processes: Iterable[RunningProcess], root: Path = Path("/")) -> TimeServer | None:
@@ -121,6 +123,27 @@ def open_now(server: TimeServer, cidr: str) -> None:
         commands.run(*command, timeout=10)
 
 
+def start(server: TimeServer) -> None:
+    """Have a server run by its files as they are now, from whatever state a failed restart left. Raises WizardError."""
+    program, *words = restart_command(server) or ("",)
+    if not program:
+        raise WizardError(f"nobody here can start {server.kind}", "Start it by hand.")
+    if program == "systemctl":
+        commands.run(program, "reset-failed", server.unit, ok=(0, 1, 5))
+        words = ["restart", server.unit]
+    commands.run(program, *words, timeout=60)
+    _await(server)
+
+
+def _await(server: TimeServer) -> None:
+    """Wait until a server runs. Raises WizardError: what starts it may not notice that it ends at once."""
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while not is_running(server.kind):
+        if time.monotonic() > deadline:
+            raise WizardError(f"{server.kind} does not run after its restart", "Look at its log.")
+        time.sleep(0.1)
+
+
 def reread(server: TimeServer, cidr: str) -> None:
     """Have a server, if it runs, go by its files as they are now. `cidr`: what was opened to it.
 
@@ -130,6 +153,7 @@ def reread(server: TimeServer, cidr: str) -> None:
         return
     if command := restart_command(server):
         commands.run(*command, timeout=60)
+        _await(server)
         return
     if server.kind != CHRONY:
         raise WizardError(

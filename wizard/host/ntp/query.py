@@ -5,12 +5,14 @@ Own and small on purpose: one packet out and one in. The library for it was weig
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import struct
 import time
 from dataclasses import dataclass
 
+from wizard.host import commands
 from wizard.plan.text import clean
 
 PORT = 123
@@ -45,6 +47,19 @@ class NtpAnswer:
     own_clock: bool
 
 
+class AskedTooOften(NoTime):
+    """A server that is there, and wants to be asked later (a kiss of death that says RATE)."""
+
+
+def is_here(address: str) -> bool:
+    """Whether packets to an address (IPv4, dotted) stay on this machine. Elsewhere they may find anybody."""
+    try:
+        routes = json.loads(commands.run("ip", "-j", "route", "get", address, timeout=5), strict=False)
+        return bool(routes[0].get("type") == "local")
+    except (commands.CommandFailed, ValueError, LookupError, AttributeError, TypeError):
+        return False
+
+
 def ask(server: str, timeout: float = 1.0) -> NtpAnswer:
     """Ask a server (an IPv4 address, dotted). Raises NoTime: no answer, a refusal, or one that does not know."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as here:
@@ -74,7 +89,8 @@ def parse(server: str, data: bytes, nonce: int, sent_at: float, waited: float) -
     if first & 7 != _SERVER or origin != nonce:
         raise NoTime("gives an answer to another question")
     if stratum == 0 and reference.strip(b"\0").isalpha() and reference not in (b"INIT", b"STEP"):
-        raise NoTime(f"refuses ({clean(reference.decode('ascii', 'replace'), 4)})")
+        kind = AskedTooOften if reference == b"RATE" else NoTime
+        raise kind(f"refuses ({clean(reference.decode('ascii', 'replace'), 4)})")
     if first >> 6 == _UNSET or not 1 <= stratum <= _MOST_STRATUM:
         raise NoTime("does not know the time yet")
     there_and_back = max(waited - _seconds(sent, received), 0.0)

@@ -1,6 +1,7 @@
 """This machine's own time server, opened to the cluster: at once where it can be told, for good by a file of ours.
 
 The trial tells chrony over its command socket; a restart forgets that. ntpsec reads files alone: it serves once kept.
+What either refuses is said, and fails no apply.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from wizard.deploy.journal import Journal
 from wizard.host.facts.processes import read_processes
 from wizard.host.files import read_text, remove
 from wizard.host.ntp import own_server
-from wizard.host.ntp.query import NoTime, ask
+from wizard.host.ntp.query import NoTime, ask, is_here
 from wizard.plan.findings import WizardError
 from wizard.plan.ntp import DROP_INS, NTPSEC, TimeServer
 
@@ -35,14 +36,7 @@ class ServeTime:
 
     def needed(self) -> bool:
         wanted = next((file.text for file in self.context.files if file.path == self.server.drop_in), None)
-        return read_text(self.server.drop_in) != wanted or (self.wanted and not self._serves())
-
-    def _serves(self) -> bool:
-        try:
-            ask(str(self.context.plan.network.gateway))
-        except NoTime:
-            return False
-        return True
+        return read_text(self.server.drop_in) != wanted or (self.wanted and not _serves(self.context))
 
     def preview(self) -> list[str]:
         if not self.wanted:
@@ -56,10 +50,34 @@ class ServeTime:
     def do(self) -> str:
         if not self.wanted:
             return f"{self.server.kind} is closed to the cluster once kept"
-        own_server.open_now(self.server, self.cidr)
+        try:
+            own_server.open_now(self.server, self.cidr)
+        except WizardError as error:
+            # The time takes nothing back.
+            return f"not opened in the trial ({error}); a restart opens it once kept"
         if self.server.kind == NTPSEC:
             return "ntpsec serves the cluster once kept"
         return f"{self.server.kind} gives the cluster the time"
+
+
+def _serves(context: ApplyContext) -> bool:
+    gateway = str(context.plan.network.gateway)
+    if not is_here(gateway):
+        return False
+    try:
+        ask(gateway)
+    except NoTime:
+        return False
+    return True
+
+
+def _by_its_own_files(server: TimeServer) -> str:
+    """Start a server that did not restart, after our file is gone: this machine needs its clock set. Says what came."""
+    try:
+        own_server.start(server)
+    except WizardError as error:
+        return f"{server.kind} does not start by its own files either ({error})"
+    return f"{server.kind} goes by its own files"
 
 
 def time_steps(context: ApplyContext) -> list[ServeTime]:
@@ -99,20 +117,28 @@ class InstallTimeFile(InstallFile):
         super().__init__(context, context.file(path))
         self.server = context.time.server
 
-    def _restart(self) -> tuple[str, ...]:
+    def _told(self) -> bool:
         # chrony was told in the trial; over an older file of ours it has been told more than that.
-        told = self.server is not None and self.server.kind != NTPSEC and not Path(self.file.path).exists()
-        return () if self.server is None or told else own_server.restart_command(self.server)
+        return self.server is not None and self.server.kind != NTPSEC and not Path(self.file.path).exists()
+
+    def _restart(self) -> tuple[str, ...]:
+        return () if self.server is None or self._told() else own_server.restart_command(self.server)
 
     def preview(self) -> list[str]:
         restart = self._restart()
         return [*super().preview(), *([command_line(*restart)] if restart else [])]
 
     def do(self) -> str:
-        restarts = bool(self._restart())
+        # It may have been restarted since the trial, and forgotten what it was told.
+        told = self._told() and _serves(self.context)
         detail = super().do()
-        if self.server is not None and restarts:
+        if self.server is None or told:
+            return detail
+        try:
             own_server.reread(self.server, str(self.context.plan.network.cidr))
+        except WizardError as error:
+            remove(self.file.path)
+            return f"taken away again: {error}; {_by_its_own_files(self.server)}, and the nodes get no time"
         return detail
 
 
@@ -140,7 +166,10 @@ class RemoveTimeFile:
         remove(self.path)
         if self.server is not None and self.server.drop_in == self.path:
             before = self.context.previous.network.cidr if self.context.previous is not None else ""
-            own_server.reread(self.server, str(before))
+            try:
+                own_server.reread(self.server, str(before))
+            except WizardError as error:
+                return f"removed, but: {error}; {_by_its_own_files(self.server)}"
         return "removed"
 
 
