@@ -17,7 +17,7 @@ from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
-from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, TimeSource
+from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
 HEADER = "# written by ciao-wizard"
@@ -257,7 +257,8 @@ def render_identity(plan: Plan, facts: Facts, backend: Backend = Backend.IFUPDOW
             lines += ["", f"[{role}]", f'name = "{nic.name}"', f'mac  = "{nic.permanent_mac}"', f'bus  = "{nic.bus}"']
     if backend is not Backend.IFUPDOWN:
         lines += ["", "[address]", f'backend = "{backend}"']
-    if time.servers:
+    # Nobody is recorded too: nothing at all is what versions wrote that knew no time.
+    if plan.network.ntp is not NtpMode.OFF:
         named = ", ".join(f'"{server}"' for server in time.servers)
         lines += ["", "[time]", f"servers = [{named}]"]
     if time.server is not None:

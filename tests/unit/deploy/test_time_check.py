@@ -14,7 +14,7 @@ from netaddr import IPNetwork
 
 from wizard.deploy import time_check
 from wizard.deploy.time_check import SeldomAsked, check_time, words
-from wizard.host.ntp.query import NoTime, NtpAnswer
+from wizard.host.ntp.query import AskedTooOften, NoTime, NtpAnswer
 from wizard.plan.checks import FAILED, OK, UNTRIED, Check
 from wizard.plan.file.read import load_plan
 from wizard.plan.machine import Route
@@ -32,17 +32,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A machine: what was `applied`, what would be applied `now`, and who `answers` what; `asked` counts."""
     way_out = (Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"),)
     seen = SimpleNamespace(applied=OWN, now=OWN, answers={}, asked=[], runs=True, routes=way_out, time=1000.0)
+    seen.here, seen.recorded, seen.clock = True, True, 0.0
 
     def ask(server: str) -> NtpAnswer:
         seen.asked.append(server)
         found: NtpAnswer | str = seen.answers.get(server, "does not answer")
         if isinstance(found, str):
-            raise NoTime(found)
+            raise (AskedTooOften if "RATE" in found else NoTime)(found)
         return replace(found, server=server)
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name, value in {
         "applied_time": lambda: seen.applied,
+        "is_recorded": lambda: seen.recorded,
+        "is_here": lambda _: seen.here,
         "time_for": lambda _: seen.now,
         "ask": ask,
         "is_running": lambda _: seen.runs,
@@ -51,6 +54,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     }.items():
         monkeypatch.setattr(time_check, name, value)
     monkeypatch.setattr(time, "monotonic", lambda: seen.time)
+    monkeypatch.setattr(time, "clock_gettime", lambda _: seen.time)
+    monkeypatch.setattr(time, "time", lambda: seen.time + seen.clock)
     return seen
 
 
@@ -76,7 +81,7 @@ def test_nothing_is_said_where_the_plan_names_nobody(machine: Any) -> None:
         (replace(GOOD, error=0.0), "clocks within 0.1 ms of the true time (stratum 2)"),
         (replace(GOOD, error=3.4), "clocks within 3 s of the true time (stratum 2)"),
         (replace(GOOD, error=7200.0), "clocks within 2.0 h of the true time (stratum 2)"),
-        (replace(GOOD, stratum=10, own_clock=True), "by its own clock alone, which nobody sets"),
+        (replace(GOOD, stratum=10, own_clock=True), "by its own clock alone: how far off is not known"),
     ],
 )
 def test_by_how_much_clocks_could_be_off(answer: NtpAnswer, said: str) -> None:
@@ -123,10 +128,10 @@ def test_one_of_the_companys_servers_is_enough_and_the_silent_one_is_named(machi
 
 def test_none_of_the_companys_servers_answers(machine: Any) -> None:
     machine.applied = machine.now = COMPANY
-    machine.answers = {"10.77.0.2": "refuses (RATE)"}
+    machine.answers = {"10.77.0.2": "refuses (DENY)"}
     found = seen_by()
     assert found.outcome is FAILED
-    assert "10.77.0.1 does not answer; 10.77.0.2 refuses (RATE)" in found.detail
+    assert "10.77.0.1 does not answer; 10.77.0.2 refuses (DENY)" in found.detail
     machine.routes = ()
     assert seen_by().outcome is UNTRIED
 
@@ -169,3 +174,83 @@ def test_where_nobody_is_named_the_remedy_is(machine: Any) -> None:
     assert "'sudo apt install chrony'" in found.detail
     machine.now = OWN
     assert "now it would be chrony on this machine" in seen_by().detail
+
+
+def test_an_address_that_is_not_on_this_machine_is_not_asked(machine: Any) -> None:
+    machine.here = False
+    found = seen_by()
+    assert found.outcome is UNTRIED
+    assert f"not tried: {GATEWAY} is not on this machine" in found.detail
+    assert machine.asked == []
+
+
+@pytest.mark.parametrize("source", [OWN, COMPANY])
+def test_a_time_that_clients_refuse_is_not_healthy(machine: Any, source: TimeSource) -> None:
+    machine.applied = machine.now = source
+    machine.answers = dict.fromkeys(source.servers, replace(GOOD, error=1.6))
+    found = seen_by()
+    assert found.outcome is FAILED
+    assert "clocks within 2 s" in found.detail
+    assert "clients refuse more than 1.5 s" in found.detail
+    machine.answers[source.servers[-1]] = replace(GOOD, error=1.4)
+    machine.time += 65
+    assert seen_by().outcome is OK
+
+
+def test_servers_that_contradict_each_other_are_both_named(machine: Any) -> None:
+    machine.applied = machine.now = COMPANY
+    machine.answers = {"10.77.0.1": GOOD, "10.77.0.2": replace(GOOD, offset=90.0)}
+    found = seen_by()
+    assert found.outcome is FAILED
+    assert "10.77.0.1 and 10.77.0.2 are 90 s apart, more than either says it could be off" in found.detail
+    # Each says that it could be that wrong.
+    machine.answers["10.77.0.2"] = replace(GOOD, offset=0.07)
+    machine.time += 65
+    assert seen_by().outcome is OK
+
+
+@pytest.mark.parametrize("source", [OWN, COMPANY])
+def test_by_its_own_clock_alone_nothing_is_known(machine: Any, source: TimeSource) -> None:
+    machine.applied = machine.now = source
+    machine.answers = dict.fromkeys(source.servers, replace(GOOD, own_clock=True, error=0.0))
+    found = seen_by()
+    assert found.outcome is UNTRIED
+    assert "by its own clock alone: how far off is not known" in found.detail
+
+
+def test_every_server_of_a_list_is_asked(machine: Any) -> None:
+    machine.applied = machine.now = TimeSource((GATEWAY, "10.77.0.1"), CHRONY)
+    machine.answers = {GATEWAY: GOOD}
+    found = seen_by()
+    assert sorted(machine.asked) == ["10.77.0.1", GATEWAY]
+    assert found.outcome is OK
+    assert found.detail.startswith(f"the nodes ask {GATEWAY}, 10.77.0.1: clocks within")
+    assert found.detail.endswith("; 10.77.0.1 does not answer")
+    machine.answers[GATEWAY] = replace(GOOD, offset=-90.0)
+    machine.answers["10.77.0.1"] = GOOD
+    machine.time += 65
+    assert seen_by().outcome is FAILED
+
+
+def test_who_was_asked_too_often_has_not_failed(machine: Any) -> None:
+    machine.applied = machine.now = COMPANY
+    machine.answers = dict.fromkeys(COMPANY.servers, "refuses (RATE)")
+    found = seen_by()
+    assert found.outcome is UNTRIED
+    assert "10.77.0.2 refuses (RATE)" in found.detail
+
+
+def test_a_clock_that_was_set_since_makes_no_contradiction(machine: Any) -> None:
+    machine.applied = machine.now = TimeSource((GATEWAY, "10.77.0.1"), CHRONY)
+    machine.answers = {GATEWAY: replace(GOOD, offset=7200.0), "10.77.0.1": replace(GOOD, offset=7200.0)}
+    assert seen_by().outcome is OK
+    machine.clock = 7200.0
+    machine.answers[GATEWAY] = GOOD
+    assert seen_by().outcome is OK
+
+
+def test_a_plan_that_an_earlier_version_applied(machine: Any) -> None:
+    machine.recorded, machine.applied, machine.now = False, NO_TIME, OWN
+    found = seen_by()
+    assert found.outcome is UNTRIED
+    assert found.detail == "not announced: the plan was applied by an earlier version; apply again"

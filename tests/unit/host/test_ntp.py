@@ -15,7 +15,7 @@ from wizard.host.facts.processes import RunningProcess
 from wizard.host.ntp import applied, own_server
 from wizard.host.ntp.company import read_time_servers
 from wizard.host.ntp.own_server import open_commands, read_time_server, restart_command
-from wizard.host.ntp.query import NoTime, NtpAnswer, parse
+from wizard.host.ntp.query import AskedTooOften, NoTime, NtpAnswer, is_here, parse
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Nic
@@ -321,3 +321,31 @@ def test_what_an_apply_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(paths, "IDENTITY", str(tmp_path / "identity.toml"))
     (tmp_path / "identity.toml").write_text(text)
     assert applied.applied_time() == source
+
+
+@pytest.mark.parametrize(("text", "recorded"), [("[time]\nservers = []\n", True), ("[cluster]\n", False), ("[", False)])
+def test_whether_an_apply_recorded_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, recorded: bool
+) -> None:
+    monkeypatch.setattr(paths, "LIVE_IDENTITY", str(tmp_path / "identity.toml"))
+    (tmp_path / "identity.toml").write_text(text)
+    assert applied.is_recorded() is recorded
+
+
+@pytest.mark.parametrize(
+    ("told", "here"),
+    [
+        ('[{"type":"local","dst":"192.168.0.200","dev":"lo"}]', True),
+        ('[{"dst":"192.168.0.200","gateway":"10.77.0.1","dev":"eth0"}]', False),
+        ("[]", False),
+        ("", False),
+    ],
+)
+def test_an_address_is_here_where_its_route_is_local(monkeypatch: pytest.MonkeyPatch, told: str, here: bool) -> None:
+    monkeypatch.setattr(commands, "run", lambda *_, **__: told)
+    assert is_here("192.168.0.200") is here
+
+
+def test_who_was_asked_too_often_is_told_apart() -> None:
+    with pytest.raises(AskedTooOften, match="RATE"):
+        read(answer(stratum=0, reference=b"RATE"))

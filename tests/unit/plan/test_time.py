@@ -91,7 +91,9 @@ def test_a_server_here_is_opened_to_the_cluster_alone(server: TimeServer, lines:
 
 
 def test_the_record_of_an_apply() -> None:
-    assert "[time]" not in render_identity(PLAN, Facts()).text
+    assert "[time]" not in render_identity(asking(NtpMode.OFF), Facts()).text
+    # Nobody: other than no record, which is what an earlier version wrote.
+    assert render_identity(PLAN, Facts()).text.endswith("[time]\nservers = []\n")
     text = render_identity(PLAN, Facts(), time=TimeSource((GATEWAY,), CHRONY)).text
     assert f'[time]\nservers = ["{GATEWAY}"]\nkind = "chrony"\nunit = "chrony.service"\n' in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from wizard.host.facts.nics import read_nics
 from wizard.host.facts.processes import read_processes
@@ -22,10 +23,8 @@ from wizard.plan.time_source import choose_time
 
 def applied_time() -> TimeSource:
     """What the last apply chose, by the recorded identity; NO_TIME where older versions recorded nothing."""
-    texts = (read_text(path) for path in (paths.LIVE_IDENTITY, paths.IDENTITY))
-    text = next((text for text in texts if text is not None), "")
     try:
-        record = tomllib.loads(text).get("time", {})
+        record = _identity().get("time", {})
         servers = tuple(str(server) for server in record.get("servers", []))
         server = TimeServer(str(record.get("kind")), str(record.get("unit")), str(record.get("drop_in")))
     except (tomllib.TOMLDecodeError, AttributeError, TypeError):
@@ -34,6 +33,19 @@ def applied_time() -> TimeSource:
         return NO_TIME
     known = server.kind in TEMPLATES and server.drop_in in DROP_INS
     return TimeSource(servers, server if known else None)
+
+
+def is_recorded() -> bool:
+    """Whether the last apply recorded who gives the time, be it nobody. Versions that knew no time did not."""
+    try:
+        return "time" in _identity()
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _identity() -> dict[str, Any]:
+    texts = (read_text(path) for path in (paths.LIVE_IDENTITY, paths.IDENTITY))
+    return tomllib.loads(next((text for text in texts if text is not None), ""))
 
 
 def time_for(plan: Plan) -> TimeSource:
