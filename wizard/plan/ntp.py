@@ -39,7 +39,8 @@ NtpSetting = NtpMode | tuple[IPAddress, ...]
 
 @dataclass(frozen=True, slots=True)
 class TimeServer:
-    """A time server that runs on this machine. `kind`: CHRONY or NTPSEC; `unit`: its service's name, without suffix.
+    """A time server that runs on this machine. `kind`: CHRONY or NTPSEC; `unit`: its service, such as "chrony.service",
+    "" where neither that nor an init script is known.
 
     `drop_in`: where a file of ours would be read, one of DROP_INS, "" where it reads none.
     """
@@ -47,6 +48,11 @@ class TimeServer:
     kind: str
     unit: str
     drop_in: str = ""
+
+    @property
+    def can_be_opened(self) -> bool:
+        """Whether it reads a file of ours, and somebody can have it do so, and undo it."""
+        return bool(self.drop_in and self.unit)
 
 
 @dataclass(frozen=True, slots=True)

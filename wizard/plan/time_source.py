@@ -34,7 +34,7 @@ def usable_servers(texts: Iterable[str]) -> list[str]:
 def choose_time(plan: Plan, facts: Facts) -> TimeSource:
     """Who gives the nodes the time, by the plan and by what runs here."""
     setting, gateway = plan.network.ntp, plan.network.gateway
-    here = facts.time_server if facts.time_server is not None and facts.time_server.drop_in else None
+    here = facts.time_server if facts.time_server is not None and facts.time_server.can_be_opened else None
     if not isinstance(setting, NtpMode):
         return TimeSource(tuple(map(str, setting)), here if gateway in setting else None)
     if setting is NtpMode.OFF:

@@ -107,6 +107,21 @@ def written(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
+@pytest.fixture(autouse=True)
+def alive(tmp_path: Path) -> None:
+    """The process of every test is root's, and sees the mounts that we see."""
+    written(tmp_path, "proc/4000000/status", "Name:\tx\nUid:\t0\t0\t0\t0\n")
+    mounts(tmp_path, "self", "mnt:[1]")
+    mounts(tmp_path, "4000000", "mnt:[1]")
+
+
+def mounts(root: Path, process: str, named: str) -> None:
+    at = root / "proc" / process / "ns"
+    at.mkdir(parents=True, exist_ok=True)
+    (at / "mnt").unlink(missing_ok=True)
+    (at / "mnt").symlink_to(named)
+
+
 @pytest.fixture
 def ntpsec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "run", lambda *_, **__: "ntpd ntpsec-1.2.2\n")
@@ -153,6 +168,32 @@ def test_an_ntpd_that_is_not_ntpsecs_is_left_alone(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(commands, "run", lambda *_, **__: "ntpd 4.2.8p15@1.3728-o\n")
     assert read_time_server([process("ntpd", *NTPD, "/etc/ntp.conf")], tmp_path) is None
     assert read_time_server([process("timesyncd", "x")], tmp_path) is None
+
+
+@pytest.mark.parametrize(("uid", "ours"), [(0, True), (4_100_000, False), (2, False)])
+def test_a_users_process_is_no_server_of_this_machine(tmp_path: Path, uid: int, ours: bool) -> None:
+    written(tmp_path, "proc/4000000/status", f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    assert (read_time_server([process("chronyd", *CHRONYD)], tmp_path) is not None) is ours
+
+
+@pytest.mark.parametrize(
+    ("group", "same_root", "ours"),
+    [
+        # A unit with PrivateTmp=, Docker's container, and one that a unit starts.
+        ("/system.slice/chrony.service", True, True),
+        ("/system.slice/docker-0123.scope", True, False),
+        ("/system.slice/podman-time.service", False, False),
+    ],
+)
+def test_a_containers_process_is_no_server_of_this_machine(
+    tmp_path: Path, group: str, same_root: bool, ours: bool
+) -> None:
+    mounts(tmp_path, "4000000", "mnt:[2]")
+    written(tmp_path, "proc/4000000/cgroup", f"0::{group}\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "proc/self/root").symlink_to(tmp_path)
+    (tmp_path / "proc/4000000/root").symlink_to(tmp_path if same_root else tmp_path / "other")
+    assert (read_time_server([process("chronyd", *CHRONYD)], tmp_path) is not None) is ours
 
 
 def test_an_init_script_restarts_it_where_systemd_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.ntp import DROP_INS, NO_TIME, NtpMode, NtpSetting, TimeServer, TimeSource, ntp_text
 from wizard.plan.render import File, render, render_identity
+from wizard.plan.rules.ntp import against_machine
 from wizard.plan.time_source import choose_time
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ GATEWAY = "192.168.0.200"
 CHRONY = TimeServer("chrony", "chrony.service", DROP_INS[0])
 NTPSEC = TimeServer("ntpsec", "ntpsec.service", "/etc/ntpsec/ntp.d/ciao-cluster.conf")
 CLOSED = TimeServer("chrony", "chronyd.service")
+UNMANAGED = TimeServer("chrony", "", DROP_INS[0])
 COMPANY = (("eth0", ("10.77.0.1", "10.77.0.2")), ("wlan0", ("10.8.0.1",)))
 
 
@@ -38,6 +40,9 @@ def asking(setting: NtpSetting) -> Plan:
         (NtpMode.AUTO, Facts(time_server=CHRONY, time_servers=COMPANY), TimeSource((GATEWAY,), CHRONY)),
         (NtpMode.AUTO, Facts(time_servers=COMPANY), TimeSource(("10.77.0.1", "10.77.0.2"))),
         (NtpMode.AUTO, Facts(time_server=CLOSED, time_servers=COMPANY), TimeSource(("10.77.0.1", "10.77.0.2"))),
+        # Nobody could have it go by its own files again.
+        (NtpMode.AUTO, Facts(time_server=UNMANAGED, time_servers=COMPANY), TimeSource(("10.77.0.1", "10.77.0.2"))),
+        ((IPAddress(GATEWAY),), Facts(time_server=UNMANAGED), TimeSource((GATEWAY,))),
         (NtpMode.AUTO, Facts(time_servers=(("wlan0", ("10.8.0.1",)),)), NO_TIME),
         (NtpMode.AUTO, Facts(time_servers=(("", ("10.9.0.1",)),)), TimeSource(("10.9.0.1",))),
         # Nodes would look for it in the cluster.
@@ -131,3 +136,17 @@ def test_a_plan_without_the_key_is_written_without_it() -> None:
 def test_a_server_in_the_cluster_moves_with_it(before: str, after: str) -> None:
     draft = replace(Draft.from_plan(PLAN), ntp=before, cidr="10.9.0.0/24")
     assert readdressed(draft, "192.168.0.0/24").ntp == after
+
+
+@pytest.mark.parametrize(
+    ("server", "why", "remedy"),
+    [
+        (CLOSED, "reads no directory of further settings", "confdir /etc/chrony.d"),
+        (UNMANAGED, "no service or init script restarts it", "Start it by its service"),
+    ],
+)
+def test_why_a_server_here_stays_closed(server: TimeServer, why: str, remedy: str) -> None:
+    facts = Facts(time_server=server, time_known=True)
+    found = {each.code: each for each in against_machine(PLAN, facts)}
+    assert why in found["time-server-closed"].message
+    assert remedy in found["time-server-closed"].remedy

@@ -6,11 +6,13 @@ directory ntp.d beside its configuration, which on Debian is another one once a 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from pwd import getpwuid
 
 from wizard.host import commands, systemd
 from wizard.host.commands import CommandFailed
@@ -31,6 +33,7 @@ from wizard.plan.ntp import (
 
 DAEMONS = {"chronyd": CHRONY, "ntpd": NTPSEC}
 """By the names of their processes. An ntpd that is not ntpsec's reads no directory of settings, and is left alone."""
+_ACCOUNTS = frozenset({"root", "_chrony", "chrony", "ntpsec", "ntp"})
 _CHRONY_FILES = ("/etc/chrony/chrony.conf", "/etc/chrony.conf")
 _NTPSEC_FILES = ("/etc/ntpsec/ntp.conf", "/etc/ntp.conf")
 _INIT_SCRIPTS = Path("/etc/init.d")
@@ -39,12 +42,52 @@ STARTS_WITHIN_S = 5.0
 
 def read_time_server(processes: Iterable[RunningProcess], root: Path = Path("/")) -> TimeServer | None:
     """The time server among these processes, chrony before ntpsec; None for none. Never raises."""
-    found = {DAEMONS[process.name]: process for process in reversed([*processes]) if process.name in DAEMONS}
+    found = {
+        DAEMONS[process.name]: process
+        for process in reversed([*processes])
+        if process.name in DAEMONS and _is_this_machines(process.pid, root)
+    }
     if CHRONY in found:
         return TimeServer(CHRONY, _unit(found[CHRONY], "chrony", root), _chrony_drop_in(found[CHRONY], root))
     if NTPSEC in found and _is_ntpsec():
         return TimeServer(NTPSEC, _unit(found[NTPSEC], "ntpsec", root), _ntpsec_drop_in(found[NTPSEC], root))
     return None
+
+
+def _is_this_machines(pid: int, root: Path) -> bool:
+    """Whether a process is a daemon of this machine, and neither a user's nor one of a container with its network."""
+    at = root / "proc" / str(pid)
+    uid = re.search(r"^Uid:\s+([0-9]+)", read_sysfs(at / "status"), re.MULTILINE)
+    if uid is None or _account(int(uid[1])) not in _ACCOUNTS:
+        return False
+    ours, theirs = _mounts(root / "proc/self"), _mounts(at)
+    # Whose mounts we may not see is believed: nobody without root applies anything.
+    if not ours or not theirs or ours == theirs:
+        return True
+    # A unit with PrivateTmp= and the like has mounts of its own, over the same root.
+    return unit_of(root, pid) != "" and _root_of(at) == _root_of(root / "proc/self")
+
+
+def _account(uid: int) -> str:
+    try:
+        return getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def _mounts(at: Path) -> str:
+    try:
+        return os.readlink(at / "ns/mnt")
+    except OSError:
+        return ""
+
+
+def _root_of(at: Path) -> tuple[int, int]:
+    try:
+        status = (at / "root").stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _unit(process: RunningProcess, script: str, root: Path) -> str:
@@ -114,7 +157,9 @@ def restart_command(server: TimeServer) -> tuple[str, ...]:
 
 
 def is_running(kind: str) -> bool:
-    return any(DAEMONS.get(process.name) == kind for process in read_processes())
+    """Whether this machine's own server of a kind runs."""
+    root = Path("/")
+    return any(DAEMONS.get(each.name) == kind and _is_this_machines(each.pid, root) for each in read_processes(root))
 
 
 def open_now(server: TimeServer, cidr: str) -> None:

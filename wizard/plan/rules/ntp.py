@@ -37,11 +37,11 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
             f"The nodes are told to ask {plan.network.gateway} for the time, and no server of this machine gives it.",
             _closed_remedy(server) if server is not None else REMEDY,
         )
-    elif setting is NtpMode.AUTO and server is not None and not server.drop_in:
+    elif setting is NtpMode.AUTO and server is not None and not server.can_be_opened:
         yield note(
             "time-server-closed",
             _FIELD,
-            f"{server.kind} runs here and reads no directory of further settings, so it is not opened to the cluster.",
+            f"{server.kind} runs here and {_why_closed(server)}, so it is not opened to the cluster.",
             _closed_remedy(server),
         )
     if chosen.server is not None:
@@ -58,7 +58,13 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _why_closed(server: TimeServer) -> str:
+    return "no service or init script restarts it" if server.drop_in else "reads no directory of further settings"
+
+
 def _closed_remedy(server: TimeServer) -> str:
+    if server.drop_in:
+        return f"Start it by its service instead, {server.kind}.service, and apply."
     if server.kind == CHRONY:
         line = "echo 'confdir /etc/chrony.d' | sudo tee -a /etc/chrony.conf"
         return f"Run `sudo mkdir -p /etc/chrony.d && {line}`, restart it, and apply."
