@@ -174,7 +174,7 @@ class Facts:
     time_server: TimeServer | None = None
     """The time server that runs here and can serve others; None for none, and where nobody looked."""
     time_servers: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What the DHCP servers named in option 42: the NIC, "" for any, and the addresses."""
+    """What the DHCP servers named in option 42: the NIC, "" for any, and the addresses; and `time_source.TIMESYNCD`."""
     time_known: bool = False
     """Whether `time_server` and `time_servers` were looked for."""
 

@@ -10,18 +10,43 @@ from wizard.plan import fields
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.ntp import MOST_SERVERS, NO_TIME, NtpMode, TimeSource, is_server_address
-from wizard.plan.uplinks import resolved
 
-NO_SERVER = (
-    "The nodes are told no time server: none runs here that could serve them, and the company's DHCP names none."
-)
 REMEDY = "Run `sudo apt install chrony`, and then `sudo ciao-wizard apply`."
+
+TIMESYNCD = "/etc/systemd/timesyncd.conf"
+"""Stands for a NIC in `Facts.time_servers`: what a person wrote there, and not what a DHCP server named."""
+
+
+def why_nobody(plan: Plan) -> str:
+    """Why no server is found for a plan, half a sentence."""
+    company = "the company's DHCP names none"
+    if plan.interfaces.follows_default_route:
+        company = 'those of the company\'s DHCP differ by place (corporate = "auto")'
+    return f"none runs here that could serve the nodes, and {company}"
 
 
 def company_servers(plan: Plan, facts: Facts) -> tuple[str, ...]:
-    """The servers that the DHCP of the corporate wire named, dotted; without those that nodes would seek in vain."""
+    """The servers that the nodes could ask, dotted; without those that they would seek in vain: those of the corporate
+    wire's DHCP where that wire is always the same one, else those that systemd-timesyncd was told to ask."""
+    return _usable(plan, _by_dhcp(plan, facts)) or _usable(plan, dict(facts.time_servers).get(TIMESYNCD, ()))
+
+
+def who_names_them(plan: Plan, facts: Facts) -> str:
+    """Where `choose_time` has others' servers from, for people."""
+    if not isinstance(plan.network.ntp, NtpMode):
+        return "the plan"
+    return "the company's DHCP" if _usable(plan, _by_dhcp(plan, facts)) else TIMESYNCD
+
+
+def _by_dhcp(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    # Nodes keep what they were told, and this machine is elsewhere tomorrow.
+    if plan.interfaces.follows_default_route:
+        return ()
     told = dict(facts.time_servers)
-    named = told.get(resolved(plan, facts).interfaces.corporate) or told.get("", ())
+    return told.get(plan.interfaces.corporate) or told.get("", ())
+
+
+def _usable(plan: Plan, named: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in usable_servers(named) if IPAddress(text) not in plan.network.cidr)[:MOST_SERVERS]
 
 

@@ -57,7 +57,7 @@ class HostServices:
         from wizard.deploy.apply.engine import applied_cluster
         from wizard.host.facts.reader import read_facts
 
-        return read_facts(applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
+        return read_facts(applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
 
     def environment(self) -> HostEnvironment:
         from wizard.host import commands

@@ -12,7 +12,9 @@ import pytest
 
 from tests.needs import unavailable
 from wizard.host import commands
+from wizard.host.facts import reader
 from wizard.host.facts.reader import detect_rows, read_facts
+from wizard.host.net import managers
 from wizard.plan import paths
 from wizard.plan.backends import ADDRESS_FILES
 
@@ -151,6 +153,19 @@ def test_where_no_program_runs_and_no_file_is_there_nothing_is_known(
 
     assert (facts.nics, facts.routes, facts.network_managers, facts.firewalls) == ((), (), (), ())
     assert facts.missing_tools == ("dnsmasq", "nft", "ip", "ss", "setpriv", "unshare", "flock")
+
+
+def test_time_servers_are_looked_for_where_that_is_asked_for(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "read_time_servers", lambda *_: (("eth0", ("10.77.0.1",)),))
+    facts = read_facts({}, root=machine)
+    assert (facts.time_known, facts.time_servers) == (False, ())
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    facts = read_facts({}, time=True, root=machine)
+    assert (facts.time_known, facts.time_servers) == (True, (("eth0", ("10.77.0.1",)),))
+    # It was not asked, so nobody knows that it names none.
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(managers, "active", lambda *_: ("NetworkManager",))
+    assert not read_facts({}, time=True, root=machine).time_known
 
 
 # In namespaces of its own: a real kernel's word for each kind, and sockets bound to a NIC.

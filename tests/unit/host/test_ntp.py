@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from wizard.plan import paths
 from wizard.plan.findings import WizardError
 from wizard.plan.machine import Address, Nic
 from wizard.plan.ntp import NO_TIME, TimeServer, TimeSource
+from wizard.plan.time_source import TIMESYNCD
 
 NONCE = 0x1122334455667788
 _1900 = 2_208_988_800
@@ -279,6 +281,8 @@ lease {
 
 @pytest.fixture
 def nmcli(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
     def run(*argv: str, **_: Any) -> str:
         if argv[0] != "nmcli":
             raise CommandFailed(argv, 1, "")
@@ -310,6 +314,21 @@ def test_networkmanager(tmp_path: Path, nmcli: None) -> None:
     assert read_time_servers([ETH0], (), tmp_path) == ()
 
 
+def test_networkmanager_is_asked_briefly_and_by_root_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def run(*argv: str, timeout: float, **_: Any) -> str:
+        asked.append(timeout)
+        raise CommandFailed(argv, None, "", "it took too long")
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert read_time_servers([ETH0], ("NetworkManager",), tmp_path) == ()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert read_time_servers([ETH0], ("NetworkManager",), tmp_path) == ()
+    assert asked == [2.0]
+
+
 def test_dhcpcd(tmp_path: Path) -> None:
     options = b"\x35\x01\x05\x00\x2a\x08\x0a\x4d\x00\x07\x0a\x4d\x00\x08\xff"
     head = bytearray(236)
@@ -323,6 +342,8 @@ def test_timesyncd(tmp_path: Path) -> None:
     written(tmp_path, "run/systemd/timesyncd.conf.d/01-dhclient.conf", "[Time]\nNTP=10.77.0.1 ntp.example\n")
     written(tmp_path, "etc/systemd/timesyncd.conf", "[Time]\n#NTP=\nFallbackNTP=10.3.3.3\n")
     assert read_time_servers([], (), tmp_path) == (("", ("10.77.0.1",)),)
+    written(tmp_path, "etc/systemd/timesyncd.conf.d/mine.conf", "[Time]\nNTP=10.4.4.4\n")
+    assert read_time_servers([], (), tmp_path) == (("", ("10.77.0.1",)), (TIMESYNCD, ("10.4.4.4",)))
 
 
 @pytest.mark.parametrize("text", ["0.1.2.3", "127.0.0.1", "255.255.255.255", "10.0.0.1;reboot", "10.0.0.1\x1b[2J", "a"])

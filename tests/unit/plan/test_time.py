@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from wizard.plan.draft.model import Draft, dump_draft, load_draft, readdressed
 from wizard.plan.fields import parse_ntp
 from wizard.plan.file.read import load_plan
 from wizard.plan.file.write import dump_plan
-from wizard.plan.machine import Facts
+from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import Plan
 from wizard.plan.ntp import DROP_INS, NO_TIME, NtpMode, NtpSetting, TimeServer, TimeSource, ntp_text
 from wizard.plan.render import File, render, render_identity
 from wizard.plan.rules.ntp import against_machine
-from wizard.plan.time_source import choose_time
+from wizard.plan.time_source import TIMESYNCD, choose_time
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(encoding="utf-8")
 PLAN = load_plan(EXAMPLE, "ciao.toml")
@@ -55,6 +56,43 @@ def asking(setting: NtpSetting) -> Plan:
 )
 def test_who_gives_the_time(setting: NtpSetting, facts: Facts, source: TimeSource) -> None:
     assert choose_time(asking(setting), facts) == source
+
+
+AUTO_NIC = replace(PLAN, interfaces=replace(PLAN.interfaces, corporate="auto"))
+HERE = (Route(IPNetwork("0.0.0.0/0"), "eth0", "10.77.0.1"),)
+
+
+@pytest.mark.parametrize(
+    ("named", "source"),
+    [
+        (COMPANY, NO_TIME),
+        ((("", ("10.9.0.1",)),), NO_TIME),
+        (((TIMESYNCD, ("10.9.0.1",)),), TimeSource(("10.9.0.1",))),
+    ],
+)
+def test_a_laptop_that_goes_about_hands_on_no_companys_servers(named: Any, source: TimeSource) -> None:
+    nics = (Nic("eth0", 2, "ethernet"), Nic("eth1", 3, "ethernet"))
+    facts = Facts(nics=nics, routes=HERE, outbound=("eth0",), time_servers=named, time_known=True)
+    assert choose_time(AUTO_NIC, facts) == source
+    assert choose_time(AUTO_NIC, replace(facts, time_server=CHRONY)) == TimeSource((GATEWAY,), CHRONY)
+    if source == NO_TIME:
+        (found,) = against_machine(AUTO_NIC, facts)
+        assert found.code == "time-unknown"
+        assert "differ by place" in found.message
+
+
+@pytest.mark.parametrize(
+    ("setting", "named", "who"),
+    [
+        (NtpMode.AUTO, COMPANY, "the company's DHCP"),
+        (NtpMode.AUTO, (("", ("10.9.0.1",)), (TIMESYNCD, ("10.9.0.2",))), "the company's DHCP"),
+        (NtpMode.AUTO, ((TIMESYNCD, ("10.9.0.2",)),), "/etc/systemd/timesyncd.conf"),
+        ((IPAddress("10.1.1.1"),), COMPANY, "the plan"),
+    ],
+)
+def test_who_names_others_servers_is_said(setting: NtpSetting, named: Any, who: str) -> None:
+    (found,) = against_machine(asking(setting), Facts(time_servers=named, time_known=True))
+    assert f", as {who} names them." in found.message
 
 
 def rendered(time: TimeSource) -> dict[str, File]:

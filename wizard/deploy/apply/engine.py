@@ -71,7 +71,7 @@ def check_against_this_machine(
 
     `stop`: services that a person agreed to have stopped.
     """
-    facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids())
+    facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
     facts = replace(facts, to_stop=frozenset(stop))
     return facts, (*_refused_options(plan), *check(plan, facts))
 

@@ -36,7 +36,7 @@ def preview_steps(plan: Plan, plan_text: str, stop: Sequence[str] = ()) -> tuple
 
     `stop`: services that a person agreed to have stopped.
     """
-    facts = read_facts(applied_cluster=engine.applied_cluster(), our_pids=runtime_state.own_pids())
+    facts = read_facts(applied_cluster=engine.applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
     context = engine.make_context(plan, plan_text, facts, Journal(), stop)
     listed = [
         *((step, True) for step in steps.trial_steps(context)),

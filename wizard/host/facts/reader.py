@@ -43,13 +43,14 @@ def read_facts(
     applied_cluster: str = "",
     our_pids: frozenset[int] = frozenset(),
     *,
+    time: bool = False,
     root: Path = Path("/"),
 ) -> Facts:
     """What is known of this machine; less without root. Changes nothing and never raises.
 
     `environ` is searched for the SSH session (default: our own environment, then that of our parents).
-    `applied_cluster` and `our_pids` go into the facts as they are: an applied plan's NIC and processes. `root` is the
-    directory that holds /sys, /proc, /etc and /run.
+    `applied_cluster` and `our_pids` go into the facts as they are: an applied plan's NIC and processes. `time`: look
+    for time servers too, which may take 2 s. `root` is the directory that holds /sys, /proc, /etc and /run.
     """
     processes = read_processes(root)
     routes = read_routes()
@@ -58,6 +59,7 @@ def read_facts(
     network_managers = managers.active(processes, root)
     listeners = read_listeners(root)
     active_firewalls = firewalls.active(processes, [nic.name for nic in nics], root, os.geteuid() == 0)
+    time_server = read_time_server(processes, root) if time else None
     address_files = [file.kept for file in ADDRESS_FILES.values()]
     return Facts(
         nics=nics,
@@ -82,9 +84,10 @@ def read_facts(
         ssh_peer=session.peer if session else "",
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
         silent_managers=managers.silent(network_managers),
-        time_server=read_time_server(processes, root),
-        time_servers=read_time_servers(nics, network_managers, root),
-        time_known=True,
+        time_server=time_server,
+        time_servers=read_time_servers(nics, network_managers, root) if time else (),
+        # NetworkManager is asked by root alone.
+        time_known=time and (os.geteuid() == 0 or time_server is not None or "NetworkManager" not in network_managers),
         owners=managers.owners(network_managers, {nic.name: nic.index for nic in nics if nic.usable_name}, root),
     )
 

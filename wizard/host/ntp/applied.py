@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wizard.host.facts.nics import read_nics
 from wizard.host.facts.processes import read_processes
-from wizard.host.facts.uplinks import read_route_facts
 from wizard.host.files import read_text
 from wizard.host.net import managers
 from wizard.host.ntp.company import read_time_servers
@@ -54,10 +52,10 @@ def time_for(plan: Plan) -> TimeSource:
         return NO_TIME
     root = Path("/")
     processes = read_processes(root)
-    facts = read_route_facts() if plan.interfaces.follows_default_route else Facts(nics=read_nics())
-    facts = replace(
-        facts,
+    nics = read_nics()
+    facts = Facts(
+        nics=nics,
         time_server=read_time_server(processes, root),
-        time_servers=read_time_servers(facts.nics, managers.active(processes, root), root),
+        time_servers=read_time_servers(nics, managers.active(processes, root), root),
     )
     return choose_time(plan, facts)

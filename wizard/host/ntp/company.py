@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -10,32 +11,32 @@ from wizard.host import commands
 from wizard.host.commands import CommandFailed
 from wizard.host.facts.nics import read_sysfs
 from wizard.plan.machine import Nic
-from wizard.plan.time_source import usable_servers
+from wizard.plan.time_source import TIMESYNCD, usable_servers
 
 _DHCLIENT = ("var/lib/dhcp/*.leases", "var/lib/dhclient/*.lease*", "var/lib/NetworkManager/dhclient-*.lease")
 _DHCPCD = ("var/lib/dhcpcd/{}.lease", "var/lib/dhcpcd/{}-*.lease", "var/lib/dhcpcd5/dhcpcd-{}.lease")
-# dhclient's hook and a person's own words: for whichever NIC.
-_TIMESYNCD = (
-    "run/systemd/timesyncd.conf.d/*.conf",
-    "etc/systemd/timesyncd.conf.d/*.conf",
-    "etc/systemd/timesyncd.conf",
-)
+# dhclient's hook writes it, for whichever NIC.
+_BY_HOOK = ("run/systemd/timesyncd.conf.d/*.conf",)
+_BY_A_PERSON = ("etc/systemd/timesyncd.conf.d/*.conf", "etc/systemd/timesyncd.conf")
 _NTP_SERVERS = 42
 _MAGIC, _MAGIC_AT = b"\x63\x82\x53\x63", 236
 _GIVEN = slice(16, 20)
 """Where a DHCP message has the client's new address."""
 _LARGEST = 1 << 20
+_NMCLI_S = 2.0
+"""A NetworkManager that answers does so in far less; one that does not holds up every look at this machine."""
 
 Named = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def read_time_servers(nics: Iterable[Nic], network_managers: Iterable[str], root: Path = Path("/")) -> Named:
-    """The addresses named for each NIC, and for "" those for any; NICs without any are left out. Never raises.
+    """The addresses named for each NIC, for "" those for any, and for TIMESYNCD those that a person wrote; NICs without
+    any are left out. Never raises.
 
-    A lease counts while the NIC has its address.
+    A lease counts while the NIC has its address. NetworkManager is asked by root alone.
     """
     leases = _dhclient(root)
-    by_networkmanager = _nmcli() if "NetworkManager" in network_managers else {}
+    by_networkmanager = _nmcli() if "NetworkManager" in network_managers and os.geteuid() == 0 else {}
     found: dict[str, list[str]] = {}
     for nic in nics:
         has = {str(address.network.ip) for address in nic.addresses if address.network.version == 4}
@@ -44,7 +45,8 @@ def read_time_servers(nics: Iterable[Nic], network_managers: Iterable[str], root
         texts = _networkd(nic.index, root) or by_networkmanager.get(nic.name, []) or _dhcpcd(nic.name, has, root)
         texts = texts or next((named for of, address, named in leases if of == nic.name and address in has), [])
         found[nic.name] = usable_servers(texts)
-    found[""] = usable_servers(_timesyncd(root))
+    found[""] = usable_servers(_timesyncd(root, _BY_HOOK))
+    found[TIMESYNCD] = usable_servers(_timesyncd(root, _BY_A_PERSON))
     return tuple((nic, tuple(servers)) for nic, servers in found.items() if servers)
 
 
@@ -70,7 +72,7 @@ def _networkd(index: int, root: Path) -> list[str]:
 def _nmcli() -> dict[str, list[str]]:
     """By NIC; one call for all of them, as each takes long."""
     try:
-        told = commands.run("nmcli", "-t", "-f", "GENERAL.DEVICE,DHCP4", "device", "show", timeout=5)
+        told = commands.run("nmcli", "-t", "-f", "GENERAL.DEVICE,DHCP4", "device", "show", timeout=_NMCLI_S)
     except CommandFailed:
         return {}
     found = {}
@@ -123,9 +125,9 @@ def _dhclient(root: Path) -> list[tuple[str, str, list[str]]]:
     return found[::-1]
 
 
-def _timesyncd(root: Path) -> list[str]:
+def _timesyncd(root: Path, patterns: Iterable[str]) -> list[str]:
     found: list[str] = []
-    for path in _files(root, _TIMESYNCD):
+    for path in _files(root, patterns):
         for value in re.findall(r"^NTP=(.*)$", _read(path), re.MULTILINE):
             found += value.split()
     return found

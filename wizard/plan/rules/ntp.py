@@ -8,7 +8,7 @@ from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 from wizard.plan.ntp import CHRONY, NtpMode, TimeServer
-from wizard.plan.time_source import NO_SERVER, REMEDY, choose_time
+from wizard.plan.time_source import REMEDY, choose_time, who_names_them, why_nobody
 
 _FIELD = "network.ntp"
 
@@ -47,13 +47,14 @@ def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     if chosen.server is not None:
         yield note("time", _FIELD, f"Time: this laptop's {chosen.server.kind}, for the cluster.", "Nothing to do.")
     elif chosen.servers:
-        whose = "as the company's DHCP names them" if setting is NtpMode.AUTO else "as the plan names them"
-        yield note("time", _FIELD, f"Time: {', '.join(chosen.servers)}, {whose}.", "Nothing to do.")
+        named = f"{', '.join(chosen.servers)}, as {who_names_them(plan, facts)} names them"
+        yield note("time", _FIELD, f"Time: {named}.", "Nothing to do.")
     elif server is None:
         yield note(
             "time-unknown",
             _FIELD,
-            f"{NO_SERVER} One without a clock, such as a Raspberry Pi, starts in the past.",
+            f"The nodes are told no time server: {why_nobody(plan)}. One without a clock, such as a Raspberry Pi, "
+            "starts in the past.",
             REMEDY,
         )
 
