@@ -446,6 +446,13 @@ CASES = [
         "machine",
         "systemctl status NetworkManager",
     ),
+    Case(
+        "time-server-is-machine",
+        network(ntp=(IPAddress("192.168.0.101"),)),
+        "network.ntp",
+        "this gateway is 192.168.0.200",
+        WARNING,
+    ),
     Case("time-server-not-host", network(ntp=(IPAddress("192.168.0.255"),)), "network.ntp", "192.168.0.1 to"),
     Case(
         "time-not-served",

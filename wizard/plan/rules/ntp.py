@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
@@ -22,6 +23,14 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
                 _FIELD,
                 f"The time server {address} is no machine's address in {cidr}.",
                 f"Use one from {cidr[1]} to {cidr[-2]}, or one outside of it.",
+            )
+        holder = next((machine.name for machine in plan.machines if machine.ip == address), "")
+        if holder:
+            yield warning(
+                "time-server-is-machine",
+                _FIELD,
+                f"The time server {address} is {shown(holder)}; this gateway is {plan.network.gateway}.",
+                "If the gateway is meant, write its address; otherwise a time server has to run there.",
             )
 
 
