@@ -46,7 +46,7 @@ def test_nodes_without_an_address_of_their_own_keep_theirs() -> None:
     [
         ("B8:AE:ED:7B:51:50", "new", "compute", None, "controller"),
         (STRANGER, "compute1", "compute", None, "compute1"),
-        (STRANGER, "Bad Name", "compute", None, "node name"),
+        (STRANGER, "Bad Name", "compute", None, "machine's name"),
         (STRANGER, "new", "king", None, "role"),
         (STRANGER, "new", "compute", "192.168.0.101", "192.168.0.101"),
         (STRANGER, "new", "compute", "192.168.0.200", "192.168.0.200"),

@@ -115,7 +115,7 @@ def test_a_draft_of_an_earlier_version_is_ciaos(example: str) -> None:
         ({"kind": "ciao"}, "nodes[0].role", "controller, network or compute"),
         ({"sections": "[[devices]"}, "TOML", "key = value"),
         ({"sections": '[[devices]]\nname = "a b"\nmac = "00:0c:42:00:00:01"'}, "devices[0].name", "Line 2"),
-        ({"sections": "[network]"}, "network", "Known here: devices"),
+        ({"sections": "[network]"}, "network", "Here belong devices"),
     ],
 )
 def test_a_draft_says_where_it_is_wrong(change: dict[str, Any], field: str, says: str) -> None:
