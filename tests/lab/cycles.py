@@ -76,6 +76,9 @@ def as_applied(lab: Laboratory) -> dict[str, Any]:
     # Not what the guard is just asking.
     found["processes"] = [line for line in found["processes"] if "wizard serve" in line or "--conf-file" in line]
     found["network"]["nft"] = re.sub(r"\s*elements = \{ \"?\w+\"? timeout.*", "", found["network"]["nft"])
+    # Nor who has sent or received anything since.
+    counted = r"(set node_(?:sent|received) \{[^}]*?)\s*elements = \{[^}]*\}"
+    found["network"]["nft"] = re.sub(counted, r"\1", found["network"]["nft"])
     return found
 
 

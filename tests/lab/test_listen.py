@@ -28,7 +28,7 @@ MACS = {
     "c0:3f:d5:67:a1:fb": "compute2",
 }
 # Commands that only look; all others change something, and are to be foretold.
-LOOKS = re.compile(r"ip .*\bshow\b|ip -j|ifquery|nft (-s |-j )?list|unshare|ss |sysctl -n|sh \S+ status")
+LOOKS = re.compile(r"ip .*\bshow\b|ip -j|ifquery|nft (-[stj] )*list|unshare|ss |sysctl -n|sh \S+ status")
 
 
 class Ear:

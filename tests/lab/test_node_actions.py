@@ -162,7 +162,7 @@ def test_what_cannot_be_taken_back_is_asked_for(gateway: Laboratory) -> None:
     assert "nothing was done" in done.stderr
     assert asked(gateway, "compute1") == before
     status, told = acted(gateway, "reboot", "compute1", "--hard", "--yes")
-    assert (status, "no BMC" in told["compute1"]["detail"]) == (1, True)
+    assert (status, "--hard needs a BMC" in told["compute1"]["detail"]) == (1, True)
 
 
 def test_a_command_on_many_nodes(gateway: Laboratory) -> None:
