@@ -6,5 +6,6 @@ wake             Wake-on-LAN out of the cluster NIC, and waiting until a node is
 shell            over the person's own ssh
 bmc              over Redfish, where a node has a BMC
 ipmi             over IPMI, where its BMC has no Redfish
+way              whether a packet to a node or a BMC stays on the cluster's proven wire
 power            wake, reboot and off, each by the way that a node has
 """

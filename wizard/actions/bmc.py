@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from wizard.actions.outcome import NodeOutcome
+from wizard.actions.outcome import DONE, NodeOutcome
 from wizard.host.person import behind_sudo
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node
@@ -36,7 +36,6 @@ _WAYS = {
     ("off", False): "GracefulShutdown",
     ("off", True): "ForceOff",
 }
-DONE = {"wake": "is switched on", "reboot": "restarts", "off": "powers off"}
 
 
 class NotThere(WizardError):

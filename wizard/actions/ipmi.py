@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from wizard.actions.bmc import DONE, INSTALL, Credentials, NotThere, hush, not_confirmed
-from wizard.actions.outcome import NodeOutcome
+from wizard.actions.bmc import INSTALL, Credentials, NotThere, hush, not_confirmed
+from wizard.actions.outcome import DONE, NodeOutcome
 from wizard.plan.findings import WizardError
 from wizard.plan.model import Node
 

@@ -12,6 +12,8 @@ from wizard.plan.model import Node
 from wizard.plan.text import clean
 
 MOST_AT_ONCE = 16
+DONE = {"wake": "is switched on", "reboot": "restarts", "off": "powers off"}
+"""What a node does that took an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def on_each(nodes: Sequence[Node], act: Callable[[Node], NodeOutcome]) -> Iterat
             return failed(node, error)
         except OSError as error:
             return NodeOutcome(node.name, False, clean(f"{node.name}: {error.strerror or error}", 300))
-        except Exception as error:  # noqa: BLE001
-            # Not its words: a library's may hold a password.
+        except Exception as error:  # noqa: BLE001 - a BMC may answer anything, and libraries raise what they like
+            # Without its words, which may hold a password.
             what = f"{node.name} gave an answer that nobody understands ({type(error).__name__})"
             return NodeOutcome(node.name, False, what, "Try it by hand, and look at the machine.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from wizard.actions.outcome import NodeOutcome
+from wizard.actions.outcome import DONE, NodeOutcome
 from wizard.actions.way import refuse_elsewhere
 from wizard.host import ssh
 from wizard.host.ssh import SshFailed, Target
@@ -47,7 +47,7 @@ def order(plan: Plan, node: Node, action: str, user: str = "") -> NodeOutcome:
     except SshFailed as error:
         asked, refused = (f"{mark} {word}" in error.said for word in ("asked", "refused"))
         if asked and not refused:
-            return NodeOutcome(node.name, True, _done(action))
+            return NodeOutcome(node.name, True, DONE[action])
         if error.status_there == _NOT_ALLOWED:
             return NodeOutcome(
                 node.name,
@@ -59,11 +59,7 @@ def order(plan: Plan, node: Node, action: str, user: str = "") -> NodeOutcome:
             words = [line for line in error.said.splitlines() if mark not in line]
             raise SshFailed("failed", f"{node.name} refused: {' '.join(words) or 'it does not say why'}", "") from None
         raise
-    return NodeOutcome(node.name, True, _done(action))
-
-
-def _done(action: str) -> str:
-    return "restarts" if action == "reboot" else "powers off"
+    return NodeOutcome(node.name, True, DONE[action])
 
 
 def run(plan: Plan, node: Node, command: str, user: str = "") -> NodeOutcome:

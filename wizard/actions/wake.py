@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 
 from wizard.actions.outcome import NodeOutcome
+from wizard.actions.way import refuse_unless_armed
 from wizard.deploy import runtime_state
 from wizard.deploy.guard.preconditions import check_identity
 from wizard.host.facts.nics import read_nics
@@ -35,18 +36,12 @@ def cluster_nic(plan: Plan) -> tuple[str, int]:
     if os.geteuid() != 0:
         raise NeedsRoot("waking a machine needs root", "Run it again with sudo.")
     running = read_plan_in_force(RUNNING)
-    guard = runtime_state.running_guard()
-    if guard is None or running is None or running.plan.interfaces != plan.interfaces:
+    if runtime_state.running_guard() is None or running is None or running.plan.interfaces != plan.interfaces:
         raise WizardError(
             "the gateway does not run, so nobody knows what is behind its cluster NIC: nothing was sent",
             "Start it with 'ciao-wizard apply'.",
         )
-    if guard.get("mode") != "armed":
-        why = guard.get("reason") or "it has not proven the wire yet"
-        raise WizardError(
-            f"the guard does not vouch for the cluster's wire: {why}; nothing was sent",
-            "'ciao-wizard status' says what to do.",
-        )
+    refuse_unless_armed()
     try:
         identity = tomllib.loads(read_text(paths.LIVE_IDENTITY) or "")
     except tomllib.TOMLDecodeError:

@@ -18,8 +18,12 @@ def refuse_unproven(plan: Plan, address: IPAddress | None) -> None:
     Whoever has a BMC's address on the company's wire would be sent its user and password.
     """
     refuse_elsewhere(plan, address)
-    if address is None or address not in plan.network.cidr:
-        return
+    if address is not None and address in plan.network.cidr:
+        refuse_unless_armed()
+
+
+def refuse_unless_armed() -> None:
+    """Raises WizardError while the guard does not vouch for the cluster's wire."""
     guard = runtime_state.running_guard()
     if guard is None or guard.get("mode") != "armed":
         why = (guard.get("reason") or "it has not proven the wire yet") if guard is not None else "it does not run"
