@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from wizard.host.dhcp.dnsmasq_log import RANGE_FULL, DnsmasqLog
 from wizard.plan import paths
-from wizard.plan.addresses import SubnetFull, assign, dynamic_range
+from wizard.plan.addresses import SubnetFull, assign, range_use
 from wizard.plan.checks import FAILED, OK, Check
 from wizard.plan.fields import format_mac
 from wizard.plan.lease_parser import Lease
@@ -70,25 +70,24 @@ def judge_service(plan: Plan, leases: Iterable[Lease], log: DnsmasqLog, now: dat
     """The state by the lease file and the log. What the log says of before `since` does not count."""
     since = max(since, now - RECENT)
     try:
-        machines = assign(plan).machines
+        plan = assign(plan)
     except SubnetFull:
-        machines = plan.machines
+        # Those without an address are told in other checks.
+        pass
     live = [lease for lease in leases if lease.expires is None or lease.expires > now]
     holders = {lease.ip: lease for lease in live}
-    first, last = (int(end) for end in dynamic_range(plan.network))
-    own = {str(machine.ip) for machine in machines if machine.ip is not None} | {str(plan.network.gateway)}
-    reserved = {ip for ip in own if first <= _number(ip) <= last}
-    taken = reserved | {ip for ip in holders if first <= _number(ip) <= last}
-    size = max(0, last - first + 1)
+    use = range_use(plan, holders)
     asked = {mac for mac, (_, at) in log.request_times.items() if at >= since}
-    unserved = [(machine.name, why) for machine in machines if (why := _why_unserved(machine, holders, log, asked))]
+    unserved = [
+        (machine.name, why) for machine in plan.machines if (why := _why_unserved(machine, holders, log, asked))
+    ]
     return DhcpService(
-        size,
-        size - len(taken),
+        use.size,
+        use.free,
         tuple(mac for mac, why in log.reasons.items() if why == RANGE_FULL and mac in asked),
         tuple(unserved),
         tuple(mac for mac in log.ignored if mac in asked),
-        len(reserved),
+        use.reserved,
     )
 
 
@@ -103,10 +102,6 @@ def _why_unserved(machine: Machine, holders: dict[str, Lease], log: DnsmasqLog, 
         if mac in asked and mac in log.ignored:
             return "it was ignored"
     return ""
-
-
-def _number(ip: str) -> int:
-    return int.from_bytes(bytes(map(int, ip.split("."))), "big")
 
 
 def _listed(texts: Iterable[str], between: str = ", ") -> str:

@@ -19,7 +19,7 @@ from wizard.host.net.node_traffic import NodeTraffic, read_node_traffic
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.monitor.lease_board import read_rows
 from wizard.monitor.lease_rows import LeaseRow
-from wizard.plan.addresses import SubnetFull, assign, dynamic_range
+from wizard.plan.addresses import SubnetFull, assign, range_use
 from wizard.plan.checks import Check
 from wizard.plan.model import Plan
 from wizard.plan.text import clean
@@ -157,19 +157,11 @@ def _machines(plan: Plan, rows: Sequence[LeaseRow]) -> Iterator[Metric]:
     yield machines
     alarms = "Machines with an alarm: a cloned MAC, a doubled address, a tenant's MAC."
     yield GaugeMetricFamily("ciao_machines_alarmed", alarms, sum(bool(row.alarms) for row in rows))
-    first, last = (int(end) for end in dynamic_range(plan.network))
-    reserved = {str(machine.ip) for machine in plan.machines}
-    held = {row.ip for row in rows if row.ip and row.state in ("leased", "wrong-address")} | reserved
-    inside = sum(first <= _number(ip) <= last for ip in held)
-    size = max(last - first + 1, 0)
-    yield GaugeMetricFamily("ciao_dhcp_range_addresses", "Addresses in the DHCP range.", size)
+    held = {row.ip for row in rows if row.ip and row.state in ("leased", "wrong-address")}
+    use = range_use(plan, held)
+    yield GaugeMetricFamily("ciao_dhcp_range_addresses", "Addresses in the DHCP range.", use.size)
     free = "Addresses of the DHCP range that are neither leased nor reserved."
-    yield GaugeMetricFamily("ciao_dhcp_range_free_addresses", free, max(size - inside, 0))
-
-
-def _number(ip: str) -> int:
-    octets = [int(octet) for octet in ip.split(".")] if ip.count(".") == 3 else [0] * 4
-    return octets[0] << 24 | octets[1] << 16 | octets[2] << 8 | octets[3]
+    yield GaugeMetricFamily("ciao_dhcp_range_free_addresses", free, use.free)
 
 
 def _per_node(seen: GatewayReading) -> Iterator[Metric]:

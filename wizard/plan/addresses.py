@@ -133,6 +133,31 @@ def _assigned_devices(plan: Plan) -> tuple[Device, ...]:
     return tuple(devices)
 
 
+@dataclass(frozen=True, slots=True)
+class RangeUse:
+    """The DHCP range: `reserved` of its `size` addresses are for the plan's own machines and the gateway, `free` for
+    nobody yet."""
+
+    size: int
+    reserved: int
+    free: int
+
+
+def range_use(plan: Plan, leased: Iterable[str]) -> RangeUse:
+    """The use of the DHCP range, with these addresses leased. Machines without an address have none reserved."""
+    first, last = (int(end) for end in dynamic_range(plan.network))
+    own = {int(machine.ip) for machine in plan.machines if machine.ip is not None} | {int(plan.network.gateway)}
+    reserved = {ip for ip in own if first <= ip <= last}
+    taken = reserved | {ip for ip in map(_number, leased) if first <= ip <= last}
+    size = max(0, last - first + 1)
+    return RangeUse(size, len(reserved), size - len(taken))
+
+
+def _number(ip: str) -> int:
+    # For as many as a cluster has, netaddr takes too long.
+    return int.from_bytes(bytes(map(int, ip.split("."))), "big")
+
+
 def taken_addresses(plan: Plan) -> set[int]:
     """The addresses that the plan gives to somebody, and those of BMCs, as numbers."""
     machines = {int(machine.ip) for machine in plan.machines if machine.ip is not None}
