@@ -75,7 +75,7 @@ def _refusals(before: Sequence[LeaseRow], after: Sequence[LeaseRow]) -> list[tup
     for row in after:
         if row.state == "ignored" and not ignored:
             # One who was heard and could get none is told why; to others nothing was said at all.
-            words = row.reason if row.reason and "ignored" not in row.reason else "asked for an address and was ignored"
+            words = row.refusal or "asked for an address and was ignored"
             found.append(("refused", row.ip, words))
         elif row.state == "wrong-address" and row.reason not in known:
             found.append(("refused", row.ip, row.reason))
