@@ -93,7 +93,7 @@ NAMES: Mapping[str, tuple[int, OptionKind]] = {
     "classless-static-route": (121, OptionKind.ROUTES),
     "tftp-server-address": (150, OptionKind.ADDRESSES),
 }
-"""dnsmasq's names (`dnsmasq --help dhcp`), without those of OURS and PROTOCOL."""
+"""dnsmasq's names (`dnsmasq --help dhcp`), without those of OURS and _PROTOCOL."""
 
 OURS = {
     "netmask": (1, "network.cidr"),
@@ -196,7 +196,7 @@ def _text(value: str) -> str:
 
 
 def _routes(texts: list[str], value: object) -> tuple[str, ...]:
-    if not texts or len(texts) % 2 or len(texts) > 2 * MOST_ADDRESSES // 2:
+    if not texts or len(texts) % 2 or len(texts) > MOST_ADDRESSES:
         remedy = 'Write pairs, such as ["10.0.0.0/8", "192.168.0.101", "0.0.0.0/0", "192.168.0.200"].'
         raise FieldError(value, "is not a list of networks, each with its router", remedy)
     pairs = zip(texts[::2], texts[1::2], strict=True)
