@@ -299,7 +299,7 @@ async def test_f6_throws_nothing_away_unasked(start: Start) -> None:
         await driver.press("f6")
         driver.app.screen.query_one("#sections", TextArea).text = MORE
         await driver.press("escape")
-        await driver.says("Leave without these changes?")
+        await driver.says("Discard these changes?")
         await driver.press("n")
         assert driver.app.screen.query_one("#sections", TextArea).text == MORE
         await driver.press("escape", "y")

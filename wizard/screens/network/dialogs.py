@@ -82,8 +82,8 @@ class MoreDialog(FormDialog[Draft]):
         if self._changed() == self._draft:
             self.dismiss(None)
             return
-        text = "What you typed here is lost.\n\ny leaves it. Enter, n and esc go back to it."
-        question = Question("Leave without these changes?", text, "[ y  Leave ]", "[ n  Go back ]")
+        text = "What you typed here would be lost.\n\ny discards it. Enter, n and esc go back to it."
+        question = Question("Discard these changes?", text, "[ y  Discard ]", "[ n  Go back ]")
 
         def answered(sure: bool | None) -> None:
             if sure:
