@@ -205,6 +205,16 @@ def test_a_second_process_is_always_there(machine: Machine) -> None:
         assert "what a killed run had left is undone" in said(front)
 
 
+def test_whoever_waits_hears_of_the_guards_recovery(machine: Machine) -> None:
+    """Both processes killed at once: the guard starts the recovery, and its events reach the terminal."""
+    lab = machine.lab
+    with waiting(lab) as front:
+        kill(lab, watchman(lab).pid, worker(lab).pid)
+        assert front.wait(60) == 1
+        assert "what a killed run had left is undone" in said(front)
+    at_rest(lab)
+
+
 # Who answers
 
 

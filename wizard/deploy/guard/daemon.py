@@ -471,7 +471,8 @@ class Guard:
             # Read twice: an engine that has just ended removes the file.
             log.warning("the apply that started this was killed; taking it back")
             runtime_state.remove(runtime_state.ENGINE_STATE)
-            detach(runtime_state.engine_command("recover"), control.SERVE_LOG)
+            # Whoever follows the killed run is to hear how it ends.
+            detach(runtime_state.engine_command("takeover", *state.get("events", [])), control.SERVE_LOG)
 
 
 def trim_own_log() -> None:
