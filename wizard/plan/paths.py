@@ -27,6 +27,9 @@ LEASES = "/var/lib/misc/tenant_dns.leases"
 WRITTEN = (PLAN_IN_FORCE, DNSMASQ_CONF, DNSMASQ_HOSTS, NAT_SCRIPT, IDENTITY, LEASES)
 """Files that every apply writes, besides its journal, the live ones and that of the cluster NIC's address."""
 
+IMAGES = "/var/lib/ciao-wizard-images"
+"""What nodes boot. Not under STATE: that is root's alone, is damaged without a journal, and goes with a reset."""
+
 LIVE = f"{RUN}/live"
 """The running configuration. A trial exists here alone; a kept one also under ETC, where only this path differs."""
 LIVE_PLAN = f"{LIVE}/gateway.toml"
