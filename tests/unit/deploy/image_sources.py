@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pycdlib
 
+from wizard.deploy.images.sources import Contents, Part, Source
+from wizard.plan.images import Architecture, ImageKind
+
 INSTALLER = "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64"
 X86_KERNEL = bytes(0x202) + b"HdrS" + bytes(range(256)) * 40
 ARM_KERNEL = bytes(0x38) + b"ARMd" + bytes(1000)
@@ -101,3 +104,24 @@ UBUNTU = {
     "/casper/vmlinuz": X86_KERNEL,
     "/casper/initrd": b"initrd of ubuntu" * 100,
 }
+
+
+def source_of(files: Mapping[str, bytes], read: Mapping[str, bytes] | None = None) -> Source:
+    """A source of these files; `read`: what is read where that is something else."""
+    parts = tuple(Part(name, len(content)) for name, content in files.items())
+
+    class Reader:
+        def __init__(self, content: bytes) -> None:
+            self.content = content
+
+        def read(self, size: int = -1, /) -> bytes:
+            now, self.content = self.content[:size], self.content[size:]
+            return now
+
+    def contents() -> Contents:
+        for part in parts:
+            if part.path in (read or files):
+                yield part, Reader((read or files)[part.path])
+
+    initrd = tuple(name for name in files if name.startswith("initrd"))
+    return Source("d-i.deb", ImageKind.DEBIAN, Architecture.AMD64, parts, contents, "linux", initrd)
