@@ -32,6 +32,7 @@ HANDLERS = {
     "off": "wizard.cli.nodes:off",
     "ssh": "wizard.cli.nodes:ssh",
     "metrics": "wizard.cli.metrics:metrics",
+    "image": "wizard.cli.images:image",
     "lab": "wizard.cli.interactive:lab",
 }
 """Each command, and "module:function" of its Handler."""
@@ -131,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     _nodes(command)
     metrics = command("metrics", "print the gateway's state for Prometheus, in OpenMetrics")
     metrics.add_argument("--per-node", action="store_true", help="series for each node, VM and stranger too")
+    _images(command("image", "manage the images that nodes boot over the network"))
     lab = command("lab", "run the wizard in a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD on the virtual laptop")
     return top
@@ -192,6 +194,46 @@ def _nodes(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 _WAIT = "then wait until each answers, S seconds at most (default: 300)"
+
+
+def _images(image: argparse.ArgumentParser) -> None:
+    """The actions of `image`."""
+    actions = image.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        return sub
+
+    add = action("add", "copy an image from what is on this machine; nothing is downloaded")
+    add.formatter_class = argparse.RawDescriptionHelpFormatter
+    add.epilog = _IMAGE_SOURCES
+    add.add_argument("name", metavar="NAME", help="what the plan calls it, such as debian12")
+    add.add_argument("source", metavar="SOURCE", nargs="?", help="a Debian package or an ISO")
+    add.add_argument("--kernel", metavar="FILE", help="a kernel, without SOURCE")
+    add.add_argument("--initrd", metavar="FILE", action="append", default=[], help="its initrd; may be given again")
+    add.add_argument("--script", metavar="FILE", help="a script of iPXE, instead of a kernel")
+    add.add_argument("--kind", metavar="KIND", help="debian, ubuntu, talos, custom, memtest or rescue (default: seen)")
+    add.add_argument("--arch", metavar="ARCH", help="amd64 or arm64 (default: seen)")
+    action("list", "list the images and what they take on the disk")
+    check = action("check", "read every file of images again and compare it with its checksum")
+    check.add_argument("name", metavar="NAME", nargs="*", help="an image (default: all)")
+    remove = action("remove", "remove images, whole ones or what there is of them")
+    remove.add_argument("name", metavar="NAME", nargs="+", help="an image")
+
+
+_IMAGE_SOURCES = """\
+sources:
+  Debian's installer   apt-get download debian-installer-12-netboot-amd64
+                       ciao-wizard image add debian12 debian-installer-12-netboot-amd64_*.deb
+  its rescue mode      the same, with --kind rescue
+  Ubuntu Server        ciao-wizard image add ubuntu ubuntu-24.04-live-server-amd64.iso
+  Talos                ciao-wizard image add talos --kind talos --kernel vmlinuz-amd64 --initrd initramfs-amd64.xz
+  memtest86+           apt-get download memtest86+
+                       ciao-wizard image add memtest memtest86+_*.deb
+  anything else        ciao-wizard image add mine --kernel vmlinuz --initrd initrd.img
+"""
 
 
 def _seconds(text: str) -> float:

@@ -72,8 +72,8 @@ def silent(_file: str, _done: int, _all: int) -> None:
 class ImageStore:
     """The directory of images. All that changes it excludes one another."""
 
-    def __init__(self, root: str = paths.IMAGES) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | None = None) -> None:
+        self.root = Path(root or paths.IMAGES)
 
     def directory(self, name: str) -> Path:
         return self.root / name
@@ -310,7 +310,7 @@ class _Damaged(Exception):
 def _refuse_others(root: Path) -> None:
     """Raises WizardError where others can write to the directory: what is in it runs on every node."""
     info = root.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, os.geteuid()) or info.st_mode & 0o022:
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, os.getuid()) or info.st_mode & 0o022:
         raise WizardError(
             f"{root} is not a directory that only root can write to",
             f"Look at 'ls -ld {root}': nodes boot what is in it. Move it away, or make it root's alone.",
