@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import TypeVar
 
-from wizard.plan.fields import FieldError, shown
+from wizard.plan.fields import FieldError, parse_path, shown
 from wizard.plan.file.toml_table import TomlTable, as_text, as_texts
 from wizard.plan.images import Architecture, Image, ImageKind, SeedForm
 
@@ -62,23 +62,6 @@ def parse_image_file(text: str) -> str:
             text,
             "is not a file's name that can be used safely",
             "Write letters, digits, '_', '.', '+' and '-', with no '..' and no dot in front, such as initrd.gz.",
-        )
-    return given
-
-
-def parse_template_path(text: str) -> str:
-    """An absolute path on this machine."""
-    given = text.strip(" ")
-    if not given.startswith("/"):
-        raise FieldError(text, "is not an absolute path", "Write it from /, such as /etc/ciao-wizard/seeds/my.cfg.")
-    if len(given) > LONGEST_PATH:
-        raise FieldError(text, f"is longer than {LONGEST_PATH} characters", "Put the template into a shorter path.")
-    parts = given[1:].split("/")
-    if not all(_PART.fullmatch(part) for part in parts):
-        raise FieldError(
-            text,
-            "is not a path that can be used safely",
-            "Write letters, digits, '_', '.', '+', '-' and '/', with no '..' and no dot in front.",
         )
     return given
 
@@ -154,7 +137,7 @@ def read_image(table: TomlTable) -> Image | None:
         initrd=table.optional("initrd", _initrds, ()),
         arguments=table.optional("arguments", as_text(parse_arguments), ""),
         seed=table.optional("seed", as_text(parse_seed_form), None),
-        template=table.optional("template", as_text(parse_template_path), ""),
+        template=table.optional("template", as_text(parse_path), ""),
         architecture=table.optional("architecture", as_text(parse_architecture), Architecture.AMD64),
         memory=table.optional("memory", _memory, None),
         script=table.optional("script", as_text(parse_image_file), ""),

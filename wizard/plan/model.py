@@ -8,6 +8,7 @@ from enum import StrEnum
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
+from wizard.plan.images import Image
 
 AUTO = "auto"
 """In place of the corporate NIC's name: whichever NIC has the default route."""
@@ -98,7 +99,8 @@ class Node:
     """One machine of the cluster. `ip` is None if the wizard chooses the address.
 
     `roles`: members of Role, or labels where the cluster is not ciao's. `other_macs`: its other NICs, which get the
-    same address; one of them at a time. `bmc`: where its management controller answers.
+    same address; one of them at a time. `bmc`: where its management controller answers. `image`:
+    the name of what it boots over the network where it is told to, "" for its disk.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Node:
     ip: IPAddress | None = None
     other_macs: tuple[EUI, ...] = ()
     bmc: IPAddress | None = None
+    image: str = ""
 
     @property
     def macs(self) -> tuple[EUI, ...]:
@@ -207,6 +210,7 @@ class Sections:
     dns: tuple[SplitDns, ...] = ()
     records: tuple[Record, ...] = ()
     options: tuple[DhcpOption, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,7 @@ class Plan:
     dns: tuple[SplitDns, ...] = field(default=())
     records: tuple[Record, ...] = field(default=())
     options: tuple[DhcpOption, ...] = field(default=())
+    images: tuple[Image, ...] = field(default=())
     bmc_credentials: str = ""
     textfile: str = ""
 

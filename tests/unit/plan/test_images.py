@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -178,31 +177,12 @@ def test_what_lacks_is_told_with_an_example(key: str) -> None:
 
 DEBIAN = Image("debian", ImageKind.DEBIAN)
 CUSTOM = Image("own", ImageKind.CUSTOM, kernel="vmlinuz")
-CASES: Mapping[str, tuple[list[Image], list[tuple[str, str]]]] = {
-    "": ([DEBIAN, CUSTOM, DISK_IMAGE], [("a", "debian"), ("b", ""), ("c", "disk")]),
-    "image-name-twice images[1].name": ([DEBIAN, DEBIAN], []),
-    "image-name-reserved images[0].name": ([replace(DEBIAN, name="disk")], []),
-    "image-disk-has-files images[0].kernel": ([replace(DISK_IMAGE, kernel="vmlinuz")], []),
-    "image-script-not-custom images[0].script": ([replace(DEBIAN, script="a.ipxe")], []),
-    "image-script-and-kernel images[0].kernel": ([replace(CUSTOM, script="a.ipxe")], []),
-    "image-seed-not-read images[0].seed": ([replace(DEBIAN, seed=SeedForm.IGNITION)], []),
-    "image-template-unused images[0].template": ([replace(CUSTOM, template="/a")], []),
-    "image-memory-low images[0].memory": ([Image("u", ImageKind.UBUNTU, memory=2048)], []),
-    "image-architecture images[0].architecture": (
-        [Image("m", ImageKind.MEMTEST, architecture=Architecture.ARM64)],
-        [],
-    ),
-    "images-too-many images": ([replace(DEBIAN, name=f"d{number}") for number in range(65)], []),
-    "node-image-unknown nodes[1].image": ([DEBIAN], [("a", "debian"), ("b", "debain")]),
-}
 
 
-@pytest.mark.parametrize("expected", CASES)
-def test_rules(expected: str) -> None:
-    images, wanted = CASES[expected]
-    found = list(check_images(images, wanted))
-    assert [" ".join(pair) for pair in codes(found)] == ([expected] if expected else [])
-    assert all(finding.remedy and finding.message for finding in found)
+def test_sound_images_have_no_finding() -> None:
+    images = [DEBIAN, CUSTOM, DISK_IMAGE, Image("own", ImageKind.CUSTOM, script="a.ipxe")]
+    assert list(check_images(images[:3], [("a", "debian"), ("b", ""), ("c", "disk")])) == []
+    assert list(check_images([], [("a", "disk")])) == []
 
 
 def test_a_command_line_that_a_kernel_would_cut_is_told_once() -> None:

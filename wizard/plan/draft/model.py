@@ -18,6 +18,7 @@ from wizard.plan.draft import suggest
 from wizard.plan.file.read import load_sections
 from wizard.plan.file.rows import dump_sections
 from wizard.plan.findings import Finding, Severity
+from wizard.plan.image_fields import parse_image_name
 from wizard.plan.machine import Facts
 from wizard.plan.model import (
     AUTO,
@@ -43,7 +44,7 @@ SECTION_FIELDS = (*(field.name for field in fields(Sections)), "TOML")
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that does not parse."""
 
-_LISTED = re.compile(r"(nodes|forwards|devices|dns|records|options)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_LISTED = re.compile(r"(nodes|forwards|devices|dns|records|options|images)\[([0-9]{1,6})\]\.?([a-z_]*)")
 _QUOTED_ADDRESS = re.compile(r'"([0-9]{1,3}(?:\.[0-9]{1,3}){3})"')
 _FIELD_NAMES = {
     "interfaces.corporate": "Company NIC",
@@ -66,6 +67,7 @@ _FIELD_NAMES = {
     "nodes.mac": "MAC",
     "nodes.ip": "address",
     "nodes.bmc": "BMC",
+    "nodes.image": "image",
     "bmc.credentials": "BMC credentials",
     "metrics.textfile": "Metrics file",
     "forwards.port": "port",
@@ -97,6 +99,7 @@ class NodeText:
     mac: str = ""
     ip: str = ""
     bmc: str = ""
+    image: str = ""
 
     @cached_property
     def node(self) -> Node | None:
@@ -305,7 +308,8 @@ def _node_read(
     macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
     bmc = reader.read(f"{field}.bmc", parsers.parse_address, text.bmc) if text.bmc.strip() else None
-    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
+    image = reader.read(f"{field}.image", parse_image_name, text.image) if text.image.strip() else ""
+    return Node(name, roles, macs[0], ip, macs[1:], bmc, image or "") if name and roles is not None and macs else None
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -333,7 +337,7 @@ def _node_text(node: Node) -> NodeText:
     ip = "" if node.ip is None else str(node.ip)
     bmc = "" if node.bmc is None else str(node.bmc)
     macs = ", ".join(map(parsers.format_mac, node.macs))
-    return NodeText(", ".join(node.roles), node.name, macs, ip, bmc)
+    return NodeText(", ".join(node.roles), node.name, macs, ip, bmc, node.image)
 
 
 def _forward_text(forward: Forward) -> ForwardText:
@@ -434,10 +438,13 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
     return " - ".join(ends) if all(ends) else ""
 
 
+_NODE_FIELDS = tuple(field.name for field in fields(NodeText) if field.init)
+
+
 def dump_draft(draft: Draft) -> str:
     """The draft as JSON, for `load_draft`."""
     # asdict copies deeply, which for thousands of nodes takes longer than all the rest.
-    nodes = [{"role": n.role, "name": n.name, "mac": n.mac, "ip": n.ip, "bmc": n.bmc} for n in draft.nodes]
+    nodes = [{name: getattr(node, name) for name in _NODE_FIELDS} for node in draft.nodes]
     data = asdict(replace(draft, nodes=())) | {"nodes": nodes}
     return json.dumps(data, ensure_ascii=True)
 

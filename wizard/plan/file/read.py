@@ -18,6 +18,7 @@ from wizard.plan.fields import FieldError, printable
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
+from wizard.plan.image_fields import parse_image_name, read_image
 from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
@@ -108,6 +109,7 @@ def _sections(top: TomlTable) -> Sections:
         dns=tuple(filter(None, map(_split_dns, top.tables("dns")))),
         records=tuple(filter(None, map(_record, top.tables("records")))),
         options=tuple(filter(None, map(_option, top.tables("options")))),
+        images=tuple(filter(None, map(read_image, top.tables("images")))),
     )
 
 
@@ -259,7 +261,7 @@ def _vm_macs(value: object) -> tuple[str, ...]:
 
 
 def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
-    table.only("name", "role", "mac", "ip", "bmc")
+    table.only("name", "role", "mac", "ip", "bmc", "image")
     name = table.required("name", as_text(fields.parse_node_name))
     if kind is ClusterKind.CIAO:
         roles: tuple[str, ...] | None = table.required("role", _roles) or None
@@ -268,7 +270,8 @@ def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
     macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
     bmc = table.optional("bmc", as_text(fields.parse_address), None)
-    return Node(name, roles, macs[0], ip, macs[1:], bmc) if name and roles is not None and macs else None
+    image = table.optional("image", as_text(parse_image_name), "")
+    return Node(name, roles, macs[0], ip, macs[1:], bmc, image) if name and roles is not None and macs else None
 
 
 def _device(table: TomlTable) -> Device | None:

@@ -20,8 +20,15 @@ from wizard.plan.images import (
     SeedForm,
     boot_arguments,
 )
+from wizard.plan.model import Plan
 
 MOST_IMAGES = 64
+
+
+def of_plan(plan: Plan) -> Iterator[Finding]:
+    yield from check_images(plan.images, [(node.name, node.image) for node in plan.nodes])
+    nodes = [(node.name, node.image, node.mac) for node in plan.nodes if node.image]
+    yield from check_command_lines(plan.images, BootUrls(plan.network.gateway), nodes, plan.network.domain)
 
 
 def check_images(images: Sequence[Image], wanted: Sequence[tuple[str, str]]) -> Iterator[Finding]:
