@@ -262,3 +262,19 @@ def test_an_iso_that_is_damaged_ends_in_words(tmp_path: Path) -> None:
             contents(open_source(Given(archive=str(path))))
         except WizardError as error:
             assert error.message.isprintable()  # noqa: PT017
+
+
+def test_an_iso_with_a_directory_in_itself_ends_in_words(tmp_path: Path) -> None:
+    path = iso(tmp_path / "u.iso", {"/folder/x": b"x", "/linux": X86_KERNEL})
+    content = bytearray(path.read_bytes())
+    # ECMA-119: the root's record is at 156 of the sixteenth sector; a record has its extent at 2 and its flags at 25.
+    root = int.from_bytes(content[16 * 2048 + 158 : 16 * 2048 + 162], "little")
+    at = root * 2048
+    while content[at]:
+        name = bytes(content[at + 33 : at + 33 + content[at + 32]])
+        if content[at + 25] & 2 and name not in (b"\0", b"\1"):
+            content[at + 2 : at + 10] = root.to_bytes(4, "little") + root.to_bytes(4, "big")
+        at += content[at]
+    path.write_bytes(content)
+    with pytest.raises(WizardError, match="cannot be read"):
+        open_source(Given(archive=str(path)))

@@ -277,6 +277,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         {"iso": "gone.iso"},
         {"files": []},
         {"files": {}},
+        {"files": [*STORED.as_json()["files"], {"path": "manifest.json", "size": 5, "sha256": "0" * 64}]},
         {"files": [{"path": "linux", "size": 5, "sha256": "0" * 64}] * 2},
         {"files": [{"path": "linux", "size": -5, "sha256": "0" * 64}]},
         {"files": [{"path": "linux", "size": True, "sha256": "0" * 64}]},

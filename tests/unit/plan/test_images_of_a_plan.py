@@ -104,3 +104,6 @@ def test_a_draft_tells_what_is_wrong_with_images_and_nothing_that_follows_from_i
     assert [f.field for f in draft_findings(unread, None) if "image" in f.field] == ["images[0].kind"]
     bad = replace(draft, nodes=(replace(draft.nodes[0], image="a b"), *draft.nodes[1:]))
     assert [f.field for f in draft_findings(bad, None) if "image" in f.field] == ["nodes[0].image"]
+    # What is wrong besides is told all the same.
+    twice = replace(bad, nodes=(*bad.nodes[:2], replace(bad.nodes[2], name=bad.nodes[1].name), *bad.nodes[3:]))
+    assert {"nodes[0].image", "nodes[2].name"} <= {f.field for f in draft_findings(twice, None)}
