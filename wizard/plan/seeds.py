@@ -16,6 +16,7 @@ from urllib.parse import quote
 import jinja2
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from netaddr import EUI
 
 from wizard.plan import addresses, paths
 from wizard.plan.fields import format_mac, printable
@@ -74,8 +75,11 @@ def seed_names(form: SeedForm, own: bool) -> tuple[str, ...]:
     return ((main,) if template or own else ()) + beside
 
 
-def variables(plan: Plan, node: Node, image: Image, answers: Answers, urls: BootUrls) -> dict[str, Any]:
-    """What every template can use. `plan` must have passed the rules."""
+def variables(
+    plan: Plan, node: Node, image: Image, answers: Answers, urls: BootUrls, mac: EUI | None = None
+) -> dict[str, Any]:
+    """What every template can use. `plan` must have passed the rules; `mac`: as in `render_seeds`."""
+    mac = node.mac if mac is None else mac
     plan = addresses.assign(plan)
     network = plan.network
     address = next(each.ip for each in plan.nodes if each.name == node.name)
@@ -85,7 +89,7 @@ def variables(plan: Plan, node: Node, image: Image, answers: Answers, urls: Boot
         "domain": network.domain,
         "fqdn": f"{node.name}.{network.domain}",
         "address": str(address),
-        "mac": format_mac(node.mac),
+        "mac": format_mac(mac),
         "roles": [str(role) for role in node.roles],
         "gateway": str(network.gateway),
         "dns": str(network.gateway),
@@ -100,24 +104,32 @@ def variables(plan: Plan, node: Node, image: Image, answers: Answers, urls: Boot
         "proxy": answers.proxy,
         "no_proxy": f"localhost,127.0.0.1,{network.cidr},.{network.domain}",
         "disk": answers.disk,
-        "seed_url": urls.seed(node.mac),
-        "report_url": urls.report(node.mac),
+        "seed_url": urls.seed(mac),
+        "report_url": urls.report(mac),
         # cloud-init takes a machine for a new one where this is another than before.
         "instance_id": f"{node.name}-{url_mac(node.mac)}",
     }
 
 
 def render_seeds(
-    plan: Plan, node: Node, image: Image, answers: Answers, urls: BootUrls, own: OwnTemplate | None = None
+    plan: Plan,
+    node: Node,
+    image: Image,
+    answers: Answers,
+    urls: BootUrls,
+    own: OwnTemplate | None = None,
+    mac: EUI | None = None,
 ) -> tuple[Seed, ...]:
     """The node's seeds, in the image's form. `plan` must have passed the rules; `own` replaces the main one.
+
+    `mac`: the NIC that it boots by, where it has several; None for the first.
 
     Raises TemplateWrong, for `own` alone.
     """
     form = image.seed_form
     if form is SeedForm.NONE:
         return ()
-    filled = variables(plan, node, image, answers, urls)
+    filled = variables(plan, node, image, answers, urls, mac)
     filled["report_unit"] = _ours("report.service", filled)
     name, template = _MAIN[form]
     seeds = [Seed(each, _ours(theirs, filled)) for each, theirs in _BESIDE.get(form, ())]

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from netaddr import EUI
 
 from tests.needs import need
 from wizard.plan.images import BootUrls, Image, ImageKind, SeedForm
@@ -325,6 +326,21 @@ def test_a_node_without_an_address_has_the_one_that_the_plan_gives_it(plan: Plan
     bare = replace(plan, nodes=(replace(plan.nodes[0], ip=None), *plan.nodes[1:]))
     made = seeds(bare, SeedForm.PRESEED, own=own("{{ address }}"))["preseed.cfg"]
     assert re.fullmatch(r"192\.168\.0\.\d+", made)
+
+
+def test_a_node_with_several_nics_is_told_of_the_one_that_it_boots_by(plan: Plan) -> None:
+    other = EUI("00:e0:4c:00:00:01")
+    node = replace(plan.nodes[0], other_macs=(other,))
+    template = own("{{ mac }} {{ seed_url }} {{ report_url }} {{ instance_id }}")
+    urls = BootUrls(plan.network.gateway)
+    first, second = (
+        render_seeds(plan, node, IMAGES[SeedForm.PRESEED], PLAIN, urls, template, mac)[0].text for mac in (None, other)
+    )
+    base = "http://192.168.0.200:8069"
+    # Whichever it boots by, it is the same machine.
+    same = "controller-b8-ae-ed-7b-51-50"
+    assert first == f"b8:ae:ed:7b:51:50 {base}/seed/b8-ae-ed-7b-51-50/ {base}/report/b8-ae-ed-7b-51-50 {same}"
+    assert second == f"00:e0:4c:00:00:01 {base}/seed/00-e0-4c-00-00-01/ {base}/report/00-e0-4c-00-00-01 {same}"
 
 
 WRONG = [
