@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.lab.guarding import await_mode, told
+from tests.lab.striking import beside_marker, kill, paused, processes
 from tests.lab.support import EXAMPLE, HERE, NODES, apply, await_nodes, ciao, ciao_json, dhcp_server, reset
 from wizard.lab.control import Laboratory
 from wizard.lab.world import NODES as MACHINES
@@ -166,7 +167,7 @@ def test_it_is_disarmed_once_it_reported(served: Laboratory) -> None:
     assert {offer[2] for offer in offers(served, "compute1", MACS["compute1"])} == {""}
 
 
-@pytest.mark.parametrize("how", ["muted", "disarmed"])
+@pytest.mark.parametrize("how", ["disarmed", "tripped"])
 def test_a_transfer_under_way_ends(served: Laboratory, how: str) -> None:
     arm(served, "compute1")
     script = [sys.executable, str(HERE / "netboot_actors.py"), "drip", f"{URL}/images/tiny/linux"]
@@ -174,9 +175,9 @@ def test_a_transfer_under_way_ends(served: Laboratory, how: str) -> None:
         assert client.stdout is not None
         assert client.stdin is not None
         assert client.stdout.readline() == '"first"\n'
-        if how == "muted":
+        if how == "tripped":
             served.run(["ip", "route", "add", "default", "dev", "eth1", "metric", "9"])
-            await_mode(served, "muted")
+            await_mode(served, "tripped")
         else:
             ciao(served, "boot", "disarm", "compute1")
             served.wait_for(lambda: not tagged(served))
@@ -184,10 +185,25 @@ def test_a_transfer_under_way_ends(served: Laboratory, how: str) -> None:
         client.stdin.write("\n")
         client.stdin.flush()
         assert client.stdout.readline() == "0\n"
-    if how == "muted":
+    if how == "tripped":
         assert act(served, "compute1", "tftp", GATEWAY, "undionly.kpxe") == -2
         served.run(["ip", "route", "del", "default", "dev", "eth1"])
-        await_mode(served, "armed")
+        apply(served, EXAMPLE.read_text() + IMAGES)
+
+
+def test_killed_while_arming_it_is_whole_or_none(served: Laboratory) -> None:
+    order = ["boot", "arm", "compute1", "--image", "tiny", "--ssh-key", "/run/ciao-lab/key"]
+    for moment, wanted in (("armed:writing", []), ("armed:written", ["compute1"])):
+        with paused(served, moment, *order):
+            (line,) = beside_marker(served, "paused").read_text().splitlines()
+            kill(served, int(line.split()[1]))
+            served.wait_for(lambda: not processes(served, "wizard boot arm"), 30, "its end")
+        status = ciao_json(served, "boot", "status")
+        assert [each["node"] for each in status if each["armed"]] == wanted, moment
+        served.wait_for(lambda: tagged(served) == wanted, 15, moment)  # noqa: B023
+    removed = ciao(served, "image", "remove", "tiny")
+    assert removed.returncode == 1
+    assert "boot disarm compute1" in removed.stderr
 
 
 def test_a_reset_leaves_nobody_armed(served: Laboratory) -> None:

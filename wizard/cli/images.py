@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wizard.cli.console import coloured, flush_out, out, out_json, say, table
+from wizard.deploy.armed import read_armed
 from wizard.deploy.images.sources import Given, open_source
 from wizard.deploy.images.store import ImageState, ImageStore, StoredImage, mebibytes
 from wizard.plan.findings import NeedsRoot, WizardError
 from wizard.plan.image_fields import parse_architecture, parse_image_kind, parse_image_name
+from wizard.plan.netboot import ArmedDamaged
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -120,9 +122,14 @@ def _remove(args: argparse.Namespace) -> int:
     names = [_read("NAME", parse_image_name, name) for name in args.name]
     _need_root("image remove")
     store = ImageStore()
+    try:
+        armed = read_armed()
+    except ArmedDamaged:
+        # Then nobody is served.
+        armed = ()
     removed = []
     for name in dict.fromkeys(names):
-        size = store.remove(name)
+        size = store.remove(name, [node.name for node in armed if node.image == name])
         removed.append({"name": name, "freed": size})
         if not args.json:
             out(f"{name}: removed, {mebibytes(size)} freed")
