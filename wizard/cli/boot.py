@@ -26,7 +26,19 @@ _WATCH_EVERY_S = 1.0
 
 def boot(args: argparse.Namespace) -> int:
     """Carry out `boot ACTION`."""
-    return {"arm": _arm, "disarm": _disarm, "status": _status}[args.action](args)
+    return {"arm": _arm, "disarm": _disarm, "status": _status, "loaders": _loaders}[args.action](args)
+
+
+def _loaders(args: argparse.Namespace) -> int:
+    from wizard.deploy.images.loaders import copy_loaders
+
+    _need_root("boot loaders")
+    names = copy_loaders(Path(args.package))
+    if args.json:
+        out_json(list(names))
+    else:
+        out(f"boot loaders: {', '.join(names)}")
+    return 0
 
 
 def _arm(args: argparse.Namespace) -> int:
@@ -59,6 +71,10 @@ def _arm(args: argparse.Namespace) -> int:
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
+        from wizard.deploy.images.loaders import missing_loaders
+
+        if absent := missing_loaders():
+            say(f"No boot loader {', '.join(absent)} is here: see 'ciao-wizard boot loaders --help'.")
     if args.wake:
         from wizard.actions.wake import send_to
 

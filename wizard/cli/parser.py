@@ -250,6 +250,9 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     disarm = action("disarm", "have nodes boot from their disk again")
     disarm.add_argument("nodes", nargs="*", metavar="NODE", help="an armed node's name")
     disarm.add_argument("--all", action="store_true", help="all that are armed")
+    loaders = action("loaders", "copy the boot loaders out of Debian's package ipxe, which need not be installed")
+    loaders.epilog = "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb"
+    loaders.add_argument("package", metavar="PACKAGE", help="the package's file")
     status = action("status", "show who is armed, and how far each node has come")
     status.add_argument("--watch", action="store_true", help="keep running and print changes")
 

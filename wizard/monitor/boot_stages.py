@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from wizard.deploy.armed import read_armed
 from wizard.deploy.netboot_server import Fetched, read_log
 from wizard.host.files import read_text
+from wizard.host.net.tcp_ports import answering
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.plan import addresses, paths
 from wizard.plan.fields import format_mac
@@ -24,6 +25,8 @@ _LINE = re.compile(
 _OFFER = re.compile(r"^DHCPOFFER\([^)]*\) [0-9.]+ (?P<mac>[0-9a-f:]{17})")
 _SENT = re.compile(r"^sent .+ to (?P<ip>[0-9.]+)$")
 _TAIL = 1 << 20
+_SSH = 22
+_PATIENCE_S = 0.5
 
 PATIENCE_S = {
     Stage.OFFERED: 60.0,
@@ -88,11 +91,17 @@ def _iso(at: float) -> str:
 
 
 def boots(
-    plan: Plan, armed: Iterable[ArmedNode], dnsmasq_log: str, server_log: Iterable[Fetched], now: float
+    plan: Plan,
+    armed: Iterable[ArmedNode],
+    dnsmasq_log: str,
+    server_log: Iterable[Fetched],
+    now: float,
+    who_answers: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
 ) -> tuple[Boot, ...]:
     """Every node that is armed or has fetched something, in the plan's order. `now`: Unix time.
 
-    Of an armed node only what came after it was armed counts.
+    Of an armed node only what came after it was armed counts. `who_answers`: those of some addresses that let people
+    log in, asked for the nodes that have reported.
     """
     plan = addresses.assign(plan)
     by_name = {node.name: node for node in armed}
@@ -103,6 +112,9 @@ def boots(
     for name, stage, at in _events(dnsmasq_log, server_log, by_mac, by_ip, now):
         if at >= since.get(name, 0.0):
             seen.setdefault(name, {})[stage] = at
+    reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in seen.get(each.name, {})}
+    for address in who_answers(reported) if reported else ():
+        seen[reported[address]][Stage.ANSWERS] = now
     found = []
     for each in plan.nodes:
         node, stages = by_name.get(each.name), seen.get(each.name, {})
@@ -121,7 +133,7 @@ def _hint(boot: Boot, node: ArmedNode, now: float) -> str:
     if boot.reached is None:
         return ""
     stage, at = boot.reached
-    if stage is Stage.REPORTED or now - at < PATIENCE_S.get(stage, float("inf")):
+    if stage in (Stage.REPORTED, Stage.ANSWERS) or now - at < PATIENCE_S.get(stage, float("inf")):
         return ""
     if stage is Stage.INITRD and not node.seeded:
         return ""
@@ -160,10 +172,14 @@ def _time(stamp: str, now: float) -> float | None:
     return None
 
 
+def _with_ssh(addresses: Iterable[str]) -> set[str]:
+    return {address for address, _ in answering([(each, _SSH) for each in addresses], _PATIENCE_S)}
+
+
 def read_boots() -> tuple[Boot, ...]:
     """The boots of this machine; () where nothing is applied. Raises WizardError, as without root."""
     plan = running_plan(Unreadable.SKIP)
     if plan is None:
         return ()
     log = (read_text(paths.DNSMASQ_LOG) or "")[-_TAIL:]
-    return boots(plan, read_armed(), log, read_log(read_text(paths.NETBOOT_LOG) or ""), time.time())
+    return boots(plan, read_armed(), log, read_log(read_text(paths.NETBOOT_LOG) or ""), time.time(), _with_ssh)

@@ -17,6 +17,12 @@ HTTP_PORT = 8069
 """TCP port of the gateway's netboot server, on the cluster NIC alone: 69 is TFTP's, and no service is known there."""
 FIRST_STAGES = {"bios": "undionly.kpxe", "efi64": "snponly.efi", "arm64": "snponly-arm64.efi"}
 """The boot loader that each kind of firmware gets, by dnsmasq's tag: iPXE, which goes on by HTTP."""
+LOADERS_IN_PACKAGE = {
+    "undionly.kpxe": ("undionly.kpxe",),
+    "snponly.efi": ("snponly.efi",),
+    "snponly-arm64.efi": ("snponly-arm64.efi", "arm64-efi/snponly.efi", "ipxe-arm64.efi"),
+}
+"""Each of them, and its names in Debian's package `ipxe`, below usr/lib/ipxe."""
 LONGEST_COMMAND_LINE = 2048
 """Bytes of a kernel's command line with its end, on x86 and arm64 (COMMAND_LINE_SIZE)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_who_is_stuck_is_told_what_is_usually_wrong(stage: Stage, words: str) ->
     at = AT + (4 if stage is Stage.LOADER else 5) + PATIENCE_S[stage]
     assert of(boots(PLAN, [ARMED], LOG, server, at - 2)).hint == ""
     assert words in of(boots(PLAN, [ARMED], LOG, server, at + 1)).hint
+
+
+def test_who_has_reported_is_asked_whether_it_lets_people_in() -> None:
+    server = [fetched(Stage.REPORTED, 6), fetched(Stage.KERNEL, 7, OTHER.name)]
+    asked: list[str] = []
+
+    def who_answers(addresses: Iterable[str]) -> list[str]:
+        asked.extend(addresses)
+        return asked
+
+    first, second = boots(PLAN, [], "", server, AT + 99, who_answers)
+    assert asked == [str(NODE.ip)]
+    assert first.reached == (Stage.ANSWERS, AT + 99)
+    assert second.reached == (Stage.KERNEL, AT + 7)
 
 
 def test_who_has_reported_is_not_stuck() -> None:

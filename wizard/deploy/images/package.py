@@ -49,7 +49,7 @@ def read_package(path: Path, given: Given) -> Source:
     taken = {member.name: part for part, (member, _) in zip(parts, found.values(), strict=True)}
 
     def contents() -> Contents:
-        for member, content in _members(path):
+        for member, content in members(path):
             if member.name in taken and member.isreg():
                 yield taken[member.name], content
 
@@ -66,7 +66,7 @@ def _kind(given: Given, possible: tuple[ImageKind, ...], label: str) -> ImageKin
 def _look(path: Path) -> dict[str, tuple[tarfile.TarInfo, Architecture]]:
     """Name in the image -> the package's file. Raises WizardError for a package that is not what it should be."""
     found: dict[str, tuple[tarfile.TarInfo, Architecture]] = {}
-    for number, (member, _) in enumerate(_members(path)):
+    for number, (member, _) in enumerate(members(path)):
         name = member.name.removeprefix("./")
         if number > _MOST_MEMBERS:
             raise WizardError(f"{path.name} holds more than {_MOST_MEMBERS} files", _REMEDY)
@@ -88,7 +88,7 @@ def _look(path: Path) -> dict[str, tuple[tarfile.TarInfo, Architecture]]:
 _REMEDY = "It is no package of Debian's: fetch it with 'apt-get download', which checks the signature."
 
 
-def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, Readable]]:
+def members(path: Path) -> Iterator[tuple[tarfile.TarInfo, Readable]]:
     """Each member of the package with its content, to be read before the next."""
     # Absolute: a name that begins with "-" is no option then.
     with output_of("dpkg-deb", "--fsys-tarfile", str(path.absolute())) as output:
