@@ -4,6 +4,7 @@ netboot_actors.py discover NIC        what a DHCP server offers to each of the q
                                       {"mac", "arch", "vendor", "ipxe"}: [address, siaddr, file, option 60, option 43],
                                       null for no answer
 netboot_actors.py tftp SERVER NAME    the size of a file, -1 where it is refused, -2 where nobody answers
+netboot_actors.py pester SERVER N     asks for N files that are not there, with huge blocks; the number of refusals
 netboot_actors.py http URL [METHOD]   the status and the size of the body, 0 where nobody answers
 netboot_actors.py drip URL            fetches slowly, and says "first" after the first bytes; at the end of its input
                                       the number of bytes that came since
@@ -104,6 +105,19 @@ def tftp(server: str, name: str) -> None:
                 return
 
 
+def pester(server: str, times: int) -> None:
+    refused = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.settimeout(WAIT_S)
+        for number in range(times):
+            wire.sendto(b"\0\x01no/%d\0octet\0blksize\x0065464\0tsize\0999999999999\0" % number, (server, 69))
+            try:
+                refused += wire.recv(65536)[:2] == b"\0\x05"
+            except TimeoutError:
+                continue
+    say(refused)
+
+
 def http(url: str, method: str) -> None:
     try:
         with urlopen(Request(url, method=method), timeout=WAIT_S) as answer:  # noqa: S310
@@ -145,6 +159,7 @@ if __name__ == "__main__":
     {
         "discover": lambda: discover(words[0]),
         "tftp": lambda: tftp(*words),
+        "pester": lambda: pester(words[0], int(words[1])),
         "http": lambda: http(words[0], words[1] if words[1:] else "GET"),
         "drip": lambda: drip(words[0]),
     }[verb]()

@@ -206,6 +206,23 @@ def test_killed_while_arming_it_is_whole_or_none(served: Laboratory) -> None:
     assert "boot disarm compute1" in removed.stderr
 
 
+def test_the_gateway_is_well_while_it_serves_and_is_pestered(served: Laboratory) -> None:
+    arm(served, "compute1")
+    before, guard = dhcp_server(served), told(served)
+    assert act(served, "compute1", "pester", GATEWAY, "10000") == 10_000
+    status = ciao_json(served, "status")
+    assert (status["healthy"], status["drift"]) == (True, []), status
+    assert (dhcp_server(served), told(served)["process"]) == (before, guard["process"])
+    assert told(served)["mode"] == "armed"
+    sizes = served.run(["sh", "-c", "cat /run/ciao-wizard/*.log* | wc -c"]).stdout
+    assert int(sizes) < 4_000_000
+    # An apply in between leaves it armed.
+    apply(served, EXAMPLE.read_text() + IMAGES)
+    await_mode(served, "armed")
+    assert tagged(served) == ["compute1"]
+    assert act(served, "compute1", "tftp", GATEWAY, "undionly.kpxe") == len("undionly.kpxe\n")
+
+
 def test_a_reset_leaves_nobody_armed(served: Laboratory) -> None:
     arm(served, "compute1")
     assert reset(served).returncode == 0
