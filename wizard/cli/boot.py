@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +52,13 @@ def _arm(args: argparse.Namespace) -> int:
     from wizard.plan.netboot import Times, ToDisk, arm_node, rearmed
 
     _need_root("boot arm")
+    if find_spec("aiohttp") is None:
+        raise WizardError("aiohttp is not installed, which serves nodes", "pip install 'ciao-wizard[boot]'")
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
     answers = _answers(args)
     stored = ImageStore().manifests()
-    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    since = datetime.now().astimezone().isoformat(timespec="milliseconds")
     times = Times.ALWAYS if args.always else Times.ONCE
     made = []
     for node in nodes:

@@ -76,6 +76,7 @@ class Netboot:
         self.wanted = True
         self.uid = 0
         self.read_to = 0
+        self.follows = False
         self.seen: dict[str, set[Stage]] = {}
         self.failure = ""
 
@@ -163,7 +164,7 @@ class Netboot:
         try:
             fd = os.open(paths.NETBOOT_LOG, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            self.read_to = 0
+            self.read_to, self.follows = 0, True
             return []
         try:
             size = os.fstat(fd).st_size
@@ -177,8 +178,14 @@ class Netboot:
                 self.read_to = 0
         finally:
             os.close(fd)
-        since = {node.name: node.since for node in self.armed}
-        return [each for each in read_log(whole.decode("utf-8", "replace")) if _is_of_now(each, since)]
+        lines = list(read_log(whole.decode("utf-8", "replace")))
+        if not self.follows:
+            # Of the guard before this one: what came before a node was armed is not told from what came after but by
+            # the clock. From now on it may be set: a line that is missed would have a node installed twice.
+            since = {node.name: node.since for node in self.armed}
+            lines = [each for each in lines if _is_of_now(each, since)]
+            self.follows = True
+        return lines
 
 
 def _key(node: ArmedNode) -> str:
