@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.guarding import armed as is_armed
 from tests.lab.guarding import await_mode, told
 from tests.lab.striking import beside_marker, kill, paused, processes
 from tests.lab.support import EXAMPLE, HERE, NODES, apply, await_nodes, ciao, ciao_json, dhcp_server, reset
@@ -189,6 +190,28 @@ def test_a_transfer_under_way_ends(served: Laboratory, how: str) -> None:
         assert act(served, "compute1", "tftp", GATEWAY, "undionly.kpxe") == -2
         served.run(["ip", "route", "del", "default", "dev", "eth1"])
         apply(served, EXAMPLE.read_text() + IMAGES)
+
+
+def test_while_the_guard_hangs_nothing_of_a_transfer_leaves(served: Laboratory) -> None:
+    """The server lives on then: the packet filter alone holds it."""
+    arm(served, "compute1")
+    guard = str(told(served)["process"]["pid"])
+    script = [sys.executable, str(HERE / "netboot_actors.py"), "drip", f"{URL}/images/tiny/linux"]
+    with served.popen(script, netns="compute1", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdin is not None
+        assert client.stdout.readline() == '"first"\n'
+        served.run(["sh", "-c", f"kill -STOP {guard}"])
+        try:
+            served.wait_for(lambda: not is_armed(served))
+            client.stdin.write("\n")
+            client.stdin.flush()
+            assert client.stdout.readline() == "0\n"
+            assert served.run(["pgrep", "-f", "[n]etboot-server"]).stdout
+            assert act(served, "compute1", "http", f"{URL}/images/tiny/initrd") == [0, 0]
+        finally:
+            served.run(["sh", "-c", f"kill -CONT {guard}"])
+    await_mode(served, "armed")
 
 
 def test_killed_while_arming_it_is_whole_or_none(served: Laboratory) -> None:
