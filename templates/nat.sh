@@ -37,6 +37,10 @@ table inet ciao_gateway {
     # The NICs, by index, that our DHCP answers may leave by. The guard puts the cluster NIC here for a
     # few seconds at a time, and only while everything holds.
     set armed { type iface_index; flags timeout; }
+{% if netboot %}
+    # The nodes that are armed to boot over the network. The guard fills it.
+    set netboot { type ipv4_addr; }
+{% endif %}
 {% if auto %}
     # The NICs that lead out: where the default route leads, and never the cluster's.
     set uplinks { type ifname; }
@@ -125,6 +129,13 @@ table inet ciao_gateway {
         # Bytes 248 to 250 of UDP: option 53, the message type, 6 for a refusal (DHCPNAK).
         meta skuid {{ dhcp_uid }} udp sport 67 @th,1984,24 0x350106 jump refusals
         oifname {{ uplink }} udp sport { 67, 547 } counter name muted drop
+{% if netboot %}
+        # What nodes boot: for those who are armed, and while DHCP is. A transfer under way ends with either.
+        ip saddr {{ gateway }} udp sport 69 oif != @armed counter name muted drop
+        ip saddr {{ gateway }} tcp sport {{ netboot_port }} oif != @armed counter name muted drop
+        ip saddr {{ gateway }} udp sport 69 ip daddr != @netboot counter name muted drop
+        ip saddr {{ gateway }} tcp sport {{ netboot_port }} ip daddr != @netboot counter name muted drop
+{% endif %}
     }
 
     # A refusal is for the plan's own nodes (bytes 36 to 41 of UDP: the MAC): whoever else came with an address
@@ -230,6 +241,12 @@ table inet ciao_gateway {
         iifname {{ uplink }} ip daddr { {{ gateway }}, {{ broadcast }} } fib daddr . iif type != { local, broadcast } counter name refused_in drop
         iifname != "{{ cluster }}" accept
         meta nfproto ipv6 counter name refused_in drop
+{% if netboot %}
+        udp dport 69 ip saddr != @netboot counter name refused_in drop
+        tcp dport {{ netboot_port }} ip saddr != @netboot counter name refused_in drop
+        udp dport 69 accept
+        tcp dport {{ netboot_port }} accept
+{% endif %}
         ct state established,related accept
         udp dport { 53, 67{{ ", 123" if serves_time else "" }} } accept
         tcp dport { 22, 53 } accept
@@ -389,6 +406,10 @@ accepts() {
         echo "-A CIAO-INPUT -i $CLUSTER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         echo "-A CIAO-INPUT -i $CLUSTER -p udp -m multiport --dports 53,67{{ ",123" if serves_time else "" }} -j ACCEPT"
         echo "-A CIAO-INPUT -i $CLUSTER -p tcp -m multiport --dports 22,53 -j ACCEPT"
+{% if netboot %}
+        echo "-A CIAO-INPUT -i $CLUSTER -p udp -m udp --dport 69 -j ACCEPT"
+        echo "-A CIAO-INPUT -i $CLUSTER -p tcp -m tcp --dport {{ netboot_port }} -j ACCEPT"
+{% endif %}
         echo "-A CIAO-INPUT -i $CLUSTER -p icmp -m icmp --icmp-type 8 -j ACCEPT"
         ;;
     OUTPUT)

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.kernel.packages import Kernel
@@ -198,30 +199,45 @@ def _start(name: str) -> str:
 
 def _initrd(kernel: Kernel) -> bytes:
     """What the kernel unpacks and starts: just enough to reach the shares."""
+    init = _INIT.replace("{release}", kernel.release).replace("{share}", SHARE)
+    return tiny_initrd(kernel, init, _NEEDED, _APPLETS, directories=("below", "above", "root"))
+
+
+def tiny_initrd(
+    kernel: Kernel,
+    init: str,
+    needed: Sequence[str],
+    applets: Sequence[str],
+    scripts: Mapping[str, str] = MappingProxyType({}),
+    directories: Sequence[str] = (),
+) -> bytes:
+    """An initrd of busybox and the modules `needed`, which `init` loads at its "{insmod}". `applets`: of busybox, in
+    /bin; `scripts`: path -> text."""
     busybox = find("busybox") or "busybox"
     said = subprocess.run([find("ldd") or "ldd", busybox], capture_output=True, text=True, check=False).stdout
-    modules = _modules(kernel)
+    modules = _modules(kernel, needed)
     insmod = "\n".join(f"insmod /modules/{module}" for module in modules)
     files: dict[str, tuple[int, bytes]] = {
         "bin/busybox": (0o100755, Path(busybox).read_bytes()),
-        **{f"bin/{applet}": (0o120777, b"busybox") for applet in _APPLETS},
+        **{f"bin/{applet}": (0o120777, b"busybox") for applet in applets},
         # None where it is linked statically.
         **{library[1:]: (0o100755, Path(library).read_bytes()) for library in re.findall(r"/\S+", said)},
         **{f"modules/{module}": (0o100644, content) for module, content in modules.items()},
-        "init": (0o100755, _INIT.format(insmod=insmod, release=kernel.release, share=SHARE).encode()),
+        **{path: (0o100755, text.encode()) for path, text in scripts.items()},
+        "init": (0o100755, init.replace("{insmod}", insmod).encode()),
     }
-    directories = {str(parent) for name in files for parent in Path(name).parents} - {"."}
-    directories |= {"proc", "dev", "below", "above", "root"}
-    return _cpio({**dict.fromkeys(sorted(directories), (0o040755, b"")), **files})
+    places = {str(parent) for name in files for parent in Path(name).parents} - {"."}
+    places |= {"proc", "dev", *directories}
+    return _cpio({**dict.fromkeys(sorted(places), (0o040755, b"")), **files})
 
 
-def _modules(kernel: Kernel) -> dict[str, bytes]:
-    """The modules that reach the shares, in the order in which they can be loaded."""
+def _modules(kernel: Kernel, needed: Sequence[str]) -> dict[str, bytes]:
+    """These modules and what they need, in the order in which they can be loaded."""
     needs = dict(line.split(":", 1) for line in (kernel.modules / "modules.dep").read_text().splitlines())
     by_name = {_module_name(path): path for path in needs}
     found: dict[str, bytes] = {}
     # What is not there as a module is built in.
-    for path in (by_name[name] for name in _NEEDED if name in by_name):
+    for path in (by_name[name] for name in needed if name in by_name):
         for each in [*reversed(needs[path].split()), path]:
             content = (kernel.modules / each).read_bytes()
             found[f"{_module_name(each)}.ko"] = lzma.decompress(content) if each.endswith(".xz") else content

@@ -89,7 +89,8 @@ def test_wheel_has_all_of_the_package(built: Built) -> None:
 
 @pytest.mark.parametrize("directory", ["templates", "examples"])
 def test_wheel_has_what_lies_beside_the_package(built: Built, directory: str) -> None:
-    wanted = {f"wizard/{directory}/{file.name}" for file in (ROOT / directory).iterdir()}
+    top = ROOT / directory
+    wanted = {f"wizard/{directory}/{file.relative_to(top)}" for file in top.rglob("*") if file.is_file()}
     assert wanted
     assert wanted <= built.names()
 

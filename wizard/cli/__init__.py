@@ -23,6 +23,10 @@ def _internal(argv: Sequence[str]) -> int | None:
         from wizard.monitor.metrics_writer import main as write_metrics
 
         return write_metrics(argv[1], int(argv[2]))
+    if argv[:1] == ["netboot-server"] and len(argv) == 4:
+        from wizard.deploy.netboot_server import main as serve_netboot
+
+        return serve_netboot(*argv[1:])
     return None
 
 

@@ -32,6 +32,8 @@ HANDLERS = {
     "off": "wizard.cli.nodes:off",
     "ssh": "wizard.cli.nodes:ssh",
     "metrics": "wizard.cli.metrics:metrics",
+    "image": "wizard.cli.images:image",
+    "boot": "wizard.cli.boot:boot",
     "lab": "wizard.cli.interactive:lab",
 }
 """Each command, and "module:function" of its Handler."""
@@ -131,6 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
     _nodes(command)
     metrics = command("metrics", "print the gateway's state for Prometheus, in OpenMetrics")
     metrics.add_argument("--per-node", action="store_true", help="series for each node, VM and stranger too")
+    _images(command("image", "manage the images that nodes boot over the network"))
+    _boot(command("boot", "have nodes boot an image over the network"))
     lab = command("lab", "run the wizard in a virtual laboratory on this machine")
     lab.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="run CMD on the virtual laptop")
     return top
@@ -196,6 +200,81 @@ def _nodes(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 _WAIT = "then wait until each answers, S seconds at most (default: 300)"
+
+
+def _images(image: argparse.ArgumentParser) -> None:
+    """The actions of `image`."""
+    actions = image.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        return sub
+
+    add = action("add", "copy an image from what is on this machine; nothing is downloaded")
+    add.formatter_class = argparse.RawDescriptionHelpFormatter
+    add.epilog = _IMAGE_SOURCES
+    add.add_argument("name", metavar="NAME", help="what the plan calls it, such as debian12")
+    add.add_argument("source", metavar="SOURCE", nargs="?", help="a Debian package or an ISO")
+    add.add_argument("--kernel", metavar="FILE", help="a kernel, without SOURCE")
+    add.add_argument("--initrd", metavar="FILE", action="append", default=[], help="its initrd; may be given again")
+    add.add_argument("--script", metavar="FILE", help="a script of iPXE, instead of a kernel")
+    add.add_argument("--kind", metavar="KIND", help="debian, ubuntu, talos, custom, memtest or rescue (default: seen)")
+    add.add_argument("--arch", metavar="ARCH", help="amd64 or arm64 (default: seen)")
+    action("list", "list the images and what they take on the disk")
+    check = action("check", "read every file of images again and compare it with its checksum")
+    check.add_argument("name", metavar="NAME", nargs="*", help="an image (default: all)")
+    remove = action("remove", "remove images, whole ones or what there is of them")
+    remove.add_argument("name", metavar="NAME", nargs="+", help="an image")
+
+
+def _boot(boot: argparse.ArgumentParser) -> None:
+    """The actions of `boot`."""
+    actions = boot.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        return sub
+
+    arm = action("arm", "let nodes boot an image; all others go on to their disk")
+    arm.add_argument("nodes", nargs="*", metavar="NODE", help="a node of the plan in force: its name, address or MAC")
+    arm.add_argument("--role", metavar="ROLE", help="all nodes of this role")
+    arm.add_argument("--all", action="store_true", help="all nodes of the plan")
+    arm.add_argument("--image", metavar="IMAGE", default="", help="an image of the plan (default: the node's own)")
+    arm.add_argument("--wake", action="store_true", help="then wake them by Wake-on-LAN")
+    often = arm.add_mutually_exclusive_group()
+    often.add_argument("--once", action="store_true", help="until it has reported (default)")
+    often.add_argument("--always", action="store_true", help="at every boot, until it is disarmed")
+    arm.add_argument("--to-disk", choices=("exit", "sanboot"), default="exit", help=_TO_DISK)
+    arm.add_argument("--ssh-key", metavar="FILE", action="append", default=[], help=_SSH_KEY)
+    arm.add_argument("--user", metavar="USER", default="", help="who logs in with it (default: ciao)")
+    disarm = action("disarm", "have nodes boot from their disk again")
+    disarm.add_argument("nodes", nargs="*", metavar="NODE", help="an armed node's name")
+    disarm.add_argument("--all", action="store_true", help="all that are armed")
+    loaders = action("loaders", "copy the boot loaders out of Debian's package ipxe, which need not be installed")
+    loaders.epilog = "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb"
+    loaders.add_argument("package", metavar="PACKAGE", help="the package's file")
+    status = action("status", "show who is armed, and how far each node has come")
+    status.add_argument("--watch", action="store_true", help="keep running and print changes")
+
+
+_TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"
+_SSH_KEY = "your public key, for what is installed; may be given again (default: ~/.ssh/id_*.pub)"
+
+_IMAGE_SOURCES = """\
+sources:
+  Debian's installer   apt-get download debian-installer-12-netboot-amd64
+                       ciao-wizard image add debian12 debian-installer-12-netboot-amd64_*.deb
+  its rescue mode      the same, with --kind rescue
+  Ubuntu Server        ciao-wizard image add ubuntu ubuntu-24.04-live-server-amd64.iso
+  Talos                ciao-wizard image add talos --kind talos --kernel vmlinuz-amd64 --initrd initramfs-amd64.xz
+  memtest86+           apt-get download memtest86+
+                       ciao-wizard image add memtest memtest86+_*.deb
+  anything else        ciao-wizard image add mine --kernel vmlinuz --initrd initrd.img
+"""
 
 
 def _seconds(text: str) -> float:

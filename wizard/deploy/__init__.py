@@ -1,6 +1,7 @@
 """Changing the machine, guarding it while the gateway runs, and reading what is applied. Core: loads without Textual.
 
 apply/             an apply, reset or recovery: the client that starts it, and the engine process that does it
+images/            what nodes boot: kept, checked and removed
 guard/             the guard process: runs dnsmasq and lets its DHCP answers out only while that is safe
 journal            the pre-images of every change, from which everything is undone
 journal_schema     which records of the journal an undo may act on

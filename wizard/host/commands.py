@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import sh
 
@@ -123,6 +125,49 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
         raise CommandFailed(argv, error.exit_code, stderr) from None
     except (sh.CommandNotFound, OSError) as error:
         raise CommandFailed(argv, None, "", str(error)) from None
+
+
+@contextlib.contextmanager
+def output_of(*argv: str) -> Iterator[IO[bytes]]:
+    """Run a program and read its standard output while it runs, bytes as they come.
+
+    Raises CommandFailed if it is missing, and after the body if it failed. Read all of it: a body that raises has the
+    program stopped.
+    """
+    for listener in _listeners:
+        listener(shlex.join(argv))
+    path = find(argv[0])
+    if path is None:
+        raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as output:
+        try:
+            with os.fdopen(writing, "wb") as stdout:
+                command = sh.Command(path)(
+                    *argv[1:],
+                    _out=stdout,
+                    _env=environment(),
+                    _bg=True,
+                    _bg_exc=False,
+                    _new_group=True,
+                    _pass_fds=frozenset(_inherited),
+                )
+        except (sh.CommandNotFound, OSError) as error:
+            raise CommandFailed(argv, None, "", str(error)) from None
+        finished = False
+        try:
+            yield output
+            finished = True
+        finally:
+            if not finished:
+                with contextlib.suppress(ProcessLookupError):
+                    command.signal_group(signal.SIGKILL)
+            try:
+                command.wait()
+            except sh.ErrorReturnCode as error:
+                if finished:
+                    stderr = bytes(error.stderr).decode("utf-8", "replace")
+                    raise CommandFailed(argv, error.exit_code, stderr) from None
 
 
 def _end(command: sh.RunningCommand, late: threading.Event) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
+from wizard.plan.images import Image
 from wizard.plan.ntp import NtpMode, NtpSetting
 
 AUTO = "auto"
@@ -101,7 +102,8 @@ class Node:
 
     `roles`: members of Role, or labels where the cluster is not ciao's. `other_macs`: its other NICs, which get the
     same address; one of them at a time. `bmc`: where its management controller answers.
-    `bmc_protocol`: "redfish", "ipmi", or "" for the first of these that it answers.
+    `bmc_protocol`: "redfish", "ipmi", or "" for the first of these that it answers. `image`: the name of what it boots
+    over the network where it is told to, "" for its disk.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Node:
     other_macs: tuple[EUI, ...] = ()
     bmc: IPAddress | None = None
     bmc_protocol: str = ""
+    image: str = ""
 
     @property
     def macs(self) -> tuple[EUI, ...]:
@@ -216,6 +219,7 @@ class Sections:
     dns: tuple[SplitDns, ...] = ()
     records: tuple[Record, ...] = ()
     options: tuple[DhcpOption, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ class Plan:
     dns: tuple[SplitDns, ...] = field(default=())
     records: tuple[Record, ...] = field(default=())
     options: tuple[DhcpOption, ...] = field(default=())
+    images: tuple[Image, ...] = field(default=())
     bmc_credentials: str = ""
     textfile: str = ""
 

@@ -19,7 +19,18 @@ PROTECTED = ("_gateway", "gateway", "isatap", "localhost", "localdomain", "ntp",
 _MOST_SERVERS = 16
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
-_NOT_DNS = ("dhcp-", "no-dhcp-", "no-ping", "pid-file", "log-dhcp", "read-ethers", "enable-ra", "ra-param")
+_NOT_DNS = (
+    "dhcp-",
+    "no-dhcp-",
+    "no-ping",
+    "pid-file",
+    "log-dhcp",
+    "read-ethers",
+    "enable-ra",
+    "ra-param",
+    "tftp-",
+    "enable-tftp",
+)
 
 
 def dns_options(conf: str, more: Iterable[str]) -> str:

@@ -27,6 +27,15 @@ LEASES = "/var/lib/misc/tenant_dns.leases"
 WRITTEN = (PLAN_IN_FORCE, DNSMASQ_CONF, DNSMASQ_HOSTS, NAT_SCRIPT, IDENTITY, LEASES)
 """Files that every apply writes, besides its journal, the live ones and that of the cluster NIC's address."""
 
+IMAGES = "/var/lib/ciao-wizard-images"
+"""What nodes boot. Not under STATE: that is root's alone, is damaged without a journal, and goes with a reset."""
+
+BOOT_LOADERS = f"{IMAGES}/.loaders"
+"""The first stage of a boot over the network: what firmware fetches by TFTP."""
+ARMED = f"{STATE}/armed.json"
+"""Who may boot what, and all that they may fetch. Seeds may hold secrets: root's alone."""
+NETBOOT_LOG = f"{RUN}/netboot.log"
+
 LIVE = f"{RUN}/live"
 """The running configuration. A trial exists here alone; a kept one also under ETC, where only this path differs."""
 LIVE_PLAN = f"{LIVE}/gateway.toml"
@@ -48,6 +57,10 @@ machine's resolver."""
 DNS_NAMES = f"{LIVE}/dns.hosts"
 DNS_SERVERS = f"{LIVE}/dns.servers"
 DNS_LOG = f"{RUN}/dns.log"
+NETBOOT_SERVED = f"{LIVE}/netboot.json"
+"""Those of ARMED that the plan still has, for the netboot server, which may read it."""
+NETBOOT_HOSTS = f"{LIVE}/netboot.hosts"
+"""The reservations with the tags of the armed: made by the guard from those of the plan."""
 
 PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
 """A NIC of our own, while the guard runs: the path prober injects its frames through it. No cable is in it."""

@@ -15,6 +15,7 @@ from wizard.plan import addresses, names, paths, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
+from wizard.plan.images import FIRST_STAGES, HTTP_PORT
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
@@ -193,10 +194,17 @@ def template_context(
         "profile_uuid": PROFILE_UUID,
         "pid_file": paths.DNSMASQ_PID,
         "lease_file": paths.LEASES,
-        "hosts_file": paths.DNSMASQ_HOSTS,
         "time_servers": ",".join(time.servers),
         "serves_time": time.server is not None,
         "local_stratum": LOCAL_STRATUM,
+        "netboot": bool(plan.images),
+        "netboot_port": HTTP_PORT,
+        "tftp_root": paths.BOOT_LOADERS,
+        "netboot_url": _Quoted(f"http://{net.gateway}:{HTTP_PORT}/boot/${{mac:hexhyp}}"),
+        "first_url": f"http://{net.gateway}:{HTTP_PORT}/first",
+        "loaders": FIRST_STAGES,
+        # Of a plan with images the guard makes it, from the other one and from who is armed.
+        "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }
 
 

@@ -1,11 +1,12 @@
 """What a program that failed said is shown by the line that has the words."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.needs import need, unavailable
-from wizard.host.commands import CommandFailed, reason_in, run
+from wizard.host.commands import CommandFailed, output_of, reason_in, run
 
 NFT = """/dev/stdin:54:9-70: Error: Could not process rule: Numerical result out of range
         meta skuid 60867 udp sport 67 @th,2136,32 0x696e2075 drop
@@ -63,3 +64,38 @@ def test_nft_itself_is_shown_by_its_words() -> None:
         run("nft", "-c", "-f", "-", stdin="table inet x {\n  chain y { nonsense accept; }\n}\n")
     assert "Error: syntax error" in failed.value.message
     assert "^" not in failed.value.message
+
+
+def test_output_is_read_while_the_program_runs() -> None:
+    with output_of("sh", "-c", "printf '\\377\\0one'; head -c 3000000 /dev/zero") as output:
+        assert output.read(5) == b"\xff\0one"
+        assert len(output.read()) == 3_000_000
+
+
+def test_a_program_that_fails_after_its_output_is_told() -> None:
+    with (
+        pytest.raises(CommandFailed, match="no such thing") as raised,
+        output_of("sh", "-c", "echo some; echo 'no such thing' >&2; exit 3") as output,
+    ):
+        assert output.read() == b"some\n"
+    assert raised.value.code == 3
+
+
+def test_a_program_whose_output_nobody_wants_is_stopped() -> None:
+    pid = 0
+
+    def first_line() -> None:
+        nonlocal pid
+        with output_of("sh", "-c", "echo $$; exec yes") as output:
+            pid = int(output.readline())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        first_line()
+    assert pid
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_program_that_is_missing_is_told_before_anything_is_read() -> None:
+    with pytest.raises(CommandFailed, match="is not installed"), output_of("no-such-program-here"):
+        pytest.fail("it was run")

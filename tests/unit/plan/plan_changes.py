@@ -9,6 +9,7 @@ from typing import Any
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
+from wizard.plan.images import Image
 from wizard.plan.machine import Address, Facts, Listener, Nic, NicOwner, Route
 from wizard.plan.model import Device, DhcpOption, Forward, Interfaces, Plan, Protocol, Record, RecordKind, SplitDns
 
@@ -108,6 +109,10 @@ def split_dns(*rows: tuple[str, str]) -> Change:
 
 def options(*made: DhcpOption) -> Change:
     return lambda plan, facts: (replace(plan, options=made), facts)
+
+
+def images(*made: Image) -> Change:
+    return lambda plan, facts: (replace(plan, images=made), facts)
 
 
 def many_forwards(count: int) -> Change:

@@ -19,6 +19,7 @@ from tests.unit.plan.plan_changes import (
     both,
     devices,
     forward,
+    images,
     listens,
     mac,
     machine,
@@ -39,6 +40,7 @@ from wizard.plan import rules
 from wizard.plan.backends import ADDRESS_FILES, MANAGER_KEYS, Backend
 from wizard.plan.findings import Severity
 from wizard.plan.ifupdown import InterfacesLine
+from wizard.plan.images import Architecture, Image, ImageKind, SeedForm
 from wizard.plan.machine import Facts, Nic, Route
 from wizard.plan.model import AnswerPolicy, DhcpOption, Plan, Protocol, Role
 from wizard.plan.ntp import DROP_INS, TimeServer
@@ -56,6 +58,7 @@ class Case:
     """Whether no other error comes with it."""
 
 
+DEBIAN = Image("debian", ImageKind.DEBIAN)
 HERE = ("10.77.0.98", "172.17.0.1")
 
 
@@ -103,6 +106,40 @@ CASES = [
         "Give each an address",
     ),
     Case("names-many", records(*((f"r{n}", "a", "10.0.0.1") for n in range(20_001))), "records", "Remove some"),
+    # Images.
+    Case("image-name-twice", images(DEBIAN, DEBIAN), "images[1].name", '"debian" too'),
+    Case("image-name-reserved", images(replace(DEBIAN, name="disk")), "images[0].name", "from its disk"),
+    Case("image-disk-has-files", images(Image("d", ImageKind.DISK, "vmlinuz")), "images[0].kernel", "Remove kernel"),
+    Case("image-script-not-custom", images(replace(DEBIAN, script="a.ipxe")), "images[0].script", 'kind = "custom"'),
+    Case(
+        "image-script-and-kernel",
+        images(Image("own", ImageKind.CUSTOM, "vmlinuz", script="a.ipxe")),
+        "images[0].kernel",
+        "Remove kernel",
+    ),
+    Case("image-seed-not-read", images(replace(DEBIAN, seed=SeedForm.TALOS)), "images[0].seed", "preseed or none"),
+    Case("image-template-unused", images(Image("own", ImageKind.CUSTOM, template="/a")), "images[0].template", '"/a"'),
+    Case(
+        "image-memory-low",
+        images(Image("u", ImageKind.UBUNTU, memory=2048)),
+        "images[0].memory",
+        "Write 4G or more",
+        Severity.WARNING,
+    ),
+    Case(
+        "image-architecture",
+        images(Image("m", ImageKind.MEMTEST, architecture=Architecture.ARM64)),
+        "images[0].architecture",
+        "Leave architecture out",
+    ),
+    Case("images-too-many", images(*(replace(DEBIAN, name=f"d{n}") for n in range(65))), "images", "Keep 64"),
+    Case("node-image-unknown", both(images(DEBIAN), node(1, image="debain")), "nodes[1].image", "debian, disk"),
+    Case(
+        "image-arguments-too-long",
+        both(images(replace(DEBIAN, arguments="a" * 1900)), node(1, image="debian")),
+        "images[0].arguments",
+        "a kernel reads 2047",
+    ),
     # DHCP options, and the MTU.
     Case("option-to-nobody", options(DhcpOption(66, "x", ("bob",))), "options[0].to", "Name a node or a role"),
     Case("option-taken", options(DhcpOption(66, "x"), DhcpOption(66, "y")), "options[1].option", "Keep one"),

@@ -31,6 +31,7 @@ from wizard.deploy.guard.address_watch import AddressWatch
 from wizard.deploy.guard.dhcp_server import DhcpServer
 from wizard.deploy.guard.metrics_file import MetricsWriter
 from wizard.deploy.guard.name_server import NameServer
+from wizard.deploy.guard.netboot import Netboot
 from wizard.deploy.guard.path_prober import GuardSnapshot, PathProber
 from wizard.deploy.guard.preconditions import HOLDS, GuardVerdict, check_identity, check_nic
 from wizard.deploy.guard.rules_watch import RulesWatch
@@ -79,6 +80,7 @@ class Guard:
         self.dhcp_server = DhcpServer(lambda process: self.muter.resume_muted(process, self.inspected_sequence))
         self.name_server = NameServer()
         self.metrics = MetricsWriter()
+        self.netboot = Netboot()
         self.trips = 0
         self.rules = RulesWatch(self.dhcp_server.stop)
         self.address_watch = AddressWatch()
@@ -131,6 +133,7 @@ class Guard:
             # The server first: muting would suspend it, and a suspended one is killed before it can write its leases.
             self.dhcp_server.stop()
             self.mute()
+            self.netboot.stop()
             self.name_server.stop()
             self.metrics.stop()
             self.muter.end()
@@ -204,6 +207,7 @@ class Guard:
         if self.armed_on is not None and self.armed_on.nic != plan.interfaces.cluster:
             self.mute()
         self.rules.reload()
+        self.netboot.reload(plan)
         self.dhcp_server.reload()
         self.name_server.reload(plan)
         self.uplinks.reload(plan)
@@ -231,6 +235,7 @@ class Guard:
             self.mute(suspend=verdict.code not in _MUST_RUN)
         self.name_server.supervise(self.identity, self.nics)
         self.metrics.supervise()
+        self.netboot.supervise(self.dhcp_server.identity, verdict.ok, self.rules.loaded_at)
         try:
             if verdict.tripped or not self.rules.guarded or self.plan is None:
                 self.dhcp_server.stop()

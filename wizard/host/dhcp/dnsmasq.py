@@ -27,6 +27,7 @@ _DNS_CAPABILITIES = ("net_bind_service",)
 _STOPPED = ("sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
 """A program that stops itself, and goes on as the one that the words behind it name."""
 _UID_RANGE = range(DHCP_UID, 61184)
+_BELOW = range(60578, DHCP_UID)
 _LOG_LIMIT = 1_000_000
 
 
@@ -37,6 +38,14 @@ def user_id() -> int:
         return 0
     taken = {entry.pw_uid for entry in pwd.getpwall()}
     return next((uid for uid in _UID_RANGE if uid not in taken), DHCP_UID)
+
+
+def netboot_user_id() -> int:
+    """The uid for the netboot server, another one than dnsmasq's; 0 where this user namespace has no other."""
+    if not _mapped(DHCP_UID - 1):
+        return 0
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    return next((uid for uid in reversed(_BELOW) if uid not in taken), DHCP_UID - 1)
 
 
 def _mapped(uid: int) -> bool:

@@ -20,7 +20,9 @@ UPLINKS = "uplinks"
 """The set of the NICs that lead out, and the verb of nat.sh that fills it, where the plan follows the default route."""
 RECEIVED, SENT = "node_received", "node_sent"
 """Sets with a counter for each address in the cluster, from its machine's side; see `node_traffic`."""
-FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT)
+NETBOOT = "netboot"
+"""The set of the addresses of nodes that are armed to boot over the network."""
+FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT, NETBOOT)
 """The sets of our table whose elements are not those of nat.sh: the guard's, and what packets add."""
 _ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _SCRIPT_S = 60
@@ -165,6 +167,13 @@ def loaded_uplinks() -> list[str] | None:
 def follow_uplinks(path: str, nics: Sequence[str]) -> str:
     """Have these NICs lead out from now on, and no other. Returns the script's output. Raises CommandFailed."""
     return run("sh", path, UPLINKS, *nics, timeout=_SCRIPT_S)
+
+
+def fill_netboot(addresses: Sequence[str]) -> None:
+    """Let these addresses, and no others, reach TFTP and the netboot server. Raises CommandFailed."""
+    words = [f"flush set {' '.join(TABLE)} {NETBOOT}"]
+    words += [f"add element {' '.join(TABLE)} {NETBOOT} {{ {address} }}" for address in addresses]
+    run("nft", "-f", "-", stdin="\n".join(words) + "\n")
 
 
 def _without_filled(listing: str) -> str:

@@ -179,7 +179,7 @@ def _holds(finding: Finding, bad: set[str]) -> bool:
         return not any(field.endswith(".role") for field in bad)
     if finding.code == "forward-to-nobody":
         return not any(field.endswith(".name") for field in bad) and "network.cidr" not in bad
-    if finding.field.startswith(SECTION_FIELDS):
+    if finding.field.startswith(SECTION_FIELDS) or finding.code == "node-image-unknown":
         return not any(field.startswith(SECTION_FIELDS) for field in bad)
     return not any(finding.field.startswith(_DEPENDS.get(field, ())) for field in bad)
 
@@ -197,6 +197,7 @@ def _repaired(draft: Draft, bad: set[str]) -> Draft:
             mend(f"nodes[{i}].mac", node.mac, f"02:00:00:00:{i >> 8 & 255:02x}:{i & 255:02x}"),
             mend(f"nodes[{i}].ip", node.ip, ""),
             mend(f"nodes[{i}].bmc", node.bmc, ""),
+            mend(f"nodes[{i}].image", node.image, ""),
         )
         for i, node in enumerate(draft.nodes)
     )

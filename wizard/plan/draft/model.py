@@ -18,6 +18,7 @@ from wizard.plan.draft import suggest
 from wizard.plan.file.read import load_sections
 from wizard.plan.file.rows import dump_sections
 from wizard.plan.findings import Finding, Severity
+from wizard.plan.image_fields import parse_image_name
 from wizard.plan.machine import Facts
 from wizard.plan.model import (
     AUTO,
@@ -44,7 +45,7 @@ SECTION_FIELDS = (*(field.name for field in fields(Sections)), "TOML")
 UNREADABLE = "unreadable-value"
 """Code of a finding on a text that does not parse."""
 
-_LISTED = re.compile(r"(nodes|forwards|devices|dns|records|options)\[([0-9]{1,6})\]\.?([a-z_]*)")
+_LISTED = re.compile(r"(nodes|forwards|devices|dns|records|options|images)\[([0-9]{1,6})\]\.?([a-z_]*)")
 _QUOTED_ADDRESS = re.compile(r'"([0-9]{1,3}(?:\.[0-9]{1,3}){3})"')
 _FIELD_NAMES = {
     "interfaces.corporate": "Company NIC",
@@ -68,6 +69,7 @@ _FIELD_NAMES = {
     "nodes.mac": "MAC",
     "nodes.ip": "address",
     "nodes.bmc": "BMC",
+    "nodes.image": "image",
     "bmc.credentials": "BMC credentials",
     "metrics.textfile": "Metrics file",
     "forwards.port": "port",
@@ -99,6 +101,7 @@ class NodeText:
     mac: str = ""
     ip: str = ""
     bmc: str = ""
+    image: str = ""
 
     @cached_property
     def node(self) -> Node | None:
@@ -310,10 +313,11 @@ def _node_read(
     macs = reader.read(f"{field}.mac", parsers.parse_macs, text.mac)
     ip = reader.read(f"{field}.ip", parsers.parse_address, text.ip) if text.ip.strip() else None
     bmc = reader.read(f"{field}.bmc", parsers.parse_bmc, text.bmc) if text.bmc.strip() else None
+    image = reader.read(f"{field}.image", parse_image_name, text.image) if text.image.strip() else ""
     if not name or roles is None or not macs:
         return None
     address, protocol = bmc or (None, "")
-    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=address, bmc_protocol=protocol)
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=address, bmc_protocol=protocol, image=image or "")
 
 
 def _forward(text: ForwardText, field: str, reader: _Reader) -> Forward | None:
@@ -341,7 +345,7 @@ def _node_text(node: Node) -> NodeText:
     ip = "" if node.ip is None else str(node.ip)
     bmc = parsers.format_bmc(node.bmc, node.bmc_protocol)
     macs = ", ".join(map(parsers.format_mac, node.macs))
-    return NodeText(", ".join(node.roles), node.name, macs, ip, bmc)
+    return NodeText(", ".join(node.roles), node.name, macs, ip, bmc, node.image)
 
 
 def _forward_text(forward: Forward) -> ForwardText:
@@ -448,7 +452,7 @@ def _moved_pool(text: str, move: Callable[[str], str], new: IPNetwork) -> str:
     return " - ".join(ends) if all(ends) else ""
 
 
-_NODE_FIELDS = tuple(field.name for field in fields(NodeText))
+_NODE_FIELDS = tuple(field.name for field in fields(NodeText) if field.init)
 
 
 def dump_draft(draft: Draft) -> str:

@@ -18,6 +18,7 @@ from wizard.plan.fields import FieldError, printable, shown
 from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotted
 from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
+from wizard.plan.image_fields import parse_image_name, read_image
 from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
@@ -115,6 +116,7 @@ def _sections(top: TomlTable) -> Sections:
         dns=tuple(filter(None, map(_split_dns, top.tables("dns")))),
         records=tuple(filter(None, map(_record, top.tables("records")))),
         options=tuple(filter(None, map(_option, top.tables("options")))),
+        images=tuple(filter(None, map(read_image, top.tables("images")))),
     )
 
 
@@ -272,7 +274,7 @@ def _vm_macs(value: object) -> tuple[str, ...]:
 
 
 def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
-    table.only("name", "role", "mac", "ip", "bmc")
+    table.only("name", "role", "mac", "ip", "bmc", "image")
     name = table.required("name", as_text(fields.parse_node_name))
     if kind is ClusterKind.CIAO:
         roles: tuple[str, ...] | None = table.required("role", _roles) or None
@@ -281,9 +283,10 @@ def _node(table: TomlTable, kind: ClusterKind) -> Node | None:
     macs = table.required("mac", _macs)
     ip = table.optional("ip", as_text(fields.parse_address), None)
     bmc, protocol = table.optional("bmc", as_text(fields.parse_bmc), None) or (None, "")
+    image = table.optional("image", as_text(parse_image_name), "")
     if not name or roles is None or not macs:
         return None
-    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc, bmc_protocol=protocol)
+    return Node(name, roles, macs[0], ip, other_macs=macs[1:], bmc=bmc, bmc_protocol=protocol, image=image or "")
 
 
 def _device(table: TomlTable) -> Device | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wizard.plan.addresses import default_gateway
 from wizard.plan.fields import format_bmc, format_mac
+from wizard.plan.image_fields import image_rows
 from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
@@ -111,6 +112,7 @@ def node_rows(node: Node) -> list[Row]:
         ("mac", _mac(node), False),
         ("ip", None if node.ip is None else str(node.ip), False),
         ("bmc", format_bmc(node.bmc, node.bmc_protocol) or None, False),
+        ("image", node.image or None, False),
     ]
 
 
@@ -164,5 +166,6 @@ SECTION_ROWS: dict[str, Callable[[Any], list[Row]]] = {
     "dns": dns_rows,
     "records": record_rows,
     "options": option_rows,
+    "images": image_rows,
 }
 """By the names of `model.Sections`, in the order of the file."""

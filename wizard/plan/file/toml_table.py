@@ -30,6 +30,8 @@ _EXAMPLES = {
     "bmc.credentials": 'credentials = "/etc/ciao-wizard/bmc.toml"',
     "metrics": '[metrics] with textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
     "metrics.textfile": 'textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
+    "images.name": 'name = "debian12"',
+    "images.kind": 'kind = "debian"',
     "forwards.port": "port = 8889",
     "forwards.to": 'to = "controller"',
 }

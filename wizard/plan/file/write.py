@@ -31,6 +31,7 @@ _IDENTITIES: dict[str, tuple[Callable[[Any], Hashable], ...]] = {
     "dns": (lambda d: d.domain,),
     "records": (lambda r: r, lambda r: (r.name, r.kind)),
     "options": (lambda o: o, lambda o: (o.option, o.to)),
+    "images": (lambda i: i.name,),
 }
 """By what an entry of a section is known again, the surest first."""
 

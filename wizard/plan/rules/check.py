@@ -8,7 +8,7 @@ from dataclasses import replace
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
-from wizard.plan.rules import forwards, machine, network, nics, nodes, ntp, options, ports, records
+from wizard.plan.rules import forwards, images, machine, network, nics, nodes, ntp, options, ports, records
 from wizard.plan.text import clean
 from wizard.plan.uplinks import resolved
 
@@ -44,6 +44,7 @@ def _of_plan(plan: Plan) -> Iterable[Finding]:
     yield from forwards.of_plan(plan)
     yield from records.of_plan(plan)
     yield from options.of_plan(plan)
+    yield from images.of_plan(plan)
     yield from ntp.of_plan(plan)
 
 

@@ -1,0 +1,185 @@
+"""The netboot server, asked over HTTP on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from wizard.deploy.netboot_server import Fetched, Log, Table, parse_line, read_log, serve
+from wizard.plan.netboot import ArmedNode, BootReply, Served, Stage, Times, dump_armed
+
+SINCE = "2026-12-01T00:00:00+00:00"
+BIG = bytes(range(256)) * 8192
+
+
+def node(files: Path, address: str = "127.0.0.1", **paths: Served) -> ArmedNode:
+    table = {
+        "/images/d/linux": Served(Stage.KERNEL, file=str(files / "linux")),
+        "/images/d/gone": Served(Stage.KERNEL, file=str(files / "gone")),
+        "/seed/a/preseed.cfg": Served(Stage.SEED, text="seed of a\n"),
+        "/report/a": Served(Stage.REPORTED, text="thank you\n"),
+    }
+    return ArmedNode("n1", address, ("02:00:00:00:00:01",), "d", Times.ONCE, SINCE, table, True)
+
+
+class Server:
+    """A running server: its port, its table's file and its log."""
+
+    def __init__(self, directory: Path) -> None:
+        self.served, self.lines, self.port = directory / "served.json", list[str](), 0
+
+    def arm(self, *nodes: ArmedNode) -> None:
+        new = self.served.with_suffix(".new")
+        new.write_text(dump_armed(nodes))
+        new.replace(self.served)
+
+    def ask(self, request: bytes) -> tuple[int, bytes, bytes]:
+        """The status, head and body of the answer to a request, as raw as it is given; 0 for no answer."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as wire:
+            wire.sendall(request)
+            got = b""
+            while more := wire.recv(65536):
+                got += more
+        head, _, body = got.partition(b"\r\n\r\n")
+        return int(head.split()[1]) if head else 0, head, body
+
+    def get(self, target: str, method: str = "GET", more: str = "") -> tuple[int, bytes, bytes]:
+        return self.ask(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n".encode())
+
+    @property
+    def log(self) -> list[Fetched]:
+        return list(read_log("".join(self.lines)))
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Server]:
+    server, ready = Server(directory), Event()
+    loop = asyncio.new_event_loop()
+
+    def told(port: int) -> None:
+        server.port = port
+        ready.set()
+
+    async def run() -> None:
+        await serve("127.0.0.1", 0, Table(str(server.served)), Log(server.lines.append), told)
+
+    task = loop.create_task(run())
+
+    def main() -> None:
+        try:
+            loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            loop.close()
+
+    thread = Thread(target=main)
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield server
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "linux").write_bytes(BIG)
+    # What a server that looks for smaller forms of a file would send in its place.
+    (tmp_path / "linux.gz").write_bytes(b"not this one")
+    with running(tmp_path) as made:
+        made.arm(node(tmp_path))
+        yield made
+
+
+def test_files_and_texts_are_sent_and_logged(server: Server) -> None:
+    assert server.get("/images/d/linux", more="Accept-Encoding: gzip, br\r\n")[::2] == (200, BIG)
+    assert server.get("/seed/a/preseed.cfg")[::2] == (200, b"seed of a\n")
+    assert server.get("/report/a", "POST", "Content-Length: 2\r\n")[0] == 200
+    seen = [(each.node, each.stage, each.status, each.whole) for each in server.log]
+    assert seen == [("n1", stage, 200, True) for stage in (Stage.KERNEL, Stage.SEED, Stage.REPORTED)]
+    assert server.log[0].size == len(BIG)
+
+
+def test_a_part_of_a_file(server: Server) -> None:
+    status, _, body = server.get("/images/d/linux", more="Range: bytes=256-511\r\n")
+    assert (status, body) == (206, BIG[:256])
+    status, head, body = server.get("/images/d/linux", "HEAD")
+    assert (status, body) == (200, b"")
+    assert f"Content-Length: {len(BIG)}".encode() in head
+    assert [each.stage for each in server.log] == [Stage.KERNEL, None]
+
+
+@pytest.mark.parametrize("target", ["/", "/images/d/linux.gz", "/images/d/../d/linux", "/../../etc/shadow", "/%2e%2e/"])
+def test_what_is_not_his_is_refused_in_short(server: Server, target: str) -> None:
+    status, _, body = server.get(target)
+    assert status == 404
+    assert len(body) < 40
+
+
+def test_whoever_is_not_armed_is_refused(server: Server, tmp_path: Path) -> None:
+    server.arm(node(tmp_path, "127.0.0.9"))
+    for target in ("/images/d/linux", "/report/a", "/nothing"):
+        assert server.get(target)[0] == 403
+    server.served.write_text("{damaged")
+    assert server.get("/images/d/linux")[0] == 403
+    server.served.unlink()
+    assert server.get("/images/d/linux")[0] == 403
+    assert {each.node for each in server.log} == {""}
+
+
+def test_a_file_that_is_gone_is_no_stage(server: Server) -> None:
+    assert server.get("/images/d/gone")[0] == 404
+    assert [(each.stage, each.status) for each in server.log] == [(None, 404)]
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % number for number in range(5000)) + b"\r\n",
+        b"\0\xff\xfe nonsense\r\n\r\n",
+        b"GET /images/d/linux HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_huge_and_broken_requests_harm_nobody(server: Server, request_bytes: bytes) -> None:
+    try:
+        status, _, body = server.ask(request_bytes)
+    except ConnectionError:
+        status, body = 0, b""
+    assert status in (0, 400, 403, 404)
+    assert BIG[:64] not in body
+    assert server.get("/seed/a/preseed.cfg")[0] == 200
+
+
+def test_of_many_refusals_few_are_logged() -> None:
+    lines: list[str] = []
+    now = [100.0]
+    log = Log(lines.append, lambda: now[0])
+    for _ in range(10_000):
+        log.add("192.168.0.7", "/x\x1b[2J" + "y" * 9999, BootReply(404), 0, 0, True)
+    now[0] += 1
+    log.add("192.168.0.7", "/x", BootReply(404), 0, 0, True)
+    first, last = map(parse_line, lines)
+    assert first is not None
+    assert last is not None
+    assert (first.count, last.count) == (1, 10_000)
+    assert "\x1b" not in first.path
+    assert len(lines[0]) < 500
+
+
+def test_lines_that_are_none() -> None:
+    good = json.dumps(
+        {"at": 1, "source": "a", "node": "n", "stage": "seed", "path": "/", "status": 200, "size": 1, "seconds": 0}
+    )
+    for line in ("", "{", "[]", "null", good, good[:20]):
+        assert parse_line(line) is None

@@ -1,0 +1,117 @@
+"""How far nodes have come in booting, from two logs, and what is said of those that are stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from wizard.deploy.netboot_server import Fetched
+from wizard.monitor.boot_stages import PATIENCE_S, Boot, boots
+from wizard.plan.file.read import load_plan
+from wizard.plan.netboot import ArmedNode, Stage, Times
+
+PLAN = load_plan((Path(__file__).parents[3] / "examples" / "ciao.toml").read_text(), "example")
+NODE, OTHER = PLAN.nodes[2], PLAN.nodes[3]
+START = datetime(2026, 12, 1, 10, 0, 0).astimezone()
+AT = START.timestamp()
+ARMED = ArmedNode(
+    NODE.name, str(NODE.ip), ("b8:ae:ed:7b:72:58",), "debian12", Times.ONCE, START.isoformat(), {}, True, 1024
+)
+
+
+def dnsmasq(*lines: tuple[int, str]) -> str:
+    return "".join(f"Dec  1 {datetime.fromtimestamp(AT + at):%H:%M:%S} dnsmasq-{text}\n" for at, text in lines)
+
+
+def fetched(stage: Stage | None, at: float, node: str = NODE.name, whole: bool = True, status: int = 200) -> Fetched:
+    source = str(next(each.ip for each in PLAN.nodes if each.name == node))
+    return Fetched(AT + at, source, node, stage, "/x", status, whole=whole)
+
+
+LOG = dnsmasq(
+    (-60, "tftp[7]: sent /var/lib/x/undionly.kpxe to 192.168.0.103"),
+    (1, "dhcp[7]: DHCPDISCOVER(eth1) b8:ae:ed:7b:72:58"),
+    (2, "dhcp[7]: 4711 DHCPOFFER(eth1) 192.168.0.103 b8:ae:ed:7b:72:58"),
+    (3, "dhcp[7]: DHCPOFFER(eth1) 192.168.0.104 c0:3f:d5:67:a1:fb"),
+    (4, "tftp[7]: sent /var/lib/x/undionly.kpxe to 192.168.0.103"),
+    (5, "tftp[7]: error 8 User aborted the transfer received from 192.168.0.104"),
+)
+
+
+def of(found: tuple[Boot, ...]) -> Boot:
+    (boot,) = found
+    return boot
+
+
+def test_each_stage_with_its_time() -> None:
+    server = [
+        fetched(stage, 10.0 + n) for n, stage in enumerate((Stage.SCRIPT, Stage.KERNEL, Stage.INITRD, Stage.SEED))
+    ]
+    boot = of(boots(PLAN, [ARMED], LOG, server, AT + 60))
+    assert {stage: at - AT for stage, at in boot.stages.items()} == {
+        Stage.OFFERED: 2,
+        Stage.LOADER: 4,
+        Stage.SCRIPT: 10,
+        Stage.KERNEL: 11,
+        Stage.INITRD: 12,
+        Stage.SEED: 13,
+    }
+    assert boot.reached == (Stage.SEED, AT + 13)
+    assert [each["stage"] for each in boot.as_json()["stages"]][-1] == "seed"
+    assert boot.hint == ""
+
+
+def test_what_was_before_it_was_armed_or_did_not_come_whole_does_not_count() -> None:
+    server = [fetched(Stage.KERNEL, -1), fetched(Stage.INITRD, 9, whole=False), fetched(None, 9, status=404)]
+    assert set(of(boots(PLAN, [ARMED], LOG, server, AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER}
+
+
+def test_a_disarmed_node_is_listed_where_it_has_fetched_something() -> None:
+    found = boots(PLAN, [], LOG, [fetched(Stage.REPORTED, 20)], AT + 30)
+    assert [(each.node, each.times, each.reached) for each in found] == [(NODE.name, "", (Stage.REPORTED, AT + 20))]
+    assert boots(PLAN, [], dnsmasq((3, "dhcp[7]: DHCPOFFER(eth1) 192.168.0.104 c0:3f:d5:67:a1:fb")), [], AT) == ()
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (Stage.SCRIPT, "no kernel"),
+        (Stage.KERNEL, "debian12 needs 1024 MiB"),
+        (Stage.INITRD, "debian12 needs 1024 MiB"),
+        (Stage.SEED, "console"),
+        (Stage.LOADER, "Secure Boot"),
+    ],
+)
+def test_who_is_stuck_is_told_what_is_usually_wrong(stage: Stage, words: str) -> None:
+    server = [] if stage is Stage.LOADER else [fetched(stage, 5)]
+    at = AT + (4 if stage is Stage.LOADER else 5) + PATIENCE_S[stage]
+    assert of(boots(PLAN, [ARMED], LOG, server, at - 2)).hint == ""
+    assert words in of(boots(PLAN, [ARMED], LOG, server, at + 1)).hint
+
+
+def test_who_has_reported_is_asked_whether_it_lets_people_in() -> None:
+    server = [fetched(Stage.REPORTED, 6), fetched(Stage.KERNEL, 7, OTHER.name)]
+    asked: list[str] = []
+
+    def who_answers(addresses: Iterable[str]) -> list[str]:
+        asked.extend(addresses)
+        return asked
+
+    first, second = boots(PLAN, [], "", server, AT + 99, who_answers)
+    assert asked == [str(NODE.ip)]
+    assert first.reached == (Stage.ANSWERS, AT + 99)
+    assert second.reached == (Stage.KERNEL, AT + 7)
+
+
+def test_who_has_reported_is_not_stuck() -> None:
+    server = [fetched(Stage.SEED, 5), fetched(Stage.REPORTED, 6)]
+    assert of(boots(PLAN, [ARMED], LOG, server, AT + 1e6)).hint == ""
+
+
+def test_lines_that_are_none() -> None:
+    boot = of(boots(PLAN, [ARMED], "\0\nDec 99 99:99:99 dnsmasq-tftp[1]: sent x to 192.168.0.103\nDec", [], AT))
+    assert boot.reached is None
+    assert boot.as_json()["stages"] == []

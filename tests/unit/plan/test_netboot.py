@@ -1,0 +1,201 @@
+"""Who is armed with what, and which request is answered with what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wizard.plan import paths
+from wizard.plan.file.read import load_plan
+from wizard.plan.findings import WizardError
+from wizard.plan.image_manifest import Manifest, StoredFile
+from wizard.plan.images import DISK_IMAGE, Architecture, Image, ImageKind, SeedForm
+from wizard.plan.model import Plan
+from wizard.plan.netboot import (
+    LONGEST_TARGET,
+    ArmedDamaged,
+    ArmedNode,
+    Stage,
+    Times,
+    ToDisk,
+    after,
+    arm_node,
+    decide,
+    dump_armed,
+    load_armed,
+    rearmed,
+    still_planned,
+    tagged_hosts,
+    without,
+)
+from wizard.plan.render import render
+from wizard.plan.seed_fields import Answers
+
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text()
+ANSWERS = Answers(("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me",))
+DEBIAN = Image("debian12", ImageKind.DEBIAN)
+STORED = Manifest(
+    "debian12",
+    ImageKind.DEBIAN,
+    Architecture.AMD64,
+    tuple(StoredFile(path, 1, "0" * 64) for path in ("linux", "initrd.gz", "grubx64.efi")),
+    "linux",
+    ("initrd.gz",),
+)
+SINCE = "2026-12-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return load_plan(EXAMPLE, "example")
+
+
+def armed(plan: Plan, number: int = 0, image: Image = DEBIAN, stored: Manifest | None = STORED) -> ArmedNode:
+    return arm_node(plan, plan.nodes[number], image, stored, ANSWERS, SINCE)
+
+
+def dashed(node: ArmedNode) -> str:
+    return node.macs[0].replace(":", "-")
+
+
+def test_an_armed_node_gets_its_own_and_no_more(plan: Plan) -> None:
+    node = armed(plan)
+    table = {node.address: node}
+    mac = dashed(node)
+    wanted = {
+        f"/boot/{mac}": Stage.SCRIPT,
+        "/images/debian12/linux": Stage.KERNEL,
+        "/images/debian12/initrd.gz": Stage.INITRD,
+        f"/seed/{mac}/preseed.cfg": Stage.SEED,
+        f"/report/{mac}": Stage.REPORTED,
+        "/first/snponly.efi": Stage.LOADER,
+    }
+    for path, stage in wanted.items():
+        reply = decide(table, "GET", path, node.address)
+        assert (reply.status, reply.stage, reply.node) == (200, stage, node.name), path
+    linux = decide(table, "GET", "/images/debian12/linux", node.address).served
+    assert linux is not None
+    assert linux.file == f"{paths.IMAGES}/debian12/linux"
+
+
+def test_a_stranger_gets_nothing_of_an_armed_node(plan: Plan) -> None:
+    node, other = armed(plan, 0), armed(plan, 1)
+    for path in [*node.paths, "/", "/nothing"]:
+        assert decide({node.address: node}, "GET", path, "192.168.0.77").status == 403
+        assert decide({}, "GET", path, node.address).status == 403
+    both = {each.address: each for each in (node, other)}
+    own = set(node.paths) - set(other.paths)
+    assert len(own) == 3
+    for path in own:
+        assert decide(both, "GET", path, other.address).status == 404
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "/",
+        "*",
+        "//images/debian12/linux",
+        "/images/debian12/../debian12/linux",
+        "/images/debian12/%6cinux",
+        "/images/debian12/linux?",
+        "/images/debian12/linux/",
+        "/images/debian12/grubx64.efi",
+        "/images/debian12/manifest.json",
+        "/images/../../../etc/shadow",
+        "http://192.168.0.200:8069/images/debian12/linux",
+        "/images/debian12/linux\0",
+        "/" * (LONGEST_TARGET + 1),
+    ],
+)
+def test_whatever_else_is_asked_is_not_there(plan: Plan, target: str) -> None:
+    node = armed(plan)
+    reply = decide({node.address: node}, "GET", target, node.address)
+    assert (reply.status, reply.served, reply.stage) == (404, None, None)
+
+
+def test_methods(plan: Plan) -> None:
+    node = armed(plan)
+    table = {node.address: node}
+    report = f"/report/{dashed(node)}"
+    assert decide(table, "POST", report, node.address).stage is Stage.REPORTED
+    assert decide(table, "HEAD", "/images/debian12/linux", node.address).stage is None
+    assert decide(table, "HEAD", report, node.address).stage is None
+    for method in ("PUT", "DELETE", "CONNECT", "POST"):
+        assert decide(table, method, "/images/debian12/linux", node.address).status == 405
+
+
+def test_the_script_boots_with_the_seed_of_the_nic_that_asked(plan: Plan) -> None:
+    first, second = plan.nodes[0].mac, plan.nodes[1].mac
+    two = replace(plan, nodes=(replace(plan.nodes[0], other_macs=(second,)), *plan.nodes[2:]))
+    node = arm_node(two, two.nodes[0], DEBIAN, STORED, ANSWERS, SINCE)
+    for mac in (first, second):
+        name = int(mac).to_bytes(6, "big").hex("-")
+        script = node.paths[f"/boot/{name}"].text
+        assert script.startswith("#!ipxe\n")
+        assert f"url=http://192.168.0.200:8069/seed/{name}/preseed.cfg" in script
+        assert "\ninitrd http://192.168.0.200:8069/images/debian12/initrd.gz\nboot\n" in script
+        assert " initrd=initrd.gz " in script
+        assert f"/report/{name}" in node.paths[f"/seed/{name}/preseed.cfg"].text
+
+
+def test_the_disk_and_scripts_of_ones_own(plan: Plan) -> None:
+    node = armed(plan, image=DISK_IMAGE, stored=None)
+    script = f"/boot/{dashed(node)}"
+    assert node.paths[script].text.endswith("\nexit\n")
+    san = arm_node(plan, plan.nodes[0], DISK_IMAGE, None, ANSWERS, SINCE, to_disk=ToDisk.SANBOOT)
+    assert "sanboot" in san.paths[script].text
+    own = Image("mine", ImageKind.CUSTOM, script="go.ipxe")
+    files = tuple(StoredFile(path, 1, "0" * 64) for path in ("go.ipxe", "a/b"))
+    stored = Manifest("mine", ImageKind.CUSTOM, Architecture.AMD64, files, script="go.ipxe")
+    mine = armed(plan, image=own, stored=stored)
+    assert mine.paths[script].file == f"{paths.IMAGES}/mine/go.ipxe"
+    assert mine.paths["/images/mine/a/b"].stage is Stage.KERNEL
+    with pytest.raises(WizardError, match="no kernel"):
+        armed(plan, stored=None)
+
+
+def test_the_record_comes_back_whole_or_is_refused(plan: Plan) -> None:
+    nodes = (armed(plan, 0), armed(plan, 1))
+    text = dump_armed(nodes)
+    assert load_armed(text) == nodes
+    for bad in ("", "{}", "[]", "null", text[:-9], text.replace('"version": 1', '"version": 2'), '{"version": 1}'):
+        with pytest.raises(ArmedDamaged):
+            load_armed(bad)
+
+
+def test_only_the_armed_have_the_tag(plan: Plan) -> None:
+    hosts = next(file.text for file in render(plan, EXAMPLE) if file.path == paths.DNSMASQ_HOSTS)
+    assert tagged_hosts(hosts, []) == hosts
+    node = armed(plan, 1)
+    made = tagged_hosts(hosts, [node])
+    changed = [line for line in made.splitlines() if line not in hosts.splitlines()]
+    assert changed == [f"{node.macs[0]},set:netboot,{node.address},{node.name}"]
+    for old in (replace(node, address="192.168.0.9"), replace(node, macs=("02:00:00:00:00:01",))):
+        assert tagged_hosts(hosts, [old]) == hosts
+        assert still_planned(plan, [old]) == ()
+    assert still_planned(plan, [node]) == (node,)
+
+
+def test_it_is_disarmed_once_the_seed_was_fetched_and_reported(plan: Plan) -> None:
+    node = armed(plan)
+    assert node.seeded
+    assert after(node, [Stage.KERNEL, Stage.SEED]) == node
+    # Somebody who only asks for the report has installed nothing.
+    assert after(node, [Stage.REPORTED]) == node
+    assert after(node, [Stage.REPORTED, Stage.SEED]) is None
+    always = replace(node, times=Times.ALWAYS)
+    assert after(always, [Stage.REPORTED, Stage.SEED]) == always
+    bare = armed(plan, image=replace(DEBIAN, seed=SeedForm.NONE))
+    assert not bare.seeded
+    assert after(bare, [Stage.REPORTED]) is None
+
+
+def test_arming_again_replaces(plan: Plan) -> None:
+    one, two = armed(plan, 0), armed(plan, 1)
+    again = replace(one, times=Times.ALWAYS)
+    assert rearmed([one, two], [again]) == tuple(sorted((again, two), key=lambda each: each.name))
+    assert without([one, two], [one.name, "nobody"]) == (two,)

@@ -1,0 +1,208 @@
+"""What nodes boot over the network: who is armed, into dnsmasq's reservations and the packet filter, and the server.
+
+`daemon.Guard` calls `supervise` in every turn of its loop, from its main thread. While DHCP is not armed there is no
+server, and the packet filter holds back what it had still to send.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from wizard.deploy.armed import change_armed, read_armed
+from wizard.deploy.guard.supervised_process import SupervisedProcess
+from wizard.deploy.netboot_server import COMMAND, Fetched, read_log
+from wizard.host import processes
+from wizard.host.commands import environment
+from wizard.host.dhcp import dnsmasq
+from wizard.host.files import read_text, write_atomic
+from wizard.host.net import gateway_rules
+from wizard.plan import paths
+from wizard.plan.findings import WizardError
+from wizard.plan.images import HTTP_PORT
+from wizard.plan.model import Plan
+from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, still_planned, tagged_hosts, without
+
+log = logging.getLogger("ciao-gateway")
+
+_LOG_LIMIT = 1_000_000
+_Stamp = tuple[int, int, int] | None
+
+
+class NetbootServer(SupervisedProcess):
+    """The HTTP server, with a user of its own and no capability."""
+
+    title = "the netboot server"
+    ports = (("tcp", HTTP_PORT),)
+
+    def start(self, gateway: str, uid: int) -> None:
+        """Keep it running at the gateway's address. Never raises WizardError or OSError."""
+
+        def spawn() -> subprocess.Popen[bytes]:
+            lower = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+            lower += [f"--{kind}=-all" for kind in ("inh-caps", "ambient-caps", "bounding-set")] if uid else []
+            words = [sys.executable, "-P", "-m", "wizard", COMMAND, gateway, str(HTTP_PORT), paths.NETBOOT_SERVED]
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            output = os.open(paths.NETBOOT_LOG, flags, 0o644)
+            try:
+                return subprocess.Popen(
+                    ["setpriv", *lower, "--no-new-privs", "--pdeathsig=KILL", "--", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.PIPE,
+                    env=environment(),
+                    cwd="/",
+                )
+            finally:
+                os.close(output)
+
+        self.keep_running(spawn)
+
+
+class Netboot:
+    """Keeps what is served in step with the record of the armed, and disarms who is done."""
+
+    def __init__(self) -> None:
+        self.server = NetbootServer()
+        self.plan: Plan | None = None
+        self.armed: tuple[ArmedNode, ...] = ()
+        self.stamp: _Stamp = None
+        self.loaded_at: float | None = None
+        self.wanted = True
+        self.uid = 0
+        self.read_to = 0
+        self.follows = False
+        self.seen: dict[str, set[Stage]] = {}
+        self.failure = ""
+
+    def reload(self, plan: Plan) -> None:
+        """Another plan is in force. Before dnsmasq starts: it reads the reservations that this writes.
+
+        Raises WizardError, OSError.
+        """
+        self.plan, self.wanted = plan, True
+        if plan.images:
+            self.uid = dnsmasq.netboot_user_id()
+            self._take_up(plan)
+
+    def supervise(self, process: processes.Process | None, serving: bool, rules_loaded_at: float) -> None:
+        """`process`: dnsmasq's; `serving`: whether DHCP is armed; `rules_loaded_at` changes as rules are loaded.
+
+        Never raises WizardError or OSError.
+        """
+        if self.plan is None or not self.plan.images:
+            self.stop()
+            return
+        try:
+            if self._disarm_done() or self.wanted or self.stamp != _stamp(paths.ARMED):
+                if self._take_up(self.plan):
+                    dnsmasq.reload_hosts(process)
+                self.loaded_at = None
+            if self.loaded_at != rules_loaded_at:
+                gateway_rules.fill_netboot([node.address for node in self.armed])
+                self.loaded_at = rules_loaded_at
+            self.failure = ""
+        except (WizardError, OSError) as error:
+            self.wanted = True
+            if str(error) != self.failure:
+                log.warning("netboot: %s", error)
+            self.failure = str(error)
+        if serving and self.armed and not self.failure:
+            self.server.start(str(self.plan.network.gateway), self.uid)
+        else:
+            self.server.stop()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def _take_up(self, plan: Plan) -> bool:
+        """Write what is served; whether the reservations changed. Raises WizardError, OSError."""
+        stamp = _stamp(paths.ARMED)
+        try:
+            recorded = read_armed()
+        except WizardError as error:
+            # Nobody is served by a record that cannot be read.
+            log.warning("%s", error)
+            recorded = ()
+        armed = still_planned(plan, recorded)
+        for node in recorded:
+            if node not in armed:
+                log.warning("netboot: %s is armed as it was in another plan; arm it again", node.name)
+        write_atomic(paths.NETBOOT_SERVED, dump_armed(armed).encode(), 0o640, (0, self.uid))
+        hosts = tagged_hosts(read_text(dnsmasq.HOSTS) or "", armed)
+        changed = read_text(paths.NETBOOT_HOSTS) != hosts
+        if changed:
+            write_atomic(paths.NETBOOT_HOSTS, hosts.encode(), 0o644)
+        if [node.name for node in armed] != [node.name for node in self.armed]:
+            log.info("netboot: armed are %s", ", ".join(node.name for node in armed) or "no nodes")
+        self.armed, self.stamp, self.wanted = armed, stamp, False
+        return changed
+
+    def _disarm_done(self) -> bool:
+        """Disarm the nodes that have reported; whether there were any. Raises WizardError, OSError."""
+        for each in self._new_lines():
+            self._note(each)
+        done = [node.name for node in self.armed if after(node, self.seen.get(_key(node), ())) is None]
+        if not done:
+            return False
+        change_armed(lambda nodes: without(nodes, done))
+        log.info("netboot: %s reported, and disarmed", ", ".join(done))
+        return True
+
+    def _note(self, each: Fetched) -> None:
+        for node in self.armed:
+            if each.stage and each.whole and each.node == node.name and each.source == node.address:
+                # Armed again, it starts again.
+                self.seen.setdefault(_key(node), set()).add(each.stage)
+
+    def _new_lines(self) -> list[Fetched]:
+        try:
+            fd = os.open(paths.NETBOOT_LOG, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self.read_to, self.follows = 0, True
+            return []
+        try:
+            size = os.fstat(fd).st_size
+            self.read_to = min(self.read_to, size)
+            text = os.pread(fd, size - self.read_to, self.read_to)
+            whole = text[: text.rfind(b"\n") + 1]
+            self.read_to += len(whole)
+            if self.read_to == size > _LOG_LIMIT:
+                # It is in memory, and the server only appends.
+                os.ftruncate(fd, 0)
+                self.read_to = 0
+        finally:
+            os.close(fd)
+        lines = list(read_log(whole.decode("utf-8", "replace")))
+        if not self.follows:
+            # Of the guard before this one: what came before a node was armed is not told from what came after but by
+            # the clock. From now on it may be set: a line that is missed would have a node installed twice.
+            since = {node.name: node.since for node in self.armed}
+            lines = [each for each in lines if _is_of_now(each, since)]
+            self.follows = True
+        return lines
+
+
+def _key(node: ArmedNode) -> str:
+    return f"{node.name} {node.since}"
+
+
+def _is_of_now(each: Fetched, since: Mapping[str, str]) -> bool:
+    try:
+        # Written by this machine's clock, too.
+        return each.node in since and each.at >= datetime.fromisoformat(since[each.node]).timestamp()
+    except (ValueError, OverflowError):
+        return False
+
+
+def _stamp(path: str) -> _Stamp:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

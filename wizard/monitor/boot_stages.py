@@ -1,0 +1,185 @@
+"""How far each node has come in booting over the network: from dnsmasq's log and the netboot server's."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from wizard.deploy.armed import read_armed
+from wizard.deploy.netboot_server import Fetched, read_log
+from wizard.host.files import read_text
+from wizard.host.net.tcp_ports import answering
+from wizard.host.plan_in_force import Unreadable, running_plan
+from wizard.plan import addresses, paths
+from wizard.plan.fields import format_mac
+from wizard.plan.model import Plan
+from wizard.plan.netboot import ArmedNode, Stage
+
+_LINE = re.compile(
+    r"^(?P<stamp>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}) dnsmasq-(?P<part>dhcp|tftp)\[[0-9]+\]: (?:[0-9]+ )?(?P<text>.*)$"
+)
+_OFFER = re.compile(r"^DHCPOFFER\([^)]*\) [0-9.]+ (?P<mac>[0-9a-f:]{17})")
+_SENT = re.compile(r"^sent .+ to (?P<ip>[0-9.]+)$")
+_TAIL = 1 << 20
+_SSH = 22
+_PATIENCE_S = 0.5
+
+PATIENCE_S = {
+    Stage.OFFERED: 60.0,
+    Stage.LOADER: 60.0,
+    Stage.SCRIPT: 60.0,
+    Stage.KERNEL: 120.0,
+    Stage.INITRD: 300.0,
+    Stage.SEED: 3600.0,
+}
+"""How long a node may be at a stage before it counts as stuck. An installation takes as long as it takes."""
+_HINTS = {
+    Stage.OFFERED: "it was offered an address and fetched no boot loader: is booting over the network on in its"
+    " firmware, and is there a loader for its kind (BIOS, UEFI)?",
+    Stage.LOADER: "it has its boot loader, which did not go on: with Secure Boot on, firmware refuses iPXE",
+    Stage.SCRIPT: "it has the script and no kernel: a script of your own, or a kernel for another architecture?",
+    Stage.KERNEL: "it has the kernel and not the whole initrd: is its memory too small?",
+    Stage.INITRD: "it has kernel and initrd and fetched no seed: memory too small, no driver for its NIC, or a console"
+    " that shows nothing (console= in the image's arguments)?",
+    Stage.SEED: "it has its seed and has not reported: look at its console for a question; often it found no disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A node that is armed or has fetched something. `image`, `times`: "" where it is not armed.
+
+    `stages`: Unix time of the last time that it came to each; `hint`: what usually is wrong where it is stuck, or "".
+    """
+
+    node: str
+    image: str = ""
+    times: str = ""
+    since: str = ""
+    stages: Mapping[Stage, float] = field(default_factory=dict)
+    hint: str = ""
+
+    @property
+    def reached(self) -> tuple[Stage, float] | None:
+        """The last stage, and when."""
+        return max(self.stages.items(), key=lambda each: (each[1], _ORDER[each[0]])) if self.stages else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "node": self.node,
+            "image": self.image or None,
+            "armed": self.times or None,
+            "since": self.since or None,
+            "stages": [{"stage": s.value, "at": _iso(at)} for s, at in sorted(self.stages.items(), key=_by_order)],
+            "hint": self.hint or None,
+        }
+
+
+_ORDER = {stage: number for number, stage in enumerate(Stage)}
+
+
+def _by_order(each: tuple[Stage, float]) -> int:
+    return _ORDER[each[0]]
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+
+
+def boots(
+    plan: Plan,
+    armed: Iterable[ArmedNode],
+    dnsmasq_log: str,
+    server_log: Iterable[Fetched],
+    now: float,
+    who_answers: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
+) -> tuple[Boot, ...]:
+    """Every node that is armed or has fetched something, in the plan's order. `now`: Unix time.
+
+    Of an armed node only what came after it was armed counts. `who_answers`: those of some addresses that let people
+    log in, asked for the nodes that have reported.
+    """
+    plan = addresses.assign(plan)
+    by_name = {node.name: node for node in armed}
+    seen: dict[str, dict[Stage, float]] = {}
+    by_mac = {format_mac(mac): node.name for node in plan.nodes for mac in node.macs}
+    by_ip = {str(node.ip): node.name for node in plan.nodes}
+    since = {name: datetime.fromisoformat(node.since).timestamp() for name, node in by_name.items()}
+    for name, stage, at in _events(dnsmasq_log, server_log, by_mac, by_ip, now):
+        if at >= since.get(name, 0.0):
+            seen.setdefault(name, {})[stage] = at
+    reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in seen.get(each.name, {})}
+    for address in who_answers(reported) if reported else ():
+        seen[reported[address]][Stage.ANSWERS] = now
+    found = []
+    for each in plan.nodes:
+        node, stages = by_name.get(each.name), seen.get(each.name, {})
+        if node is None and not set(stages) - {Stage.OFFERED}:
+            # An address is offered to everybody.
+            continue
+        boot = Boot(each.name, stages=stages)
+        if node is not None:
+            boot = Boot(each.name, node.image, node.times, node.since, stages)
+            boot = Boot(each.name, node.image, node.times, node.since, stages, _hint(boot, node, now))
+        found.append(boot)
+    return tuple(found)
+
+
+def _hint(boot: Boot, node: ArmedNode, now: float) -> str:
+    if boot.reached is None:
+        return ""
+    stage, at = boot.reached
+    if stage in (Stage.REPORTED, Stage.ANSWERS) or now - at < PATIENCE_S.get(stage, float("inf")):
+        return ""
+    if stage is Stage.INITRD and not node.seeded:
+        return ""
+    memory = f" {node.image} needs {node.memory} MiB." if stage in (Stage.KERNEL, Stage.INITRD) and node.memory else ""
+    return _HINTS[stage] + ("." + memory if memory and not _HINTS[stage].endswith("?") else memory)
+
+
+def _events(
+    dnsmasq_log: str, server_log: Iterable[Fetched], by_mac: Mapping[str, str], by_ip: Mapping[str, str], now: float
+) -> Iterator[tuple[str, Stage, float]]:
+    for line in dnsmasq_log.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        offer = _OFFER.match(match["text"]) if match["part"] == "dhcp" else None
+        sent = _SENT.match(match["text"]) if match["part"] == "tftp" else None
+        name = by_mac.get(offer["mac"]) if offer else by_ip.get(sent["ip"]) if sent else None
+        at = _time(match["stamp"], now)
+        if name and at is not None:
+            yield name, Stage.OFFERED if offer else Stage.LOADER, at
+    for each in server_log:
+        if each.stage is not None and each.whole and each.status < 300 and by_ip.get(each.source) == each.node:
+            yield each.node, each.stage, each.at
+
+
+def _time(stamp: str, now: float) -> float | None:
+    """Unix time of a line of syslog's kind: local, and without a year."""
+    year = datetime.fromtimestamp(now).year
+    for guess in (year, year - 1):
+        try:
+            at = datetime.strptime(f"{guess} {stamp}", "%Y %b %d %H:%M:%S").astimezone().timestamp()
+        except ValueError:
+            continue
+        if at < now + 86400:
+            return at
+    return None
+
+
+def _with_ssh(addresses: Iterable[str]) -> set[str]:
+    return {address for address, _ in answering([(each, _SSH) for each in addresses], _PATIENCE_S)}
+
+
+def read_boots() -> tuple[Boot, ...]:
+    """The boots of this machine; () where nothing is applied. Raises WizardError, as without root."""
+    plan = running_plan(Unreadable.SKIP)
+    if plan is None:
+        return ()
+    log = (read_text(paths.DNSMASQ_LOG) or "")[-_TAIL:]
+    return boots(plan, read_armed(), log, read_log(read_text(paths.NETBOOT_LOG) or ""), time.time(), _with_ssh)

@@ -1,0 +1,157 @@
+"""What lies on the disk for an image: the manifest beside its files, and whether a plan's image can be served by it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wizard.plan.fields import FieldError, shown
+from wizard.plan.findings import Finding, WizardError, error
+from wizard.plan.image_fields import parse_image_file, parse_image_name
+from wizard.plan.images import ADD, KINDS, Architecture, Image, ImageKind
+
+VERSION = 1
+MANIFEST = "manifest.json"
+"""The file's name; no file of an image may be called so."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ManifestDamaged(WizardError):
+    """A text that is no manifest of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an image: its path below the image's directory, its size in bytes and its SHA-256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image as it was added. `kernel`, `initrd`, `script`, `iso` name `files`; "" and () where it has none.
+
+    `source`: the name of what it was added from; `added`: ISO 8601 with zone.
+    """
+
+    name: str
+    kind: ImageKind
+    architecture: Architecture
+    files: tuple[StoredFile, ...]
+    kernel: str = ""
+    initrd: tuple[str, ...] = ()
+    script: str = ""
+    iso: str = ""
+    source: str = ""
+    added: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "name": self.name,
+            "kind": self.kind.value,
+            "architecture": self.architecture.value,
+            "kernel": self.kernel,
+            "initrd": list(self.initrd),
+            "script": self.script,
+            "iso": self.iso,
+            "source": self.source,
+            "added": self.added,
+            "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in self.files],
+        }
+
+
+def dump_manifest(manifest: Manifest) -> str:
+    return json.dumps(manifest.as_json(), indent=2) + "\n"
+
+
+def load_manifest(text: str) -> Manifest:
+    """The manifest of a file's text. Raises ManifestDamaged."""
+    try:
+        data = json.loads(text)
+        if not isinstance(data, Mapping) or data["version"] != VERSION:
+            raise ManifestDamaged("it is of another version", "Add the image again.")
+        manifest = Manifest(
+            name=parse_image_name(_text(data["name"])),
+            kind=ImageKind(data["kind"]),
+            architecture=Architecture(data["architecture"]),
+            files=tuple(map(_file, data["files"])),
+            kernel=_path(data["kernel"]),
+            initrd=tuple(map(_path, data["initrd"])),
+            script=_path(data["script"]),
+            iso=_path(data["iso"]),
+            source=_text(data["source"]),
+            added=_text(data["added"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError, FieldError) as problem:
+        raise ManifestDamaged("it cannot be read", "Remove the image and add it again.") from problem
+    present = {file.path for file in manifest.files}
+    named = [*filter(None, (manifest.kernel, manifest.script, manifest.iso)), *manifest.initrd]
+    if MANIFEST in present or len(present) < len(manifest.files) or not present.issuperset(named):
+        raise ManifestDamaged("what it names does not fit together", "Remove the image and add it again.")
+    return manifest
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _path(value: object) -> str:
+    text = _text(value)
+    return parse_image_file(text) if text else ""
+
+
+def _file(value: object) -> StoredFile:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    size, digest = value["size"], _text(value["sha256"])
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0 or not _SHA256.fullmatch(digest):
+        raise ValueError
+    return StoredFile(parse_image_file(_text(value["path"])), size, digest)
+
+
+def check_stored(images: Sequence[Image], stored: Mapping[str, Manifest]) -> Iterator[Finding]:
+    """Findings on a plan's images against those on this machine, by name."""
+    for number, image in enumerate(images):
+        at = f"images[{number}]"
+        if image.kind is ImageKind.DISK:
+            continue
+        manifest = stored.get(image.name)
+        if manifest is None:
+            yield error(
+                "image-not-here",
+                f"{at}.name",
+                f"The image {shown(image.name)} is not on this machine.",
+                f"Add it: {ADD} {image.name} {KINDS[image.kind].source}",
+            )
+            continue
+        for key in ("kind", "architecture"):
+            here, asked = getattr(manifest, key), getattr(image, key)
+            if here is not asked and (here, asked) != (ImageKind.DEBIAN, ImageKind.RESCUE):
+                yield error(
+                    f"image-{key}-differs",
+                    f"{at}.{key}",
+                    f"The plan says {asked}, and the image {shown(image.name)} on this machine is of {key} {here}.",
+                    f"Write {here}, or remove the image and add another.",
+                )
+        present = {file.path for file in manifest.files}
+        for key, path in (("kernel", image.kernel), ("script", image.script), *(("initrd", p) for p in image.initrd)):
+            if path and path not in present:
+                yield error(
+                    "image-file-not-here",
+                    f"{at}.{key}",
+                    f"The image {shown(image.name)} on this machine has no file {shown(path)}.",
+                    f"Write one of {', '.join(sorted(present))}; or leave {key} out.",
+                )

@@ -1,0 +1,288 @@
+"""Who is armed with what, and so which request over the network is answered. Everybody else gets nothing.
+
+A node is armed with an image (`arm_node`): all that it may fetch is laid down in that moment, as a table of paths.
+`decide` looks a request up in the table of the address that it comes from. No path is ever joined or resolved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from netaddr import EUI, AddrFormatError, IPAddress
+
+from wizard.plan import addresses, paths
+from wizard.plan.fields import format_mac, shown
+from wizard.plan.findings import WizardError
+from wizard.plan.image_manifest import Manifest
+from wizard.plan.images import FIRST_STAGES, BootUrls, Image, ImageKind, boot_arguments, url_mac
+from wizard.plan.model import Node, Plan
+from wizard.plan.seed_fields import Answers
+from wizard.plan.seeds import OwnTemplate, render_seeds
+
+VERSION = 1
+TAG = "netboot"
+"""dnsmasq's tag of a reservation whose node is armed. No role or machine has it: theirs have a "-"."""
+LONGEST_TARGET = 300
+"""Characters of a request's path; every path of ours is shorter."""
+
+
+class Times(StrEnum):
+    """How often an armed node may install: `ONCE` disarms it when it has reported."""
+
+    ONCE = "once"
+    ALWAYS = "always"
+
+
+class ToDisk(StrEnum):
+    """How iPXE hands over to the disk where the image is none: firmware differs in what works."""
+
+    EXIT = "exit"
+    SANBOOT = "sanboot"
+
+
+class Stage(StrEnum):
+    """How far a node has come, in order."""
+
+    OFFERED = "offered"
+    LOADER = "loader"
+    SCRIPT = "script"
+    KERNEL = "kernel"
+    INITRD = "initrd"
+    SEED = "seed"
+    REPORTED = "reported"
+    ANSWERS = "answers"
+
+
+class ArmedDamaged(WizardError):
+    """A text that is no record of armed nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a path answers: a file's path, or a text. `stage`: how far a node is that fetches it."""
+
+    stage: Stage
+    file: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedNode:
+    """A node that may boot an image, and all that it may fetch: URL path -> what is answered.
+
+    `address`: its reserved one; `macs`: with ":"; `since`: ISO 8601 with zone; `seeded`: whether its image has a seed
+    that must have been fetched before a report counts.
+    """
+
+    name: str
+    address: str
+    macs: tuple[str, ...]
+    image: str
+    times: Times
+    since: str
+    paths: Mapping[str, Served] = field(default_factory=dict)
+    seeded: bool = False
+    memory: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "address": self.address,
+            "macs": list(self.macs),
+            "image": self.image,
+            "times": self.times.value,
+            "since": self.since,
+            "seeded": self.seeded,
+            "memory": self.memory,
+            "paths": {path: [each.stage.value, each.file, each.text] for path, each in self.paths.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BootReply:
+    """What a request gets. `node` and `stage`: for the log, None for a refusal of a stranger."""
+
+    status: int
+    served: Served | None = None
+    node: str = ""
+    stage: Stage | None = None
+
+
+_STRANGER, _NOT_HIS, _WRONG_METHOD = BootReply(403), 404, 405
+
+
+def decide(armed: Mapping[str, ArmedNode], method: str, target: str, source: str) -> BootReply:
+    """The reply to a request. `armed`: by address; `target`: the request's target as it came, still encoded."""
+    node = armed.get(source)
+    if node is None:
+        return _STRANGER
+    found = node.paths.get(target) if len(target) <= LONGEST_TARGET else None
+    if found is None:
+        return BootReply(_NOT_HIS, node=node.name)
+    methods = ("GET", "HEAD", "POST") if found.stage is Stage.REPORTED else ("GET", "HEAD")
+    if method not in methods:
+        return BootReply(_WRONG_METHOD, node=node.name)
+    # Firmware asks by HEAD how large a file is: nothing was fetched yet.
+    return BootReply(200, found, node.name, None if method == "HEAD" else found.stage)
+
+
+def arm_node(
+    plan: Plan,
+    node: Node,
+    image: Image,
+    manifest: Manifest | None,
+    answers: Answers,
+    since: str,
+    times: Times = Times.ONCE,
+    to_disk: ToDisk = ToDisk.EXIT,
+    own: OwnTemplate | None = None,
+) -> ArmedNode:
+    """Lay down what a node may fetch. `manifest`: None for the disk alone. `plan` must have passed the rules.
+
+    Raises WizardError: TemplateWrong, and where the image has nothing that boots.
+    """
+    plan = addresses.assign(plan)
+    address = next(each.ip for each in plan.nodes if each.name == node.name)
+    urls = BootUrls(plan.network.gateway)
+    files = _files_of(image, manifest)
+    table: dict[str, Served] = {}
+    seeded = False
+    directory = f"{paths.IMAGES}/{image.name}"
+    script = image.script or (manifest.script if manifest else "")
+    for file, stage in files.items():
+        table[_path(urls, urls.file(image.name, file))] = Served(stage, file=f"{directory}/{file}")
+    for mac in node.macs:
+        boot = f"/boot/{url_mac(mac)}"
+        if script:
+            table[boot] = Served(Stage.SCRIPT, file=f"{directory}/{script}")
+        else:
+            table[boot] = Served(Stage.SCRIPT, text=_script(plan, node, image, manifest, urls, mac, to_disk))
+        for seed in render_seeds(plan, node, image, answers, urls, own, mac):
+            table[_path(urls, urls.seed(mac)) + seed.name] = Served(Stage.SEED, text=seed.text)
+            seeded = True
+        table[_path(urls, urls.report(mac))] = Served(Stage.REPORTED, text="thank you\n")
+    for loader in FIRST_STAGES.values():
+        table[f"/first/{loader}"] = Served(Stage.LOADER, file=f"{paths.BOOT_LOADERS}/{loader}")
+    macs = tuple(map(format_mac, node.macs))
+    return ArmedNode(node.name, str(address), macs, image.name, times, since, table, seeded, image.memory_mib)
+
+
+def _path(urls: BootUrls, url: str) -> str:
+    return url.removeprefix(urls.base)
+
+
+def _kernel(image: Image, manifest: Manifest | None) -> tuple[str, tuple[str, ...]]:
+    kernel = image.kernel or (manifest.kernel if manifest else "")
+    return kernel, image.initrd or (manifest.initrd if manifest else ())
+
+
+def _files_of(image: Image, manifest: Manifest | None) -> dict[str, Stage]:
+    """What is fetched of an image, and nothing else of its directory."""
+    if image.kind is ImageKind.DISK:
+        return {}
+    kernel, initrd = _kernel(image, manifest)
+    script = image.script or (manifest.script if manifest else "")
+    if manifest is None or not (kernel or script):
+        raise WizardError(
+            f"the image {shown(image.name)} has no kernel on this machine", "See 'ciao-wizard image list'."
+        )
+    if script:
+        # Only who wrote it knows what it fetches.
+        return {file.path: Stage.KERNEL for file in manifest.files if file.path != script}
+    files = {kernel: Stage.KERNEL, **dict.fromkeys(initrd, Stage.INITRD)}
+    return {**files, manifest.iso: Stage.INITRD} if manifest.iso else files
+
+
+def _script(
+    plan: Plan, node: Node, image: Image, manifest: Manifest | None, urls: BootUrls, mac: EUI, to_disk: ToDisk
+) -> str:
+    """What iPXE does. Names in it were validated: none has a blank or a `$`."""
+    lines = ["#!ipxe", f"echo {node.name}: {image.name}"]
+    if image.kind is ImageKind.DISK:
+        return "\n".join([*lines, "exit" if to_disk is ToDisk.EXIT else "sanboot --no-describe --drive 0x80", ""])
+    kernel, initrd = _kernel(image, manifest)
+    iso = manifest.iso if manifest else ""
+    arguments = boot_arguments(image, urls, mac, node.name, plan.network.domain, iso)
+    # By EFI a Linux kernel finds its initrds by these names alone; BIOS ignores the words.
+    names = [f"initrd={path.rpartition('/')[2]}" for path in initrd]
+    lines.append(" ".join(filter(None, ["kernel", urls.file(image.name, kernel), *names, arguments])))
+    lines += [f"initrd {urls.file(image.name, path)}" for path in initrd]
+    return "\n".join([*lines, "boot", ""])
+
+
+def tagged_hosts(text: str, armed: Iterable[ArmedNode]) -> str:
+    """The reservations of dnsmasq's hosts file, with TAG on those of armed nodes.
+
+    A node whose MACs or address are other ones by now has none: what it may fetch was laid down for the old ones.
+    """
+    wanted = {(node.macs, node.address) for node in armed}
+    lines = []
+    for line in text.splitlines(keepends=True):
+        words = line.rstrip("\n").split(",")
+        macs = tuple(word.lower() for word in words if word.count(":") == 5)
+        if len(words) >= 3 and (macs, words[-2]) in wanted:
+            line = ",".join([*words[:-2], f"set:{TAG}", *words[-2:]]) + "\n"
+        lines.append(line)
+    return "".join(lines)
+
+
+def still_planned(plan: Plan, armed: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:
+    """The armed nodes that the plan still has, by name, address and MACs."""
+    plan = addresses.assign(plan)
+    known = {(node.name, str(node.ip), tuple(map(format_mac, node.macs))) for node in plan.nodes}
+    return tuple(node for node in armed if (node.name, node.address, node.macs) in known)
+
+
+def after(node: ArmedNode, seen: Iterable[Stage]) -> ArmedNode | None:
+    """The node after what it was seen to fetch; None where it is to be disarmed: it fetched its seed and reported."""
+    stages = set(seen)
+    done = Stage.REPORTED in stages and (Stage.SEED in stages or not node.seeded)
+    return None if done and node.times is Times.ONCE else node
+
+
+def dump_armed(armed: Iterable[ArmedNode]) -> str:
+    return json.dumps({"version": VERSION, "nodes": [node.as_json() for node in armed]}) + "\n"
+
+
+def load_armed(text: str) -> tuple[ArmedNode, ...]:
+    """The armed nodes of a record's text. Raises ArmedDamaged."""
+    try:
+        data = json.loads(text)
+        if data["version"] != VERSION:
+            raise ValueError
+        nodes = tuple(map(_node, data["nodes"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, AddrFormatError) as problem:
+        raise ArmedDamaged(
+            "the record of armed nodes cannot be read", "Nobody is armed. Arm again: sudo ciao-wizard boot arm."
+        ) from problem
+    return nodes
+
+
+def _node(data: Any) -> ArmedNode:
+    table = {path: Served(Stage(stage), str(file), str(text)) for path, (stage, file, text) in data["paths"].items()}
+    return ArmedNode(
+        str(data["name"]),
+        str(IPAddress(data["address"])),
+        tuple(format_mac(EUI(mac)) for mac in data["macs"]),
+        str(data["image"]),
+        Times(data["times"]),
+        str(data["since"]),
+        table,
+        bool(data["seeded"]),
+        int(data["memory"]),
+    )
+
+
+def rearmed(armed: Iterable[ArmedNode], new: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:
+    """With others armed besides, or instead where they were armed already; by name."""
+    both = {node.name: node for node in (*armed, *new)}
+    return tuple(both[name] for name in sorted(both))
+
+
+def without(armed: Iterable[ArmedNode], names: Iterable[str]) -> tuple[ArmedNode, ...]:
+    gone = set(names)
+    return tuple(node for node in armed if node.name not in gone)
