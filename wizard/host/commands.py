@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
-
-import sh
+from typing import IO, TYPE_CHECKING
 
 from wizard.plan.findings import WizardError
+
+if TYPE_CHECKING:
+    import sh
 
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,6 +94,9 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    # It brings asyncio: a third of the time that `leases` takes, which runs nothing.
+    import sh
+
     late = threading.Event()
     try:
         command = sh.Command(path)(
@@ -139,6 +143,8 @@ def output_of(*argv: str) -> Iterator[IO[bytes]]:
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    import sh
+
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as output:
         try:
