@@ -161,9 +161,9 @@ async def test_marked_nodes_are_armed_together_each_with_its_own_image(boots: St
         await driver.press("down", "down", "space", "space")
         await driver.says("◆compute1", "2 marked")
         await driver.press("enter")
-        await driver.says("Arm compute1, compute2", "(x) as planned")
+        await driver.says("Arm 2 nodes", "compute1, compute2", "(x) as planned")
         await driver.press("enter")
-        await driver.says("the image that the plan has for it")
+        await driver.says("Arm 2 nodes?", "compute1, compute2", "the image that the plan has for it, if any")
         await driver.press("y")
         await driver.until(lambda: driver.services.orders, "the order")
         assert driver.services.did == ["arm compute1 compute2"]

@@ -58,7 +58,7 @@ def cells(boot: Boot, now: datetime, wide: bool, marked: bool) -> Sequence[Text]
 
 def details(boot: Boot, now: datetime, in_columns: int) -> Text:
     """What the table has no room for: with what it is armed, every stage with its time, why it is stuck."""
-    text = plain(boot.node, "bold", limit=65).append_text(plain(f" · {_armed(boot, now)}", limit=200))
+    text = Text.assemble(plain(boot.node, "bold", limit=65), plain(f" · {_armed(boot, now)}", limit=200))
     if boot.begun:
         text.append("\n").append_text(_stages(boot, now, in_columns))
     if said := _said(boot):

@@ -21,7 +21,7 @@ from wizard.widgets.choice import Choice
 from wizard.widgets.field import Field
 from wizard.widgets.form_dialog import FormDialog
 from wizard.widgets.modal import Question
-from wizard.widgets.page import plain, plain_lines
+from wizard.widgets.page import plain, plain_lines, plural
 from wizard.widgets.plain_text import PlainText
 from wizard.widgets.sign_checkbox import SignCheckbox
 
@@ -62,7 +62,7 @@ class ArmDialog(FormDialog[None]):
     ) -> None:
         super().__init__()
         self._names = tuple(names)
-        self.title = f"Arm {named(self._names)}"
+        self.title = f"Arm {count(self._names)}"
         self._images = tuple(images)
         self._as_planned = len(planned) > 1
         words = [image.name for image in self._images]
@@ -72,6 +72,8 @@ class ArmDialog(FormDialog[None]):
         self._key_files = " ".join(key_files)
 
     def body(self) -> Iterable[Widget]:
+        if len(self._names) > 1:
+            yield PlainText(named(self._names), id="arm-names")
         yield from _row("Image", Choice(self._words, self._first, id="arm-image"))
         yield from _row("Boots it", Choice(("once, until it has reported", "always"), id="arm-times"))
         yield from _row("To disk by", Choice([way.value for way in ToDisk], id="arm-disk"), "of-disk")
@@ -129,8 +131,8 @@ class ArmDialog(FormDialog[None]):
         if not self._installs:
             self._confirm(True)
             return
-        title = f"Arm {named(self._names)}?"
-        question = Question(title, question_text(self._names, self._image, self._times), "[ y  Arm ]", "[ n  Do not ]")
+        told = question_text(self._names, self._image, self._times)
+        question = Question(f"Arm {count(self._names)}?", told, "[ y  Arm ]", "[ n  Do not ]")
         self.app.push_screen(question, self._confirm)
 
     def _confirm(self, sure: bool | None) -> None:
@@ -155,6 +157,11 @@ def _row(label: str, widget: Widget, classes: str = "") -> Iterable[Widget]:
         yield widget
 
 
+def count(names: Sequence[str]) -> str:
+    """One node by its name, several by their number."""
+    return plain(names[0], limit=63).plain if len(names) == 1 else plural(len(names), "node")
+
+
 def named(names: Sequence[str]) -> str:
     """Nodes by their names, or of many the first ones."""
     more = len(names) - _MOST_NAMED
@@ -164,8 +171,9 @@ def named(names: Sequence[str]) -> str:
 def question_text(names: Sequence[str], image: str, times: Times) -> str:
     """What is asked before nodes are armed with what may overwrite a disk."""
     each = "it boots" if len(names) == 1 else "each of them boots"
-    what = plain(image, limit=63).plain if image else "the image that the plan has for it"
-    told = [f"The next time that {each} over the network it gets {what}: ALL OF A DISK IS OVERWRITTEN, unasked."]
+    what = plain(image, limit=63).plain if image else "the image that the plan has for it, if any"
+    told = [named(names)] if len(names) > 1 else []
+    told += [f"The next time that {each} over the network it gets {what}: ALL OF A DISK IS OVERWRITTEN, unasked."]
     if times is Times.ALWAYS:
         told.append("And again at EVERY boot, until you disarm it: 'always' was chosen.")
     return "\n\n".join([*told, "y arms. Enter, n and esc change nothing."])

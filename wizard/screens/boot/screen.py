@@ -30,12 +30,12 @@ _LONGEST_WHY = 150
 NO_IMAGES = (
     "The plan in force has no images, so there is nothing that nodes could boot.",
     "1  Add one to this machine; nothing is downloaded for you:\n"
-    "     apt-get download debian-installer-12-netboot-amd64\n"
-    "     sudo ciao-wizard image add debian12 debian-installer-12-netboot-amd64_*.deb\n"
+    "   apt-get download debian-installer-12-netboot-amd64\n"
+    "   sudo ciao-wizard image add debian12 debian-installer-12-*.deb\n"
     "2  Add it to the plan, and apply that:\n"
-    "     [[images]]\n"
-    '     name = "debian12"\n'
-    '     kind = "debian"\n'
+    "   [[images]]\n"
+    '   name = "debian12"\n'
+    '   kind = "debian"\n'
     "3  Come back here, and arm a node with it.",
 )
 
