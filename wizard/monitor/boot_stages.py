@@ -132,6 +132,7 @@ def latest_run(events: Iterable[tuple[Stage, float]]) -> dict[Stage, float]:
 
 
 _FIRST = (Stage.LOADER, Stage.SCRIPT)
+_IN_DNSMASQS_LOG = (Stage.OFFERED, Stage.LOADER)
 
 
 def boots(
@@ -154,7 +155,9 @@ def boots(
     by_ip = {str(node.ip): node.name for node in plan.nodes}
     since = {name: datetime.fromisoformat(node.since).timestamp() for name, node in by_name.items()}
     for name, stage, at in sorted(_events(dnsmasq_log, server_log, by_mac, by_ip, now), key=lambda each: each[2]):
-        if at >= since.get(name, 0.0):
+        # dnsmasq's log has whole seconds.
+        began = since.get(name, 0.0)
+        if at >= (int(began) if stage in _IN_DNSMASQS_LOG else began):
             seen.setdefault(name, []).append((stage, at))
     runs = {name: latest_run(events) for name, events in seen.items()}
     reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in runs.get(each.name, {})}

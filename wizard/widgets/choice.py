@@ -34,7 +34,7 @@ class Choice(PlainText, can_focus=True):
     class Changed(Message):
         choice: Choice
 
-    class Submitted(Message):
+    class Accepted(Message):
         """Enter was pressed on it."""
 
     def __init__(self, words: Sequence[str], chosen: int = 0, *, id: str) -> None:  # noqa: A002
@@ -60,7 +60,7 @@ class Choice(PlainText, can_focus=True):
         self.post_message(self.Changed(self))
 
     def action_submit(self) -> None:
-        self.post_message(self.Submitted())
+        self.post_message(self.Accepted())
 
     def on_click(self) -> None:
         self.action_choose(1)

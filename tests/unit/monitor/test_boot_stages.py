@@ -73,6 +73,13 @@ def test_what_was_before_it_was_armed_or_did_not_come_whole_does_not_count() -> 
     assert set(of(boots(PLAN, [ARMED], LOG, server, AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER}
 
 
+def test_an_offer_in_the_second_of_arming_counts() -> None:
+    """dnsmasq's log has whole seconds."""
+    armed = replace(ARMED, since=datetime.fromtimestamp(AT + 2.9).astimezone().isoformat())
+    server = [fetched(Stage.SCRIPT, 2.8), fetched(Stage.KERNEL, 3)]
+    assert set(of(boots(PLAN, [armed], LOG, server, AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER, Stage.KERNEL}
+
+
 def test_a_disarmed_node_is_listed_where_it_has_fetched_something() -> None:
     found = boots(PLAN, [], LOG, [fetched(Stage.REPORTED, 20)], AT + 30)
     assert [each.node for each in found] == [node.name for node in PLAN.nodes]

@@ -118,8 +118,8 @@ class ArmDialog(FormDialog[None]):
         self.show_findings_text(Text())
         self._draw()
 
-    @on(Choice.Submitted)
-    def _accept_choice(self, event: Choice.Submitted) -> None:
+    @on(Choice.Accepted)
+    def _accept_choice(self, event: Choice.Accepted) -> None:
         event.stop()
         self.action_accept()
 

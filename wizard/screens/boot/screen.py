@@ -235,7 +235,7 @@ class BootPage(Page):
         self.redraw()
 
     def action_arm(self) -> None:
-        if self.unseen or self.board is None or not self._chosen:
+        if self.board is None or not self._chosen:
             return
         if not self.board.images:
             self.set_status("The plan in force has no images any more: add [[images]] to it and apply it.", "warning")
