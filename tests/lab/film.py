@@ -1,20 +1,23 @@
 """The README's pictures and a recording of a whole set-up, taken in the laboratory by way of a real terminal.
 
 python -m tests.lab.film DIRECTORY     writes DIRECTORY/PAGE.svg and DIRECTORY/set-up.cast (asciinema's format)
+python -m tests.lab.film DIRECTORY boot     DIRECTORY/boot.svg alone
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
-from tests.lab import keyboard
+from tests.lab import booting, keyboard
 from tests.lab.support import NODES
 from tests.lab.terminal import Terminal
 
 # Long enough to be seen, short enough to be watched.
 LISTENING = {"CIAO_LAB_PROBE_WAIT": "3"}
 READING_S = 2.5
+PER_STAGE_S = 2.2
 TITLE = "ciao-wizard: from two cables to four leases, and back"
 
 
@@ -48,5 +51,23 @@ def film(directory: Path) -> None:
         (directory / "set-up.cast").write_text(terminal.cast(TITLE))
 
 
+def picture_of_booting(directory: Path) -> None:
+    """The page Boot while one node has its seed and another its kernel."""
+    with booting.bootable() as lab, booting.at_the_boot_page(lab) as terminal:
+        booting.arm_two(terminal)
+        for node, stages in (("compute1", ["script", "kernel", "initrd", "seed"]), ("compute2", ["script", "kernel"])):
+            booting.ask_as_firmware(lab, node)
+            for stage in stages:
+                booting.fetch(lab, node, stage)
+                # As long as a small one takes.
+                time.sleep(PER_STAGE_S)
+        terminal.press("up")
+        terminal.until(lambda: "●·●●○○○○" in terminal.flat() and "compute1 ·" in terminal.flat(), "both nodes")
+        terminal.settled(quiet=0.1)
+        terminal.keep(directory / "boot.svg")
+
+
 if __name__ == "__main__":
-    film(Path(sys.argv[1]))
+    if sys.argv[2:] != ["boot"]:
+        film(Path(sys.argv[1]))
+    picture_of_booting(Path(sys.argv[1]))

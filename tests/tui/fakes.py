@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netaddr import IPNetwork
 
+from tests.tui.fakes_boot import FakeBoots
 from tests.tui.fakes_gateway import FakeGateway
 from tests.tui.fakes_nodes import FakeNodes
 from tests.tui.fakes_setup import FakeSetup
@@ -169,7 +170,7 @@ class FakeRun:
 
 
 @dataclass
-class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices):
+class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices, FakeBoots):
     """A machine of plain values. `did` lists what was asked to be done."""
 
     machine: Facts = FACTS

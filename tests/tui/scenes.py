@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 
 from netaddr import IPNetwork
@@ -13,10 +14,13 @@ from textual.widgets import TextArea
 from tests.tui.camera import Camera
 from tests.tui.driver import Driver, Start
 from tests.tui.fakes import FACTS, FakeServices, asks, event, row, steps_done
+from tests.tui.fakes_boot import AT, boot
 from tests.tui.gateways import BOARD, HAPPENED, HEALTHY, TRIPPED, count_traffic, thousand
 from tests.tui.troubles import TROUBLED, troubled
 from wizard.host.dhcp.discovery import DiscoveredMachine
+from wizard.monitor.boot_board import ArmableImage
 from wizard.plan.checks import FAILED, Check
+from wizard.plan.findings import NeedsRoot
 from wizard.plan.machine import Address, Facts, Listener, Nic
 from wizard.screens.nodes.discovery import DiscoveryPanel
 from wizard.services.protocols import CablingReport
@@ -338,3 +342,69 @@ async def leases_at_rest(driver: Driver) -> None:
     await driver.press("l")
     await driver.page("Leases")
     await driver.says("compute1")
+
+
+# Booting over the network
+
+
+async def scene_boot(studio: Studio) -> None:
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, at=datetime.fromtimestamp(AT, UTC))
+    async with studio.start(services, None) as driver:
+        await boots_at_rest(driver)
+        await studio.shoot(driver, "boot")
+        await driver.press("down")
+        await driver.says("memory too small")
+        await studio.shoot(driver, "boot-stuck")
+        await driver.press("space", "space")
+        await driver.says("2 marked")
+        await driver.press("enter")
+        await driver.says("(x) as planned", "SSH keys")
+        await studio.shoot(driver, "boot-arm")
+        await driver.press("tab", "space", "enter")
+        await driver.says("ALL OF A DISK")
+        await studio.shoot(driver, "boot-arm-asks")
+
+
+async def scene_boot_refused(studio: Studio) -> None:
+    refusal = NeedsRoot(
+        "Only root may see who is armed, or arm nodes.",
+        "Leave with ctrl+q, and start the wizard again: sudo ciao-wizard",
+    )
+    services = FakeServices(state=HEALTHY, in_force=studio.sample, boots_refused=refusal)
+    async with studio.start(services, None) as driver:
+        await boots_at_rest(driver, "Only root")
+        await studio.shoot(driver, "boot-refused")
+        services.boots_refused, services.booting, services.bootable = None, (), ()
+        await driver.says("ciao-wizard image add")
+        await studio.shoot(driver, "boot-no-images")
+
+
+async def scene_boot_of_many(studio: Studio) -> None:
+    stages = {"offered": 92.0, "loader": 91.0, "script": 89.0, "kernel": 87.0, "initrd": 51.5}
+    crowd = tuple(
+        boot(f"rack{n // 40:02}-{n % 40:02}", "debian12", "always", "", "", **dict(list(stages.items())[: n % 6]))
+        for n in range(1000)
+    )
+    loaders = "No boot loader snponly.efi, undionly.kpxe is here: see 'ciao-wizard boot loaders --help'."
+    services = FakeServices(
+        state=HEALTHY,
+        in_force=studio.sample,
+        at=datetime.fromtimestamp(AT, UTC),
+        booting=crowd,
+        bootable=tuple(ArmableImage(f"image-{n}") for n in range(40)),
+        not_bootable=loaders,
+    )
+    async with studio.start(services, None) as driver:
+        await boots_at_rest(driver, "1000 armed")
+        await driver.press(*["space"] * 9)
+        await studio.shoot(driver, "boot-many")
+        await driver.press("enter")
+        await driver.says("1 of 40")
+        await studio.shoot(driver, "boot-arm-many")
+
+
+async def boots_at_rest(driver: Driver, said: str = "compute2") -> None:
+    await driver.page("Dashboard")
+    await driver.press("b")
+    await driver.page("Boot")
+    await driver.says(said)

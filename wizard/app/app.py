@@ -46,6 +46,7 @@ PREVIOUS_PAGE = {
     "leases": "dashboard",
     "reset": "dashboard",
     "export": "dashboard",
+    "boot": "dashboard",
     "instances": "leases",
 }
 """The page before each, where its controller knows no better."""
@@ -376,6 +377,7 @@ class WizardApp(PageShell):
         if self._in_force and not self.changing:
             yield SystemCommand("Leases", "Who has which address", partial(self.go, "leases"))
             yield SystemCommand("Instances", "The VMs' instances, and how to reach them", partial(self.go, "instances"))
+            yield SystemCommand("Boot", "Nodes that boot an image over the network", partial(self.go, "boot"))
             yield SystemCommand("Dashboard", "The gateway's state", partial(self.go, "dashboard"))
             yield SystemCommand("Edit plan", "Change the plan in force", partial(self.go, "edit"))
             yield SystemCommand("Reset", "Restart a part, or undo everything", partial(self.go, "reset"))

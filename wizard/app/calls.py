@@ -21,7 +21,7 @@ from wizard.plan.findings import WizardError
 
 _Value = TypeVar("_Value")
 
-ACTS = frozenset({"answer", "recover", "release", "start"})
+ACTS = frozenset({"answer", "arm", "recover", "release", "start"})
 """The groups that change the machine: nobody leaves in the middle of them."""
 ENDS_WITHIN_S = 2.0
 # A thread that computes hands over to the screen's this often; Python's own 5 ms add up to a wait at the keys.

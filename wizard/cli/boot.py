@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
 import time
-from dataclasses import replace
-from datetime import datetime
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wizard.cli.console import flush_out, out, out_json, say, table
-from wizard.plan.findings import NeedsRoot, WizardError
+from wizard.cli.console import flush_out, out, out_json, say, table, wrapped
+from wizard.plan.findings import NeedsRoot
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
-    from wizard.plan.images import Image
-    from wizard.plan.model import Node, Plan
-    from wizard.plan.seed_fields import Answers
+    from wizard.monitor.boot_stages import Boot
 
 _WATCH_EVERY_S = 1.0
 
@@ -43,41 +40,22 @@ def _loaders(args: argparse.Namespace) -> int:
 
 
 def _arm(args: argparse.Namespace) -> int:
+    from wizard.actions.boot import ArmOrder, arm, usual_key_files
     from wizard.actions.targets import choose, plan_in_force
-    from wizard.deploy.armed import change_armed
-    from wizard.deploy.images.store import ImageStore
-    from wizard.deploy.images.templates import read_template
-    from wizard.plan.image_manifest import check_stored
-    from wizard.plan.images import ImageKind
-    from wizard.plan.netboot import Times, ToDisk, arm_node, rearmed
+    from wizard.monitor.boot_board import without_loaders
+    from wizard.plan.netboot import Times, ToDisk
 
     _need_root("boot arm")
-    if find_spec("aiohttp") is None:
-        raise WizardError("aiohttp is not installed, which serves nodes", "pip install 'ciao-wizard[boot]'")
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
-    answers = _answers(args)
-    stored = ImageStore().manifests()
-    since = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    keys = tuple(args.ssh_key) or usual_key_files()
     times = Times.ALWAYS if args.always else Times.ONCE
-    made = []
-    for node in nodes:
-        image = _image_of(plan, node, args.image)
-        for finding in check_stored([image], stored):
-            raise WizardError(finding.message, finding.remedy)
-        if image.seed_form != "none" and not answers.ssh_keys:
-            raise WizardError("nobody could log in to what is installed", "Give your public key: --ssh-key FILE.")
-        own = read_template(image.template) if image.template else None
-        manifest = None if image.kind is ImageKind.DISK else stored[image.name]
-        made.append(arm_node(plan, node, image, manifest, answers, since, times, ToDisk(args.to_disk), own))
-    change_armed(lambda before: rearmed(before, made))
+    made = arm(plan, nodes, ArmOrder(args.image, times, ToDisk(args.to_disk), keys, args.user))
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
-        from wizard.deploy.images.loaders import missing_loaders
-
-        if absent := missing_loaders():
-            say(f"No boot loader {', '.join(absent)} is here: see 'ciao-wizard boot loaders --help'.")
+        if missing := without_loaders():
+            say(missing)
     if args.wake:
         from wizard.actions.wake import send_to
 
@@ -87,95 +65,81 @@ def _arm(args: argparse.Namespace) -> int:
     return 0
 
 
-def _image_of(plan: Plan, node: Node, asked: str) -> Image:
-    from wizard.plan.fields import shown
-    from wizard.plan.images import DISK_IMAGE, FROM_DISK
-
-    if not plan.images:
-        raise WizardError("the plan in force has no images", "Add [[images]] to it and apply it.")
-    name = asked or node.image or FROM_DISK
-    if name == FROM_DISK:
-        return DISK_IMAGE
-    for image in plan.images:
-        if image.name == name:
-            return image
-    known = ", ".join(image.name for image in plan.images)
-    raise WizardError(f"{shown(name)} is no image of the plan in force", f"It has: {known}, {FROM_DISK}.")
-
-
-def _answers(args: argparse.Namespace) -> Answers:
-    from wizard.host.person import behind_sudo
-    from wizard.plan.seed_fields import Answers, parse_ssh_keys, parse_user
-
-    files = [Path(name) for name in args.ssh_key]
-    if not files:
-        person = behind_sudo()
-        home = Path(person.home) if person else Path.home()
-        files = [file for file in sorted((home / ".ssh").glob("id_*.pub")) if file.is_file()]
-    try:
-        texts = [file.read_text() for file in files]
-    except (OSError, UnicodeDecodeError) as error:
-        raise WizardError(
-            f"--ssh-key: {error}", "Give the file of a public key, such as ~/.ssh/id_ed25519.pub."
-        ) from None
-    answers = Answers(parse_ssh_keys(texts) if texts else ())
-    return replace(answers, user=parse_user(args.user)) if args.user else answers
-
-
 def _disarm(args: argparse.Namespace) -> int:
-    from wizard.deploy.armed import change_armed, read_armed
-    from wizard.plan.netboot import without
+    from wizard.actions.boot import disarm
 
     _need_root("boot disarm")
-    before = {node.name for node in read_armed()}
-    # A node that the plan no longer has can be disarmed too.
-    names = list(before) if args.all else list(dict.fromkeys(args.nodes))
-    if unknown := [name for name in names if name not in before]:
-        raise WizardError(
-            f"{clean(unknown[0], 63)} is not armed", f"Armed are: {', '.join(sorted(before)) or 'no nodes'}."
-        )
-    change_armed(lambda armed: without(armed, names))
+    names = disarm(() if args.all else args.nodes, args.all)
     if args.json:
-        out_json(sorted(names))
+        out_json(names)
     else:
-        for name in sorted(names):
+        for name in names:
             out(f"{name}: disarmed")
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
-    from wizard.monitor.boot_stages import read_boots
+    from wizard.monitor.boot_board import BootWatch
 
-    last: Any = None
-    while True:
-        boots = read_boots()
-        rows = [each.as_json() for each in boots]
-        if rows != last:
-            last = rows
-            if args.json:
-                out_json(rows)
-            else:
-                _print(boots)
-            flush_out()
-        if not args.watch:
-            return 0
+    watch = BootWatch()
+    boots = watch.look().nodes
+    if args.json:
+        _print_json(_begun(boots), args.watch)
+    elif not args.watch or sys.stdout.isatty():
+        _print(_begun(boots))
+    else:
+        _print_changes((), boots)
+    while args.watch:
+        flush_out()
         time.sleep(_WATCH_EVERY_S)
+        before, boots = boots, watch.look().nodes
+        if not args.json:
+            _print_changes(before, boots)
+        elif _begun(boots) != _begun(before):
+            _print_json(_begun(boots), args.watch)
+    return 0
 
 
-def _print(boots: Any) -> None:
+def _begun(boots: Sequence[Boot]) -> tuple[Boot, ...]:
+    return tuple(boot for boot in boots if boot.begun)
+
+
+def _print_json(boots: Sequence[Boot], in_one_line: bool) -> None:
+    rows = [boot.as_json() for boot in boots]
+    if in_one_line:
+        out(json.dumps(rows))
+    else:
+        out_json(rows)
+
+
+def _print_changes(before: Sequence[Boot], after: Sequence[Boot]) -> None:
+    from wizard.monitor.boot_words import changes
+
+    for line in changes(before, after, time.time()):
+        for part in wrapped(line, sys.stdout):
+            out(part)
+
+
+def _print(boots: Sequence[Boot]) -> None:
+    from wizard.monitor.boot_words import clock, stage_words
+
     if not boots:
         say("No node is armed, and none has booted over the network.")
         return
+    now = time.time()
     rows = []
-    for each in boots:
-        stage, at = each.reached or ("-", None)
-        when = datetime.fromtimestamp(at).strftime("%H:%M:%S") if at else "-"
-        rows.append([each.node, each.image or "-", each.times or "disarmed", str(stage), when])
-    for line in table(["NODE", "IMAGE", "ARMED", "STAGE", "AT"], rows):
+    for boot in boots:
+        stage, at = boot.reached or ("-", None)
+        when = clock(at, now) if at is not None else "-"
+        rows.append([boot.node, boot.image or "-", boot.times or "disarmed", str(stage), when])
+    head, *lines = table(["NODE", "IMAGE", "ARMED", "STAGE", "AT"], rows)
+    out(head)
+    for boot, line in zip(boots, lines, strict=True):
         out(line)
-    for each in boots:
-        if each.hint:
-            out(f"{each.node}: {each.hint}")
+        said = [" · ".join(stage_words(each, now) for each in boot.timeline), boot.hint and f"stuck: {boot.hint}"]
+        for words in filter(None, said):
+            for part in wrapped(f"    {words}", sys.stdout):
+                out(part)
 
 
 def _need_root(what: str) -> None:

@@ -258,7 +258,8 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     loaders.epilog = "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb"
     loaders.add_argument("package", metavar="PACKAGE", help="the package's file")
     status = action("status", "show who is armed, and how far each node has come")
-    status.add_argument("--watch", action="store_true", help="keep running and print changes")
+    status.add_argument("--watch", action="store_true", help="keep running and print changes, one a line")
+    status.epilog = "The wizard has all of this on its page Boot: b on the dashboard."
 
 
 _TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"

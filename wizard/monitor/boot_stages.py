@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from wizard.deploy.armed import read_armed
-from wizard.deploy.netboot_server import Fetched, read_log
-from wizard.host.files import read_text
-from wizard.host.net.tcp_ports import answering
-from wizard.host.plan_in_force import Unreadable, running_plan
-from wizard.plan import addresses, paths
+from wizard.deploy.netboot_server import Fetched
+from wizard.plan import addresses
 from wizard.plan.fields import format_mac
 from wizard.plan.model import Plan
 from wizard.plan.netboot import ArmedNode, Stage
@@ -24,9 +19,6 @@ _LINE = re.compile(
 )
 _OFFER = re.compile(r"^DHCPOFFER\([^)]*\) [0-9.]+ (?P<mac>[0-9a-f:]{17})")
 _SENT = re.compile(r"^sent .+ to (?P<ip>[0-9.]+)$")
-_TAIL = 1 << 20
-_SSH = 22
-_PATIENCE_S = 0.5
 
 PATIENCE_S = {
     Stage.OFFERED: 60.0,
@@ -50,10 +42,20 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Boot:
-    """A node that is armed or has fetched something. `image`, `times`: "" where it is not armed.
+class StageTime:
+    """A stage, the Unix time at which a node came to it, and seconds since the stage before, None for the first."""
 
-    `stages`: Unix time of the last time that it came to each; `hint`: what usually is wrong where it is stuck, or "".
+    stage: Stage
+    at: float
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A node and its latest boot over the network. `image`, `times`, `since`: "" where it is not armed.
+
+    `stages`: Unix time at which it came to each; `hint`: what usually is wrong where it is stuck, or ""; `planned`: the
+    image that the plan gives it, "" for its disk; `memory`: MiB that the image needs, 0 where nobody knows.
     """
 
     node: str
@@ -62,11 +64,26 @@ class Boot:
     since: str = ""
     stages: Mapping[Stage, float] = field(default_factory=dict)
     hint: str = ""
+    planned: str = ""
+    memory: int = 0
 
     @property
     def reached(self) -> tuple[Stage, float] | None:
         """The last stage, and when."""
-        return max(self.stages.items(), key=lambda each: (each[1], _ORDER[each[0]])) if self.stages else None
+        return max(self.stages.items(), key=_by_order) if self.stages else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is armed or has fetched something: an address is offered to everybody."""
+        return bool(self.times) or bool(set(self.stages) - {Stage.OFFERED})
+
+    @property
+    def timeline(self) -> tuple[StageTime, ...]:
+        """The stages that it has come to, in order."""
+        found: list[StageTime] = []
+        for stage, at in sorted(self.stages.items(), key=_by_order):
+            found.append(StageTime(stage, at, max(at - found[-1].at, 0.0) if found else None))
+        return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -74,7 +91,10 @@ class Boot:
             "image": self.image or None,
             "armed": self.times or None,
             "since": self.since or None,
-            "stages": [{"stage": s.value, "at": _iso(at)} for s, at in sorted(self.stages.items(), key=_by_order)],
+            "stages": [
+                {"stage": each.stage.value, "at": _iso(each.at), "seconds": each.after and round(each.after, 3)}
+                for each in self.timeline
+            ],
             "hint": self.hint or None,
         }
 
@@ -90,6 +110,31 @@ def _iso(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
+def latest_run(events: Iterable[tuple[Stage, float]]) -> dict[Stage, float]:
+    """The stages of the latest boot in these events, the earliest first.
+
+    Firmware, iPXE and installer each ask for an address: an offer alone begins no other boot. It does where an early
+    stage follows it that this boot has come to already.
+    """
+    run: dict[Stage, float] = {}
+    offered: float | None = None
+    for stage, at in events:
+        if stage is Stage.OFFERED:
+            if set(run) - {Stage.OFFERED}:
+                offered = at
+                continue
+        elif offered is not None:
+            if stage in _FIRST and any(_ORDER[each] >= _ORDER[stage] for each in run):
+                run = {Stage.OFFERED: offered}
+            offered = None
+        run[stage] = at
+    return run
+
+
+_FIRST = (Stage.LOADER, Stage.SCRIPT)
+_IN_DNSMASQS_LOG = (Stage.OFFERED, Stage.LOADER)
+
+
 def boots(
     plan: Plan,
     armed: Iterable[ArmedNode],
@@ -98,33 +143,32 @@ def boots(
     now: float,
     who_answers: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
 ) -> tuple[Boot, ...]:
-    """Every node that is armed or has fetched something, in the plan's order. `now`: Unix time.
+    """Every node of the plan, in its order. `now`: Unix time.
 
     Of an armed node only what came after it was armed counts. `who_answers`: those of some addresses that let people
     log in, asked for the nodes that have reported.
     """
     plan = addresses.assign(plan)
     by_name = {node.name: node for node in armed}
-    seen: dict[str, dict[Stage, float]] = {}
+    seen: dict[str, list[tuple[Stage, float]]] = {}
     by_mac = {format_mac(mac): node.name for node in plan.nodes for mac in node.macs}
     by_ip = {str(node.ip): node.name for node in plan.nodes}
     since = {name: datetime.fromisoformat(node.since).timestamp() for name, node in by_name.items()}
-    for name, stage, at in _events(dnsmasq_log, server_log, by_mac, by_ip, now):
-        if at >= since.get(name, 0.0):
-            seen.setdefault(name, {})[stage] = at
-    reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in seen.get(each.name, {})}
+    for name, stage, at in sorted(_events(dnsmasq_log, server_log, by_mac, by_ip, now), key=lambda each: each[2]):
+        # dnsmasq's log has whole seconds.
+        began = since.get(name, 0.0)
+        if at >= (int(began) if stage in _IN_DNSMASQS_LOG else began):
+            seen.setdefault(name, []).append((stage, at))
+    runs = {name: latest_run(events) for name, events in seen.items()}
+    reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in runs.get(each.name, {})}
     for address in who_answers(reported) if reported else ():
-        seen[reported[address]][Stage.ANSWERS] = now
+        runs[reported[address]][Stage.ANSWERS] = now
     found = []
     for each in plan.nodes:
-        node, stages = by_name.get(each.name), seen.get(each.name, {})
-        if node is None and not set(stages) - {Stage.OFFERED}:
-            # An address is offered to everybody.
-            continue
-        boot = Boot(each.name, stages=stages)
-        if node is not None:
-            boot = Boot(each.name, node.image, node.times, node.since, stages)
-            boot = Boot(each.name, node.image, node.times, node.since, stages, _hint(boot, node, now))
+        boot = Boot(each.name, stages=runs.get(each.name, {}), planned=each.image)
+        if (node := by_name.get(each.name)) is not None:
+            boot = replace(boot, image=node.image, times=node.times.value, since=node.since, memory=node.memory)
+            boot = replace(boot, hint=_hint(boot, node, now))
         found.append(boot)
     return tuple(found)
 
@@ -170,16 +214,3 @@ def _time(stamp: str, now: float) -> float | None:
         if at < now + 86400:
             return at
     return None
-
-
-def _with_ssh(addresses: Iterable[str]) -> set[str]:
-    return {address for address, _ in answering([(each, _SSH) for each in addresses], _PATIENCE_S)}
-
-
-def read_boots() -> tuple[Boot, ...]:
-    """The boots of this machine; () where nothing is applied. Raises WizardError, as without root."""
-    plan = running_plan(Unreadable.SKIP)
-    if plan is None:
-        return ()
-    log = (read_text(paths.DNSMASQ_LOG) or "")[-_TAIL:]
-    return boots(plan, read_armed(), log, read_log(read_text(paths.NETBOOT_LOG) or ""), time.time(), _with_ssh)

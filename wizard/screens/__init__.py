@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wizard.screens.apply.screen import ApplyPage
+    from wizard.screens.boot.screen import BootPage
     from wizard.screens.controller import Controller
     from wizard.screens.dashboard.screen import DashboardPage
     from wizard.screens.export.screen import ExportPage
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApplyPage",
+    "BootPage",
     "DashboardPage",
     "ExportPage",
     "ForwardsPage",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.plan import paths
+from wizard.services.host_boot import HostBoot
 from wizard.services.host_cabling import HostCabling
 from wizard.services.host_changes import HostChanges
 from wizard.services.host_drafts import HostDrafts
@@ -19,12 +20,14 @@ from wizard.services.host_leases import HostLeases
 from wizard.services.protocols import HostEnvironment
 
 if TYPE_CHECKING:
+    from wizard.actions.boot import ArmOrder
     from wizard.actions.outcome import NodeOutcome
     from wizard.deploy.apply.preview import StepPreview
     from wizard.deploy.file_changes import FileChange
     from wizard.deploy.status import Status
     from wizard.host.dhcp.discovery import DiscoveredMachine
     from wizard.host.net.traffic import TrafficSample
+    from wizard.monitor.boot_board import BootBoard
     from wizard.monitor.forward_checks import ForwardCheck
     from wizard.monitor.instances import CnciReading, GatewayContext
     from wizard.monitor.lease_rows import LeaseRow
@@ -40,6 +43,7 @@ class HostServices:
     def __init__(self) -> None:
         home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         state = Path(home) / "ciao-wizard"
+        self._boot = HostBoot()
         self._cabling = HostCabling(self.facts)
         self._changes = HostChanges(state)
         self._drafts = HostDrafts(state)
@@ -184,6 +188,20 @@ class HostServices:
         from wizard.services.host_nodes import act_on_nodes
 
         return act_on_nodes(action, names)
+
+    # Booting over the network
+
+    def boots(self) -> BootBoard:
+        return self._boot.look()
+
+    def usual_key_files(self) -> tuple[str, ...]:
+        return self._boot.usual_key_files()
+
+    def arm_nodes(self, names: Sequence[str], order: ArmOrder) -> None:
+        self._boot.arm(names, order)
+
+    def disarm_nodes(self, names: Sequence[str]) -> None:
+        self._boot.disarm(names)
 
     # Files
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from wizard.plan.findings import WizardError
 
 if TYPE_CHECKING:
+    from wizard.actions.boot import ArmOrder
     from wizard.actions.outcome import NodeOutcome
     from wizard.deploy.apply.preview import StepPreview
     from wizard.deploy.file_changes import FileChange
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wizard.host.dhcp.discovery import DiscoveredMachine
     from wizard.host.facts.nic_watch import NicEvent
     from wizard.host.net.traffic import Rate, TrafficSample
+    from wizard.monitor.boot_board import BootBoard
     from wizard.monitor.forward_checks import ForwardCheck
     from wizard.monitor.instances import CnciReading, GatewayContext
     from wizard.monitor.lease_rows import LeaseRow
@@ -248,6 +250,24 @@ class NodeServices(Protocol):
         ...
 
 
+class BootServices(Protocol):
+    """Nodes that boot an image over the network. Arming changes who may, and nothing else; all but one need root."""
+
+    def boots(self) -> BootBoard:
+        """How far each node of the plan in force has come; up to a second."""
+        ...
+
+    def usual_key_files(self) -> tuple[str, ...]:
+        """The paths of the person's public keys."""
+        ...
+
+    def arm_nodes(self, names: Sequence[str], order: ArmOrder) -> None:
+        """Arm all of them or, where it is refused, none."""
+        ...
+
+    def disarm_nodes(self, names: Sequence[str]) -> None: ...
+
+
 class FileServices(Protocol):
     """A person's files."""
 
@@ -279,6 +299,7 @@ class Services(
     LeaseServices,
     InstanceServices,
     NodeServices,
+    BootServices,
     FileServices,
     DraftServices,
     Protocol,

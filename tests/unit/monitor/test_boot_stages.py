@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from wizard.deploy.netboot_server import Fetched
-from wizard.monitor.boot_stages import PATIENCE_S, Boot, boots
+from wizard.monitor.boot_stages import PATIENCE_S, Boot, boots, latest_run
 from wizard.plan.file.read import load_plan
 from wizard.plan.netboot import ArmedNode, Stage, Times
 
@@ -41,9 +42,12 @@ LOG = dnsmasq(
 )
 
 
-def of(found: tuple[Boot, ...]) -> Boot:
-    (boot,) = found
-    return boot
+def of(found: tuple[Boot, ...], name: str = NODE.name) -> Boot:
+    return next(boot for boot in found if boot.node == name)
+
+
+def begun(found: tuple[Boot, ...]) -> list[Boot]:
+    return [boot for boot in found if boot.begun]
 
 
 def test_each_stage_with_its_time() -> None:
@@ -69,10 +73,22 @@ def test_what_was_before_it_was_armed_or_did_not_come_whole_does_not_count() -> 
     assert set(of(boots(PLAN, [ARMED], LOG, server, AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER}
 
 
+def test_an_offer_in_the_second_of_arming_counts() -> None:
+    """dnsmasq's log has whole seconds."""
+    armed = replace(ARMED, since=datetime.fromtimestamp(AT + 2.9).astimezone().isoformat())
+    server = [fetched(Stage.SCRIPT, 2.8), fetched(Stage.KERNEL, 3)]
+    assert set(of(boots(PLAN, [armed], LOG, server, AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER, Stage.KERNEL}
+
+
 def test_a_disarmed_node_is_listed_where_it_has_fetched_something() -> None:
     found = boots(PLAN, [], LOG, [fetched(Stage.REPORTED, 20)], AT + 30)
-    assert [(each.node, each.times, each.reached) for each in found] == [(NODE.name, "", (Stage.REPORTED, AT + 20))]
-    assert boots(PLAN, [], dnsmasq((3, "dhcp[7]: DHCPOFFER(eth1) 192.168.0.104 c0:3f:d5:67:a1:fb")), [], AT) == ()
+    assert [each.node for each in found] == [node.name for node in PLAN.nodes]
+    assert [(each.node, each.times, each.reached) for each in begun(found)] == [
+        (NODE.name, "", (Stage.REPORTED, AT + 20))
+    ]
+    assert (
+        begun(boots(PLAN, [], dnsmasq((3, "dhcp[7]: DHCPOFFER(eth1) 192.168.0.104 c0:3f:d5:67:a1:fb")), [], AT)) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +116,7 @@ def test_who_has_reported_is_asked_whether_it_lets_people_in() -> None:
         asked.extend(addresses)
         return asked
 
-    first, second = boots(PLAN, [], "", server, AT + 99, who_answers)
+    first, second = begun(boots(PLAN, [], "", server, AT + 99, who_answers))
     assert asked == [str(NODE.ip)]
     assert first.reached == (Stage.ANSWERS, AT + 99)
     assert second.reached == (Stage.KERNEL, AT + 7)
@@ -115,3 +131,60 @@ def test_lines_that_are_none() -> None:
     boot = of(boots(PLAN, [ARMED], "\0\nDec 99 99:99:99 dnsmasq-tftp[1]: sent x to 192.168.0.103\nDec", [], AT))
     assert boot.reached is None
     assert boot.as_json()["stages"] == []
+
+
+O, L, S, K, I, R = Stage.OFFERED, Stage.LOADER, Stage.SCRIPT, Stage.KERNEL, Stage.INITRD, Stage.REPORTED  # noqa: E741
+
+
+@pytest.mark.parametrize(
+    ("events", "run"),
+    [
+        ([], {}),
+        ([(O, 1), (O, 5)], {O: 5}),
+        # iPXE asks for an address of its own, and so does the installer.
+        ([(O, 1), (L, 2), (O, 3), (S, 4), (K, 5), (I, 6), (O, 9)], {O: 1, L: 2, S: 4, K: 5, I: 6}),
+        ([(O, 1), (S, 4), (K, 5), (I, 6), (O, 9), (Stage.SEED, 10)], {O: 1, S: 4, K: 5, I: 6, Stage.SEED: 10}),
+        # An ISO counts as an initrd, and is fetched by the installer.
+        ([(O, 1), (S, 4), (K, 5), (I, 6), (O, 9), (I, 12)], {O: 1, S: 4, K: 5, I: 12}),
+        # Booted from its disk afterwards: what it came to still counts.
+        ([(O, 1), (S, 2), (R, 3), (O, 9)], {O: 1, S: 2, R: 3}),
+        # It boots again.
+        ([(O, 1), (L, 2), (O, 3), (S, 4), (K, 5), (O, 9), (L, 10)], {O: 9, L: 10}),
+        ([(O, 1), (S, 4), (K, 5), (R, 7), (O, 9), (S, 10), (K, 11)], {O: 9, S: 10, K: 11}),
+        ([(O, 1), (L, 2), (O, 62), (L, 63)], {O: 62, L: 63}),
+        # Several files of one loader.
+        ([(O, 1), (L, 2), (L, 3)], {O: 1, L: 3}),
+    ],
+)
+def test_the_latest_boot(events: list[tuple[Stage, float]], run: dict[Stage, float]) -> None:
+    assert latest_run(events) == run
+
+
+def test_an_installer_that_asks_for_an_address_is_not_back_at_the_start() -> None:
+    log = LOG + dnsmasq((30, "dhcp[7]: DHCPOFFER(eth1) 192.168.0.103 b8:ae:ed:7b:72:58"))
+    server = [fetched(stage, 10.0 + n) for n, stage in enumerate((Stage.SCRIPT, Stage.KERNEL, Stage.INITRD))]
+    boot = of(boots(PLAN, [ARMED], log, server, AT + 100))
+    assert boot.reached == (Stage.INITRD, AT + 12)
+    assert boot.hint == ""
+
+
+def test_how_long_each_stage_took() -> None:
+    boot = of(boots(PLAN, [ARMED], LOG, [fetched(Stage.SCRIPT, 6.5), fetched(Stage.KERNEL, 7)], AT + 60))
+    assert [(each.stage, each.after) for each in boot.timeline] == [
+        (Stage.OFFERED, None),
+        (Stage.LOADER, 2.0),
+        (Stage.SCRIPT, 2.5),
+        (Stage.KERNEL, 0.5),
+    ]
+    assert [each["seconds"] for each in boot.as_json()["stages"]] == [None, 2.0, 2.5, 0.5]
+
+
+def test_what_the_plan_has_for_a_node() -> None:
+    plan = replace(PLAN, nodes=(replace(PLAN.nodes[0], image="debian12"), *PLAN.nodes[1:]))
+    found = boots(plan, [ARMED], "", [], AT)
+    assert [(each.planned, each.image, each.memory) for each in found] == [
+        ("debian12", "", 0),
+        ("", "", 0),
+        ("", "debian12", 1024),
+        ("", "", 0),
+    ]

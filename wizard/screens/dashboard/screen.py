@@ -87,6 +87,7 @@ class DashboardPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "go('leases')", "leases"),
         Binding("i", "go('instances')", "instances", show=False),
+        Binding("b", "go('boot')", "boot over the network", show=False),
         Binding("e", "go('edit')", "edit plan"),
         Binding("r", "go('reset')", "re-apply or reset"),
         Binding("x", "go('export')", "export"),

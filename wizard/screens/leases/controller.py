@@ -34,7 +34,7 @@ EVERY_S = 0.25
 AWAY_S = 1.0
 AGAIN_S = 2.0
 FORWARDS_EVERY_S = 10.0
-_NEAR = ("instances", "dashboard", "export", "reset")
+_NEAR = ("instances", "boot", "dashboard", "export", "reset")
 """The other pages of a gateway in force: while one is open the feed is kept."""
 
 
@@ -193,9 +193,11 @@ class LeasesController(Controller):
             self._order(choice)
 
     def _order(self, choice: PowerChoice) -> None:
-        from wizard.screens.leases.power import OutcomesDialog
+        from wizard.screens.leases.power import WORDS
+        from wizard.screens.outcomes import OutcomesDialog
 
-        dialog, services = OutcomesDialog(choice), self.shell.services
+        dialog = OutcomesDialog(f"{WORDS[choice.action]} {choice.group.said}", len(choice.group.names))
+        services = self.shell.services
 
         def act(tell: Callable[[NodeOutcome], None]) -> None:
             for outcome in services.act_on_nodes(choice.action, choice.group.names):

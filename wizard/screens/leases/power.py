@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.widget import Widget
 
 from wizard.widgets.modal import Dialog
@@ -16,13 +15,11 @@ from wizard.widgets.page import plain, plural
 from wizard.widgets.plain_text import PlainText
 
 if TYPE_CHECKING:
-    from wizard.actions.outcome import NodeOutcome
     from wizard.monitor.lease_rows import LeaseRow
 
 WORDS = {"wake": "Wake", "reboot": "Restart", "off": "Power off"}
 DANGEROUS = ("reboot", "off")
 _MOST_NAMED = 6
-DRAW_AFTER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,66 +128,3 @@ def question_text(choice: PowerChoice) -> str:
     if choice.action == "off":
         told.append("Only a node with a BMC, or with Wake-on-LAN switched on, can be woken from here again.")
     return "\n\n".join([*told, "y does it. Enter, n and esc change nothing."])
-
-
-class OutcomesDialog(Dialog[None]):
-    """What became of each node, as it becomes known."""
-
-    AUTO_FOCUS: ClassVar[str | None] = "#outcomes"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "close", "close")]
-    HELP = "✓ was done, ✗ was not, with the reason. Closing this ends nothing."
-
-    def __init__(self, choice: PowerChoice) -> None:
-        super().__init__()
-        self.title = f"{WORDS[choice.action]} {choice.group.said}"
-        self._waiting = len(choice.group.names)
-        self._outcomes: list[NodeOutcome] = []
-        self._failure = ""
-        self._to_be_drawn = False
-
-    def body(self) -> Iterable[Widget]:
-        with VerticalScroll(id="outcomes"):
-            yield PlainText(id="outcomes-text")
-
-    def on_mount(self) -> None:
-        self._draw()
-
-    def take(self, outcome: NodeOutcome) -> None:
-        self._outcomes.append(outcome)
-        if self.is_mounted and not self._to_be_drawn:
-            # Of a thousand nodes not each by itself: all lines are drawn every time.
-            self._to_be_drawn = True
-            self.set_timer(DRAW_AFTER_S, self._draw)
-
-    def refuse(self, message: str) -> None:
-        """None could be begun, or no more can."""
-        self._failure = message
-        self._draw()
-
-    def _draw(self) -> None:
-        self._to_be_drawn = False
-        if not self.is_mounted:
-            return
-        # What failed comes first: it is what somebody has to do something about.
-        lines = [_line(outcome) for outcome in sorted(self._outcomes, key=lambda outcome: outcome.ok)]
-        rest = self._waiting - len(self._outcomes)
-        if self._failure:
-            lines.insert(0, plain(f"✗ {self._failure}", "bold", limit=500))
-        elif rest > 0:
-            # On top, where it is seen however many there are.
-            lines.insert(0, Text(f"… waiting for {plural(rest, 'node')}", "dim"))
-        elif self._waiting > 1:
-            good = sum(outcome.ok for outcome in self._outcomes)
-            lines.insert(0, Text(f"{good} of {self._waiting} done", "bold"))
-        self.query_one("#outcomes-text", PlainText).update(Text("\n").join(lines))
-
-    def action_close(self) -> None:
-        self.dismiss(None)
-
-
-def _line(outcome: NodeOutcome) -> Text:
-    text = Text.assemble(("✓ " if outcome.ok else "✗ ", "bold"))
-    text.append_text(plain(outcome.node, "bold", limit=63)).append("  ").append_text(plain(outcome.detail, limit=300))
-    if outcome.remedy and not outcome.ok:
-        text.append("\n  ").append_text(plain(outcome.remedy, limit=300))
-    return text
