@@ -57,6 +57,13 @@ class SeedForm(StrEnum):
     IGNITION = "ignition"
 
 
+FIRST_STAGES_OF = {
+    Architecture.AMD64: (FIRST_STAGES["bios"], FIRST_STAGES["efi64"]),
+    Architecture.ARM64: (FIRST_STAGES["arm64"],),
+}
+"""Those that machines of an architecture may ask for."""
+
+
 @dataclass(frozen=True, slots=True)
 class KindDefaults:
     """What an image of a kind has where the plan does not say. `memory` in MiB, 0 where nobody knows."""
@@ -79,6 +86,7 @@ KINDS = {
     ImageKind.RESCUE: KindDefaults(SeedForm.NONE, 1024, "debian-installer-12-netboot-amd64_….deb --kind rescue"),
 }
 ADD = "sudo ciao-wizard image add"
+REMOVE = "sudo ciao-wizard image remove"
 
 SEEDS_OF = {
     ImageKind.DEBIAN: (SeedForm.PRESEED, SeedForm.NONE),

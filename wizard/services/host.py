@@ -55,9 +55,10 @@ class HostServices:
     def facts(self) -> Facts:
         from wizard.deploy import runtime_state
         from wizard.deploy.apply.engine import applied_cluster
+        from wizard.deploy.images.here import read_boot_here
         from wizard.host.facts.reader import read_facts
 
-        return read_facts(applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
+        return read_facts(None, applied_cluster(), runtime_state.own_pids(), time=True, boot=read_boot_here())
 
     def environment(self) -> HostEnvironment:
         from wizard.host import commands

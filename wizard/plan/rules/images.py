@@ -8,6 +8,7 @@ from netaddr import EUI
 
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, error, warning
+from wizard.plan.image_manifest import check_here
 from wizard.plan.images import (
     FROM_DISK,
     KINDS,
@@ -20,6 +21,7 @@ from wizard.plan.images import (
     SeedForm,
     boot_arguments,
 )
+from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 
 MOST_IMAGES = 64
@@ -29,6 +31,11 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
     yield from check_images(plan.images, [(node.name, node.image) for node in plan.nodes])
     nodes = [(node.name, node.image, node.mac) for node in plan.nodes if node.image]
     yield from check_command_lines(plan.images, BootUrls(plan.network.gateway), nodes, plan.network.domain)
+
+
+def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    if facts.boot is not None:
+        yield from check_here(plan.images, facts.boot)
 
 
 def check_images(images: Sequence[Image], wanted: Sequence[tuple[str, str]]) -> Iterator[Finding]:
