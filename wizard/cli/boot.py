@@ -144,18 +144,22 @@ def _disarm(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from wizard.deploy.netboot_check import netboot_trouble
     from wizard.monitor.boot_stages import read_boots
 
     last: Any = None
     while True:
         boots = read_boots()
         rows = [each.as_json() for each in boots]
-        if rows != last:
-            last = rows
+        trouble = netboot_trouble()
+        if (rows, trouble) != last:
+            last = rows, trouble
             if args.json:
                 out_json(rows)
             else:
                 _print(boots)
+            if trouble:
+                say(f"Nobody is served: {clean(trouble, 800)}")
             flush_out()
         if not args.watch:
             return 0

@@ -15,6 +15,7 @@ FROM_DISK = "disk"
 """The image of a node without one, and a name that needs no `[[images]]`: the machine boots from its disk."""
 HTTP_PORT = 8069
 """TCP port of the gateway's netboot server, on the cluster NIC alone: 69 is TFTP's, and no service is known there."""
+TFTP_PORT = 69
 FIRST_STAGES = {"bios": "undionly.kpxe", "efi64": "snponly.efi", "arm64": "snponly-arm64.efi"}
 """The boot loader that each kind of firmware gets, by dnsmasq's tag: iPXE, which goes on by HTTP."""
 LOADERS_IN_PACKAGE = {

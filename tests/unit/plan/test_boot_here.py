@@ -108,6 +108,13 @@ def test_a_port_that_another_program_has_is_told(
     assert finding.remedy.endswith("or bind it to its own addresses. Or remove [[images]] from the plan.")
 
 
+def test_on_an_applied_gateways_nic_it_is_ours_unless_that_is_known(plan: Plan, facts: Facts) -> None:
+    applied = both(of(DEBIAN), machine(applied_cluster="eth1"))
+    assert found(plan, facts, applied, listens("tcp", "192.168.0.200", 8069)) == []
+    (finding,) = found(plan, facts, applied, listens("tcp", "192.168.0.200", 8069, "nginx", 7))
+    assert finding.code == "port-8069-taken"
+
+
 def test_the_remedy_stops_a_service_for_good(plan: Plan, facts: Facts) -> None:
     (finding,) = found(plan, facts, of(DEBIAN), TFTP)
     assert '"in.tftpd" (process 7) already serves TFTP on every NIC, UDP port 69' in finding.message

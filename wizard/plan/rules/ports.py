@@ -9,14 +9,14 @@ from netaddr import AddrFormatError, IPAddress
 from wizard.plan import paths
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, Severity
-from wizard.plan.images import HTTP_PORT
+from wizard.plan.images import HTTP_PORT, TFTP_PORT
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules.forwards import WILDCARDS
 
 SERVICES = {53: "DNS", 67: "DHCP"}
 """What the gateway serves, by port."""
-_NETBOOT = {("udp", 69): "TFTP", ("tcp", HTTP_PORT): "a service of its own"}
+_NETBOOT = {("udp", TFTP_PORT): "TFTP", ("tcp", HTTP_PORT): "a service of its own"}
 """What a plan with images needs besides, and what another program serves there."""
 _OF_A_SERVER = frozenset({*SERVICES, 547, 853})
 """With DHCPv6, and DNS over TLS."""
@@ -56,13 +56,13 @@ def _netboot_holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
             serves is None
             or key in reported
             or listener.unit in facts.to_stop
-            or not _in_the_way(listener, plan, facts)
+            or not _in_the_way(listener, plan, facts, known=listener.pid is not None)
         ):
             continue
         reported.add(key)
         where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"
         port = f"{listener.protocol.upper()} port {listener.port}"
-        tftp = listener.port != HTTP_PORT
+        tftp = listener.port == TFTP_PORT
         why = "our dnsmasq could not start" if tftp else "no node could boot an image"
         yield Finding(
             # dnsmasq gives up at a port that it cannot have; without the other one only a boot fails.
@@ -221,14 +221,17 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
     return _in_the_way(listener, plan, facts)
 
 
-def _in_the_way(listener: Listener, plan: Plan, facts: Facts) -> bool:
-    """True if it is another program's, and on the cluster NIC, the gateway's address or every NIC."""
+def _in_the_way(listener: Listener, plan: Plan, facts: Facts, known: bool = False) -> bool:
+    """True if it is another program's, and on the cluster NIC, the gateway's address or every NIC.
+
+    `known`: whose it is does not have to be guessed where a gateway is applied.
+    """
     cluster = plan.interfaces.cluster
     if is_ours(listener, facts) or listener.nic not in ("", cluster):
         return False
     if listener.nic == "" and listener.address in WILDCARDS:
         return True
-    if facts.applied_cluster == cluster:
+    if facts.applied_cluster == cluster and not known:
         # Only root sees the owner of a socket. On the NIC of an applied gateway it is ours.
         return False
     if listener.nic == cluster:
