@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,6 @@ from wizard.plan.text import clean
 if TYPE_CHECKING:
     from wizard.plan.images import Image
     from wizard.plan.model import Node, Plan
-    from wizard.plan.seed_fields import Answers
 
 _WATCH_EVERY_S = 1.0
 
@@ -47,6 +45,7 @@ def _arm(args: argparse.Namespace) -> int:
     from wizard.deploy.armed import change_armed
     from wizard.deploy.images.store import ImageStore
     from wizard.deploy.images.templates import read_template
+    from wizard.deploy.seed_answers import read_answers
     from wizard.plan.image_manifest import check_stored
     from wizard.plan.images import ImageKind
     from wizard.plan.netboot import Times, ToDisk, arm_node, rearmed
@@ -56,7 +55,7 @@ def _arm(args: argparse.Namespace) -> int:
         raise WizardError("aiohttp is not installed, which serves nodes", "pip install 'ciao-wizard[boot]'")
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
-    answers = _answers(args)
+    answers = read_answers(plan.seeds, args.ssh_key, args.user, args.proxy)
     stored = ImageStore().manifests()
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")
     times = Times.ALWAYS if args.always else Times.ONCE
@@ -66,7 +65,10 @@ def _arm(args: argparse.Namespace) -> int:
         for finding in check_stored([image], stored):
             raise WizardError(finding.message, finding.remedy)
         if image.seed_form != "none" and not answers.ssh_keys:
-            raise WizardError("nobody could log in to what is installed", "Give your public key: --ssh-key FILE.")
+            raise WizardError(
+                "nobody could log in to what is installed",
+                "Give your public key: --ssh-key FILE, or [seeds].",
+            )
         own = read_template(image.template) if image.template else None
         manifest = None if image.kind is ImageKind.DISK else stored[image.name]
         made.append(arm_node(plan, node, image, manifest, answers, since, times, ToDisk(args.to_disk), own))
@@ -101,25 +103,6 @@ def _image_of(plan: Plan, node: Node, asked: str) -> Image:
             return image
     known = ", ".join(image.name for image in plan.images)
     raise WizardError(f"{shown(name)} is no image of the plan in force", f"It has: {known}, {FROM_DISK}.")
-
-
-def _answers(args: argparse.Namespace) -> Answers:
-    from wizard.host.person import behind_sudo
-    from wizard.plan.seed_fields import Answers, parse_ssh_keys, parse_user
-
-    files = [Path(name) for name in args.ssh_key]
-    if not files:
-        person = behind_sudo()
-        home = Path(person.home) if person else Path.home()
-        files = [file for file in sorted((home / ".ssh").glob("id_*.pub")) if file.is_file()]
-    try:
-        texts = [file.read_text() for file in files]
-    except (OSError, UnicodeDecodeError) as error:
-        raise WizardError(
-            f"--ssh-key: {error}", "Give the file of a public key, such as ~/.ssh/id_ed25519.pub."
-        ) from None
-    answers = Answers(parse_ssh_keys(texts) if texts else ())
-    return replace(answers, user=parse_user(args.user)) if args.user else answers
 
 
 def _disarm(args: argparse.Namespace) -> int:

@@ -11,7 +11,17 @@ from typing import Any
 from wizard.plan.fields import FieldError, shown
 from wizard.plan.findings import Finding, Severity, WizardError, error, warning
 from wizard.plan.image_fields import parse_image_file, parse_image_name
-from wizard.plan.images import ADD, FIRST_STAGES_OF, KINDS, REMOVE, Architecture, Image, ImageKind
+from wizard.plan.images import (
+    ADD,
+    FIRST_STAGES_OF,
+    KINDS,
+    REMOVE,
+    Architecture,
+    Image,
+    ImageKind,
+    SeedAnswers,
+    SeedForm,
+)
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -127,7 +137,8 @@ class BootHere:
     """What of booting over the network is on this machine.
 
     `stored`: the whole images; `incomplete`, `damaged`: names of those that are not; `missing_loaders`: files of
-    `images.FIRST_STAGES`; `server`: whether the program that serves nodes can be loaded.
+    `images.FIRST_STAGES`; `server`: whether the program that serves nodes can be loaded. `keys`: the person's public
+    keys, as paths; `bad_keys`: paths of the plan that give none, each with the reason.
     """
 
     stored: tuple[Manifest, ...] = ()
@@ -135,9 +146,11 @@ class BootHere:
     damaged: tuple[str, ...] = ()
     missing_loaders: tuple[str, ...] = ()
     server: bool = True
+    keys: tuple[str, ...] = ()
+    bad_keys: tuple[tuple[str, str], ...] = ()
 
 
-def check_here(images: Sequence[Image], here: BootHere) -> Iterator[Finding]:
+def check_here(images: Sequence[Image], seeds: SeedAnswers, here: BootHere) -> Iterator[Finding]:
     """Warnings on a plan's images on this machine: the gateway serves its nodes without them too."""
     stored = {manifest.name: manifest for manifest in here.stored}
     for finding in check_stored(images, stored, here.incomplete, here.damaged):
@@ -151,6 +164,21 @@ def check_here(images: Sequence[Image], here: BootHere) -> Iterator[Finding]:
             "machine",
             "aiohttp is not installed, which serves nodes that boot over the network.",
             "Run `pip install 'ciao-wizard[boot]'` where ciao-wizard is installed.",
+        )
+    for path, why in here.bad_keys:
+        yield warning(
+            "seed-key-unreadable",
+            "seeds.ssh_key",
+            f"{path}, a public key for what is installed, cannot be used: {why}.",
+            "Make one with `ssh-keygen`, or write the path of yours.",
+        )
+    seeded = next((image for image in booted if image.seed_form is not SeedForm.NONE), None)
+    if seeded is not None and not seeds.ssh_keys and not here.keys:
+        yield warning(
+            "seed-without-key",
+            "seeds.ssh_key",
+            f"Nobody could log in to a node that {shown(seeded.name)} is installed on: there is no public key.",
+            'Make one with `ssh-keygen`, or write `ssh_key = "PATH"` in [seeds].',
         )
     asked = {stage for image in booted for stage in FIRST_STAGES_OF[image.architecture]}
     if missing := [loader for loader in here.missing_loaders if loader in asked]:

@@ -128,6 +128,20 @@ class Image:
         return KINDS[self.kind].memory if self.memory is None else self.memory
 
 
+@dataclass(frozen=True, slots=True)
+class SeedAnswers:
+    """The plan's `[seeds]`: what machines get that are installed. There is no secret in it.
+
+    `user`: who logs in, "" for ciao; `ssh_keys`: public keys, or paths of them, () for those in the person's ~/.ssh;
+    `proxy`: a URL, "" for none. See `seed_fields`.
+    """
+
+    user: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    proxy: str = ""
+
+
+NO_ANSWERS = SeedAnswers()
 DISK_IMAGE = Image(FROM_DISK, ImageKind.DISK)
 
 

@@ -42,9 +42,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr(netboot_check, "inodes_of", lambda _: {5})
     sockets = [UdpSocket(3, bytes([192, 168, 0, 200]), 5)]
     monkeypatch.setattr(netboot_check, "sockets_on_port", lambda _: sockets)
-    monkeypatch.setattr(netboot_check.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(netboot_check.time, "sleep", lambda _: None)
-    monkeypatch.setattr(netboot_check.time, "monotonic", iter(range(0, 1000, 2)).__next__)
+    monkeypatch.setattr("wizard.deploy.netboot_check.os.geteuid", lambda: 0)
+    monkeypatch.setattr("wizard.deploy.netboot_check.time.sleep", lambda _: None)
+    monkeypatch.setattr("wizard.deploy.netboot_check.time.monotonic", iter(range(0, 1000, 2)).__next__)
     return made
 
 

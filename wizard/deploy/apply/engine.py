@@ -72,9 +72,8 @@ def check_against_this_machine(
 
     `stop`: services that a person agreed to have stopped.
     """
-    facts = read_facts(
-        environ, applied_cluster(), runtime_state.own_pids(), time=True, boot=read_boot_here() if plan.images else None
-    )
+    boot = read_boot_here(plan.seeds) if plan.images else None
+    facts = read_facts(environ, applied_cluster(), runtime_state.own_pids(), time=True, boot=boot)
     facts = replace(facts, to_stop=frozenset(stop))
     return facts, (*_refused_options(plan), *check(plan, facts))
 

@@ -6,12 +6,14 @@ from importlib.util import find_spec
 
 from wizard.deploy.images.loaders import missing_loaders
 from wizard.deploy.images.store import ImageState, ImageStore
+from wizard.deploy.seed_answers import found_keys, unreadable_keys
 from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import BootHere
+from wizard.plan.images import NO_ANSWERS, SeedAnswers
 
 
-def read_boot_here() -> BootHere | None:
-    """None where it may not be seen. Files are looked at, and not read. Never raises."""
+def read_boot_here(seeds: SeedAnswers = NO_ANSWERS) -> BootHere | None:
+    """None where it may not be seen. `seeds`: of the plan, whose keys are read. Images are not read. Never raises."""
     try:
         images = ImageStore().images()
         return BootHere(
@@ -20,6 +22,8 @@ def read_boot_here() -> BootHere | None:
             damaged=tuple(each.name for each in images if each.state is ImageState.DAMAGED),
             missing_loaders=missing_loaders(),
             server=find_spec("aiohttp") is not None,
+            keys=found_keys(),
+            bad_keys=tuple(unreadable_keys(seeds)),
         )
     except (WizardError, OSError):
         return None

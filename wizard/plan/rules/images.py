@@ -35,7 +35,7 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     if facts.boot is not None:
-        yield from check_here(plan.images, facts.boot)
+        yield from check_here(plan.images, plan.seeds, facts.boot)
 
 
 def check_images(images: Sequence[Image], wanted: Sequence[tuple[str, str]]) -> Iterator[Finding]:
