@@ -165,7 +165,7 @@ class ApplyEvent(TypedDict, total=False):
 
 
 class EngineRequest(TypedDict, total=False):
-    """order-*.json: an engine's request. `apply` has the first six keys, `reset` and `renew` one each; all `events`.
+    """order-*.json: an engine's request. `apply` has the first six keys, `reset` two, `renew` one; all `events`.
 
     `confirm_within`: s. `stop`: services that may be stopped. `events`: the files to write events to.
     """
@@ -177,5 +177,6 @@ class EngineRequest(TypedDict, total=False):
     ssh_connection: str
     stop: list[str]
     forget_leases: bool
+    forget_images: bool
     part: str
     events: list[str]

@@ -112,8 +112,8 @@ class HostServices:
     def start_adopt(self, plan_text: str) -> ChangeProcess:
         return self._changes.start_adopt(plan_text)
 
-    def start_reset(self, forget_leases: bool) -> ChangeProcess:
-        return self._changes.start_reset(forget_leases)
+    def start_reset(self, forget_leases: bool, forget_images: bool) -> ChangeProcess:
+        return self._changes.start_reset(forget_leases, forget_images)
 
     def start_renew(self, part: str) -> ChangeProcess:
         return self._changes.start_renew(part)
