@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.striking import Machine, beside_marker, kill, moments, paused, processes
-from tests.lab.support import apply, ciao, ciao_json, reset
+from tests.lab.guarding import await_mode
+from tests.lab.striking import Machine, beside_marker, kill, kill_tree, moments, paused, processes, strike_all
+from tests.lab.support import EXAMPLE, apply, ciao, ciao_json, reset
 from tests.needs import need
 from tests.unit.deploy.image_sources import installer_files, package
 from wizard.lab.control import Laboratory
@@ -95,3 +96,51 @@ def test_images_come_before_an_apply_and_outlive_a_reset(laptop: Laboratory, deb
     assert ciao_json(laptop, "status")["state"] == "absent"
     assert ciao(laptop, "image", "check", "debian").returncode == 0
     assert not Path(f"/proc/{laptop.init}/root{paths.STATE}").exists()
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxRkm0q8u2uLGyIpVSWhVYpVtV4b0pZ1vS8o0Q8mJwG me@laptop\n"
+FORGET = ("reset", "--yes", "--forget-leases", "--forget-images")
+GONE = f"{Path(paths.IMAGES).parent}/.{Path(paths.IMAGES).name}.gone"
+
+
+def serve_image(lab: Laboratory, deb: str) -> None:
+    """An image, a boot loader, and a node that is armed with it."""
+    assert ciao(lab, "image", "add", "debian", deb).returncode == 0
+    make = f"mkdir {paths.BOOT_LOADERS}; echo >{paths.BOOT_LOADERS}/snponly.efi; cat >/run/ciao-lab/key"
+    lab.run(["sh", "-ec", make], input=KEY)
+    apply(lab, EXAMPLE.read_text() + '\n[[images]]\nname = "debian"\nkind = "debian"\n')
+    await_mode(lab, "armed")
+    armed = ciao(lab, "boot", "arm", "compute1", "--image", "debian", "--ssh-key", "/run/ciao-lab/key")
+    assert armed.returncode == 0, armed.stderr
+
+
+def there(lab: Laboratory, path: str) -> bool:
+    return lab.run(["test", "-e", path], check=False).returncode == 0
+
+
+def test_a_reset_takes_all_away_and_the_images_where_it_is_told_to(machines: Machine, deb: str) -> None:
+    lab = machines.lab
+    serve_image(lab, deb)
+    assert ciao(lab, "reset", "--yes", "--forget-leases").returncode == 0
+    assert [line for line in machines.left() if not line.startswith(f"/files/{paths.IMAGES}")] == []
+    assert ciao(lab, "image", "check", "debian").returncode == 0
+    assert ciao_json(lab, "boot", "status") == []
+    # With nothing applied there may be images too.
+    done = ciao(lab, *FORGET)
+    assert done.returncode == 0, done.stderr
+    assert not there(lab, paths.IMAGES)
+    serve_image(lab, deb)
+    assert ciao(lab, "reset", "--only", "rules", "--forget-images").returncode == 2
+    assert ciao(lab, *FORGET).returncode == 0
+    assert not there(lab, paths.IMAGES)
+    assert machines.left() == []
+    assert ciao(lab, *FORGET).returncode == 3
+
+
+def test_killed_while_it_forgets_them_it_is_gone_on_with(machines: Machine, deb: str) -> None:
+    lab = machines.lab
+    for moment in ("images:forgetting", "images:gone", "images:forgotten"):
+        serve_image(lab, deb)
+        assert strike_all(lab, machines.before, [moment], kill_tree, FORGET) == {}, moment
+        assert not there(lab, paths.IMAGES), moment
+        assert not there(lab, GONE), moment

@@ -234,7 +234,8 @@ def test_the_gateway_is_well_while_it_serves_and_is_pestered(served: Laboratory)
     before, guard = dhcp_server(served), told(served)
     assert act(served, "compute1", "pester", GATEWAY, "10000") == 10_000
     status = ciao_json(served, "status")
-    assert (status["healthy"], status["drift"]) == (True, []), status
+    assert [each for each in status["checks"] if each["ok"] is False] == []
+    assert (status["healthy"], status["drift"]) == (True, [])
     assert (dhcp_server(served), told(served)["process"]) == (before, guard["process"])
     assert told(served)["mode"] == "armed"
     sizes = served.run(["sh", "-c", "cat /run/ciao-wizard/*.log* | wc -c"]).stdout
@@ -244,6 +245,54 @@ def test_the_gateway_is_well_while_it_serves_and_is_pestered(served: Laboratory)
     await_mode(served, "armed")
     assert tagged(served) == ["compute1"]
     assert act(served, "compute1", "tftp", GATEWAY, "undionly.kpxe") == len("undionly.kpxe\n")
+
+
+def netboot_check(lab: Laboratory) -> Any:
+    return next((each for each in ciao_json(lab, "status")["checks"] if each["name"] == "netboot"), {})
+
+
+def test_status_tells_of_a_server_that_cannot_start(served: Laboratory) -> None:
+    assert (netboot_check(served)["ok"], netboot_check(served)["detail"]) == (True, "no node is armed")
+    holder = f"import socket, time; s = socket.create_server(('{GATEWAY}', 8069)); time.sleep(600)"
+    with served.popen([sys.executable, "-c", holder]) as other:
+        try:
+            served.wait_for(lambda: "8069" in served.run(["ss", "-Hltn"]).stdout)
+            (found,) = (
+                each
+                for each in ciao_json(served, "check", "-c", paths.PLAN_IN_FORCE)
+                if each["code"] == "port-8069-taken"
+            )
+            assert found["severity"] == "warning"
+            order = ("arm", "compute1", "--image", "tiny", "--ssh-key", "/run/ciao-lab/key")
+            assert ciao(served, "boot", *order).returncode == 0
+            served.wait_for(lambda: netboot_check(served)["ok"] is False, 20, "the failure")
+            assert "tcp port 8069" in netboot_check(served)["detail"]
+            assert "Stop the program that has the port" in netboot_check(served)["remedy"]
+            assert ciao_json(served, "status")["healthy"] is False
+            assert "Nobody is served" in ciao(served, "boot", "status").stderr
+        finally:
+            other.kill()
+    served.wait_for(lambda: netboot_check(served)["ok"], 60, "the server")
+    assert netboot_check(served)["detail"] == "1 node is armed, and would be served"
+    assert ciao(served, "boot", "status").stderr == ""
+
+
+def test_the_plans_answers_are_taken_and_a_key_that_is_none_is_told(served: Laboratory) -> None:
+    served.run(["cp", "/run/ciao-lab/key", "/run/ciao-lab/key.pub"])
+    seeds = '[seeds]\nuser = "ops"\nssh_key = "/run/ciao-lab/key.pub"\nproxy = "http://10.77.0.1:3128"\n'
+    apply(served, EXAMPLE.read_text() + IMAGES + seeds)
+    done = ciao(served, "boot", "arm", "compute1", "--image", "tiny")
+    assert done.returncode == 0, done.stderr
+    seed = json.loads(served.run(["cat", paths.ARMED]).stdout)["nodes"][0]["paths"]
+    text = seed[f"/seed/{dashed('compute1')}/preseed.cfg"][2]
+    for words in (KEY.strip(), "ops", "http://10.77.0.1:3128/"):
+        assert words in text
+    served.run(["sh", "-c", "echo nothing >/run/ciao-lab/key.pub"])
+    codes = {each["code"]: each for each in ciao_json(served, "check", "-c", paths.PLAN_IN_FORCE)}
+    assert "/run/ciao-lab/key.pub" in codes["seed-key-unreadable"]["message"]
+    assert "it holds no public key" in ciao(served, "boot", "arm", "compute2", "--image", "tiny").stderr
+    apply(served, EXAMPLE.read_text() + IMAGES)
+    await_mode(served, "armed")
 
 
 def test_a_reset_leaves_nobody_armed(served: Laboratory) -> None:

@@ -240,8 +240,9 @@ class FakeServices(FakeSetup, FakeGateway, FakeNodes, FakeWatchServices, FakeBoo
         self.applied_text = plan_text
         return self.change
 
-    def start_reset(self, forget_leases: bool) -> FakeRun:
-        self.did.append("reset, leases too" if forget_leases else "reset")
+    def start_reset(self, forget_leases: bool, forget_images: bool) -> FakeRun:
+        too = [" leases too"] * forget_leases + [" images too"] * forget_images
+        self.did.append(",".join(["reset", *too]))
         return self.change
 
     def pending_change(self) -> FakeRun:

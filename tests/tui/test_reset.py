@@ -152,6 +152,19 @@ async def test_the_leases_are_a_key_away_and_enter_does_it(start: Start, sample:
         assert driver.services.did == []
 
 
+async def test_the_images_are_forgotten_where_that_is_ticked(start: Start, sample: str) -> None:
+    async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None, size=(80, 24)) as driver:
+        await to_reset(driver, "everything")
+        await driver.says("[ ] i forget the images too")
+        await driver.press("i")
+        await driver.says("[x] i forget the images too", "the images are deleted", "[ ] f forget the leases too")
+        await driver.press("enter")
+        await driver.says("Undo everything?", "The leases are kept. The images are deleted.")
+        await driver.press("y")
+        await driver.until(lambda: driver.services.did)
+        assert driver.services.did == ["reset, images too"]
+
+
 async def test_enter_at_the_question_changes_nothing_and_it_says_so(start: Start, sample: str) -> None:
     async with start(FakeServices(state=DRIFTED, in_force=sample), plan=None) as driver:
         for kind in KINDS:

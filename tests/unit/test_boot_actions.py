@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.deploy.image_sources import X86_KERNEL, initrd
-from wizard.actions import boot as actions
 from wizard.actions import targets
-from wizard.actions.boot import ArmOrder, arm, disarm, usual_key_files
+from wizard.actions.boot import ArmOrder, arm, disarm
 from wizard.cli import main
+from wizard.deploy import seed_answers
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.monitor import boot_board
 from wizard.monitor.boot_board import BootWatch
@@ -44,6 +44,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     for module in (targets, boot_board):
         found = "plan_in_force" if module is targets else "running_plan"
         monkeypatch.setattr(module, found, lambda *_: PLAN)
+    monkeypatch.setattr(seed_answers, "behind_sudo", lambda: None)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(boot_board, "answering", lambda places, _patience: set(places))
     (tmp_path / "key.pub").write_text(KEY)
     for name, content in (("linux", X86_KERNEL), ("initrd", initrd())):
@@ -87,10 +89,10 @@ def test_without_an_image_each_gets_its_own_of_the_plan(place: Path) -> None:
         ({"image": "tinny"}, "'tinny' is no image of the plan in force", "It has: tiny, gone, disk."),
         ({"image": "gone"}, "The image gone is not on this machine.", "image add gone"),
         ({"ssh_key_files": ()}, "nobody could log in", "--ssh-key FILE"),
-        ({"ssh_key_files": ("/no/such.pub",)}, "the ssh key '/no/such.pub' cannot be read: No such file", "id_ed25519"),
-        ({"ssh_key_files": ("/dev/zero",)}, "is not a file", "id_ed25519.pub"),
-        ({"ssh_key_files": ("/",)}, "cannot be read", "id_ed25519.pub"),
-        ({"ssh_key_files": ("a\0b",)}, "cannot be read", "id_ed25519.pub"),
+        ({"ssh_key_files": ("/no/such.pub",)}, "/no/such.pub: no such file", "id_ed25519"),
+        ({"ssh_key_files": ("/dev/zero",)}, "/dev/zero: no such file", "id_ed25519.pub"),
+        ({"ssh_key_files": ("/",)}, "no such file", "id_ed25519.pub"),
+        ({"ssh_key_files": ("a\0b",)}, "it holds no public key", "id_ed25519.pub"),
         ({"user": "root"}, "every system has", "such as ciao"),
     ],
 )
@@ -104,7 +106,7 @@ def test_what_is_refused_arms_nobody(place: Path, more: dict[str, object], messa
 
 def test_a_pipe_for_a_key_keeps_nobody_waiting(place: Path) -> None:
     os.mkfifo(place / "pipe")
-    with pytest.raises(WizardError, match="is not a file"):
+    with pytest.raises(WizardError, match="no such file"):
         arm(PLAN, NODES, order(place, ssh_key_files=(str(place / "pipe"),)))
 
 
@@ -133,13 +135,11 @@ def test_only_who_is_armed_is_disarmed(place: Path) -> None:
     assert armed() == [("compute1", "tiny", "once")]
 
 
-def test_a_key_of_home_is_found_and_its_certificate_is_not(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "behind_sudo", lambda: None)
-    monkeypatch.setenv("HOME", str(place))
+def test_a_key_of_home_is_found_and_its_certificate_is_not(place: Path) -> None:
     (place / ".ssh").mkdir()
     for name in ("id_rsa.pub", "id_ed25519.pub", "id_ed25519-cert.pub", "id_ed25519", "other.pub"):
         (place / ".ssh" / name).write_text(KEY)
-    assert usual_key_files() == tuple(str(place / ".ssh" / name) for name in ("id_ed25519.pub", "id_rsa.pub"))
+    assert seed_answers.found_keys() == ("~/.ssh/id_ed25519.pub", "~/.ssh/id_rsa.pub")
     assert arm(PLAN, NODES, order(place, ssh_key_files=("~/.ssh/id_rsa.pub",)))
 
 

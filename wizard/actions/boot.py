@@ -6,16 +6,14 @@ The record of the armed is this machine's; the guard serves by it. Nothing is se
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.images.store import ImageStore
 from wizard.deploy.images.templates import read_template
-from wizard.host.person import behind_sudo
+from wizard.deploy.seed_answers import read_answers
 from wizard.monitor.boot_board import refuse_without_server
 from wizard.plan.fields import shown
 from wizard.plan.findings import NeedsRoot, WizardError
@@ -23,18 +21,15 @@ from wizard.plan.image_manifest import check_stored
 from wizard.plan.images import DISK_IMAGE, FROM_DISK, Image, ImageKind
 from wizard.plan.model import Node, Plan
 from wizard.plan.netboot import ArmedNode, Times, ToDisk, arm_node, rearmed, without
-from wizard.plan.seed_fields import Answers, parse_ssh_keys, parse_user
 from wizard.plan.text import clean
-
-_LARGEST_KEY = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ArmOrder:
     """What nodes are armed with. `image`: "" for the one that the plan gives each, which may be its disk.
 
-    `to_disk` counts where the image is the disk. `ssh_key_files`: paths of public keys; `user`: who logs in with them,
-    "" for the usual one.
+    `to_disk` counts where the image is the disk. `ssh_key_files`: paths of public keys; `user`: who logs in with them;
+    `proxy`: a URL. () and "" for what the plan's [seeds] say.
     """
 
     image: str = ""
@@ -42,6 +37,7 @@ class ArmOrder:
     to_disk: ToDisk = ToDisk.EXIT
     ssh_key_files: tuple[str, ...] = ()
     user: str = ""
+    proxy: str = ""
 
 
 def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, ...]:
@@ -49,7 +45,7 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
     to do about it."""
     _need_root("arming a node")
     refuse_without_server()
-    answers = _answers(order)
+    answers = read_answers(plan.seeds, order.ssh_key_files, order.user, order.proxy)
     stored = ImageStore().manifests()
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")
     made = []
@@ -60,7 +56,7 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
         if image.seed_form != "none" and not answers.ssh_keys:
             raise WizardError(
                 "nobody could log in to what is installed",
-                "Give the file of your public key (--ssh-key FILE), or make one with 'ssh-keygen'.",
+                "Give the file of your public key (--ssh-key FILE, or [seeds]), or make one with 'ssh-keygen'.",
             )
         own = read_template(image.template) if image.template else None
         manifest = None if image.kind is ImageKind.DISK else stored[image.name]
@@ -84,18 +80,6 @@ def disarm(names: Sequence[str] = (), everyone: bool = False) -> tuple[str, ...]
     return tuple(sorted(wanted))
 
 
-def usual_key_files() -> tuple[str, ...]:
-    """The public keys of whoever runs this, or ran sudo: `~/.ssh/id_*.pub`."""
-    found = sorted((_home() / ".ssh").glob("id_*.pub"))
-    # A certificate lies beside its key, and is none.
-    return tuple(str(file) for file in found if file.is_file() and not file.stem.endswith("-cert"))
-
-
-def _home() -> Path:
-    person = behind_sudo()
-    return Path(person.home) if person else Path.home()
-
-
 def _image_of(plan: Plan, node: Node, asked: str) -> Image:
     if not plan.images:
         raise WizardError("the plan in force has no images", "Add [[images]] to it and apply it.")
@@ -107,27 +91,6 @@ def _image_of(plan: Plan, node: Node, asked: str) -> Image:
             return image
     known = ", ".join(image.name for image in plan.images)
     raise WizardError(f"{shown(name)} is no image of the plan in force", f"It has: {known}, {FROM_DISK}.")
-
-
-def _answers(order: ArmOrder) -> Answers:
-    texts = [_read_key(name) for name in order.ssh_key_files]
-    answers = Answers(parse_ssh_keys(texts) if texts else ())
-    return replace(answers, user=parse_user(order.user)) if order.user else answers
-
-
-def _read_key(name: str) -> str:
-    remedy = "Give the file of a public key, such as ~/.ssh/id_ed25519.pub."
-    path = str(_home() / name[2:]) if name.startswith("~/") else name
-    try:
-        # Without O_NONBLOCK the opening of a pipe waits for somebody to write to it.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise WizardError(f"the ssh key {shown(name)} is not a file", remedy)
-            return file.read(_LARGEST_KEY).decode()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise WizardError(f"the ssh key {shown(name)} cannot be read: {why}", remedy) from None
 
 
 def _need_root(what: str) -> None:

@@ -40,7 +40,7 @@ def _loaders(args: argparse.Namespace) -> int:
 
 
 def _arm(args: argparse.Namespace) -> int:
-    from wizard.actions.boot import ArmOrder, arm, usual_key_files
+    from wizard.actions.boot import ArmOrder, arm
     from wizard.actions.targets import choose, plan_in_force
     from wizard.monitor.boot_board import without_loaders
     from wizard.plan.netboot import Times, ToDisk
@@ -48,9 +48,9 @@ def _arm(args: argparse.Namespace) -> int:
     _need_root("boot arm")
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
-    keys = tuple(args.ssh_key) or usual_key_files()
     times = Times.ALWAYS if args.always else Times.ONCE
-    made = arm(plan, nodes, ArmOrder(args.image, times, ToDisk(args.to_disk), keys, args.user))
+    order = ArmOrder(args.image, times, ToDisk(args.to_disk), tuple(args.ssh_key), args.user, args.proxy)
+    made = arm(plan, nodes, order)
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
@@ -79,16 +79,19 @@ def _disarm(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from wizard.deploy.netboot_check import netboot_trouble
     from wizard.monitor.boot_board import BootWatch
 
     watch = BootWatch()
     boots = watch.look().nodes
+    trouble = netboot_trouble()
     if args.json:
         _print_json(_begun(boots), args.watch)
     elif not args.watch or sys.stdout.isatty():
         _print(_begun(boots))
     else:
         _print_changes((), boots)
+    _say_trouble(trouble)
     while args.watch:
         flush_out()
         time.sleep(_WATCH_EVERY_S)
@@ -97,7 +100,15 @@ def _status(args: argparse.Namespace) -> int:
             _print_changes(before, boots)
         elif _begun(boots) != _begun(before):
             _print_json(_begun(boots), args.watch)
+        if (now := netboot_trouble()) != trouble:
+            trouble = now
+            _say_trouble(trouble)
     return 0
+
+
+def _say_trouble(trouble: str) -> None:
+    if trouble:
+        say(f"Nobody is served: {clean(trouble, 800)}")
 
 
 def _begun(boots: Sequence[Boot]) -> tuple[Boot, ...]:

@@ -8,6 +8,7 @@ import os
 import select
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.cli.console import (
@@ -27,6 +28,7 @@ from wizard.deploy.apply import client
 from wizard.deploy.shapes import ApplyEvent as Event
 from wizard.deploy.shapes import EngineRequest
 from wizard.host.facts.processes import ssh_connection
+from wizard.plan import paths
 from wizard.plan.findings import Finding, FindingRecord, Severity, WizardError
 from wizard.plan.text import clean
 from wizard.services.progress import step_words
@@ -127,9 +129,14 @@ def reset(args: argparse.Namespace) -> int:
     from wizard.deploy.status import read_status
 
     if args.only is not None:
+        if args.forget_leases or args.forget_images:
+            wrong = WizardError("--only resets one part, and forgets nothing besides", "Give one of them: see --help.")
+            wrong.status = 2
+            raise wrong
         return _renew(args)
     _settle_pending(args.yes)
-    if installed_state() == "absent" and not client.engine_was_killed():
+    forgets_images = args.forget_images and Path(paths.IMAGES).is_dir()
+    if installed_state() == "absent" and not client.engine_was_killed() and not forgets_images:
         raise nothing_applied()
     try:
         drift = read_status().drift
@@ -142,9 +149,10 @@ def reset(args: argparse.Namespace) -> int:
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
-        if not ask(f"Undo everything the wizard did here{leases}? [y/N] "):
+        images = ", the images too" if args.forget_images else ""
+        if not ask(f"Undo everything the wizard did here{leases}{images}? [y/N] "):
             raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
-    request: EngineRequest = {"forget_leases": args.forget_leases}
+    request: EngineRequest = {"forget_leases": args.forget_leases, "forget_images": args.forget_images}
     return _begin("reset", request, args.events, wanted="rolled-back")
 
 
@@ -175,7 +183,6 @@ def _renew(args: argparse.Namespace) -> int:
 def _leases_to_forget() -> list[str]:
     """The leases that would be forgotten, and what that means."""
     from wizard.host.files import read_text
-    from wizard.plan import paths
     from wizard.plan.lease_parser import parse_leases
 
     leases, _ = parse_leases(read_text(paths.LEASES) or "")

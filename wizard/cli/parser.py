@@ -122,9 +122,9 @@ def build_parser() -> argparse.ArgumentParser:
     command("rollback", "undo the apply that waits for an answer, or an interrupted one")
     reset = command("reset", "undo everything the wizard did on this machine")
     reset.add_argument("--yes", action="store_true", help="do not ask")
-    what = reset.add_mutually_exclusive_group()
-    what.add_argument("--forget-leases", action="store_true", help="forget the leases too")
-    what.add_argument("--only", choices=("rules", "nodes", "dhcp", "leases"), help=_ONLY)
+    reset.add_argument("--forget-leases", action="store_true", help="forget the leases too")
+    reset.add_argument("--forget-images", action="store_true", help="remove the images that nodes boot too")
+    reset.add_argument("--only", choices=("rules", "nodes", "dhcp", "leases"), help=_ONLY)
     reset.add_argument("--events", metavar="FILE", help="write the events as JSON, one object per line")
     command("status", "show what is applied, whether it works, and what was changed by hand", json=True)
     leases = command("leases", "list the leases and the missing nodes", json=True)
@@ -250,7 +250,8 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     often.add_argument("--always", action="store_true", help="at every boot, until it is disarmed")
     arm.add_argument("--to-disk", choices=("exit", "sanboot"), default="exit", help=_TO_DISK)
     arm.add_argument("--ssh-key", metavar="FILE", action="append", default=[], help=_SSH_KEY)
-    arm.add_argument("--user", metavar="USER", default="", help="who logs in with it (default: ciao)")
+    arm.add_argument("--user", metavar="USER", default="", help="who logs in with it (default: the plan's, else ciao)")
+    arm.add_argument("--proxy", metavar="URL", default="", help="a proxy for what is installed (default: the plan's)")
     disarm = action("disarm", "have nodes boot from their disk again")
     disarm.add_argument("nodes", nargs="*", metavar="NODE", help="an armed node's name")
     disarm.add_argument("--all", action="store_true", help="all that are armed")
@@ -263,7 +264,7 @@ def _boot(boot: argparse.ArgumentParser) -> None:
 
 
 _TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"
-_SSH_KEY = "your public key, for what is installed; may be given again (default: ~/.ssh/id_*.pub)"
+_SSH_KEY = "your public key, for what is installed; may be given again (default: the plan's, else ~/.ssh/id_*.pub)"
 
 _IMAGE_SOURCES = """\
 sources:

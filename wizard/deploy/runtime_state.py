@@ -110,6 +110,13 @@ def dns_process() -> processes.Process | None:
     return _server("dns")
 
 
+def netboot_process() -> processes.Process | None:
+    """The netboot server's process, or None where it does not run."""
+    data = (read_guard_state() or GuardState()).get("netboot")
+    process = processes.from_json(data.get("process")) if data else None
+    return process if processes.alive(process, paths.LIVE) else None
+
+
 def _server(key: Literal["dnsmasq", "dns"]) -> processes.Process | None:
     data = read_guard_state()
     process = processes.from_json(data.get(key)) if data else None
@@ -120,7 +127,7 @@ def own_pids() -> frozenset[int]:
     """The pids of the guard and its servers."""
     guard = running_guard()
     process = processes.from_json(guard.get("process")) if guard else None
-    return frozenset(p.pid for p in (process, dnsmasq_process(), dns_process()) if p)
+    return frozenset(p.pid for p in (process, dnsmasq_process(), dns_process(), netboot_process()) if p)
 
 
 def record_decision(answer: str, engine: processes.Process | None = None) -> bool:

@@ -78,6 +78,18 @@ class NameServerState(TypedDict, total=False):
     resolver: ResolverState
 
 
+class NetbootState(TypedDict, total=False):
+    """The netboot server's part. `armed`: how many nodes it serves, or would; `failure`: why not, "" if it does.
+
+    `stale`: nodes that are armed as they were in another plan, and not served.
+    """
+
+    process: ProcessRecord | None
+    armed: int
+    failure: str
+    stale: list[str]
+
+
 class GuardState(NameServerState, total=False):
     """serve.json: the guard's published state. `taken_up`: when it loaded its configuration, boottime in s.
 
@@ -94,6 +106,7 @@ class GuardState(NameServerState, total=False):
     trips: int
     nic: str
     dnsmasq: ProcessRecord | None
+    netboot: NetbootState
     conflicts: list[AddressConflict]
     address: AddressLoss | None
     since: str | None
@@ -152,7 +165,7 @@ class ApplyEvent(TypedDict, total=False):
 
 
 class EngineRequest(TypedDict, total=False):
-    """order-*.json: an engine's request. `apply` has the first six keys, `reset` and `renew` one each; all `events`.
+    """order-*.json: an engine's request. `apply` has the first six keys, `reset` two, `renew` one; all `events`.
 
     `confirm_within`: s. `stop`: services that may be stopped. `events`: the files to write events to.
     """
@@ -164,5 +177,6 @@ class EngineRequest(TypedDict, total=False):
     ssh_connection: str
     stop: list[str]
     forget_leases: bool
+    forget_images: bool
     part: str
     events: list[str]

@@ -16,6 +16,7 @@ from wizard.deploy import dhcp_service, runtime_state
 from wizard.deploy.guard import control, metrics_file, path_report
 from wizard.deploy.guard.address_watch import CONTESTED, clock_text, lost_words
 from wizard.deploy.journal import Journal
+from wizard.deploy.netboot_check import check_netboot
 from wizard.deploy.shapes import AddressLoss, GuardState
 from wizard.deploy.time_check import check_time
 from wizard.host import systemd
@@ -77,6 +78,7 @@ def run_checks(plan: Plan, in_force: bool = False, since: float | None = None) -
     checks += _cables(plan) if in_force else []
     checks += check_time(plan, in_force)
     checks += _forwards(plan)
+    checks += check_netboot(plan) if in_force else []
     checks += _metrics(plan) if in_force else []
     if systemd.running():
         checks.append(_service())

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wizard.plan.fields import FieldError, shown
-from wizard.plan.findings import Finding, WizardError, error
+from wizard.plan.findings import Finding, Severity, WizardError, error, warning
 from wizard.plan.image_fields import parse_image_file, parse_image_name
-from wizard.plan.images import ADD, KINDS, Architecture, Image, ImageKind
+from wizard.plan.images import (
+    ADD,
+    FIRST_STAGES_OF,
+    KINDS,
+    REMOVE,
+    Architecture,
+    Image,
+    ImageKind,
+    SeedAnswers,
+    SeedForm,
+)
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -122,20 +132,78 @@ def _file(value: object) -> StoredFile:
     return StoredFile(parse_image_file(_text(value["path"])), size, digest)
 
 
-def check_stored(images: Sequence[Image], stored: Mapping[str, Manifest]) -> Iterator[Finding]:
-    """Findings on a plan's images against those on this machine, by name."""
+@dataclass(frozen=True, slots=True)
+class BootHere:
+    """What of booting over the network is on this machine.
+
+    `stored`: the whole images; `incomplete`, `damaged`: names of those that are not; `missing_loaders`: files of
+    `images.FIRST_STAGES`; `server`: whether the program that serves nodes can be loaded. `keys`: the person's public
+    keys, as paths; `bad_keys`: paths of the plan that give none, each with the reason.
+    """
+
+    stored: tuple[Manifest, ...] = ()
+    incomplete: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    missing_loaders: tuple[str, ...] = ()
+    server: bool = True
+    keys: tuple[str, ...] = ()
+    bad_keys: tuple[tuple[str, str], ...] = ()
+
+
+def check_here(images: Sequence[Image], seeds: SeedAnswers, here: BootHere) -> Iterator[Finding]:
+    """Warnings on a plan's images on this machine: the gateway serves its nodes without them too."""
+    stored = {manifest.name: manifest for manifest in here.stored}
+    for finding in check_stored(images, stored, here.incomplete, here.damaged):
+        yield replace(finding, severity=Severity.WARNING)
+    booted = [image for image in images if image.kind is not ImageKind.DISK]
+    if not booted:
+        return
+    if not here.server:
+        yield warning(
+            "netboot-server-missing",
+            "machine",
+            "aiohttp is not installed, which serves nodes that boot over the network.",
+            "Run `pip install 'ciao-wizard[boot]'` where ciao-wizard is installed.",
+        )
+    for path, why in here.bad_keys:
+        yield warning(
+            "seed-key-unreadable",
+            "seeds.ssh_key",
+            f"{path}, a public key for what is installed, cannot be used: {why}.",
+            "Make one with `ssh-keygen`, or write the path of yours.",
+        )
+    seeded = next((image for image in booted if image.seed_form is not SeedForm.NONE), None)
+    if seeded is not None and not seeds.ssh_keys and not here.keys:
+        yield warning(
+            "seed-without-key",
+            "seeds.ssh_key",
+            f"Nobody could log in to a node that {shown(seeded.name)} is installed on: there is no public key.",
+            'Make one with `ssh-keygen`, or write `ssh_key = "PATH"` in [seeds].',
+        )
+    asked = {stage for image in booted for stage in FIRST_STAGES_OF[image.architecture]}
+    if missing := [loader for loader in here.missing_loaders if loader in asked]:
+        yield warning(
+            "boot-loader-missing",
+            "machine",
+            f"No boot loader {', '.join(missing)} is on this machine: firmware that asks for it gets none.",
+            "Run `apt-get download ipxe`, then `sudo ciao-wizard boot loaders ipxe_*.deb`.",
+        )
+
+
+def check_stored(
+    images: Sequence[Image],
+    stored: Mapping[str, Manifest],
+    incomplete: Collection[str] = (),
+    damaged: Collection[str] = (),
+) -> Iterator[Finding]:
+    """Findings on a plan's images against the whole ones on this machine, by name."""
     for number, image in enumerate(images):
         at = f"images[{number}]"
         if image.kind is ImageKind.DISK:
             continue
         manifest = stored.get(image.name)
         if manifest is None:
-            yield error(
-                "image-not-here",
-                f"{at}.name",
-                f"The image {shown(image.name)} is not on this machine.",
-                f"Add it: {ADD} {image.name} {KINDS[image.kind].source}",
-            )
+            yield _absent(image, f"{at}.name", incomplete, damaged)
             continue
         for key in ("kind", "architecture"):
             here, asked = getattr(manifest, key), getattr(image, key)
@@ -155,3 +223,15 @@ def check_stored(images: Sequence[Image], stored: Mapping[str, Manifest]) -> Ite
                     f"The image {shown(image.name)} on this machine has no file {shown(path)}.",
                     f"Write one of {', '.join(sorted(present))}; or leave {key} out.",
                 )
+
+
+def _absent(image: Image, at: str, incomplete: Collection[str], damaged: Collection[str]) -> Finding:
+    name, add = shown(image.name), f"{ADD} {image.name} {KINDS[image.kind].source}"
+    if image.name in incomplete:
+        message = f"The image {name} on this machine is incomplete: adding it was interrupted."
+        return error("image-incomplete", at, message, f"Run it again, and it goes on: `{add}`.")
+    if image.name in damaged:
+        message = f"The image {name} on this machine is damaged, and is not served."
+        again = f"See `ciao-wizard image check {image.name}`; then `{REMOVE} {image.name}` and `{add}`."
+        return error("image-damaged", at, message, again)
+    return error("image-not-here", at, f"The image {name} is not on this machine.", f"Add it: `{add}`.")

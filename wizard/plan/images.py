@@ -15,6 +15,7 @@ FROM_DISK = "disk"
 """The image of a node without one, and a name that needs no `[[images]]`: the machine boots from its disk."""
 HTTP_PORT = 8069
 """TCP port of the gateway's netboot server, on the cluster NIC alone: 69 is TFTP's, and no service is known there."""
+TFTP_PORT = 69
 FIRST_STAGES = {"bios": "undionly.kpxe", "efi64": "snponly.efi", "arm64": "snponly-arm64.efi"}
 """The boot loader that each kind of firmware gets, by dnsmasq's tag: iPXE, which goes on by HTTP."""
 LOADERS_IN_PACKAGE = {
@@ -57,6 +58,13 @@ class SeedForm(StrEnum):
     IGNITION = "ignition"
 
 
+FIRST_STAGES_OF = {
+    Architecture.AMD64: (FIRST_STAGES["bios"], FIRST_STAGES["efi64"]),
+    Architecture.ARM64: (FIRST_STAGES["arm64"],),
+}
+"""Those that machines of an architecture may ask for."""
+
+
 @dataclass(frozen=True, slots=True)
 class KindDefaults:
     """What an image of a kind has where the plan does not say. `memory` in MiB, 0 where nobody knows."""
@@ -79,6 +87,7 @@ KINDS = {
     ImageKind.RESCUE: KindDefaults(SeedForm.NONE, 1024, "debian-installer-12-netboot-amd64_….deb --kind rescue"),
 }
 ADD = "sudo ciao-wizard image add"
+REMOVE = "sudo ciao-wizard image remove"
 
 SEEDS_OF = {
     ImageKind.DEBIAN: (SeedForm.PRESEED, SeedForm.NONE),
@@ -119,6 +128,20 @@ class Image:
         return KINDS[self.kind].memory if self.memory is None else self.memory
 
 
+@dataclass(frozen=True, slots=True)
+class SeedAnswers:
+    """The plan's `[seeds]`: what machines get that are installed. There is no secret in it.
+
+    `user`: who logs in, "" for ciao; `ssh_keys`: public keys, or paths of them, () for those in the person's ~/.ssh;
+    `proxy`: a URL, "" for none. See `seed_fields`.
+    """
+
+    user: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    proxy: str = ""
+
+
+NO_ANSWERS = SeedAnswers()
 DISK_IMAGE = Image(FROM_DISK, ImageKind.DISK)
 
 

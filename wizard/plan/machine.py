@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from netaddr import IPNetwork
 
 from wizard.plan.ifupdown import InterfacesLine
+from wizard.plan.image_manifest import BootHere
 from wizard.plan.ntp import TimeServer
 
 
@@ -177,6 +178,8 @@ class Facts:
     """What the DHCP servers named in option 42: the NIC, "" for any, and the addresses; and `time_source.TIMESYNCD`."""
     time_known: bool = False
     """Whether `time_server` and `time_servers` were looked for."""
+    boot: BootHere | None = None
+    """What of booting over the network is here; None where nobody looked, or where it may not be seen."""
 
     def nic(self, name: str) -> Nic | None:
         return next((n for n in self.nics if n.name == name), None)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from netaddr import EUI, IPAddress, IPNetwork
 
 from wizard.plan.backends import Backend
-from wizard.plan.images import Image
+from wizard.plan.images import NO_ANSWERS, Image, SeedAnswers
 from wizard.plan.ntp import NtpMode, NtpSetting
 
 AUTO = "auto"
@@ -236,6 +236,7 @@ class Plan:
     records: tuple[Record, ...] = field(default=())
     options: tuple[DhcpOption, ...] = field(default=())
     images: tuple[Image, ...] = field(default=())
+    seeds: SeedAnswers = field(default=NO_ANSWERS)
     bmc_credentials: str = ""
     textfile: str = ""
 

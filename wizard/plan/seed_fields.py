@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wizard.plan.fields import FieldError, parse_address, parse_domain, parse_port
+from wizard.plan.fields import FieldError, parse_address, parse_domain, parse_path, parse_port
 
 MOST_KEYS = 16
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -88,6 +88,33 @@ def parse_ssh_keys(texts: Sequence[str]) -> tuple[str, ...]:
     keys = tuple(dict.fromkeys(map(parse_ssh_key, [private] if private else lines)))
     if not keys:
         raise FieldError("", "holds no public key", "Make one with 'ssh-keygen'; without it nobody could log in.")
+    if len(keys) > MOST_KEYS:
+        raise FieldError(list(texts), f"holds more than {MOST_KEYS} keys", "Keep those of who installs.")
+    return keys
+
+
+def is_path(key: str) -> bool:
+    """Whether it is the path of a public key, and not the key itself."""
+    return key.startswith(("~", "/"))
+
+
+def parse_key_source(text: str) -> str:
+    """A public key, or the path of one: absolute, or below the home of whoever arms nodes, as "~/.ssh/x.pub"."""
+    given = text.strip(" ")
+    if not is_path(given):
+        return parse_ssh_key(text)
+    below = parse_path(given.removeprefix("~")) if given.startswith(("~/", "/")) else ""
+    if not below:
+        raise FieldError(text, "is in the home of somebody else", "Write ~/.ssh/id_ed25519.pub, or the whole path.")
+    if not below.endswith((".pub", "/authorized_keys")):
+        # The name without .pub is that of the private one.
+        raise FieldError(text, "does not end in .pub", "Write the path of the public key: ~/.ssh/id_ed25519.pub.")
+    return given
+
+
+def parse_key_sources(texts: Sequence[str]) -> tuple[str, ...]:
+    """Public keys and paths, each once."""
+    keys = tuple(dict.fromkeys(map(parse_key_source, texts)))
     if len(keys) > MOST_KEYS:
         raise FieldError(list(texts), f"holds more than {MOST_KEYS} keys", "Keep those of who installs.")
     return keys

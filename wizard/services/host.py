@@ -59,9 +59,10 @@ class HostServices:
     def facts(self) -> Facts:
         from wizard.deploy import runtime_state
         from wizard.deploy.apply.engine import applied_cluster
+        from wizard.deploy.images.here import read_boot_here
         from wizard.host.facts.reader import read_facts
 
-        return read_facts(applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
+        return read_facts(None, applied_cluster(), runtime_state.own_pids(), time=True, boot=read_boot_here())
 
     def environment(self) -> HostEnvironment:
         from wizard.host import commands
@@ -115,8 +116,8 @@ class HostServices:
     def start_adopt(self, plan_text: str) -> ChangeProcess:
         return self._changes.start_adopt(plan_text)
 
-    def start_reset(self, forget_leases: bool) -> ChangeProcess:
-        return self._changes.start_reset(forget_leases)
+    def start_reset(self, forget_leases: bool, forget_images: bool) -> ChangeProcess:
+        return self._changes.start_reset(forget_leases, forget_images)
 
     def start_renew(self, part: str) -> ChangeProcess:
         return self._changes.start_renew(part)

@@ -31,9 +31,10 @@ class HostBoot:
             ) from None
 
     def usual_key_files(self) -> tuple[str, ...]:
-        from wizard.actions.boot import usual_key_files
+        from wizard.actions.targets import plan_in_force
+        from wizard.deploy.seed_answers import found_keys
 
-        return usual_key_files()
+        return () if plan_in_force().seeds.ssh_keys else found_keys()
 
     def arm(self, names: Sequence[str], order: ArmOrder) -> None:
         from wizard.actions.boot import arm

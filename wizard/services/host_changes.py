@@ -95,8 +95,9 @@ class HostChanges:
         plan = _written(place / "plan.toml", plan_text)
         return _start(place, "apply", "-c", str(plan), *words)
 
-    def start_reset(self, forget_leases: bool) -> ChangeProcess:
-        return self._start("reset", "--yes", *(["--forget-leases"] if forget_leases else []))
+    def start_reset(self, forget_leases: bool, forget_images: bool) -> ChangeProcess:
+        leases, images = ["--forget-leases"] * forget_leases, ["--forget-images"] * forget_images
+        return self._start("reset", "--yes", *leases, *images)
 
     def start_renew(self, part: str) -> ChangeProcess:
         return self._start("reset", "--only", part, "--yes")

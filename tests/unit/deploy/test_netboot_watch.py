@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_the_armed_are_taken_up_and_let_go(place: Place) -> None:
     turn(watch)
     assert not place.is_tagged()
     assert place.opened[-1] == []
+
+
+def test_it_publishes_whom_it_does_not_serve(place: Place) -> None:
+    watch = watching()
+    change_armed(lambda _: (replace(node(NOW.isoformat()), address="192.168.0.99"),))
+    turn(watch)
+    assert watch.state() == {"process": None, "armed": 0, "failure": "", "stale": ["compute1"]}
+    Path(paths.ARMED).write_text("{damaged")
+    turn(watch)
+    assert watch.state()["failure"] == "the record of armed nodes cannot be read"
+    Path(paths.ARMED).unlink()
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    turn(watch)
+    assert watch.state() == {"process": None, "armed": 1, "failure": "", "stale": []}
 
 
 def test_it_is_disarmed_even_where_the_clock_was_set_back(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 from collections import Counter
 from dataclasses import replace
@@ -14,8 +15,10 @@ from netaddr import EUI, IPAddress, IPNetwork
 from wizard.plan import fields
 from wizard.plan.file.read import PlanUnreadable, load_plan
 from wizard.plan.file.write import dump_plan
+from wizard.plan.images import SeedAnswers
 from wizard.plan.model import AnswerPolicy, Forward, Interfaces, Network, Node, Plan, Protocol, Role
 
+KEY = f"ssh-ed25519 {base64.b64encode(bytes([0, 0, 0, 11]) + b'ssh-ed25519' + bytes(36)).decode()} me"
 SMALLEST = """
 [interfaces]
 corporate = "eth0"
@@ -194,6 +197,12 @@ plans = st.builds(
     st.lists(forwards, max_size=4).map(tuple),
     bmc_credentials=st.sampled_from(["", "/etc/ciao-wizard/bmc.toml", "/root/b@c+d_e-f.9"]),
     textfile=st.sampled_from(["", "/var/lib/node_exporter/ciao.prom"]),
+    seeds=st.builds(
+        SeedAnswers,
+        st.sampled_from(["", "ciao", "ops"]),
+        st.sampled_from([(), ("~/.ssh/id_ed25519.pub",), ("/etc/keys/a.pub", KEY)]),
+        st.sampled_from(["", "http://proxy.example:3128/"]),
+    ),
 )
 
 
@@ -350,3 +359,12 @@ def test_ten_thousand_nodes_are_read_and_written(count: int) -> None:
     )
     plan = Plan(Interfaces("eth0", "eth1"), network, many)
     assert load_plan(dump_plan(plan), "large") == plan
+
+
+def test_seeds_are_written_where_they_were(example: str, plan: Plan) -> None:
+    text = f'{example}\n[seeds]  # mine\nssh_key = "~/.ssh/id_ed25519.pub"\n'
+    read = load_plan(text, "text")
+    assert read.seeds == SeedAnswers(ssh_keys=("~/.ssh/id_ed25519.pub",))
+    assert changes(text, dump_plan(replace(read, seeds=replace(read.seeds, user="ops")), text)) == ['+ user = "ops"']
+    assert "[seeds]" not in dump_plan(plan, text)
+    assert "[seeds]" not in dump_plan(plan)

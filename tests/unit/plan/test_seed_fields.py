@@ -10,6 +10,8 @@ import pytest
 from wizard.plan.fields import FieldError
 from wizard.plan.seed_fields import (
     parse_disk,
+    parse_key_source,
+    parse_key_sources,
     parse_proxy,
     parse_ssh_key,
     parse_ssh_keys,
@@ -110,6 +112,31 @@ def test_keys_of_a_file() -> None:
 def test_files_without_public_keys(given: list[str], words: str) -> None:
     with pytest.raises(FieldError, match=words):
         parse_ssh_keys(given)
+
+
+@pytest.mark.parametrize("path", ["~/.ssh/id_ed25519.pub", "/etc/keys/me.pub", "/home/me/.ssh/authorized_keys"])
+def test_a_key_may_be_a_path(path: str) -> None:
+    assert parse_key_source(f" {path} ") == path
+    assert parse_key_sources([path, key(), path]) == (path, key())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("~/.ssh/id_ed25519", "does not end in .pub"),
+        ("~root/.ssh/id_rsa.pub", "somebody else"),
+        ("~", "somebody else"),
+        ("/../etc/x.pub", "not the path"),
+        ("~/a b.pub", "not the path"),
+        ("ssh/id.pub", "not a public key"),
+        (PRIVATE, "private key"),
+    ],
+)
+def test_a_path_that_is_refused(given: str, words: str) -> None:
+    with pytest.raises(FieldError, match=words) as raised:
+        parse_key_source(given)
+    assert raised.value.remedy
+    assert "b3BlbnNzaC1rZXk" not in raised.value.message
 
 
 def test_too_many_keys() -> None:

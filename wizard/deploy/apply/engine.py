@@ -23,6 +23,7 @@ from wizard.deploy.apply.worker import TrialOutcome, TrialResult, Worker
 from wizard.deploy.events import EventWriter, timestamp
 from wizard.deploy.file_changes import render_for_this_machine, render_live_address_here
 from wizard.deploy.guard import control, proof
+from wizard.deploy.images.here import read_boot_here
 from wizard.deploy.installed_files import read_journal
 from wizard.deploy.journal import Journal
 from wizard.deploy.shapes import StepTitle
@@ -71,7 +72,8 @@ def check_against_this_machine(
 
     `stop`: services that a person agreed to have stopped.
     """
-    facts = read_facts(environ, applied_cluster=applied_cluster(), our_pids=runtime_state.own_pids(), time=True)
+    boot = read_boot_here(plan.seeds) if plan.images else None
+    facts = read_facts(environ, applied_cluster(), runtime_state.own_pids(), time=True, boot=boot)
     facts = replace(facts, to_stop=frozenset(stop))
     return facts, (*_refused_options(plan), *check(plan, facts))
 

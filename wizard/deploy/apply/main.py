@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if verb == "renew":
         return partial_reset.reset_part(str(request["part"]), event_files)
     if verb == "reset":
-        return recovery.reset(event_files, bool(request["forget_leases"]))
+        return recovery.reset(event_files, bool(request["forget_leases"]), bool(request.get("forget_images")))
     return engine.Engine(
         engine.ApplyRequest(
             plan_text=request["plan_text"],

@@ -18,11 +18,10 @@ def recover(event_files: tuple[str, ...]) -> int:
     return _revert_session("rollback", event_files, lambda r: r.recover(), "what a killed run had left is undone")
 
 
-def reset(event_files: tuple[str, ...], forget_leases: bool) -> int:
+def reset(event_files: tuple[str, ...], forget_leases: bool, forget_images: bool) -> int:
     """Undo everything that the wizard ever did here; 0 where nothing of it remains."""
-    return _revert_session(
-        "reset", event_files, lambda r: r.reset(forget_leases), "everything is as it was before the wizard"
-    )
+    done = "everything is as it was before the wizard"
+    return _revert_session("reset", event_files, lambda r: r.reset(forget_leases, forget_images), done)
 
 
 def _revert_session(kind: str, event_files: tuple[str, ...], revert: Callable[[Reverter], list[str]], done: str) -> int:

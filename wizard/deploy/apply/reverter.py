@@ -23,6 +23,7 @@ from wizard.deploy.apply.steps import services
 from wizard.deploy.apply.steps.time_server import close_by_name
 from wizard.deploy.events import EventWriter, timestamp
 from wizard.deploy.guard import control, metrics_file
+from wizard.deploy.images.store import ImageStore
 from wizard.deploy.journal import Journal, JournalContents, Transaction
 from wizard.host import systemd
 from wizard.host.dhcp import dnsmasq
@@ -82,16 +83,17 @@ class Reverter:
         """Undo what a killed run left, also with a damaged journal."""
         last = installed_files.read_journal(self.journal).last
         if last is not None and last.is_reset and last.open:
-            return self.reset(forget_leases=bool(last.begin.get("forget_leases")))
+            return self.reset(bool(last.begin.get("forget_leases")), bool(last.begin.get("forget_images")))
         return self.revert("cut off", killed=True)
 
-    def reset(self, forget_leases: bool) -> list[str]:
+    def reset(self, forget_leases: bool, forget_images: bool = False) -> list[str]:
         """Undo everything that the wizard ever did here."""
         wait_for_orphans()
         systemd.restore_network_files()
         reading = installed_files.read_journal(self.journal)
         if reading.last is not None and not (reading.last.is_reset and reading.last.open):
-            self._note({"t": "begin", "kind": "reset", "at": timestamp(), "forget_leases": forget_leases})
+            wanted = {"forget_leases": forget_leases, "forget_images": forget_images}
+            self._note({"t": "begin", "kind": "reset", "at": timestamp(), **wanted})
         self._note_given(reading)
         # Undone last, whichever apply stopped them: they want the ports that the gateway still has.
         images = sorted(reading.first_images(), key=lambda named: not named[0].startswith(f"{services.STOP}:"))
@@ -102,6 +104,12 @@ class Reverter:
             return [*problems, *self.lost]
         if forget_leases:
             remove(paths.LEASES)
+        if forget_images:
+            # Before the journal goes: whoever goes on with a reset that was killed knows from it that they are to go.
+            try:
+                ImageStore().remove_all()
+            except (WizardError, OSError) as error:
+                return [*problems, f"images: {error}", *self.lost]
         # With a damaged journal another attempt would do no better: remove what bears our names in any case.
         return [*problems, *self._conclude(reading, everything=True), *self.lost]
 

@@ -438,6 +438,7 @@ class Guard:
             "dns": names["dns"],
             "dns_reason": names["dns_reason"],
             "resolver": names["resolver"],
+            "netboot": self.netboot.state(),
             "conflicts": self.wire.conflicts(),
             # A copy: it is changed in place.
             "address": last.copy() if (last := self.address_watch.last) is not None else None,

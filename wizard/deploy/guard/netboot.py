@@ -17,6 +17,7 @@ from pathlib import Path
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.guard.supervised_process import SupervisedProcess
 from wizard.deploy.netboot_server import COMMAND, Fetched, read_log
+from wizard.deploy.shapes import NetbootState, process_record
 from wizard.host import processes
 from wizard.host.commands import environment
 from wizard.host.dhcp import dnsmasq
@@ -78,7 +79,8 @@ class Netboot:
         self.read_to = 0
         self.follows = False
         self.seen: dict[str, set[Stage]] = {}
-        self.failure = ""
+        self.failure = self.damage = ""
+        self.stale: list[str] = []
 
     def reload(self, plan: Plan) -> None:
         """Another plan is in force. Before dnsmasq starts: it reads the reservations that this writes.
@@ -120,6 +122,15 @@ class Netboot:
     def stop(self) -> None:
         self.server.stop()
 
+    def state(self) -> NetbootState:
+        """Its part of the guard's state."""
+        return {
+            "process": process_record(self.server.identity),
+            "armed": len(self.armed),
+            "failure": self.damage or self.failure or self.server.fails_now(),
+            "stale": self.stale,
+        }
+
     def _take_up(self, plan: Plan) -> bool:
         """Write what is served; whether the reservations changed. Raises WizardError, OSError."""
         stamp = _stamp(paths.ARMED)
@@ -128,11 +139,13 @@ class Netboot:
         except WizardError as error:
             # Nobody is served by a record that cannot be read.
             log.warning("%s", error)
-            recorded = ()
+            recorded, self.damage = (), str(error)
+        else:
+            self.damage = ""
         armed = still_planned(plan, recorded)
-        for node in recorded:
-            if node not in armed:
-                log.warning("netboot: %s is armed as it was in another plan; arm it again", node.name)
+        self.stale = [node.name for node in recorded if node not in armed]
+        for name in self.stale:
+            log.warning("netboot: %s is armed as it was in another plan; arm it again", name)
         write_atomic(paths.NETBOOT_SERVED, dump_armed(armed).encode(), 0o640, (0, self.uid))
         hosts = tagged_hosts(read_text(dnsmasq.HOSTS) or "", armed)
         changed = read_text(paths.NETBOOT_HOSTS) != hosts

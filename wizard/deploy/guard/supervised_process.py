@@ -21,6 +21,8 @@ log = logging.getLogger("ciao-gateway")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
 _HEALTHY_S = 30.0
 """A process that ran this long was well: it is restarted at once."""
+_SETTLED_S = 3.0
+"""One that has not ended this long has its port."""
 
 
 class SupervisedProcess:
@@ -74,6 +76,11 @@ class SupervisedProcess:
 
     def _failing(self) -> GuardVerdict:
         return GuardVerdict(False, "dnsmasq-dies", f"{self.title} does not stay alive: {self.failure}")
+
+    def fails_now(self) -> str:
+        """Why it ended, while it is not running again for long enough to be believed; else ""."""
+        settled = self.running() and time.monotonic() - self.started_at > _SETTLED_S
+        return "" if settled else self.failure
 
     def stop(self) -> None:
         """End it and wait, so that its ports are free; SIGKILL after 5 s."""

@@ -232,14 +232,22 @@ class ImageStore:
             return size
 
     def remove_all(self) -> None:
-        """Remove the directory with all images, as a reset that forgets them does. Raises OSError."""
+        """Remove the directory with all images, as a reset that forgets them does: whole or gone.
+
+        What one that was killed has left goes too. Raises WizardError, OSError.
+        """
+        gone = self.root.with_name(f".{self.root.name}.gone")
+        # Of one that was killed. A link is somebody else's.
+        if gone.is_dir() and not gone.is_symlink():
+            shutil.rmtree(gone)
         if self.root.is_dir():
             with self._locked():
-                gone = self.root.with_name(f".{self.root.name}.gone")
-                shutil.rmtree(gone, ignore_errors=True)
+                failpoints.hit("images:forgetting")
                 self.root.rename(gone)
                 sync_directory(gone.parent)
+                failpoints.hit("images:gone")
                 shutil.rmtree(gone)
+        failpoints.hit("images:forgotten")
 
     def _need_room(self, draft: Path, source: Source) -> None:
         here = sum(min(_file_size(draft / part.path), part.size) for part in source.parts)

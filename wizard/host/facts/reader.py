@@ -33,6 +33,7 @@ from wizard.host.ntp.own_server import read_time_server
 from wizard.plan import paths
 from wizard.plan.addresses import nics_of_default_routes
 from wizard.plan.backends import ADDRESS_FILES
+from wizard.plan.image_manifest import BootHere
 from wizard.plan.machine import Facts, Nic, Route, Suggestion
 from wizard.plan.text import clean
 from wizard.plan.tools import NEEDED
@@ -44,13 +45,15 @@ def read_facts(
     our_pids: frozenset[int] = frozenset(),
     *,
     time: bool = False,
+    boot: BootHere | None = None,
     root: Path = Path("/"),
 ) -> Facts:
     """What is known of this machine; less without root. Changes nothing and never raises.
 
     `environ` is searched for the SSH session (default: our own environment, then that of our parents).
-    `applied_cluster` and `our_pids` go into the facts as they are: an applied plan's NIC and processes. `time`: look
-    for time servers too, which may take 2 s. `root` is the directory that holds /sys, /proc, /etc and /run.
+    `applied_cluster`, `our_pids` and `boot` go into the facts as they are: an applied plan's NIC and processes, and
+    what nodes can boot. `time`: look for time servers too, which may take 2 s. `root` is the directory that holds /sys,
+    /proc, /etc and /run.
     """
     processes = read_processes(root)
     routes = read_routes()
@@ -85,6 +88,7 @@ def read_facts(
         applied_backend=str(managers.applied_backend().backend) if applied_cluster else "",
         silent_managers=managers.silent(network_managers),
         time_server=time_server,
+        boot=boot,
         time_servers=read_time_servers(nics, network_managers, root) if time else (),
         # NetworkManager is asked by root alone.
         time_known=time and (os.geteuid() == 0 or time_server is not None or "NetworkManager" not in network_managers),

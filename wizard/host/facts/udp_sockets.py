@@ -1,10 +1,11 @@
-"""UDP sockets: the NIC and address each is bound to, and its owner. Over netlink (sock_diag)."""
+"""UDP sockets, over netlink (sock_diag): the NIC and address each is bound to, its owner. And who listens by TCP."""
 
 from __future__ import annotations
 
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ _QUESTION = struct.Struct("=BBBBI48x")
 # family, state, timer, retransmissions; ports; addresses; index and cookie; expiry, queues, user, inode
 _ANSWER = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _ALL_STATES = 0xFFFFFFFF
+_LISTEN = "0A"
+"""TCP's state in /proc/net/tcp."""
 _TIMEOUT_S = 2.0
 
 
@@ -66,6 +69,14 @@ def other_sockets_at(pid: int, address: str, port: int) -> set[int]:
     here = socket.inet_aton(address)
     found = {each.inode for each in sockets_on_port(port) if each.address == here}
     return found - inodes_of(pid) if found else found
+
+
+def listens(pid: int, address: str, port: int) -> bool:
+    """Whether a process has a listening TCP socket at exactly this IPv4 address and port. Raises OSError."""
+    place = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    found = {int(fields[9]) for fields in lines if fields[1] == place and fields[3] == _LISTEN}
+    return bool(found & inodes_of(pid))
 
 
 def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:

@@ -164,7 +164,13 @@ def _rules(plan: Plan, facts: Facts | None) -> tuple[Finding, ...]:
     return check_plan(plan) if facts is None else check(plan, facts)
 
 
-_PATHS = {"bmc.credentials": "bmc_credentials", "metrics.textfile": "textfile"}
+_PATHS = {
+    "bmc.credentials": "bmc_credentials",
+    "metrics.textfile": "textfile",
+    "seeds.user": "seed_user",
+    "seeds.ssh_key": "seed_keys",
+    "seeds.proxy": "seed_proxy",
+}
 
 
 def _holds(finding: Finding, bad: set[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from wizard.plan import addresses, dns_fields
+from wizard.plan import addresses, dns_fields, seed_fields
 from wizard.plan import fields as parsers
 from wizard.plan.backends import Backend
 from wizard.plan.draft import suggest
@@ -19,6 +19,7 @@ from wizard.plan.file.read import load_sections
 from wizard.plan.file.rows import dump_sections
 from wizard.plan.findings import Finding, Severity
 from wizard.plan.image_fields import parse_image_name
+from wizard.plan.images import SeedAnswers
 from wizard.plan.machine import Facts
 from wizard.plan.model import (
     AUTO,
@@ -72,6 +73,10 @@ _FIELD_NAMES = {
     "nodes.image": "image",
     "bmc.credentials": "BMC credentials",
     "metrics.textfile": "Metrics file",
+    "images": "Network boot",
+    "seeds.user": "User",
+    "seeds.ssh_key": "ssh key",
+    "seeds.proxy": "Proxy",
     "forwards.port": "port",
     "forwards.to": "target",
     "forwards.to_port": "target port",
@@ -130,7 +135,7 @@ class Draft:
     """Everything that the wizard asks for, as typed.
 
     `pool` is where dynamic addresses come from: a network, "first - last", or blank for the wizard's choice.
-    `sections`: the plan's other sections (see `model.Sections`), as TOML.
+    `seed_keys`: separated by commas. `sections`: the plan's other sections (see `model.Sections`), as TOML.
     """
 
     corporate: str = ""
@@ -152,6 +157,9 @@ class Draft:
     forwards: tuple[ForwardText, ...] = ()
     bmc_credentials: str = ""
     textfile: str = ""
+    seed_user: str = ""
+    seed_keys: str = ""
+    seed_proxy: str = ""
 
     @property
     def follows_default_route(self) -> bool:
@@ -180,6 +188,9 @@ class Draft:
             forwards=tuple(_forward_text(forward) for forward in plan.forwards),
             bmc_credentials=plan.bmc_credentials,
             textfile=plan.textfile,
+            seed_user=plan.seeds.user,
+            seed_keys=", ".join(plan.seeds.ssh_keys),
+            seed_proxy=plan.seeds.proxy,
         )
 
     def to_plan(self) -> Plan | tuple[Finding, ...]:
@@ -194,6 +205,12 @@ class Draft:
         sections = reader.sections(self.sections)
         credentials = reader.path("bmc.credentials", parsers.parse_path, self.bmc_credentials)
         textfile = reader.path("metrics.textfile", parsers.parse_textfile, self.textfile)
+        keys = [key for key in self.seed_keys.split(",") if key.strip()]
+        seeds = SeedAnswers(
+            reader.path("seeds.user", seed_fields.parse_user, self.seed_user),
+            reader.read("seeds.ssh_key", lambda _: seed_fields.parse_key_sources(keys), self.seed_keys) or (),
+            reader.path("seeds.proxy", seed_fields.parse_proxy, self.seed_proxy),
+        )
         if reader.problems or kind is None or corporate is None or cluster is None or network is None:
             return tuple(reader.problems)
         return Plan(
@@ -203,6 +220,7 @@ class Draft:
             tuple(forward for forward in forwards if forward),
             kind,
             **{field.name: getattr(sections, field.name) for field in fields(Sections)},
+            seeds=seeds,
             bmc_credentials=credentials,
             textfile=textfile,
         )

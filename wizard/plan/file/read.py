@@ -19,6 +19,7 @@ from wizard.plan.file.toml_lines import MOST_DOTS, key_lines, line_of, too_dotte
 from wizard.plan.file.toml_table import Problem, TomlTable, as_number, as_text, as_texts
 from wizard.plan.findings import WizardError
 from wizard.plan.image_fields import parse_image_name, read_image
+from wizard.plan.images import NO_ANSWERS, SeedAnswers
 from wizard.plan.model import (
     AnswerPolicy,
     ClusterKind,
@@ -37,6 +38,7 @@ from wizard.plan.model import (
     SplitDns,
 )
 from wizard.plan.ntp import NtpSetting
+from wizard.plan.seed_fields import parse_key_sources, parse_proxy, parse_user
 
 VERSION = 1
 LARGEST_FILE = 8_000_000
@@ -78,11 +80,13 @@ def load_plan(text: str, source: str) -> Plan:
     forwards = tuple(filter(None, map(_forward, top.tables("forwards"))))
     credentials = _path_in(top, "bmc", "credentials", fields.parse_path)
     textfile = _path_in(top, "metrics", "textfile", fields.parse_textfile)
+    seeds = _seeds(top)
     if top.problems or interfaces is None or network is None:
         lines = key_lines(text)
         raise PlanUnreadable(source, [replace(p, line=line_of(p.key, lines)) for p in top.problems])
     own = _as_keywords(sections)
-    return Plan(interfaces, network, nodes, forwards, kind, **own, bmc_credentials=credentials, textfile=textfile)
+    more: dict[str, Any] = {"seeds": seeds, "bmc_credentials": credentials, "textfile": textfile}
+    return Plan(interfaces, network, nodes, forwards, kind, **own, **more)
 
 
 def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
@@ -102,7 +106,7 @@ def load_sections(text: str) -> tuple[Sections, tuple[Problem, ...]]:
     return sections, tuple(replace(problem, line=line_of(problem.key, lines)) for problem in top.problems)
 
 
-_TABLES = ("version", "interfaces", "cluster", "network", "nodes", "forwards", "bmc", "metrics")
+_TABLES = ("version", "interfaces", "cluster", "network", "nodes", "forwards", "seeds", "bmc", "metrics")
 _SECTIONS = tuple(field.name for field in dataclass_fields(Sections))
 
 
@@ -152,6 +156,22 @@ def _record(table: TomlTable) -> Record | None:
         return None
     value = table.required(kinds[0], as_text(dns_fields.RECORD_VALUES[kinds[0]]))
     return Record(name, kinds[0], value) if name and value else None
+
+
+def _seeds(top: TomlTable) -> SeedAnswers:
+    table = top.table("seeds") if "seeds" in top.data else None
+    if table is None:
+        return NO_ANSWERS
+    table.only("user", "ssh_key", "proxy")
+    return SeedAnswers(
+        table.optional("user", as_text(parse_user), ""),
+        table.optional("ssh_key", lambda value: parse_key_sources(_text_list(value)), ()),
+        table.optional("proxy", as_text(parse_proxy), ""),
+    )
+
+
+def _text_list(value: object) -> list[str]:
+    return as_texts(value) if isinstance(value, list) else [as_text(str)(value)]
 
 
 def _path_in(top: TomlTable, name: str, key: str, parse: Callable[[str], str]) -> str:
@@ -307,7 +327,7 @@ def _labels(value: object) -> tuple[str, ...] | None:
 
 def _macs(value: object) -> tuple[EUI, ...]:
     # Commas are for the screens: in a file a list says it.
-    return fields.parse_macs(as_texts(value) if isinstance(value, list) else [as_text(str)(value)])
+    return fields.parse_macs(_text_list(value))
 
 
 def _text_or_texts(value: object) -> str | list[str]:

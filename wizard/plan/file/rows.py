@@ -44,7 +44,7 @@ def plain_toml(plan: Plan) -> str:
     parts += [_section("[[nodes]]", node_rows(node)) for node in plan.nodes]
     parts += _sections(plan)
     parts += [_section("[[forwards]]", forward_rows(forward)) for forward in plan.forwards]
-    parts += [_section(f"[{name}]", rows) for name, rows in table_rows(plan) if rows[0][1] is not None]
+    parts += [_section(f"[{name}]", rows) for name, rows in table_rows(plan) if has_rows(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -140,11 +140,25 @@ def forward_rows(forward: Forward) -> list[Row]:
 
 
 def table_rows(plan: Plan) -> list[tuple[str, list[Row]]]:
-    """The tables that may be absent; they are where their value is None."""
+    """The tables that may be absent; they are where all their values are None."""
+    seeds = plan.seeds
     return [
+        (
+            "seeds",
+            [
+                ("user", seeds.user or None, False),
+                ("ssh_key", list(seeds.ssh_keys) or None, False),
+                ("proxy", seeds.proxy or None, False),
+            ],
+        ),
         ("bmc", [("credentials", plan.bmc_credentials or None, False)]),
         ("metrics", [("textfile", plan.textfile or None, False)]),
     ]
+
+
+def has_rows(rows: Sequence[Row]) -> bool:
+    """Whether a table of `table_rows` is to be written."""
+    return any(value is not None for _, value, _ in rows)
 
 
 def dns_rows(split: SplitDns) -> list[Row]:

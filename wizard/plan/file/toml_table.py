@@ -28,6 +28,7 @@ _EXAMPLES = {
     "records.name": 'name = "registry"',
     "bmc": '[bmc] with credentials = "/etc/ciao-wizard/bmc.toml"',
     "bmc.credentials": 'credentials = "/etc/ciao-wizard/bmc.toml"',
+    "seeds": '[seeds] with ssh_key = "~/.ssh/id_ed25519.pub"',
     "metrics": '[metrics] with textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
     "metrics.textfile": 'textfile = "/var/lib/prometheus/node-exporter/ciao.prom"',
     "images.name": 'name = "debian12"',

@@ -16,6 +16,7 @@ from wizard.plan.file.rows import (
     Row,
     cluster_rows,
     forward_rows,
+    has_rows,
     interface_rows,
     network_rows,
     node_rows,
@@ -83,7 +84,7 @@ def _edited_toml(plan: Plan, before: Plan, original: str) -> str:
         (lambda f: (f.protocol, f.port), lambda f: (f.to, f.to_port)),
     )
     for (name, old), (_, new) in zip(table_rows(before), table_rows(plan), strict=True):
-        if new[0][1] is None:
+        if not has_rows(new):
             document.pop(name, None)
         elif name in document:
             _edit(document[name], old, new)

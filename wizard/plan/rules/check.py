@@ -28,6 +28,7 @@ def check(plan: Plan, facts: Facts) -> tuple[Finding, ...]:
             *machine.against_machine(plan, facts),
             *ports.against_machine(plan, facts),
             *ntp.against_machine(plan, facts),
+            *images.against_machine(plan, facts),
         ]
     )
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from netaddr import EUI
 
+from wizard.plan.boot_outline import boots
 from wizard.plan.fields import shown
-from wizard.plan.findings import Finding, error, warning
+from wizard.plan.findings import Finding, error, note, warning
+from wizard.plan.image_manifest import check_here
 from wizard.plan.images import (
     FROM_DISK,
     KINDS,
@@ -20,15 +22,36 @@ from wizard.plan.images import (
     SeedForm,
     boot_arguments,
 )
+from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 
 MOST_IMAGES = 64
+MOST_TOLD = 6
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
     yield from check_images(plan.images, [(node.name, node.image) for node in plan.nodes])
     nodes = [(node.name, node.image, node.mac) for node in plan.nodes if node.image]
     yield from check_command_lines(plan.images, BootUrls(plan.network.gateway), nodes, plan.network.domain)
+
+
+def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    if plan.images:
+        yield _what_boots(plan)
+    if facts.boot is not None:
+        yield from check_here(plan.images, plan.seeds, facts.boot)
+
+
+def _what_boots(plan: Plan) -> Finding:
+    booting = [each for each in boots(plan) if each.kind != ImageKind.DISK]
+    who = ", ".join(f"{each.node} {shown(each.image)}" for each in booting[:MOST_TOLD])
+    more = f" and {len(booting) - MOST_TOLD} more" if len(booting) > MOST_TOLD else ""
+    return note(
+        "boot-over-network",
+        "images",
+        f"Nodes can boot over the network once they are armed: {who or 'none has an image yet'}{more}.",
+        "An apply arms nobody; afterwards `sudo ciao-wizard boot arm NODE` does.",
+    )
 
 
 def check_images(images: Sequence[Image], wanted: Sequence[tuple[str, str]]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Ports 53 and 67: who serves DNS or DHCP where the gateway will, and whether an apply may stop it."""
+"""Who has ports that the gateway will serve on, and whether an apply may stop it: 53 and 67, and those of netboot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from netaddr import AddrFormatError, IPAddress
 from wizard.plan import paths
 from wizard.plan.fields import shown
 from wizard.plan.findings import Finding, Severity
+from wizard.plan.images import HTTP_PORT, TFTP_PORT
 from wizard.plan.machine import Facts, Listener
 from wizard.plan.model import Plan
 from wizard.plan.rules.forwards import WILDCARDS
 
 SERVICES = {53: "DNS", 67: "DHCP"}
 """What the gateway serves, by port."""
+_NETBOOT = {("udp", TFTP_PORT): "TFTP", ("tcp", HTTP_PORT): "a service of its own"}
+"""What a plan with images needs besides, and what another program serves there."""
 _OF_A_SERVER = frozenset({*SERVICES, 547, 853})
 """With DHCPv6, and DNS over TLS."""
 
@@ -22,6 +25,8 @@ _OF_A_SERVER = frozenset({*SERVICES, 547, 853})
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
     yield from _holders(plan, facts)
     yield from _takers(plan, facts)
+    if plan.images:
+        yield from _netboot_holders(plan, facts)
 
 
 def _holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
@@ -39,6 +44,34 @@ def _holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
             why, bind = "ours cannot serve the nodes", f"its own addresses{_how_to_bind(listener)}"
         served = f"{_who(listener)} already serves {SERVICES[port]} {where}, port {port}"
         yield _finding(f"port-{port}-taken", listener, facts, served, why, bind)
+
+
+def _netboot_holders(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """Nobody is asked whether an apply may stop them: only the nodes' boot over the network needs it."""
+    reported: set[tuple[int, str]] = set()
+    for listener in facts.listeners:
+        serves = _NETBOOT.get((listener.protocol, listener.port))
+        key = (listener.port, listener.process or listener.unit)
+        if (
+            serves is None
+            or key in reported
+            or listener.unit in facts.to_stop
+            or not _in_the_way(listener, plan, facts, known=listener.pid is not None)
+        ):
+            continue
+        reported.add(key)
+        where = "on every NIC" if listener.address in WILDCARDS else f"on {listener.address}"
+        port = f"{listener.protocol.upper()} port {listener.port}"
+        tftp = listener.port == TFTP_PORT
+        why = "our dnsmasq could not start" if tftp else "no node could boot an image"
+        yield Finding(
+            # dnsmasq gives up at a port that it cannot have; without the other one only a boot fails.
+            Severity.ERROR if tftp else Severity.WARNING,
+            f"port-{listener.port}-taken",
+            "interfaces.cluster",
+            f"{_who(listener)} already serves {serves} {where}, {port}: {why}.",
+            f"{_stop_for_good(listener)}, or bind it to its own addresses. Or remove [[images]] from the plan.",
+        )
 
 
 def _takers(plan: Plan, facts: Facts) -> Iterator[Finding]:
@@ -185,12 +218,20 @@ def _holds(listener: Listener, plan: Plan, facts: Facts) -> bool:
     """True if another program holds a port that our dnsmasq needs on the cluster NIC."""
     if listener.port not in SERVICES or (listener.port == 67 and listener.protocol != "udp"):
         return False
+    return _in_the_way(listener, plan, facts)
+
+
+def _in_the_way(listener: Listener, plan: Plan, facts: Facts, known: bool = False) -> bool:
+    """True if it is another program's, and on the cluster NIC, the gateway's address or every NIC.
+
+    `known`: whose it is does not have to be guessed where a gateway is applied.
+    """
     cluster = plan.interfaces.cluster
     if is_ours(listener, facts) or listener.nic not in ("", cluster):
         return False
     if listener.nic == "" and listener.address in WILDCARDS:
         return True
-    if facts.applied_cluster == cluster:
+    if facts.applied_cluster == cluster and not known:
         # Only root sees the owner of a socket. On the NIC of an applied gateway it is ours.
         return False
     if listener.nic == cluster:

@@ -41,7 +41,8 @@ class ResetController(Controller):
 
     @handles(messages.ResetRequested)
     def reset(self, message: messages.ResetRequested) -> None:
-        self._start(partial(self.shell.services.start_reset, message.forget_leases), _reset_outcome)
+        begin = partial(self.shell.services.start_reset, message.forget_leases, message.forget_images)
+        self._start(begin, _reset_outcome)
 
     @handles(messages.RenewRequested)
     def renew(self, message: messages.RenewRequested) -> None:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 MOST_LEASES = 50
 KEPT_LEASES = "the leases, for the next apply (f forgets them)"
-FORGOTTEN = "the leases are deleted: dynamic addresses may change"
+KEPT_IMAGES = "the images that nodes boot (i forgets them)"
+FORGOTTEN = {
+    KEPT_LEASES: "the leases are deleted: dynamic addresses may change",
+    KEPT_IMAGES: "the images are deleted: they would have to be added again",
+}
+"""What a reset leaves alone unless it is told to forget it, and what becomes of it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ KINDS = (
             "the cluster NIC, IP forwarding and packet filter are restored",
             "its files are removed, the plan too; files it changed are restored",
         ),
-        ("everything else on this machine", KEPT_LEASES),
+        ("everything else on this machine", KEPT_LEASES, KEPT_IMAGES),
         small=False,
         question="Undo everything?",
         warning="The cluster loses its gateway at once.",

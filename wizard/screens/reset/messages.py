@@ -12,6 +12,7 @@ class ResetRequested(PageMessage):
     """Undo everything."""
 
     forget_leases: bool
+    forget_images: bool
 
 
 @dataclass

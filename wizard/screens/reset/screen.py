@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, DataTable
 
 from wizard.screens.reset import messages
-from wizard.screens.reset.kinds import FORGOTTEN, KEPT_LEASES, KINDS, Kind, lease_holders
+from wizard.screens.reset.kinds import FORGOTTEN, KEPT_IMAGES, KEPT_LEASES, KINDS, Kind, lease_holders
 from wizard.services.progress import Progress
 from wizard.widgets.modal import Question
 from wizard.widgets.page import LEAVE, SHOWN_BACK, Page, plain, plain_lines
@@ -27,7 +27,11 @@ from wizard.widgets.table import KeyedTable
 if TYPE_CHECKING:
     from wizard.monitor.overview import Overview
 
-_FORGET = "f  forget the leases too: dynamic addresses may change"
+_TICKS = {
+    KEPT_LEASES: ("forget", "f  forget the leases too: dynamic addresses may change"),
+    KEPT_IMAGES: ("images", "i  forget the images too: they would have to be added again"),
+}
+"""For what may be forgotten besides: the name of its tick, and its words."""
 _STAY = "Change nothing"
 _QUESTION = "Restart a part, or undo everything?"
 
@@ -41,13 +45,15 @@ class ResetPage(Page):
         "The first four restart a part of the running gateway and undo nothing. Applying the plan again goes through "
         "Review and a trial, like any apply. Only the last one undoes: this machine is then as it was before the "
         "first apply, without the plan. To keep the plan, save it first (e on the dashboard, then f6 in Review). "
-        "The leases are kept, so that addresses stay the same after the next apply; f forgets them too."
+        "The leases are kept, so that addresses stay the same after the next apply; f forgets them too. The images "
+        "that nodes boot are kept; i forgets them."
     )
     PARTS = frozenset(kind.key for kind in KINDS if kind.small)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "do", "do it"),
         Binding("ctrl+a", "do", "do it", show=False),
-        Binding("f", "forget", "forget leases"),
+        Binding("f", "forget('forget')", "forget leases"),
+        Binding("i", "forget('images')", "forget images", show=False),
         Binding("pagedown", "scroll(1)", "scroll", show=False, priority=True),
         Binding("pageup", "scroll(-1)", "scroll back", show=False, priority=True),
         SHOWN_BACK,
@@ -63,9 +69,10 @@ class ResetPage(Page):
         yield KeyedTable((("action", 30), ("interruption", 42)), id="kinds")
         with VerticalScroll(id="about", can_focus=False):
             # Never with the focus: Enter does what the cursor of the table stands on, always.
-            forget = SignCheckbox(_FORGET, id="forget")
-            forget.can_focus = False
-            yield forget
+            for name, words in _TICKS.values():
+                forget = SignCheckbox(words, id=name)
+                forget.can_focus = False
+                yield forget
             yield PlainText(id="what")
         yield StepsView(id="steps")
         yield PlainText(id="end")
@@ -108,22 +115,26 @@ class ResetPage(Page):
         return next((kind for kind in KINDS if kind.key == current), KINDS[0])
 
     @property
-    def _forgets(self) -> bool:
-        return self.kind.key == "everything" and self.query_one("#forget", SignCheckbox).value
+    def _forgets(self) -> frozenset[str]:
+        """Keys of FORGOTTEN."""
+        if self.kind.key != "everything":
+            return frozenset()
+        return frozenset(kept for kept, (name, _) in _TICKS.items() if self.query_one(f"#{name}", SignCheckbox).value)
 
     @on(Checkbox.Changed)
     def _show_what_is_lost(self, event: Checkbox.Changed) -> None:
         event.stop()
         self.redraw()
 
-    def action_forget(self) -> None:
-        self.query_one("#forget", SignCheckbox).toggle()
+    def action_forget(self, name: str) -> None:
+        self.query_one(f"#{name}", SignCheckbox).toggle()
 
     def draw(self) -> None:
         begun = self.running or bool(self.progress.result)
         self.query_one("#kinds").display = self.query_one("#about").display = not begun
         kind = self.kind
-        self.query_one("#forget").display = kind.key == "everything"
+        for name, _ in _TICKS.values():
+            self.query_one(f"#{name}").display = kind.key == "everything"
         self.query_one("#what", PlainText).update(_about(kind, self.overview, self._forgets))
         steps = self.query_one("#steps", StepsView)
         steps.display = begun
@@ -178,12 +189,13 @@ class ResetPage(Page):
         question = Question(kind.question, _warning(kind, lost, forget), f"[ y  {kind.yes} ]", f"[ n  {_STAY} ]")
         self.app.push_screen(question, lambda yes: self._answered(bool(yes), kind, forget))
 
-    def _answered(self, yes: bool, kind: Kind, forget: bool) -> None:
+    def _answered(self, yes: bool, kind: Kind, forget: frozenset[str]) -> None:
         if not yes:
             return
         self.part = kind.key
         self.running = True
-        self.post_message(messages.RenewRequested(kind.key) if kind.small else messages.ResetRequested(forget))
+        everything = messages.ResetRequested(KEPT_LEASES in forget, KEPT_IMAGES in forget)
+        self.post_message(messages.RenewRequested(kind.key) if kind.small else everything)
 
 
 def _lost(kind: Kind, seen: Overview | None) -> tuple[str, ...]:
@@ -193,11 +205,11 @@ def _lost(kind: Kind, seen: Overview | None) -> tuple[str, ...]:
     return drift_lost_by(kind.key if kind.small else "", seen.status.drift) if seen is not None else ()
 
 
-def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
-    parts = [("Changes", (*kind.changes, *([FORGOTTEN] if forget else [])))]
+def _about(kind: Kind, seen: Overview | None, forget: frozenset[str]) -> Text:
+    parts = [("Changes", (*kind.changes, *(what for kept, what in FORGOTTEN.items() if kept in forget)))]
     if kind.key == "leases" and seen is not None:
         parts.append(("Assigned to", lease_holders(seen.rows)))
-    parts.append(("Leaves alone", tuple(line for line in kind.leaves if not (forget and line == KEPT_LEASES))))
+    parts.append(("Leaves alone", tuple(line for line in kind.leaves if line not in forget)))
     lost = _lost(kind, seen)
     if lost:
         # What cannot be had again comes before what stays.
@@ -211,9 +223,12 @@ def _about(kind: Kind, seen: Overview | None, forget: bool) -> Text:
     return text
 
 
-def _warning(kind: Kind, lost: Sequence[str], forget: bool) -> str:
-    leases = "" if kind.key != "everything" else " The leases are deleted." if forget else " The leases are kept."
-    said = [kind.warning + leases]
+def _warning(kind: Kind, lost: Sequence[str], forget: frozenset[str]) -> str:
+    fates = ""
+    if kind.key == "everything":
+        fates = " The leases are deleted." if KEPT_LEASES in forget else " The leases are kept."
+        fates += " The images are deleted." if KEPT_IMAGES in forget else " The images are kept."
+    said = [kind.warning + fates]
     if lost:
         more = f"\n… and {len(lost) - 4} more." if len(lost) > 4 else ""
         said.append("Changed by hand, and lost by this:\n" + plain_lines("\n".join(lost[:4])).plain + more)
