@@ -24,8 +24,6 @@ from wizard.plan.seed_fields import Answers
 from wizard.plan.seeds import OwnTemplate, render_seeds
 
 VERSION = 1
-TAG = "netboot"
-"""dnsmasq's tag of a reservation whose node is armed. No role or machine has it: theirs have a "-"."""
 LONGEST_TARGET = 300
 """Characters of a request's path; every path of ours is shorter."""
 
@@ -212,22 +210,6 @@ def _script(
     lines.append(" ".join(filter(None, ["kernel", urls.file(image.name, kernel), *names, arguments])))
     lines += [f"initrd {urls.file(image.name, path)}" for path in initrd]
     return "\n".join([*lines, "boot", ""])
-
-
-def tagged_hosts(text: str, armed: Iterable[ArmedNode]) -> str:
-    """The reservations of dnsmasq's hosts file, with TAG on those of armed nodes.
-
-    A node whose MACs or address are other ones by now has none: what it may fetch was laid down for the old ones.
-    """
-    wanted = {(node.macs, node.address) for node in armed}
-    lines = []
-    for line in text.splitlines(keepends=True):
-        words = line.rstrip("\n").split(",")
-        macs = tuple(word.lower() for word in words if word.count(":") == 5)
-        if len(words) >= 3 and (macs, words[-2]) in wanted:
-            line = ",".join([*words[:-2], f"set:{TAG}", *words[-2:]]) + "\n"
-        lines.append(line)
-    return "".join(lines)
 
 
 def still_planned(plan: Plan, armed: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:

@@ -13,11 +13,12 @@ from netaddr import cidr_merge
 
 from wizard.plan import addresses, names, paths, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
+from wizard.plan.boot_options import PLANNED
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import FIRST_STAGES, HTTP_PORT
+from wizard.plan.images import HTTP_PORT
 from wizard.plan.machine import Facts
-from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
+from wizard.plan.model import AnswerPolicy, Forward, Machine, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
@@ -106,6 +107,12 @@ def _forward_rows(plan: Plan) -> list[dict[str, object]]:
     ]
 
 
+def _tags_of(machine: Machine, used: frozenset[targets.OptionTarget], netboot: bool) -> list[str]:
+    """dnsmasq's tags of a machine. To boot over the network each has its own."""
+    own = targets.OptionTarget("node", machine.name)
+    return [*targets.tags_of(machine, used | {own} if netboot else used), *([PLANNED] if netboot else [])]
+
+
 def _source_rows(forward: Forward) -> list[dict[str, object]]:
     # Merged: nftables refuses networks that overlap.
     merged = cidr_merge(list(forward.sources or ()))
@@ -175,11 +182,16 @@ def template_context(
         "nodes": [
             {
                 "macs": ",".join(format_mac(mac) for mac in machine.macs),
-                "tags": "".join(f",set:{tag}" for tag in targets.tags_of(machine, used)),
                 "ip": str(machine.ip),
                 "name": machine.name,
             }
             for machine in machines
+        ],
+        "machine_tags": [
+            {"mac": format_mac(mac), "tag": tag}
+            for machine in machines
+            for tag in _tags_of(machine, used, bool(plan.images))
+            for mac in machine.macs
         ],
         "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",
         "node_numbers": ", ".join(f"0x{int(mac):012x}" for mac in macs) or "0x0",
@@ -200,9 +212,7 @@ def template_context(
         "netboot": bool(plan.images),
         "netboot_port": HTTP_PORT,
         "tftp_root": paths.BOOT_LOADERS,
-        "netboot_url": _Quoted(f"http://{net.gateway}:{HTTP_PORT}/boot/${{mac:hexhyp}}"),
-        "first_url": f"http://{net.gateway}:{HTTP_PORT}/first",
-        "loaders": FIRST_STAGES,
+        "boot_options_file": paths.NETBOOT_OPTIONS,
         # Of a plan with images the guard makes it, from the other one and from who is armed.
         "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }

@@ -37,7 +37,7 @@ class Place:
         self.opened: list[list[str]] = []
 
     def is_tagged(self) -> bool:
-        return f"{MAC},set:netboot,{ADDRESS}," in Path(paths.NETBOOT_HOSTS).read_text()
+        return "\ntag:node-compute1," in Path(paths.NETBOOT_OPTIONS).read_text()
 
     def fetch(self, *stages: Stage, at: float, source: str = ADDRESS, name: str = "compute1") -> None:
         with Path(paths.NETBOOT_LOG).open("a") as log:
@@ -49,7 +49,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place()
-    for name in ("ARMED", "NETBOOT_SERVED", "NETBOOT_HOSTS", "NETBOOT_LOG"):
+    for name in ("ARMED", "NETBOOT_SERVED", "NETBOOT_HOSTS", "NETBOOT_OPTIONS", "NETBOOT_LOG"):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(paths, "STATE", str(tmp_path))
     monkeypatch.setattr(paths, "RUN", str(tmp_path))

@@ -23,10 +23,11 @@ from wizard.host.dhcp import dnsmasq
 from wizard.host.files import read_text, write_atomic
 from wizard.host.net import gateway_rules
 from wizard.plan import paths
+from wizard.plan.boot_options import boot_options
 from wizard.plan.findings import WizardError
 from wizard.plan.images import HTTP_PORT
 from wizard.plan.model import Plan
-from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, still_planned, tagged_hosts, without
+from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, still_planned, without
 
 log = logging.getLogger("ciao-gateway")
 
@@ -121,7 +122,7 @@ class Netboot:
         self.server.stop()
 
     def _take_up(self, plan: Plan) -> bool:
-        """Write what is served; whether the reservations changed. Raises WizardError, OSError."""
+        """Write what is served; whether dnsmasq is to read something again. Raises WizardError, OSError."""
         stamp = _stamp(paths.ARMED)
         try:
             recorded = read_armed()
@@ -134,14 +135,17 @@ class Netboot:
             if node not in armed:
                 log.warning("netboot: %s is armed as it was in another plan; arm it again", node.name)
         write_atomic(paths.NETBOOT_SERVED, dump_armed(armed).encode(), 0o640, (0, self.uid))
-        hosts = tagged_hosts(read_text(dnsmasq.HOSTS) or "", armed)
-        changed = read_text(paths.NETBOOT_HOSTS) != hosts
-        if changed:
-            write_atomic(paths.NETBOOT_HOSTS, hosts.encode(), 0o644)
+        told = {
+            paths.NETBOOT_HOSTS: read_text(dnsmasq.HOSTS) or "",
+            paths.NETBOOT_OPTIONS: boot_options(armed, plan.network.gateway),
+        }
+        changed = {path: text for path, text in told.items() if read_text(path) != text}
+        for path, text in changed.items():
+            write_atomic(path, text.encode(), 0o644)
         if [node.name for node in armed] != [node.name for node in self.armed]:
             log.info("netboot: armed are %s", ", ".join(node.name for node in armed) or "no nodes")
         self.armed, self.stamp, self.wanted = armed, stamp, False
-        return changed
+        return bool(changed)
 
     def _disarm_done(self) -> bool:
         """Disarm the nodes that have reported; whether there were any. Raises WizardError, OSError."""
