@@ -3,9 +3,11 @@
 netboot_actors.py discover NIC        what a DHCP server offers to each of the questions on stdin, a JSON list of
                                       {"mac", "arch", "vendor", "ipxe"}: [address, siaddr, file, option 60, option 43],
                                       null for no answer
+netboot_actors.py lease NIC           takes one, to the question on stdin: [address, seconds, file], null for none
 netboot_actors.py tftp SERVER NAME    the size of a file, -1 where it is refused, -2 where nobody answers
 netboot_actors.py pester SERVER N     asks for N files that are not there, with huge blocks; the number of refusals
 netboot_actors.py http URL [METHOD]   the status and the size of the body, 0 where nobody answers
+netboot_actors.py reach HOST PORT…     those TCP ports that take a connection, and "dns" where that is answered
 netboot_actors.py drip URL            fetches slowly, and says "first" after the first bytes; at the end of its input
                                       the number of bytes that came since
 """
@@ -30,9 +32,12 @@ def say(found: object) -> None:
     sys.stdout.flush()
 
 
-def question(mac: bytes, xid: int, arch: int | None, vendor: str, ipxe: bool) -> bytes:
+def question(mac: bytes, xid: int, arch: int | None, vendor: str, ipxe: bool, wants: str = "") -> bytes:
     head = struct.pack("!BBBBIHH16s16s192x4s", 1, 1, 6, 0, xid, 0, 0x8000, b"", mac, b"\x63\x82\x53\x63")
-    body = b"\x35\x01\x01" + bytes([55, 7]) + bytes([1, 3, 43, 60, 66, 67, 97])
+    body = bytes([53, 1, 3 if wants else 1]) + bytes([55, 7]) + bytes([1, 3, 43, 60, 66, 67, 97])
+    if wants:
+        address, server = wants.split()
+        body += b"\x32\x04" + socket.inet_aton(address) + b"\x36\x04" + socket.inet_aton(server)
     if arch is not None:
         body += struct.pack("!BBH", 93, 2, arch)
     if vendor:
@@ -65,7 +70,17 @@ def offer(frame: bytes, xid: int) -> list[Any] | None:
         at += 2 + bootp[at + 1]
     file = bootp[108:236].split(b"\0")[0] or options.get(67, b"").rstrip(b"\0")
     address, server = (socket.inet_ntoa(bootp[i : i + 4]) for i in (16, 20))
-    return [address, server, file.decode(), options.get(60, b"").decode(), options.get(43, b"").decode("latin-1")]
+    lasts = int.from_bytes(options.get(51, b""), "big")
+    name, vendor = options.get(60, b"").decode(), options.get(43, b"").decode("latin-1")
+    return [address, server, file.decode(), name, vendor, lasts]
+
+
+def answer(wire: socket.socket, xid: int) -> list[Any] | None:
+    end = time.monotonic() + WAIT_S
+    while (left := end - time.monotonic()) > 0:
+        if select.select([wire], [], [], left)[0] and (heard := offer(wire.recv(4096), xid)) is not None:
+            return heard
+    return None
 
 
 def discover(nic: str) -> None:
@@ -76,12 +91,23 @@ def discover(nic: str) -> None:
             xid = 0x5EED0000 + number
             mac = bytes.fromhex(asked["mac"].replace(":", ""))
             wire.send(question(mac, xid, asked.get("arch"), asked.get("vendor", ""), asked.get("ipxe", False)))
-            end, heard = time.monotonic() + WAIT_S, None
-            while heard is None and (left := end - time.monotonic()) > 0:
-                if select.select([wire], [], [], left)[0]:
-                    heard = offer(wire.recv(4096), xid)
-            found.append(heard)
+            heard = answer(wire, xid)
+            found.append(heard[:5] if heard else None)
     say(found)
+
+
+def lease(nic: str) -> None:
+    asked = json.load(sys.stdin)
+    mac = bytes.fromhex(asked["mac"].replace(":", ""))
+    how = asked.get("arch"), asked.get("vendor", ""), asked.get("ipxe", False)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as wire:
+        wire.bind((nic, 3))
+        wire.send(question(mac, 0x1EA5E001, *how))
+        offered = answer(wire, 0x1EA5E001)
+        if offered is not None:
+            wire.send(question(mac, 0x1EA5E002, *how, f"{offered[0]} {offered[1]}"))
+            offered = answer(wire, 0x1EA5E002)
+    say([offered[0], offered[5], offered[2]] if offered else None)
 
 
 def tftp(server: str, name: str) -> None:
@@ -128,6 +154,23 @@ def http(url: str, method: str) -> None:
         say([0, 0])
 
 
+def reach(host: str, ports: list[str]) -> None:
+    found: list[str] = []
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as wire:
+            wire.settimeout(WAIT_S / 2)
+            if wire.connect_ex((host, int(port))) == 0:
+                found.append(port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.settimeout(WAIT_S / 2)
+        wire.sendto(b"\0\1\1\0\0\1\0\0\0\0\0\0\x08compute1\0\0\1\0\1", (host, 53))
+        try:
+            found += ["dns"] if wire.recv(512) else []
+        except OSError:
+            pass
+    say(found)
+
+
 def drip(url: str) -> None:
     host, _, path = url.removeprefix("http://").partition("/")
     address, _, port = host.partition(":")
@@ -158,8 +201,10 @@ if __name__ == "__main__":
     verb, *words = sys.argv[1:]
     {
         "discover": lambda: discover(words[0]),
+        "lease": lambda: lease(words[0]),
         "tftp": lambda: tftp(*words),
         "pester": lambda: pester(words[0], int(words[1])),
         "http": lambda: http(words[0], words[1] if words[1:] else "GET"),
+        "reach": lambda: reach(words[0], words[1:]),
         "drip": lambda: drip(words[0]),
     }[verb]()

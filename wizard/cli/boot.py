@@ -27,7 +27,10 @@ _WATCH_EVERY_S = 1.0
 
 def boot(args: argparse.Namespace) -> int:
     """Carry out `boot ACTION`."""
-    return {"arm": _arm, "disarm": _disarm, "status": _status, "loaders": _loaders}[args.action](args)
+    from wizard.cli.boot_discover import discover
+
+    actions = {"arm": _arm, "disarm": _disarm, "status": _status, "loaders": _loaders, "discover": discover}
+    return actions[args.action](args)
 
 
 def _loaders(args: argparse.Namespace) -> int:
@@ -156,6 +159,7 @@ def _status(args: argparse.Namespace) -> int:
                 out_json(rows)
             else:
                 _print(boots)
+                _print_discovery()
             flush_out()
         if not args.watch:
             return 0
@@ -176,6 +180,14 @@ def _print(boots: Any) -> None:
     for each in boots:
         if each.hint:
             out(f"{each.node}: {each.hint}")
+
+
+def _print_discovery() -> None:
+    from wizard.cli.boot_discover import describe
+    from wizard.deploy.discovery_record import read_discovery
+
+    if discovery := read_discovery():
+        say(describe(discovery))
 
 
 def _need_root(what: str) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import jinja2
 from netaddr import cidr_merge
 
-from wizard.plan import addresses, names, paths, targets
+from wizard.plan import addresses, names, paths, raw_machines, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.boot_options import PLANNED
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import HTTP_PORT
+from wizard.plan.images import FIRST_STAGES, HTTP_PORT, BootUrls
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Machine, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
@@ -111,6 +111,15 @@ def _tags_of(machine: Machine, used: frozenset[targets.OptionTarget], netboot: b
     """dnsmasq's tags of a machine. To boot over the network each has its own."""
     own = targets.OptionTarget("node", machine.name)
     return [*targets.tags_of(machine, used | {own} if netboot else used), *([PLANNED] if netboot else [])]
+
+
+def _masked(pattern: str) -> dict[str, str]:
+    """A pattern of MACs as the packet filter compares it."""
+    octets = pattern.split(":")
+    return {
+        "mask": ":".join("00" if octet == "*" else "ff" for octet in octets),
+        "mac": ":".join("00" if octet == "*" else octet for octet in octets),
+    }
 
 
 def _source_rows(forward: Forward) -> list[dict[str, object]]:
@@ -213,6 +222,12 @@ def template_context(
         "netboot_port": HTTP_PORT,
         "tftp_root": paths.BOOT_LOADERS,
         "boot_options_file": paths.NETBOOT_OPTIONS,
+        "planned": PLANNED,
+        "raw_url": f"{BootUrls(net.gateway).base}{raw_machines.PATH}",
+        "most_raw": raw_machines.MOST,
+        "first_url": f"{BootUrls(net.gateway).base}/first",
+        "loaders": FIRST_STAGES,
+        "not_strangers": [_masked(pattern) for pattern in (*net.vm_macs, targets.MADE_UP_MACS)],
         # Of a plan with images the guard makes it, from the other one and from who is armed.
         "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }
