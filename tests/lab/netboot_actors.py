@@ -4,6 +4,7 @@ netboot_actors.py discover NIC        what a DHCP server offers to each of the q
                                       {"mac", "arch", "vendor", "ipxe"}: [address, siaddr, file, option 60, option 43],
                                       null for no answer
 netboot_actors.py lease NIC           takes one, to the question on stdin: [address, seconds, file], null for none
+netboot_actors.py boot NIC MAC        boots as a BIOS with iPXE does, reports, and says the bytes of each stage
 netboot_actors.py tftp SERVER NAME    the size of a file, -1 where it is refused, -2 where nobody answers
 netboot_actors.py pester SERVER N     asks for N files that are not there, with huge blocks; the number of refusals
 netboot_actors.py http URL [METHOD]   the status and the size of the body, 0 where nobody answers
@@ -18,6 +19,7 @@ import json
 import select
 import socket
 import struct
+import subprocess
 import sys
 import time
 from typing import Any
@@ -98,19 +100,61 @@ def discover(nic: str) -> None:
 
 def lease(nic: str) -> None:
     asked = json.load(sys.stdin)
-    mac = bytes.fromhex(asked["mac"].replace(":", ""))
     how = asked.get("arch"), asked.get("vendor", ""), asked.get("ipxe", False)
+    say(take(nic, asked["mac"], *how))
+
+
+def take(nic: str, of: str, arch: int | None, vendor: str, ipxe: bool) -> list[Any] | None:
+    mac = bytes.fromhex(of.replace(":", ""))
+    # Answers are broadcast: others hear them too.
+    xid = int.from_bytes(mac[2:], "big") << 1 & 0xFFFFFFFE
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as wire:
         wire.bind((nic, 3))
-        wire.send(question(mac, 0x1EA5E001, *how))
-        offered = answer(wire, 0x1EA5E001)
+        wire.send(question(mac, xid, arch, vendor, ipxe))
+        offered = answer(wire, xid)
         if offered is not None:
-            wire.send(question(mac, 0x1EA5E002, *how, f"{offered[0]} {offered[1]}"))
-            offered = answer(wire, 0x1EA5E002)
-    say([offered[0], offered[5], offered[2]] if offered else None)
+            wire.send(question(mac, xid + 1, arch, vendor, ipxe, f"{offered[0]} {offered[1]}"))
+            offered = answer(wire, xid + 1)
+    return [offered[0], offered[5], offered[2]] if offered else None
+
+
+def boot(nic: str, mac: str) -> None:
+    found: dict[str, int] = {}
+
+    def asked(ipxe: bool) -> list[Any]:
+        for _ in range(10):
+            if (got := take(nic, mac, 0, "PXEClient", ipxe)) is not None:
+                return got
+        raise SystemExit("no lease")
+
+    def fetched(stage: str, url: str) -> bytes:
+        with urlopen(url, timeout=60) as answer:  # noqa: S310
+            size, first = 0, b""
+            while more := answer.read(1 << 20):
+                size, first = size + len(more), first or more
+        found[stage] = found.get(stage, 0) + size
+        return first
+
+    address, _, loader = asked(False)
+    subprocess.run(["ip", "address", "replace", f"{address}/24", "dev", nic], check=True)
+    found["loader"] = transfer("192.168.0.200", loader)
+    script = fetched("script", asked(True)[2].replace("${mac:hexhyp}", mac.replace(":", "-"))).decode()
+    words = [line.split() for line in script.splitlines()]
+    for stage in ("kernel", "initrd"):
+        for line in words:
+            if line[:1] == [stage]:
+                fetched(stage, line[1])
+    seed = next(word.removeprefix("url=") for line in words for word in line if word.startswith("url="))
+    fetched("seed", seed)
+    fetched("reported", seed.replace("/seed/", "/report/").removesuffix("/preseed.cfg"))
+    say(found)
 
 
 def tftp(server: str, name: str) -> None:
+    say(transfer(server, name))
+
+
+def transfer(server: str, name: str) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         wire.settimeout(WAIT_S)
         wire.sendto(b"\0\x01" + name.encode() + b"\0octet\0", (server, 69))
@@ -119,16 +163,13 @@ def tftp(server: str, name: str) -> None:
             try:
                 data, peer = wire.recvfrom(65536)
             except TimeoutError:
-                say(-2)
-                return
+                return -2
             if data[:2] == b"\0\x05":
-                say(-1)
-                return
+                return -1
             size += len(data) - 4
             wire.sendto(b"\0\x04" + data[2:4], peer)
             if len(data) < 516:
-                say(size)
-                return
+                return size
 
 
 def pester(server: str, times: int) -> None:
@@ -201,6 +242,7 @@ if __name__ == "__main__":
     verb, *words = sys.argv[1:]
     {
         "discover": lambda: discover(words[0]),
+        "boot": lambda: boot(*words),
         "lease": lambda: lease(words[0]),
         "tftp": lambda: tftp(*words),
         "pester": lambda: pester(words[0], int(words[1])),
