@@ -6,9 +6,12 @@ netboot_actors.py discover NIC        what a DHCP server offers to each of the q
 netboot_actors.py lease NIC           takes one, to the question on stdin: [address, seconds, file], null for none
 netboot_actors.py boot NIC MAC        boots as a BIOS with iPXE does, reports, and says the bytes of each stage
 netboot_actors.py tftp SERVER NAME    the size of a file, -1 where it is refused, -2 where nobody answers
+netboot_actors.py rrq SERVER          sends datagrams, a JSON list on stdin as latin-1: the first answer to each, in hex
 netboot_actors.py pester SERVER N     asks for N files that are not there, with huge blocks; the number of refusals
 netboot_actors.py http URL [METHOD]   the status and the size of the body, 0 where nobody answers
 netboot_actors.py reach HOST PORT…     those TCP ports that take a connection, and "dns" where that is answered
+netboot_actors.py hoard URL N         opens N connections, each saying another half of a request or reading nothing of
+                                      the answer; says how many, and holds them until its input ends
 netboot_actors.py drip URL            fetches slowly, and says "first" after the first bytes; at the end of its input
                                       the number of bytes that came since
 """
@@ -172,6 +175,19 @@ def transfer(server: str, name: str) -> int:
                 return size
 
 
+def rrq(server: str) -> None:
+    found = []
+    for asked in json.load(sys.stdin):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+            wire.settimeout(WAIT_S / 4)
+            wire.sendto(asked.encode("latin-1"), (server, 69))
+            try:
+                found.append(wire.recv(70000).hex())
+            except TimeoutError:
+                found.append("")
+    say(found)
+
+
 def pester(server: str, times: int) -> None:
     refused = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
@@ -212,6 +228,23 @@ def reach(host: str, ports: list[str]) -> None:
     say(found)
 
 
+def hoard(url: str, count: int) -> None:
+    host, _, path = url.removeprefix("http://").partition("/")
+    address, _, port = host.partition(":")
+    whole = f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    ways = (b"", whole[:9], b"GET / HTTP/1.1\r\nX: " + b"a" * 4000, whole, whole.replace(b"GET", b"HEAD") * 500)
+    wires = []
+    for number in range(count):
+        wire = socket.create_connection((address, int(port)), 10)
+        wires.append(wire)
+        try:
+            wire.sendall(ways[number % len(ways)])
+        except OSError:
+            pass
+    say(len(wires))
+    sys.stdin.read()
+
+
 def drip(url: str) -> None:
     host, _, path = url.removeprefix("http://").partition("/")
     address, _, port = host.partition(":")
@@ -247,6 +280,8 @@ if __name__ == "__main__":
         "tftp": lambda: tftp(*words),
         "pester": lambda: pester(words[0], int(words[1])),
         "http": lambda: http(words[0], words[1] if words[1:] else "GET"),
+        "rrq": lambda: rrq(words[0]),
         "reach": lambda: reach(words[0], words[1:]),
+        "hoard": lambda: hoard(words[0], int(words[1])),
         "drip": lambda: drip(words[0]),
     }[verb]()

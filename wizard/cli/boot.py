@@ -48,6 +48,7 @@ def _loaders(args: argparse.Namespace) -> int:
 def _arm(args: argparse.Namespace) -> int:
     from wizard.actions.targets import choose, plan_in_force
     from wizard.deploy.armed import change_armed
+    from wizard.deploy.images.loaders import refuse_links
     from wizard.deploy.images.store import ImageStore
     from wizard.deploy.images.templates import read_template
     from wizard.plan.image_manifest import check_stored
@@ -57,6 +58,7 @@ def _arm(args: argparse.Namespace) -> int:
     _need_root("boot arm")
     if find_spec("aiohttp") is None:
         raise WizardError("aiohttp is not installed, which serves nodes", "pip install 'ciao-wizard[boot]'")
+    refuse_links()
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
     answers = _answers(args)

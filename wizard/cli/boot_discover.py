@@ -41,10 +41,11 @@ def _refuse_where_it_cannot_work() -> None:
     from importlib.util import find_spec
 
     from wizard.actions.targets import plan_in_force
-    from wizard.deploy.images.loaders import missing_loaders
+    from wizard.deploy.images.loaders import missing_loaders, refuse_links
 
     if find_spec("aiohttp") is None:
         raise WizardError("aiohttp is not installed, which serves the page", "pip install 'ciao-wizard[boot]'")
+    refuse_links()
     if not plan_in_force().images:
         raise WizardError("the plan in force has no images", "Add [[images]] to it and apply it.")
     if absent := missing_loaders():

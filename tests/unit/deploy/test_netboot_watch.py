@@ -13,10 +13,12 @@ import pytest
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.discovery_record import close_discovery, open_discovery, read_raw_machines
 from wizard.deploy.guard.netboot import Netboot
+from wizard.deploy.images.loaders import refuse_links
 from wizard.host.dhcp import dnsmasq
 from wizard.host.net import gateway_rules
 from wizard.plan import paths
 from wizard.plan.file.read import load_plan
+from wizard.plan.findings import WizardError
 from wizard.plan.netboot import ArmedNode, Served, Stage, Times, load_raw_paths
 from wizard.plan.raw_machines import RawMachine
 from wizard.plan.render import render
@@ -62,6 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         "DISCOVERY",
         "RAW_MACHINES",
         "LEASES",
+        "BOOT_LOADERS",
     ):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(paths, "STATE", str(tmp_path))
@@ -139,6 +142,19 @@ def test_another_guard_goes_on_where_the_last_one_was(place: Place) -> None:
     assert read_armed() == ()
 
 
+def test_another_plan_in_force_fills_the_packet_filter_again(place: Place) -> None:
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    without = load_plan(TEXT.partition("[[images]]")[0], "example")
+    watch.reload(without)
+    turn(watch)
+    assert place.opened == [[ADDRESS]]
+    watch.reload(PLAN)
+    turn(watch)
+    assert place.opened == [[ADDRESS], [ADDRESS]]
+
+
 def test_always_stays(place: Place) -> None:
     change_armed(lambda _: (node(NOW.isoformat(), Times.ALWAYS),))
     watch = watching()
@@ -197,3 +213,27 @@ def test_it_ends_by_itself_and_a_damaged_record_is_none(place: Place) -> None:
         Path(paths.DISCOVERY).write_text(text)
         turn(watch)
         assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text(), text
+
+
+def test_with_a_link_among_the_loaders_nobody_is_served(place: Place) -> None:
+    """dnsmasq would send what it leads to, with the rights of its own user."""
+    loaders = Path(paths.BOOT_LOADERS)
+    (loaders / "deep").mkdir(parents=True)
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    open_discovery(600)
+    watch = watching()
+    turn(watch)
+    assert place.is_tagged()
+    (loaders / "link").symlink_to("/etc/passwd")
+    turn(watch)
+    assert not place.is_tagged()
+    assert place.opened[-1] == []
+    assert place.looked[-1] == ("eth1", 0)
+    assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text()
+    (loaders / "link").unlink()
+    turn(watch)
+    assert place.is_tagged()
+    assert place.opened[-1] == [ADDRESS]
+    (loaders / "deep" / "link").symlink_to("/etc")
+    with pytest.raises(WizardError, match="deep/link is a link"):
+        refuse_links()

@@ -17,6 +17,7 @@ from pathlib import Path
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.discovery_record import Discovery, read_discovery, read_raw_machines, write_raw_machines
 from wizard.deploy.guard.supervised_process import SupervisedProcess
+from wizard.deploy.images.loaders import refuse_links
 from wizard.deploy.netboot_server import COMMAND, Fetched, read_log
 from wizard.host import processes
 from wizard.host.commands import environment
@@ -87,6 +88,8 @@ class Netboot:
         self.seen: dict[str, set[Stage]] = {}
         self.discovery: Discovery | None = None
         self.said: list[RawMachine] = []
+        self.loaders: _Stamp = None
+        self.safe = True
         self.failure = ""
 
     def reload(self, plan: Plan) -> None:
@@ -94,7 +97,8 @@ class Netboot:
 
         Raises WizardError, OSError.
         """
-        self.plan, self.wanted = plan, True
+        # A plan without images had no set in the packet filter.
+        self.plan, self.wanted, self.loaded_at = plan, True, None
         if plan.images:
             self.uid = dnsmasq.netboot_user_id()
             self._take_up(plan)
@@ -113,13 +117,13 @@ class Netboot:
                 until = f"are shown a page until {discovery.ends}" if discovery else "get nothing"
                 log.info("netboot: machines that are in no plan %s", until)
                 self.discovery, self.wanted = discovery, True
-            if self._disarm_done() or self.wanted or self.stamp != _stamp(paths.ARMED):
+            if self._disarm_done() or self.wanted or self._changed():
                 if self._take_up(self.plan):
                     dnsmasq.reload_hosts(process)
                 self.loaded_at = None
             if self.loaded_at != rules_loaded_at:
                 gateway_rules.fill_netboot([node.address for node in self.armed])
-                left = self.discovery.left_s + _LINGERS_S if self.discovery else 0.0
+                left = self.looking.left_s + _LINGERS_S if self.looking else 0.0
                 gateway_rules.fill_discovery(self.plan.interfaces.cluster, left)
                 self.loaded_at = rules_loaded_at
             self._note_raw(self.plan)
@@ -129,10 +133,17 @@ class Netboot:
             if str(error) != self.failure:
                 log.warning("netboot: %s", error)
             self.failure = str(error)
-        if serving and (self.armed or self.discovery) and not self.failure:
+        if serving and (self.armed or self.looking) and not self.failure:
             self.server.start(str(self.plan.network.gateway), self.uid)
         else:
             self.server.stop()
+
+    @property
+    def looking(self) -> Discovery | None:
+        return self.discovery if self.safe else None
+
+    def _changed(self) -> bool:
+        return self.stamp != _stamp(paths.ARMED) or self.loaders != _stamp(paths.BOOT_LOADERS)
 
     def stop(self) -> None:
         self.server.stop()
@@ -146,14 +157,20 @@ class Netboot:
             # Nobody is served by a record that cannot be read.
             log.warning("%s", error)
             recorded = ()
+        self.loaders, self.safe = _stamp(paths.BOOT_LOADERS), True
+        try:
+            refuse_links()
+        except WizardError as error:
+            log.warning("netboot: %s", error)
+            recorded, self.safe = (), False
         armed = still_planned(plan, recorded)
         for node in recorded:
             if node not in armed:
                 log.warning("netboot: %s is armed as it was in another plan; arm it again", node.name)
-        raw = raw_paths(plan.network.gateway) if self.discovery else {}
+        raw = raw_paths(plan.network.gateway) if self.looking else {}
         write_atomic(paths.NETBOOT_SERVED, dump_armed(armed, raw).encode(), 0o640, (0, self.uid))
         known_only = plan.network.answer is AnswerPolicy.KNOWN
-        strangers = reservation(known_only) if self.discovery else ""
+        strangers = reservation(known_only) if self.looking else ""
         told = {
             paths.NETBOOT_HOSTS: (read_text(dnsmasq.HOSTS) or "") + strangers,
             paths.NETBOOT_OPTIONS: boot_options(armed, plan.network.gateway),
