@@ -157,7 +157,7 @@ def ask_everywhere(lab: Laboratory, ears: Actor) -> dict[str, int]:
     lab.run(["ip", "route", "replace", "192.168.0.0/24", "via", own], netns="guest")
     actors = str(HERE / "netboot_actors.py")
     for host in (own, GATEWAY):
-        for argv in (["tftp", host, "undionly.kpxe"], ["pester", host, "20"], ["http", f"http://{host}:8069/raw"]):
+        for argv in (["tftp", host, "undionly.kpxe"], ["http", f"http://{host}:8069/raw"]):
             lab.run([sys.executable, actors, *argv], netns="guest")
     asked = [{"mac": mac, "arch": 0, "vendor": "PXEClient"} for mac in ("00:1b:21:00:00:67", "b8:ae:ed:7b:72:58")]
     lab.run([sys.executable, actors, "discover", "eth0"], netns="guest", input=json.dumps(asked))
@@ -182,8 +182,9 @@ def test_with_the_gateways_address_there_too_the_packet_filter_alone_holds_it(se
     try:
         lab.run(["ip", "address", "add", f"{GATEWAY}/24", "dev", "eth0"])
         lab.run(["nft", "-f", "-"], input=nft)
-        # It is no armed node's address; were it one, only the way out would be closed.
-        lab.run(["nft", "add", "element", "inet", "ciao_gateway", "netboot", "{ 10.77.0.99 }"])
+        # The way in is closed too, and another chain on the way out; here the guard's alone is to hold.
+        for chain in ("input", "traces"):
+            lab.run(["nft", "flush", "chain", "inet", "ciao_gateway", chain])
         with actor(lab, "corporate", "served", "", NIC) as ears:
             held = ask_everywhere(lab, ears)
         lab.run(["nft", "flush", "chain", "inet", "ciao_gateway", "guard"])
