@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.guarding import await_mode, told
 from tests.lab.support import EXAMPLE, HERE, NODES, apply, await_nodes, ciao, ciao_json, dhcp_server, reset
+from tests.needs import need, unavailable
 from wizard.lab.control import Laboratory
 from wizard.lab.world import NODES as MACHINES
 from wizard.plan import paths
@@ -167,6 +169,29 @@ def test_strangers_are_limited_in_number(looking: Laboratory) -> None:
     assert 40 <= sum(offer is not None for offer in found) <= 64
     (offer,) = act(looking, "compute1", "discover", "eth0", told=[{**PXE, "mac": MACS["compute1"]}])
     assert offer[0] == NODES["compute1"]
+
+
+def test_a_real_ipxe_says_what_smbios_says(looking: Laboratory) -> None:
+    need("qemu-system-x86_64")
+    if not Path("/usr/lib/ipxe/qemu/pxe-virtio.rom").exists():
+        unavailable("ipxe-qemu is not installed")
+    mac = "00:1b:21:0a:0b:99"
+    tap = "ip tuntap add vm0 mode tap && ip link set vm0 master cluster && ip link set vm0 up"
+    looking.run(["sh", "-ec", tap], netns="switch")
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-m", "64"]
+    argv += ["-smbios", "type=1,manufacturer=ACME & Co,product=Box $(reboot) 7,serial=SN/0042"]
+    argv += ["-boot", "n", "-device", f"virtio-net-pci,netdev=n,mac={mac}"]
+    argv += ["-netdev", "tap,id=n,ifname=vm0,script=no,downscript=no"]
+    with looking.popen(argv, netns="switch", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as qemu:
+        try:
+            looking.wait_for(lambda: mac in {each["mac"] for each in machines(looking)}, 120, "its page")
+        finally:
+            qemu.kill()
+    (found,) = (each for each in machines(looking) if each["mac"] == mac)
+    assert (found["serial"], found["product"]) == ("SN/0042", "Box ?(reboot) 7")
+    # iPXE does not encode an ampersand: the rest is a word that nobody knows.
+    assert found["manufacturer"] in ("ACME", "ACME ? Co")
+    assert found["uuid"]
 
 
 def test_it_ends_in_time_and_its_lease_leads_nowhere(looking: Laboratory) -> None:
