@@ -40,6 +40,11 @@ table inet ciao_gateway {
 {% if netboot %}
     # The nodes that are armed to boot over the network. The guard fills it.
     set netboot { type ipv4_addr; }
+    # While somebody looks for machines that no plan has: the cluster's NIC, until when; those that asked for an
+    # address, and what they have.
+    set discovery { type iface_index; flags timeout; }
+    set raw { type ether_addr; size {{ most_raw }}; flags dynamic,timeout; }
+    set raw_addresses { type ipv4_addr; size {{ most_raw }}; flags dynamic,timeout; }
 {% endif %}
 {% if auto %}
     # The NICs that lead out: where the default route leads, and never the cluster's.
@@ -133,8 +138,8 @@ table inet ciao_gateway {
         # What nodes boot: for those who are armed, and while DHCP is. A transfer under way ends with either.
         ip saddr {{ gateway }} udp sport 69 oif != @armed counter name muted drop
         ip saddr {{ gateway }} tcp sport {{ netboot_port }} oif != @armed counter name muted drop
-        ip saddr {{ gateway }} udp sport 69 ip daddr != @netboot counter name muted drop
-        ip saddr {{ gateway }} tcp sport {{ netboot_port }} ip daddr != @netboot counter name muted drop
+        ip saddr {{ gateway }} udp sport 69 ip daddr != @netboot ip daddr != @raw_addresses counter name muted drop
+        ip saddr {{ gateway }} tcp sport {{ netboot_port }} ip daddr != @netboot ip daddr != @raw_addresses counter name muted drop
 {% endif %}
     }
 
@@ -159,6 +164,32 @@ table inet ciao_gateway {
         ip saddr != {{ cidr }} counter name refused_source drop
     }
 
+{% if netboot %}
+    # A machine that no plan has, from when it asked for an address while somebody looks for such, until ten minutes
+    # after: it gets that, a boot loader and its page, and nothing else. Its frames are judged by their MAC.
+    chain strangers {
+        type filter hook prerouting priority raw + 1; policy accept;
+        iifname != "{{ cluster }}" accept
+        ether saddr { {{ node_macs }} } accept
+{% for pattern in not_strangers %}
+        ether saddr & {{ pattern.mask }} == {{ pattern.mac }} accept
+{% endfor %}
+        iif @discovery udp dport 67 limit rate over 50/second burst 100 packets counter name crowded drop
+        iif @discovery udp dport 67 update @raw { ether saddr timeout 10m }
+{% if known_only %}
+        iif @discovery udp dport 67 ether saddr != @raw counter name crowded drop
+{% endif %}
+        ether saddr != @raw accept
+        ip saddr @netboot counter name refused_in drop
+        udp dport 67 accept
+        iif @discovery ip daddr {{ gateway }} udp dport 69 update @raw_addresses { ip saddr timeout 2m } accept
+        iif @discovery ip daddr {{ gateway }} tcp dport {{ netboot_port }} update @raw_addresses { ip saddr timeout 2m } accept
+{% if known_only %}
+        counter name refused_in drop
+{% endif %}
+    }
+
+{% endif %}
     # What passes through this machine, or is for it or from it. What one node sends another it does not see.
     chain sent {
         type filter hook prerouting priority mangle; policy accept;
@@ -242,6 +273,8 @@ table inet ciao_gateway {
         iifname != "{{ cluster }}" accept
         meta nfproto ipv6 counter name refused_in drop
 {% if netboot %}
+        iif @discovery ether saddr @raw udp dport 69 accept
+        iif @discovery ether saddr @raw tcp dport {{ netboot_port }} accept
         udp dport 69 ip saddr != @netboot counter name refused_in drop
         tcp dport {{ netboot_port }} ip saddr != @netboot counter name refused_in drop
         udp dport 69 accept

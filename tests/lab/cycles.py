@@ -86,8 +86,10 @@ CHANGES = (FORWARD_MOVED, NODE_ADDED, LEASES_SHORTER)
 STRIKES = (kill_watchman, kill_tree, kill_engine, kill_worker)
 
 
-def strike_re_applies(lab: Laboratory, places: Sequence[str]) -> dict[str, list[str]]:
-    """Strike re-applies of CHANGES at these moments, each at another part of it; what is not as it was kept then."""
+def strike_re_applies(
+    lab: Laboratory, places: Sequence[str], changes: Sequence[Change] = CHANGES
+) -> dict[str, list[str]]:
+    """Strike re-applies of changes at these moments, each at another part of it; what is not as it was kept then."""
     before = as_applied(lab)
     wrong: dict[str, list[str]] = {}
     for number, place in enumerate(places):
@@ -95,7 +97,7 @@ def strike_re_applies(lab: Laboratory, places: Sequence[str]) -> dict[str, list[
         if strike is kill_worker and (place == "kept" or "file:" in place):
             # Then it is the watchman who is at work.
             strike = kill_watchman
-        with paused(lab, place, *other_plan(lab, *CHANGES), "--yes") as front:
+        with paused(lab, place, *other_plan(lab, *changes), "--yes") as front:
             strike(lab)
             wake(lab)
             front.wait(20)

@@ -84,7 +84,7 @@ def test_a_machine_boots_reports_and_is_disarmed(lab: Laboratory, tmp_path: Path
     lab.run(["sh", "-ec", tap], netns="switch")
     armed = ciao(lab, "boot", "arm", NODE, "--image", "tiny", "--ssh-key", str(key))
     assert armed.returncode == 0, armed.stderr
-    lab.wait_for(lambda: "set:netboot" in lab.run(["cat", paths.NETBOOT_HOSTS]).stdout)
+    lab.wait_for(lambda: "\ntag:" in lab.run(["cat", paths.NETBOOT_OPTIONS]).stdout)
     console = tmp_path / "console"
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-cpu", "max"]
     argv += ["-m", "512", "-boot", "n", "-serial", f"file:{console}"]

@@ -2,6 +2,8 @@
 Standard library only, so it starts fast. Each ends when its input does, and says on stdout, as JSON, what it saw.
 
 wire_actors.py hear                 what DHCP servers and routers say on every NIC of this namespace
+wire_actors.py served NIC MACS      what these MACs (a JSON list) send there as DHCP, TFTP or netboot server; NIC "": on
+                                    all: {"frames": [[at, kind, bytes]], "missed": frames that it had no time for}
 wire_actors.py ask NIC OPTIONS      asks from one NIC as many machines; OPTIONS is JSON, see `ask`
 wire_actors.py noise NIC            frames that are malformed in every way a BOOTP frame can be
 wire_actors.py flood NIC            as many answers to nobody as go
@@ -132,6 +134,39 @@ def hear() -> None:
             if said is not None:
                 found.append({**said, "at": time.monotonic(), "nic": address[0], "leaving": address[2] == 4})
     say(found)
+
+
+def service(frame: bytes) -> tuple[str, int] | None:
+    """The kind of a server's IPv4 frame and its payload's bytes; of TCP only what has a payload, or opens."""
+    if frame[12:14] != b"\x08\0" or len(frame) < 42:
+        return None
+    total, protocol, at = struct.unpack_from("!H", frame, 16)[0], frame[23], 14 + 4 * (frame[14] & 15)
+    port = struct.unpack_from("!H", frame, at)[0]
+    if protocol == 17 and port in (67, 69):
+        return ("dhcp" if port == 67 else "tftp"), total - (at - 14) - 8
+    if protocol == 6 and port == 8069:
+        size = total - (at - 14) - 4 * (frame[at + 12] >> 4)
+        return ("http", size) if size or frame[at + 13] & 0x12 == 0x12 else None
+    return None
+
+
+def served(nic: str, macs: str) -> None:
+    wanted = {bytes.fromhex(mac.replace(":", "")) for mac in json.loads(macs)}
+    found: list[tuple[float, str, int]] = []
+    with tap(nic) as here:
+        begun()
+        while not ended():
+            until = time.monotonic() + 0.2
+            while time.monotonic() < until:
+                try:
+                    frame = here.recv(128)
+                except TimeoutError:
+                    continue
+                if frame[6:12] in wanted and (kind := service(frame)) is not None:
+                    found.append((time.monotonic(), *kind))
+        # PACKET_STATISTICS of SOL_PACKET.
+        _, missed = struct.unpack("=II", here.getsockopt(263, 6, 8))
+    say({"frames": found, "missed": missed})
 
 
 def checksum(data: bytes) -> int:
@@ -405,6 +440,7 @@ if __name__ == "__main__":
         "noise": noise,
         "flood": flood,
         "serve": serve,
+        "served": served,
         "watch": watch,
     }
     verbs[verb](*rest)

@@ -46,6 +46,22 @@ async def test_a_machine_that_is_heard_is_adopted_with_a_role(start: Start) -> N
         assert len(driver.app.draft.nodes) == 4
 
 
+async def test_a_machine_that_booted_over_the_network_is_known_by_its_serial_number(start: Start) -> None:
+    told = DiscoveredMachine("c0:3f:d5:67:a2:09", serial="G6YW1234", product="NUC7i5BNH")
+    evil = DiscoveredMachine("c0:3f:d5:67:a2:0a", serial=ALL, product=ALL)
+    async with start(size=(100, 40)) as driver:
+        await listening(driver)
+        driver.services.ask((told, evil))
+        await driver.says("S/N G6YW1234", "NUC7i5BNH", "a adds it as compute")
+        assert_harmless(driver)
+        await driver.press("a")
+        await driver.until(lambda: len(names(driver)) == 5)
+        assert driver.app.draft.nodes[-1] == NodeText("compute", "compute3", told.mac)
+        # It asks for an address again: what it said stays.
+        driver.services.ask((DiscoveredMachine(told.mac, vendor_class="PXEClient"),))
+        await driver.says("S/N G6YW1234", "compute3")
+
+
 async def test_a_host_name_is_a_name_only_where_it_may_be_one(start: Start) -> None:
     async with start() as driver:
         await listening(driver)

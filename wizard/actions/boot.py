@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wizard.deploy.armed import change_armed, read_armed
+from wizard.deploy.images.loaders import refuse_links
 from wizard.deploy.images.store import ImageStore
 from wizard.deploy.images.templates import read_template
 from wizard.deploy.seed_answers import read_answers
@@ -45,6 +46,7 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
     to do about it."""
     _need_root("arming a node")
     refuse_without_server()
+    refuse_links()
     answers = read_answers(plan.seeds, order.ssh_key_files, order.user, order.proxy)
     stored = ImageStore().manifests()
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")

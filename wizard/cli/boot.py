@@ -24,7 +24,10 @@ _WATCH_EVERY_S = 1.0
 
 def boot(args: argparse.Namespace) -> int:
     """Carry out `boot ACTION`."""
-    return {"arm": _arm, "disarm": _disarm, "status": _status, "loaders": _loaders}[args.action](args)
+    from wizard.cli.boot_discover import discover
+
+    actions = {"arm": _arm, "disarm": _disarm, "status": _status, "loaders": _loaders, "discover": discover}
+    return actions[args.action](args)
 
 
 def _loaders(args: argparse.Namespace) -> int:
@@ -91,6 +94,8 @@ def _status(args: argparse.Namespace) -> int:
         _print(_begun(boots))
     else:
         _print_changes((), boots)
+    if not args.json:
+        _print_discovery()
     _say_trouble(trouble)
     while args.watch:
         flush_out()
@@ -151,6 +156,14 @@ def _print(boots: Sequence[Boot]) -> None:
         for words in filter(None, said):
             for part in wrapped(f"    {words}", sys.stdout):
                 out(part)
+
+
+def _print_discovery() -> None:
+    from wizard.cli.boot_discover import describe
+    from wizard.deploy.discovery_record import read_discovery
+
+    if discovery := read_discovery():
+        say(describe(discovery))
 
 
 def _need_root(what: str) -> None:

@@ -151,6 +151,8 @@ def status(args: argparse.Namespace) -> int:
             out(f"  {word:9} {item.name:14}  {clean(item.detail, LONGEST_DETAIL)}")
             if item.ok is False and item.remedy:
                 out(f"            {clean(item.remedy, LONGEST_DETAIL)}")
+        if seen.discovering:
+            out(f"discovery on until {_local(seen.discovering)}: see 'sudo ciao-wizard boot discover --list'")
         for line in seen.drift:
             out(f"  drift     {clean(line, 300)}")
     if seen.state == "absent":

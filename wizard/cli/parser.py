@@ -258,12 +258,19 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     loaders = action("loaders", "copy the boot loaders out of Debian's package ipxe, which need not be installed")
     loaders.epilog = "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb"
     loaders.add_argument("package", metavar="PACKAGE", help="the package's file")
+    discover = action("discover", "find machines that are in no plan: shown a page when they boot over the network")
+    discover.epilog = "They get an address for two minutes, a boot loader and the page, and nothing else."
+    how = discover.add_mutually_exclusive_group()
+    how.add_argument("--for", metavar="TIME", dest="seconds", type=_duration, default=1800.0, help=_HOW_LONG)
+    how.add_argument("--off", action="store_true", help="end it; the list stays until a reset")
+    how.add_argument("--list", action="store_true", help="only show those that were found")
     status = action("status", "show who is armed, and how far each node has come")
     status.add_argument("--watch", action="store_true", help="keep running and print changes, one a line")
     status.epilog = "The wizard has all of this on its page Boot: b on the dashboard."
 
 
 _TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"
+_HOW_LONG = "such as 90s, 30m or 2h, up to a day (default: 30m)"
 _SSH_KEY = "your public key, for what is installed; may be given again (default: the plan's, else ~/.ssh/id_*.pub)"
 
 _IMAGE_SOURCES = """\
@@ -277,6 +284,14 @@ sources:
                        ciao-wizard image add memtest memtest86+_*.deb
   anything else        ciao-wizard image add mine --kernel vmlinuz --initrd initrd.img
 """
+
+
+def _duration(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    seconds = int(number) * {"s": 1, "m": 60, "h": 3600}.get(unit, 0) if number.isascii() and number.isdigit() else 0
+    if not 0 < seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h, up to a day")
+    return float(seconds)
 
 
 def _seconds(text: str) -> float:

@@ -12,14 +12,27 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wizard.plan.netboot import ArmedDamaged, ArmedNode, BootReply, Stage, decide, load_armed
+from wizard.plan import raw_machines
+from wizard.plan.netboot import (
+    ArmedDamaged,
+    ArmedNode,
+    BootReply,
+    Served,
+    Stage,
+    decide,
+    decide_raw,
+    load_armed,
+    load_raw_paths,
+)
+from wizard.plan.raw_machines import RawMachine
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -32,6 +45,8 @@ _REFUSALS_EVERY_S = 1.0
 _MOST_REFUSED = 1024
 _LONGEST_HEAD = 4096
 _PEER_SILENT_S = 30.0
+MOST_OF_ONE, MOST_OF_ALL = 8, 400
+"""Connections. Of too many the oldest one ends: a node that was reset comes again and leaves its own behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,8 @@ class Fetched:
     seconds: float = 0.0
     whole: bool = True
     count: int = 1
+    raw: RawMachine | None = None
+    """What a machine that no plan has said of itself."""
 
 
 def parse_line(line: str) -> Fetched | None:
@@ -66,6 +83,7 @@ def parse_line(line: str) -> Fetched | None:
             float(data["seconds"]),
             data["whole"] is True,
             int(data["count"]),
+            raw_machines.from_json(data["raw"]) if data.get("raw") else None,
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
@@ -78,16 +96,18 @@ class Table:
         self.path = path
         self.stamp: tuple[int, int, int] | None = None
         self.armed: Mapping[str, ArmedNode] = {}
+        self.raw: Mapping[str, Served] = {}
 
     def read(self) -> Mapping[str, ArmedNode]:
         try:
             status = Path(self.path).stat()
             stamp = status.st_ino, status.st_mtime_ns, status.st_size
             if stamp != self.stamp:
-                nodes = load_armed(Path(self.path).read_text())
-                self.armed, self.stamp = {node.address: node for node in nodes}, stamp
+                text = Path(self.path).read_text()
+                self.armed, self.raw = {node.address: node for node in load_armed(text)}, load_raw_paths(text)
+                self.stamp = stamp
         except (OSError, ValueError, ArmedDamaged):
-            self.armed, self.stamp = {}, None
+            self.armed, self.raw, self.stamp = {}, {}, None
         return self.armed
 
 
@@ -100,7 +120,10 @@ class Log:
 
     def add(self, source: str, target: str, reply: BootReply, size: int, seconds: float, whole: bool) -> None:
         count = 1
-        if reply.status >= 400:
+        if reply.status < 400 and reply.raw and not reply.machine:
+            # On its way to its page.
+            return
+        if reply.status >= 400 or reply.machine:
             since, left_out = self.refused.pop(source, (-_REFUSALS_EVERY_S, 0))
             now = self.clock()
             if now - since < _REFUSALS_EVERY_S:
@@ -110,7 +133,7 @@ class Log:
             self.refused[source] = now, 0
             if len(self.refused) > _MOST_REFUSED:
                 self.refused.pop(next(iter(self.refused)))
-        line = {
+        line: dict[str, Any] = {
             "at": round(time.time(), 3),
             "source": source,
             "node": reply.node,
@@ -122,6 +145,9 @@ class Log:
             "whole": whole,
             "count": count,
         }
+        if reply.machine:
+            line["path"] = raw_machines.PATH
+            line["raw"] = asdict(replace(reply.machine, at=line["at"], address=source))
         self.write(json.dumps(line) + "\n")
 
 
@@ -137,7 +163,15 @@ def handler(table: Table, log: Log) -> Callable[[web.BaseRequest], Any]:
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         source, target = request.remote or "", request.raw_path
-        reply = decide(table.read(), request.method, target, source)
+        armed = table.read()
+        if request.version < (1, 0):
+            # No firmware asks like that, and the head of an answer is not for it.
+            reply = BootReply(400)
+        elif table.raw and source not in armed:
+            # The packet filter lets nobody else come here.
+            reply = decide_raw(table.raw, request.method, target)
+        else:
+            reply = decide(armed, request.method, target, source)
         served = reply.served
         started = time.monotonic()
         response: web.StreamResponse
@@ -167,13 +201,54 @@ def handler(table: Table, log: Log) -> Callable[[web.BaseRequest], Any]:
     return answer
 
 
+def bounded_server(*args: Any, **more: Any) -> web.Server:
+    """A server that no peer can fill, by many connections or by reading nothing."""
+    from aiohttp import web
+
+    class Bounded(web.Server):
+        def __init__(self) -> None:
+            super().__init__(*args, **more)
+            self.open: dict[str, dict[web.RequestHandler, asyncio.Transport]] = {}
+            self.peers: dict[web.RequestHandler, str] = {}
+
+        def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+            super().connection_made(handler, transport)
+            wire = transport.get_extra_info("socket")
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * _PEER_SILENT_S))
+            peer = str((transport.get_extra_info("peername") or ("",))[0])
+            self.peers[handler] = peer
+            self.open.setdefault(peer, {})[handler] = transport
+            if len(self.open[peer]) > MOST_OF_ONE:
+                self.end_oldest(peer)
+            if len(self.peers) > MOST_OF_ALL:
+                self.end_oldest(max(self.open, key=lambda each: len(self.open[each])))
+
+        def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+            super().connection_lost(handler, exc)
+            self.forget(handler)
+
+        def end_oldest(self, peer: str) -> None:
+            handler, transport = next(iter(self.open[peer].items()))
+            transport.abort()
+            self.forget(handler)
+
+        def forget(self, handler: web.RequestHandler) -> None:
+            peer = self.peers.pop(handler, None)
+            if peer is not None:
+                self.open[peer].pop(handler, None)
+                if not self.open[peer]:
+                    del self.open[peer]
+
+    return Bounded()
+
+
 async def serve(
     address: str, port: int, table: Table, log: Log, ready: Callable[[int], object] = lambda _: None
 ) -> None:
     """Serve until cancelled; `ready` is told the port. Raises OSError where the address is not to be had."""
     from aiohttp import web
 
-    server = web.Server(
+    server = bounded_server(
         handler(table, log),
         access_log=None,
         max_line_size=_LONGEST_HEAD,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.deploy import runtime_state, verify
+from wizard.deploy.discovery_record import read_discovery
 from wizard.deploy.file_changes import render_for_this_machine
 from wizard.deploy.installed_files import file_drift, foreign_settings, installed_state, read_journal, runtime_drift
 from wizard.deploy.journal import Journal
@@ -31,6 +32,7 @@ class Status:
     """The answer to `status`. `state`: absent, pending, applied, tripped or interrupted.
 
     `plan`: its path. `since`: ISO 8601. `drift`: a line each. `remaining_s`: until a pending apply reverts by itself.
+    `discovering`: until when machines in no plan are shown a page as they boot, ISO 8601; None where they are not.
     """
 
     state: str
@@ -41,6 +43,7 @@ class Status:
     drift: tuple[str, ...]
     reason: str = ""
     remaining_s: float | None = None
+    discovering: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -52,6 +55,7 @@ class Status:
             "drift": list(self.drift),
             "reason": self.reason,
             "remaining_s": self.remaining_s,
+            "discovering": self.discovering,
         }
 
 
@@ -82,7 +86,9 @@ def read_status() -> Status:
     if guard.get("mode") == "tripped":
         return Status("tripped", False, paths.PLAN_IN_FORCE, _since(), checks, changed, str(guard.get("reason")))
     healthy = all(c.ok is not False for c in checks)
-    return Status("applied", healthy, paths.PLAN_IN_FORCE, _since(), checks, changed)
+    discovery = read_discovery()
+    ends = discovery.ends if discovery else None
+    return Status("applied", healthy, paths.PLAN_IN_FORCE, _since(), checks, changed, discovering=ends)
 
 
 def _state_without_engine() -> str:

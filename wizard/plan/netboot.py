@@ -14,18 +14,17 @@ from typing import Any
 
 from netaddr import EUI, AddrFormatError, IPAddress
 
-from wizard.plan import addresses, paths
+from wizard.plan import addresses, paths, raw_machines
 from wizard.plan.fields import format_mac, shown
 from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import Manifest
 from wizard.plan.images import FIRST_STAGES, BootUrls, Image, ImageKind, boot_arguments, url_mac
 from wizard.plan.model import Node, Plan
+from wizard.plan.raw_machines import RawMachine
 from wizard.plan.seed_fields import Answers
 from wizard.plan.seeds import OwnTemplate, render_seeds
 
 VERSION = 1
-TAG = "netboot"
-"""dnsmasq's tag of a reservation whose node is armed. No role or machine has it: theirs have a "-"."""
 LONGEST_TARGET = 300
 """Characters of a request's path; every path of ours is shorter."""
 
@@ -98,7 +97,7 @@ class ArmedNode:
             "since": self.since,
             "seeded": self.seeded,
             "memory": self.memory,
-            "paths": {path: [each.stage.value, each.file, each.text] for path, each in self.paths.items()},
+            "paths": _paths_as_json(self.paths),
         }
 
 
@@ -110,6 +109,9 @@ class BootReply:
     served: Served | None = None
     node: str = ""
     stage: Stage | None = None
+    raw: bool = False
+    machine: RawMachine | None = None
+    """Of a machine that no plan has, and that asks for its page."""
 
 
 _STRANGER, _NOT_HIS, _WRONG_METHOD = BootReply(403), 404, 405
@@ -128,6 +130,24 @@ def decide(armed: Mapping[str, ArmedNode], method: str, target: str, source: str
         return BootReply(_WRONG_METHOD, node=node.name)
     # Firmware asks by HEAD how large a file is: nothing was fetched yet.
     return BootReply(200, found, node.name, None if method == "HEAD" else found.stage)
+
+
+def raw_paths(gateway: IPAddress) -> dict[str, Served]:
+    """What a machine that no plan has may fetch besides its own page: URL path -> what is answered."""
+    loaders = {f"/first/{name}": Served(Stage.LOADER, f"{paths.BOOT_LOADERS}/{name}") for name in FIRST_STAGES.values()}
+    return {raw_machines.PATH: Served(Stage.SCRIPT, text=raw_machines.first_script(gateway)), **loaders}
+
+
+def decide_raw(table: Mapping[str, Served], method: str, target: str) -> BootReply:
+    """The reply to a machine that no plan has. `table`: see `raw_paths`."""
+    found, machine = table.get(target), None
+    if found is None and (machine := raw_machines.parse_target(target)) is not None:
+        found = Served(Stage.SCRIPT, text=raw_machines.page(machine))
+    if found is None:
+        return _STRANGER
+    if method not in ("GET", "HEAD"):
+        return BootReply(_WRONG_METHOD)
+    return BootReply(200, found, raw=True, machine=machine if method == "GET" else None)
 
 
 def arm_node(
@@ -214,22 +234,6 @@ def _script(
     return "\n".join([*lines, "boot", ""])
 
 
-def tagged_hosts(text: str, armed: Iterable[ArmedNode]) -> str:
-    """The reservations of dnsmasq's hosts file, with TAG on those of armed nodes.
-
-    A node whose MACs or address are other ones by now has none: what it may fetch was laid down for the old ones.
-    """
-    wanted = {(node.macs, node.address) for node in armed}
-    lines = []
-    for line in text.splitlines(keepends=True):
-        words = line.rstrip("\n").split(",")
-        macs = tuple(word.lower() for word in words if word.count(":") == 5)
-        if len(words) >= 3 and (macs, words[-2]) in wanted:
-            line = ",".join([*words[:-2], f"set:{TAG}", *words[-2:]]) + "\n"
-        lines.append(line)
-    return "".join(lines)
-
-
 def still_planned(plan: Plan, armed: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:
     """The armed nodes that the plan still has, by name, address and MACs."""
     plan = addresses.assign(plan)
@@ -244,8 +248,28 @@ def after(node: ArmedNode, seen: Iterable[Stage]) -> ArmedNode | None:
     return None if done and node.times is Times.ONCE else node
 
 
-def dump_armed(armed: Iterable[ArmedNode]) -> str:
-    return json.dumps({"version": VERSION, "nodes": [node.as_json() for node in armed]}) + "\n"
+def dump_armed(armed: Iterable[ArmedNode], raw: Mapping[str, Served] | None = None) -> str:
+    """The record's text. `raw`: for the netboot server alone, what those in no plan may fetch."""
+    data: dict[str, Any] = {"version": VERSION, "nodes": [node.as_json() for node in armed]}
+    if raw:
+        data["raw"] = _paths_as_json(raw)
+    return json.dumps(data) + "\n"
+
+
+def _paths_as_json(table: Mapping[str, Served]) -> dict[str, list[str]]:
+    return {path: [each.stage.value, each.file, each.text] for path, each in table.items()}
+
+
+def _paths_from_json(data: Any) -> dict[str, Served]:
+    return {path: Served(Stage(stage), str(file), str(text)) for path, (stage, file, text) in data.items()}
+
+
+def load_raw_paths(text: str) -> dict[str, Served]:
+    """What machines that no plan has may fetch, {} for nothing. Raises ArmedDamaged."""
+    try:
+        return _paths_from_json(json.loads(text).get("raw", {}))
+    except _NO_RECORD as problem:
+        raise _damaged() from problem
 
 
 def load_armed(text: str) -> tuple[ArmedNode, ...]:
@@ -255,15 +279,22 @@ def load_armed(text: str) -> tuple[ArmedNode, ...]:
         if data["version"] != VERSION:
             raise ValueError
         nodes = tuple(map(_node, data["nodes"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, AddrFormatError) as problem:
-        raise ArmedDamaged(
-            "the record of armed nodes cannot be read", "Nobody is armed. Arm again: sudo ciao-wizard boot arm."
-        ) from problem
+    except _NO_RECORD as problem:
+        raise _damaged() from problem
     return nodes
 
 
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, RecursionError, AddrFormatError)
+
+
+def _damaged() -> ArmedDamaged:
+    return ArmedDamaged(
+        "the record of armed nodes cannot be read", "Nobody is armed. Arm again: sudo ciao-wizard boot arm."
+    )
+
+
 def _node(data: Any) -> ArmedNode:
-    table = {path: Served(Stage(stage), str(file), str(text)) for path, (stage, file, text) in data["paths"].items()}
+    table = _paths_from_json(data["paths"])
     return ArmedNode(
         str(data["name"]),
         str(IPAddress(data["address"])),

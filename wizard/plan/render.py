@@ -10,13 +10,14 @@ from typing import Any
 
 from netaddr import cidr_merge
 
-from wizard.plan import addresses, names, paths, targets
+from wizard.plan import addresses, names, paths, raw_machines, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
+from wizard.plan.boot_options import PLANNED
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import FIRST_STAGES, HTTP_PORT
+from wizard.plan.images import FIRST_STAGES, HTTP_PORT, BootUrls
 from wizard.plan.machine import Facts
-from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
+from wizard.plan.model import AnswerPolicy, Forward, Machine, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
 from wizard.plan.template_values import Quoted, plain
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
@@ -75,6 +76,21 @@ def _forward_rows(plan: Plan) -> list[dict[str, object]]:
         for forward in plan.forwards
         for port in forward.ports
     ]
+
+
+def _tags_of(machine: Machine, used: frozenset[targets.OptionTarget], netboot: bool) -> list[str]:
+    """dnsmasq's tags of a machine. To boot over the network each has its own."""
+    own = targets.OptionTarget("node", machine.name)
+    return [*targets.tags_of(machine, used | {own} if netboot else used), *([PLANNED] if netboot else [])]
+
+
+def _masked(pattern: str) -> dict[str, str]:
+    """A pattern of MACs as the packet filter compares it."""
+    octets = pattern.split(":")
+    return {
+        "mask": ":".join("00" if octet == "*" else "ff" for octet in octets),
+        "mac": ":".join("00" if octet == "*" else octet for octet in octets),
+    }
 
 
 def _source_rows(forward: Forward) -> list[dict[str, object]]:
@@ -146,11 +162,16 @@ def template_context(
         "nodes": [
             {
                 "macs": ",".join(format_mac(mac) for mac in machine.macs),
-                "tags": "".join(f",set:{tag}" for tag in targets.tags_of(machine, used)),
                 "ip": str(machine.ip),
                 "name": machine.name,
             }
             for machine in machines
+        ],
+        "machine_tags": [
+            {"mac": format_mac(mac), "tag": tag}
+            for machine in machines
+            for tag in _tags_of(machine, used, bool(plan.images))
+            for mac in machine.macs
         ],
         "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",
         "node_numbers": ", ".join(f"0x{int(mac):012x}" for mac in macs) or "0x0",
@@ -171,9 +192,13 @@ def template_context(
         "netboot": bool(plan.images),
         "netboot_port": HTTP_PORT,
         "tftp_root": paths.BOOT_LOADERS,
-        "netboot_url": Quoted(f"http://{net.gateway}:{HTTP_PORT}/boot/${{mac:hexhyp}}"),
-        "first_url": f"http://{net.gateway}:{HTTP_PORT}/first",
+        "boot_options_file": paths.NETBOOT_OPTIONS,
+        "planned": PLANNED,
+        "raw_url": f"{BootUrls(net.gateway).base}{raw_machines.PATH}",
+        "most_raw": raw_machines.MOST,
+        "first_url": f"{BootUrls(net.gateway).base}/first",
         "loaders": FIRST_STAGES,
+        "not_strangers": [_masked(pattern) for pattern in (*net.vm_macs, targets.MADE_UP_MACS)],
         # Of a plan with images the guard makes it, from the other one and from who is armed.
         "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from wizard.plan.dhcp_options import words
 from wizard.plan.model import DhcpOption, Machine, Node, Plan
 
+MADE_UP_MACS = "0e:c1:a0:*:*:*"
+"""Those that the guard asks with in a node's place: locally administered, and not ones that virtual machines use."""
+
 
 class OptionTarget(NamedTuple):
     """`kind`: "all", "role" or "node" (also a device)."""

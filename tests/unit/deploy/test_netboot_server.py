@@ -6,14 +6,17 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from netaddr import IPAddress
 
 from wizard.deploy.netboot_server import Fetched, Log, Table, parse_line, read_log, serve
-from wizard.plan.netboot import ArmedNode, BootReply, Served, Stage, Times, dump_armed
+from wizard.plan.netboot import ArmedNode, BootReply, Served, Stage, Times, dump_armed, raw_paths
+from wizard.plan.raw_machines import RawMachine
 
 SINCE = "2026-12-01T00:00:00+00:00"
 BIG = bytes(range(256)) * 8192
@@ -159,6 +162,93 @@ def test_huge_and_broken_requests_harm_nobody(server: Server, request_bytes: byt
     assert status in (0, 400, 403, 404)
     assert BIG[:64] not in body
     assert server.get("/seed/a/preseed.cfg")[0] == 200
+
+
+@contextmanager
+def connections(server: Server, count: int, source: str, said: bytes) -> Iterator[list[socket.socket]]:
+    """As many from an address, each having said so much."""
+    wires: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            wire = socket.create_connection(("127.0.0.1", server.port), 10, (source, 0))
+            wires.append(wire)
+            with suppress(OSError):
+                wire.sendall(said)
+        yield wires
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET /images/d/linux HTTP/1.1\r\nX-A: b",
+        b"GET /images/d/linux HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /report/a HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+        b"HEAD /images/d/linux HTTP/1.1\r\nHost: x\r\n\r\n" * 2000,
+    ],
+    ids=["nothing", "half a head", "and reads nothing", "no body", "a pipeline"],
+)
+def test_who_holds_many_connections_keeps_nobody_out(server: Server, tmp_path: Path, said: bytes) -> None:
+    server.arm(node(tmp_path), replace(node(tmp_path, "127.0.0.2"), name="n2"))
+    with connections(server, 600, "127.0.0.2", said) as wires:
+        for _ in range(3):
+            assert server.get("/seed/a/preseed.cfg")[0] == 200
+        # Ours, and as many of the server's as one may hold.
+        assert len(list(Path("/proc/self/fd").iterdir())) < len(wires) + 100
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET /seed/a/preseed.cfg\r\n\r\n",
+        b"GET /seed/a/preseed.cfg HTTP/0.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://127.0.0.1/seed/a/preseed.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"DELETE /seed/a/preseed.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"\r\n" * 50 + b"TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /seed/a/../a/preseed.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /seed/a/preseed.cfg%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /%73eed/a/preseed.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /images/d/linux HTTP/1.1\r\nHost: x\r\nRange: bytes=9-2\r\nConnection: close\r\n\r\n",
+        b"GET /" + b"x/" * 1800 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_strange_requests_get_nothing(server: Server, asked: bytes) -> None:
+    try:
+        status, _, body = server.ask(asked)
+    except ConnectionError:
+        status, body = 0, b""
+    assert status in (0, 400, 403, 404, 405, 416)
+    assert b"seed of a" not in body
+    assert BIG[:64] not in body
+    assert server.get("/seed/a/preseed.cfg")[0] == 200
+
+
+def test_who_is_in_no_plan_gets_a_page_while_somebody_looks(server: Server, tmp_path: Path) -> None:
+    mine = node(tmp_path, "127.0.0.9")
+    page = "/raw/02-00-00-00-00-07?serial=S1&product=%1b%5b2J"
+    server.served.write_text(dump_armed([mine], raw_paths(IPAddress("192.168.0.200"))))
+    assert server.get("/raw")[0] == 200
+    for _ in range(3):
+        status, _, body = server.get(page)
+        assert (status, b"echo serial S1\n" in body) == (200, True)
+    for target in (*mine.paths, "/", "/raw/", "/first/x"):
+        assert server.get(target)[0] == 403
+    server.arm(mine)
+    assert server.get(page)[0] == 403
+    (line,) = [each for each in server.log if each.status == 200]
+    assert line.raw == RawMachine("02:00:00:00:00:07", "S1", "??2J", at=line.at, address="127.0.0.1")
+    assert (line.path, line.stage, line.node) == ("/raw", None, "")
+
+
+def test_who_is_armed_is_not_shown_the_page(server: Server, tmp_path: Path) -> None:
+    server.served.write_text(dump_armed([node(tmp_path)], raw_paths(IPAddress("192.168.0.200"))))
+    assert server.get("/raw")[0] == 404
+    assert server.get("/images/d/linux")[0] == 200
 
 
 def test_of_many_refusals_few_are_logged() -> None:

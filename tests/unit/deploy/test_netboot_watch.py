@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from wizard.deploy.armed import change_armed, read_armed
+from wizard.deploy.discovery_record import close_discovery, open_discovery, read_raw_machines
 from wizard.deploy.guard.netboot import Netboot
+from wizard.deploy.images.loaders import refuse_links
 from wizard.host.dhcp import dnsmasq
 from wizard.host.net import gateway_rules
 from wizard.plan import paths
 from wizard.plan.file.read import load_plan
-from wizard.plan.netboot import ArmedNode, Served, Stage, Times
+from wizard.plan.findings import WizardError
+from wizard.plan.netboot import ArmedNode, Served, Stage, Times, load_raw_paths
+from wizard.plan.raw_machines import RawMachine
 from wizard.plan.render import render
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to the server's user, as root")
@@ -36,9 +40,10 @@ class Place:
     def __init__(self) -> None:
         self.reloads = 0
         self.opened: list[list[str]] = []
+        self.looked: list[tuple[str, int]] = []
 
     def is_tagged(self) -> bool:
-        return f"{MAC},set:netboot,{ADDRESS}," in Path(paths.NETBOOT_HOSTS).read_text()
+        return "\ntag:node-compute1," in Path(paths.NETBOOT_OPTIONS).read_text()
 
     def fetch(self, *stages: Stage, at: float, source: str = ADDRESS, name: str = "compute1") -> None:
         with Path(paths.NETBOOT_LOG).open("a") as log:
@@ -50,7 +55,17 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place()
-    for name in ("ARMED", "NETBOOT_SERVED", "NETBOOT_HOSTS", "NETBOOT_LOG"):
+    for name in (
+        "ARMED",
+        "NETBOOT_SERVED",
+        "NETBOOT_HOSTS",
+        "NETBOOT_OPTIONS",
+        "NETBOOT_LOG",
+        "DISCOVERY",
+        "RAW_MACHINES",
+        "LEASES",
+        "BOOT_LOADERS",
+    ):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(paths, "STATE", str(tmp_path))
     monkeypatch.setattr(paths, "RUN", str(tmp_path))
@@ -64,6 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(dnsmasq, "reload_hosts", reload_hosts)
     monkeypatch.setattr(gateway_rules, "fill_netboot", made.opened.append)
+    monkeypatch.setattr(gateway_rules, "fill_discovery", lambda nic, seconds: made.looked.append((nic, round(seconds))))
     return made
 
 
@@ -140,6 +156,19 @@ def test_another_guard_goes_on_where_the_last_one_was(place: Place) -> None:
     assert read_armed() == ()
 
 
+def test_another_plan_in_force_fills_the_packet_filter_again(place: Place) -> None:
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    without = load_plan(TEXT.partition("[[images]]")[0], "example")
+    watch.reload(without)
+    turn(watch)
+    assert place.opened == [[ADDRESS]]
+    watch.reload(PLAN)
+    turn(watch)
+    assert place.opened == [[ADDRESS], [ADDRESS]]
+
+
 def test_always_stays(place: Place) -> None:
     change_armed(lambda _: (node(NOW.isoformat(), Times.ALWAYS),))
     watch = watching()
@@ -148,3 +177,77 @@ def test_always_stays(place: Place) -> None:
     turn(watch)
     assert len(read_armed()) == 1
     assert place.is_tagged()
+
+
+RAW = RawMachine("00:1b:21:00:00:07", "S1", at=NOW.timestamp(), address="192.168.0.70")
+
+
+def said(*machines: RawMachine) -> None:
+    with Path(paths.NETBOOT_LOG).open("a") as log:
+        for each in machines:
+            line = {"at": each.at, "source": each.address, "node": "", "stage": "", "path": "/raw", "status": 200}
+            more = {"size": 1, "seconds": 0, "whole": True, "count": 1, "raw": asdict(each)}
+            log.write(json.dumps({**line, **more}) + "\n")
+
+
+def test_who_is_in_no_plan_is_listed_while_somebody_looks(place: Place) -> None:
+    watch = watching()
+    turn(watch)
+    assert place.looked == [("eth1", 0)]
+    assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text()
+    open_discovery(600)
+    turn(watch)
+    assert Path(paths.NETBOOT_HOSTS).read_text().endswith("\n*:*:*:*:*:*,2m\n")
+    assert place.looked[1:] == [("eth1", 630)]
+    assert load_raw_paths(Path(paths.NETBOOT_SERVED).read_text())
+    Path(paths.LEASES).write_text(f"0 {RAW.mac} {RAW.address} * *\n0 {MAC} 192.168.0.71 * *\n")
+    other = replace(RAW, mac="00:1b:21:00:00:08")
+    said(RAW, other, replace(RAW, mac=MAC, address="192.168.0.71"), replace(RAW, address="192.168.0.99"))
+    turn(watch)
+    # Not who says that it is another, and not a node.
+    assert read_raw_machines() == (RAW,)
+    assert Path(paths.RAW_MACHINES).stat().st_mode & 0o777 == 0o600
+    close_discovery()
+    said(replace(RAW, serial="later"))
+    turn(watch)
+    assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text()
+    assert place.looked[-1] == ("eth1", 0)
+    assert read_raw_machines() == (RAW,)
+
+
+def test_it_ends_by_itself_and_a_damaged_record_is_none(place: Place) -> None:
+    watch = watching()
+    open_discovery(600)
+    turn(watch)
+    data = json.loads(Path(paths.DISCOVERY).read_text())
+    for text in (json.dumps({**data, "until": 1.0}), "{", "[]", '{"until": "x", "ends": ""}', ""):
+        open_discovery(600)
+        turn(watch)
+        assert "*:*" in Path(paths.NETBOOT_HOSTS).read_text()
+        Path(paths.DISCOVERY).write_text(text)
+        turn(watch)
+        assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text(), text
+
+
+def test_with_a_link_among_the_loaders_nobody_is_served(place: Place) -> None:
+    """dnsmasq would send what it leads to, with the rights of its own user."""
+    loaders = Path(paths.BOOT_LOADERS)
+    (loaders / "deep").mkdir(parents=True)
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    open_discovery(600)
+    watch = watching()
+    turn(watch)
+    assert place.is_tagged()
+    (loaders / "link").symlink_to("/etc/passwd")
+    turn(watch)
+    assert not place.is_tagged()
+    assert place.opened[-1] == []
+    assert place.looked[-1] == ("eth1", 0)
+    assert "*:*" not in Path(paths.NETBOOT_HOSTS).read_text()
+    (loaders / "link").unlink()
+    turn(watch)
+    assert place.is_tagged()
+    assert place.opened[-1] == [ADDRESS]
+    (loaders / "deep" / "link").symlink_to("/etc")
+    with pytest.raises(WizardError, match="deep/link is a link"):
+        refuse_links()

@@ -89,6 +89,15 @@ def test_a_name_once_told_stays_and_the_latest_address_counts() -> None:
     assert named.after(None) == named
 
 
+def test_what_its_mainboard_said_stays() -> None:
+    asked = DiscoveredMachine("c0:3f:d5:67:a2:01", vendor_class="PXEClient", ip="")
+    told = DiscoveredMachine("c0:3f:d5:67:a2:01", serial="S1", product="NUC")
+    both = DiscoveredMachine("c0:3f:d5:67:a2:01", vendor_class="PXEClient", serial="S1", product="NUC")
+    assert told.after(asked) == both
+    assert asked.after(both) == both
+    assert DiscoveredMachine(both.mac, ip="192.168.0.7").after(both).serial == "S1"
+
+
 def test_a_hostile_name_is_fit_to_be_shown() -> None:
     evil = b"\x1b]0;pwned\x07[red]\xe2\x80\xae\xff\n"
     machine = parse_machine(with_options(b"\x35\x01\x01" + bytes((12, len(evil))) + evil + b"\xff"))

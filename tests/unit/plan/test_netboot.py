@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wizard.plan import paths
+from wizard.plan.boot_options import boot_options
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import Manifest, StoredFile
@@ -27,7 +28,6 @@ from wizard.plan.netboot import (
     load_armed,
     rearmed,
     still_planned,
-    tagged_hosts,
     without,
 )
 from wizard.plan.render import render
@@ -167,17 +167,29 @@ def test_the_record_comes_back_whole_or_is_refused(plan: Plan) -> None:
             load_armed(bad)
 
 
-def test_only_the_armed_have_the_tag(plan: Plan) -> None:
-    hosts = next(file.text for file in render(plan, EXAMPLE) if file.path == paths.DNSMASQ_HOSTS)
-    assert tagged_hosts(hosts, []) == hosts
+def test_only_the_armed_are_told_what_they_boot(plan: Plan) -> None:
     node = armed(plan, 1)
-    made = tagged_hosts(hosts, [node])
-    changed = [line for line in made.splitlines() if line not in hosts.splitlines()]
-    assert changed == [f"{node.macs[0]},set:netboot,{node.address},{node.name}"]
+    assert "\ntag" not in boot_options([], plan.network.gateway)
+    lines = boot_options([node], plan.network.gateway).splitlines()[1:]
+    assert {line.partition(",")[0] for line in lines} == {f"tag:node-{node.name}"}
+    assert f"tag:node-{node.name},tag:ipxe,option:bootfile-name,http://192.168.0.200:8069/boot/${{mac:hexhyp}}" in lines
     for old in (replace(node, address="192.168.0.9"), replace(node, macs=("02:00:00:00:00:01",))):
-        assert tagged_hosts(hosts, [old]) == hosts
         assert still_planned(plan, [old]) == ()
     assert still_planned(plan, [node]) == (node,)
+
+
+def test_no_reservation_has_a_tag(plan: Plan) -> None:
+    """dnsmasq 2.90 ends in a crash when it reads such a one again after it was used."""
+    images = '[[images]]\nname = "d"\nkind = "debian"\n'
+    option = '[[options]]\noption = "tftp-server"\nvalue = "192.168.0.5"\nto = ["compute"]\n'
+    text = EXAMPLE + images + option
+    files = {file.path: file.text for file in render(load_plan(text, "example"), text)}
+    assert "set:" not in files[paths.DNSMASQ_HOSTS]
+    conf = files[paths.DNSMASQ_CONF].splitlines()
+    for number, node in enumerate(plan.nodes):
+        mac = armed(plan, number).macs[0]
+        wanted = ["planned", f"node-{node.name}", *(["role-compute"] if "compute" in node.roles else [])]
+        assert {f"dhcp-mac=set:{tag},{mac}" for tag in wanted} == {line for line in conf if line.endswith(f",{mac}")}
 
 
 def test_it_is_disarmed_once_the_seed_was_fetched_and_reported(plan: Plan) -> None:

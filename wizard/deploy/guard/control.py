@@ -259,7 +259,7 @@ def remove_runtime_files() -> None:
                 entry.unlink()
     shutil.rmtree(paths.DNSMASQ_RUN, ignore_errors=True)
     logs = (paths.DNSMASQ_LOG, paths.DNS_LOG, paths.NETBOOT_LOG)
-    for name in (*logs, *(f"{log}.1" for log in logs), SERVE_LOG):
+    for name in (*logs, *(f"{log}.1" for log in logs), SERVE_LOG, paths.DISCOVERY, paths.RAW_MACHINES):
         Path(name).unlink(missing_ok=True)
     if Path(RUNTIME_UNIT).exists():
         Path(RUNTIME_UNIT).unlink()

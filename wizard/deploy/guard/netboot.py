@@ -15,7 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from wizard.deploy.armed import change_armed, read_armed
+from wizard.deploy.discovery_record import Discovery, read_discovery, read_raw_machines, write_raw_machines
 from wizard.deploy.guard.supervised_process import SupervisedProcess
+from wizard.deploy.images.loaders import refuse_links
 from wizard.deploy.netboot_server import COMMAND, Fetched, read_log
 from wizard.deploy.shapes import NetbootState, process_record
 from wizard.host import processes
@@ -24,14 +26,20 @@ from wizard.host.dhcp import dnsmasq
 from wizard.host.files import read_text, write_atomic
 from wizard.host.net import gateway_rules
 from wizard.plan import paths
+from wizard.plan.boot_options import boot_options
+from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
 from wizard.plan.images import HTTP_PORT
-from wizard.plan.model import Plan
-from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, still_planned, tagged_hosts, without
+from wizard.plan.lease_parser import parse_leases
+from wizard.plan.model import AnswerPolicy, Plan
+from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, raw_paths, still_planned, without
+from wizard.plan.raw_machines import MOST, RawMachine, added, reservation
 
 log = logging.getLogger("ciao-gateway")
 
 _LOG_LIMIT = 1_000_000
+_LINGERS_S = 30.0
+"""The packet filter ends a discovery by itself this much later: dnsmasq has stopped to answer by then."""
 _Stamp = tuple[int, int, int] | None
 
 
@@ -81,13 +89,18 @@ class Netboot:
         self.seen: dict[str, set[Stage]] = {}
         self.failure = self.damage = ""
         self.stale: list[str] = []
+        self.discovery: Discovery | None = None
+        self.said: list[RawMachine] = []
+        self.loaders: _Stamp = None
+        self.safe = True
 
     def reload(self, plan: Plan) -> None:
         """Another plan is in force. Before dnsmasq starts: it reads the reservations that this writes.
 
         Raises WizardError, OSError.
         """
-        self.plan, self.wanted = plan, True
+        # A plan without images had no set in the packet filter.
+        self.plan, self.wanted, self.loaded_at = plan, True, None
         if plan.images:
             self.uid = dnsmasq.netboot_user_id()
             self._take_up(plan)
@@ -101,23 +114,38 @@ class Netboot:
             self.stop()
             return
         try:
-            if self._disarm_done() or self.wanted or self.stamp != _stamp(paths.ARMED):
+            discovery = read_discovery()
+            if discovery != self.discovery:
+                until = f"are shown a page until {discovery.ends}" if discovery else "get nothing"
+                log.info("netboot: machines that are in no plan %s", until)
+                self.discovery, self.wanted = discovery, True
+            if self._disarm_done() or self.wanted or self._changed():
                 if self._take_up(self.plan):
                     dnsmasq.reload_hosts(process)
                 self.loaded_at = None
             if self.loaded_at != rules_loaded_at:
                 gateway_rules.fill_netboot([node.address for node in self.armed])
+                left = self.looking.left_s + _LINGERS_S if self.looking else 0.0
+                gateway_rules.fill_discovery(self.plan.interfaces.cluster, left)
                 self.loaded_at = rules_loaded_at
+            self._note_raw(self.plan)
             self.failure = ""
         except (WizardError, OSError) as error:
             self.wanted = True
             if str(error) != self.failure:
                 log.warning("netboot: %s", error)
             self.failure = str(error)
-        if serving and self.armed and not self.failure:
+        if serving and (self.armed or self.looking) and not self.failure:
             self.server.start(str(self.plan.network.gateway), self.uid)
         else:
             self.server.stop()
+
+    @property
+    def looking(self) -> Discovery | None:
+        return self.discovery if self.safe else None
+
+    def _changed(self) -> bool:
+        return self.stamp != _stamp(paths.ARMED) or self.loaders != _stamp(paths.BOOT_LOADERS)
 
     def stop(self) -> None:
         self.server.stop()
@@ -132,7 +160,7 @@ class Netboot:
         }
 
     def _take_up(self, plan: Plan) -> bool:
-        """Write what is served; whether the reservations changed. Raises WizardError, OSError."""
+        """Write what is served; whether dnsmasq is to read something again. Raises WizardError, OSError."""
         stamp = _stamp(paths.ARMED)
         try:
             recorded = read_armed()
@@ -142,24 +170,38 @@ class Netboot:
             recorded, self.damage = (), str(error)
         else:
             self.damage = ""
+        self.loaders, self.safe = _stamp(paths.BOOT_LOADERS), True
+        try:
+            refuse_links()
+        except WizardError as error:
+            log.warning("netboot: %s", error)
+            recorded, self.safe, self.damage = (), False, str(error)
         armed = still_planned(plan, recorded)
         self.stale = [node.name for node in recorded if node not in armed]
         for name in self.stale:
             log.warning("netboot: %s is armed as it was in another plan; arm it again", name)
-        write_atomic(paths.NETBOOT_SERVED, dump_armed(armed).encode(), 0o640, (0, self.uid))
-        hosts = tagged_hosts(read_text(dnsmasq.HOSTS) or "", armed)
-        changed = read_text(paths.NETBOOT_HOSTS) != hosts
-        if changed:
-            write_atomic(paths.NETBOOT_HOSTS, hosts.encode(), 0o644)
+        raw = raw_paths(plan.network.gateway) if self.looking else {}
+        write_atomic(paths.NETBOOT_SERVED, dump_armed(armed, raw).encode(), 0o640, (0, self.uid))
+        known_only = plan.network.answer is AnswerPolicy.KNOWN
+        strangers = reservation(known_only) if self.looking else ""
+        told = {
+            paths.NETBOOT_HOSTS: (read_text(dnsmasq.HOSTS) or "") + strangers,
+            paths.NETBOOT_OPTIONS: boot_options(armed, plan.network.gateway),
+        }
+        changed = {path: text for path, text in told.items() if read_text(path) != text}
+        for path, text in changed.items():
+            write_atomic(path, text.encode(), 0o644)
         if [node.name for node in armed] != [node.name for node in self.armed]:
             log.info("netboot: armed are %s", ", ".join(node.name for node in armed) or "no nodes")
         self.armed, self.stamp, self.wanted = armed, stamp, False
-        return changed
+        return bool(changed)
 
     def _disarm_done(self) -> bool:
         """Disarm the nodes that have reported; whether there were any. Raises WizardError, OSError."""
         for each in self._new_lines():
             self._note(each)
+            if each.raw is not None:
+                self.said.append(each.raw)
         done = [node.name for node in self.armed if after(node, self.seen.get(_key(node), ())) is None]
         if not done:
             return False
@@ -172,6 +214,20 @@ class Netboot:
             if each.stage and each.whole and each.node == node.name and each.source == node.address:
                 # Armed again, it starts again.
                 self.seen.setdefault(_key(node), set()).add(each.stage)
+
+    def _note_raw(self, plan: Plan) -> None:
+        """Keep what machines said of themselves that have the MAC they say, and are in no plan."""
+        said, self.said = self.said[-MOST:], []
+        if not said or self.discovery is None:
+            return
+        leases = {each.ip: each.mac for each in parse_leases(read_text(paths.LEASES) or "")[0]}
+        known = {format_mac(mac) for machine in plan.machines for mac in machine.macs}
+        found = before = read_raw_machines()
+        for each in said:
+            if leases.get(each.address) == each.mac and each.mac not in known:
+                found = added(found, each)
+        if found != before:
+            write_raw_machines(found)
 
     def _new_lines(self) -> list[Fetched]:
         try:

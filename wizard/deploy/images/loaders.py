@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from wizard.deploy.images.package import members
@@ -34,3 +35,15 @@ def copy_loaders(package: Path) -> tuple[str, ...]:
 
 def missing_loaders() -> tuple[str, ...]:
     return tuple(loader for loader in LOADERS_IN_PACKAGE if not Path(paths.BOOT_LOADERS, loader).is_file())
+
+
+def refuse_links() -> None:
+    """Raise WizardError where something among the loaders is a link: TFTP would send what it leads to."""
+    for directory, subdirectories, files in os.walk(paths.BOOT_LOADERS):
+        for name in (*subdirectories, *files):
+            path = Path(directory, name)
+            if path.is_symlink():
+                raise WizardError(
+                    f"{printable(str(path), 200)} is a link, and TFTP would send what it leads to",
+                    "Remove it; nobody can boot over the network until then.",
+                )

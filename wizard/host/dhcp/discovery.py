@@ -1,4 +1,5 @@
 """Discovers machines on a network: those that ask for an address (DHCP), and those that have one (ARP). Sends nothing.
+What the gateway here was told by machines that booted over the network is told with them.
 
 Run as a program it prints them to its standard output, one JSON object a line, until its standard input ends: the part
 that needs root, for a wizard that runs without.
@@ -18,12 +19,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wizard.host.dhcp.packet import SERVER_PORT, parse_request
+from wizard.host.files import read_text
 from wizard.host.net.bpf import any_of, ether_type, udp_to_port
 from wizard.host.net.frames import ARP, NOBODY, parse_arp
 from wizard.host.net.link import read_link
 from wizard.host.net.packet_socket import PacketSocket
 from wizard.host.path.injection import is_synthetic
+from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.raw_machines import RawMachine, load
 from wizard.plan.text import clean
 
 LONGEST_NAME = 64
@@ -38,7 +42,8 @@ _CHECK_LINK_EVERY_S = 2.0
 class DiscoveredMachine:
     """A machine that sent something. `mac` is lower case with colons; texts are safe to show, "" if it sent none.
 
-    `ip` is the address that it claims to have, "" while it asks for one.
+    `ip` is the address that it claims to have, "" while it asks for one. `serial` and `product`: of its mainboard's
+    SMBIOS, where it booted over the network and our gateway asked it.
     """
 
     mac: str
@@ -46,12 +51,17 @@ class DiscoveredMachine:
     vendor_class: str = ""
     wanted_ip: str = ""
     ip: str = ""
+    serial: str = ""
+    product: str = ""
 
     def after(self, before: DiscoveredMachine | None) -> DiscoveredMachine:
         """This machine with the name it sent `before`: a boot loader sends none, nor does ARP."""
         if before is None:
             return self
-        return replace(before, ip=self.ip) if self.ip else replace(self, host_name=self.host_name or before.host_name)
+        serial, product = self.serial or before.serial, self.product or before.product
+        if self.ip or self.serial or self.product:
+            return replace(before, ip=self.ip or before.ip, serial=serial, product=product)
+        return replace(self, host_name=self.host_name or before.host_name, serial=serial, product=product)
 
 
 def parse_machine(frame: bytes) -> DiscoveredMachine | None:
@@ -89,12 +99,19 @@ def _receive_all(
     tap: PacketSocket, nic: str, stop: threading.Event, report: Callable[[tuple[DiscoveredMachine, ...]], None]
 ) -> None:
     waiting: dict[str, DiscoveredMachine] = {}
+    shown: tuple[RawMachine, ...] = ()
     reported_at, checked_at = 0.0, time.monotonic()
     while not stop.is_set():
         now = time.monotonic()
         if now - checked_at >= _CHECK_LINK_EVERY_S:
             checked_at = now
             _check_link(nic)
+            before, shown = shown, load(read_text(paths.RAW_MACHINES) or "")
+            for raw in shown:
+                if raw not in before:
+                    # Its address is a lease of two minutes, and none to take into a plan.
+                    told = DiscoveredMachine(raw.mac, serial=raw.serial, product=raw.product)
+                    waiting[raw.mac] = told.after(waiting.get(raw.mac))
         try:
             received = tap.receive(0.05 if waiting else _POLL_S)
         except OSError:

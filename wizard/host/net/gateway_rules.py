@@ -22,7 +22,9 @@ RECEIVED, SENT = "node_received", "node_sent"
 """Sets with a counter for each address in the cluster, from its machine's side; see `node_traffic`."""
 NETBOOT = "netboot"
 """The set of the addresses of nodes that are armed to boot over the network."""
-FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT, NETBOOT)
+DISCOVERY, RAW, RAW_ADDRESSES = "discovery", "raw", "raw_addresses"
+"""Sets for machines that no plan has, while somebody looks for them: the cluster's NIC; they; their addresses."""
+FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT, NETBOOT, DISCOVERY, RAW, RAW_ADDRESSES)
 """The sets of our table whose elements are not those of nat.sh: the guard's, and what packets add."""
 _ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _SCRIPT_S = 60
@@ -173,6 +175,21 @@ def fill_netboot(addresses: Sequence[str]) -> None:
     """Let these addresses, and no others, reach TFTP and the netboot server. Raises CommandFailed."""
     words = [f"flush set {' '.join(TABLE)} {NETBOOT}"]
     words += [f"add element {' '.join(TABLE)} {NETBOOT} {{ {address} }}" for address in addresses]
+    run("nft", "-f", "-", stdin="\n".join(words) + "\n")
+
+
+def fill_discovery(nic: str, seconds: float) -> None:
+    """Let machines that no plan has, behind this NIC, reach DHCP, TFTP and their page for `seconds`; 0: no longer.
+
+    Raises CommandFailed.
+    """
+    words = [f"flush set {' '.join(TABLE)} {DISCOVERY}"]
+    if seconds > 0:
+        element = f"{{ {nic} timeout {max(int(seconds), 1)}s }}"
+        words.append(f"add element {' '.join(TABLE)} {DISCOVERY} {element}")
+    else:
+        # Those who asked stay in RAW, so that an address of a moment ago leads nowhere.
+        words.append(f"flush set {' '.join(TABLE)} {RAW_ADDRESSES}")
     run("nft", "-f", "-", stdin="\n".join(words) + "\n")
 
 

@@ -23,9 +23,10 @@ from wizard.host import commands
 from wizard.host.net.link import LinkState
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
+from wizard.plan.targets import MADE_UP_MACS
 
-MADE_UP = b"\x0e\xc1\xa0"
-"""The prefix of made-up MACs: locally administered, and not one that virtual machines use."""
+MADE_UP = bytes.fromhex(MADE_UP_MACS.replace(":*", "").replace(":", ""))
+"""The prefix of made-up MACs."""
 _TUN = "/dev/net/tun"
 _TUNSETIFF, _TAP, _NO_HEADER = 0x400454CA, 0x0002, 0x1000
 _DELETE_ARP_ENTRY = 0x8953  # SIOCDARP

@@ -121,10 +121,11 @@ class DiscoveryPanel(Vertical):
         ago = max(int(self.clock() - machine.at), 0)
         when = f"{ago} s ago" if ago < 100 else f"{ago // 60} min ago"
         name = self.known.get(mac)
+        serial = f"S/N {machine.heard.serial}" if machine.heard.serial else ""
         return (
             Text(mac),
-            Text(clean(self.vendors.get(mac, ""), 60)),
-            Text(clean(machine.heard.host_name or machine.heard.ip, 64) or "–"),
+            Text(clean(machine.heard.product or self.vendors.get(mac, ""), 60)),
+            Text(clean(machine.heard.host_name or serial or machine.heard.ip, 64) or "–"),
             Text(when),
             Text(clean(name, 63) if name is not None else "new", "" if name is not None else "bold"),
         )
