@@ -118,7 +118,7 @@ async def test_a_node_is_armed_once_it_was_asked(boots: Start) -> None:
         assert driver.services.did == ["arm compute2"]
         (order,) = driver.services.orders
         assert (order.image, order.times, order.ssh_key_files, order.user) == ("debian12", Times.ONCE, (KEY_FILE,), "")
-        await driver.says("3 armed", "compute2 armed.")
+        await driver.says("3 armed", "compute2 armed,")
 
 
 async def test_every_answer_of_the_dialog_counts(boots: Start) -> None:
@@ -168,7 +168,7 @@ async def test_marked_nodes_are_armed_together_each_with_its_own_image(boots: St
         await driver.until(lambda: driver.services.orders, "the order")
         assert driver.services.did == ["arm compute1 compute2"]
         assert driver.services.orders[0].image == ""
-        await driver.says("2 nodes armed.")
+        await driver.says("2 nodes armed,")
         assert "marked" not in driver.text()
 
 

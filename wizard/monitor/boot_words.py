@@ -44,8 +44,6 @@ def changes(before: Iterable[Boot], after: Iterable[Boot], now: float) -> tuple[
     lines = []
     for boot in after:
         old = known.get(boot.node, Boot(boot.node))
-        if not (old.begun or boot.begun):
-            continue
         again = old.since != boot.since and bool(boot.times)
         said = []
         if (old.image, old.times) != (boot.image, boot.times) or again:

@@ -152,7 +152,8 @@ O, L, S, K, I, R = Stage.OFFERED, Stage.LOADER, Stage.SCRIPT, Stage.KERNEL, Stag
         ([(O, 1), (L, 2), (O, 3), (S, 4), (K, 5), (O, 9), (L, 10)], {O: 9, L: 10}),
         ([(O, 1), (S, 4), (K, 5), (R, 7), (O, 9), (S, 10), (K, 11)], {O: 9, S: 10, K: 11}),
         ([(O, 1), (L, 2), (O, 62), (L, 63)], {O: 62, L: 63}),
-        # Several files of one loader.
+        # Several files of one loader, also after its configuration came as the script.
+        ([(O, 1), (L, 2), (O, 3), (S, 4), (L, 5)], {O: 1, L: 5, S: 4}),
         ([(O, 1), (L, 2), (L, 3)], {O: 1, L: 3}),
     ],
 )

@@ -54,6 +54,8 @@ def test_what_changed() -> None:
     stuck = replace(ON_ITS_WAY, hint="it has the kernel")
     assert changes([ON_ITS_WAY], [stuck], AT + 600) == ("10:10:00  node1: stuck: it has the kernel",)
     assert changes([stuck], [stuck], AT + 601) == ()
+    # An address is offered to everybody.
+    assert changes([Boot("node1")], [Boot("node1", stages={Stage.OFFERED: AT})], AT) == ()
 
 
 def test_what_reported_was_disarmed_after_it() -> None:

@@ -90,7 +90,7 @@ class BootController(Controller):
             message.dialog.dismiss(None)
         if self.page is not None:
             self.page.forget_marks()
-        self.shell.set_status(f"{_said(message.names)} armed. Without an armed guard nothing is served.")
+        self.shell.set_status(f"{_said(message.names)} armed, for the next boot over the network.")
         self._look()
         if message.wake:
             self._wake(message.names)

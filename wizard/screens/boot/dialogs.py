@@ -77,7 +77,7 @@ class ArmDialog(FormDialog[None]):
         yield from _row("Image", Choice(self._words, self._first, id="arm-image"))
         yield from _row("Boots it", Choice(("once, until it has reported", "always"), id="arm-times"))
         yield from _row("To disk by", Choice([way.value for way in ToDisk], id="arm-disk"), "of-disk")
-        yield Field("arm.keys", "SSH keys", self._key_files, "~/.ssh/id_ed25519.pub", "empty: the plan's, or yours")
+        yield Field("arm.keys", "SSH keys", self._key_files, "the plan's; or files of public keys")
         yield Field("arm.user", "User", "", "ciao", "who logs in with them")
         yield from _row("Then", SignCheckbox("wake by Wake-on-LAN", id="arm-wake"))
         yield PlainText()
