@@ -277,6 +277,24 @@ def test_status_tells_of_a_server_that_cannot_start(served: Laboratory) -> None:
     assert ciao(served, "boot", "status").stderr == ""
 
 
+def test_the_plans_answers_are_taken_and_a_key_that_is_none_is_told(served: Laboratory) -> None:
+    served.run(["cp", "/run/ciao-lab/key", "/run/ciao-lab/key.pub"])
+    seeds = '[seeds]\nuser = "ops"\nssh_key = "/run/ciao-lab/key.pub"\nproxy = "http://10.77.0.1:3128"\n'
+    apply(served, EXAMPLE.read_text() + IMAGES + seeds)
+    done = ciao(served, "boot", "arm", "compute1", "--image", "tiny")
+    assert done.returncode == 0, done.stderr
+    seed = json.loads(served.run(["cat", paths.ARMED]).stdout)["nodes"][0]["paths"]
+    text = seed[f"/seed/{dashed('compute1')}/preseed.cfg"][2]
+    for words in (KEY.strip(), "ops", "http://10.77.0.1:3128/"):
+        assert words in text
+    served.run(["sh", "-c", "echo nothing >/run/ciao-lab/key.pub"])
+    codes = {each["code"]: each for each in ciao_json(served, "check", "-c", paths.PLAN_IN_FORCE)}
+    assert "/run/ciao-lab/key.pub" in codes["seed-key-unreadable"]["message"]
+    assert "it holds no public key" in ciao(served, "boot", "arm", "compute2", "--image", "tiny").stderr
+    apply(served, EXAMPLE.read_text() + IMAGES)
+    await_mode(served, "armed")
+
+
 def test_a_reset_leaves_nobody_armed(served: Laboratory) -> None:
     arm(served, "compute1")
     assert reset(served).returncode == 0

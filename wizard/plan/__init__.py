@@ -11,6 +11,7 @@ render          Plan -> the files that an apply writes
 export/         Plan -> files for other tools
 addresses       address arithmetic: ranges, free addresses, networks in use
 images          what nodes boot, and the kernel arguments; image_fields reads it, image_manifest is what is stored
+boot_outline    what a plan serves to whom, in words
 seeds           Plan -> what a node's installer is told; seed_fields reads what a person answers
 names           the texts that our DNS server reads
 ifupdown        which lines of interfaces(5) configure a NIC

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.suggester import SuggestFromList
 
 from wizard.widgets.inputs import SafeInput
 from wizard.widgets.plain_text import PlainText
@@ -37,6 +40,10 @@ class Field(Horizontal):
 
     def hint(self, text: Text) -> None:
         self._hint.update(text)
+
+    def suggest(self, choices: Sequence[str]) -> None:
+        """Complete what is typed, by the right arrow."""
+        self._input.suggester = SuggestFromList(choices, case_sensitive=False)
 
     def mark(self, wrong: bool) -> None:
         """Show or take away the sign that this field is refused."""

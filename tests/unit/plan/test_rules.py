@@ -140,6 +140,13 @@ CASES = [
         "images[0].arguments",
         "a kernel reads 2047",
     ),
+    Case(
+        "boot-over-network",
+        both(images(DEBIAN), node(1, image="debian")),
+        "images",
+        'network "debian". An apply arms nobody',
+        Severity.NOTE,
+    ),
     # DHCP options, and the MTU.
     Case("option-to-nobody", options(DhcpOption(66, "x", ("bob",))), "options[0].to", "Name a node or a role"),
     Case("option-taken", options(DhcpOption(66, "x"), DhcpOption(66, "y")), "options[1].option", "Keep one"),

@@ -73,6 +73,7 @@ _FIELD_NAMES = {
     "nodes.image": "image",
     "bmc.credentials": "BMC credentials",
     "metrics.textfile": "Metrics file",
+    "images": "Network boot",
     "seeds.user": "User",
     "seeds.ssh_key": "ssh key",
     "seeds.proxy": "Proxy",

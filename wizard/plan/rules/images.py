@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from netaddr import EUI
 
+from wizard.plan.boot_outline import boots
 from wizard.plan.fields import shown
-from wizard.plan.findings import Finding, error, warning
+from wizard.plan.findings import Finding, error, note, warning
 from wizard.plan.image_manifest import check_here
 from wizard.plan.images import (
     FROM_DISK,
@@ -25,6 +26,7 @@ from wizard.plan.machine import Facts
 from wizard.plan.model import Plan
 
 MOST_IMAGES = 64
+MOST_TOLD = 6
 
 
 def of_plan(plan: Plan) -> Iterator[Finding]:
@@ -34,8 +36,22 @@ def of_plan(plan: Plan) -> Iterator[Finding]:
 
 
 def against_machine(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    if plan.images:
+        yield _what_boots(plan)
     if facts.boot is not None:
         yield from check_here(plan.images, plan.seeds, facts.boot)
+
+
+def _what_boots(plan: Plan) -> Finding:
+    booting = [each for each in boots(plan) if each.kind != ImageKind.DISK]
+    who = ", ".join(f"{each.node} {shown(each.image)}" for each in booting[:MOST_TOLD])
+    more = f" and {len(booting) - MOST_TOLD} more" if len(booting) > MOST_TOLD else ""
+    return note(
+        "boot-over-network",
+        "images",
+        f"Nodes can boot over the network once they are armed: {who or 'none has an image yet'}{more}.",
+        "An apply arms nobody; afterwards `sudo ciao-wizard boot arm NODE` does.",
+    )
 
 
 def check_images(images: Sequence[Image], wanted: Sequence[tuple[str, str]]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from wizard.plan.draft.check import check_node, macs_of
 from wizard.plan.draft.model import Draft, NodeText, kind_of
 from wizard.plan.draft.node_list import ImportedNodes, free_node_name, read_nodes
 from wizard.plan.findings import WizardError
+from wizard.plan.images import FROM_DISK
 from wizard.plan.model import USUAL_ROLES, ClusterKind
 from wizard.screens.nodes import messages
 from wizard.widgets.field import Field
@@ -31,7 +32,7 @@ from wizard.widgets.virtual_table import Column, VirtualKeyedTable
 QUICK_LINES = 200
 READ_AFTER_S = 0.15
 _REASONS = (Column("line", 7), Column("why it was skipped (Enter goes there)", 44, 1))
-_NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles"}
+_NAMES = {"node.name": "Name", "node.mac": "MAC", "node.ip": "Address", "node.role": "Roles", "node.image": "Image"}
 
 
 class NodeDialog(FormDialog[NodeText]):
@@ -45,15 +46,22 @@ class NodeDialog(FormDialog[NodeText]):
         "A node is identified by the MAC of its NIC on the cluster's switch: see the machine's label, or its boot "
         "menu. Several MACs, with commas between, are NICs of one machine, which share its address.\n\n"
         "Space ticks a role; a node may have several.\n\n"
-        "If the name or the address is empty, the wizard chooses one."
+        "If the name or the address is empty, the wizard chooses one.\n\n"
+        "Image: what it boots over the network while it is armed (→ completes the name); empty for its disk."
     )
     AUTO_FOCUS: ClassVar[str | None] = "#field-node-mac Input"
     PREFIX = "node"
 
-    def __init__(self, title: str, draft: Draft, number: int, node: NodeText, given: str = "") -> None:
-        """`number` is the place in `draft` that the node has or will have; `given` its address while it names none."""
+    def __init__(
+        self, title: str, draft: Draft, number: int, node: NodeText, given: str = "", images: Sequence[str] = ()
+    ) -> None:
+        """`number` is the place in `draft` that the node has or will have; `given` its address while it names none.
+
+        `images`: the names that it may boot; () where it is not asked, as there is nothing but its disk.
+        """
         super().__init__()
         self._given = given
+        self._images = tuple(images)
         self.title = title
         self._draft = draft
         self._number = number
@@ -65,6 +73,13 @@ class NodeDialog(FormDialog[NodeText]):
         yield Field("node.mac", "MAC", self._node.mac, "aa:bb:cc:dd:ee:ff", "any notation")
         yield Field("node.name", "Name", self._node.name, self._free_name(), "empty = as shown")
         yield Field("node.ip", "Address", self._node.ip, self._given, "empty = automatic")
+        if self._images:
+            # What is wrong with one that was typed must be seen.
+            image = Field(
+                "node.image", "Image", self._node.image, FROM_DISK, plain(", ".join(self._images), limit=30).plain
+            )
+            image.suggest(self._images)
+            yield image
         yield self.findings_panel()
 
     @on(Checkbox.Changed)
@@ -76,6 +91,8 @@ class NodeDialog(FormDialog[NodeText]):
         roles = self.ticked_roles()
         name = self.typed("name") or self._free_name(roles)
         node = replace(self._node, role=roles, name=name, mac=self.typed("mac"), ip=self.typed("ip"))
+        if self._images:
+            node = replace(node, image=self.typed("image"))
         problems = check_node(node, "node", self._draft, self._number)
         self.show_problems(problems, _NAMES)
         if not problems:

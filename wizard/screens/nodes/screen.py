@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,12 +13,15 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from wizard.plan.draft.boot import images_of, with_images
 from wizard.plan.draft.check import DraftCheck, check_node, macs_of
 from wizard.plan.draft.model import Draft, NodeText, kind_of
 from wizard.plan.draft.node_list import ImportedNodes, follow_renames, free_node_name, merge_nodes, suggest_role
 from wizard.plan.findings import Finding, Severity
+from wizard.plan.images import FROM_DISK
 from wizard.plan.model import USUAL_ROLES, ClusterKind
 from wizard.screens.nodes import messages
+from wizard.screens.nodes.boot_dialog import BootDialog
 from wizard.screens.nodes.dialogs import NodeDialog, PasteDialog
 from wizard.screens.nodes.discovery import DiscoveryPanel, name_from
 from wizard.widgets.hinting import HintingPage
@@ -42,7 +45,7 @@ MOST_UNDONE = 100
 class NodesPage(HintingPage):
     TITLE = "Nodes"
     STEP = "nodes"
-    FIELDS = "nodes"
+    FIELDS = ("nodes", "seeds")
     QUESTION = "Your machines: 1 controller, 1+ network, 1+ compute (one can be several)."
     HELP = (
         "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here. "
@@ -51,7 +54,8 @@ class NodesPage(HintingPage):
         "file. Skipped lines stay there with the reason.\n\n"
         "f5 listens on the cluster network and sends nothing: machines appear when they boot and ask for an address, "
         "or when they send ARP. An idle machine is silent: restart it. a adds the selected machine to the plan, with "
-        "its current address; r changes the role it will get; tab switches between the lists."
+        "its current address; r changes the role it will get; tab switches between the lists.\n\n"
+        "f6, if you like: images that nodes can boot over the network, and your ssh key for what is installed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change", show=False),
@@ -59,6 +63,7 @@ class NodesPage(HintingPage):
         Binding("delete", "remove", "remove", show=False),
         Binding("f4", "paste", "paste or import"),
         Binding("f5", "listen", "listen"),
+        Binding("f6", "boot", "boot over the network", show=False),
         Binding("a", "adopt", "adopt", show=False),
         Binding("r", "other_role", "role of the next one", show=False),
         NEXT,
@@ -154,7 +159,7 @@ class NodesPage(HintingPage):
         address = node.ip or (f"({given})" if (given := self._given.get(key, "")) else "–")
         return (
             Text.assemble(("✗ " if key in self._wrong else "", "bold")).append_text(plain(node.role, limit=24)),
-            plain(node.name, limit=63),
+            plain(f"{node.name} ⇠ {node.image}" if node.image else node.name, limit=63),
             plain(f"{mac} +{len(others)}" if others else mac, limit=20),
             plain(self.vendors.get(mac, ""), limit=60),
             plain(address, limit=20),
@@ -174,6 +179,9 @@ class NodesPage(HintingPage):
         self._wanted.clear()
 
     def point_at(self, field: str) -> None:
+        if field.startswith("seeds."):
+            self.action_boot(field)
+            return
         number = _number(field)
         if number is not None and number < len(self._keys):
             self.query_one("#nodes", VirtualKeyedTable).point_at(self._keys[number])
@@ -197,8 +205,7 @@ class NodesPage(HintingPage):
 
     def action_add(self) -> None:
         new = NodeText(suggest_role(self.draft.nodes, kind=kind_of(self.draft)))
-        dialog = NodeDialog("A new node", self.draft, len(self.draft.nodes), new)
-        self.app.push_screen(dialog, self._added)
+        self._ask("A new node", len(self.draft.nodes), new, self._added)
 
     def action_change(self) -> None:
         if self._at_heard():
@@ -209,8 +216,33 @@ class NodesPage(HintingPage):
             self.action_add()
             return
         node = self.draft.nodes[number]
-        dialog = NodeDialog("This node", self.draft, number, node, self._given.get(self._keys[number], ""))
-        self.app.push_screen(dialog, lambda new: self._changed(number, new))
+        given = self._given.get(self._keys[number], "")
+        self._ask("This node", number, node, lambda new: self._changed(number, new), given)
+
+    def _ask(
+        self, title: str, number: int, node: NodeText, take: Callable[[NodeText | None], None], given: str = ""
+    ) -> None:
+        """Ask for a node. What is on this machine it may boot too: the plan then gains that image."""
+        stored = self.facts.boot.stored if self.facts is not None and self.facts.boot is not None else ()
+        planned = [image.name for image in images_of(self.draft) or ()]
+        names = list(dict.fromkeys([*planned, *(each.name for each in stored)]))
+        draft = with_images(self.draft, stored, names)
+        asked = [*names, FROM_DISK] if names or node.image else []
+
+        def answered(new: NodeText | None) -> None:
+            image = new.image if new is not None else ""
+            if image in names and image not in planned:
+                self.edit(with_images(self.draft, stored, [*planned, image]))
+            take(new)
+
+        self.app.push_screen(NodeDialog(title, draft, number, node, given, asked), answered)
+
+    def action_boot(self, field: str = "") -> None:
+        self.app.push_screen(BootDialog(self.draft, self.facts, field), self._take_boot)
+
+    def _take_boot(self, draft: Draft | None) -> None:
+        if draft is not None:
+            self.edit(draft)
 
     def action_remove(self) -> None:
         number = self._current()

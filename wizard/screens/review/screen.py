@@ -14,10 +14,13 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 
+from wizard.plan.boot_outline import NodeBoot, boots, outline
 from wizard.plan.draft.check import DANGEROUS, DraftCheck, draft_findings
 from wizard.plan.draft.model import SECTION_FIELDS, UNREADABLE, Draft, field_label
 from wizard.plan.findings import Finding, Severity, WizardError
+from wizard.plan.images import ImageKind
 from wizard.plan.machine import Facts
+from wizard.plan.model import Plan
 from wizard.plan.text import clean
 from wizard.screens.review import messages
 from wizard.screens.review.diff import DiffView, LinesView
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 MOST_ROWS = 8
+_WITH_BOOTS = "Nothing has been changed yet. f8 shows what nodes can boot. What will change:"
 _NOTHING = "Nothing has been changed yet. Everything that will change:"
 
 
@@ -48,7 +52,8 @@ class ReviewPage(Page):
         "Above: findings on the plan. ✗ error: fix it before an apply; ! warning: worth a look; · note: good to know. "
         "Enter goes to the field, or asks whether the apply may stop a server that is in the way.\n"
         "Below: each file as a diff against this machine; + is added, - is removed. f7 shows the commands that will "
-        "run, step by step; f7 again shows the files.\n\n"
+        "run, step by step; f7 again shows the files. f8 shows what nodes can boot over the network, if the plan has "
+        "images.\n\n"
         "ctrl+a starts a trial: the changes are made and tested, and you are asked whether to keep them. Without "
         "an answer within two minutes every change is undone. If a warning may mean the wrong NIC, you type its name "
         "first."
@@ -58,6 +63,7 @@ class ReviewPage(Page):
         Binding("right", "file(1)", "next file", show=False),
         Binding("f6", "save", "save plan"),
         Binding("f7", "commands", "commands"),
+        Binding("f8", "boots", "network boot", show=False),
         Binding("ctrl+a", "apply", "apply"),
         Binding("enter", "mend", "go to the field", show=False),
         BACK,
@@ -68,6 +74,7 @@ class ReviewPage(Page):
     coming: reactive[tuple[StepPreview, ...] | None] = reactive(None)
     no_commands: reactive[str] = reactive("")
     commands_shown: reactive[bool] = reactive(False)
+    boots_shown: reactive[bool] = reactive(False)
     trouble: reactive[WizardError | None] = reactive(None)
 
     def __init__(self, draft: Draft, facts: Facts | None, known: DraftCheck | None = None) -> None:
@@ -77,6 +84,7 @@ class ReviewPage(Page):
         self._findings = sorted(findings, key=lambda finding: _RANK[finding.severity])
         self._file = 0
         self._diff: str | None = None
+        self._has_boots = False
 
     @property
     def blocked(self) -> bool:
@@ -102,9 +110,14 @@ class ReviewPage(Page):
         yield PlainText(id="files")
         yield DiffView(id="diff")
         yield LinesView(id="commands")
+        yield LinesView(id="boots")
 
     def on_mount(self) -> None:
         self.query_one("#said").display = bool(self._findings)
+        if isinstance(plan := self.draft.to_plan(), Plan) and plan.images:
+            self._has_boots = True
+            self.set_prompt(_WITH_BOOTS)
+            self.query_one("#boots", LinesView).show_lines(boot_lines(plan))
         if self.blocked:
             errors = [finding for finding in self._findings if finding.severity is Severity.ERROR]
             if all(finding.stops for finding in errors):
@@ -129,6 +142,9 @@ class ReviewPage(Page):
     def watch_commands_shown(self) -> None:
         self.redraw()
 
+    def watch_boots_shown(self) -> None:
+        self.redraw()
+
     def watch_trouble(self) -> None:
         self.redraw()
 
@@ -139,9 +155,15 @@ class ReviewPage(Page):
         files = self.query_one("#files", PlainText)
         view, commands = self.query_one("#diff", DiffView), self.query_one("#commands", LinesView)
         files.display = self.readable and not comparing
-        view.display = files.display and not self.commands_shown
-        commands.display = files.display and self.commands_shown
-        if self.trouble is not None:
+        view.display = files.display and not self.commands_shown and not self.boots_shown
+        commands.display = files.display and self.commands_shown and not self.boots_shown
+        # In a small window the findings can be read before and after.
+        crowded = self.boots_shown and self.size.height < ROOMY
+        self.query_one("#said").display = bool(self._findings) and not crowded
+        self.query_one("#boots").display = files.display and self.boots_shown
+        if self.boots_shown:
+            files.update(Text("Network boot: what nodes can boot once they are armed", "bold"))
+        elif self.trouble is not None:
             files.update(
                 Text.assemble(("✗ ", "bold")).append_text(plain(f"{self.trouble.message} {self.trouble.remedy}"))
             )
@@ -174,10 +196,12 @@ class ReviewPage(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "apply" and not self.blocked and self.changes is None:
             return None
-        if action == "file" and (self.commands_shown or len(self._changed()) < 2):
+        if action == "file" and (self.commands_shown or self.boots_shown or len(self._changed()) < 2):
             return None
         if action == "commands" and not self.readable:
             return None
+        if action == "boots" and not self._has_boots:
+            return False
         return super().check_action(action, parameters)
 
     def action_file(self, step: int) -> None:
@@ -203,12 +227,19 @@ class ReviewPage(Page):
         if sure:
             self.post_message(messages.ApplyRequested())
 
+    def action_boots(self) -> None:
+        self.boots_shown = not self.boots_shown
+        self.query_one("#boots" if self.boots_shown else "#commands" if self.commands_shown else "#diff").focus()
+
     def action_commands(self) -> None:
+        self.boots_shown = False
         self.commands_shown = not self.commands_shown
         self.query_one("#commands" if self.commands_shown else "#diff").focus()
 
     def action_back(self) -> None:
-        if self.commands_shown:
+        if self.boots_shown:
+            self.action_boots()
+        elif self.commands_shown:
             self.action_commands()
         else:
             super().action_back()
@@ -238,6 +269,8 @@ class ReviewPage(Page):
             return
         field = finding.field
         step = next((step for step in STEPS if field.startswith(step)), None)
+        if step is None and field.startswith("seeds"):
+            step = "nodes"
         if step is None and field.startswith(("cluster", *SECTION_FIELDS)):
             step = "network"
         if step is None:
@@ -311,6 +344,23 @@ def _summary(findings: list[Finding]) -> Text:
     counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
     words = [plural(count, severity.value) for severity, count in counts if count]
     return Text(", ".join(words) or "No problems found.", "bold")
+
+
+def boot_lines(plan: Plan) -> list[Text]:
+    """What each node can boot, and below it to whom what is open."""
+    head = NodeBoot("node", "image", "kind", "seed", "overwritten as it boots")
+    booting = [row for row in boots(plan) if row.kind != ImageKind.DISK]
+    rows = [head, *booting]
+    wide = [max(len(str(getattr(row, name))) for row in rows) + 2 for name in ("node", "image", "kind", "seed")]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = (row.node, row.image, row.kind, row.seed or "–")
+        words = "".join(f"{cell:{width}}" for cell, width in zip(cells, wide, strict=True)) + row.loses
+        lines.append(plain(words, "bold" if number == 0 else "", limit=300))
+    others = len(plan.nodes) - len(booting)
+    if others:
+        lines.append(Text(f"{plural(others, 'other node')}: from the disk" if booting else "every node: from its disk"))
+    return [*lines, Text(), *(plain(line, limit=2000) for line in outline(plan))]
 
 
 def coming_lines(coming: Sequence[StepPreview]) -> list[Text]:
