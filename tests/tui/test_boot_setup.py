@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual.widgets import OptionList
 
 from tests.tui.conftest import Shoot
 from tests.tui.driver import Driver, Start
@@ -136,6 +137,19 @@ async def test_review_says_what_is_served_to_whom(
         await shoot(driver, f"boot-review-{size[0]}x{size[1]}")
         await driver.press("escape")
         await driver.until(lambda: "overwritten as it boots" not in driver.text())
+
+
+async def test_review_leads_to_where_the_key_is_asked(start: Start, sample: str) -> None:
+    text = sample + '\n[[images]]\nname = "debian12"\nkind = "debian"\n'
+    async with start(laptop(replace(HERE, keys=())), plan=text, size=(120, 40)) as driver:
+        await driver.jump("Review")
+        await driver.says("! ssh key", "Nobody could log in")
+        said = driver.app.screen.query_one("#said", OptionList)
+        said.focus()
+        await driver.press("home", "down", "enter")
+        await driver.says("Boot over the network", "none found")
+        key = driver.app.screen.query_one("#field-seeds-ssh-key Input")
+        assert key.has_focus
 
 
 async def test_a_plan_without_images_has_nothing_of_it_in_review(start: Start) -> None:

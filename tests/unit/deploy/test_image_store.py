@@ -346,4 +346,4 @@ def test_what_is_incomplete_can_be_removed(store: ImageStore) -> None:
 
 def test_every_failpoint_of_the_store_is_killed_at() -> None:
     text = Path(store_module.__file__ or "").read_text()
-    assert len(re.findall(r"failpoints\.hit\(", text)) == 7
+    assert len(re.findall(r"failpoints\.hit\(", text)) == 10

@@ -50,8 +50,10 @@ class BootDialog(FormDialog[Draft]):
     AUTO_FOCUS: ClassVar[str | None] = "#images"
     PREFIX = "seeds"
 
-    def __init__(self, draft: Draft, facts: Facts | None) -> None:
+    def __init__(self, draft: Draft, facts: Facts | None, field: str = "") -> None:
+        """`field`: where the cursor is to be, "" for the images."""
         super().__init__()
+        self._pointed = field
         self._draft = draft
         self._facts = facts
         self._here = (facts.boot if facts else None) or BootHere()
@@ -74,7 +76,8 @@ class BootDialog(FormDialog[Draft]):
     def on_mount(self) -> None:
         if not self._names:
             self.query_one("#asked", PlainText).update(plain(_NO_IMAGE))
-            self.point_at("seeds.ssh_key")
+        if self._pointed or not self._names:
+            self.call_after_refresh(self.point_at, self._pointed or "seeds.ssh_key")
         self.query_one("#images").display = bool(self._names)
         self._draw()
 

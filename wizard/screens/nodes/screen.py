@@ -180,7 +180,7 @@ class NodesPage(HintingPage):
 
     def point_at(self, field: str) -> None:
         if field.startswith("seeds."):
-            self.action_boot()
+            self.action_boot(field)
             return
         number = _number(field)
         if number is not None and number < len(self._keys):
@@ -237,8 +237,8 @@ class NodesPage(HintingPage):
 
         self.app.push_screen(NodeDialog(title, draft, number, node, given, asked), answered)
 
-    def action_boot(self) -> None:
-        self.app.push_screen(BootDialog(self.draft, self.facts), self._take_boot)
+    def action_boot(self, field: str = "") -> None:
+        self.app.push_screen(BootDialog(self.draft, self.facts, field), self._take_boot)
 
     def _take_boot(self, draft: Draft | None) -> None:
         if draft is not None:
