@@ -34,7 +34,7 @@ def _loaders(args: argparse.Namespace) -> int:
     from wizard.deploy.images.loaders import copy_loaders
 
     _need_root("boot loaders")
-    names = copy_loaders(Path(args.package))
+    names = sorted({name for package in args.packages for name in copy_loaders(Path(package))})
     if args.json:
         out_json(list(names))
     else:
@@ -59,6 +59,10 @@ def _arm(args: argparse.Namespace) -> int:
     answers = _answers(args)
     stored = ImageStore().manifests()
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    if args.secure_boot:
+        from wizard.deploy.images.loaders import check_signed_loaders
+
+        check_signed_loaders()
     times = Times.ALWAYS if args.always else Times.ONCE
     made = []
     for node in nodes:
@@ -69,14 +73,15 @@ def _arm(args: argparse.Namespace) -> int:
             raise WizardError("nobody could log in to what is installed", "Give your public key: --ssh-key FILE.")
         own = read_template(image.template) if image.template else None
         manifest = None if image.kind is ImageKind.DISK else stored[image.name]
-        made.append(arm_node(plan, node, image, manifest, answers, since, times, ToDisk(args.to_disk), own))
+        to_disk = ToDisk(args.to_disk)
+        made.append(arm_node(plan, node, image, manifest, answers, since, times, to_disk, own, args.secure_boot))
     change_armed(lambda before: rearmed(before, made))
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
         from wizard.deploy.images.loaders import missing_loaders
 
-        if absent := missing_loaders():
+        if not args.secure_boot and (absent := missing_loaders()):
             say(f"No boot loader {', '.join(absent)} is here: see 'ciao-wizard boot loaders --help'.")
     if args.wake:
         from wizard.actions.wake import send_to

@@ -61,6 +61,8 @@ NETBOOT_SERVED = f"{LIVE}/netboot.json"
 """Those of ARMED that the plan still has, for the netboot server, which may read it."""
 NETBOOT_HOSTS = f"{LIVE}/netboot.hosts"
 """The reservations with the tags of the armed: made by the guard from those of the plan."""
+TFTP_ROOT = f"{LIVE}/tftp"
+"""A directory for each armed node, named by its address, with all that it may fetch by TFTP."""
 
 PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
 """A NIC of our own, while the guard runs: the path prober injects its frames through it. No cable is in it."""

@@ -15,7 +15,7 @@ from wizard.plan import addresses, names, paths, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import FIRST_STAGES, HTTP_PORT
+from wizard.plan.images import FIRST_STAGES, HTTP_PORT, PI_PREFIXES, SHIM
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
@@ -199,10 +199,12 @@ def template_context(
         "local_stratum": LOCAL_STRATUM,
         "netboot": bool(plan.images),
         "netboot_port": HTTP_PORT,
-        "tftp_root": paths.BOOT_LOADERS,
+        "tftp_root": paths.TFTP_ROOT,
         "netboot_url": _Quoted(f"http://{net.gateway}:{HTTP_PORT}/boot/${{mac:hexhyp}}"),
         "first_url": f"http://{net.gateway}:{HTTP_PORT}/first",
         "loaders": FIRST_STAGES,
+        "shim": SHIM,
+        "pi_prefixes": PI_PREFIXES,
         # Of a plan with images the guard makes it, from the other one and from who is armed.
         "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }

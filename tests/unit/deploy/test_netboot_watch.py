@@ -49,7 +49,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place()
-    for name in ("ARMED", "NETBOOT_SERVED", "NETBOOT_HOSTS", "NETBOOT_LOG"):
+    for name in ("ARMED", "NETBOOT_SERVED", "NETBOOT_HOSTS", "NETBOOT_LOG", "TFTP_ROOT"):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(paths, "STATE", str(tmp_path))
     monkeypatch.setattr(paths, "RUN", str(tmp_path))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from wizard.deploy import tftp_root
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.guard.supervised_process import SupervisedProcess
 from wizard.deploy.netboot_server import COMMAND, Fetched, read_log
@@ -134,6 +135,7 @@ class Netboot:
             if node not in armed:
                 log.warning("netboot: %s is armed as it was in another plan; arm it again", node.name)
         write_atomic(paths.NETBOOT_SERVED, dump_armed(armed).encode(), 0o640, (0, self.uid))
+        tftp_root.lay_down(armed)
         hosts = tagged_hosts(read_text(dnsmasq.HOSTS) or "", armed)
         changed = read_text(paths.NETBOOT_HOSTS) != hosts
         if changed:
