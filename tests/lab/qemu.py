@@ -23,10 +23,12 @@ _BOOT_SECTOR = bytes.fromhex("31c0 8ed8 be1c7c baf803 ac 84c0 7403 ee ebf8 ba040
 
 
 class Firmware(StrEnum):
-    """`BIOS` has iPXE as its NIC's ROM, the others have none; `SECURE` is UEFI that boots what Microsoft signed."""
+    """`BIOS` has iPXE as its NIC's ROM, the others have none; `HTTP` is UEFI without PXE, and `SECURE` UEFI that boots
+    what Microsoft signed."""
 
     BIOS = "bios"
     UEFI = "uefi"
+    HTTP = "http"
     SECURE = "secure"
 
 
@@ -51,6 +53,9 @@ class Computer:
             secure = firmware is Firmware.SECURE
             settings = place / "settings"
             shutil.copyfile(ovmf / f"OVMF_VARS_4M{'.ms' if secure else ''}.fd", settings)
+            off = ["IPv6Support", "IPv6PXESupport", *(["IPv4PXESupport"] if firmware is Firmware.HTTP else [])]
+            for feature in off:
+                argv += ["-fw_cfg", f"name=opt/org.tianocore/{feature},string=no"]
             argv += ["-machine", f"q35,smm={'on' if secure else 'off'}"]
             argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"] if secure else []
             code = ovmf / f"OVMF_CODE_4M{'.secboot' if secure else ''}.fd"

@@ -45,9 +45,22 @@ echo o >/proc/sysrq-trigger
 sleep 60
 """
 LEASE = '#!/bin/sh\n[ "$1" != bound ] || ip address add "$ip/24" dev eth0\n'
-LOADERS = {Firmware.BIOS: (), Firmware.UEFI: ("ipxe",)}
-FROM_ROM = ["offered", "script", "kernel", "initrd", "seed", "reported"]
-STAGES = {Firmware.BIOS: FROM_ROM, Firmware.UEFI: ["offered", "loader", *FROM_ROM[1:]]}
+LOADERS = {
+    Firmware.BIOS: (),
+    Firmware.UEFI: ("ipxe",),
+    Firmware.HTTP: ("ipxe",),
+    Firmware.SECURE: ("shim-signed", "grub-efi-amd64-signed"),
+}
+ORDER = {firmware: ("--secure-boot",) if firmware is Firmware.SECURE else () for firmware in Firmware}
+STAGES = ["offered", "loader", "script", "kernel", "initrd", "seed", "reported"]
+HANDOVERS = [(firmware, way) for firmware in (Firmware.BIOS, Firmware.UEFI) for way in ("exit", "sanboot")]
+
+
+def wanted(firmware: Firmware, last: str) -> list[str]:
+    """The stages of a boot up to the last one."""
+    found = STAGES[: STAGES.index(last) + 1]
+    # A ROM that is iPXE needs no loader.
+    return [stage for stage in found if (firmware, stage) != (Firmware.BIOS, "loader")]
 
 
 def gateway(lab: Laboratory, place: Path, firmware: Firmware) -> None:
@@ -85,23 +98,40 @@ def is_disarmed(lab: Laboratory) -> bool:
 def test_a_machine_boots_reports_and_boots_from_its_disk(lab: Laboratory, tmp_path: Path, firmware: Firmware) -> None:
     gateway(lab, tmp_path, firmware)
     computer = Computer(lab, firmware, tmp_path, MAC, bootable_disk(firmware, tmp_path))
-    arm(lab, tmp_path, "tiny")
+    arm(lab, tmp_path, "tiny", *ORDER[firmware])
     text = computer.boot()
     assert "seed read" in text, text[-3000:]
     assert "thank you" in text
     assert FROM_DISK not in text
     lab.wait_for(lambda: is_disarmed(lab), 15, "its being disarmed")
-    assert stages(lab) == STAGES[firmware]
+    assert stages(lab) == wanted(firmware, "reported")
     # Its PXE gives up after a minute, and its HTTP boot after another: the disk comes then (see script/soak).
     goes_on = FROM_DISK if firmware is Firmware.BIOS else "BdsDxe: failed to load"
     assert goes_on in computer.boot(goes_on)
 
 
-@pytest.mark.parametrize("to_disk", ["exit", "sanboot"])
-@pytest.mark.parametrize("firmware", LOADERS)
+@pytest.mark.parametrize(("firmware", "to_disk"), HANDOVERS)
 def test_it_is_sent_to_its_disk(lab: Laboratory, tmp_path: Path, firmware: Firmware, to_disk: str) -> None:
     gateway(lab, tmp_path, firmware)
     computer = Computer(lab, firmware, tmp_path, MAC, bootable_disk(firmware, tmp_path))
     arm(lab, tmp_path, "disk", "--to-disk", to_disk)
     assert FROM_DISK in computer.boot(FROM_DISK)
-    assert stages(lab) == STAGES[firmware][: STAGES[firmware].index("script") + 1]
+    assert stages(lab) == wanted(firmware, "script")
+
+
+def test_secure_boot_refuses_ipxe_and_the_stage_says_so(lab: Laboratory, tmp_path: Path) -> None:
+    gateway(lab, tmp_path, Firmware.UEFI)
+    computer = Computer(lab, Firmware.SECURE, tmp_path, MAC, bootable_disk(Firmware.SECURE, tmp_path))
+    arm(lab, tmp_path, "tiny")
+    assert "Access Denied" in computer.boot("Access Denied")
+    assert stages(lab) == ["offered", "loader"]
+
+    def hint() -> str:
+        (boot,) = (each for each in ciao_json(lab, "boot", "status") if each["node"] == NODE)
+        return str(boot["hint"] or "")
+
+    lab.wait_for(hint, 90)
+    assert "--secure-boot" in hint()
+    missing = ciao(lab, "boot", "arm", NODE, "--image", "tiny", "--ssh-key", str(tmp_path / "key.pub"), "--secure-boot")
+    assert missing.returncode == 1
+    assert "shim-signed" in missing.stderr
