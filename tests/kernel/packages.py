@@ -68,6 +68,29 @@ def nft(name: str) -> list[str]:
     return [str(loader), "--library-path", libraries, str(place / "usr" / "sbin" / "nft")]
 
 
+def deb(name: str) -> Path:
+    """The file of a package of Debian 12, fetched where the cache has none. Raises RuntimeError."""
+
+    def fetch(suite: str, draft: Path) -> str:
+        with _apt(suite) as apt:
+            _run([*apt, "download", name], cwd=draft)
+        return next(draft.glob("*.deb")).name.split("_")[1]
+
+    (package,) = _kept(f"deb-{name}", SUITES["debian12"], fetch).glob("*.deb")
+    return package
+
+
+def files(name: str) -> Path:
+    """The directory with the files of a package of Debian 12, which is not installed. Raises RuntimeError."""
+
+    def unpack(_: str, draft: Path) -> str:
+        package = deb(name)
+        _run(["dpkg-deb", "--extract", str(package), str(draft)])
+        return package.name.split("_")[1]
+
+    return _kept(f"files-{name}", SUITES["debian12"], unpack)
+
+
 def _kept(name: str, suite: str, fetch: Callable[[str, Path], str]) -> Path:
     """A directory of the cache, filled by `fetch` where there is none; `fetch` returns the version that it found."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ciao-wizard" / "kernels"
@@ -129,7 +152,7 @@ def _apt(suite: str) -> Iterator[list[str]]:
     """An apt-get with lists and sources of its own, and the machine's proxy: as if on that release."""
     with tempfile.TemporaryDirectory() as place:
         sources = Path(place, "sources.list")
-        sources.write_text(f"deb [arch=amd64 signed-by={KEYRING}] {MIRROR} {suite} main\n")
+        sources.write_text(f"deb [arch=amd64 signed-by={KEYRING}] {MIRROR} {suite} main non-free-firmware\n")
         for directory in ("none", "lists/partial", "cache/archives/partial"):
             Path(place, directory).mkdir(parents=True)
         Path(place, "status").touch()

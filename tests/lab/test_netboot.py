@@ -128,6 +128,22 @@ def test_firmware_gets_its_loader_while_it_is_armed_and_none_else(served: Labora
     assert (dhcp_server(served), told(served)["process"]) == (before, guard)
 
 
+def test_with_secure_boot_uefi_gets_the_shim(served: Laboratory) -> None:
+    served.run(["sh", "-ec", f"cd {paths.BOOT_LOADERS}; echo shim >shimx64.efi; echo grub >grubx64.efi"])
+    arm(served, "compute1", "--secure-boot")
+    arm(served, "compute2")
+    found = {name: offer[2] for name, offer in zip(FIRMWARE, offers(served, "compute1", MACS["compute1"]), strict=True)}
+    wanted = {name: file for name, (_, file) in FIRMWARE.items()}
+    # GRUB goes on by TFTP alone.
+    wanted |= {"efi64": "shimx64.efi", "efi64, as 9": "shimx64.efi", "http": ""}
+    assert found == wanted
+    assert act(served, "compute1", "tftp", GATEWAY, "grub/grub.cfg") > 0
+    assert act(served, "compute1", "tftp", GATEWAY, "kernel/linux") == SIZE
+    for name in ("shimx64.efi", "grub/grub.cfg", "kernel/linux", f"{NODES['compute1']}/kernel/linux"):
+        assert act(served, "compute2", "tftp", GATEWAY, name) == -1, name
+        assert act(served, "controller", "tftp", GATEWAY, name) == -2, name
+
+
 def test_each_stage_is_the_armed_nodes_alone(served: Laboratory) -> None:
     stages = {
         f"/boot/{dashed('compute1')}": 0,
@@ -216,6 +232,41 @@ def test_while_the_guard_hangs_nothing_of_a_transfer_leaves(served: Laboratory) 
         finally:
             served.run(["sh", "-c", f"kill -CONT {guard}"])
     await_mode(served, "armed")
+
+
+def test_a_raspberry_pi_fetches_its_own_files(served: Laboratory) -> None:
+    """Forged: what one asks for, from the address that it gets."""
+    pi = "dc:a6:32:00:00:01"
+    plan = EXAMPLE.read_text().replace("C0:3F:D5:67:A1:FB", pi.upper())
+    image = '[[images]]\nname = "pi"\nkind = "custom"\narchitecture = "arm64"\n'
+    files = ["--kernel", "/run/ciao-lab/linux", "--initrd", "/run/ciao-lab/initrd"]
+    added = ciao(served, "image", "add", "pi", *files, "--kind", "custom", "--arch", "arm64")
+    assert added.returncode == 0, added.stderr
+    apply(served, plan + IMAGES + image)
+    await_mode(served, "armed")
+    try:
+        script = f"cd {paths.BOOT_LOADERS}; echo four >start4.elf; echo tree >bcm2711-rpi-4-b.dtb"
+        served.run(["sh", "-ec", script])
+        asked = [{"mac": pi, "arch": 0, "vendor": "PXEClient:Arch:00000:UNDI:002001"}]
+        assert act(served, "compute2", "discover", "eth0", told=asked) == [[NODES["compute2"], GATEWAY, "", "", ""]]
+        served.run(["ip", "address", "replace", f"{NODES['compute2']}/24", "dev", "eth0"], netns="compute2")
+        assert act(served, "compute2", "tftp", GATEWAY, "start4.elf") == -2
+        done = ciao(served, "boot", "arm", "compute2", "--image", "pi")
+        assert done.returncode == 0, done.stderr
+        served.wait_for(lambda: tagged(served) == ["compute2"])
+        (offer,) = act(served, "compute2", "discover", "eth0", told=asked)
+        assert (offer[2], offer[4]) == ("bootcode.bin", "Raspberry Pi Boot")
+        # It asks by its serial number first, and goes on without where that is refused.
+        found = {"a1b2c3d4/start4.elf": -1, "start4.elf": 5, "bcm2711-rpi-4-b.dtb": 5, "start.elf": -1}
+        found |= {"kernel/linux": SIZE, "initrd/0": 7, "../192.168.0.103/start4.elf": -1}
+        assert {name: act(served, "compute2", "tftp", GATEWAY, name) for name in found} == found
+        assert act(served, "compute2", "tftp", GATEWAY, "config.txt") > 0
+        assert act(served, "compute2", "tftp", GATEWAY, "cmdline.txt") > 0
+        (boot,) = (each for each in ciao_json(served, "boot", "status") if each["node"] == "compute2")
+        assert [each["stage"] for each in boot["stages"]] == ["offered", "loader", "script", "kernel", "initrd"]
+    finally:
+        ciao(served, "boot", "disarm", "--all")
+        apply(served, EXAMPLE.read_text() + IMAGES)
 
 
 def test_killed_while_arming_it_is_whole_or_none(served: Laboratory) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wizard.deploy.armed import change_armed, read_armed
-from wizard.deploy.images.loaders import refuse_links
+from wizard.deploy.images.loaders import check_signed_loaders, refuse_links
 from wizard.deploy.images.store import ImageStore
 from wizard.deploy.images.templates import read_template
 from wizard.deploy.seed_answers import read_answers
@@ -30,7 +30,7 @@ class ArmOrder:
     """What nodes are armed with. `image`: "" for the one that the plan gives each, which may be its disk.
 
     `to_disk` counts where the image is the disk. `ssh_key_files`: paths of public keys; `user`: who logs in with them;
-    `proxy`: a URL. () and "" for what the plan's [seeds] say.
+    `proxy`: a URL. () and "" for what the plan's [seeds] say. `secure_boot`: their firmware boots only what is signed.
     """
 
     image: str = ""
@@ -39,6 +39,7 @@ class ArmOrder:
     ssh_key_files: tuple[str, ...] = ()
     user: str = ""
     proxy: str = ""
+    secure_boot: bool = False
 
 
 def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, ...]:
@@ -47,6 +48,8 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
     _need_root("arming a node")
     refuse_without_server()
     refuse_links()
+    if order.secure_boot:
+        check_signed_loaders()
     answers = read_answers(plan.seeds, order.ssh_key_files, order.user, order.proxy)
     stored = ImageStore().manifests()
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")
@@ -62,7 +65,9 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
             )
         own = read_template(image.template) if image.template else None
         manifest = None if image.kind is ImageKind.DISK else stored[image.name]
-        made.append(arm_node(plan, node, image, manifest, answers, since, order.times, order.to_disk, own))
+        made.append(
+            arm_node(plan, node, image, manifest, answers, since, order.times, order.to_disk, own, order.secure_boot)
+        )
     change_armed(lambda before: rearmed(before, made))
     return tuple(made)
 

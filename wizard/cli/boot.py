@@ -34,7 +34,7 @@ def _loaders(args: argparse.Namespace) -> int:
     from wizard.deploy.images.loaders import copy_loaders
 
     _need_root("boot loaders")
-    names = copy_loaders(Path(args.package))
+    names = sorted({name for package in args.packages for name in copy_loaders(Path(package))})
     if args.json:
         out_json(list(names))
     else:
@@ -52,12 +52,13 @@ def _arm(args: argparse.Namespace) -> int:
     plan = plan_in_force()
     nodes = choose(plan, args.nodes, args.role or "", args.all)
     times = Times.ALWAYS if args.always else Times.ONCE
-    order = ArmOrder(args.image, times, ToDisk(args.to_disk), tuple(args.ssh_key), args.user, args.proxy)
+    keys = tuple(args.ssh_key)
+    order = ArmOrder(args.image, times, ToDisk(args.to_disk), keys, args.user, args.proxy, args.secure_boot)
     made = arm(plan, nodes, order)
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
-        if missing := without_loaders():
+        if not args.secure_boot and (missing := without_loaders()):
             say(missing)
     if args.wake:
         from wizard.actions.wake import send_to

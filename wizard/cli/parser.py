@@ -249,15 +249,16 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     often.add_argument("--once", action="store_true", help="until it has reported (default)")
     often.add_argument("--always", action="store_true", help="at every boot, until it is disarmed")
     arm.add_argument("--to-disk", choices=("exit", "sanboot"), default="exit", help=_TO_DISK)
+    arm.add_argument("--secure-boot", action="store_true", help=_SECURE_BOOT)
     arm.add_argument("--ssh-key", metavar="FILE", action="append", default=[], help=_SSH_KEY)
     arm.add_argument("--user", metavar="USER", default="", help="who logs in with it (default: the plan's, else ciao)")
     arm.add_argument("--proxy", metavar="URL", default="", help="a proxy for what is installed (default: the plan's)")
     disarm = action("disarm", "have nodes boot from their disk again")
     disarm.add_argument("nodes", nargs="*", metavar="NODE", help="an armed node's name")
     disarm.add_argument("--all", action="store_true", help="all that are armed")
-    loaders = action("loaders", "copy the boot loaders out of Debian's package ipxe, which need not be installed")
-    loaders.epilog = "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb"
-    loaders.add_argument("package", metavar="PACKAGE", help="the package's file")
+    loaders = action("loaders", "copy the boot loaders out of Debian's packages, which need not be installed")
+    loaders.epilog = _LOADERS
+    loaders.add_argument("packages", metavar="PACKAGE", nargs="+", help="a package's file, or a directory with them")
     discover = action("discover", "find machines that are in no plan: shown a page when they boot over the network")
     discover.epilog = "They get an address for two minutes, a boot loader and the page, and nothing else."
     how = discover.add_mutually_exclusive_group()
@@ -269,6 +270,11 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     status.epilog = "The wizard has all of this on its page Boot: b on the dashboard."
 
 
+_LOADERS = (
+    "apt-get download ipxe, then ciao-wizard boot loaders ipxe_*.deb. For Secure Boot: shim-signed and"
+    " grub-efi-amd64-signed; for Raspberry Pis: raspi-firmware (non-free-firmware) and linux-image-arm64's kernel."
+)
+_SECURE_BOOT = "they have x64 UEFI with Secure Boot on: Debian's signed shim and GRUB are served in place of iPXE"
 _TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"
 _HOW_LONG = "such as 90s, 30m or 2h, up to a day (default: 30m)"
 _SSH_KEY = "your public key, for what is installed; may be given again (default: the plan's, else ~/.ssh/id_*.pub)"

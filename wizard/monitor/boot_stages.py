@@ -9,16 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from wizard.deploy.netboot_server import Fetched
-from wizard.plan import addresses
+from wizard.host.dhcp.packet import WALK_WISH
+from wizard.plan import addresses, paths
 from wizard.plan.fields import format_mac
 from wizard.plan.model import Plan
-from wizard.plan.netboot import ArmedNode, Stage
+from wizard.plan.netboot import ArmedNode, Stage, tftp_stage
 
 _LINE = re.compile(
     r"^(?P<stamp>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}) dnsmasq-(?P<part>dhcp|tftp)\[[0-9]+\]: (?:[0-9]+ )?(?P<text>.*)$"
 )
 _OFFER = re.compile(r"^DHCPOFFER\([^)]*\) [0-9.]+ (?P<mac>[0-9a-f:]{17})")
-_SENT = re.compile(r"^sent .+ to (?P<ip>[0-9.]+)$")
+_QUESTION = re.compile(r"^DHCPDISCOVER\([^)]*\) (?:(?P<wish>[0-9.]+) )?(?P<mac>[0-9a-f:]{17})")
+_SENT = re.compile(r"^sent (?P<path>.+) to (?P<ip>[0-9.]+)$")
 
 PATIENCE_S = {
     Stage.OFFERED: 60.0,
@@ -32,13 +34,21 @@ PATIENCE_S = {
 _HINTS = {
     Stage.OFFERED: "it was offered an address and fetched no boot loader: is booting over the network on in its"
     " firmware, and is there a loader for its kind (BIOS, UEFI)?",
-    Stage.LOADER: "it has its boot loader, which did not go on: with Secure Boot on, firmware refuses iPXE",
+    Stage.LOADER: "it has its boot loader, which did not go on: with Secure Boot on, firmware refuses iPXE"
+    " (arm it with --secure-boot, or switch it off)",
     Stage.SCRIPT: "it has the script and no kernel: a script of your own, or a kernel for another architecture?",
     Stage.KERNEL: "it has the kernel and not the whole initrd: is its memory too small?",
     Stage.INITRD: "it has kernel and initrd and fetched no seed: memory too small, no driver for its NIC, or a console"
     " that shows nothing (console= in the image's arguments)?",
     Stage.SEED: "it has its seed and has not reported: look at its console for a question; often it found no disk",
 }
+_SIGNED_HINTS = {
+    Stage.LOADER: "it has its boot loader, which did not go on: are shim and GRUB of one release, and signed?",
+    Stage.SCRIPT: "GRUB has its configuration, and fetched no kernel: look at its console",
+    Stage.KERNEL: "it has the kernel and not the whole initrd: with Secure Boot on, GRUB refuses a kernel that nobody"
+    " signed; or is its memory too small?",
+}
+"""The same of a node that boots with Secure Boot on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,6 @@ def latest_run(events: Iterable[tuple[Stage, float]]) -> dict[Stage, float]:
 
 
 _FIRST = (Stage.LOADER, Stage.SCRIPT)
-_IN_DNSMASQS_LOG = (Stage.OFFERED, Stage.LOADER)
 
 
 def boots(
@@ -155,9 +164,9 @@ def boots(
     by_ip = {str(node.ip): node.name for node in plan.nodes}
     since = {name: datetime.fromisoformat(node.since).timestamp() for name, node in by_name.items()}
     for name, stage, at in sorted(_events(dnsmasq_log, server_log, by_mac, by_ip, now), key=lambda each: each[2]):
-        # dnsmasq's log has whole seconds.
+        # dnsmasq's log has whole seconds: what came in the second of the arming counts.
         began = since.get(name, 0.0)
-        if at >= (int(began) if stage in _IN_DNSMASQS_LOG else began):
+        if at >= (int(began) if at == int(at) else began):
             seen.setdefault(name, []).append((stage, at))
     runs = {name: latest_run(events) for name, events in seen.items()}
     reported = {str(each.ip): each.name for each in plan.nodes if Stage.REPORTED in runs.get(each.name, {})}
@@ -182,25 +191,42 @@ def _hint(boot: Boot, node: ArmedNode, now: float) -> str:
     if stage is Stage.INITRD and not node.seeded:
         return ""
     memory = f" {node.image} needs {node.memory} MiB." if stage in (Stage.KERNEL, Stage.INITRD) and node.memory else ""
-    return _HINTS[stage] + ("." + memory if memory and not _HINTS[stage].endswith("?") else memory)
+    hint = _SIGNED_HINTS.get(stage, _HINTS[stage]) if node.secure_boot else _HINTS[stage]
+    return hint + ("." + memory if memory and not hint.endswith("?") else memory)
 
 
 def _events(
     dnsmasq_log: str, server_log: Iterable[Fetched], by_mac: Mapping[str, str], by_ip: Mapping[str, str], now: float
 ) -> Iterator[tuple[str, Stage, float]]:
+    probed = ""
     for line in dnsmasq_log.splitlines():
         match = _LINE.match(line)
         if match is None:
             continue
+        if question := _QUESTION.match(match["text"]):
+            # The guard asks on behalf of nodes whether they would be served.
+            if question["wish"] == WALK_WISH:
+                probed = question["mac"]
+            elif question["mac"] == probed:
+                probed = ""
+            continue
         offer = _OFFER.match(match["text"]) if match["part"] == "dhcp" else None
+        if offer and offer["mac"] == probed:
+            # dnsmasq answers at once: it is the next offer to that MAC.
+            probed = ""
+            continue
         sent = _SENT.match(match["text"]) if match["part"] == "tftp" else None
         name = by_mac.get(offer["mac"]) if offer else by_ip.get(sent["ip"]) if sent else None
         at = _time(match["stamp"], now)
         if name and at is not None:
-            yield name, Stage.OFFERED if offer else Stage.LOADER, at
+            yield name, _by_tftp(sent) if sent else Stage.OFFERED, at
     for each in server_log:
         if each.stage is not None and each.whole and each.status < 300 and by_ip.get(each.source) == each.node:
             yield each.node, each.stage, each.at
+
+
+def _by_tftp(sent: re.Match[str]) -> Stage:
+    return tftp_stage(sent["path"].removeprefix(f"{paths.TFTP_ROOT}/{sent['ip']}/"))
 
 
 def _time(stamp: str, now: float) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress
 
-from wizard.plan.images import FIRST_STAGES, BootUrls
+from wizard.plan.images import FIRST_STAGES, SHIM, BootUrls
 from wizard.plan.netboot import ArmedNode
 from wizard.plan.targets import OptionTarget
 
@@ -27,6 +27,8 @@ FIRMWARE = (
     ("tag:!ipxe,tag:pi", "43,Raspberry Pi Boot"),
 )
 """Tags of firmware, and an option for those that have all of them. `{base}`: of the gateway's HTTP server."""
+SIGNED_FIRMWARE = (("tag:!ipxe,tag:efi64", f"option:bootfile-name,{SHIM}"),)
+"""The same of a node with Secure Boot on: its firmware refuses iPXE, and the shim goes on by TFTP."""
 
 
 def boot_options(armed: Iterable[ArmedNode], gateway: IPAddress) -> str:
@@ -35,7 +37,8 @@ def boot_options(armed: Iterable[ArmedNode], gateway: IPAddress) -> str:
     lines = ["# written by ciao-wizard: what the firmware of armed nodes is told"]
     for node in armed:
         tag = f"tag:{OptionTarget('node', node.name).tag}"
-        lines += [f"{tag},{tags},{option.format(base=base)}" for tags, option in FIRMWARE]
+        rows = SIGNED_FIRMWARE if node.secure_boot else FIRMWARE
+        lines += [f"{tag},{tags},{option.format(base=base)}" for tags, option in rows]
         # A ROM takes the server's address from the header, which is this.
         lines.append(f"{tag},option:server-ip-address,{gateway}")
     return "\n".join([*lines, ""])

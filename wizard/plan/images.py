@@ -24,6 +24,29 @@ LOADERS_IN_PACKAGE = {
     "snponly-arm64.efi": ("snponly-arm64.efi", "arm64-efi/snponly.efi", "ipxe-arm64.efi"),
 }
 """Each of them, and its names in Debian's package `ipxe`, below usr/lib/ipxe."""
+SHIM, GRUB = "shimx64.efi", "grubx64.efi"
+"""The first stage of x64 UEFI with Secure Boot on: what Microsoft and Debian signed. The shim fetches GRUB by this
+name, from beside itself."""
+PI_PREFIXES = ("28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01")
+"""What the MACs of Raspberry Pis begin with."""
+PI_FIRMWARE = (
+    "bootcode.bin",
+    *(f"start{kind}.elf" for kind in ("", "_cd", "_db", "_x", "4", "4cd", "4db", "4x")),
+    *(f"fixup{kind}.dat" for kind in ("", "_cd", "_db", "_x", "4", "4cd", "4db", "4x")),
+)
+"""What a Raspberry Pi fetches of Debian's package `raspi-firmware`, below usr/lib/raspi-firmware."""
+PI_TREES = tuple(
+    f"bcm{name}.dtb"
+    for name in (
+        "2711-rpi-4-b",
+        "2711-rpi-400",
+        "2711-rpi-cm4-io",
+        "2837-rpi-3-a-plus",
+        "2837-rpi-3-b",
+        "2837-rpi-3-b-plus",
+    )
+)
+"""The descriptions of its hardware, of Debian's package `linux-image-arm64` and its kin."""
 LONGEST_COMMAND_LINE = 2048
 """Bytes of a kernel's command line with its end, on x86 and arm64 (COMMAND_LINE_SIZE)."""
 

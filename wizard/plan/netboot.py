@@ -18,13 +18,29 @@ from wizard.plan import addresses, paths, raw_machines
 from wizard.plan.fields import format_mac, shown
 from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import Manifest
-from wizard.plan.images import FIRST_STAGES, BootUrls, Image, ImageKind, boot_arguments, url_mac
+from wizard.plan.images import (
+    FIRST_STAGES,
+    GRUB,
+    PI_FIRMWARE,
+    PI_PREFIXES,
+    PI_TREES,
+    SHIM,
+    Architecture,
+    BootUrls,
+    Image,
+    ImageKind,
+    boot_arguments,
+    url_mac,
+)
 from wizard.plan.model import Node, Plan
 from wizard.plan.raw_machines import RawMachine
 from wizard.plan.seed_fields import Answers
 from wizard.plan.seeds import OwnTemplate, render_seeds
 
 VERSION = 1
+GRUB_CONFIGS = ("grub/grub.cfg", "debian-installer/amd64/grub/grub.cfg")
+"""Where Debian's signed GRUBs look: that of grub-efi-amd64-signed, and that of its installer."""
+_PI_CONFIGS = ("config.txt", "cmdline.txt")
 LONGEST_TARGET = 300
 """Characters of a request's path; every path of ours is shorter."""
 
@@ -74,7 +90,8 @@ class ArmedNode:
     """A node that may boot an image, and all that it may fetch: URL path -> what is answered.
 
     `address`: its reserved one; `macs`: with ":"; `since`: ISO 8601 with zone; `seeded`: whether its image has a seed
-    that must have been fetched before a report counts.
+    that must have been fetched before a report counts; `secure_boot`: its firmware boots only what is signed; `tftp`:
+    the same as `paths` for TFTP, without a "/" at the start.
     """
 
     name: str
@@ -86,6 +103,8 @@ class ArmedNode:
     paths: Mapping[str, Served] = field(default_factory=dict)
     seeded: bool = False
     memory: int = 0
+    secure_boot: bool = False
+    tftp: Mapping[str, Served] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -97,7 +116,9 @@ class ArmedNode:
             "since": self.since,
             "seeded": self.seeded,
             "memory": self.memory,
+            "secure_boot": self.secure_boot,
             "paths": _paths_as_json(self.paths),
+            "tftp": _paths_as_json(self.tftp),
         }
 
 
@@ -160,10 +181,13 @@ def arm_node(
     times: Times = Times.ONCE,
     to_disk: ToDisk = ToDisk.EXIT,
     own: OwnTemplate | None = None,
+    secure_boot: bool = False,
 ) -> ArmedNode:
     """Lay down what a node may fetch. `manifest`: None for the disk alone. `plan` must have passed the rules.
 
-    Raises WizardError: TemplateWrong, and where the image has nothing that boots.
+    `secure_boot`: by x64 UEFI that boots nothing but what is signed, and so no iPXE.
+
+    Raises WizardError: TemplateWrong, and where the image has nothing that boots, or nothing that boots so.
     """
     plan = addresses.assign(plan)
     address = next(each.ip for each in plan.nodes if each.name == node.name)
@@ -173,6 +197,18 @@ def arm_node(
     seeded = False
     directory = f"{paths.IMAGES}/{image.name}"
     script = image.script or (manifest.script if manifest else "")
+    if secure_boot and image.kind is ImageKind.DISK:
+        # Firmware takes GRUB's exit for a boot that went well, and shows its set-up. A shim started by a shim fails.
+        raise WizardError(
+            "with Secure Boot on, nothing leads on from GRUB to a machine's own disk",
+            f"Disarm {node.name}: its firmware goes on to the disk by itself.",
+        )
+    if secure_boot and (script or image.architecture is not Architecture.AMD64):
+        what = "an iPXE script" if script else f"of {image.architecture}"
+        raise WizardError(
+            f"the image {shown(image.name)} is {what}, which does not boot with Secure Boot on",
+            "Switch Secure Boot off in the node's firmware, and leave --secure-boot out.",
+        )
     for file, stage in files.items():
         table[_path(urls, urls.file(image.name, file))] = Served(stage, file=f"{directory}/{file}")
     for mac in node.macs:
@@ -188,7 +224,65 @@ def arm_node(
     for loader in FIRST_STAGES.values():
         table[f"/first/{loader}"] = Served(Stage.LOADER, file=f"{paths.BOOT_LOADERS}/{loader}")
     macs = tuple(map(format_mac, node.macs))
-    return ArmedNode(node.name, str(address), macs, image.name, times, since, table, seeded, image.memory_mib)
+    tftp = _by_tftp(plan, node, image, manifest, urls, macs, secure_boot)
+    memory = image.memory_mib
+    return ArmedNode(node.name, str(address), macs, image.name, times, since, table, seeded, memory, secure_boot, tftp)
+
+
+def _by_tftp(
+    plan: Plan,
+    node: Node,
+    image: Image,
+    manifest: Manifest | None,
+    urls: BootUrls,
+    macs: tuple[str, ...],
+    secure_boot: bool,
+) -> dict[str, Served]:
+    """What a node may fetch by TFTP: the first stage, and all up to the kernel where that is not iPXE."""
+    first: tuple[str, ...] = tuple(FIRST_STAGES.values())
+    texts: dict[str, str] = {}
+    is_pi = any(mac.startswith(PI_PREFIXES) for mac in macs) and image.architecture is Architecture.ARM64
+    if secure_boot:
+        first += (SHIM, GRUB)
+    if is_pi:
+        first += PI_FIRMWARE + PI_TREES
+    table = {name: Served(Stage.LOADER, file=f"{paths.BOOT_LOADERS}/{name}") for name in first}
+    kernel, initrd = _kernel(image, manifest)
+    if kernel and (secure_boot or is_pi):
+        iso = manifest.iso if manifest else ""
+        arguments = {
+            format_mac(mac): boot_arguments(image, urls, mac, node.name, plan.network.domain, iso) for mac in node.macs
+        }
+        names = [f"initrd/{number}" for number, _ in enumerate(initrd)]
+        texts = dict.fromkeys(GRUB_CONFIGS, _grub_config(node, image, arguments, names)) if secure_boot else {}
+        if is_pi:
+            lines = ["arm_64bit=1", "enable_uart=1", "kernel=kernel/linux"]
+            lines += [f"initramfs {','.join(names)} followkernel"] if names else []
+            texts |= dict(zip(_PI_CONFIGS, ("\n".join([*lines, ""]), f"{arguments[macs[0]]}\n"), strict=True))
+        directory = f"{paths.IMAGES}/{image.name}"
+        table["kernel/linux"] = Served(Stage.KERNEL, file=f"{directory}/{kernel}")
+        for name, file in zip(names, initrd, strict=True):
+            table[name] = Served(Stage.INITRD, file=f"{directory}/{file}")
+    return {**table, **{path: Served(Stage.SCRIPT, text=text) for path, text in texts.items()}}
+
+
+def _grub_config(node: Node, image: Image, arguments: Mapping[str, str], initrd: Iterable[str]) -> str:
+    """What GRUB does. `arguments`: of the kernel, by the MAC that it was fetched by. By TFTP: the module for HTTP is
+    none of those that are signed."""
+    lines = [f"echo '{node.name}: {image.name}'"]
+    for mac, words in arguments.items():
+        # A ";" would end the command; no argument has a quote in it.
+        quoted = " ".join(f"'{word}'" for word in words.split())
+        lines += [f'if [ "$net_default_mac" = "{mac}" ]; then', f"    linux /kernel/linux {quoted}", "fi"]
+    lines += [" ".join(["initrd", *(f"/{name}" for name in initrd)])] if initrd else []
+    return "\n".join([*lines, "boot", ""])
+
+
+def tftp_stage(path: str) -> Stage:
+    """How far a node is that fetched `path` of its own by TFTP."""
+    if path in (*GRUB_CONFIGS, *_PI_CONFIGS):
+        return Stage.SCRIPT
+    return {"kernel": Stage.KERNEL, "initrd": Stage.INITRD}.get(path.partition("/")[0], Stage.LOADER)
 
 
 def _path(urls: BootUrls, url: str) -> str:
@@ -294,7 +388,6 @@ def _damaged() -> ArmedDamaged:
 
 
 def _node(data: Any) -> ArmedNode:
-    table = _paths_from_json(data["paths"])
     return ArmedNode(
         str(data["name"]),
         str(IPAddress(data["address"])),
@@ -302,9 +395,11 @@ def _node(data: Any) -> ArmedNode:
         str(data["image"]),
         Times(data["times"]),
         str(data["since"]),
-        table,
+        _paths_from_json(data["paths"]),
         bool(data["seeded"]),
         int(data["memory"]),
+        bool(data.get("secure_boot", False)),
+        _paths_from_json(data.get("tftp", {})),
     )
 
 

@@ -67,6 +67,8 @@ NETBOOT_HOSTS = f"{LIVE}/netboot.hosts"
 """The reservations, of a plan with images: made by the guard from those of the plan."""
 NETBOOT_OPTIONS = f"{LIVE}/netboot.options"
 """What dnsmasq tells the firmware of armed nodes: made by the guard."""
+TFTP_ROOT = f"{LIVE}/tftp"
+"""A directory for each armed node, named by its address, with all that it may fetch by TFTP."""
 
 PROBE_NIC, PROBE_NIC_PEER = "ciao-path", "ciao-path-peer"
 """A NIC of our own, while the guard runs: the path prober injects its frames through it. No cable is in it."""

@@ -15,7 +15,7 @@ from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
 from wizard.plan.boot_options import PLANNED
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import FIRST_STAGES, HTTP_PORT, BootUrls
+from wizard.plan.images import FIRST_STAGES, HTTP_PORT, PI_PREFIXES, BootUrls
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Machine, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
@@ -191,7 +191,7 @@ def template_context(
         "local_stratum": LOCAL_STRATUM,
         "netboot": bool(plan.images),
         "netboot_port": HTTP_PORT,
-        "tftp_root": paths.BOOT_LOADERS,
+        "tftp_root": paths.TFTP_ROOT,
         "boot_options_file": paths.NETBOOT_OPTIONS,
         "planned": PLANNED,
         "raw_url": f"{BootUrls(net.gateway).base}{raw_machines.PATH}",
@@ -199,6 +199,7 @@ def template_context(
         "first_url": f"{BootUrls(net.gateway).base}/first",
         "loaders": FIRST_STAGES,
         "not_strangers": [_masked(pattern) for pattern in (*net.vm_macs, targets.MADE_UP_MACS)],
+        "pi_prefixes": PI_PREFIXES,
         # Of a plan with images the guard makes it, from the other one and from who is armed.
         "hosts_file": paths.NETBOOT_HOSTS if plan.images else paths.DNSMASQ_HOSTS,
     }

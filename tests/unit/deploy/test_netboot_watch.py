@@ -65,6 +65,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         "RAW_MACHINES",
         "LEASES",
         "BOOT_LOADERS",
+        "TFTP_ROOT",
     ):
         monkeypatch.setattr(paths, name, str(tmp_path / name))
     monkeypatch.setattr(paths, "STATE", str(tmp_path))

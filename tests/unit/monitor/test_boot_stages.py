@@ -11,6 +11,7 @@ import pytest
 
 from wizard.deploy.netboot_server import Fetched
 from wizard.monitor.boot_stages import PATIENCE_S, Boot, boots, latest_run
+from wizard.plan import paths
 from wizard.plan.file.read import load_plan
 from wizard.plan.netboot import ArmedNode, Stage, Times
 
@@ -189,3 +190,31 @@ def test_what_the_plan_has_for_a_node() -> None:
         ("", "debian12", 1024),
         ("", "", 0),
     ]
+
+
+def test_what_goes_by_tftp_has_its_stages() -> None:
+    root = f"{paths.TFTP_ROOT}/192.168.0.103"
+    names = ("shimx64.efi", "grub/grub.cfg", "kernel/linux", "initrd/0")
+    log = dnsmasq(*((n, f"tftp[7]: sent {root}/{name} to 192.168.0.103") for n, name in enumerate(names, 1)))
+    signed = replace(ARMED, secure_boot=True)
+    boot = of(boots(PLAN, [signed], log, [], AT + 9))
+    assert list(boot.stages) == [Stage.LOADER, Stage.SCRIPT, Stage.KERNEL, Stage.INITRD]
+    log = log[: log.index("initrd")].rpartition("\n")[0] + "\n"
+    assert "nobody signed" in of(boots(PLAN, [signed], log, [], AT + 4 + PATIENCE_S[Stage.KERNEL])).hint
+
+
+def test_what_the_guard_asks_for_a_node_is_no_stage_of_it() -> None:
+    probe = (
+        (PATIENCE_S[Stage.LOADER], "dhcp[7]: DHCPDISCOVER(eth1) 127.0.67.68 b8:ae:ed:7b:72:58"),
+        (PATIENCE_S[Stage.LOADER], "dhcp[7]: DHCPOFFER(eth1) 192.168.0.103 b8:ae:ed:7b:72:58"),
+    )
+    log = LOG + dnsmasq(*((int(at), text) for at, text in probe))
+    boot = of(boots(PLAN, [ARMED], log, [], AT + 5 + PATIENCE_S[Stage.LOADER]))
+    assert boot.reached == (Stage.LOADER, AT + 4)
+    assert "Secure Boot" in boot.hint
+    assert boots(PLAN, [ARMED], dnsmasq(*((int(at), text) for at, text in probe)), [], AT + 99)[0].stages == {}
+
+
+def test_what_came_in_the_second_of_the_arming_counts() -> None:
+    late = replace(ARMED, since=datetime.fromtimestamp(AT + 2.9).astimezone().isoformat())
+    assert set(of(boots(PLAN, [late], LOG, [], AT + 9)).stages) == {Stage.OFFERED, Stage.LOADER}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netaddr import EUI
 
 from wizard.plan import paths
 from wizard.plan.boot_options import boot_options
@@ -28,6 +29,7 @@ from wizard.plan.netboot import (
     load_armed,
     rearmed,
     still_planned,
+    tftp_stage,
     without,
 )
 from wizard.plan.render import render
@@ -211,3 +213,57 @@ def test_arming_again_replaces(plan: Plan) -> None:
     again = replace(one, times=Times.ALWAYS)
     assert rearmed([one, two], [again]) == tuple(sorted((again, two), key=lambda each: each.name))
     assert without([one, two], [one.name, "nobody"]) == (two,)
+
+
+def test_secure_boot_goes_by_tftp_up_to_the_kernel(plan: Plan) -> None:
+    ubuntu = Image("u", ImageKind.UBUNTU)
+    files = tuple(StoredFile(path, 1, "0" * 64) for path in ("casper/vmlinuz", "casper/initrd", "u.iso"))
+    stored = Manifest(
+        "u", ImageKind.UBUNTU, Architecture.AMD64, files, "casper/vmlinuz", ("casper/initrd",), iso="u.iso"
+    )
+    node = arm_node(plan, plan.nodes[1], ubuntu, stored, ANSWERS, SINCE, secure_boot=True)
+    stages = {path: each.stage for path, each in node.tftp.items()}
+    assert stages["shimx64.efi"] is stages["grubx64.efi"] is Stage.LOADER
+    assert node.tftp["kernel/linux"].file == f"{paths.IMAGES}/u/casper/vmlinuz"
+    assert {path: tftp_stage(path) for path in stages} == stages
+    for path in ("grub/grub.cfg", "debian-installer/amd64/grub/grub.cfg"):
+        echo, mac, linux, _, initrd, boot = node.tftp[path].text.splitlines()
+        assert echo == f"echo '{node.name}: u'"
+        assert f'"{node.macs[0]}"' in mac
+        assert linux.startswith("    linux /kernel/linux 'BOOTIF=01-")
+        # Without the quotes GRUB would end the command there.
+        assert f" 'ds=nocloud;s=http://192.168.0.200:8069/seed/{dashed(node)}/'" in linux
+        assert (initrd, boot) == ("initrd /initrd/0", "boot")
+    told = boot_options([node], plan.network.gateway)
+    assert "tag:!ipxe,tag:efi64,option:bootfile-name,shimx64.efi" in told
+    assert "snponly" not in told
+    assert load_armed(dump_armed([node])) == (node,)
+
+
+def test_secure_boot_and_what_is_not_signed(plan: Plan) -> None:
+    arm = replace(DEBIAN, architecture=Architecture.ARM64)
+    own = Image("mine", ImageKind.CUSTOM, script="go.ipxe")
+    stored = Manifest(
+        "mine", ImageKind.CUSTOM, Architecture.AMD64, (StoredFile("go.ipxe", 1, "0" * 64),), script="go.ipxe"
+    )
+    for image, manifest, why in ((arm, STORED, "arm64"), (own, stored, "iPXE script"), (DISK_IMAGE, None, "own disk")):
+        with pytest.raises(WizardError, match=why):
+            arm_node(plan, plan.nodes[0], image, manifest, ANSWERS, SINCE, secure_boot=True)
+
+
+def test_without_secure_boot_tftp_has_the_first_stage_alone(plan: Plan) -> None:
+    assert set(armed(plan).tftp) == {"undionly.kpxe", "snponly.efi", "snponly-arm64.efi"}
+
+
+def test_a_raspberry_pi_has_its_files(plan: Plan) -> None:
+    pi = replace(plan.nodes[0], mac=EUI("dc:a6:32:00:00:01"))
+    plan = replace(plan, nodes=(pi, *plan.nodes[1:]))
+    image = replace(DEBIAN, architecture=Architecture.ARM64)
+    table = arm_node(plan, pi, image, STORED, ANSWERS, SINCE).tftp
+    assert table["start4.elf"].file == f"{paths.BOOT_LOADERS}/start4.elf"
+    assert "bcm2711-rpi-4-b.dtb" in table
+    assert "\nkernel=kernel/linux\ninitramfs initrd/0 followkernel\n" in table["config.txt"].text
+    assert table["cmdline.txt"].text.startswith("BOOTIF=01-dc-a6-32-00-00-01 ")
+    assert table["cmdline.txt"].text.count("\n") == 1
+    assert {path: tftp_stage(path) for path in table} == {path: each.stage for path, each in table.items()}
+    assert "start4.elf" not in arm_node(plan, pi, DEBIAN, STORED, ANSWERS, SINCE).tftp

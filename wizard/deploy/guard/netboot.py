@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from wizard.deploy import tftp_root
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.discovery_record import Discovery, read_discovery, read_raw_machines, write_raw_machines
 from wizard.deploy.guard.supervised_process import SupervisedProcess
@@ -182,6 +183,7 @@ class Netboot:
             log.warning("netboot: %s is armed as it was in another plan; arm it again", name)
         raw = raw_paths(plan.network.gateway) if self.looking else {}
         write_atomic(paths.NETBOOT_SERVED, dump_armed(armed, raw).encode(), 0o640, (0, self.uid))
+        tftp_root.lay_down(armed, for_strangers=bool(self.looking))
         known_only = plan.network.answer is AnswerPolicy.KNOWN
         strangers = reservation(known_only) if self.looking else ""
         told = {
