@@ -53,7 +53,8 @@ LOADERS = {
 }
 ORDER = {firmware: ("--secure-boot",) if firmware is Firmware.SECURE else () for firmware in Firmware}
 STAGES = ["offered", "loader", "script", "kernel", "initrd", "seed", "reported"]
-HANDOVERS = [(firmware, way) for firmware in (Firmware.BIOS, Firmware.UEFI) for way in ("exit", "sanboot")]
+# After iPXE's exit OVMF shows its set-up.
+HANDOVERS = [(Firmware.BIOS, "exit"), (Firmware.BIOS, "sanboot"), (Firmware.UEFI, "sanboot")]
 
 
 def wanted(firmware: Firmware, last: str) -> list[str]:
