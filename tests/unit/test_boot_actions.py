@@ -104,6 +104,13 @@ def test_what_is_refused_arms_nobody(place: Path, more: dict[str, object], messa
     assert armed() == []
 
 
+def test_a_damaged_image_is_called_that(place: Path) -> None:
+    (Path(paths.IMAGES) / "gone").mkdir()
+    with pytest.raises(WizardError, match="is damaged") as refused:
+        arm(PLAN, NODES, order(place, image="gone"))
+    assert "image remove gone" in refused.value.remedy
+
+
 def test_a_pipe_for_a_key_keeps_nobody_waiting(place: Path) -> None:
     os.mkfifo(place / "pipe")
     with pytest.raises(WizardError, match="no such file"):

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.images.loaders import check_signed_loaders, refuse_links
-from wizard.deploy.images.store import ImageStore
+from wizard.deploy.images.store import ImageState, ImageStore
 from wizard.deploy.images.templates import read_template
 from wizard.deploy.seed_answers import read_answers
 from wizard.monitor.boot_board import refuse_without_server
@@ -51,12 +51,14 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
     if order.secure_boot:
         check_signed_loaders()
     answers = read_answers(plan.seeds, order.ssh_key_files, order.user, order.proxy)
-    stored = ImageStore().manifests()
+    store = ImageStore()
+    stored, incomplete = store.manifests(), store.named(ImageState.INCOMPLETE)
+    damaged = store.named(ImageState.DAMAGED)
     since = datetime.now().astimezone().isoformat(timespec="milliseconds")
     made = []
     for node in nodes:
         image = _image_of(plan, node, order.image)
-        for finding in check_stored([image], stored):
+        for finding in check_stored([image], stored, incomplete, damaged):
             raise WizardError(finding.message, finding.remedy)
         if image.seed_form != "none" and not answers.ssh_keys:
             raise WizardError(

@@ -15,11 +15,11 @@ from wizard.plan.images import NO_ANSWERS, SeedAnswers
 def read_boot_here(seeds: SeedAnswers = NO_ANSWERS) -> BootHere | None:
     """None where it may not be seen. `seeds`: of the plan, whose keys are read. Images are not read. Never raises."""
     try:
-        images = ImageStore().images()
+        store = ImageStore()
         return BootHere(
-            stored=tuple(each.manifest for each in images if each.manifest and each.state is ImageState.WHOLE),
-            incomplete=tuple(each.name for each in images if each.state is ImageState.INCOMPLETE),
-            damaged=tuple(each.name for each in images if each.state is ImageState.DAMAGED),
+            stored=tuple(store.manifests().values()),
+            incomplete=store.named(ImageState.INCOMPLETE),
+            damaged=store.named(ImageState.DAMAGED),
             missing_loaders=missing_loaders(),
             server=find_spec("aiohttp") is not None,
             keys=found_keys(),

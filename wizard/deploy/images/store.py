@@ -96,6 +96,10 @@ class ImageStore:
         seen = self.images()
         return {each.name: each.manifest for each in seen if each.manifest and each.state is ImageState.WHOLE}
 
+    def named(self, state: ImageState) -> tuple[str, ...]:
+        """The names of those in this state."""
+        return tuple(each.name for each in self.images() if each.state is state)
+
     def _entries(self) -> list[Path]:
         try:
             return [entry for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink()]
