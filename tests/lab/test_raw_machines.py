@@ -171,6 +171,9 @@ def test_strangers_are_limited_in_number(looking: Laboratory) -> None:
     assert offer[0] == NODES["compute1"]
 
 
+UUID = "3c1d0f3e-6a5b-4c2d-9e8f-001b210a0b99"
+
+
 def test_a_real_ipxe_says_what_smbios_says(looking: Laboratory) -> None:
     need("qemu-system-x86_64")
     if not Path("/usr/lib/ipxe/qemu/pxe-virtio.rom").exists():
@@ -180,7 +183,7 @@ def test_a_real_ipxe_says_what_smbios_says(looking: Laboratory) -> None:
     looking.run(["sh", "-ec", tap], netns="switch")
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-m", "64"]
     argv += ["-smbios", "type=1,manufacturer=ACME & Co,product=Box $(reboot) 7,serial=SN/0042"]
-    argv += ["-boot", "n", "-device", f"virtio-net-pci,netdev=n,mac={mac}"]
+    argv += ["-uuid", UUID, "-boot", "n", "-device", f"virtio-net-pci,netdev=n,mac={mac}"]
     argv += ["-netdev", "tap,id=n,ifname=vm0,script=no,downscript=no"]
     with looking.popen(argv, netns="switch", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as qemu:
         try:
@@ -191,7 +194,7 @@ def test_a_real_ipxe_says_what_smbios_says(looking: Laboratory) -> None:
     assert (found["serial"], found["product"]) == ("SN/0042", "Box ?(reboot) 7")
     # iPXE does not encode an ampersand: the rest is a word that nobody knows.
     assert found["manufacturer"] in ("ACME", "ACME ? Co")
-    assert found["uuid"]
+    assert found["uuid"] == UUID
 
 
 def test_it_ends_in_time_and_its_lease_leads_nowhere(looking: Laboratory) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from wizard.deploy.armed import change_armed, read_armed
@@ -15,13 +15,15 @@ from wizard.deploy.images.loaders import check_signed_loaders, refuse_links
 from wizard.deploy.images.store import ImageState, ImageStore
 from wizard.deploy.images.templates import read_template
 from wizard.deploy.seed_answers import read_answers
+from wizard.host.ntp.applied import applied_time
 from wizard.monitor.boot_board import refuse_without_server
 from wizard.plan.fields import shown
 from wizard.plan.findings import NeedsRoot, WizardError
 from wizard.plan.image_manifest import check_stored
-from wizard.plan.images import DISK_IMAGE, FROM_DISK, Image, ImageKind
+from wizard.plan.images import DISK_IMAGE, FROM_DISK, Image, ImageKind, SeedForm
 from wizard.plan.model import Node, Plan
 from wizard.plan.netboot import ArmedNode, Times, ToDisk, arm_node, rearmed, without
+from wizard.plan.seed_fields import parse_disk
 from wizard.plan.text import clean
 
 
@@ -31,6 +33,7 @@ class ArmOrder:
 
     `to_disk` counts where the image is the disk. `ssh_key_files`: paths of public keys; `user`: who logs in with them;
     `proxy`: a URL. () and "" for what the plan's [seeds] say. `secure_boot`: their firmware boots only what is signed.
+    `disk`: what is installed on, "" for the installer's choice.
     """
 
     image: str = ""
@@ -40,6 +43,7 @@ class ArmOrder:
     user: str = ""
     proxy: str = ""
     secure_boot: bool = False
+    disk: str = ""
 
 
 def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, ...]:
@@ -51,6 +55,7 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
     if order.secure_boot:
         check_signed_loaders()
     answers = read_answers(plan.seeds, order.ssh_key_files, order.user, order.proxy)
+    answers = replace(answers, time_servers=applied_time().servers, disk=parse_disk(order.disk))
     store = ImageStore()
     stored, incomplete = store.manifests(), store.named(ImageState.INCOMPLETE)
     damaged = store.named(ImageState.DAMAGED)
@@ -60,7 +65,7 @@ def arm(plan: Plan, nodes: Iterable[Node], order: ArmOrder) -> tuple[ArmedNode, 
         image = _image_of(plan, node, order.image)
         for finding in check_stored([image], stored, incomplete, damaged):
             raise WizardError(finding.message, finding.remedy)
-        if image.seed_form != "none" and not answers.ssh_keys:
+        if image.seed_form is not SeedForm.NONE and not answers.ssh_keys:
             raise WizardError(
                 "nobody could log in to what is installed",
                 "Give the file of your public key (--ssh-key FILE, or [seeds]), or make one with 'ssh-keygen'.",

@@ -53,11 +53,14 @@ def _arm(args: argparse.Namespace) -> int:
     nodes = choose(plan, args.nodes, args.role or "", args.all)
     times = Times.ALWAYS if args.always else Times.ONCE
     keys = tuple(args.ssh_key)
-    order = ArmOrder(args.image, times, ToDisk(args.to_disk), keys, args.user, args.proxy, args.secure_boot)
+    order = ArmOrder(args.image, times, ToDisk(args.to_disk), keys, args.user, args.proxy, args.secure_boot, args.disk)
     made = arm(plan, nodes, order)
     if not args.json:
         for each in made:
             out(f"{each.name}: armed with {each.image}, {each.times}")
+        silent = {image.name for image in plan.images if not image.reports}
+        if names := [each.name for each in made if each.image in silent and each.times is Times.ONCE]:
+            say(f"Their image never reports, so they stay armed: sudo ciao-wizard boot disarm {' '.join(names)}")
         if not args.secure_boot and (missing := without_loaders()):
             say(missing)
     if args.wake:
@@ -114,7 +117,7 @@ def _status(args: argparse.Namespace) -> int:
 
 def _say_trouble(trouble: str) -> None:
     if trouble:
-        say(f"Nobody is served: {clean(trouble, 800)}")
+        say(clean(trouble, 800))
 
 
 def _begun(boots: Sequence[Boot]) -> tuple[Boot, ...]:

@@ -90,9 +90,9 @@ def _print(discovery: Discovery | None, machines: tuple[RawMachine, ...], names:
 def describe(discovery: Discovery | None) -> str:
     """In a line, whether it is on."""
     if discovery is None:
-        return "Discovery is off: machines that are in no plan get nothing."
+        return "Discovery is off: machines not in the plan get nothing."
     ends = datetime.fromisoformat(discovery.ends).strftime("%H:%M")
-    return f"Discovery is on until {ends}: who is in no plan is shown a page when it boots over the network."
+    return f"Discovery is on until {ends}: machines not in the plan see a page when they netboot."
 
 
 def _time(at: float) -> str:

@@ -253,6 +253,7 @@ def _boot(boot: argparse.ArgumentParser) -> None:
     arm.add_argument("--ssh-key", metavar="FILE", action="append", default=[], help=_SSH_KEY)
     arm.add_argument("--user", metavar="USER", default="", help="who logs in with it (default: the plan's, else ciao)")
     arm.add_argument("--proxy", metavar="URL", default="", help="a proxy for what is installed (default: the plan's)")
+    arm.add_argument("--disk", metavar="DISK", default="", help=_DISK)
     disarm = action("disarm", "have nodes boot from their disk again")
     disarm.add_argument("nodes", nargs="*", metavar="NODE", help="an armed node's name")
     disarm.add_argument("--all", action="store_true", help="all that are armed")
@@ -275,6 +276,7 @@ _LOADERS = (
     " grub-efi-amd64-signed; for Raspberry Pis: raspi-firmware (non-free-firmware) and linux-image-arm64's kernel."
 )
 _SECURE_BOOT = "they have x64 UEFI with Secure Boot on: Debian's signed shim and GRUB are served in place of iPXE"
+_DISK = "what is installed on, such as /dev/nvme0n1; all of it is overwritten (default: the installer's choice)"
 _TO_DISK = "how iPXE goes on to the disk, where the image is disk: firmware differs in what works (default: exit)"
 _HOW_LONG = "such as 90s, 30m or 2h, up to a day (default: 30m)"
 _SSH_KEY = "your public key, for what is installed; may be given again (default: the plan's, else ~/.ssh/id_*.pub)"

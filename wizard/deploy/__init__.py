@@ -10,6 +10,12 @@ runtime_state      state files under /run/ciao-wizard: which engine and guard ru
 shapes             TypedDicts of those files, of events and of requests
 file_changes       the plan's files as rendered for this machine, and as diffs
 installed_files    which files of ours are installed, and their drift
+armed              the record of the nodes that are armed to boot over the network
+discovery_record   until when machines not in the plan are shown a page, and what they said
+netboot_server     the HTTP server of what armed nodes fetch, a child of the guard
+netboot_check      whether armed nodes would be served
+tftp_root          the directories that TFTP serves, one for each armed node
+seed_answers       user, keys and proxy of what is installed
 time_check         whether whoever gives the nodes the time answers, and how well
 verify             checks from outside that the machine is as the plan says
 status             the answer to `status`: state, checks and drift

@@ -32,7 +32,7 @@ def check_netboot(plan: Plan) -> list[Check]:
     armed = state.get("armed") or 0
     stale = ", ".join(state.get("stale") or ())
     if failure := state.get("failure"):
-        return [_failed(f"armed nodes are not served: {failure}", _remedy(failure))]
+        return [_failed(f"armed nodes are not served: {failure}", state.get("remedy") or _remedy(failure))]
     if stale:
         return [
             _failed(
@@ -69,8 +69,12 @@ def _answers(gateway: str) -> bool:
 
 
 def netboot_trouble() -> str:
-    """What `check_netboot` holds against the plan in force, with its remedy; "" for nothing."""
+    """Why armed nodes of the plan in force are not served, with its remedy; "" where they are."""
     plan = running_plan(Unreadable.SKIP)
+    guard = runtime_state.running_guard()
+    if plan and plan.images and (guard is None or guard.get("mode") != "armed"):
+        reason = clean(guard.get("reason") or "", 300) if guard else "it does not run"
+        return f"Nobody is served while the guard is not armed: {reason}. See 'ciao-wizard status'."
     wrong = [each for each in check_netboot(plan) if each.ok is False] if plan else []
     return " ".join(f"{each.detail}. {each.remedy}" for each in wrong)
 
@@ -93,8 +97,6 @@ def _failed(detail: str, remedy: str) -> Check:
 def _remedy(failure: str) -> str:
     if "aiohttp" in failure:
         return f"Run \"pip install 'ciao-wizard[boot]'\" where ciao-wizard is installed. {_BY_ITSELF}"
-    if "record of armed" in failure:
-        return "Arm again: sudo ciao-wizard boot arm."
     if "in use" in failure:
         return f"Stop the program that has the port, or bind it elsewhere. {_BY_ITSELF}"
     return f"{_BY_ITSELF} Its log is {control.guard_log()}."

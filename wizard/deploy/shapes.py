@@ -79,14 +79,15 @@ class NameServerState(TypedDict, total=False):
 
 
 class NetbootState(TypedDict, total=False):
-    """The netboot server's part. `armed`: how many nodes it serves, or would; `failure`: why not, "" if it does.
-
-    `stale`: nodes that are armed as they were in another plan, and not served.
+    """The netboot server's part. `armed`: how many nodes it serves, or would; `failure`: why not, "" if it does;
+    `remedy`: its remedy, where the guard knows one. `stale`: nodes that are armed as they were in another plan, and not
+    served.
     """
 
     process: ProcessRecord | None
     armed: int
     failure: str
+    remedy: str
     stale: list[str]
 
 

@@ -16,6 +16,8 @@ makes the `LeaseRow`s, `lease_monitor` makes them again for whatever has changed
     node_summary     nodes and VMs, summed up for the dashboard
     overview         status, plan and rows of one moment; events between two such moments
     metrics          what Prometheus reads; metrics_writer, a child of the guard, keeps it in a file
+    boot_stages      how far each node has come in booting over the network; boot_words says it
+    boot_board       all nodes and images for the page Boot
     forward_checks   TCP connections to each forwarded port
     instances        the instances behind CNCIs, read over ssh
 """

@@ -16,22 +16,23 @@ from wizard.host.net.tcp_ports import answering
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.monitor.boot_stages import Boot, boots
 from wizard.plan import paths
+from wizard.plan.boot_outline import overwrites
 from wizard.plan.findings import NeedsRoot, WizardError
-from wizard.plan.images import DISK_IMAGE, Image, ImageKind
+from wizard.plan.images import DISK_IMAGE, FROM_DISK, Image
 from wizard.plan.netboot import Stage
 
 _TAIL = 1 << 20
 _SSH = 22
 _PATIENCE_S = 0.5
-_HARMLESS = (ImageKind.DISK, ImageKind.MEMTEST, ImageKind.RESCUE)
 
 
 @dataclass(frozen=True, slots=True)
 class ArmableImage:
-    """What nodes can be armed with. `installs`: whether it may overwrite a disk."""
+    """What nodes can be armed with. `installs`: whether it may overwrite a disk; `reports`: whether it says its end."""
 
     name: str
     installs: bool = True
+    reports: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +115,4 @@ def _problem() -> str:
 
 
 def _armable(image: Image) -> ArmableImage:
-    return ArmableImage(image.name, image.kind not in _HARMLESS)
+    return ArmableImage(image.name, overwrites(image).unasked, image.reports or image.name == FROM_DISK)

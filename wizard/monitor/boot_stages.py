@@ -186,7 +186,7 @@ def _hint(boot: Boot, node: ArmedNode, now: float) -> str:
     if boot.reached is None:
         return ""
     stage, at = boot.reached
-    if stage in (Stage.REPORTED, Stage.ANSWERS) or now - at < PATIENCE_S.get(stage, float("inf")):
+    if now - at < PATIENCE_S.get(stage, float("inf")):
         return ""
     if stage is Stage.INITRD and not node.seeded:
         return ""

@@ -8,9 +8,13 @@ machine         facts about a machine; `host.facts` reads them
 rules/          Plan × Facts -> findings
 findings        Finding, and the errors that a person can fix
 render          Plan -> the files that an apply writes
+templates       the templates that render fills; template_values is what may go into them
 export/         Plan -> files for other tools
 addresses       address arithmetic: ranges, free addresses, networks in use
 images          what nodes boot, and the kernel arguments; image_fields reads it, image_manifest is what is stored
+netboot         who is armed with what, and which request gets what
+boot_options    what dnsmasq tells the firmware of armed nodes
+raw_machines    machines not in the plan that boot over the network
 boot_outline    what a plan serves to whom, in words
 seeds           Plan -> what a node's installer is told; seed_fields reads what a person answers
 names           the texts that our DNS server reads

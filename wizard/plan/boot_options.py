@@ -27,8 +27,12 @@ FIRMWARE = (
     ("tag:!ipxe,tag:pi", "43,Raspberry Pi Boot"),
 )
 """Tags of firmware, and an option for those that have all of them. `{base}`: of the gateway's HTTP server."""
-SIGNED_FIRMWARE = (("tag:!ipxe,tag:efi64", f"option:bootfile-name,{SHIM}"),)
-"""The same of a node with Secure Boot on: its firmware refuses iPXE, and the shim goes on by TFTP."""
+_UEFI = "tag:!ipxe,tag:efi64"
+SIGNED_FIRMWARE = (
+    *(row for row in FIRMWARE if row[0] not in (_UEFI, _BY_HTTP)),
+    (_UEFI, f"option:bootfile-name,{SHIM}"),
+)
+"""The same of a node with Secure Boot on: UEFI refuses iPXE then, and the shim goes on by TFTP."""
 
 
 def boot_options(armed: Iterable[ArmedNode], gateway: IPAddress) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from wizard.plan.images import DISK_IMAGE, FROM_DISK, HTTP_PORT, TFTP_PORT, Image, ImageKind, SeedForm
 from wizard.plan.model import Node, Plan
@@ -29,22 +30,40 @@ def boots(plan: Plan) -> tuple[NodeBoot, ...]:
 
 def _boot(node: Node, image: Image) -> NodeBoot:
     seed = "" if image.seed_form is SeedForm.NONE else image.seed_form.value
-    return NodeBoot(node.name, image.name, image.kind.value, seed, _loses(image))
+    return NodeBoot(node.name, image.name, image.kind.value, seed, overwrites(image).value)
 
 
-def _loses(image: Image) -> str:
+class Overwrites(StrEnum):
+    """What of a machine an image overwrites, in words."""
+
+    NOTHING = "nothing"
+    ALL = "all of one disk"
+    LATER = "nothing until talosctl applies a configuration"
+    SEED = "what its seed says"
+    CONSOLE = "what is chosen at its console"
+    UNKNOWN = "whatever it chooses"
+
+    @property
+    def unasked(self) -> bool:
+        """Whether a disk may be lost without anybody at the machine."""
+        return self in (Overwrites.ALL, Overwrites.SEED, Overwrites.UNKNOWN)
+
+
+def overwrites(image: Image) -> Overwrites:
     seeded = image.seed_form is not SeedForm.NONE
     match image.kind:
         case ImageKind.DISK | ImageKind.MEMTEST:
-            return "nothing"
+            return Overwrites.NOTHING
         case ImageKind.DEBIAN | ImageKind.UBUNTU if seeded and not image.template:
-            return "all of one disk"
+            return Overwrites.ALL
         case ImageKind.TALOS if not image.template:
-            return "nothing until talosctl applies a configuration"
+            return Overwrites.LATER
         case _ if seeded:
-            return "what its seed says"
+            return Overwrites.SEED
+        case ImageKind.CUSTOM:
+            return Overwrites.UNKNOWN
         case _:
-            return "what is chosen at its console"
+            return Overwrites.CONSOLE
 
 
 def outline(plan: Plan) -> tuple[str, ...]:

@@ -146,6 +146,11 @@ class Image:
         return KINDS[self.kind].seed if self.seed is None else self.seed
 
     @property
+    def reports(self) -> bool:
+        """Whether an installation reports its end, which disarms the node. Talos runs no commands."""
+        return self.seed_form not in (SeedForm.NONE, SeedForm.TALOS)
+
+    @property
     def memory_mib(self) -> int:
         """0 where nobody knows."""
         return KINDS[self.kind].memory if self.memory is None else self.memory
@@ -221,15 +226,15 @@ def default_arguments(image: Image, urls: BootUrls, mac: EUI, name: str, domain:
             # Without a whole configuration Talos waits for one in its maintenance mode; a patch alone it refuses.
             words += [f"talos.config={seeds}config.yaml"] if seeded and image.template else []
         case ImageKind.CUSTOM:
-            words = _custom_words(image.seed_form, seeds)
+            words = _custom_words(image, seeds)
         case _:
             words = []
     return " ".join(words)
 
 
-def _custom_words(form: SeedForm, seeds: str) -> list[str]:
+def _custom_words(image: Image, seeds: str) -> list[str]:
     """The arguments by which a kernel that is none of the kinds finds a seed."""
-    match form:
+    match image.seed_form:
         case SeedForm.PRESEED:
             return ["auto=true", "priority=critical", f"url={seeds}preseed.cfg"]
         case SeedForm.AUTOINSTALL:
@@ -237,7 +242,7 @@ def _custom_words(form: SeedForm, seeds: str) -> list[str]:
         case SeedForm.NOCLOUD:
             return [f"ds=nocloud;s={seeds}"]
         case SeedForm.TALOS:
-            return ["talos.platform=metal", f"talos.config={seeds}config.yaml"]
+            return ["talos.platform=metal", *([f"talos.config={seeds}config.yaml"] if image.template else [])]
         case SeedForm.IGNITION:
             return ["ignition.firstboot", "ignition.platform.id=metal", f"ignition.config.url={seeds}config.ign"]
         case _:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netaddr import EUI, AddrFormatError, IPAddress
 
@@ -35,7 +35,9 @@ from wizard.plan.images import (
 from wizard.plan.model import Node, Plan
 from wizard.plan.raw_machines import RawMachine
 from wizard.plan.seed_fields import Answers
-from wizard.plan.seeds import OwnTemplate, render_seeds
+
+if TYPE_CHECKING:
+    from wizard.plan.seeds import OwnTemplate
 
 VERSION = 1
 GRUB_CONFIGS = ("grub/grub.cfg", "debian-installer/amd64/grub/grub.cfg")
@@ -90,8 +92,9 @@ class ArmedNode:
     """A node that may boot an image, and all that it may fetch: URL path -> what is answered.
 
     `address`: its reserved one; `macs`: with ":"; `since`: ISO 8601 with zone; `seeded`: whether its image has a seed
-    that must have been fetched before a report counts; `secure_boot`: its firmware boots only what is signed; `tftp`:
-    the same as `paths` for TFTP, without a "/" at the start.
+    that must have been fetched before a report counts; `memory`: MiB that it needs, 0 where nobody knows;
+    `secure_boot`: its firmware boots only what is signed; `tftp`: the same as `paths` for TFTP, without a "/" at the
+    start.
     """
 
     name: str
@@ -124,7 +127,8 @@ class ArmedNode:
 
 @dataclass(frozen=True, slots=True)
 class BootReply:
-    """What a request gets. `node` and `stage`: for the log, None for a refusal of a stranger."""
+    """What a request gets: an HTTP status, and what is sent. For the log, `node`: "" for a stranger; `stage`: None
+    where nothing was fetched."""
 
     status: int
     served: Served | None = None
@@ -135,17 +139,17 @@ class BootReply:
     """Of a machine that no plan has, and that asks for its page."""
 
 
-_STRANGER, _NOT_HIS, _WRONG_METHOD = BootReply(403), 404, 405
+_STRANGER, _NOT_THEIRS, _WRONG_METHOD = 403, 404, 405
 
 
 def decide(armed: Mapping[str, ArmedNode], method: str, target: str, source: str) -> BootReply:
     """The reply to a request. `armed`: by address; `target`: the request's target as it came, still encoded."""
     node = armed.get(source)
     if node is None:
-        return _STRANGER
+        return BootReply(_STRANGER)
     found = node.paths.get(target) if len(target) <= LONGEST_TARGET else None
     if found is None:
-        return BootReply(_NOT_HIS, node=node.name)
+        return BootReply(_NOT_THEIRS, node=node.name)
     methods = ("GET", "HEAD", "POST") if found.stage is Stage.REPORTED else ("GET", "HEAD")
     if method not in methods:
         return BootReply(_WRONG_METHOD, node=node.name)
@@ -165,7 +169,7 @@ def decide_raw(table: Mapping[str, Served], method: str, target: str) -> BootRep
     if found is None and (machine := raw_machines.parse_target(target)) is not None:
         found = Served(Stage.SCRIPT, text=raw_machines.page(machine))
     if found is None:
-        return _STRANGER
+        return BootReply(_STRANGER)
     if method not in ("GET", "HEAD"):
         return BootReply(_WRONG_METHOD)
     return BootReply(200, found, raw=True, machine=machine if method == "GET" else None)
@@ -189,6 +193,9 @@ def arm_node(
 
     Raises WizardError: TemplateWrong, and where the image has nothing that boots, or nothing that boots so.
     """
+    # It loads jinja2 and yaml, which the netboot server has no use for.
+    from wizard.plan.seeds import main_seed, render_seeds
+
     plan = addresses.assign(plan)
     address = next(each.ip for each in plan.nodes if each.name == node.name)
     urls = BootUrls(plan.network.gateway)
@@ -219,7 +226,8 @@ def arm_node(
             table[boot] = Served(Stage.SCRIPT, text=_script(plan, node, image, manifest, urls, mac, to_disk))
         for seed in render_seeds(plan, node, image, answers, urls, own, mac):
             table[_path(urls, urls.seed(mac)) + seed.name] = Served(Stage.SEED, text=seed.text)
-            seeded = True
+            # Talos without a template has a patch for talosctl, and fetches nothing.
+            seeded = seeded or seed.name == main_seed(image.seed_form)
         table[_path(urls, urls.report(mac))] = Served(Stage.REPORTED, text="thank you\n")
     for loader in FIRST_STAGES.values():
         table[f"/first/{loader}"] = Served(Stage.LOADER, file=f"{paths.BOOT_LOADERS}/{loader}")

@@ -66,13 +66,9 @@ class Seed:
     text: str
 
 
-def seed_names(form: SeedForm, own: bool) -> tuple[str, ...]:
-    """The names that `render_seeds` gives; `own`: whether there is a template of a person's own."""
-    if form is SeedForm.NONE:
-        return ()
-    main, template = _MAIN[form]
-    beside = tuple(name for name, _ in _BESIDE.get(form, ()))
-    return ((main,) if template or own else ()) + beside
+def main_seed(form: SeedForm) -> str:
+    """The name of the seed that an installer asks for first, "" for a form without."""
+    return "" if form is SeedForm.NONE else _MAIN[form][0]
 
 
 def variables(
@@ -138,13 +134,6 @@ def render_seeds(
     elif template:
         seeds.insert(0, Seed(name, _ours(template, filled)))
     return tuple(seeds)
-
-
-def check_template(own: OwnTemplate, form: SeedForm) -> None:
-    """Raises TemplateWrong where a template cannot be read: before any node needs it, so what it makes is not known."""
-    _compiled(own)
-    if form is SeedForm.NONE:
-        raise TemplateWrong(f"{printable(own.path, 300)} is a template, and the image has no seed", "Remove template.")
 
 
 def _ours(template: str, filled: Mapping[str, Any]) -> str:

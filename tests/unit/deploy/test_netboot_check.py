@@ -94,7 +94,11 @@ def test_a_plan_without_images_has_no_such_check(seen: Seen, plan: Plan) -> None
             "nginx (process 3)",
             "Stop the program that has the port",
         ),
-        ({"failure": "the record of armed nodes cannot be read", "armed": 0}, "cannot be read", "boot arm"),
+        (
+            {"failure": "the record of armed nodes cannot be read", "remedy": "Arm again.", "armed": 0},
+            "cannot be read",
+            "Arm again.",
+        ),
         ({"failure": "ended by signal 9"}, "ended by signal 9", "log"),
         ({"stale": ["node1", "node2"]}, "node1, node2", "boot disarm node1 node2"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import unavailable
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.discovery_record import close_discovery, open_discovery, read_raw_machines
 from wizard.deploy.guard.netboot import Netboot
@@ -23,7 +24,12 @@ from wizard.plan.netboot import ArmedNode, Served, Stage, Times, load_raw_paths
 from wizard.plan.raw_machines import RawMachine
 from wizard.plan.render import render
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to the server's user, as root")
+
+@pytest.fixture(autouse=True)
+def _as_root() -> None:
+    if os.geteuid() != 0:
+        unavailable("gives a file to the server's user, as root")
+
 
 TEXT = (Path(__file__).parents[3] / "examples" / "ciao.toml").read_text() + '[[images]]\nname = "d"\nkind = "debian"\n'
 PLAN = load_plan(TEXT, "example")
@@ -118,14 +124,15 @@ def test_it_publishes_whom_it_does_not_serve(place: Place) -> None:
     watch = watching()
     change_armed(lambda _: (replace(node(NOW.isoformat()), address="192.168.0.99"),))
     turn(watch)
-    assert watch.state() == {"process": None, "armed": 0, "failure": "", "stale": ["compute1"]}
+    assert watch.state() == {"process": None, "armed": 0, "failure": "", "remedy": "", "stale": ["compute1"]}
     Path(paths.ARMED).write_text("{damaged")
     turn(watch)
     assert watch.state()["failure"] == "the record of armed nodes cannot be read"
+    assert "boot arm" in watch.state()["remedy"]
     Path(paths.ARMED).unlink()
     change_armed(lambda _: (node(NOW.isoformat()),))
     turn(watch)
-    assert watch.state() == {"process": None, "armed": 1, "failure": "", "stale": []}
+    assert watch.state() == {"process": None, "armed": 1, "failure": "", "remedy": "", "stale": []}
 
 
 def test_it_is_disarmed_even_where_the_clock_was_set_back(place: Place) -> None:

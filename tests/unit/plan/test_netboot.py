@@ -236,7 +236,7 @@ def test_secure_boot_goes_by_tftp_up_to_the_kernel(plan: Plan) -> None:
         assert (initrd, boot) == ("initrd /initrd/0", "boot")
     told = boot_options([node], plan.network.gateway)
     assert "tag:!ipxe,tag:efi64,option:bootfile-name,shimx64.efi" in told
-    assert "snponly" not in told
+    assert "snponly.efi" not in told
     assert load_armed(dump_armed([node])) == (node,)
 
 
@@ -267,3 +267,11 @@ def test_a_raspberry_pi_has_its_files(plan: Plan) -> None:
     assert table["cmdline.txt"].text.count("\n") == 1
     assert {path: tftp_stage(path) for path in table} == {path: each.stage for path, each in table.items()}
     assert "start4.elf" not in arm_node(plan, pi, DEBIAN, STORED, ANSWERS, SINCE).tftp
+
+
+def test_talos_without_a_template_fetches_no_seed() -> None:
+    plan = load_plan(EXAMPLE + '\n[[images]]\nname = "talos"\nkind = "talos"\n', "ciao.toml")
+    image = plan.images[0]
+    manifest = replace(STORED, name="talos", kind=image.kind)
+    made = arm_node(plan, plan.nodes[0], image, manifest, ANSWERS, SINCE)
+    assert not made.seeded

@@ -14,9 +14,10 @@
     address_probe             whether another machine uses it (ARP)
     uplink_watch              follows the default route where the plan says "auto": the uplinks' set and forwarding
     rules_watch               loads our rules again where others removed them
-    supervised_process        a dnsmasq that is restarted when it ends
+    supervised_process        a server that is restarted when it ends
     dhcp_server               the DHCP server's dnsmasq: start, socket, suspend and resume
     name_server               the name server's dnsmasq, and its files
+    netboot                   what armed nodes boot: dnsmasq's options, the filter's set, the HTTP server
     port_conflicts            which process holds the port that dnsmasq wants
     path_prober               a thread that probes a node's path
     path_plan                 which path to probe on this machine

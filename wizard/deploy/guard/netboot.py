@@ -40,7 +40,7 @@ log = logging.getLogger("ciao-gateway")
 
 _LOG_LIMIT = 1_000_000
 _LINGERS_S = 30.0
-"""The packet filter ends a discovery by itself this much later: dnsmasq has stopped to answer by then."""
+"""The packet filter ends a discovery by itself this much later: dnsmasq has stopped answering by then."""
 _Stamp = tuple[int, int, int] | None
 
 
@@ -88,7 +88,8 @@ class Netboot:
         self.read_to = 0
         self.follows = False
         self.seen: dict[str, set[Stage]] = {}
-        self.failure = self.damage = ""
+        self.failure = ""
+        self.damage: WizardError | None = None
         self.stale: list[str] = []
         self.discovery: Discovery | None = None
         self.said: list[RawMachine] = []
@@ -156,7 +157,8 @@ class Netboot:
         return {
             "process": process_record(self.server.identity),
             "armed": len(self.armed),
-            "failure": self.damage or self.failure or self.server.fails_now(),
+            "failure": self.damage.message if self.damage else self.failure or self.server.fails_now(),
+            "remedy": self.damage.remedy if self.damage else "",
             "stale": self.stale,
         }
 
@@ -168,15 +170,15 @@ class Netboot:
         except WizardError as error:
             # Nobody is served by a record that cannot be read.
             log.warning("%s", error)
-            recorded, self.damage = (), str(error)
+            recorded, self.damage = (), error
         else:
-            self.damage = ""
+            self.damage = None
         self.loaders, self.safe = _stamp(paths.BOOT_LOADERS), True
         try:
             refuse_links()
         except WizardError as error:
             log.warning("netboot: %s", error)
-            recorded, self.safe, self.damage = (), False, str(error)
+            recorded, self.safe, self.damage = (), False, error
         armed = still_planned(plan, recorded)
         self.stale = [node.name for node in recorded if node not in armed]
         for name in self.stale:

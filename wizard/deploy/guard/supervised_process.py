@@ -1,6 +1,6 @@
-"""A supervised dnsmasq: restarted when it ends, after a growing pause.
+"""A supervised server: restarted when it ends, after a growing pause.
 
-The base of DhcpServer and NameServer; runs in the guard's main thread.
+The base of DhcpServer, NameServer and NetbootServer; runs in the guard's main thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The images of this machine: `IMAGES/NAME/`, files of an image and its manifest.
 
 An image is there whole or not at all. It grows in `.adding-NAME`, which nobody serves, and gets its name by one
-rename; it goes by one rename to `.gone-NAME`. Those who run as somebody else can read every file, and write none.
+rename; it goes by one rename to `.gone-NAME`. World-readable, writable by root only.
 
 The directory is not the journal's: that one is root's alone, and a reset removes it in one rename.
 """

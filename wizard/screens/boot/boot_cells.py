@@ -21,7 +21,7 @@ _NARROW = (
     Column("node", 16),
     Column("image", 16),
     Column("armed", 6),
-    Column("stages", 8),
+    Column("stages", len(Stage)),
     Column("stage", 8),
     Column("at", 12, right=True),
 )
@@ -29,7 +29,7 @@ _WIDE = (
     Column("node", 24),
     Column("image", 24),
     Column("armed", 8),
-    Column("stages", 16),
+    Column("stages", 2 * len(Stage)),
     Column("stage", 9),
     Column("at", 14, right=True),
     Column("for", 12, right=True),

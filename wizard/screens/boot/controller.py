@@ -103,7 +103,7 @@ class BootController(Controller):
     def _disarmed(self, names: tuple[str, ...], _: None) -> None:
         if self.page is not None:
             self.page.forget_marks()
-        self.shell.set_status(f"{_said(names)} disarmed: from now on the disk. A transfer under way has ended.")
+        self.shell.set_status(f"{_said(names)} disarmed: boots from disk. Transfers were stopped.")
         self._look()
 
     # Waking

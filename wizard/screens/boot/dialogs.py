@@ -47,6 +47,7 @@ class ArmDialog(FormDialog[None]):
         "once: until it has reported, so it is never installed twice by mistake. always: at every boot, until you "
         "disarm it.\n\n"
         "To disk: how iPXE goes on to the disk. Firmware differs in what works.\n\n"
+        "Secure Boot: Debian's signed shim and GRUB are served in place of iPXE, which such firmware refuses.\n\n"
         "Whoever logs in to what is installed does so as this user, with one of these public keys; there is no "
         "password. Several files are separated by spaces."
     )
@@ -79,6 +80,7 @@ class ArmDialog(FormDialog[None]):
         yield from _row("To disk by", Choice([way.value for way in ToDisk], id="arm-disk"), "of-disk")
         yield Field("arm.keys", "SSH keys", self._key_files, "the plan's; or files of public keys")
         yield Field("arm.user", "User", "", "ciao", "who logs in with them")
+        yield from _row("Firmware", SignCheckbox("has Secure Boot on", id="arm-secure"), "of-image")
         yield from _row("Then", SignCheckbox("wake by Wake-on-LAN", id="arm-wake"))
         yield PlainText()
         yield PlainText(id="arm-warning")
@@ -105,11 +107,14 @@ class ArmDialog(FormDialog[None]):
     def _draw(self) -> None:
         from_disk = self._image == FROM_DISK
         self.query_one(".of-disk").display = from_disk
+        self.query_one(".of-image").display = not from_disk
         for key in ("keys", "user"):
             self._field(f"arm.{key}").display = not from_disk
         warning = Text("It overwrites no disk.")
         if self._installs:
             warning = Text.assemble(("! ", "bold"), "An installer overwrites all of a disk, and asks nothing.")
+        if any(image.name == self._image and not image.reports for image in self._images):
+            warning.append(" It never reports: it stays armed until you disarm it.")
         self.query_one("#arm-warning", PlainText).update(warning)
 
     @on(Choice.Changed)
@@ -141,7 +146,9 @@ class ArmDialog(FormDialog[None]):
         to_disk = list(ToDisk)[self.query_one("#arm-disk", Choice).number]
         from_disk = self._image == FROM_DISK
         keys = () if from_disk else tuple(self.typed("keys").replace(",", " ").split())
-        order = ArmOrder(self._image, self._times, to_disk, keys, "" if from_disk else self.typed("user"))
+        user = "" if from_disk else self.typed("user")
+        secure = not from_disk and self.query_one("#arm-secure", SignCheckbox).value
+        order = ArmOrder(self._image, self._times, to_disk, keys, user, secure_boot=secure)
         wake = self.query_one("#arm-wake", SignCheckbox).value
         self.post_message(messages.ArmingConfirmed(self, self._names, order, wake))
 
