@@ -40,6 +40,7 @@ table inet ciao_gateway {
 {% if netboot %}
     # The nodes that are armed to boot over the network. The guard fills it.
     set netboot { type ipv4_addr; }
+    set netboot_macs { type ipv4_addr . ether_addr; }
     # While somebody looks for machines that no plan has: the cluster's NIC, until when; those that asked for an
     # address, and what they have.
     set discovery { type iface_index; flags timeout; }
@@ -275,8 +276,8 @@ table inet ciao_gateway {
 {% if netboot %}
         iif @discovery ether saddr @raw udp dport 69 accept
         iif @discovery ether saddr @raw tcp dport {{ netboot_port }} accept
-        udp dport 69 ip saddr != @netboot counter name refused_in drop
-        tcp dport {{ netboot_port }} ip saddr != @netboot counter name refused_in drop
+        udp dport 69 ip saddr . ether saddr != @netboot_macs counter name refused_in drop
+        tcp dport {{ netboot_port }} ip saddr . ether saddr != @netboot_macs counter name refused_in drop
         udp dport 69 accept
         tcp dport {{ netboot_port }} accept
 {% endif %}

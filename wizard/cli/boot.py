@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.cli.console import flush_out, out, out_json, say, table, wrapped
-from wizard.plan.findings import NeedsRoot
+from wizard.plan.findings import NeedsRoot, WizardError
 from wizard.plan.text import clean
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ def boot(args: argparse.Namespace) -> int:
 
 def _loaders(args: argparse.Namespace) -> int:
     from wizard.deploy.images.loaders import copy_loaders
+    from wizard.deploy.images.sources import regular_file
 
     _need_root("boot loaders")
-    names = sorted({name for package in args.packages for name in copy_loaders(Path(package))})
+    packages = [Path(name) if Path(name).is_dir() else regular_file(name) for name in args.packages]
+    names = sorted({name for package in packages for name in copy_loaders(package)})
     if args.json:
         out_json(list(names))
     else:
@@ -76,6 +78,8 @@ def _disarm(args: argparse.Namespace) -> int:
     from wizard.actions.boot import disarm
 
     _need_root("boot disarm")
+    if not args.nodes and not args.all:
+        raise WizardError("no node is named", "Name those that are to boot from their disk, or give --all.")
     names = disarm(() if args.all else args.nodes, args.all)
     if args.json:
         out_json(names)

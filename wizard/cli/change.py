@@ -8,7 +8,6 @@ import os
 import select
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wizard.cli.console import (
@@ -134,8 +133,11 @@ def reset(args: argparse.Namespace) -> int:
             wrong.status = 2
             raise wrong
         return _renew(args)
+    from wizard.deploy.images.store import forgotten
+
     _settle_pending(args.yes)
-    forgets_images = args.forget_images and Path(paths.IMAGES).is_dir()
+    # A reset that was cut off has left them under another name.
+    forgets_images = args.forget_images and any(map(os.path.lexists, (paths.IMAGES, forgotten())))
     if installed_state() == "absent" and not client.engine_was_killed() and not forgets_images:
         raise nothing_applied()
     try:
@@ -149,7 +151,7 @@ def reset(args: argparse.Namespace) -> int:
         say(f"Changed since it was applied{fate}: {clean(line, 300)}")
     if not args.yes:
         leases = "; the leases are forgotten too" if args.forget_leases else "; the leases are kept"
-        images = ", the images too" if args.forget_images else ""
+        images = "; the images for network boot are REMOVED" if args.forget_images else ""
         if not ask(f"Undo everything the wizard did here{leases}{images}? [y/N] "):
             raise WizardError("nothing was changed", "Answer y, or run it with --yes.")
     request: EngineRequest = {"forget_leases": args.forget_leases, "forget_images": args.forget_images}

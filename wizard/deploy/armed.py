@@ -29,9 +29,12 @@ def read_armed() -> Nodes:
     return load_armed(text) if text else ()
 
 
-def change_armed(change: Callable[[Nodes], Nodes]) -> Nodes:
-    """Replace the record by what `change` makes of it, and return that. Raises WizardError, OSError."""
-    with _locked():
+def change_armed(change: Callable[[Nodes], Nodes], wait: bool = True) -> Nodes:
+    """Replace the record by what `change` makes of it, and return that. Raises WizardError, OSError.
+
+    `wait`: False raises where somebody else is at it; the guard must not stand still.
+    """
+    with _locked(wait):
         if not Path(paths.STATE).is_dir():
             # Only the journal makes that directory.
             raise WizardError("nothing is applied here", "Apply a plan with 'ciao-wizard apply -c PLAN'.")
@@ -45,11 +48,14 @@ def change_armed(change: Callable[[Nodes], Nodes]) -> Nodes:
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
+def _locked(wait: bool) -> Iterator[None]:
     path = runtime_state.run_directory() / "armed.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WizardError(f"{paths.ARMED} is being changed by somebody", "It is tried again.") from None
         yield
     finally:
         os.close(fd)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -114,21 +116,22 @@ class Table:
 class Log:
     """Writes the lines; of refusals only as many as a person reads."""
 
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, write: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self.write, self.clock = write, clock
         self.refused: dict[str, tuple[float, int]] = {}
 
-    def add(self, source: str, target: str, reply: BootReply, size: int, seconds: float, whole: bool) -> None:
+    def add(self, source: str, target: str, reply: BootReply, size: int, seconds: float, whole: bool) -> bool:
+        """False where the line was to be written, and was not."""
         count = 1
         if reply.status < 400 and reply.raw and not reply.machine:
             # On its way to its page.
-            return
+            return True
         if reply.status >= 400 or reply.machine:
             since, left_out = self.refused.pop(source, (-_REFUSALS_EVERY_S, 0))
             now = self.clock()
             if now - since < _REFUSALS_EVERY_S:
                 self.refused[source] = since, left_out + 1
-                return
+                return True
             count += left_out
             self.refused[source] = now, 0
             if len(self.refused) > _MOST_REFUSED:
@@ -148,7 +151,7 @@ class Log:
         if reply.machine:
             line["path"] = raw_machines.PATH
             line["raw"] = asdict(replace(reply.machine, at=line["at"], address=source))
-        self.write(json.dumps(line) + "\n")
+        return self.write(json.dumps(line) + "\n")
 
 
 def handler(table: Table, log: Log) -> Callable[[web.BaseRequest], Any]:
@@ -174,6 +177,10 @@ def handler(table: Table, log: Log) -> Callable[[web.BaseRequest], Any]:
             reply = decide(armed, request.method, target, source)
         served = reply.served
         started = time.monotonic()
+        noted = reply.stage is Stage.REPORTED
+        if noted and not log.add(source, target, reply, 0, 0.0, True):
+            # An installer that is told "thank you" is done: it must not be, unless the guard will know of it.
+            reply, served, noted = BootReply(503, node=reply.node), None, False
         response: web.StreamResponse
         if served is None:
             response = web.Response(status=reply.status)
@@ -191,11 +198,15 @@ def handler(table: Table, log: Log) -> Callable[[web.BaseRequest], Any]:
             await response.prepare(request)
             await response.write_eof()
             whole = True
+        except OSError:
+            # The other end has gone: switched off, or its firmware has given up.
+            return response
         finally:
             if reply.status == 200 and response.status not in (200, 206):
                 reply = BootReply(response.status, None, reply.node)
             size = (response.content_length or 0) if response.prepared and request.method != "HEAD" else 0
-            log.add(source, target, reply, size, time.monotonic() - started, whole)
+            if not noted:
+                log.add(source, target, reply, size, time.monotonic() - started, whole)
         return response
 
     return answer
@@ -257,7 +268,8 @@ async def serve(
         keepalive_timeout=_PEER_SILENT_S,
         lingering_time=1.0,
     )
-    runner = web.ServerRunner(server)
+    # Whoever ends it wants transfers under way to end.
+    runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address, port, backlog=128)
@@ -272,17 +284,31 @@ def main(address: str, port: str, path: str) -> int:
     """Serve until SIGTERM. Why it cannot is said on stderr."""
     from wizard.plan.findings import WizardError
 
-    def write(line: str) -> None:
+    def write(line: str) -> bool:
         # In one call, so that lines stay whole. A full disk stops nobody's boot.
-        with contextlib.suppress(OSError):
-            os.write(1, line.encode())
+        data = line.encode()
+        try:
+            # The guard locks it while it cuts it off.
+            fcntl.flock(1, fcntl.LOCK_EX)
+            try:
+                return os.write(1, data) == len(data)
+            finally:
+                fcntl.flock(1, fcntl.LOCK_UN)
+        except OSError:
+            return False
+
+    def ready(_port: int) -> None:
+        # Nobody reads it while this runs: a pipe that is full would stop the server.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
     async def run() -> None:
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        await serve(address, int(port), Table(path), Log(write))
+        await serve(address, int(port), Table(path), Log(write), ready)
 
+    # aiohttp and asyncio would tell of every peer that went away.
+    logging.disable()
     try:
         import aiohttp  # noqa: F401
     except ImportError:

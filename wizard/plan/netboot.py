@@ -7,8 +7,9 @@ A node is armed with an image (`arm_node`): all that it may fetch is laid down i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import Manifest
 from wizard.plan.images import (
     FIRST_STAGES,
+    FROM_DISK,
     GRUB,
     PI_FIRMWARE,
     PI_PREFIXES,
@@ -94,7 +96,7 @@ class ArmedNode:
     `address`: its reserved one; `macs`: with ":"; `since`: ISO 8601 with zone; `seeded`: whether its image has a seed
     that must have been fetched before a report counts; `memory`: MiB that it needs, 0 where nobody knows;
     `secure_boot`: its firmware boots only what is signed; `tftp`: the same as `paths` for TFTP, without a "/" at the
-    start.
+    start; `gateway`: the address in the scripts and seeds that were laid down.
     """
 
     name: str
@@ -108,6 +110,7 @@ class ArmedNode:
     memory: int = 0
     secure_boot: bool = False
     tftp: Mapping[str, Served] = field(default_factory=dict)
+    gateway: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -120,6 +123,7 @@ class ArmedNode:
             "seeded": self.seeded,
             "memory": self.memory,
             "secure_boot": self.secure_boot,
+            "gateway": self.gateway,
             "paths": _paths_as_json(self.paths),
             "tftp": _paths_as_json(self.tftp),
         }
@@ -234,7 +238,20 @@ def arm_node(
     macs = tuple(map(format_mac, node.macs))
     tftp = _by_tftp(plan, node, image, manifest, urls, macs, secure_boot)
     memory = image.memory_mib
-    return ArmedNode(node.name, str(address), macs, image.name, times, since, table, seeded, memory, secure_boot, tftp)
+    return ArmedNode(
+        node.name,
+        str(address),
+        macs,
+        image.name,
+        times,
+        since,
+        table,
+        seeded,
+        memory,
+        secure_boot,
+        tftp,
+        str(plan.network.gateway),
+    )
 
 
 def _by_tftp(
@@ -337,10 +354,15 @@ def _script(
 
 
 def still_planned(plan: Plan, armed: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:
-    """The armed nodes that the plan still has, by name, address and MACs."""
+    """The armed nodes that the plan still has, by name, address and MACs, with its image and behind this gateway."""
     plan = addresses.assign(plan)
     known = {(node.name, str(node.ip), tuple(map(format_mac, node.macs))) for node in plan.nodes}
-    return tuple(node for node in armed if (node.name, node.address, node.macs) in known)
+    images, gateway = {FROM_DISK, *(image.name for image in plan.images)}, str(plan.network.gateway)
+    return tuple(
+        node
+        for node in armed
+        if (node.name, node.address, node.macs) in known and node.image in images and node.gateway in ("", gateway)
+    )
 
 
 def after(node: ArmedNode, seen: Iterable[Stage]) -> ArmedNode | None:
@@ -402,13 +424,26 @@ def _node(data: Any) -> ArmedNode:
         tuple(format_mac(EUI(mac)) for mac in data["macs"]),
         str(data["image"]),
         Times(data["times"]),
-        str(data["since"]),
+        _moment(data["since"]),
         _paths_from_json(data["paths"]),
         bool(data["seeded"]),
         int(data["memory"]),
         bool(data.get("secure_boot", False)),
         _paths_from_json(data.get("tftp", {})),
+        str(data.get("gateway", "")),
     )
+
+
+def _moment(text: str) -> str:
+    """The same text, which others compare with a clock. Raises ValueError, TypeError."""
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError(text)
+    return text
+
+
+def with_seeds_fetched(armed: Iterable[ArmedNode], names: Collection[str]) -> tuple[ArmedNode, ...]:
+    """The same, `names` having fetched their seeds: a report is all that they are waited for."""
+    return tuple(replace(node, seeded=False) if node.name in names else node for node in armed)
 
 
 def rearmed(armed: Iterable[ArmedNode], new: Iterable[ArmedNode]) -> tuple[ArmedNode, ...]:

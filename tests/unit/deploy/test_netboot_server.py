@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,7 +18,7 @@ from threading import Event, Thread
 import pytest
 from netaddr import IPAddress
 
-from wizard.deploy.netboot_server import Fetched, Log, Table, parse_line, read_log, serve
+from wizard.deploy.netboot_server import COMMAND, Fetched, Log, Table, parse_line, read_log, serve
 from wizard.plan.netboot import ArmedNode, BootReply, Served, Stage, Times, dump_armed, raw_paths
 from wizard.plan.raw_machines import RawMachine
 
@@ -37,6 +41,13 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self.served, self.lines, self.port = directory / "served.json", list[str](), 0
+        self.full = False
+        """Whether its log takes nothing more."""
+
+    def write(self, line: str) -> bool:
+        if not self.full:
+            self.lines.append(line)
+        return not self.full
 
     def arm(self, *nodes: ArmedNode) -> None:
         new = self.served.with_suffix(".new")
@@ -71,7 +82,7 @@ def running(directory: Path) -> Iterator[Server]:
         ready.set()
 
     async def run() -> None:
-        await serve("127.0.0.1", 0, Table(str(server.served)), Log(server.lines.append), told)
+        await serve("127.0.0.1", 0, Table(str(server.served)), Log(server.write), told)
 
     task = loop.create_task(run())
 
@@ -111,6 +122,56 @@ def test_files_and_texts_are_sent_and_logged(server: Server) -> None:
     seen = [(each.node, each.stage, each.status, each.whole) for each in server.log]
     assert seen == [("n1", stage, 200, True) for stage in (Stage.KERNEL, Stage.SEED, Stage.REPORTED)]
     assert server.log[0].size == len(BIG)
+
+
+def test_a_report_that_cannot_be_noted_is_not_thanked_for(server: Server) -> None:
+    server.full = True
+    assert server.get("/report/a")[::2] == (503, b"")
+    assert server.get("/images/d/linux")[::2] == (200, BIG)
+    server.full = False
+    assert server.get("/report/a")[0] == 200
+    assert [each.stage for each in server.log] == [Stage.REPORTED]
+
+
+def test_machines_that_go_away_do_not_stop_it(tmp_path: Path) -> None:
+    """A process whose stderr nobody reads: each transfer that ended early left a traceback there, until it was full."""
+    (tmp_path / "linux").write_bytes(BIG * 16)
+    served, port = tmp_path / "served.json", _free_port()
+    served.write_text(dump_armed([node(tmp_path)]))
+    argv = [sys.executable, "-m", "wizard", COMMAND, "127.0.0.1", str(port), str(served)]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=subprocess.PIPE) as process:
+        try:
+            for number in range(60):
+                with _connected(port) as wire:
+                    wire.sendall(b"GET /images/d/linux HTTP/1.1\r\nHost: x\r\n\r\n" if number % 2 else b": bad\r\n\r\n")
+                    wire.recv(10)
+                    # Closed at once, with what has arrived unread: a reset.
+                    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server = Server(tmp_path)
+            server.port = port
+            assert server.get("/seed/a/preseed.cfg")[::2] == (200, b"seed of a\n")
+            process.terminate()
+            assert process.wait(10) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _connected(port: int) -> socket.socket:
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 10)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_a_part_of_a_file(server: Server) -> None:
@@ -254,7 +315,12 @@ def test_who_is_armed_is_not_shown_the_page(server: Server, tmp_path: Path) -> N
 def test_of_many_refusals_few_are_logged() -> None:
     lines: list[str] = []
     now = [100.0]
-    log = Log(lines.append, lambda: now[0])
+
+    def write(line: str) -> bool:
+        lines.append(line)
+        return True
+
+    log = Log(write, lambda: now[0])
     for _ in range(10_000):
         log.add("192.168.0.7", "/x\x1b[2J" + "y" * 9999, BootReply(404), 0, 0, True)
     now[0] += 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.needs import unavailable
 from wizard.deploy.armed import change_armed, read_armed
 from wizard.deploy.discovery_record import close_discovery, open_discovery, read_raw_machines
+from wizard.deploy.guard import netboot
 from wizard.deploy.guard.netboot import Netboot
 from wizard.deploy.images.loaders import refuse_links
 from wizard.host.dhcp import dnsmasq
@@ -45,7 +48,7 @@ class Place:
 
     def __init__(self) -> None:
         self.reloads = 0
-        self.opened: list[list[str]] = []
+        self.opened: list[Any] = []
         self.looked: list[tuple[str, int]] = []
 
     def is_tagged(self) -> bool:
@@ -112,7 +115,7 @@ def test_the_armed_are_taken_up_and_let_go(place: Place) -> None:
     for _ in range(3):
         turn(watch)
     assert place.is_tagged()
-    assert (place.opened, place.reloads) == ([[], [ADDRESS]], 1)
+    assert (place.opened, place.reloads) == ([[], [(ADDRESS, (MAC,))]], 1)
     assert Path(paths.NETBOOT_SERVED).stat().st_mode & 0o777 == 0o640
     Path(paths.ARMED).write_text("{damaged")
     turn(watch)
@@ -171,10 +174,81 @@ def test_another_plan_in_force_fills_the_packet_filter_again(place: Place) -> No
     without = load_plan(TEXT.partition("[[images]]")[0], "example")
     watch.reload(without)
     turn(watch)
-    assert place.opened == [[ADDRESS]]
+    assert place.opened == [[(ADDRESS, (MAC,))]]
     watch.reload(PLAN)
     turn(watch)
-    assert place.opened == [[ADDRESS], [ADDRESS]]
+    assert place.opened == [[(ADDRESS, (MAC,))], [(ADDRESS, (MAC,))]]
+
+
+def test_a_report_counts_though_the_log_with_the_seed_is_gone(place: Place) -> None:
+    """After a power cut in the middle of an installation: /run is empty then."""
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    place.fetch(Stage.SEED, at=NOW.timestamp() + 1)
+    turn(watch)
+    Path(paths.NETBOOT_LOG).unlink()
+    again = watching()
+    turn(again)
+    assert read_armed()
+    place.fetch(Stage.REPORTED, at=NOW.timestamp() + 60)
+    turn(again)
+    assert read_armed() == ()
+
+
+def test_the_report_of_an_earlier_installer_has_no_seed_before_it(place: Place) -> None:
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    for stage in (Stage.REPORTED, Stage.SEED):
+        place.fetch(stage, at=NOW.timestamp() + 1)
+        turn(watch)
+    assert read_armed()
+    place.fetch(Stage.REPORTED, at=NOW.timestamp() + 2)
+    turn(watch)
+    assert read_armed() == ()
+
+
+@pytest.mark.parametrize("change", [{"gateway": "192.168.0.1"}, {"image": "other"}])
+def test_what_was_laid_down_for_another_plan_is_not_served(place: Place, change: dict[str, str]) -> None:
+    change_armed(lambda _: (replace(node(NOW.isoformat()), **change),))  # type: ignore[arg-type]
+    watch = watching()
+    turn(watch)
+    assert watch.state()["stale"] == ["compute1"]
+    assert place.opened == [[]]
+
+
+def test_it_does_not_wait_for_whoever_changes_the_record(place: Place) -> None:
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    place.fetch(Stage.SEED, Stage.REPORTED, at=NOW.timestamp() + 1)
+    with Path(paths.RUN, "armed.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        turn(watch)
+        assert read_armed()
+        assert "somebody" in watch.failure
+    turn(watch)
+    assert read_armed() == ()
+    assert watch.failure == ""
+
+
+def test_the_log_is_cut_off_but_never_a_line_that_nobody_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netboot, "_LOG_LIMIT", 10)
+    change_armed(lambda _: (node(NOW.isoformat()),))
+    watch = watching()
+    turn(watch)
+    place.fetch(Stage.SEED, at=NOW.timestamp() + 1)
+    with Path(paths.NETBOOT_LOG).open() as log:
+        # The server is at it.
+        fcntl.flock(log, fcntl.LOCK_EX)
+        turn(watch)
+    assert Path(paths.NETBOOT_LOG).stat().st_size
+    turn(watch)
+    assert Path(paths.NETBOOT_LOG).stat().st_size == 0
+    place.fetch(Stage.REPORTED, at=NOW.timestamp() + 2)
+    turn(watch)
+    assert read_armed() == ()
 
 
 def test_always_stays(place: Place) -> None:
@@ -255,7 +329,7 @@ def test_with_a_link_among_the_loaders_nobody_is_served(place: Place) -> None:
     (loaders / "link").unlink()
     turn(watch)
     assert place.is_tagged()
-    assert place.opened[-1] == [ADDRESS]
+    assert place.opened[-1] == [(ADDRESS, (MAC,))]
     (loaders / "deep" / "link").symlink_to("/etc")
     with pytest.raises(WizardError, match="deep/link is a link"):
         refuse_links()

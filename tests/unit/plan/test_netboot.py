@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from netaddr import EUI
@@ -175,9 +176,17 @@ def test_only_the_armed_are_told_what_they_boot(plan: Plan) -> None:
     lines = boot_options([node], plan.network.gateway).splitlines()[1:]
     assert {line.partition(",")[0] for line in lines} == {f"tag:node-{node.name}"}
     assert f"tag:node-{node.name},tag:ipxe,option:bootfile-name,http://192.168.0.200:8069/boot/${{mac:hexhyp}}" in lines
-    for old in (replace(node, address="192.168.0.9"), replace(node, macs=("02:00:00:00:00:01",))):
-        assert still_planned(plan, [old]) == ()
-    assert still_planned(plan, [node]) == (node,)
+    with_image = replace(plan, images=(DEBIAN,))
+    others: tuple[dict[str, Any], ...] = (
+        {"address": "192.168.0.9"},
+        {"macs": ("02:00:00:00:00:01",)},
+        {"image": "other"},
+        {"gateway": "192.168.0.1"},
+    )
+    for other in others:
+        assert still_planned(with_image, [replace(node, **other)]) == ()
+    assert still_planned(with_image, [node]) == (node,)
+    assert still_planned(plan, [node]) == ()
 
 
 def test_no_reservation_has_a_tag(plan: Plan) -> None:

@@ -229,6 +229,8 @@ class Guard:
             verdict = self.apply_grace(self.evaluate())
         except (WizardError, OSError) as error:
             self.inspection_wanted = True
+            # A full /run, say: without a plan nothing else would try it again.
+            self.reload_wanted = self.reload_wanted or self.plan is None
             verdict = GuardVerdict(False, "could-not-look", f"something failed: {error}")
         self.verdict = verdict
         if not verdict.ok:

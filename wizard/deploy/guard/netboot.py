@@ -6,10 +6,12 @@ server, and the packet filter holds back what it had still to send.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -33,12 +35,23 @@ from wizard.plan.findings import WizardError
 from wizard.plan.images import HTTP_PORT
 from wizard.plan.lease_parser import parse_leases
 from wizard.plan.model import AnswerPolicy, Plan
-from wizard.plan.netboot import ArmedNode, Stage, after, dump_armed, raw_paths, still_planned, without
+from wizard.plan.netboot import (
+    ArmedNode,
+    Stage,
+    after,
+    dump_armed,
+    raw_paths,
+    still_planned,
+    with_seeds_fetched,
+    without,
+)
 from wizard.plan.raw_machines import MOST, RawMachine, added, reservation
 
 log = logging.getLogger("ciao-gateway")
 
 _LOG_LIMIT = 1_000_000
+_FILL_EVERY_S = 30.0
+"""Somebody may have emptied the packet filter's set: nothing else compares it."""
 _LINGERS_S = 30.0
 """The packet filter ends a discovery by itself this much later: dnsmasq has stopped answering by then."""
 _Stamp = tuple[int, int, int] | None
@@ -73,6 +86,10 @@ class NetbootServer(SupervisedProcess):
 
         self.keep_running(spawn)
 
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        # It has nothing to save: a report is in its log before it is answered.
+        process.kill()
+
 
 class Netboot:
     """Keeps what is served in step with the record of the armed, and disarms who is done."""
@@ -83,6 +100,7 @@ class Netboot:
         self.armed: tuple[ArmedNode, ...] = ()
         self.stamp: _Stamp = None
         self.loaded_at: float | None = None
+        self.filled_at = 0.0
         self.wanted = True
         self.uid = 0
         self.read_to = 0
@@ -125,11 +143,11 @@ class Netboot:
                 if self._take_up(self.plan):
                     dnsmasq.reload_hosts(process)
                 self.loaded_at = None
-            if self.loaded_at != rules_loaded_at:
-                gateway_rules.fill_netboot([node.address for node in self.armed])
+            if self.loaded_at != rules_loaded_at or time.monotonic() > self.filled_at + _FILL_EVERY_S:
+                gateway_rules.fill_netboot([(node.address, node.macs) for node in self.armed])
                 left = self.looking.left_s + _LINGERS_S if self.looking else 0.0
                 gateway_rules.fill_discovery(self.plan.interfaces.cluster, left)
-                self.loaded_at = rules_loaded_at
+                self.loaded_at, self.filled_at = rules_loaded_at, time.monotonic()
             self._note_raw(self.plan)
             self.failure = ""
         except (WizardError, OSError) as error:
@@ -206,10 +224,11 @@ class Netboot:
             self._note(each)
             if each.raw is not None:
                 self.said.append(each.raw)
+        self._record_seeds()
         done = [node.name for node in self.armed if after(node, self.seen.get(_key(node), ())) is None]
         if not done:
             return False
-        change_armed(lambda nodes: without(nodes, done))
+        change_armed(lambda nodes: without(nodes, done), wait=False)
         log.info("netboot: %s reported, and disarmed", ", ".join(done))
         return True
 
@@ -217,7 +236,17 @@ class Netboot:
         for node in self.armed:
             if each.stage and each.whole and each.node == node.name and each.source == node.address:
                 # Armed again, it starts again.
-                self.seen.setdefault(_key(node), set()).add(each.stage)
+                seen = self.seen.setdefault(_key(node), set())
+                # The report of an installer that ran before it was armed again has no seed before it.
+                if each.stage is not Stage.REPORTED or Stage.SEED in seen or not node.seeded:
+                    seen.add(each.stage)
+
+    def _record_seeds(self) -> None:
+        """Keep that a node has its seed: what was seen is in memory, and so is its log. Raises WizardError, OSError."""
+        got = {node.name for node in self.armed if node.seeded and Stage.SEED in self.seen.get(_key(node), ())}
+        if got:
+            change_armed(lambda nodes: with_seeds_fetched(nodes, got), wait=False)
+            self.armed = with_seeds_fetched(self.armed, got)
 
     def _note_raw(self, plan: Plan) -> None:
         """Keep what machines said of themselves that have the MAC they say, and are in no plan."""
@@ -245,9 +274,7 @@ class Netboot:
             text = os.pread(fd, size - self.read_to, self.read_to)
             whole = text[: text.rfind(b"\n") + 1]
             self.read_to += len(whole)
-            if self.read_to == size > _LOG_LIMIT:
-                # It is in memory, and the server only appends.
-                os.ftruncate(fd, 0)
+            if self.read_to == size > _LOG_LIMIT and _cut_off(fd, size):
                 self.read_to = 0
         finally:
             os.close(fd)
@@ -259,6 +286,18 @@ class Netboot:
             lines = [each for each in lines if _is_of_now(each, since)]
             self.follows = True
         return lines
+
+
+def _cut_off(fd: int, size: int) -> bool:
+    """Empty the log, which is in memory, unless the server has appended to it since it had this size."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    if os.fstat(fd).st_size != size:
+        return False
+    os.ftruncate(fd, 0)
+    return True
 
 
 def _key(node: ArmedNode) -> str:

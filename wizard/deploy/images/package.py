@@ -98,7 +98,8 @@ def members(path: Path) -> Iterator[tuple[tarfile.TarInfo, Readable]]:
                     # extractfile follows a link; who takes the content has looked at isreg.
                     content = archive.extractfile(member) if member.isreg() else None
                     yield member, cast(IO[bytes], content)
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, LookupError, EOFError, OverflowError) as error:
+            # Of a package that is damaged, or made to be.
             raise WizardError(f"{path.name} cannot be read: {error}", _REMEDY) from None
         while output.read(1 << 16):
             pass

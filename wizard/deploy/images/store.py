@@ -42,6 +42,12 @@ class ImageState(StrEnum):
     INCOMPLETE = "incomplete"
 
 
+def forgotten(root: str = "") -> str:
+    """Where the images of `root` are while they are removed altogether; there from a reset that was cut off, too."""
+    path = Path(root or paths.IMAGES)
+    return str(path.with_name(f".{path.name}.gone"))
+
+
 @dataclass(frozen=True, slots=True)
 class FileProblem:
     """What is wrong with a file of an image."""
@@ -240,7 +246,7 @@ class ImageStore:
 
         What one that was killed has left goes too. Raises WizardError, OSError.
         """
-        gone = self.root.with_name(f".{self.root.name}.gone")
+        gone = Path(forgotten(str(self.root)))
         # Of one that was killed. A link is somebody else's.
         if gone.is_dir() and not gone.is_symlink():
             shutil.rmtree(gone)

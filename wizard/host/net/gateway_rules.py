@@ -20,11 +20,11 @@ UPLINKS = "uplinks"
 """The set of the NICs that lead out, and the verb of nat.sh that fills it, where the plan follows the default route."""
 RECEIVED, SENT = "node_received", "node_sent"
 """Sets with a counter for each address in the cluster, from its machine's side; see `node_traffic`."""
-NETBOOT = "netboot"
-"""The set of the addresses of nodes that are armed to boot over the network."""
+NETBOOT, NETBOOT_MACS = "netboot", "netboot_macs"
+"""The sets of nodes that are armed to boot over the network: their addresses; these with their MACs."""
 DISCOVERY, RAW, RAW_ADDRESSES = "discovery", "raw", "raw_addresses"
 """Sets for machines that no plan has, while somebody looks for them: the cluster's NIC; they; their addresses."""
-FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT, NETBOOT, DISCOVERY, RAW, RAW_ADDRESSES)
+FILLED_LATER = (nft_armed_set.SET, UPLINKS, RECEIVED, SENT, NETBOOT, NETBOOT_MACS, DISCOVERY, RAW, RAW_ADDRESSES)
 """The sets of our table whose elements are not those of nat.sh: the guard's, and what packets add."""
 _ELEMENTS = re.compile(r"^\t\telements = \{[^}]*\}\n", re.MULTILINE)
 _SCRIPT_S = 60
@@ -171,10 +171,16 @@ def follow_uplinks(path: str, nics: Sequence[str]) -> str:
     return run("sh", path, UPLINKS, *nics, timeout=_SCRIPT_S)
 
 
-def fill_netboot(addresses: Sequence[str]) -> None:
-    """Let these addresses, and no others, reach TFTP and the netboot server. Raises CommandFailed."""
-    words = [f"flush set {' '.join(TABLE)} {NETBOOT}"]
-    words += [f"add element {' '.join(TABLE)} {NETBOOT} {{ {address} }}" for address in addresses]
+def fill_netboot(armed: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Let these machines, each an address and its MACs, and no others reach TFTP and the netboot server.
+
+    Raises CommandFailed.
+    """
+    table = " ".join(TABLE)
+    words = [f"flush set {table} {each}" for each in (NETBOOT, NETBOOT_MACS)]
+    for address, macs in armed:
+        words.append(f"add element {table} {NETBOOT} {{ {address} }}")
+        words += [f"add element {table} {NETBOOT_MACS} {{ {address} . {mac} }}" for mac in macs]
     run("nft", "-f", "-", stdin="\n".join(words) + "\n")
 
 
