@@ -22,7 +22,7 @@ from wizard.plan import paths
 from wizard.plan.addresses import assign
 from wizard.plan.file.read import load_plan
 from wizard.plan.findings import NeedsRoot, WizardError
-from wizard.plan.netboot import ArmedNode, Stage, Times, ToDisk
+from wizard.plan.netboot import ArmedDamaged, ArmedNode, Stage, Times, ToDisk
 
 EXAMPLE = (Path(__file__).parents[2] / "examples" / "ciao.toml").read_text()
 IMAGES = (
@@ -30,6 +30,7 @@ IMAGES = (
 )
 PLAN = assign(load_plan(EXAMPLE + IMAGES, "ciao.toml"))
 NODES = PLAN.nodes[2:]
+SINCE = "2026-12-01T00:00:00+00:00"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxRkm0q8u2uLGyIpVSWhVYpVtV4b0pZ1vS8o0Q8mJwG me@laptop\n"
 
 
@@ -77,7 +78,11 @@ def test_nodes_are_armed_together_and_disarmed(place: Path) -> None:
 
 
 def test_without_an_image_each_gets_its_own_of_the_plan(place: Path) -> None:
-    planned = (replace(NODES[0], image="tiny"), NODES[1])
+    with pytest.raises(WizardError, match=f"gives {NODES[1].name} no image") as refused:
+        arm(PLAN, (replace(NODES[0], image="tiny"), NODES[1]), order(place, image=""))
+    assert "Choose one of tiny, gone, disk" in refused.value.remedy
+    assert armed() == []
+    planned = (replace(NODES[0], image="tiny"), replace(NODES[1], image="disk"))
     arm(PLAN, planned, order(place, image="", to_disk=ToDisk.SANBOOT))
     assert armed() == [("compute1", "tiny", "once"), ("compute2", "disk", "once")]
     assert any("sanboot" in served.text for served in read_armed()[1].paths.values())
@@ -134,6 +139,14 @@ def test_the_extra_and_root_are_asked_for(place: Path, monkeypatch: pytest.Monke
             attempt()
 
 
+def test_a_damaged_record_arms_nobody_and_is_mended_by_arming(place: Path) -> None:
+    Path(paths.ARMED).write_text('{"version": 1, "nodes": [{"since": "x"}]}')
+    with pytest.raises(ArmedDamaged):
+        read_armed()
+    arm(PLAN, NODES[:1], order(place))
+    assert armed() == [("compute1", "tiny", "once")]
+
+
 def test_only_who_is_armed_is_disarmed(place: Path) -> None:
     arm(PLAN, NODES[:1], order(place))
     with pytest.raises(WizardError, match="compute2 is not armed") as refused:
@@ -165,7 +178,7 @@ def test_every_node_has_a_row_and_the_images_are_told(place: Path) -> None:
     board = BootWatch().look()
     assert [(boot.node, boot.begun) for boot in board.nodes] == [(node.name, False) for node in PLAN.nodes]
     assert [(image.name, image.installs) for image in board.images] == [("tiny", True), ("gone", True), ("disk", False)]
-    assert "boot loaders --help" in board.problem
+    assert "boot loaders ipxe" in board.problem
 
 
 def test_who_answers_has_done_so_since_it_was_first_found_to(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,5 +257,5 @@ def test_watch_tells_what_changes(
 
 
 def test_an_armed_node_that_the_plan_no_longer_has_can_be_disarmed(place: Path) -> None:
-    change_armed(lambda _: (ArmedNode("old", "192.168.0.99", ("b8:ae:ed:7b:72:99",), "tiny", Times.ONCE, "x"),))
+    change_armed(lambda _: (ArmedNode("old", "192.168.0.99", ("b8:ae:ed:7b:72:99",), "tiny", Times.ONCE, SINCE),))
     assert disarm(["old"]) == ("old",)

@@ -97,14 +97,20 @@ def disarm(names: Sequence[str] = (), everyone: bool = False) -> tuple[str, ...]
 def _image_of(plan: Plan, node: Node, asked: str) -> Image:
     if not plan.images:
         raise WizardError("the plan in force has no images", "Add [[images]] to it and apply it.")
-    name = asked or node.image or FROM_DISK
+    name = asked or node.image
+    if not name:
+        known = ", ".join([*(image.name for image in plan.images), FROM_DISK])
+        raise WizardError(f"the plan gives {node.name} no image", f"Choose one of {known}: --image NAME.")
     if name == FROM_DISK:
         return DISK_IMAGE
     for image in plan.images:
         if image.name == name:
             return image
     known = ", ".join(image.name for image in plan.images)
-    raise WizardError(f"{shown(name)} is no image of the plan in force", f"It has: {known}, {FROM_DISK}.")
+    raise WizardError(
+        f"{shown(name)} is no image of the plan in force",
+        f"It has: {known}, {FROM_DISK}. Others come in on the page Nodes (f6), or as [[images]]; then apply.",
+    )
 
 
 def _need_root(what: str) -> None:

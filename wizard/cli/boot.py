@@ -63,7 +63,7 @@ def _arm(args: argparse.Namespace) -> int:
         silent = {image.name for image in plan.images if not image.reports}
         if names := [each.name for each in made if each.image in silent and each.times is Times.ONCE]:
             say(f"Their image never reports, so they stay armed: sudo ciao-wizard boot disarm {' '.join(names)}")
-        if not args.secure_boot and (missing := without_loaders()):
+        if not args.secure_boot and (missing := without_loaders(plan.images)):
             say(missing)
     if args.wake:
         from wizard.actions.wake import send_to

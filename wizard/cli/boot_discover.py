@@ -38,18 +38,17 @@ def discover(args: argparse.Namespace) -> int:
 
 
 def _refuse_where_it_cannot_work() -> None:
-    from importlib.util import find_spec
-
     from wizard.actions.targets import plan_in_force
-    from wizard.deploy.images.loaders import missing_loaders, refuse_links
+    from wizard.deploy.images.loaders import refuse_links
+    from wizard.monitor.boot_board import refuse_without_server, without_loaders
 
-    if find_spec("aiohttp") is None:
-        raise WizardError("aiohttp is not installed, which serves the page", "pip install 'ciao-wizard[boot]'")
+    refuse_without_server()
     refuse_links()
-    if not plan_in_force().images:
+    images = plan_in_force().images
+    if not images:
         raise WizardError("the plan in force has no images", "Add [[images]] to it and apply it.")
-    if absent := missing_loaders():
-        say(f"No boot loader {', '.join(absent)} is here: see 'ciao-wizard boot loaders --help'.")
+    if missing := without_loaders(images):
+        say(missing)
 
 
 def _names() -> dict[str, str]:
@@ -77,7 +76,7 @@ def _row(machine: RawMachine, names: dict[str, str]) -> dict[str, Any]:
 def _print(discovery: Discovery | None, machines: tuple[RawMachine, ...], names: dict[str, str]) -> None:
     say(describe(discovery))
     if not machines:
-        say("No machine was found yet.")
+        say("No machine has been found yet.")
         return
     rows = [
         [each.mac, each.serial or "-", each.product or "-", _time(each.at), names.get(each.mac, "new")]

@@ -15,7 +15,7 @@ from wizard.deploy import failpoints, runtime_state
 from wizard.host.files import read_text, write_atomic
 from wizard.plan import paths
 from wizard.plan.findings import WizardError
-from wizard.plan.netboot import ArmedNode, dump_armed, load_armed
+from wizard.plan.netboot import ArmedDamaged, ArmedNode, dump_armed, load_armed
 
 Nodes = tuple[ArmedNode, ...]
 
@@ -38,7 +38,12 @@ def change_armed(change: Callable[[Nodes], Nodes], wait: bool = True) -> Nodes:
         if not Path(paths.STATE).is_dir():
             # Only the journal makes that directory.
             raise WizardError("nothing is applied here", "Apply a plan with 'ciao-wizard apply -c PLAN'.")
-        before = read_armed()
+        try:
+            before = read_armed()
+        except ArmedDamaged:
+            # Nobody is armed by it, and arming again is the remedy.
+            before = ()
+            Path(paths.ARMED).unlink()
         after = change(before)
         if after != before:
             failpoints.hit("armed:writing")

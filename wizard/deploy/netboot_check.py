@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import socket
 import time
+from pathlib import Path
 
 from wizard.deploy import runtime_state
+from wizard.deploy.armed import read_armed
 from wizard.deploy.guard import control
 from wizard.deploy.shapes import GuardState, NetbootState
-from wizard.host.facts.udp_sockets import inodes_of, listens, sockets_on_port
+from wizard.host.facts.udp_sockets import inodes_of, sockets_on_port, tcp_backlog
 from wizard.host.plan_in_force import Unreadable, running_plan
+from wizard.plan import paths
 from wizard.plan.checks import FAILED, OK, Check
-from wizard.plan.images import HTTP_PORT, TFTP_PORT
+from wizard.plan.images import (
+    ADD,
+    FIRST_STAGES_OF,
+    GRUB,
+    HTTP_PORT,
+    LOADER_REMEDY,
+    SHIM,
+    SIGNED_REMEDY,
+    TFTP_PORT,
+)
 from wizard.plan.model import Plan
+from wizard.plan.netboot import Stage
 from wizard.plan.text import clean
 
 _STARTS_WITHIN_S = 3.0
@@ -44,14 +57,16 @@ def check_netboot(plan: Plan) -> list[Check]:
         return [Check("netboot", OK, "no node is armed")]
     gateway = str(plan.network.gateway)
     if not _answers(gateway):
-        return [_failed(f"the netboot server does not listen at {gateway}, TCP port {HTTP_PORT}", _remedy(""))]
+        return [_failed(f"the netboot server does not answer at {gateway}, TCP port {HTTP_PORT}", _remedy(""))]
     if os.geteuid() == 0 and not _has_tftp(gateway):
         return [_failed(f"dnsmasq does not serve TFTP at {gateway}", "Run 'sudo ciao-wizard reset --only dhcp'.")]
+    if os.geteuid() == 0 and (gone := _gone(plan)):
+        return [gone]
     return [Check("netboot", OK, f"{armed} {'node is' if armed == 1 else 'nodes are'} armed, and would be served")]
 
 
 def _answers(gateway: str) -> bool:
-    """Whether our own server listens; one that was started just now has a moment.
+    """Whether our own server listens, and accepts who comes; one that was started just now has a moment.
 
     No packet is sent: the packet filter lets it answer armed nodes alone, and not this machine.
     """
@@ -59,7 +74,7 @@ def _answers(gateway: str) -> bool:
     while True:
         process = runtime_state.netboot_process()
         try:
-            if process and (os.geteuid() != 0 or listens(process.pid, gateway, HTTP_PORT)):
+            if process and (os.geteuid() != 0 or tcp_backlog(process.pid, gateway, HTTP_PORT) == 0):
                 return True
         except OSError:
             return False
@@ -68,11 +83,31 @@ def _answers(gateway: str) -> bool:
         time.sleep(0.05)
 
 
+def _gone(plan: Plan) -> Check | None:
+    """What an armed node would ask for in vain: a file of its image, or every boot loader for its kind of firmware."""
+    images = {image.name: image for image in plan.images}
+    for node in read_armed():
+        for each in node.paths.values():
+            if each.stage is not Stage.LOADER and each.file and not Path(each.file).is_file():
+                add = f"Add its image again: {ADD} {node.image} …; or: sudo ciao-wizard boot disarm {node.name}"
+                return _failed(f"{node.name} would not get {each.file}: it is not there", add)
+        image = images.get(node.image)
+        loaders = (SHIM, GRUB) if node.secure_boot else FIRST_STAGES_OF[image.architecture] if image else ()
+        present = [loader for loader in loaders if Path(paths.BOOT_LOADERS, loader).is_file()]
+        if loaders and (not present or (node.secure_boot and len(present) < len(loaders))):
+            return _failed(
+                f"{node.name} would get no boot loader: {', '.join(loaders)} are not there",
+                SIGNED_REMEDY if node.secure_boot else LOADER_REMEDY,
+            )
+    return None
+
+
 def netboot_trouble() -> str:
     """Why armed nodes of the plan in force are not served, with its remedy; "" where they are."""
     plan = running_plan(Unreadable.SKIP)
     guard = runtime_state.running_guard()
-    if plan and plan.images and (guard is None or guard.get("mode") != "armed"):
+    armed = bool(plan and plan.images and os.geteuid() == 0 and read_armed())
+    if armed and (guard is None or guard.get("mode") != "armed"):
         reason = clean(guard.get("reason") or "", 300) if guard else "it does not run"
         return f"Nobody is served while the guard is not armed: {reason}. See 'ciao-wizard status'."
     wrong = [each for each in check_netboot(plan) if each.ok is False] if plan else []

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from wizard.deploy.armed import read_armed
 from wizard.deploy.images.loaders import missing_loaders
+from wizard.deploy.netboot_check import netboot_trouble
 from wizard.deploy.netboot_server import read_log
 from wizard.host.files import read_text
 from wizard.host.net.tcp_ports import answering
@@ -18,7 +19,7 @@ from wizard.monitor.boot_stages import Boot, boots
 from wizard.plan import paths
 from wizard.plan.boot_outline import overwrites
 from wizard.plan.findings import NeedsRoot, WizardError
-from wizard.plan.images import DISK_IMAGE, FROM_DISK, Image
+from wizard.plan.images import DISK_IMAGE, FIRST_STAGES_OF, FROM_DISK, LOADER_REMEDY, Image
 from wizard.plan.netboot import Stage
 
 _TAIL = 1 << 20
@@ -71,7 +72,7 @@ class BootWatch:
         log, served = read_text(paths.DNSMASQ_LOG) or "", read_text(paths.NETBOOT_LOG) or ""
         found = boots(plan, read_armed(), log[-_TAIL:], read_log(served), time.time(), self._who_answers)
         images = tuple(map(_armable, (*plan.images, DISK_IMAGE))) if plan.images else ()
-        return BootBoard(tuple(map(self._since_first, found)), images, _problem())
+        return BootBoard(tuple(map(self._since_first, found)), images, _problem(plan.images))
 
     def _who_answers(self, addresses: Iterable[str]) -> frozenset[str]:
         """Whoever has answered once is not asked again: its sshd logs each question."""
@@ -100,18 +101,19 @@ def refuse_without_server() -> None:
         raise WizardError("aiohttp is not installed, which serves nodes", "pip install 'ciao-wizard[boot]'")
 
 
-def without_loaders() -> str:
-    """Which boot loaders are missing here, and what to do; "" where none is."""
-    absent = missing_loaders()
-    return f"No boot loader {', '.join(absent)} is here: see 'ciao-wizard boot loaders --help'." if absent else ""
+def without_loaders(images: Iterable[Image]) -> str:
+    """Which boot loaders are missing here for images of these, and what to do; "" where none is."""
+    asked = {each for image in images if image.name != FROM_DISK for each in FIRST_STAGES_OF[image.architecture]}
+    absent = [loader for loader in missing_loaders() if loader in asked]
+    return f"No boot loader {', '.join(absent)} is here. {LOADER_REMEDY}" if absent else ""
 
 
-def _problem() -> str:
+def _problem(images: Iterable[Image]) -> str:
     try:
         refuse_without_server()
     except WizardError as error:
         return f"{error.message}: {error.remedy}"
-    return without_loaders()
+    return netboot_trouble() or without_loaders(images)
 
 
 def _armable(image: Image) -> ArmableImage:

@@ -15,6 +15,7 @@ from wizard.plan.images import (
     ADD,
     FIRST_STAGES_OF,
     KINDS,
+    LOADER_REMEDY,
     REMOVE,
     Architecture,
     Image,
@@ -186,7 +187,7 @@ def check_here(images: Sequence[Image], seeds: SeedAnswers, here: BootHere) -> I
             "boot-loader-missing",
             "machine",
             f"No boot loader {', '.join(missing)} is on this machine: firmware that asks for it gets none.",
-            "Run `apt-get download ipxe`, then `sudo ciao-wizard boot loaders ipxe_*.deb`.",
+            LOADER_REMEDY,
         )
 
 

@@ -110,6 +110,10 @@ KINDS = {
     ImageKind.RESCUE: KindDefaults(SeedForm.NONE, 1024, "debian-installer-12-netboot-amd64_….deb --kind rescue"),
 }
 ADD = "sudo ciao-wizard image add"
+LOADER_REMEDY = "Run `apt-get download ipxe`, then `sudo ciao-wizard boot loaders ipxe_*.deb`."
+SIGNED_REMEDY = (
+    "Run `apt-get download shim-signed grub-efi-amd64-signed`, then give both to `sudo ciao-wizard boot loaders`."
+)
 REMOVE = "sudo ciao-wizard image remove"
 
 SEEDS_OF = {

@@ -13,10 +13,12 @@ from wizard.deploy.netboot_check import check_netboot
 from wizard.deploy.shapes import GuardState, NetbootState
 from wizard.host.facts.udp_sockets import UdpSocket
 from wizard.host.processes import Process
+from wizard.plan import paths
 from wizard.plan.checks import Outcome
 from wizard.plan.file.read import load_plan
-from wizard.plan.images import Image, ImageKind
+from wizard.plan.images import FIRST_STAGES, Image, ImageKind
 from wizard.plan.model import Plan
+from wizard.plan.netboot import ArmedNode, Served, Stage, Times
 
 SERVER = Process(7, 1, "boot")
 SERVED: NetbootState = {"process": None, "armed": 2, "failure": "", "stale": []}
@@ -30,15 +32,21 @@ class Seen:
         self.process: Process | None = SERVER
         self.answers = True
         self.tftp = True
+        self.backlog = 0
+        self.armed: tuple[ArmedNode, ...] = ()
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seen:
     made = Seen()
     monkeypatch.setattr(runtime_state, "running_guard", lambda: made.guard)
     monkeypatch.setattr(runtime_state, "netboot_process", lambda: made.process)
     monkeypatch.setattr(runtime_state, "dnsmasq_process", lambda: SERVER if made.tftp else None)
-    monkeypatch.setattr(netboot_check, "listens", lambda *_: made.answers)
+    monkeypatch.setattr(netboot_check, "tcp_backlog", lambda *_: made.backlog if made.answers else None)
+    monkeypatch.setattr(netboot_check, "read_armed", lambda: made.armed)
+    monkeypatch.setattr(paths, "BOOT_LOADERS", str(tmp_path))
+    for loader in FIRST_STAGES.values():
+        (tmp_path / loader).touch()
     monkeypatch.setattr(netboot_check, "inodes_of", lambda _: {5})
     sockets = [UdpSocket(3, bytes([192, 168, 0, 200]), 5)]
     monkeypatch.setattr(netboot_check, "sockets_on_port", lambda _: sockets)
@@ -119,3 +127,36 @@ def test_a_server_that_does_not_answer_is_a_failure(seen: Seen, booting: Plan, l
     setattr(seen, lost, None if lost == "process" else False)
     assert only(booting).ok is False
     assert only(booting).remedy
+
+
+def armed(kernel: Path, **more: Any) -> ArmedNode:
+    table = {"/images/debian12/linux": Served(Stage.KERNEL, file=str(kernel))}
+    return ArmedNode("n1", "192.168.0.103", ("02:00:00:00:00:01",), "debian12", Times.ONCE, "", table, **more)
+
+
+def test_a_server_that_accepts_nobody_is_a_failure(seen: Seen, booting: Plan) -> None:
+    seen.backlog = 3
+    assert "does not answer" in only(booting).detail
+
+
+def test_a_file_that_a_node_would_ask_for_in_vain(seen: Seen, booting: Plan, tmp_path: Path) -> None:
+    kernel = tmp_path / "linux"
+    kernel.touch()
+    seen.armed = (armed(kernel),)
+    assert only(booting).ok
+    kernel.unlink()
+    assert f"n1 would not get {kernel}" in only(booting).detail
+    assert "image add debian12" in only(booting).remedy
+
+
+def test_a_node_that_would_get_no_boot_loader(seen: Seen, booting: Plan, tmp_path: Path) -> None:
+    kernel = tmp_path / "linux"
+    kernel.touch()
+    seen.armed = (armed(kernel),)
+    (tmp_path / "undionly.kpxe").unlink()
+    # By UEFI it gets one.
+    assert only(booting).ok
+    (tmp_path / "snponly.efi").unlink()
+    assert "boot loaders ipxe" in only(booting).remedy
+    seen.armed = (armed(kernel, secure_boot=True),)
+    assert "shim-signed" in only(booting).remedy

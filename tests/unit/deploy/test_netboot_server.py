@@ -141,7 +141,7 @@ def test_machines_that_go_away_do_not_stop_it(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "wizard", COMMAND, "127.0.0.1", str(port), str(served)]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=subprocess.PIPE) as process:
         try:
-            for number in range(60):
+            for number in range(400):
                 with _connected(port) as wire:
                     wire.sendall(b"GET /images/d/linux HTTP/1.1\r\nHost: x\r\n\r\n" if number % 2 else b": bad\r\n\r\n")
                     wire.recv(10)

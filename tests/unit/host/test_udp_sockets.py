@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from wizard.host.facts.udp_sockets import bound_indexes, bound_names, listens
+from wizard.host.facts.udp_sockets import bound_indexes, bound_names, tcp_backlog
 
 
 def test_a_socket_is_told_by_the_nic_that_it_is_bound_to() -> None:
@@ -30,7 +30,9 @@ def test_a_socket_that_is_bound_to_no_nic_has_none() -> None:
 def test_who_listens_by_tcp_is_told_by_the_exact_place() -> None:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         port = ours.getsockname()[1]
-        assert listens(os.getpid(), "127.0.0.1", port)
-        assert not listens(os.getpid(), "127.0.0.2", port)
-        assert not listens(os.getppid(), "127.0.0.1", port)
-    assert not listens(os.getpid(), "127.0.0.1", port)
+        assert tcp_backlog(os.getpid(), "127.0.0.1", port) == 0
+        assert tcp_backlog(os.getpid(), "127.0.0.2", port) is None
+        assert tcp_backlog(os.getppid(), "127.0.0.1", port) is None
+        with socket.create_connection(("127.0.0.1", port)):
+            assert tcp_backlog(os.getpid(), "127.0.0.1", port) == 1
+    assert tcp_backlog(os.getpid(), "127.0.0.1", port) is None

@@ -6,6 +6,7 @@ server, and the packet filter holds back what it had still to send.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -132,6 +133,8 @@ class Netboot:
         """
         if self.plan is None or not self.plan.images:
             self.stop()
+            if self.plan is not None:
+                self._disarm_all()
             return
         try:
             discovery = read_discovery()
@@ -159,6 +162,17 @@ class Netboot:
             self.server.start(str(self.plan.network.gateway), self.uid)
         else:
             self.server.stop()
+
+    def _disarm_all(self) -> None:
+        """Disarm everybody, where the plan has no images: a later one that has must not install what nobody expects."""
+        stamp = _stamp(paths.ARMED)
+        if stamp in (None, self.stamp):
+            return
+        with contextlib.suppress(WizardError, OSError):
+            if nodes := read_armed():
+                change_armed(lambda _: (), wait=False)
+                log.info("netboot: the plan has no images; disarmed: %s", ", ".join(node.name for node in nodes))
+            self.armed, self.stamp = (), _stamp(paths.ARMED)
 
     @property
     def looking(self) -> Discovery | None:

@@ -15,7 +15,7 @@ from wizard.host.files import make_directory, write_atomic
 from wizard.plan import paths
 from wizard.plan.fields import printable
 from wizard.plan.findings import WizardError
-from wizard.plan.images import GRUB, LOADERS_IN_PACKAGE, PI_FIRMWARE, PI_TREES, SHIM
+from wizard.plan.images import GRUB, LOADERS_IN_PACKAGE, PI_FIRMWARE, PI_TREES, SHIM, SIGNED_REMEDY
 
 _LARGEST = 16 << 20
 _INSTALLERS = r"usr/lib/debian-installer/images/[^/]+/amd64/text/debian-installer/amd64"
@@ -80,7 +80,7 @@ def check_signed_loaders() -> None:
     if absent := _missing((SHIM, GRUB)):
         raise WizardError(
             f"no boot loader {', '.join(absent)} is here, which Secure Boot needs",
-            "apt-get download shim-signed grub-efi-amd64-signed, and give both to 'sudo ciao-wizard boot loaders'.",
+            SIGNED_REMEDY,
         )
 
 

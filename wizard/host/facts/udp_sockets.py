@@ -71,12 +71,16 @@ def other_sockets_at(pid: int, address: str, port: int) -> set[int]:
     return found - inodes_of(pid) if found else found
 
 
-def listens(pid: int, address: str, port: int) -> bool:
-    """Whether a process has a listening TCP socket at exactly this IPv4 address and port. Raises OSError."""
+def tcp_backlog(pid: int, address: str, port: int) -> int | None:
+    """How many connections wait for a process to accept them, at exactly this IPv4 address and TCP port.
+
+    None where it does not listen there. Raises OSError.
+    """
     place = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
     lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    found = {int(fields[9]) for fields in lines if fields[1] == place and fields[3] == _LISTEN}
-    return bool(found & inodes_of(pid))
+    # tx_queue:rx_queue, the latter being the backlog of a socket that listens.
+    found = {int(each[9]): int(each[4].split(":")[1], 16) for each in lines if each[1] == place and each[3] == _LISTEN}
+    return next((found[inode] for inode in inodes_of(pid) if inode in found), None)
 
 
 def _udp_sockets() -> Iterator[tuple[bytes, bytes, int, int]]:
