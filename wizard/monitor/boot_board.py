@@ -29,11 +29,15 @@ _PATIENCE_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ArmableImage:
-    """What nodes can be armed with. `installs`: whether it may overwrite a disk; `reports`: whether it says its end."""
+    """What nodes can be armed with. `installs`: whether it may overwrite a disk; `reports`: whether it says its end.
+
+    `overwrites`: what of a machine, in words; "" where nobody knows.
+    """
 
     name: str
     installs: bool = True
     reports: bool = True
+    overwrites: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +121,6 @@ def _problem(images: Iterable[Image]) -> str:
 
 
 def _armable(image: Image) -> ArmableImage:
-    return ArmableImage(image.name, overwrites(image).unasked, image.reports or image.name == FROM_DISK)
+    return ArmableImage(
+        image.name, overwrites(image).unasked, image.reports or image.name == FROM_DISK, overwrites(image).value
+    )

@@ -101,6 +101,10 @@ class ArmDialog(FormDialog[None]):
         return not name or any(image.name == name and image.installs for image in self._images)
 
     @property
+    def _loses(self) -> str:
+        return next((image.overwrites for image in self._images if image.name == self._image), "")
+
+    @property
     def _times(self) -> Times:
         return list(Times)[self.query_one("#arm-times", Choice).number]
 
@@ -112,7 +116,7 @@ class ArmDialog(FormDialog[None]):
             self._field(f"arm.{key}").display = not from_disk
         warning = Text("It overwrites no disk.")
         if self._installs:
-            warning = Text.assemble(("! ", "bold"), "An installer overwrites all of a disk, and asks nothing.")
+            warning = Text.assemble(("! ", "bold"), "It overwrites a disk without asking.")
         if any(image.name == self._image and not image.reports for image in self._images):
             warning.append(" It never reports: it stays armed until you disarm it.")
         self.query_one("#arm-warning", PlainText).update(warning)
@@ -136,7 +140,7 @@ class ArmDialog(FormDialog[None]):
         if not self._installs:
             self._confirm(True)
             return
-        told = question_text(self._names, self._image, self._times)
+        told = question_text(self._names, self._image, self._loses, self._times)
         question = Question(f"Arm {count(self._names)}?", told, "[ y  Arm ]", "[ n  Do not ]")
         self.app.push_screen(question, self._confirm)
 
@@ -175,12 +179,13 @@ def named(names: Sequence[str]) -> str:
     return plain(", ".join(names[:_MOST_NAMED]), limit=300).plain + (f" and {more} more" if more > 0 else "")
 
 
-def question_text(names: Sequence[str], image: str, times: Times) -> str:
-    """What is asked before nodes are armed with what may overwrite a disk."""
+def question_text(names: Sequence[str], image: str, overwrites: str, times: Times) -> str:
+    """What is asked before nodes are armed with what may overwrite a disk. `overwrites`: what, "" where it depends."""
     each = "it boots" if len(names) == 1 else "each of them boots"
     what = plain(image, limit=63).plain if image else "the image that the plan has for it, if any"
     told = [named(names)] if len(names) > 1 else []
-    told += [f"The next time that {each} over the network it gets {what}: ALL OF A DISK IS OVERWRITTEN, unasked."]
+    told += [f"The next time that {each} over the network it gets {what}."]
+    told.append(f"It overwrites {(overwrites or 'what that says, perhaps all of a disk').upper()}, without asking.")
     if times is Times.ALWAYS:
         told.append("And again at EVERY boot, until you disarm it: 'always' was chosen.")
     return "\n\n".join([*told, "y arms. Enter, n and esc change nothing."])

@@ -29,13 +29,11 @@ TICK_S = 1.0
 _LONGEST_WHY = 150
 NO_IMAGES = (
     "The plan in force has no images, so there is nothing that nodes could boot.",
-    "1  Add one to this machine; nothing is downloaded for you:\n"
-    "   apt-get download debian-installer-12-netboot-amd64\n"
+    "1  Add one to this machine, and boot loaders; nothing is downloaded for you:\n"
+    "   apt-get download debian-installer-12-netboot-amd64 ipxe\n"
     "   sudo ciao-wizard image add debian12 debian-installer-12-*.deb\n"
-    "2  Add it to the plan, and apply that:\n"
-    "   [[images]]\n"
-    '   name = "debian12"\n'
-    '   kind = "debian"\n'
+    "   sudo ciao-wizard boot loaders ipxe_*.deb\n"
+    "2  Take it into the plan: esc, e, then f6 on Nodes. Apply.\n"
     "3  Come back here, and arm a node with it.",
 )
 

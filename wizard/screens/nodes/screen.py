@@ -45,7 +45,7 @@ MOST_UNDONE = 100
 class NodesPage(HintingPage):
     TITLE = "Nodes"
     STEP = "nodes"
-    FIELDS = ("nodes", "seeds")
+    FIELDS = ("nodes", "seeds", "images")
     QUESTION = "Your machines: 1 controller, 1+ network, 1+ compute (one can be several)."
     HELP = (
         "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here. "
@@ -99,7 +99,10 @@ class NodesPage(HintingPage):
 
     def body(self) -> Iterable[Widget]:
         yield VirtualKeyedTable(COLUMNS, id="nodes")
-        yield PlainText("f2 adds one, f4 pastes or imports many, f5 listens for machines on the network.", id="empty")
+        yield PlainText(
+            "f2 adds one, f4 pastes or imports many, f5 listens for machines, f6: what they boot.",
+            id="empty",
+        )
         yield DiscoveryPanel(id="hearing")
 
     def on_unmount(self) -> None:
@@ -179,8 +182,8 @@ class NodesPage(HintingPage):
         self._wanted.clear()
 
     def point_at(self, field: str) -> None:
-        if field.startswith("seeds."):
-            self.action_boot(field)
+        if field.startswith(("seeds", "images")):
+            self.action_boot(field if field.startswith("seeds.") else "")
             return
         number = _number(field)
         if number is not None and number < len(self._keys):

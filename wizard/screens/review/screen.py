@@ -269,7 +269,7 @@ class ReviewPage(Page):
             return
         field = finding.field
         step = next((step for step in STEPS if field.startswith(step)), None)
-        if step is None and field.startswith("seeds"):
+        if step is None and field.startswith(("seeds", "images")):
             step = "nodes"
         if step is None and field.startswith(("cluster", *SECTION_FIELDS)):
             step = "network"
