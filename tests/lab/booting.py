@@ -66,7 +66,7 @@ def arm_two(terminal: Terminal, at: At = nowhere) -> None:
     terminal.says("key.pub")
     at("boot-arm")
     terminal.press("enter")
-    terminal.says("ALL OF A DISK IS OVERWRITTEN")
+    terminal.says("without asking")
     at("boot-asks")
     terminal.press("y")
     terminal.says("2 armed")

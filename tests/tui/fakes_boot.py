@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 3, 2, 14, 0, 23, tzinfo=UTC).timestamp()
 KEY_FILE = "/home/me/.ssh/id_ed25519.pub"
-IMAGES = (ArmableImage("debian12"), ArmableImage("memtest", installs=False), ArmableImage("disk", installs=False))
+IMAGES = (
+    ArmableImage("debian12", overwrites="all of one disk"),
+    ArmableImage("memtest", installs=False),
+    ArmableImage("disk", installs=False),
+)
 
 
 def boot(name: str, image: str = "", times: str = "", planned: str = "", hint: str = "", **seconds: float) -> Boot:

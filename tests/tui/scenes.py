@@ -361,7 +361,7 @@ async def scene_boot(studio: Studio) -> None:
         await driver.says("(x) as planned", "SSH keys")
         await studio.shoot(driver, "boot-arm")
         await driver.press("tab", "space", "enter")
-        await driver.says("ALL OF A DISK")
+        await driver.says("without asking")
         await studio.shoot(driver, "boot-arm-asks")
 
 
@@ -385,7 +385,7 @@ async def scene_boot_of_many(studio: Studio) -> None:
         boot(f"rack{n // 40:02}-{n % 40:02}", "debian12", "always", "", "", **dict(list(stages.items())[: n % 6]))
         for n in range(1000)
     )
-    loaders = "No boot loader snponly.efi, undionly.kpxe is here: see 'ciao-wizard boot loaders --help'."
+    loaders = "No boot loader snponly.efi, undionly.kpxe is here: see 'ciao-wizard boot loaders ipxe_*.deb'."
     services = FakeServices(
         state=HEALTHY,
         in_force=studio.sample,

@@ -75,7 +75,9 @@ def _machine(mac: str, said: Mapping[str, str], at: float = 0.0, address: str = 
 
 def first_script(gateway: IPAddress) -> str:
     """Has iPXE ask for its page, with what SMBIOS says of the machine."""
-    words = "&".join(f"{key}=${{{key}:uristring}}" for key in _TEXTS)
+    # A UUID is bytes, and its usual form has nothing to encode.
+    forms = {key: "uuid" if key == "uuid" else f"{key}:uristring" for key in _TEXTS}
+    words = "&".join(f"{key}=${{{form}}}" for key, form in forms.items())
     return f"#!ipxe\nchain {BootUrls(gateway).base}{PATH}/${{mac:hexhyp}}?{words} || exit\n"
 
 
