@@ -174,11 +174,16 @@ def template_context(
         "nodes": [
             {
                 "macs": ",".join(format_mac(mac) for mac in machine.macs),
-                "tags": "".join(f",set:{tag}" for tag in targets.tags_of(machine, used)),
                 "ip": str(machine.ip),
                 "name": machine.name,
             }
             for machine in machines
+        ],
+        "machine_tags": [
+            {"mac": format_mac(mac), "tag": tag}
+            for machine in machines
+            for tag in targets.tags_of(machine, used)
+            for mac in machine.macs
         ],
         "node_macs": ", ".join(map(format_mac, macs)) or "00:00:00:00:00:00",
         "node_numbers": ", ".join(f"0x{int(mac):012x}" for mac in macs) or "0x0",
