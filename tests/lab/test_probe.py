@@ -21,6 +21,16 @@ SERVER_MAC = "02:aa:bb:cc:dd:01"
 UDHCPC_SCRIPT = '#!/bin/sh\n[ "$1" = bound ] && ip addr replace "$ip/24" dev "$interface"\nexit 0\n'
 
 
+NEIGHBOUR = "02000000cc01"
+CLASSIC_BPDU = f"0180c2000000{NEIGHBOUR}0026424203" + "00000000" + "00" * 40
+NODES_FRAME = "ffffffffffff02aa00000101" + "0800" + "00" * 46
+
+
+def rapid_bpdu(forwards: bool) -> str:
+    """A designated port's, in hexadecimal digits."""
+    return f"0180c2000000{NEIGHBOUR}0027424203" + "00000202" + ("3c" if forwards else "0e") + "00" * 40
+
+
 class Started:
     """What was started, by name: `probes` that will answer, and the directories of the `servers`."""
 
@@ -98,13 +108,39 @@ def _hard_places(bench: Bench, started: Started) -> None:
     started.probes["bridge port"] = bench.act(gateway, "probe", nic="eth1")
     started.probes["bridge itself"] = bench.act(gateway, "probe", nic="br0")
 
-    gateway, wire, far = bench.space(), bench.space(), bench.space()
-    bench.cable(far, "eth0", wire, "eth1")
-    bench.act(far, "server", nic="eth0")
-    bench.switch(wire, "eth1", options="stp_state 1 forward_delay 400")
-    bench.cable(gateway, "eth1", wire, "eth0")
-    bench.ip(wire, "link set eth0 master br0")
-    started.probes["spanning tree"] = bench.act(gateway, "probe", nic="eth1", fresh_link=True)
+
+def _fresh_links(bench: Bench, started: Started) -> None:
+    """A port of a switch that has just seen us: of one with a spanning tree, and of one without."""
+    held = "stp_state 1 forward_delay"
+    switches: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "held for 8 s": (f"{held} 400", "server", {}),
+        "held for 8 s, slow server": (f"{held} 400", "server", {"patience": 3}),
+        "held for 30 s": (f"{held} 1500", "server", {}),
+        "held for 8 s, nodes": (f"{held} 400", "shouting_nodes", {}),
+        "held for 30 s, idle": (f"{held} 1500", "", {}),
+        "not held, idle": ("", "", {}),
+        "not held, nodes": ("", "shouting_nodes", {}),
+        "not held, a BPDU": ("", "say_often", {"frames": [CLASSIC_BPDU]}),
+        "not held, a BPDU and nodes": ("", "say_often", {"frames": [CLASSIC_BPDU, NODES_FRAME]}),
+        "rapid, forwarding": ("", "say_often", {"frames": [rapid_bpdu(forwards=True)]}),
+        "rapid behind a switch with nodes": ("", "say_often", {"frames": [rapid_bpdu(forwards=False), NODES_FRAME]}),
+    }
+    for name, (options, actor, arguments) in switches.items():
+        gateway, wire, far = bench.space(), bench.space(), bench.space()
+        for quiet in (wire, far):
+            # Else each of them is heard by its IPv6.
+            bench.run(quiet, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+        if "say_often" in actor:
+            bench.cable(gateway, "eth1", wire, "eth0")
+            bench.act(wire, actor, nic="eth0", **arguments)
+        else:
+            bench.cable(far, "eth0", wire, "eth1")
+            if actor:
+                bench.act(far, actor, nic="eth0", **arguments)
+            bench.switch(wire, "eth1", options=options)
+            bench.cable(gateway, "eth1", wire, "eth0")
+            bench.ip(wire, "link set eth0 master br0")
+        started.probes[name] = bench.act(gateway, "probe", nic="eth1", fresh_link=True)
 
 
 def _silent_wires(bench: Bench, started: Started) -> None:
@@ -208,7 +244,16 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     bench = Bench(tmp_path_factory.mktemp("probe"))
     everything = Started(bench)
     try:
-        for begin in (_silent_wires, _two_wires, _real_servers, _relayed, _odd_servers, _hard_places, _dead_links):
+        for begin in (
+            _silent_wires,
+            _two_wires,
+            _real_servers,
+            _relayed,
+            _odd_servers,
+            _hard_places,
+            _fresh_links,
+            _dead_links,
+        ):
             begin(bench, everything)
         yield everything
     finally:
@@ -276,9 +321,36 @@ def test_all_servers_are_named_where_that_is_asked(started: Started) -> None:
     assert result["waited_s"] >= 2
 
 
-def test_a_link_still_held_by_the_spanning_tree_is_waited_for(started: Started) -> None:
-    # Two times four seconds pass before the port forwards: all of the first four DISCOVERs are lost.
-    assert 7 < only_server(started.result("spanning tree"))["delay_s"] < 14
+@pytest.mark.parametrize(
+    ("name", "at_least", "at_most"),
+    [("held for 8 s", 7, 14), ("held for 8 s, slow server", 10, 20), ("held for 30 s", 28, 40)],
+)
+def test_a_server_behind_a_port_that_the_spanning_tree_holds_is_heard(
+    started: Started, name: str, at_least: int, at_most: int
+) -> None:
+    # The port is held for two times its forward delay, and every DISCOVER until then is lost.
+    assert at_least < only_server(started.result(name))["delay_s"] < at_most
+
+
+@pytest.mark.parametrize(
+    ("name", "waited"),
+    [
+        ("not held, idle", 17),
+        ("not held, nodes", 12),
+        ("not held, a BPDU", 35),
+        ("not held, a BPDU and nodes", 12),
+        ("rapid, forwarding", 12),
+        ("rapid behind a switch with nodes", 35),
+        ("held for 8 s, nodes", 20),
+        ("held for 30 s, idle", 35),
+    ],
+)
+def test_a_fresh_link_is_listened_to_until_its_port_has_surely_forwarded(
+    started: Started, name: str, waited: int
+) -> None:
+    result = started.result(name)
+    assert (result["verdict"], result["servers"]) == ("silence", [])
+    assert waited <= result["waited_s"] < waited + 3
 
 
 @pytest.mark.parametrize("name", ["nodes shout", "hostile", "we serve", "we serve, and a loop"])

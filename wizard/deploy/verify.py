@@ -36,7 +36,7 @@ from wizard.plan.text import clean
 
 _ANSWERS_WITHIN_S = 0.3
 _MUTED_TOO_LONG_S = 120
-"""How long the guard may be muted before that counts as a fault; a fresh link is probed for 35 s."""
+"""How long the guard may be muted before that counts as a fault; a fresh link is probed for up to 47 s."""
 REPORT_PATIENCE_S, NEW_REPORT_PATIENCE_S = 4.0, 15.0
 """How long to wait for the present path report; and for one of a requested probe, on a busy machine."""
 _PATH_PREFIX = "path-"
@@ -215,7 +215,7 @@ def _guard(in_force: bool) -> Check:
         remedy = "Look at the cable of the cluster NIC, and at what is behind it."
         return Check("guard", FAILED, f"mute since {guard.get('since')}: {reason}", remedy)
     if in_force:
-        return Check("guard", FAILED, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for up to 35 s.")
+        return Check("guard", FAILED, f"mute for now: {reason}", f"{_BY_ITSELF} A wire is listened to for 12 to 47 s.")
     return Check("guard", OK, f"mute for now: {reason}")
 
 

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import sh
+from typing import TYPE_CHECKING
 
 from wizard.plan.findings import WizardError
+
+if TYPE_CHECKING:
+    import sh
 
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -91,6 +93,9 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
+    # It brings asyncio: a third of the time that `leases` takes, which runs nothing.
+    import sh
+
     late = threading.Event()
     try:
         command = sh.Command(path)(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from netaddr import cidr_merge
 
 from wizard.plan import addresses, names, paths, targets
@@ -18,6 +17,7 @@ from wizard.plan.findings import WizardError
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
+from wizard.plan.template_values import Quoted, plain
 from wizard.plan.uplinks import INTERNET, NEVER_BY_NAME
 
 HEADER = "# written by ciao-wizard"
@@ -46,12 +46,6 @@ class File:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-class _Quoted(str):
-    """Text already quoted for its file."""
-
-    __slots__ = ()
-
-
 def _unit_word(word: str) -> str:
     """A word of ExecStart, see systemd.service(5) and systemd.syntax(7). Raises WizardError for control characters."""
     if not word.isprintable():
@@ -60,34 +54,11 @@ def _unit_word(word: str) -> str:
     return escaped if re.fullmatch(r"[\w./%$+=:,@-]+", word) else f'"{escaped}"'
 
 
-def _plain(value: object) -> object:
-    """Let only plain text and numbers through: a list or None in a root-run file is our own mistake."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError(f"a template was given {value!r}, which is neither text nor a number")
-    if isinstance(value, str) and not isinstance(value, _Quoted) and any(c in value for c in "\n\r\0\"'`$\\;&|"):
-        raise WizardError(
-            f"{value!r} cannot be written into a configuration file", "Use letters, digits and . - _ only."
-        )
-    return value
-
-
-# In the installed package, or beside it in a checkout. They are part of the program: jinja2 reads them as Python reads
-# modules, and nothing else in here touches a disk.
-_PACKAGE = __file__.rsplit("/", 2)[0]
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader([f"{_PACKAGE}/templates", f"{_PACKAGE}/../templates"]),
-    undefined=jinja2.StrictUndefined,
-    finalize=_plain,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    # Shell and configuration text, not HTML: escaping would corrupt it. Fields are validated instead.
-    autoescape=False,  # noqa: S701
-)
-
-
 def _fill(template: str, template_context: dict[str, Any]) -> str:
-    return _TEMPLATES.get_template(template).render(template_context)
+    # Most commands render nothing, and jinja2 takes longer to load than all of this project.
+    from wizard.plan.templates import TEMPLATES
+
+    return TEMPLATES.get_template(template).render(template_context)
 
 
 def _forward_rows(plan: Plan) -> list[dict[str, object]]:
@@ -142,9 +113,9 @@ def template_context(
         "corporate": plan.interfaces.corporate,
         "auto": follows,
         # How the rules and the script name what leads out.
-        "uplink": _Quoted("@uplinks" if follows else f'"{_plain(plan.interfaces.corporate)}"'),
-        "forwarding_nics": _Quoted('$UPLINKS "$CLUSTER"' if follows else '"$CORPORATE" "$CLUSTER"'),
-        "never_uplinks": _Quoted(" | ".join(NEVER_BY_NAME)),
+        "uplink": Quoted("@uplinks" if follows else f'"{plain(plan.interfaces.corporate)}"'),
+        "forwarding_nics": Quoted('$UPLINKS "$CLUSTER"' if follows else '"$CORPORATE" "$CLUSTER"'),
+        "never_uplinks": Quoted(" | ".join(NEVER_BY_NAME)),
         "internet": " ".join(INTERNET),
         "cluster": plan.interfaces.cluster,
         "cidr": str(net.cidr),
@@ -166,7 +137,7 @@ def template_context(
         "search": ",".join(dict.fromkeys([net.domain, *net.search])) if net.search else "",
         "mtu": net.mtu or 0,
         # Parsed, and written in quotes.
-        "option_lines": [_Quoted(line) for _, line in targets.option_lines(plan)],
+        "option_lines": [Quoted(line) for _, line in targets.option_lines(plan)],
         "reverse_zones": _lines_of(names.reverse_zones(net.cidr)),
         "protected_names": list(names.PROTECTED),
         "known_only": net.answer is AnswerPolicy.KNOWN,
@@ -277,7 +248,7 @@ def render_service(command: Sequence[str]) -> File:
     program, *words = command
     # Only the words behind the program have variables replaced.
     quoted = [_unit_word(program), *(_unit_word(word.replace("$", "$$")) for word in words)]
-    serve_command = _Quoted(" ".join(quoted))
+    serve_command = Quoted(" ".join(quoted))
     text = _fill("ciao-gateway.service", {"plan_path": paths.PLAN_IN_FORCE, "serve_command": serve_command})
     return File(paths.SERVICE_FILE, text)
 

@@ -24,17 +24,18 @@ from wizard.host.dhcp.packet import CLIENT_PORT, Offer, build_discover, build_in
 from wizard.host.dhcp.probe_questions import NOTHING_MORE, ProbeQuestions, address_of, address_text
 from wizard.host.facts.vendors import named_mac
 from wizard.host.net.adjacency import LOCAL_EXPERIMENTAL, is_serving_marker
-from wizard.host.net.bpf import any_of, ether_type, ipv6_routers, udp_fragments, udp_to_port
+from wizard.host.net.bpf import any_of, ether_type, everything, ipv6_routers, udp_fragments, udp_to_port, with_length
 from wizard.host.net.fragments import FragmentReassembler
 from wizard.host.net.frames import ARP, NOBODY, ArpMessage, arp_request, parse_arp
 from wizard.host.net.ipv6_packet import ALL_NODES_MAC, build_solicitation, server_in
 from wizard.host.net.link import LinkState, read_link
 from wizard.host.net.packet_socket import PacketSocket
+from wizard.host.net.spanning_tree import HEAD, PortEvidence
 
 FULL_WAIT = 12.0
 """Seconds. dnsmasq first checks for 3 s that an address is free; other servers wait for `secs` to grow."""
 FRESH_WAIT = 35.0
-"""Seconds, if the link has just come up: a switch's spanning tree may block it for 30."""
+"""Seconds at most, if the link has just come up: a switch's spanning tree may block it for 30."""
 
 _FIRST_SENDS = (0.0, 1.0, 3.0)
 _CHECK_EVERY = 0.25
@@ -189,16 +190,21 @@ def probe(
     fresh_link: bool = False,
     questions: ProbeQuestions = NOTHING_MORE,
 ) -> ProbeResult:
-    """Ask on the network behind `nic`, and listen for `wait` seconds (default 12; 35 with `fresh_link`).
+    """Ask on the network behind `nic`, and listen for `wait` seconds (default 12; more with `fresh_link`).
 
     Ends at the first answer unless `until_first` is False. `stop` ends it early, within a quarter of a
     second; `progress` is called as often with the seconds gone, in the calling thread. `fresh_link`: the
-    carrier came up less than 35 s ago. `questions` are for the wire that is to be the cluster's, and no other.
+    carrier came up less than 35 s ago, and a switch may hold the port back: the 12 s begin once it forwards (see
+    `PortEvidence`). `questions` are for the wire that is to be the cluster's, and no other.
     Raises NeedsRoot; anything else that prevents it makes the verdict unknown.
     """
-    asked = wait if wait is not None else FRESH_WAIT if fresh_link else FULL_WAIT
+    evidence: PortEvidence | None = None
     try:
-        with PacketSocket(_FILTER, outgoing=True) as tap, PacketSocket(udp_fragments()) as pieces:
+        with (
+            PacketSocket(_FILTER, outgoing=True) as tap,
+            PacketSocket(udp_fragments()) as pieces,
+            PacketSocket(everything(HEAD)) as port,
+        ):
             link = read_link(nic)
             cause = _why_unfit(link)
             if link is None or cause:
@@ -208,7 +214,12 @@ def probe(
             if questions.for_a_plan:
                 with contextlib.suppress(OSError):
                     tap.join(ALL_NODES_MAC)
-            probe_run = _ProbeRun(tap, pieces, nic, link, asked, until_first, fresh_link, questions)
+            if fresh_link and wait is None:
+                evidence = PortEvidence(link.mac, FULL_WAIT, FRESH_WAIT)
+                port.listen(nic)
+                port.join_all()
+            sockets = tap, pieces, port
+            probe_run = _ProbeRun(sockets, nic, link, wait, until_first, fresh_link, evidence, questions)
             probe_run.run(stop, progress)
             return probe_run.result()
     except OSError as error:
@@ -223,17 +234,19 @@ class _ProbeRun:
 
     def __init__(
         self,
-        tap: PacketSocket,
-        pieces: PacketSocket,
+        sockets: tuple[PacketSocket, PacketSocket, PacketSocket],
         nic: str,
         link: LinkState,
-        wait: float,
+        wait: float | None,
         until_first: bool,
         fresh: bool,
+        evidence: PortEvidence | None,
         questions: ProbeQuestions,
     ) -> None:
-        self.tap, self.pieces, self.nic, self.link = tap, pieces, nic, link
-        self.wait, self.until_first, self.fresh = wait, until_first, fresh
+        self.tap, self.pieces, self.port = sockets
+        self.nic, self.link, self.evidence = nic, link, evidence
+        self.wait = FULL_WAIT if wait is None else wait
+        self.until_first, self.fresh = until_first, fresh
         self.questions = questions
         self.own_ip = address_of(nic) if questions.for_a_plan else NOBODY
         self.xid = secrets.randbelow((1 << 32) - 1) + 1
@@ -250,6 +263,16 @@ class _ProbeRun:
     def elapsed(self) -> float:
         return time.monotonic() - self.begun
 
+    @property
+    def end(self) -> float:
+        """When to stop, in s since the beginning."""
+        return self.wait if self.evidence is None else self.evidence.listen_until()
+
+    @property
+    def held(self) -> bool:
+        """Whether a switch may still hold the port back."""
+        return self.evidence is not None and self.evidence.forwarding_at is None
+
     def run(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
         """Ask and listen to the end, however it comes; then `result` has the verdict."""
         try:
@@ -259,10 +282,10 @@ class _ProbeRun:
             self.cause = self.cause or _cause_of(error, Cause.NOT_SENT)
 
     def _ask_and_listen(self, stop: threading.Event | None, progress: Callable[[float], None] | None) -> None:
-        sends = _send_times(self.fresh)
+        sends = _send_times(0.0, self.fresh)
         next_send, next_check, next_turn = next(sends), 0.0, 0.0
         pace = min(_PACE_S, self.wait / _PACES)
-        while (now := self.elapsed()) < self.wait and not (self.until_first and self._met_enough(now)):
+        while (now := self.elapsed()) < self.end and not (self.until_first and self._met_enough(now)):
             if now >= next_check:
                 next_check = now + _CHECK_EVERY
                 if stop is not None and stop.is_set():
@@ -278,8 +301,13 @@ class _ProbeRun:
             if self.turns and now >= next_turn:
                 next_turn = now + pace
                 self._send_for(self.turns.popleft(), now)
-            until = min(next_send, next_check, self.wait, next_turn if self.turns else self.wait)
+            until = min(next_send, next_check, self.end, next_turn if self.turns else self.end)
+            held = self.held
             self._receive(max(until - self.elapsed(), 0))
+            if held and not self.held:
+                # What was asked until now may have got no further than the switch.
+                sends = _send_times(self.elapsed(), False)
+                next_send = next(sends)
 
     def check_link(self) -> bool:
         """Whether the link was up all the time; a cable out for an instant may have cost us the answer."""
@@ -329,7 +357,15 @@ class _ProbeRun:
         return True
 
     def _receive(self, timeout: float) -> None:
-        ready, _, _ = select.select([self.tap, self.pieces], [], [], timeout)
+        watched = [self.tap, self.pieces, *([self.port] if self.evidence is not None else [])]
+        ready, _, _ = select.select(watched, [], [], timeout)
+        if self.port in ready and self.evidence is not None:
+            head = self.port.receive(0)
+            if head is not None and head[0]:
+                self.evidence.add(head[0], self.elapsed(), head[1])
+                if not self.held:
+                    # A busy wire has thousands of frames a second. BPDUs may still take the evidence back.
+                    self.port.refilter(with_length(HEAD))
         if self.tap in ready:
             received = self.tap.receive_any(0)
             if received is not None:
@@ -422,13 +458,13 @@ class _ProbeRun:
         return f"{named_mac(mac)}, the plan's {node}" if node else named_mac(mac)
 
 
-def _send_times(fresh: bool) -> Iterator[float]:
-    """Seconds after the start: 0, 1, 3, 7, then every 8; every 4 while a spanning tree may hold frames back."""
-    yield from _FIRST_SENDS
-    at = 7.0
+def _send_times(start: float, held: bool) -> Iterator[float]:
+    """`start` and 1, 3, 7 s later, then every 8; every 4 while a switch may hold frames back."""
+    yield from (start + at for at in _FIRST_SENDS)
+    at = start + 7.0
     while True:
         yield at
-        at += 4.0 if fresh else 8.0
+        at += 4.0 if held else 8.0
 
 
 def _server(offer: Offer, delay: float, vlan: int | None, overheard: bool) -> DhcpServerSeen:

@@ -13,12 +13,14 @@ Instruction = tuple[int, int, int, int]
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 # x becomes the length of the IPv4 header at that place; a byte or half-word is loaded from x plus that place.
 _HEADER_LENGTH, _HALF_AT_X, _BYTE_AT_X = 0xB1, 0x48, 0x50
-_JUMP_IF, _JUMP_SET, _RETURN = 0x15, 0x45, 0x06
+_JUMP_IF, _JUMP_GREATER, _JUMP_SET, _RETURN = 0x15, 0x25, 0x45, 0x06
 _FROM_THE_START = frozenset({_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _HEADER_LENGTH, _HALF_AT_X, _BYTE_AT_X})
 _PROTOCOL, _PACKET_TYPE = 0xFFFFF000, 0xFFFFF004
 _ATTACH_FILTER = 26
 LARGEST = 1 << 16
 """No frame is longer, in bytes."""
+LONGEST_8023 = 1500
+"""Bytes; what stands in the place of a larger length is an EtherType."""
 
 
 def attach(packet_socket: socket.socket, program: Sequence[Instruction]) -> None:
@@ -47,6 +49,21 @@ def udp_to_port(port: int) -> tuple[Instruction, ...]:
         (_HALF_AT_X, 0, 0, 16),
         (_JUMP_IF, 0, 1, port),
         (_RETURN, 0, 0, LARGEST),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def everything(length: int) -> tuple[Instruction, ...]:
+    """Passes every frame, cut off after `length` bytes."""
+    return ((_RETURN, 0, 0, length),)
+
+
+def with_length(length: int) -> tuple[Instruction, ...]:
+    """Passes IEEE 802.3 frames, which have a length and no EtherType, cut off after `length` bytes."""
+    return (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_GREATER, 1, 0, LONGEST_8023),
+        (_RETURN, 0, 0, length),
         (_RETURN, 0, 0, 0),
     )
 

@@ -20,7 +20,7 @@ ALL_PROTOCOLS = 0x0003
 """ETH_P_ALL: only a socket bound to it sees what comes in by a bridge port, and what this machine sends."""
 _SOL_PACKET, _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _IGNORE_OUTGOING = 263, 1, 6, 8, 23
 _MEMBERSHIP = struct.Struct("=iHH8s")
-_MULTICAST = 0
+_MULTICAST, _ALL_MULTICAST = 0, 2
 _AUX = struct.Struct("=IIIHHHH")
 _VLAN_VALID = 0x10
 
@@ -80,10 +80,21 @@ class PacketSocket:
         """Receive and send on this NIC, even if it is renamed. Raises OSError."""
         self._socket.bind((nic, ALL_PROTOCOLS))
 
+    def refilter(self, program: Sequence[Instruction]) -> None:
+        """Replace the filter; frames that are queued already passed the old one. Raises OSError."""
+        attach(self._socket, program)
+
     def join(self, group: bytes) -> None:
         """Receive frames to this multicast MAC too. Call after `listen`. Raises OSError."""
+        self._join(_MULTICAST, group)
+
+    def join_all(self) -> None:
+        """Receive frames to every multicast MAC. Call after `listen`. Raises OSError."""
+        self._join(_ALL_MULTICAST, b"")
+
+    def _join(self, kind: int, group: bytes) -> None:
         index = socket.if_nametoindex(self._socket.getsockname()[0])
-        wanted = _MEMBERSHIP.pack(index, _MULTICAST, len(group), group)
+        wanted = _MEMBERSHIP.pack(index, kind, len(group), group)
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, wanted)
 
     def send(self, frame: bytes) -> None:

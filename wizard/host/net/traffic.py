@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import psutil
-
 MOST_RATES = 120
 # Samples further apart are a gap, not a rate.
 LONGEST_GAP_S = 10.0
@@ -60,6 +58,8 @@ class Traffic:
 
 def read_traffic(nics: Iterable[str]) -> TrafficSample:
     """The counters of those of `nics` that exist."""
+    import psutil
+
     # nowrap=False: psutil would add up the counters of a NIC that comes back.
     found = psutil.net_io_counters(pernic=True, nowrap=False)
     seen = {nic: Counters(found[nic].bytes_recv, found[nic].bytes_sent) for nic in nics if nic in found}
