@@ -158,9 +158,10 @@ def marked(run_dir: Path) -> Iterator[BusyMarker]:
 
 
 def test_a_command_of_a_dead_run_is_waited_for(run_dir: Path) -> None:
-    code = "lock.BusyMarker(); from wizard.host import commands; import threading\n"
-    code += "threading.Thread(target=commands.run, args=('sh', '-c', 'sleep 0.7; : >' + paths.RUN + '/late')).start()\n"
-    dead = elsewhere(code + "time.sleep(0.2)", run_dir)
+    code = "lock.BusyMarker(); from wizard.host import commands; import threading; from pathlib import Path\n"
+    code += "order = 'cd ' + paths.RUN + '; : >begun; sleep 0.7; : >late'\n"
+    code += "threading.Thread(target=commands.run, args=('sh', '-c', order)).start()\n"
+    dead = elsewhere(code + "while not Path(paths.RUN, 'begun').exists(): time.sleep(0.01)", run_dir)
     end(dead)
     assert not (run_dir / "late").exists()
     wait_for_orphans()
