@@ -137,7 +137,8 @@ def _fresh_links(bench: Bench, started: Started) -> None:
             bench.cable(far, "eth0", wire, "eth1")
             if actor:
                 bench.act(far, actor, nic="eth0", **arguments)
-            bench.switch(wire, "eth1", options=options)
+            # A bridge that snoops reports itself to the group of those who do.
+            bench.switch(wire, "eth1", options=f"{options} mcast_snooping 0")
             bench.cable(gateway, "eth1", wire, "eth0")
             bench.ip(wire, "link set eth0 master br0")
         started.probes[name] = bench.act(gateway, "probe", nic="eth1", fresh_link=True)
@@ -341,7 +342,8 @@ def test_a_server_behind_a_port_that_the_spanning_tree_holds_is_heard(
         ("not held, a BPDU and nodes", 12),
         ("rapid, forwarding", 12),
         ("rapid behind a switch with nodes", 35),
-        ("held for 8 s, nodes", 20),
+        # It was held since before it was asked.
+        ("held for 8 s, nodes", 17),
         ("held for 30 s, idle", 35),
     ],
 )
@@ -350,7 +352,7 @@ def test_a_fresh_link_is_listened_to_until_its_port_has_surely_forwarded(
 ) -> None:
     result = started.result(name)
     assert (result["verdict"], result["servers"]) == ("silence", [])
-    assert waited <= result["waited_s"] < waited + 3
+    assert waited <= result["waited_s"] < waited + 5
 
 
 @pytest.mark.parametrize("name", ["nodes shout", "hostile", "we serve", "we serve, and a loop"])
