@@ -234,7 +234,7 @@ def test_it_does_not_wait_for_whoever_changes_the_record(place: Place) -> None:
 
 
 def test_the_log_is_cut_off_but_never_a_line_that_nobody_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netboot, "_LOG_LIMIT", 10)
+    monkeypatch.setattr(netboot, "LOG_LIMIT", 10)
     change_armed(lambda _: (node(NOW.isoformat()),))
     watch = watching()
     turn(watch)

@@ -50,7 +50,7 @@ from wizard.plan.raw_machines import MOST, RawMachine, added, reservation
 
 log = logging.getLogger("ciao-gateway")
 
-_LOG_LIMIT = 1_000_000
+LOG_LIMIT = 1_000_000
 _FILL_EVERY_S = 30.0
 """Somebody may have emptied the packet filter's set: nothing else compares it."""
 _LINGERS_S = 30.0
@@ -288,7 +288,7 @@ class Netboot:
             text = os.pread(fd, size - self.read_to, self.read_to)
             whole = text[: text.rfind(b"\n") + 1]
             self.read_to += len(whole)
-            if self.read_to == size > _LOG_LIMIT and _cut_off(fd, size):
+            if self.read_to == size > LOG_LIMIT and _cut_off(fd, size):
                 self.read_to = 0
         finally:
             os.close(fd)
