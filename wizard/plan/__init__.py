@@ -8,6 +8,7 @@ machine         facts about a machine; `host.facts` reads them
 rules/          Plan × Facts -> findings
 findings        Finding, and the errors that a person can fix
 render          Plan -> the files that an apply writes
+templates       the templates that render fills; template_values is what may go into them
 export/         Plan -> files for other tools
 addresses       address arithmetic: ranges, free addresses, networks in use
 names           the texts that our DNS server reads

@@ -35,7 +35,7 @@ from wizard.host.net.spanning_tree import HEAD, PortEvidence
 FULL_WAIT = 12.0
 """Seconds. dnsmasq first checks for 3 s that an address is free; other servers wait for `secs` to grow."""
 FRESH_WAIT = 35.0
-"""Seconds at most, if the link has just come up: a switch's spanning tree may block it for 30."""
+"""Seconds, if the link has just come up and its port never shows that it forwards: a spanning tree blocks it for 30."""
 
 _FIRST_SENDS = (0.0, 1.0, 3.0)
 _CHECK_EVERY = 0.25

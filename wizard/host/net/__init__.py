@@ -13,6 +13,7 @@ Netlink:
 Frames and probes:
 - `frames`, `ipv6_packet`, `fragments`, `bpf`: frames as bytes, reassembly, socket filters.
 - `packet_socket`: sends and receives frames.
+- `spanning_tree`: whether a switch passes frames on by a fresh port.
 - `adjacency`: are two NICs on one network.
 - `prober`, `tcp_ports`: is a machine there; which ports answer.
 
