@@ -94,7 +94,7 @@ def _run(argv: Sequence[str], stdin: str | None, timeout: float, ok: Sequence[in
     path = find(argv[0])
     if path is None:
         raise CommandFailed(argv, None, "", f"{argv[0]} is not installed")
-    # It brings asyncio: a third of the time that `leases` takes, which runs nothing.
+    # It brings asyncio, and commands such as `leases` run nothing.
     import sh
 
     late = threading.Event()

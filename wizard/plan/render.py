@@ -57,7 +57,7 @@ def _unit_word(word: str) -> str:
 
 
 def _fill(template: str, template_context: dict[str, Any]) -> str:
-    # Most commands render nothing, and jinja2 takes longer to load than all of this project.
+    # Most commands render nothing, and need no jinja2.
     from wizard.plan.templates import TEMPLATES
 
     return TEMPLATES.get_template(template).render(template_context)

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 
 from wizard.deploy.apply import engine, partial_reset, recovery
 from wizard.deploy.apply.client import take_request
-from wizard.deploy.shapes import EngineRequest
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb: `apply`, `reset`, `renew`, `recover` with a request file (`recover` also without one), or `takeover`
-    with event files. Returns the exit status.
+    """Run a verb: `apply`, `reset`, `renew`, `recover` with a request file, or `takeover` with event files.
+
+    Returns the exit status.
     """
     os.umask(0o022)
     verb, *rest = argv
     if verb == "takeover":
         return recovery.recover(tuple(rest))
-    request = take_request(rest[0]) if rest else EngineRequest(events=[])
+    request = take_request(rest[0])
     event_files = tuple(request["events"])
     if verb == "recover":
         return recovery.recover(event_files)

@@ -38,7 +38,7 @@ from wizard.deploy.guard.rules_watch import RulesWatch
 from wizard.deploy.guard.uplink_watch import UplinkWatch
 from wizard.deploy.guard.wire_watch import WireWatch
 from wizard.deploy.installed_files import PERSISTENT_FILES, installed_state
-from wizard.deploy.shapes import GuardState, process_record
+from wizard.deploy.shapes import EngineState, GuardState, process_record
 from wizard.host import processes, systemd
 from wizard.host.commands import detach
 from wizard.host.dhcp import dnsmasq
@@ -479,8 +479,13 @@ class Guard:
             # Read twice: an engine that has just ended removes the file.
             log.warning("the apply that started this was killed; taking it back")
             runtime_state.remove(runtime_state.ENGINE_STATE)
-            # Whoever follows the killed run is to hear how it ends.
-            detach(runtime_state.engine_command("takeover", *state.get("events", [])), control.SERVE_LOG)
+            _take_over(state)
+
+
+def _take_over(killed: EngineState | None) -> None:
+    """Start the recovery of a killed run. Whoever follows that one hears how this ends."""
+    events = killed.get("events", []) if killed else []
+    detach(runtime_state.engine_command("takeover", *events), control.SERVE_LOG)
 
 
 def trim_own_log() -> None:
@@ -543,7 +548,7 @@ def main() -> int:
     if runtime_state.running_engine() is None and installed_state() == "interrupted":
         # After a power cut or a kill: an unconfirmed apply is not served but taken back.
         log.warning("an apply was cut off; taking it back")
-        detach(runtime_state.engine_command("recover"), control.SERVE_LOG)
+        _take_over(runtime_state.read_engine_state())
         # An end before that counts as a failure: systemd would start another guard beside the recovery.
         systemd.notify("READY=1")
         return 0
