@@ -53,8 +53,7 @@ LOADERS = {
 }
 ORDER = {firmware: ("--secure-boot",) if firmware is Firmware.SECURE else () for firmware in Firmware}
 STAGES = ["offered", "loader", "script", "kernel", "initrd", "seed", "reported"]
-# After iPXE's exit OVMF shows its set-up.
-HANDOVERS = [(Firmware.BIOS, "exit"), (Firmware.BIOS, "sanboot"), (Firmware.UEFI, "sanboot")]
+HANDOVERS = [(firmware, way) for firmware in (Firmware.BIOS, Firmware.UEFI) for way in ("exit", "sanboot")]
 
 
 def wanted(firmware: Firmware, last: str) -> list[str]:

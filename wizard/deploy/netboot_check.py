@@ -17,9 +17,9 @@ from wizard.plan import paths
 from wizard.plan.checks import FAILED, OK, Check
 from wizard.plan.images import (
     ADD,
-    FIRST_STAGES_OF,
     GRUB,
     HTTP_PORT,
+    IPXE_LOADERS_OF,
     LOADER_REMEDY,
     SHIM,
     SIGNED_REMEDY,
@@ -92,7 +92,7 @@ def _gone(plan: Plan) -> Check | None:
                 add = f"Add its image again: {ADD} {node.image} …; or: sudo ciao-wizard boot disarm {node.name}"
                 return _failed(f"{node.name} would not get {each.file}: it is not there", add)
         image = images.get(node.image)
-        loaders = (SHIM, GRUB) if node.secure_boot else FIRST_STAGES_OF[image.architecture] if image else ()
+        loaders = (SHIM, GRUB) if node.secure_boot else IPXE_LOADERS_OF[image.architecture] if image else ()
         present = [loader for loader in loaders if Path(paths.BOOT_LOADERS, loader).is_file()]
         if loaders and (not present or (node.secure_boot and len(present) < len(loaders))):
             return _failed(

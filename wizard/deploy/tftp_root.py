@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wizard.host.files import make_directory
 from wizard.plan import paths
-from wizard.plan.images import FIRST_STAGES
+from wizard.plan.images import IPXE_LOADERS
 from wizard.plan.netboot import ArmedNode, Stage
 
 
@@ -26,7 +26,7 @@ def lay_down(armed: Collection[ArmedNode], *, for_strangers: bool = False) -> No
     make_directory(root)
     wanted = {node.address: _content(node) for node in armed}
     only_loaders = all(each.stage is Stage.LOADER for node in armed for each in node.tftp.values())
-    loaders = tuple(FIRST_STAGES.values()) if for_strangers and only_loaders else ()
+    loaders = tuple(IPXE_LOADERS.values()) if for_strangers and only_loaders else ()
     for place in list(root.iterdir()):
         if place.name not in wanted and not (place.name in loaders and place.is_symlink()):
             _remove(place)

@@ -19,7 +19,7 @@ from wizard.monitor.boot_stages import Boot, boots
 from wizard.plan import paths
 from wizard.plan.boot_outline import overwrites
 from wizard.plan.findings import NeedsRoot, WizardError
-from wizard.plan.images import DISK_IMAGE, FIRST_STAGES_OF, FROM_DISK, LOADER_REMEDY, Image
+from wizard.plan.images import DISK_IMAGE, FROM_DISK, IPXE_LOADERS_OF, LOADER_REMEDY, Image
 from wizard.plan.netboot import Stage
 
 _TAIL = 1 << 20
@@ -107,7 +107,7 @@ def refuse_without_server() -> None:
 
 def without_loaders(images: Iterable[Image]) -> str:
     """Which boot loaders are missing here for images of these, and what to do; "" where none is."""
-    asked = {each for image in images if image.name != FROM_DISK for each in FIRST_STAGES_OF[image.architecture]}
+    asked = {each for image in images if image.name != FROM_DISK for each in IPXE_LOADERS_OF[image.architecture]}
     absent = [loader for loader in missing_loaders() if loader in asked]
     return f"No boot loader {', '.join(absent)} is here. {LOADER_REMEDY}" if absent else ""
 

@@ -13,7 +13,7 @@ from wizard.plan.findings import Finding, Severity, WizardError, error, warning
 from wizard.plan.image_fields import parse_image_file, parse_image_name
 from wizard.plan.images import (
     ADD,
-    FIRST_STAGES_OF,
+    IPXE_LOADERS_OF,
     KINDS,
     LOADER_REMEDY,
     REMOVE,
@@ -138,7 +138,7 @@ class BootHere:
     """What of booting over the network is on this machine.
 
     `stored`: the whole images; `incomplete`, `damaged`: names of those that are not; `missing_loaders`: files of
-    `images.FIRST_STAGES`; `server`: whether the program that serves nodes can be loaded. `keys`: the person's public
+    `images.IPXE_LOADERS`; `server`: whether the program that serves nodes can be loaded. `keys`: the person's public
     keys, as paths; `bad_keys`: paths of the plan that give none, each with the reason.
     """
 
@@ -181,7 +181,7 @@ def check_here(images: Sequence[Image], seeds: SeedAnswers, here: BootHere) -> I
             f"Nobody could log in to a node that {shown(seeded.name)} is installed on: there is no public key.",
             'Make one with `ssh-keygen`, or write `ssh_key = "PATH"` in [seeds].',
         )
-    asked = {stage for image in booted for stage in FIRST_STAGES_OF[image.architecture]}
+    asked = {stage for image in booted for stage in IPXE_LOADERS_OF[image.architecture]}
     if missing := [loader for loader in here.missing_loaders if loader in asked]:
         yield warning(
             "boot-loader-missing",

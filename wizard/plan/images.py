@@ -16,9 +16,9 @@ FROM_DISK = "disk"
 HTTP_PORT = 8069
 """TCP port of the gateway's netboot server, on the cluster NIC alone: 69 is TFTP's, and no service is known there."""
 TFTP_PORT = 69
-FIRST_STAGES = {"bios": "undionly.kpxe", "efi64": "snponly.efi", "arm64": "snponly-arm64.efi"}
+IPXE_LOADERS = {"bios": "undionly.kpxe", "efi64": "snponly.efi", "arm64": "snponly-arm64.efi"}
 """The boot loader that each kind of firmware gets, by dnsmasq's tag: iPXE, which goes on by HTTP."""
-LOADERS_IN_PACKAGE = {
+IPXE_IN_PACKAGE = {
     "undionly.kpxe": ("undionly.kpxe",),
     "snponly.efi": ("snponly.efi",),
     "snponly-arm64.efi": ("snponly-arm64.efi", "arm64-efi/snponly.efi", "ipxe-arm64.efi"),
@@ -81,9 +81,9 @@ class SeedForm(StrEnum):
     IGNITION = "ignition"
 
 
-FIRST_STAGES_OF = {
-    Architecture.AMD64: (FIRST_STAGES["bios"], FIRST_STAGES["efi64"]),
-    Architecture.ARM64: (FIRST_STAGES["arm64"],),
+IPXE_LOADERS_OF = {
+    Architecture.AMD64: (IPXE_LOADERS["bios"], IPXE_LOADERS["efi64"]),
+    Architecture.ARM64: (IPXE_LOADERS["arm64"],),
 }
 """Those that machines of an architecture may ask for."""
 

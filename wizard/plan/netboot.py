@@ -20,9 +20,9 @@ from wizard.plan.fields import format_mac, shown
 from wizard.plan.findings import WizardError
 from wizard.plan.image_manifest import Manifest
 from wizard.plan.images import (
-    FIRST_STAGES,
     FROM_DISK,
     GRUB,
+    IPXE_LOADERS,
     PI_FIRMWARE,
     PI_PREFIXES,
     PI_TREES,
@@ -61,6 +61,14 @@ class ToDisk(StrEnum):
 
     EXIT = "exit"
     SANBOOT = "sanboot"
+
+
+TO_DISK = {
+    # UEFI takes an exit that is no failure for a boot that went well, and shows its set-up.
+    ToDisk.EXIT: ("iseq ${platform} efi && exit 1 ||", "exit"),
+    ToDisk.SANBOOT: ("sanboot --no-describe --drive 0x80",),
+}
+"""The lines of iPXE's script for each."""
 
 
 class Stage(StrEnum):
@@ -163,7 +171,7 @@ def decide(armed: Mapping[str, ArmedNode], method: str, target: str, source: str
 
 def raw_paths(gateway: IPAddress) -> dict[str, Served]:
     """What a machine that no plan has may fetch besides its own page: URL path -> what is answered."""
-    loaders = {f"/first/{name}": Served(Stage.LOADER, f"{paths.BOOT_LOADERS}/{name}") for name in FIRST_STAGES.values()}
+    loaders = {f"/first/{name}": Served(Stage.LOADER, f"{paths.BOOT_LOADERS}/{name}") for name in IPXE_LOADERS.values()}
     return {raw_machines.PATH: Served(Stage.SCRIPT, text=raw_machines.first_script(gateway)), **loaders}
 
 
@@ -233,7 +241,7 @@ def arm_node(
             # Talos without a template has a patch for talosctl, and fetches nothing.
             seeded = seeded or seed.name == main_seed(image.seed_form)
         table[_path(urls, urls.report(mac))] = Served(Stage.REPORTED, text="thank you\n")
-    for loader in FIRST_STAGES.values():
+    for loader in IPXE_LOADERS.values():
         table[f"/first/{loader}"] = Served(Stage.LOADER, file=f"{paths.BOOT_LOADERS}/{loader}")
     macs = tuple(map(format_mac, node.macs))
     tftp = _by_tftp(plan, node, image, manifest, urls, macs, secure_boot)
@@ -264,7 +272,7 @@ def _by_tftp(
     secure_boot: bool,
 ) -> dict[str, Served]:
     """What a node may fetch by TFTP: the first stage, and all up to the kernel where that is not iPXE."""
-    first: tuple[str, ...] = tuple(FIRST_STAGES.values())
+    first: tuple[str, ...] = tuple(IPXE_LOADERS.values())
     texts: dict[str, str] = {}
     is_pi = any(mac.startswith(PI_PREFIXES) for mac in macs) and image.architecture is Architecture.ARM64
     if secure_boot:
@@ -342,7 +350,7 @@ def _script(
     """What iPXE does. Names in it were validated: none has a blank or a `$`."""
     lines = ["#!ipxe", f"echo {node.name}: {image.name}"]
     if image.kind is ImageKind.DISK:
-        return "\n".join([*lines, "exit" if to_disk is ToDisk.EXIT else "sanboot --no-describe --drive 0x80", ""])
+        return "\n".join([*lines, *TO_DISK[to_disk], ""])
     kernel, initrd = _kernel(image, manifest)
     iso = manifest.iso if manifest else ""
     arguments = boot_arguments(image, urls, mac, node.name, plan.network.domain, iso)
@@ -365,7 +373,7 @@ def still_planned(plan: Plan, armed: Iterable[ArmedNode]) -> tuple[ArmedNode, ..
     )
 
 
-def after(node: ArmedNode, seen: Iterable[Stage]) -> ArmedNode | None:
+def after_stages(node: ArmedNode, seen: Iterable[Stage]) -> ArmedNode | None:
     """The node after what it was seen to fetch; None where it is to be disarmed: it fetched its seed and reported."""
     stages = set(seen)
     done = Stage.REPORTED in stages and (Stage.SEED in stages or not node.seeded)

@@ -12,10 +12,10 @@ from netaddr import cidr_merge
 
 from wizard.plan import addresses, names, paths, raw_machines, targets
 from wizard.plan.backends import ADDRESS_FILES, AddressFile, Backend
-from wizard.plan.boot_options import PLANNED
+from wizard.plan.boot_options import PLANNED, STRANGER
 from wizard.plan.fields import format_mac
 from wizard.plan.findings import WizardError
-from wizard.plan.images import FIRST_STAGES, HTTP_PORT, PI_PREFIXES, BootUrls
+from wizard.plan.images import HTTP_PORT, PI_PREFIXES
 from wizard.plan.machine import Facts
 from wizard.plan.model import AnswerPolicy, Forward, Machine, Plan, Protocol
 from wizard.plan.ntp import LOCAL_STRATUM, NO_TIME, TEMPLATES, NtpMode, TimeSource
@@ -194,10 +194,8 @@ def template_context(
         "tftp_root": paths.TFTP_ROOT,
         "boot_options_file": paths.NETBOOT_OPTIONS,
         "planned": PLANNED,
-        "raw_url": f"{BootUrls(net.gateway).base}{raw_machines.PATH}",
+        "stranger": STRANGER,
         "most_raw": raw_machines.MOST,
-        "first_url": f"{BootUrls(net.gateway).base}/first",
-        "loaders": FIRST_STAGES,
         "not_strangers": [_masked(pattern) for pattern in (*net.vm_macs, targets.MADE_UP_MACS)],
         "pi_prefixes": PI_PREFIXES,
         # Of a plan with images the guard makes it, from the other one and from who is armed.

@@ -16,7 +16,7 @@ from wizard.host.processes import Process
 from wizard.plan import paths
 from wizard.plan.checks import Outcome
 from wizard.plan.file.read import load_plan
-from wizard.plan.images import FIRST_STAGES, Image, ImageKind
+from wizard.plan.images import IPXE_LOADERS, Image, ImageKind
 from wizard.plan.model import Plan
 from wizard.plan.netboot import ArmedNode, Served, Stage, Times
 
@@ -45,7 +45,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seen:
     monkeypatch.setattr(netboot_check, "tcp_backlog", lambda *_: made.backlog if made.answers else None)
     monkeypatch.setattr(netboot_check, "read_armed", lambda: made.armed)
     monkeypatch.setattr(paths, "BOOT_LOADERS", str(tmp_path))
-    for loader in FIRST_STAGES.values():
+    for loader in IPXE_LOADERS.values():
         (tmp_path / loader).touch()
     monkeypatch.setattr(netboot_check, "inodes_of", lambda _: {5})
     sockets = [UdpSocket(3, bytes([192, 168, 0, 200]), 5)]

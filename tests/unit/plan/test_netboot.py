@@ -23,7 +23,7 @@ from wizard.plan.netboot import (
     Stage,
     Times,
     ToDisk,
-    after,
+    after_stages,
     arm_node,
     decide,
     dump_armed,
@@ -148,7 +148,7 @@ def test_the_script_boots_with_the_seed_of_the_nic_that_asked(plan: Plan) -> Non
 def test_the_disk_and_scripts_of_ones_own(plan: Plan) -> None:
     node = armed(plan, image=DISK_IMAGE, stored=None)
     script = f"/boot/{dashed(node)}"
-    assert node.paths[script].text.endswith("\nexit\n")
+    assert node.paths[script].text.endswith("\niseq ${platform} efi && exit 1 ||\nexit\n")
     san = arm_node(plan, plan.nodes[0], DISK_IMAGE, None, ANSWERS, SINCE, to_disk=ToDisk.SANBOOT)
     assert "sanboot" in san.paths[script].text
     own = Image("mine", ImageKind.CUSTOM, script="go.ipxe")
@@ -206,15 +206,15 @@ def test_no_reservation_has_a_tag(plan: Plan) -> None:
 def test_it_is_disarmed_once_the_seed_was_fetched_and_reported(plan: Plan) -> None:
     node = armed(plan)
     assert node.seeded
-    assert after(node, [Stage.KERNEL, Stage.SEED]) == node
+    assert after_stages(node, [Stage.KERNEL, Stage.SEED]) == node
     # Somebody who only asks for the report has installed nothing.
-    assert after(node, [Stage.REPORTED]) == node
-    assert after(node, [Stage.REPORTED, Stage.SEED]) is None
+    assert after_stages(node, [Stage.REPORTED]) == node
+    assert after_stages(node, [Stage.REPORTED, Stage.SEED]) is None
     always = replace(node, times=Times.ALWAYS)
-    assert after(always, [Stage.REPORTED, Stage.SEED]) == always
+    assert after_stages(always, [Stage.REPORTED, Stage.SEED]) == always
     bare = armed(plan, image=replace(DEBIAN, seed=SeedForm.NONE))
     assert not bare.seeded
-    assert after(bare, [Stage.REPORTED]) is None
+    assert after_stages(bare, [Stage.REPORTED]) is None
 
 
 def test_arming_again_replaces(plan: Plan) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress
 
 from wizard.plan import paths
+from wizard.plan.boot_options import boot_options
 from wizard.plan.file.read import load_plan
 from wizard.plan.netboot import decide_raw, dump_armed, load_armed, load_raw_paths, raw_paths
 from wizard.plan.raw_machines import (
@@ -113,3 +114,14 @@ def test_all_are_answered_only_for_so_long_as_the_guard_says_so() -> None:
     everyone = re.sub('answer += "known"', 'answer = "everyone"', EXAMPLE) + IMAGES
     files = {file.path: file.text for file in render(load_plan(everyone, "x"), everyone)}
     assert "dhcp-ignore=tag:raw,tag:!boots" not in files[paths.DNSMASQ_CONF].splitlines()
+
+
+def test_firmware_of_strangers_is_told_only_while_somebody_looks() -> None:
+    gateway = IPAddress("192.168.0.1")
+    assert "raw" not in boot_options([], gateway)
+    lines = boot_options([], gateway, for_strangers=True).splitlines()[1:]
+    assert "tag:raw,tag:ipxe,option:bootfile-name,http://192.168.0.1:8069/raw" in lines
+    assert "tag:raw,tag:!ipxe,tag:efi64,option:bootfile-name,snponly.efi" in lines
+    assert "tag:raw,option:server-ip-address,192.168.0.1" in lines
+    # A machine's own script, and a Raspberry Pi's ROM: there is nothing for them.
+    assert not [line for line in lines if "/boot/" in line or "Raspberry" in line]

@@ -39,7 +39,7 @@ from wizard.plan.model import AnswerPolicy, Plan
 from wizard.plan.netboot import (
     ArmedNode,
     Stage,
-    after,
+    after_stages,
     dump_armed,
     raw_paths,
     still_planned,
@@ -105,15 +105,15 @@ class Netboot:
         self.wanted = True
         self.uid = 0
         self.read_to = 0
-        self.follows = False
+        self.follows_log = False
         self.seen: dict[str, set[Stage]] = {}
         self.failure = ""
         self.damage: WizardError | None = None
         self.stale: list[str] = []
         self.discovery: Discovery | None = None
-        self.said: list[RawMachine] = []
+        self.raw_heard: list[RawMachine] = []
         self.loaders: _Stamp = None
-        self.safe = True
+        self.loaders_safe = True
 
     def reload(self, plan: Plan) -> None:
         """Another plan is in force. Before dnsmasq starts: it reads the reservations that this writes.
@@ -124,7 +124,7 @@ class Netboot:
         self.plan, self.wanted, self.loaded_at = plan, True, None
         if plan.images:
             self.uid = dnsmasq.netboot_user_id()
-            self._take_up(plan)
+            self._publish(plan)
 
     def supervise(self, process: processes.Process | None, serving: bool, rules_loaded_at: float) -> None:
         """`process`: dnsmasq's; `serving`: whether DHCP is armed; `rules_loaded_at` changes as rules are loaded.
@@ -143,7 +143,7 @@ class Netboot:
                 log.info("netboot: machines that are in no plan %s", until)
                 self.discovery, self.wanted = discovery, True
             if self._disarm_done() or self.wanted or self._changed():
-                if self._take_up(self.plan):
+                if self._publish(self.plan):
                     dnsmasq.reload_hosts(process)
                 self.loaded_at = None
             if self.loaded_at != rules_loaded_at or time.monotonic() > self.filled_at + _FILL_EVERY_S:
@@ -176,7 +176,7 @@ class Netboot:
 
     @property
     def looking(self) -> Discovery | None:
-        return self.discovery if self.safe else None
+        return self.discovery if self.loaders_safe else None
 
     def _changed(self) -> bool:
         return self.stamp != _stamp(paths.ARMED) or self.loaders != _stamp(paths.BOOT_LOADERS)
@@ -194,7 +194,7 @@ class Netboot:
             "stale": self.stale,
         }
 
-    def _take_up(self, plan: Plan) -> bool:
+    def _publish(self, plan: Plan) -> bool:
         """Write what is served; whether dnsmasq is to read something again. Raises WizardError, OSError."""
         stamp = _stamp(paths.ARMED)
         try:
@@ -205,12 +205,12 @@ class Netboot:
             recorded, self.damage = (), error
         else:
             self.damage = None
-        self.loaders, self.safe = _stamp(paths.BOOT_LOADERS), True
+        self.loaders, self.loaders_safe = _stamp(paths.BOOT_LOADERS), True
         try:
             refuse_links()
         except WizardError as error:
             log.warning("netboot: %s", error)
-            recorded, self.safe, self.damage = (), False, error
+            recorded, self.loaders_safe, self.damage = (), False, error
         armed = still_planned(plan, recorded)
         self.stale = [node.name for node in recorded if node not in armed]
         for name in self.stale:
@@ -222,7 +222,7 @@ class Netboot:
         strangers = reservation(known_only) if self.looking else ""
         told = {
             paths.NETBOOT_HOSTS: (read_text(dnsmasq.HOSTS) or "") + strangers,
-            paths.NETBOOT_OPTIONS: boot_options(armed, plan.network.gateway),
+            paths.NETBOOT_OPTIONS: boot_options(armed, plan.network.gateway, for_strangers=bool(self.looking)),
         }
         changed = {path: text for path, text in told.items() if read_text(path) != text}
         for path, text in changed.items():
@@ -237,9 +237,9 @@ class Netboot:
         for each in self._new_lines():
             self._note(each)
             if each.raw is not None:
-                self.said.append(each.raw)
+                self.raw_heard.append(each.raw)
         self._record_seeds()
-        done = [node.name for node in self.armed if after(node, self.seen.get(_key(node), ())) is None]
+        done = [node.name for node in self.armed if after_stages(node, self.seen.get(_key(node), ())) is None]
         if not done:
             return False
         change_armed(lambda nodes: without(nodes, done), wait=False)
@@ -264,7 +264,7 @@ class Netboot:
 
     def _note_raw(self, plan: Plan) -> None:
         """Keep what machines said of themselves that have the MAC they say, and are in no plan."""
-        said, self.said = self.said[-MOST:], []
+        said, self.raw_heard = self.raw_heard[-MOST:], []
         if not said or self.discovery is None:
             return
         leases = {each.ip: each.mac for each in parse_leases(read_text(paths.LEASES) or "")[0]}
@@ -280,7 +280,7 @@ class Netboot:
         try:
             fd = os.open(paths.NETBOOT_LOG, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            self.read_to, self.follows = 0, True
+            self.read_to, self.follows_log = 0, True
             return []
         try:
             size = os.fstat(fd).st_size
@@ -293,12 +293,12 @@ class Netboot:
         finally:
             os.close(fd)
         lines = list(read_log(whole.decode("utf-8", "replace")))
-        if not self.follows:
+        if not self.follows_log:
             # Of the guard before this one: what came before a node was armed is not told from what came after but by
             # the clock. From now on it may be set: a line that is missed would have a node installed twice.
             since = {node.name: node.since for node in self.armed}
             lines = [each for each in lines if _is_of_now(each, since)]
-            self.follows = True
+            self.follows_log = True
         return lines
 
 

@@ -15,12 +15,12 @@ from wizard.host.files import make_directory, write_atomic
 from wizard.plan import paths
 from wizard.plan.fields import printable
 from wizard.plan.findings import WizardError
-from wizard.plan.images import GRUB, LOADERS_IN_PACKAGE, PI_FIRMWARE, PI_TREES, SHIM, SIGNED_REMEDY
+from wizard.plan.images import GRUB, IPXE_IN_PACKAGE, PI_FIRMWARE, PI_TREES, SHIM, SIGNED_REMEDY
 
 _LARGEST = 16 << 20
 _INSTALLERS = r"usr/lib/debian-installer/images/[^/]+/amd64/text/debian-installer/amd64"
 _WANTED = {
-    **{rf"usr/lib/ipxe/{re.escape(name)}": loader for loader, names in LOADERS_IN_PACKAGE.items() for name in names},
+    **{rf"usr/lib/ipxe/{re.escape(name)}": loader for loader, names in IPXE_IN_PACKAGE.items() for name in names},
     r"usr/lib/shim/shimx64\.efi\.signed": SHIM,
     r"usr/lib/grub/x86_64-efi-signed/grubnetx64\.efi\.signed": GRUB,
     rf"{_INSTALLERS}/bootnetx64\.efi": SHIM,
@@ -72,7 +72,7 @@ def _in_directory(directory: Path) -> Iterator[tuple[str, bytes]]:
 
 def missing_loaders() -> tuple[str, ...]:
     """Those of iPXE that are not here."""
-    return _missing(LOADERS_IN_PACKAGE)
+    return _missing(IPXE_IN_PACKAGE)
 
 
 def check_signed_loaders() -> None:
