@@ -103,7 +103,7 @@ async def test_a_node_is_armed_once_it_was_asked(boots: Start) -> None:
     async with boots() as driver:
         await opened(driver)
         await driver.press("end", "enter")
-        await driver.says("Arm compute2", "(x) debian12", "(x) once", KEY_FILE, "overwrites all of a disk")
+        await driver.says("Arm compute2", "(x) debian12", "(x) once", KEY_FILE, "overwrites a disk without asking")
         assert "To disk" not in driver.text()
         await driver.press("enter")
         await driver.says("Arm compute2?", "without asking", "[ n Do not ]")
@@ -130,7 +130,7 @@ async def test_every_answer_of_the_dialog_counts(boots: Start) -> None:
         await driver.type(" ~/other.pub")
         await driver.press("tab")
         await driver.type("me")
-        await driver.press("tab", "space", "enter")
+        await driver.press("tab", "tab", "space", "enter")
         await driver.says("again at EVERY boot")
         await driver.press("y")
         await driver.says("Wake compute2", "✓ compute2")
@@ -227,7 +227,7 @@ async def test_without_images_it_says_what_to_do(boots: Start) -> None:
     idle = tuple(Boot(each.node) for each in BOOTS)
     async with boots(booting=idle, bootable=()) as driver:
         await opened(driver)
-        await driver.says("The plan in force has no images", "ciao-wizard image add debian12", "[[images]]")
+        await driver.says("The plan in force has no images", "ciao-wizard image add debian12", "f6 on Nodes")
         await driver.press("enter", "d", "w", "space")
         assert driver.services.did == []
         driver.services.bootable = IMAGES

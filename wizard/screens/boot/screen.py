@@ -78,7 +78,8 @@ class BootPage(Page):
         self._now = now
         self.marked: dict[str, None] = {}
         """The names of marked nodes, in the order in which they were marked."""
-        self._shows = False
+        self._shows: bool | None = None
+        """Whether there are rows; None before the first look."""
         self._as_of: datetime | None = None
         self._received_at = 0.0
 
@@ -140,9 +141,9 @@ class BootPage(Page):
         empty = self.query_one("#empty", PlainText)
         empty.display = bool(why)
         empty.update(why)
-        shows = board is not None and not why
+        shows = not why if board is not None or why else None
         for part in ("#boots", "#node"):
-            self.query_one(part).display = shows
+            self.query_one(part).display = bool(shows)
         self.set_prompt("" if why else self._question())
         if shows != self._shows:
             # Each time the footer is blank for a moment.
@@ -206,7 +207,8 @@ class BootPage(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("arm", "disarm", "wake", "mark") and not self._shows:
-            return None
+            # Before the first look they are to come.
+            return None if self._shows is None else False
         return super().check_action(action, parameters)
 
     def forget_marks(self) -> None:

@@ -48,14 +48,14 @@ class NodesPage(HintingPage):
     FIELDS = ("nodes", "seeds", "images")
     QUESTION = "Your machines: 1 controller, 1+ network, 1+ compute (one can be several)."
     HELP = (
-        "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here. "
-        "Nodes without one get the lowest free addresses, in order (shown in brackets).\n\n"
+        "A node is identified by the MAC of its NIC on the cluster's switch, and always gets the address shown here; "
+        "in brackets: the lowest free one.\n\n"
         "f4 adds many at once: paste lines from a spreadsheet, an inventory or a dnsmasq configuration, or open a "
         "file. Skipped lines stay there with the reason.\n\n"
         "f5 listens on the cluster network and sends nothing: machines appear when they boot and ask for an address, "
         "or when they send ARP. An idle machine is silent: restart it. a adds the selected machine to the plan, with "
         "its current address; r changes the role it will get; tab switches between the lists.\n\n"
-        "f6, if you like: images that nodes can boot over the network, and your ssh key for what is installed."
+        "f6, if you like: images to boot over the network, and your ssh key."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "change", show=False),
