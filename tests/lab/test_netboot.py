@@ -335,6 +335,24 @@ def test_status_tells_of_a_server_that_cannot_start(served: Laboratory) -> None:
             other.kill()
     served.wait_for(lambda: netboot_check(served)["ok"], 60, "the server")
     assert netboot_check(served)["detail"] == "1 node is armed, and would be served"
+
+
+@pytest.mark.parametrize("name", ["netboot", "netboot_macs"])
+def test_status_tells_of_a_set_that_somebody_emptied(served: Laboratory, name: str) -> None:
+    arm(served, "compute1")
+    served.wait_for(lambda: netboot_check(served)["ok"])
+    found: dict[str, Any] = {}
+
+    def is_told() -> bool:
+        # The guard may fill it right after.
+        served.run(["nft", "flush", "set", "inet", "ciao_gateway", name])
+        found.update(netboot_check(served))
+        return found["ok"] is False
+
+    served.wait_for(is_told, 40)
+    assert "compute1" in found["detail"]
+    assert "by itself" in found["remedy"]
+    served.wait_for(lambda: netboot_check(served)["ok"], 40, "the guard's mending it")
     assert ciao(served, "boot", "status").stderr == ""
 
 

@@ -11,7 +11,9 @@ from wizard.deploy import runtime_state
 from wizard.deploy.armed import read_armed
 from wizard.deploy.guard import control
 from wizard.deploy.shapes import GuardState, NetbootState
+from wizard.host.commands import CommandFailed
 from wizard.host.facts.udp_sockets import inodes_of, sockets_on_port, tcp_backlog
+from wizard.host.net import gateway_rules
 from wizard.host.plan_in_force import Unreadable, running_plan
 from wizard.plan import paths
 from wizard.plan.checks import FAILED, OK, Check
@@ -31,6 +33,7 @@ from wizard.plan.text import clean
 
 _STARTS_WITHIN_S = 3.0
 _BY_ITSELF = "The guard starts the server by itself."
+_IN_A_WHILE = "The guard mends that by itself within half a minute: look again then."
 
 
 def check_netboot(plan: Plan) -> list[Check]:
@@ -60,8 +63,8 @@ def check_netboot(plan: Plan) -> list[Check]:
         return [_failed(f"the netboot server does not answer at {gateway}, TCP port {HTTP_PORT}", _remedy(""))]
     if os.geteuid() == 0 and not _has_tftp(gateway):
         return [_failed(f"dnsmasq does not serve TFTP at {gateway}", "Run 'sudo ciao-wizard reset --only dhcp'.")]
-    if os.geteuid() == 0 and (gone := _gone(plan)):
-        return [gone]
+    if os.geteuid() == 0 and (wrong := _gone(plan) or _kept_out()):
+        return [wrong]
     return [Check("netboot", OK, f"{armed} {'node is' if armed == 1 else 'nodes are'} armed, and would be served")]
 
 
@@ -100,6 +103,23 @@ def _gone(plan: Plan) -> Check | None:
                 SIGNED_REMEDY if node.secure_boot else LOADER_REMEDY,
             )
     return None
+
+
+def _kept_out() -> Check | None:
+    """An armed node that the packet filter does not let through: somebody emptied its set. One that was armed just now
+    has a moment."""
+    until = time.monotonic() + _STARTS_WITHIN_S
+    while True:
+        try:
+            reaching = gateway_rules.reaching_netboot()
+        except CommandFailed as error:
+            return _failed(f"the packet filter lets no armed node through: {error.message}", _IN_A_WHILE)
+        out = [node.name for node in read_armed() if any((node.address, mac) not in reaching for mac in node.macs)]
+        if not out:
+            return None
+        if time.monotonic() > until:
+            return _failed(f"the packet filter does not let through what is armed: {', '.join(out)}", _IN_A_WHILE)
+        time.sleep(0.05)
 
 
 def netboot_trouble() -> str:

@@ -12,6 +12,7 @@ from wizard.deploy import netboot_check, runtime_state
 from wizard.deploy.netboot_check import check_netboot
 from wizard.deploy.shapes import GuardState, NetbootState
 from wizard.host.facts.udp_sockets import UdpSocket
+from wizard.host.net import gateway_rules
 from wizard.host.processes import Process
 from wizard.plan import paths
 from wizard.plan.checks import Outcome
@@ -34,6 +35,7 @@ class Seen:
         self.tftp = True
         self.backlog = 0
         self.armed: tuple[ArmedNode, ...] = ()
+        self.let_through = True
 
 
 @pytest.fixture
@@ -44,6 +46,11 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seen:
     monkeypatch.setattr(runtime_state, "dnsmasq_process", lambda: SERVER if made.tftp else None)
     monkeypatch.setattr(netboot_check, "tcp_backlog", lambda *_: made.backlog if made.answers else None)
     monkeypatch.setattr(netboot_check, "read_armed", lambda: made.armed)
+    monkeypatch.setattr(
+        gateway_rules,
+        "reaching_netboot",
+        lambda: [(node.address, mac) for node in made.armed for mac in node.macs] if made.let_through else [],
+    )
     monkeypatch.setattr(paths, "BOOT_LOADERS", str(tmp_path))
     for loader in IPXE_LOADERS.values():
         (tmp_path / loader).touch()
@@ -160,3 +167,13 @@ def test_a_node_that_would_get_no_boot_loader(seen: Seen, booting: Plan, tmp_pat
     assert "boot loaders ipxe" in only(booting).remedy
     seen.armed = (armed(kernel, secure_boot=True),)
     assert "shim-signed" in only(booting).remedy
+
+
+def test_a_node_that_the_packet_filter_keeps_out_is_a_failure(seen: Seen, booting: Plan, tmp_path: Path) -> None:
+    kernel = tmp_path / "linux"
+    kernel.touch()
+    seen.armed = (armed(kernel),)
+    assert only(booting).ok
+    seen.let_through = False
+    assert only(booting).ok is False
+    assert "n1" in only(booting).detail

@@ -184,6 +184,14 @@ def fill_netboot(armed: Sequence[tuple[str, Sequence[str]]]) -> None:
     run("nft", "-f", "-", stdin="\n".join(words) + "\n")
 
 
+def reaching_netboot() -> list[tuple[str, str]]:
+    """The machines that may reach TFTP and the netboot server now: address and MAC, with ":". Raises CommandFailed."""
+    sets = {name: run("nft", "list", "set", *TABLE, name) for name in (NETBOOT, NETBOOT_MACS)}
+    pairs = re.findall(r"([0-9.]+) \. ([0-9a-f]{2}(?::[0-9a-f]{2}){5})\b", sets[NETBOOT_MACS])
+    addresses = set(re.findall(r"\d+(?:\.\d+){3}", sets[NETBOOT]))
+    return [(address, mac) for address, mac in pairs if address in addresses]
+
+
 def fill_discovery(nic: str, seconds: float) -> None:
     """Let machines that no plan has, behind this NIC, reach DHCP, TFTP and their page for `seconds`; 0: no longer.
 

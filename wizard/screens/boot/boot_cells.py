@@ -96,7 +96,9 @@ def _said(boot: Boot) -> Text:
     if boot.hint:
         return Text.assemble(("! ", "bold"), plain(f"{boot.hint[:1].upper()}{boot.hint[1:]}", limit=600))
     if boot.times and not boot.stages:
-        return Text("Nothing heard from it since. Is it set to boot over the network? w wakes it.")
+        return Text(
+            "Nothing heard from it since. Is it set to boot over the network?\nIf it is off, w wakes it; if it is on, restart it."
+        )
     if Stage.REPORTED in boot.stages and Stage.ANSWERS not in boot.stages:
         return Text("It has reported; its ssh port does not answer yet.")
     if not boot.times and Stage.ANSWERS in boot.stages:
