@@ -66,7 +66,7 @@ def arm_two(terminal: Terminal, at: At = nowhere) -> None:
     terminal.says("key.pub")
     at("boot-arm")
     terminal.press("enter")
-    terminal.says("without asking")
+    terminal.says("y arms.")
     at("boot-asks")
     terminal.press("y")
     terminal.says("2 armed")

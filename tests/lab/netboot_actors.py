@@ -6,6 +6,7 @@ netboot_actors.py discover NIC        what a DHCP server offers to each of the q
 netboot_actors.py lease NIC           takes one, to the question on stdin: [address, seconds, file], null for none
 netboot_actors.py boot NIC MAC        boots as a BIOS with iPXE does, reports, and says the bytes of each stage
 netboot_actors.py tftp SERVER NAME    the size of a file, -1 where it is refused, -2 where nobody answers
+netboot_actors.py again SERVER NAME   fetches a file again and again, until it is killed
 netboot_actors.py rrq SERVER          sends datagrams, a JSON list on stdin as latin-1: the first answer to each, in hex
 netboot_actors.py pester SERVER N     asks for N files that are not there, with huge blocks; the number of refusals
 netboot_actors.py http URL [METHOD]   the status and the size of the body, 0 where nobody answers
@@ -157,6 +158,11 @@ def tftp(server: str, name: str) -> None:
     say(transfer(server, name))
 
 
+def again(server: str, name: str) -> None:
+    while True:
+        transfer(server, name)
+
+
 def transfer(server: str, name: str) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         wire.settimeout(WAIT_S)
@@ -278,6 +284,7 @@ if __name__ == "__main__":
         "boot": lambda: boot(*words),
         "lease": lambda: lease(words[0]),
         "tftp": lambda: tftp(*words),
+        "again": lambda: again(*words),
         "pester": lambda: pester(words[0], int(words[1])),
         "http": lambda: http(words[0], words[1] if words[1:] else "GET"),
         "rrq": lambda: rrq(words[0]),

@@ -25,7 +25,8 @@ LOOK = ("boot", "discover")
 @pytest.fixture
 def laptop(machines: Machine) -> Iterator[Laboratory]:
     lab = machines.lab
-    lab.run(["sh", "-c", "echo kernel >/run/ciao-lab/linux"])
+    lab.run(["sh", "-c", f"echo kernel >/run/ciao-lab/linux; mkdir -p {paths.BOOT_LOADERS}"])
+    lab.run(["touch", f"{paths.BOOT_LOADERS}/undionly.kpxe"])
     assert ciao(lab, "image", "add", "tiny", "--kind", "custom", "--kernel", "/run/ciao-lab/linux").returncode == 0
     apply(lab, IMAGE)
     await_mode(lab, "armed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -66,10 +65,10 @@ def got(lab: Laboratory, where: str, url: str) -> Any:
 def fetching(lab: Laboratory) -> Iterator[None]:
     """compute1 fetches its initrd, no faster than can be heard whole, and its loader by TFTP as fast as it goes."""
     slowly = ["curl", "-s", "--limit-rate", "8M", "-o", "/dev/null", f"{URL}/images/tiny/initrd"]
-    tftp = [sys.executable, str(HERE / "netboot_actors.py"), "tftp", GATEWAY, "undionly.kpxe"]
+    tftp = [sys.executable, str(HERE / "netboot_actors.py"), "again", GATEWAY, "undionly.kpxe"]
     with (
         lab.popen(slowly, netns="compute1") as client,
-        lab.popen(tftp, netns="compute1", stdout=subprocess.PIPE) as second,
+        lab.popen(tftp, netns="compute1") as second,
     ):
         try:
             yield

@@ -28,6 +28,7 @@ from typing import Any, TypedDict
 ALL = socket.htons(0x0003)
 MAGIC = b"\x63\x82\x53\x63"
 EVERYONE = b"\xff" * 6
+SO_TIMESTAMPNS = 35
 KINDS = {1: "discover", 2: "offer", 3: "request", 5: "ack", 6: "nak"}
 
 
@@ -65,6 +66,7 @@ def tap(nic: str = "") -> socket.socket:
     """Every frame of one NIC; of all of them where none is named."""
     here = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ALL)
     with_room(here)
+    here.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     if nic:
         here.bind((nic, 0x0003))
     here.settimeout(0.05)
@@ -119,6 +121,20 @@ def server_says(frame: bytes) -> dict[str, str] | None:
     }
 
 
+def received(here: socket.socket, most: int) -> tuple[bytes, tuple[Any, ...], float]:
+    """A frame, its address, and when the kernel had it (CLOCK_MONOTONIC): on a busy machine it is read later.
+
+    Raises TimeoutError.
+    """
+    frame, control, _, address = here.recvmsg(most, 64)
+    late = 0.0
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = struct.unpack("=qq", data[:16])
+            late = max(time.time() - seconds - nanoseconds / 1e9, 0.0)
+    return frame, address, time.monotonic() - late
+
+
 def hear() -> None:
     here = tap()
     found: list[dict[str, object]] = []
@@ -127,12 +143,12 @@ def hear() -> None:
         until = time.monotonic() + 0.2
         while time.monotonic() < until:
             try:
-                frame, address = here.recvfrom(65535)
+                frame, address, at = received(here, 65535)
             except TimeoutError:
                 continue
             said = server_says(frame)
             if said is not None:
-                found.append({**said, "at": time.monotonic(), "nic": address[0], "leaving": address[2] == 4})
+                found.append({**said, "at": at, "nic": address[0], "leaving": address[2] == 4})
     say(found)
 
 
@@ -159,11 +175,11 @@ def served(nic: str, macs: str) -> None:
             until = time.monotonic() + 0.2
             while time.monotonic() < until:
                 try:
-                    frame = here.recv(128)
+                    frame, _, at = received(here, 128)
                 except TimeoutError:
                     continue
                 if frame[6:12] in wanted and (kind := service(frame)) is not None:
-                    found.append((time.monotonic(), *kind))
+                    found.append((at, *kind))
         # PACKET_STATISTICS of SOL_PACKET.
         _, missed = struct.unpack("=II", here.getsockopt(263, 6, 8))
     say({"frames": found, "missed": missed})

@@ -97,7 +97,8 @@ def _said(boot: Boot) -> Text:
         return Text.assemble(("! ", "bold"), plain(f"{boot.hint[:1].upper()}{boot.hint[1:]}", limit=600))
     if boot.times and not boot.stages:
         return Text(
-            "Nothing heard from it since. Is it set to boot over the network?\nIf it is off, w wakes it; if it is on, restart it."
+            "Nothing heard from it since. Is it set to boot over the network?\n"
+            "If it is off, w wakes it; if it is on, restart it."
         )
     if Stage.REPORTED in boot.stages and Stage.ANSWERS not in boot.stages:
         return Text("It has reported; its ssh port does not answer yet.")
