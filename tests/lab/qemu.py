@@ -70,7 +70,7 @@ class Computer:
         tap = "ip tuntap add vm0 mode tap && ip link set vm0 master cluster && ip link set vm0 up"
         lab.run(["sh", "-ec", tap], netns="switch")
 
-    def boot(self, until: str = "", seconds: float = 240) -> str:
+    def boot(self, until: str = "", seconds: float = 600) -> str:
         """Turn it on until it turns itself off, or until its console shows `until`; what that showed.
 
         Raises AssertionError with the end of the logs where neither comes in time.
