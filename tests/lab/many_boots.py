@@ -121,8 +121,8 @@ def nginx(lab: Laboratory, root: str) -> Iterator[str]:
 
 
 def pss_mib(lab: Laboratory, pattern: str) -> float:
-    """Memory of the laboratory's processes with this in their command line, shared pages divided."""
-    pids = lab.run(["pgrep", "-f", pattern]).stdout.split()
+    """Memory of the laboratory's processes with this in their command line, shared pages divided; 0 once they ended."""
+    pids = lab.run(["pgrep", "-f", pattern], check=False).stdout.split()
     total = 0
     for pid in pids:
         text = lab.run(["cat", f"/proc/{pid}/smaps_rollup"], check=False).stdout

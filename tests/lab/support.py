@@ -80,6 +80,8 @@ def reset(lab: Laboratory) -> subprocess.CompletedProcess[str]:
     """Reset, leases and all. Fails unless that succeeds."""
     done = ciao(lab, "reset", "--yes", "--forget-leases")
     assert done.returncode == 0, done.stderr
+    # It has said its result a moment before it is gone.
+    lab.wait_for(lambda: lab.run(["pgrep", "-f", "wizard engine"], check=False).returncode, what="the engine's end")
     return done
 
 
